@@ -1,0 +1,53 @@
+# What the README names and CI calls. Every target sets up what it needs; setting up twice does nothing.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 14)))' 2>/dev/null && { echo $$p; break; }; done)
+ARGS ?=
+export PYTHONPATH := src
+
+.PHONY: setup setup-dev run test check format lock clean
+
+setup: $(VENV)/.runtime
+setup-dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "LLMProxy needs Python 3.11, 3.12 or 3.13 on PATH (or: make PYTHON=/path/to/python3.12 ...)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime
+
+# Serves ./llmproxy.yaml (or LLMPROXY_CONFIG) where there is one, and the demo where there is none.
+run: setup
+	@if [ -n "$(ARGS)" ]; then exec $(BIN)/python -m entrypoints.http $(ARGS); \
+	elif [ -n "$$LLMPROXY_CONFIG" ] || [ -e llmproxy.yaml ]; then exec $(BIN)/python -m entrypoints.http; \
+	else exec $(BIN)/python -m entrypoints.http --demo; fi
+
+test: setup-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup-dev
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+# Rewrites the hash-locked requirements from pyproject.toml, for every supported Python and platform.
+lock: setup-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,16 @@
+"""Real time, behind the `Clock` port."""
+
+import asyncio
+import time
+
+
+class SystemClock:
+    """The monotonic clock; uvloop and asyncio take their loop time from the same one."""
+
+    def now(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,51 @@
+"""The Litestar application: routes to handlers, and every error in the shape the OpenAI SDKs read."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, MediaType, Request, Response, asgi
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+
+from adapters.http.chat import DEPLOYMENT_PATH, PATHS, ChatEndpoint
+from adapters.http.errors import error_body, error_headers
+from application.errors import InvalidRequest, ProxyError
+
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def build_app(chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lifespan: Lifespan) -> Litestar:
+    """The application. `lifespan` is entered before the first request and left after the last."""
+
+    @asynccontextmanager
+    async def run(_: Litestar) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    return Litestar(
+        route_handlers=[asgi([*PATHS, DEPLOYMENT_PATH], copy_scope=False)(chat.__call__), *routes],
+        exception_handlers={Exception: _answer_error},
+        lifespan=[run],
+        openapi_config=None,
+        debug=False,
+        logging_config=None,
+    )
+
+
+def _answer_error(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    told = _told(error)
+    headers = {name.decode(): value.decode() for name, value in error_headers(told)}
+    return Response(error_body(told), status_code=told.status, headers=headers, media_type=MediaType.JSON)
+
+
+def _told(error: Exception) -> ProxyError:
+    if isinstance(error, ProxyError):
+        return error
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return InvalidRequest("This path is not served with this method.", code="method_not_allowed", status=405)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return InvalidRequest("The request cannot be understood.", status=error.status_code)
+    return ProxyError("The proxy failed to handle this request.")

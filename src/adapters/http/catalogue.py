@@ -1,0 +1,66 @@
+"""`GET /v1/models` and the health routes: answered from memory, no provider is asked."""
+
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+
+from adapters.http.guards import Guard
+from adapters.http.in_flight import InFlight
+from application.catalogue import ListModels, ReportHealth
+from application.errors import InvalidRequest
+
+MODELS_PATHS = ("/v1/models", "/models", "/openai/v1/models", "/openai/models")
+
+
+def catalogue_routes(
+    models: ListModels, health: ReportHealth, guard: Guard, in_flight: InFlight, started_unix: int
+) -> list[Router | HTTPRouteHandler]:
+    """The handlers. `started_unix` is what every model says it was `created`."""
+
+    def check(request: Request[Any, Any, Any], *, key: bool) -> None:
+        guard.check(dict(request.scope["headers"]), key=key)
+
+    def card(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
+
+    @get(MODELS_PATHS, sync_to_thread=False)
+    def list_models(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check(request, key=True)
+        return _json({"object": "list", "data": [card(name) for name in models()]})
+
+    @get([f"{path}/{{model:path}}" for path in MODELS_PATHS], sync_to_thread=False)
+    def get_model(request: Request[Any, Any, Any], model: str) -> Response[bytes]:
+        check(request, key=True)
+        name = model.removeprefix("/")
+        if name not in models():
+            raise InvalidRequest(
+                f"The model is not served here. Served: {', '.join(models())}.",
+                param="model",
+                code="model_not_found",
+                status=404,
+            )
+        return _json(card(name))
+
+    @get("/health", sync_to_thread=False)
+    def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check(request, key=False)
+        report = health()
+        return _json(report, 503 if report.status == "unavailable" else 200)
+
+    @get("/health/live", sync_to_thread=False)
+    def live(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check(request, key=False)
+        return _json({"status": "ok"})
+
+    @get("/health/ready", sync_to_thread=False)
+    def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check(request, key=False)
+        return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
+
+    return [list_models, get_model, report_health, live, ready]
+
+
+def _json(body: object, status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON)

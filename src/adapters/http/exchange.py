@@ -1,0 +1,209 @@
+"""One request and its reply on the wire: watches for a client that leaves, sends the answer, writes the log line."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from litestar.types import HTTPScope, Receive, Send
+
+from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
+from adapters.http.headers import relayed
+from adapters.http.in_flight import InFlight
+from adapters.http.intake import ClientLeft
+from application.dispatch import Answer
+from application.errors import ProxyError
+from application.messages import ProxyRequest, Trail, reasons
+from application.ports import Clock, RequestLog, RequestRecord
+from application.streaming import StreamAnswer
+
+CLIENT_CLOSED_REQUEST = 499
+"""What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
+
+_STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
+_PLAIN_TEXT = bytes(range(0x20, 0x7F))
+
+
+class ShuttingDown(ProxyError):
+    """The proxy stops, and this request took longer than the shutdown waits."""
+
+    status = 503
+    code = "proxy_shutting_down"
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The proxy is shutting down and could not finish this request.")
+
+
+class Exchange:
+    """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
+
+    def __init__(
+        self, scope: HTTPScope, receive: Receive, send: Send, clock: Clock, log: RequestLog, in_flight: InFlight
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self._clock = clock
+        self._log = log
+        self._in_flight = in_flight
+        self.received = clock.now()
+        self.request_id = f"req_{uuid.uuid4().hex}"
+        self.trail = Trail()
+        self.request: ProxyRequest | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stream: StreamAnswer | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._client_left = False
+        self._interrupted = False
+        self._finished = False
+        self._status = 0
+        self._outcome = "ok"
+        self._first_byte: float | None = None
+        self._overhead_s = 0.0
+        self._bytes_out = 0
+
+    async def run(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> None:
+        """Have `answer` read the request and find an answer, and send it."""
+        self._task = asyncio.current_task()
+        self._in_flight.add(self)
+        try:
+            await self._send_answer(await answer(self))
+        except ProxyError as error:
+            await self._send_error(error)
+        except ClientLeft:
+            self._client_left = True
+        except asyncio.CancelledError:
+            await self._cancelled()
+        except Exception as error:  # whatever it is, the client is told and the log has its line
+            self._log.crashed(self.request_id, error)
+            await self._send_error(ProxyError("The proxy failed to handle this request; its log says where."))
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
+            self._in_flight.remove(self)
+            if self._stream is not None:
+                self._stream.close()
+            self._record()
+
+    async def while_connected(self, work: Awaitable[Answer]) -> Answer:
+        """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""
+        self._watcher = asyncio.ensure_future(self._watch())
+        return await work
+
+    def interrupt(self) -> None:
+        """The proxy stops: end this request and tell the client."""
+        self._interrupted = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        if not self._finished and self._task is not None:
+            self._client_left = True
+            self._task.cancel()
+
+    async def _cancelled(self) -> None:
+        """By `_watch`, by `interrupt`, or by the server: only the last is passed on."""
+        if self._task is not None and (self._client_left or self._interrupted):
+            self._task.uncancel()
+        if self._client_left:
+            return
+        if not self._interrupted:
+            raise asyncio.CancelledError
+        stopped = ShuttingDown()
+        if self._first_byte is None:
+            await self._send_error(stopped)
+        elif self._stream is not None:
+            self._outcome = stopped.code
+            await self._send_body(self._stream.error_frame(str(stopped), stopped.code), more=False)
+
+    async def _send_answer(self, answer: Answer) -> None:
+        if isinstance(answer, StreamAnswer):
+            self._stream = answer
+            await self._send_stream(answer)
+            return
+        reply = answer.reply
+        headers = relayed(reply.headers)
+        if answer.final_failure is not None:
+            headers = relayed_error_headers(headers, answer.final_failure)
+            self._outcome = answer.final_failure.kind.value
+        await self._send_whole(reply.status, headers, reply.body)
+
+    async def _send_stream(self, stream: StreamAnswer) -> None:
+        headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
+        await self._start(stream.status, [*headers, *_STREAM_HEADERS])
+        while events := await stream.next():
+            await self._send_body(events, more=True)
+        await self._send_body(b"", more=False)
+
+    async def _send_error(self, error: ProxyError) -> None:
+        self._outcome = error.code
+        if self._first_byte is None:
+            await self._send_whole(error.status, error_headers(error), error_body(error))
+        elif self._stream is not None:
+            await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
+
+    async def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> None:
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self._start(status, headers)
+        await self._send_body(body, more=False)
+
+    async def _start(self, status: int, headers: RawHeaderList) -> None:
+        self._status = status
+        self._first_byte = self._clock.now()
+        self._overhead_s = self._first_byte - self.received - self.trail.upstream_s
+        await self._send({"type": "http.response.start", "status": status, "headers": headers + self._own_headers()})
+
+    async def _send_body(self, body: bytes, *, more: bool) -> None:
+        self._bytes_out += len(body)
+        self._finished = not more
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    def _own_headers(self) -> RawHeaderList:
+        attempts = self.trail.attempts
+        own = [
+            (b"x-llmproxy-request-id", self.request_id.encode()),
+            (b"x-llmproxy-attempts", b"%d" % len(attempts)),
+            (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
+        ]
+        if attempts:
+            own.append((b"x-llmproxy-endpoint", _header_text(attempts[-1].endpoint)))
+            own.append((b"x-llmproxy-cache", b"bypass"))
+        if len(attempts) > 1:
+            own.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
+        return own
+
+    def _record(self) -> None:
+        now = self._clock.now()
+        first_byte = self._first_byte if self._first_byte is not None else now
+        if self._client_left:
+            self._outcome = "client_left"
+        elif self._stream is not None and self._stream.failure is not None:
+            self._outcome = "stream_broken"
+        request = self.request
+        attempts = self.trail.attempts
+        self._log.record(
+            RequestRecord(
+                request_id=self.request_id,
+                api=request.api.value if request else "",
+                group=request.model if request and attempts else "",
+                endpoint=attempts[-1].endpoint if attempts else "",
+                attempts=tuple(attempts),
+                status=self._status or CLIENT_CLOSED_REQUEST,
+                outcome=self._outcome,
+                stream=bool(request and request.stream),
+                total_ms=(now - self.received) * 1000,
+                first_byte_ms=(first_byte - self.received) * 1000,
+                overhead_ms=self._overhead_s * 1000,
+                bytes_in=len(request.body) if request else 0,
+                bytes_out=self._bytes_out,
+            )
+        )
+
+
+def _header_text(text: str) -> bytes:
+    """Header values are ASCII; other letters of a group's name are percent-encoded."""
+    return quote(text, safe=_PLAIN_TEXT).encode()

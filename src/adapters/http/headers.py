@@ -1,0 +1,79 @@
+"""Which headers pass, in either direction.
+
+End-to-end headers go through as they came. What belongs to one connection (RFC 9110, 7.6.1), to the client's login with
+the proxy, or to the provider's own web site stops here.
+"""
+
+from collections.abc import Iterable
+
+from application.messages import Headers
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"expect",
+    }
+)
+CREDENTIALS = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+_NOT_FORWARDED = (
+    _HOP_BY_HOP
+    | CREDENTIALS
+    | {
+        b"host",
+        b"content-length",
+        b"accept-encoding",
+        b"cookie",
+        b"forwarded",
+        b"via",
+        b"origin",
+        b"referer",
+        b"x-real-ip",
+    }
+)
+_NOT_FORWARDED_PREFIXES = (b"x-forwarded-", b"sec-", b"x-llmproxy-")
+_NOT_RELAYED = frozenset(name.decode() for name in _HOP_BY_HOP) | {
+    "content-length",
+    "set-cookie",
+    "alt-svc",
+    "strict-transport-security",
+}
+_NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-")
+
+
+def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
+    """The client's headers as (those for any endpoint, its credentials)."""
+    onward: list[tuple[str, str]] = []
+    credentials: list[tuple[str, str]] = []
+    listed: frozenset[bytes] = frozenset()
+    for name, value in headers:
+        if name == b"connection":
+            listed |= {part.strip().lower() for part in value.split(b",")}
+    for name, value in headers:
+        if name in CREDENTIALS:
+            credentials.append((name.decode("latin-1"), value.decode("latin-1")))
+        elif name not in _NOT_FORWARDED and name not in listed and not name.startswith(_NOT_FORWARDED_PREFIXES):
+            onward.append((name.decode("latin-1"), value.decode("latin-1")))
+    return tuple(onward), tuple(credentials)
+
+
+def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The upstream's headers, as far as they are the client's business."""
+    listed: set[str] = set()
+    for name, value in headers:
+        if name == "connection":
+            listed |= {part.strip().lower() for part in value.split(",")}
+    return [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers
+        if name not in _NOT_RELAYED and name not in listed and not name.startswith(_NOT_RELAYED_PREFIXES)
+    ]

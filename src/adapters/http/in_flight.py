@@ -1,0 +1,45 @@
+"""The requests being answered now, so that a shutdown can wait for them and, when its time is up, end them properly."""
+
+import asyncio
+from typing import Protocol
+
+
+class Interruptible(Protocol):
+    """A request that can be told that the proxy stops."""
+
+    def interrupt(self) -> None:
+        """End soon, and tell the client why."""
+
+
+class InFlight:
+    """Counts what is being answered, and ends what is still there when a shutdown's time is up."""
+
+    def __init__(self, drain_timeout_s: float) -> None:
+        self._drain_timeout_s = drain_timeout_s
+        self._running: set[Interruptible] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Has the shutdown begun?"""
+        return self._timer is not None
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def add(self, request: Interruptible) -> None:
+        """A request begins."""
+        self._running.add(request)
+
+    def remove(self, request: Interruptible) -> None:
+        """A request is over."""
+        self._running.discard(request)
+
+    def drain(self) -> None:
+        """The shutdown begins: what runs may go on for `drain_timeout_s`. A second call does nothing."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._drain_timeout_s, self._interrupt_all)
+
+    def _interrupt_all(self) -> None:
+        for request in tuple(self._running):
+            request.interrupt()

@@ -1,0 +1,122 @@
+"""Turns what a client sent into a `ProxyRequest`: body under a limit, and only the fields the proxy acts on decoded."""
+
+import hashlib
+from typing import Any, NoReturn
+
+import msgspec
+from litestar.types import Receive
+from msgspec import Struct
+
+from adapters.http.headers import RawHeaders, forwarded
+from application.errors import InvalidRequest
+from application.messages import Api, Headers, ProxyRequest
+
+
+class ClientLeft(Exception):
+    """The client closed its connection."""
+
+
+class _Fields(Struct):
+    model: str | None = None
+    stream: Any = None
+    n: Any = None
+
+
+_fields = msgspec.json.Decoder(_Fields)
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
+    """The whole body; raises `InvalidRequest` (413) as soon as it is known to be too large, and `ClientLeft`."""
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > max_bytes:
+        _refuse_size(max_bytes)
+    body, more = await _receive(receive)
+    if not more:
+        return body if len(body) <= max_bytes else _refuse_size(max_bytes)
+    parts = bytearray(body)
+    while more and len(parts) <= max_bytes:
+        body, more = await _receive(receive)
+        parts += body
+    return bytes(parts) if len(parts) <= max_bytes else _refuse_size(max_bytes)
+
+
+def patience_s(headers: dict[bytes, bytes]) -> float | None:
+    """How long the client's SDK waits, in seconds: openai-python always says it, openai-node where a timeout is set."""
+    for name in (b"x-stainless-read-timeout", b"x-stainless-timeout"):
+        try:
+            seconds = float(headers[name])
+        except (KeyError, ValueError):
+            continue
+        if 0 < seconds < 1e9:
+            return seconds
+    return None
+
+
+def chat_request(
+    body: bytes,
+    raw_headers: RawHeaders,
+    headers: dict[bytes, bytes],
+    *,
+    path: str,
+    query: str,
+    path_model: str | None,
+    keep_credentials: bool,
+    request_id: str,
+    received: float,
+) -> ProxyRequest:
+    """Raises `InvalidRequest` when the body is no JSON object or names no model.
+
+    `path_model` is the deployment of an Azure URL, which there decides whatever the body says; None = a plain URL.
+    """
+    try:
+        fields = _fields.decode(body)
+    except msgspec.ValidationError as error:
+        param = "model" if "$.model" in str(error) else None
+        raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
+    model = path_model or fields.model
+    if not model:
+        raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
+    onward, credentials = forwarded(raw_headers)
+    credentials = credentials if keep_credentials else ()
+    return ProxyRequest(
+        api=Api.CHAT,
+        path=path,
+        query=query,
+        headers=onward,
+        credentials=credentials,
+        body=body,
+        model=model,
+        body_model=fields.model,
+        stream=fields.stream is True,
+        request_id=request_id,
+        received=received,
+        client=_client_digest(credentials),
+        choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
+        patience_s=patience_s(headers),
+    )
+
+
+def _client_digest(credentials: Headers) -> str:
+    if not credentials:
+        return ""
+    digest = hashlib.blake2b(digest_size=16, person=b"llmproxy-client")
+    for name, value in sorted(credentials):
+        digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
+    return digest.hexdigest()
+
+
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    message: Any = await receive()
+    if message["type"] != "http.request":
+        raise ClientLeft
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _refuse_size(max_bytes: int) -> NoReturn:
+    raise InvalidRequest(
+        f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
+    )

@@ -1,0 +1,35 @@
+"""What a simulated provider can be told about itself. One Struct serves flags, scenario file and control API."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+PerMinute = Annotated[int, Meta(ge=1)]
+HeaderStyle = Literal["openai", "azure", "none"]
+
+
+class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """How the provider behaves when nothing is wrong. `None` means "not limited" or "at once"."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)] = "provider"
+    """Mentioned in every answer, so that a test can tell who answered."""
+    latency_s: Annotated[float, Meta(ge=0, le=3600)] = field(default=0.0, name="latency")
+    """Seconds before the headers of an answer (a refusal such as 401 or 429 comes at once)."""
+    tokens_per_second: Annotated[float, Meta(gt=0)] | None = None
+    """Pace of the token events of a stream; None: as fast as the client reads."""
+    rpm: PerMinute | None = None
+    """Requests a minute for each credential and model; None: no limit."""
+    tpm: PerMinute | None = None
+    """Tokens a minute for each credential and model; None: no limit."""
+    header_style: HeaderStyle = "openai"
+    """How the limits count and what replies say about them: see `limits` and `limit_headers`."""
+    api_keys: tuple[str, ...] = ()
+    """Credentials that are let in; empty: every request is."""
+    models: tuple[str, ...] = ()
+    """Models (or Azure deployments) that exist; empty: every one does."""
+    answer_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 16
+    """How long an answer is when `max_tokens` does not cut it; one word is one token."""
+    region: str = "East US 2"
+    """What Azure replies say in `x-ms-region` and in refusals."""
+    seed: int = 0
+    """Of the dice that `probability` in a fault rule rolls."""

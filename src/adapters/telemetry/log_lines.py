@@ -1,0 +1,66 @@
+"""What log lines look like: text for people at a terminal, one JSON object per line for collectors.
+
+A line holds the fields it was given and nothing else: there is no place where a body or a key could slip in.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+
+LOGGER = "llmproxy"
+
+
+class TextLines(logging.Formatter):
+    """`2026-11-23 10:00:00.000 INFO request group=gpt status=200`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        fields = " ".join(f"{key}={_shown(value)}" for key, value in _fields(record).items())
+        return (
+            f"{_time(record):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            + f" {record.levelname} {record.getMessage()} {fields}".rstrip()
+        )
+
+
+class JsonLines(logging.Formatter):
+    """`{"time":"2026-11-23T10:00:00.000+00:00","level":"info","event":"request","group":"gpt",...}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line = {
+            "time": _time(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **_fields(record),
+        }
+        return msgspec.json.encode(line).decode()
+
+
+def start_logging(level: str, log_format: str | None) -> logging.Logger:
+    """The proxy's logger, writing to standard error. `log_format` None = text on a terminal, JSON elsewhere."""
+    text = sys.stderr.isatty() if log_format is None else log_format == "text"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextLines() if text else JsonLines())
+    logger = logging.getLogger(LOGGER)
+    logger.handlers = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+    return logger
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _shown(value: object) -> str:
+    """Quoted where spaces, quotes or control characters would blur where a field ends."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    plain = text.isprintable() and not any(letter in text for letter in ' "=')
+    return text if plain and text else msgspec.json.encode(text).decode()

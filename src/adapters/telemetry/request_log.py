@@ -1,0 +1,76 @@
+"""The `RequestLog` and `EndpointAlarm` ports, as log lines."""
+
+import logging
+import traceback
+
+from application.messages import reasons
+from application.ports import RequestRecord
+from domain.endpoint import Endpoint
+from domain.failure import Failure
+
+
+class RequestLogLines:
+    """One line per finished request."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def record(self, record: RequestRecord) -> None:
+        """At `info`, or `warning` when the client got a 5xx or half a stream."""
+        failed = record.status >= 500 or record.outcome == "stream_broken"
+        level = logging.WARNING if failed else logging.INFO
+        if not self._logger.isEnabledFor(level):
+            return
+        fields = {
+            "request_id": record.request_id,
+            "group": record.group,
+            "api": record.api,
+            "endpoint": record.endpoint,
+            "attempts": len(record.attempts),
+            "reasons": reasons(record.attempts),
+            "status": record.status,
+            "outcome": record.outcome,
+            "stream": record.stream,
+            "total_ms": round(record.total_ms, 2),
+            "first_byte_ms": round(record.first_byte_ms, 2),
+            "overhead_ms": round(record.overhead_ms, 2),
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
+        }
+        self._logger.log(level, "request", extra={"fields": fields})
+
+    def crashed(self, request_id: str, error: BaseException) -> None:
+        """The kind of error and the lines of code it went through; its text might quote a body."""
+        frames = traceback.extract_tb(error.__traceback__)[-6:]
+        where = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+        fields = {"request_id": request_id, "error": type(error).__name__, "where": where}
+        self._logger.error("internal error", extra={"fields": fields})
+
+
+class EndpointAlarmLines:
+    """One line per change of an endpoint."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """A warning: it will come back by itself."""
+        self._write(logging.WARNING, "endpoint cooling", endpoint, failure, seconds)
+
+    def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """An error: somebody has to do something."""
+        self._write(logging.ERROR, "endpoint fault", endpoint, failure, seconds)
+
+    def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """Everyday business."""
+        self._write(logging.INFO, "endpoint rate limited", endpoint, failure, seconds)
+
+    def recovered(self, endpoint: Endpoint) -> None:
+        """Good news."""
+        self._logger.info("endpoint recovered", extra={"fields": {"endpoint": endpoint.id}})
+
+    def _write(self, level: int, event: str, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        fields: dict[str, object] = {"endpoint": endpoint.id, "reason": str(failure), "seconds": round(seconds, 1)}
+        if failure.hint is not None:
+            fields["hint"] = failure.hint
+        self._logger.log(level, event, extra={"fields": fields})

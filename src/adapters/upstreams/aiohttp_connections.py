@@ -1,0 +1,190 @@
+"""aiohttp's connections and pools, with what a proxy needs done differently.
+
+aiohttp is a client for applications and takes its time to let go of a socket. A proxy lets go at once, and must know
+of each connection whether it was used before and whether a reply has begun. Both classes extend one of aiohttp's own
+and say what they change and why; the contract suite of the port is what holds when aiohttp changes.
+"""
+
+import asyncio
+import functools
+import ssl
+import time
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.tracing import Trace
+
+from adapters.upstreams.transport_errors import ClosedInHead, HeadTooLarge
+
+_NO_TIMEOUT = aiohttp.ClientTimeout()
+_DNS_CACHE_S = 10
+
+Traces: TypeAlias = list[Trace]
+
+
+class WireProtocol(ResponseHandler):
+    """One connection. It knows whether it served before, whether a reply has begun, and when it must not be reused."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_head_bytes: int) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self.received = 0
+        """Bytes of the current reply, interim replies included."""
+        self.pooled = False
+        self._max_head_bytes = max_head_bytes
+        self._in_head = False
+
+    def start_request(self) -> None:
+        """A request goes out now; what comes from here on is its reply."""
+        self.requests += 1
+        self.received = 0
+        self._in_head = True
+
+    def close(self) -> None:
+        """Cut, rather than first send what is left to a server that may not read, or wait for its TLS goodbye."""
+        self.abort()
+
+    @property
+    def should_close(self) -> bool:
+        """Also when the reply came before the request was sent completely: the rest would precede the next one."""
+        return super().should_close or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+
+    def is_clean(self) -> bool:
+        """May the next request use it? Not if bytes were left over: they would be taken for its reply."""
+        if not self.is_connected() or self.should_close:
+            return False
+        try:
+            return self._parser is None or self._parser.feed_eof() is None
+        except HttpProcessingError:
+            return False
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        self._in_head = data[0].code < 200
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        if self.pooled:
+            if data:
+                self.abort()
+            return
+        self.received += len(data)
+        payload = self._payload
+        super().data_received(data)
+        if self._in_head and self.received > self._max_head_bytes:
+            self.set_exception(HeadTooLarge())
+        if self._exception is not None:
+            # aiohttp tells only those who wait for headers; a reader of the body would wait for ever.
+            self._fail_body(payload, self._exception)
+            if self.transport is not None:
+                self.transport.abort()
+
+    def eof_received(self) -> None:
+        super().eof_received()
+        # The transport would first send what is left of the request, and a server that has gone reads no more.
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None:
+            # aiohttp takes the end of a body without length for its end, also when it is a reset.
+            self._fail_body(self._payload, exc)
+        elif self._in_head and self.received and self._exception is None:
+            self.set_exception(ClosedInHead())
+        super().connection_lost(exc)
+
+    def _fail_body(self, payload: aiohttp.StreamReader | None, exc: BaseException) -> None:
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(exc)
+        self._payload = None
+
+
+class FreshKey(ConnectionKey):
+    """Equal to the key it copies, so that limits count it in, but no idle connection is handed out for it."""
+
+
+class WireConnector(aiohttp.TCPConnector):
+    """The pools: the last used connection first, a deadline for connecting, and no slot lost to cancellation."""
+
+    def __init__(self, per_origin: int, keepalive_s: float, ssl_context: ssl.SSLContext, max_head_bytes: int) -> None:
+        super().__init__(
+            limit=0,
+            limit_per_host=per_origin,
+            keepalive_timeout=keepalive_s,
+            ssl=ssl_context,
+            ttl_dns_cache=_DNS_CACHE_S,
+        )
+        self._keepalive_s = keepalive_s
+        # As a partial of the base class: that is how the connector declares it.
+        new_connection: Callable[..., ResponseHandler] = WireProtocol
+        self._factory = functools.partial(new_connection, loop=self._loop, max_head_bytes=max_head_bytes)
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Traces,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> Connection:
+        try:
+            return await super().connect(req, traces, timeout)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # Closing cancels the futures that calls wait on; that is no reason for their tasks to end silently.
+                raise aiohttp.ClientConnectionError("connector closed") from None
+            raise
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Traces,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> ResponseHandler:
+        """One deadline over name, TCP, proxy and TLS; waiting for a slot is over when this is called."""
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                return await super()._create_connection(req, traces, _NO_TIMEOUT)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError, RuntimeError) as exc:
+            if isinstance(exc, aiohttp.ClientHttpProxyError):
+                raise
+            # What is not wrapped comes from talking to an outbound proxy, or is uvloop's RuntimeError for an OSError.
+            wrapper = aiohttp.ClientProxyConnectionError if req.proxy else aiohttp.ClientConnectorError
+            raise wrapper(req.connection_key, OSError(None, "cannot connect")) from exc
+
+    async def _wait_for_available_connection(self, key: ConnectionKey, traces: Traces) -> None:
+        try:
+            await super()._wait_for_available_connection(key, traces)
+        except BaseException:
+            # It may have been woken for a free slot in the moment it was cancelled: the slot is the next one's.
+            self._release_waiter()
+            raise
+
+    async def _get(self, key: ConnectionKey, traces: Traces) -> Connection | None:  # noqa: ARG002 - aiohttp's
+        """Last in, first out: the connections that were used last are the least likely to be dead."""
+        idle = self._conns.get(key)
+        if isinstance(key, FreshKey):
+            if idle:
+                idle.popleft()[0].close()
+            return None
+        oldest = time.monotonic() - self._keepalive_s
+        while idle:
+            connection, since = idle.pop()
+            protocol = cast(WireProtocol, connection)
+            if since >= oldest and protocol.is_clean():
+                protocol.pooled = False
+                self._acquired.add(protocol)
+                self._acquired_per_host[key].add(protocol)
+                return Connection(self, key, protocol, self._loop)
+            protocol.close()
+        self._conns.pop(key, None)
+        return None
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if isinstance(protocol, WireProtocol):
+            protocol.pooled = protocol.is_connected()

@@ -1,0 +1,259 @@
+"""An httpx transport over aiohttp that sends exactly what it is given.
+
+aiohttp is a client for applications: it quotes URLs again, adds headers of its own and retries by method; the transport
+of httpx-aiohttp names errors wrongly and lets none of that be turned off. What is overridden here says so.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from typing import cast
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx
+import yarl
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.http_writer import StreamWriter
+from httpx_aiohttp import AiohttpTransport
+
+from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, WireProtocol
+from adapters.upstreams.transport_errors import (
+    LIBRARY_ERRORS,
+    HeadTooLarge,
+    IdleTimeout,
+    SwitchedProtocols,
+)
+
+_READ_BUFFER_BYTES = 64 * 1024
+"""aiohttp stops reading from the socket when twice this much waits for the reader."""
+
+_JOIN_BYTES = 64 * 1024
+"""Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
+
+_MAX_HEADERS = 256
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
+"""Headers that are this side's own affair; the caller's are not sent."""
+
+
+class WireRequest(aiohttp.ClientRequest):
+    """A request that goes out as it was given, with `host` and `content-length` and nothing else."""
+
+    content = b""
+    protocol: WireProtocol | None = None
+    fresh = False
+
+    def update_auto_headers(self, skip_auto_headers: object) -> None:
+        """None are added."""
+
+    def update_transfer_encoding(self) -> None:
+        """Never chunked: bodies are whole."""
+
+    def update_body_from_data(self, body: bytes | None, _stacklevel: int = 3) -> None:
+        """Keep the bytes, to be sent again if need be. `content-length: 0` only where RFC 9110 8.6 asks for it."""
+        self.content = body or b""
+        if self.content or self.method in _BODY_METHODS:
+            self.headers["content-length"] = str(len(self.content))
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        key = super().connection_key
+        return FreshKey(*key) if self.fresh else key
+
+    def _head(self) -> bytes:
+        """The request line and headers in the encoding they came in (aiohttp writes UTF-8)."""
+        target = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path
+        lines = [f"{self.method} {target} HTTP/1.1", *[f"{k}: {v}" for k, v in self.headers.items()], "", ""]
+        head = "\r\n".join(lines)
+        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+            raise ValueError("a header or the URL of an upstream call holds a control character")
+        return head.encode("latin-1")
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Hand everything to the transport at once: no task writes, so none can outlive the call."""
+        protocol = cast(WireProtocol, conn.protocol)
+        self.protocol = protocol
+        protocol.start_request()
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("connection lost")
+        head = self._head()
+        if len(self.content) <= _JOIN_BYTES:
+            transport.write(head + self.content)
+        else:
+            transport.write(head)
+            transport.write(self.content)
+        self.response = self.response_class(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=self._traces,
+            loop=self.loop,
+            session=self._session,
+            stream_writer=StreamWriter(protocol, self.loop),
+        )
+        return self.response
+
+
+async def replace_dead_connection(req: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send again, once and on a fresh connection, what a pooled connection lost before a byte of the reply came.
+
+    A server may close an idle connection at any time, also while a request is on its way (RFC 9112 9.3.1).
+    """
+    request = cast(WireRequest, req)
+    try:
+        return await send(request)
+    except (OSError, aiohttp.ServerDisconnectedError):
+        used = request.protocol
+        if used is None or used.requests < 2 or used.received:
+            raise
+    request.fresh = True
+    request.protocol = None
+    return await send(request)
+
+
+class BodyStream(httpx.AsyncByteStream):
+    """The body of one reply as it comes, with a limit on silence and a `close` that needs no waiting."""
+
+    def __init__(self, reply: aiohttp.ClientResponse, idle_s: float) -> None:
+        self._reply = reply
+        self._idle_s = idle_s
+        self._loop = asyncio.get_running_loop()
+        self._waiting_since: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def receive(self) -> bytes:
+        """The next piece; b"" = complete. What came before a break is given out before the break is raised."""
+        content = self._reply.content
+        if self._watch is None and not content.is_eof():
+            self._watch = self._loop.call_later(self._idle_s, self._look_for_silence)
+        self._waiting_since = self._loop.time()
+        try:
+            piece = await content.readany()
+        except LIBRARY_ERRORS:
+            piece = content._read_nowait(-1)
+            if not piece:
+                self.close()
+                raise
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiting_since = None
+        if content.is_eof():
+            self._stop_watching()
+        return piece
+
+    def _look_for_silence(self) -> None:
+        """One timer per reply, set again only when it fires: a timer per piece would be felt with many streams."""
+        since = self._waiting_since
+        waited_s = 0.0 if since is None else self._loop.time() - since
+        if waited_s >= self._idle_s:
+            self._reply.content.set_exception(IdleTimeout())
+        else:
+            self._watch = self._loop.call_later(self._idle_s - waited_s, self._look_for_silence)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def close(self) -> None:
+        """Cut the connection, unless the body has come completely: then the pool has it already."""
+        self._stop_watching()
+        self._reply.close()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.receive():
+            yield piece
+
+
+@lru_cache(maxsize=1024)
+def _address(url: httpx.URL, target: bytes) -> yarl.URL:
+    """Where to connect and what to ask for. The query stays in the path: yarl would drop an empty one."""
+    return yarl.URL.build(scheme=url.scheme, host=url.host, port=url.port, path=target.decode("latin-1"), encoded=True)
+
+
+class WireTransport(AiohttpTransport):
+    """Sends `httpx.Request`s; takes the target from httpx's extension `target` and times from `timeout`.
+
+    `timeout`: `connect` covers name, TCP, proxy and TLS; `read` is the longest silence in the body; both in seconds.
+    Raises the exceptions of aiohttp as they are. Opens its session in the running loop with the first request.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        ssl_context: ssl.SSLContext,
+        outbound_proxy: str | None,
+        trust_env: bool,
+        keepalive_s: float,
+        max_head_bytes: int,
+    ) -> None:
+        super().__init__(verify=ssl_context, trust_env=False, client=self._open_session)
+        self._max_connections = max_connections
+        self._keepalive_s = keepalive_s
+        self._max_head_bytes = max_head_bytes
+        self._outbound_proxy = outbound_proxy
+        self._trust_env = trust_env
+        self._env_proxies: dict[tuple[str, bytes], str | None] = {}
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=WireConnector(self._max_connections, self._keepalive_s, self.ssl_context, self._max_head_bytes),
+            request_class=WireRequest,
+            middlewares=(replace_dead_connection,),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+            max_line_size=self._max_head_bytes,
+            max_field_size=self._max_head_bytes,
+            max_headers=_MAX_HEADERS,
+        )
+
+    def _proxy_for(self, url: httpx.URL) -> str | None:
+        if self._outbound_proxy is not None or not self._trust_env:
+            return self._outbound_proxy
+        origin = (url.scheme, url.netloc)
+        if origin not in self._env_proxies:
+            proxies = {} if proxy_bypass(url.netloc.decode("latin-1")) else getproxies()
+            self._env_proxies[origin] = proxies.get(url.scheme) or proxies.get("all")
+        return self._env_proxies[origin]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and come back with the headers of the final reply."""
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+            # Its own retries go by method, and do not see to it that the second connection is fresh.
+            self.client._retry_connection = False
+        times = request.extensions["timeout"]
+        reply = await self.client.request(
+            request.method,
+            _address(request.url, request.extensions["target"]),
+            headers=[
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in request.headers.raw
+                if name.lower() not in _FRAMING
+            ],
+            data=request.content,
+            proxy=self._proxy_for(request.url),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(sock_connect=times["connect"]),
+        )
+        if reply.status < 200:
+            reply.close()
+            raise SwitchedProtocols
+        if sum(len(name) + len(value) + 4 for name, value in reply.raw_headers) > self._max_head_bytes:
+            reply.close()
+            raise HeadTooLarge
+        return httpx.Response(reply.status, headers=reply.raw_headers, stream=BodyStream(reply, times["read"]))

@@ -1,0 +1,57 @@
+"""Endpoints reached the way the `AzureOpenAI` client reaches them: deployment in the path, `api-version` in the query.
+
+As in openai-python `lib/azure.py`: POSTs to the routes below go to `/openai/deployments/{deployment}/...`, all others
+to `/openai/...`. The key travels in `api-key`, an Entra token as Bearer.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from adapters.upstreams.target import Target, target
+from domain.secret import Secret
+
+DEPLOYMENT_ROUTES = frozenset(
+    {
+        "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/audio/transcriptions",
+        "/audio/translations",
+        "/audio/speech",
+        "/images/generations",
+        "/images/edits",
+    }
+)
+
+
+def azure_target(
+    azure_endpoint: str,
+    deployment: str,
+    api_version: str | None,
+    *,
+    api_key: Secret | None = None,
+    ad_token: Secret | None = None,
+    organization: str | None = None,
+    project: str | None = None,
+    default_headers: Iterable[tuple[str, Secret]] = (),
+    default_query: Iterable[tuple[str, str]] = (),
+) -> Target:
+    """Neither `api_key` nor `ad_token`: the client's own credential is passed on."""
+    root = azure_endpoint.rstrip("/") + "/openai"
+    deployed = f"{root}/deployments/{quote(deployment, safe='')}"
+    key: tuple[tuple[str, str], ...] = ()
+    if ad_token is not None:
+        key = (("authorization", f"Bearer {ad_token.reveal()}"),)
+    elif api_key is not None:
+        key = (("api-key", api_key.reveal()),)
+    query = dict(default_query)
+    if api_version is not None:
+        query["api-version"] = api_version
+    return target(
+        lambda path: (deployed if path in DEPLOYMENT_ROUTES else root) + path,
+        key,
+        default_headers,
+        query.items(),
+        organization=organization,
+        project=project,
+    )

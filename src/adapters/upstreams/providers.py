@@ -1,0 +1,43 @@
+"""The `Providers` port: speaks to each endpoint as its configuration says, and reads what comes back."""
+
+from collections.abc import Mapping
+
+from adapters.upstreams.model_name import replace_model
+from adapters.upstreams.reply_judge import judge
+from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.target import Target
+from application.messages import Api, ProxyRequest, UpstreamCall, WholeReply
+from domain.endpoint import Endpoint
+from domain.failure import Failure
+
+# A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
+_IDENTITY = (("accept-encoding", "identity"),)
+
+
+class OpenAIProviders:
+    """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
+
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self._targets = targets
+
+    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
+        """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
+        target = self._targets[endpoint.id]
+        same_name = endpoint.model == request.body_model
+        return UpstreamCall(
+            request.method,
+            target.url(request.path, request.query),
+            target.headers(request.headers + _IDENTITY, request.credentials),
+            request.body if same_name else replace_model(request.body, endpoint.model),
+            endpoint.connect_timeout_s,
+            endpoint.first_byte_timeout_s,
+            endpoint.stream_idle_timeout_s,
+        )
+
+    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Failure | None:
+        """What a whole reply means; None = it is good."""
+        return judge(api, reply, owns_credential=endpoint.owns_credential)
+
+    def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
+        """A reader for the stream that answers this request."""
+        return OpenAIStreamScanner(endpoint.owns_credential, request.choices)

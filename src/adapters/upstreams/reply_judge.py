@@ -1,0 +1,81 @@
+"""Is a whole reply an answer? Status, shape and the provider's words decide; the body itself is never changed."""
+
+import time
+import zlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from adapters.upstreams.error_words import ErrorWords, classify, classify_in_stream
+from adapters.upstreams.retry_delay import retry_delay_s
+from application.messages import Api, Headers, WholeReply, header
+from domain.failure import Failure, FailureKind
+
+MAX_INFLATED_BYTES = 64 * 1024 * 1024
+
+
+class _Answer(Struct):
+    error: Any = None
+    choices: list[msgspec.Raw] | None = None
+
+
+class _ErrorBody(Struct):
+    error: Any = None
+    message: Any = None
+    code: Any = None
+    type: Any = None
+
+
+_answers = msgspec.json.Decoder(_Answer)
+_errors = msgspec.json.Decoder(_ErrorBody)
+
+
+def judge(api: Api, reply: WholeReply, *, owns_credential: bool) -> Failure | None:
+    """What the reply means; None = it is a good answer."""
+    if 200 <= reply.status < 300:
+        return _judge_answer(api, reply, owns_credential)
+    words = error_words(reply)
+    delay_s = None
+    if reply.status in (429, 503):
+        delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
+    return classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
+
+
+def error_words(reply: WholeReply) -> ErrorWords:
+    """The code, type and message of an error body; empty words for HTML, nothing, or anything else unknown."""
+    try:
+        body = _errors.decode(_plain(reply.headers, reply.body))
+    except (ValueError, RecursionError, zlib.error):
+        return ErrorWords()
+    if body.error:
+        return ErrorWords.of(body.error)
+    return ErrorWords.of({"code": body.code, "type": body.type, "message": body.message})
+
+
+def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Failure | None:
+    if not reply.body:
+        return Failure(FailureKind.JUNK, "empty body", reply.status)
+    try:
+        answer = _answers.decode(_plain(reply.headers, reply.body))
+    except (ValueError, RecursionError, zlib.error):
+        return Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status)
+    if answer.error:
+        return classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential)
+    if api is Api.CHAT and answer.choices is None:
+        return Failure(FailureKind.JUNK, "body has no choices", reply.status)
+    return None
+
+
+def _plain(headers: Headers, body: bytes) -> bytes:
+    """The body without its content coding, for reading only. Identity is asked for; some gateways zip all the same."""
+    coding = (header(headers, "content-encoding") or "identity").strip().lower()
+    if coding in ("identity", ""):
+        return body
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError(f"content-encoding {coding} was not asked for")
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | (16 if "gzip" in coding else 0))
+    plain = inflater.decompress(body, MAX_INFLATED_BYTES)
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ValueError("compressed body is too large or cut")
+    return plain

@@ -1,0 +1,62 @@
+"""Where an endpoint's requests go and what they carry: everything that is the same for all of them, worked out once."""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from application.messages import Headers
+from domain.secret import Secret
+
+CREDENTIAL_HEADERS = frozenset({"authorization", "api-key", "openai-organization", "openai-project"})
+
+
+class Target(Struct, frozen=True):
+    """One endpoint's address and credential, as its provider wants them. Holds keys: never log it."""
+
+    url_for: Callable[[str], str]
+    """Path below the version root (`/chat/completions`) -> URL without query."""
+    query: tuple[tuple[str, str], ...]
+    """Query parameters of every call, percent-encoded."""
+    credentials: Headers
+    """Headers that stand in for the client's own credentials; empty = the client's are passed on."""
+    defaults: Headers
+    """Headers that are added unless the client sends its own of that name."""
+
+    def __repr__(self) -> str:
+        return "Target(***)"
+
+    def url(self, path: str, client_query: str) -> str:
+        """The whole URL. The client's query comes along, but for an `api-version`: that is the endpoint's affair."""
+        parts = [part for part in client_query.split("&") if part and part.partition("=")[0] != "api-version"]
+        named = {part.partition("=")[0] for part in parts}
+        query = "&".join([f"{name}={value}" for name, value in self.query if name not in named] + parts)
+        return f"{self.url_for(path)}?{query}" if query else self.url_for(path)
+
+    def headers(self, client_headers: Headers, client_credentials: Headers) -> Headers:
+        """All headers of a call: the client's, the credential, then defaults that are not there yet."""
+        headers = client_headers + (self.credentials or client_credentials)
+        if not self.defaults:
+            return headers
+        present = {name for name, _ in headers}
+        return headers + tuple(pair for pair in self.defaults if pair[0] not in present)
+
+
+def target(
+    url_for: Callable[[str], str],
+    key_headers: Headers,
+    default_headers: Iterable[tuple[str, Secret]],
+    query: Iterable[tuple[str, str]],
+    *,
+    organization: str | None = None,
+    project: str | None = None,
+) -> Target:
+    """A target from the parts all providers share. A credential among the default headers stands in for the key."""
+    revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
+    own = tuple(pair for pair in revealed if pair[0] in ("authorization", "api-key")) or key_headers
+    if organization is not None:
+        own += (("openai-organization", organization),)
+    if project is not None:
+        own += (("openai-project", project),)
+    defaults = tuple(pair for pair in revealed if pair not in own)
+    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, defaults)

@@ -1,0 +1,151 @@
+"""One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
+
+import asyncio
+
+from application.messages import Api, FrameKind, ProxyRequest, WholeReply
+from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
+from application.routing import Lease, Routing
+from application.streaming import StreamAnswer, StreamSource
+from domain.failure import Failure, FailureKind
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_HELD_BYTES = 64 * 1024
+
+
+class AttemptFailed(Exception):
+    """The attempt gave no answer; `reply` is what the upstream said, None = nothing that could be shown."""
+
+    def __init__(self, failure: Failure, reply: WholeReply | None = None) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.reply = reply
+
+
+class SendAttempt:
+    """Runs one attempt on a lease and reports its outcome to the routing.
+
+    The lease is released when the attempt fails or its whole reply is read; a stream takes it along.
+    """
+
+    def __init__(
+        self, routing: Routing, upstream: Upstream, providers: Providers, clock: Clock, stream_hold_s: float
+    ) -> None:
+        self._routing = routing
+        self._upstream = upstream
+        self._providers = providers
+        self._clock = clock
+        self._stream_hold_s = stream_hold_s
+
+    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: float) -> WholeReply | StreamAnswer:
+        """The answer of the leased endpoint; raises `AttemptFailed`. `deadline` is a time of the clock."""
+        try:
+            answer = await self._within(deadline, lease, request)
+        except AttemptFailed as failed:
+            self._routing.failed(lease, failed.failure)
+            self._routing.release(lease)
+            raise
+        except BaseException:
+            self._routing.release(lease)
+            raise
+        self._routing.succeeded(lease)
+        if isinstance(answer, WholeReply):
+            self._routing.release(lease)
+        return answer
+
+    async def _within(self, deadline: float, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
+        try:
+            async with asyncio.timeout(deadline - self._clock.now()):
+                return await self._exchange(lease, request)
+        except TimeoutError:
+            raise AttemptFailed(Failure(FailureKind.DEADLINE, "no time left for this request")) from None
+        except UpstreamFailed as failed:
+            raise AttemptFailed(failed.failure) from failed
+
+    async def _exchange(self, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
+        reply = await self._upstream.send(self._providers.call(lease.endpoint, request))
+        if not request.stream or not 200 <= reply.status < 300:
+            return await self._read_whole(lease, request.api, reply)
+        source = StreamSource(reply)
+        try:
+            return await self._open_stream(lease, request, source)
+        except BaseException:
+            source.close()
+            raise
+
+    async def _read_whole(self, lease: Lease, api: Api, reply: UpstreamReply) -> WholeReply:
+        try:
+            whole = WholeReply(reply.status, reply.headers, await _read(reply))
+        finally:
+            reply.close()
+        failure = self._providers.judge(lease.endpoint, api, whole)
+        if failure is not None:
+            raise AttemptFailed(failure, whole)
+        return whole
+
+    async def _open_stream(self, lease: Lease, request: ProxyRequest, source: StreamSource) -> StreamAnswer:
+        """Read until the first content, or for as long as the preamble may be held back."""
+        scanner = self._providers.scanner(lease.endpoint, request)
+        endpoint = lease.endpoint
+        reply = source.reply
+        held = bytearray()
+        try:
+            async with asyncio.timeout(lease.started + endpoint.first_byte_timeout_s - self._clock.now()):
+                chunk = await source.receive()
+        except TimeoutError:
+            raise AttemptFailed(Failure(FailureKind.FIRST_BYTE_TIMEOUT, "headers came, but no event")) from None
+        hold_until = 0.0
+        while chunk:
+            held += chunk
+            if self._decided(scanner, chunk) or len(held) > MAX_HELD_BYTES:
+                break
+            if not scanner.began:
+                chunk = await source.receive()
+                continue
+            hold_until = hold_until or self._clock.now() + self._stream_hold_s
+            more = await source.receive_within(hold_until - self._clock.now())
+            if more is None:
+                break
+            chunk = more
+        else:
+            self._check_complete(lease, request.api, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
+        head = bytes(held[: len(held) - scanner.pending_bytes])
+        return StreamAnswer(lease, self._routing, source, scanner, head)
+
+    @staticmethod
+    def _decided(scanner: StreamScanner, chunk: bytes) -> bool:
+        """Has content come? An error beside it, not yet shown to anybody, still counts for more."""
+        content = False
+        for frame in scanner.feed(chunk):
+            if frame.failure is not None and frame.failure.meaning.next_endpoint:
+                raise AttemptFailed(frame.failure)
+            content = content or frame.kind is not FrameKind.PREAMBLE
+        return content
+
+    def _check_complete(self, lease: Lease, api: Api, whole: WholeReply, scanner: StreamScanner) -> None:
+        """The body ended before any content: that is an answer only if the stream said that it is complete."""
+        scanner.finish()
+        if scanner.ended:
+            return
+        if scanner.failure is not None:
+            raise AttemptFailed(scanner.failure)
+        if scanner.began:
+            raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
+        failure = self._providers.judge(lease.endpoint, api, whole)
+        raise AttemptFailed(failure or Failure(FailureKind.JUNK, "answered a stream request without a stream"), whole)
+
+
+async def _read(reply: UpstreamReply) -> bytes:
+    """The whole body; raises `UpstreamFailed` when it breaks or is larger than any answer should be."""
+    first = await reply.receive()
+    if not first:
+        return first
+    second = await reply.receive()
+    if not second:
+        return first
+    body = bytearray(first)
+    while second:
+        body += second
+        if len(body) > MAX_REPLY_BYTES:
+            raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
+        second = await reply.receive()
+    return bytes(body)

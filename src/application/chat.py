@@ -1,0 +1,23 @@
+"""Chat completions: find the group a model name stands for, and have one of its endpoints answer."""
+
+from collections.abc import Mapping
+
+from application.dispatch import Answer, Dispatch
+from application.errors import UnknownModel
+from application.messages import ProxyRequest, Trail
+from domain.group import ModelGroup
+
+
+class AnswerChat:
+    """The use case behind `POST /v1/chat/completions`."""
+
+    def __init__(self, groups: Mapping[str, ModelGroup], dispatch: Dispatch) -> None:
+        self._groups = groups
+        self._dispatch = dispatch
+
+    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+        """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
+        group = self._groups.get(request.model)
+        if group is None:
+            raise UnknownModel(request.model, sorted(self._groups))
+        return await self._dispatch(group, request, trail)

@@ -1,0 +1,202 @@
+"""The only attempt loop: pick an endpoint, send, judge, and on failure the next one, until an answer or the deadline.
+
+An endpoint that has failed in this request is passed over while there is another. Only when there is none left does the
+loop wait, and begins again with all that may still do better. A retry that could not end before the deadline is not
+started, and the retry budget bounds how many requests of a group retry at a time: see `Retrying`.
+"""
+
+import asyncio
+from collections import Counter
+
+from application.attempt import AttemptFailed, SendAttempt
+from application.errors import AllLimited, UpstreamsFailed
+from application.messages import Attempt, ProxyRequest, Trail, WholeReply
+from application.ports import Clock
+from application.routing import Draw, Lease, Routing
+from application.streaming import StreamAnswer
+from domain.failure import Effect, Failure, FailureKind
+from domain.group import ModelGroup
+from domain.rate_limit import MIN_DELAY_S
+
+PATIENCE_MARGIN_S = 1.0
+"""How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
+
+
+class WholeAnswer:
+    """A reply for the client that is complete: an upstream's own, good or not."""
+
+    __slots__ = ("final_failure", "reply")
+
+    def __init__(self, reply: WholeReply, final_failure: Failure | None = None) -> None:
+        self.reply = reply
+        self.final_failure = final_failure
+        """Why this is an error that no endpoint could do better than; None = the reply is good."""
+
+
+Answer = WholeAnswer | StreamAnswer
+
+
+class _Progress:
+    """Where one request stands in its attempts."""
+
+    __slots__ = ("backoffs", "barred", "client", "deadline", "failures", "limit_waited_s", "passed_over", "retrying")
+
+    def __init__(self, client: str, deadline: float) -> None:
+        self.client = client
+        self.deadline = deadline
+        self.passed_over: set[str] = set()
+        """Ids that failed since the last wait."""
+        self.barred: set[str] = set()
+        """Ids that cannot do better for this request."""
+        self.failures: list[AttemptFailed] = []
+        self.backoffs = 0
+        self.limit_waited_s = 0.0
+        self.retrying = False
+
+
+class Dispatch:
+    """Gets one request answered by one of its group's endpoints."""
+
+    def __init__(self, routing: Routing, attempt: SendAttempt, clock: Clock, draw: Draw, max_wait_s: float) -> None:
+        self._routing = routing
+        self._attempt = attempt
+        self._clock = clock
+        self._draw = draw
+        self._max_wait_s = max_wait_s
+        self._in_flight: Counter[str] = Counter()
+        self._retrying: Counter[str] = Counter()
+
+    async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+        """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
+        progress = _Progress(request.client, request.received + self._patience_s(group, request))
+        self._in_flight[group.name] += 1
+        try:
+            while len(progress.failures) < group.retry.max_attempts:
+                lease = await self._next(group, progress, trail)
+                outcome = await self._try(lease, request, progress.deadline, trail)
+                if not isinstance(outcome, AttemptFailed):
+                    return outcome
+                progress.failures.append(outcome)
+                progress.passed_over.add(lease.endpoint.id)
+                if not outcome.failure.meaning.same_endpoint:
+                    progress.barred.add(lease.endpoint.id)
+                if not outcome.failure.meaning.next_endpoint:
+                    break
+        except _OutOfOptions:
+            pass
+        finally:
+            self._in_flight[group.name] -= 1
+            self._end_retry(group, progress)
+        return self._give_up(group, progress, trail)
+
+    async def _try(self, lease: Lease, request: ProxyRequest, deadline: float, trail: Trail) -> Answer | AttemptFailed:
+        began = self._clock.now()
+        outcome = "client left"
+        try:
+            answer = await self._attempt(lease, request, deadline)
+        except AttemptFailed as failed:
+            outcome = str(failed.failure)
+            return failed
+        else:
+            outcome = "ok"
+            return answer if isinstance(answer, StreamAnswer) else WholeAnswer(answer)
+        finally:
+            trail.attempts.append(Attempt(lease.endpoint.id, outcome))
+            trail.upstream_s += self._clock.now() - began
+
+    async def _next(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease:
+        """A lease on the endpoint to try now, after a wait where one is due. Raises `_OutOfOptions`."""
+        while True:
+            if self._clock.now() >= progress.deadline:
+                raise _OutOfOptions
+            lease = self._routing.pick(group, progress.client, progress.passed_over)
+            if lease is None and self._begin_retry(group, progress):
+                lease = self._routing.pick_last_resort(group, progress.client, progress.passed_over)
+            if lease is None:
+                await self._wait(group, progress, trail)
+            elif await self._lives(lease):
+                return lease
+
+    async def _lives(self, lease: Lease) -> bool:
+        try:
+            lives = await self._routing.first_contact(lease)
+        except asyncio.CancelledError:
+            self._routing.release(lease)
+            raise
+        if not lives:
+            self._routing.release(lease)
+        return lives
+
+    async def _wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> None:
+        """Nobody can be asked now: back off, or wait for the first rate limit to pass. Raises `_OutOfOptions`."""
+        now = self._clock.now()
+        if self._routing.askable(group, progress.client, progress.barred):
+            if not progress.failures or not self._begin_retry(group, progress):
+                raise _OutOfOptions
+            delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
+            progress.backoffs += 1
+        else:
+            limited_s = self._routing.limited_s(group, progress.client, progress.barred)
+            if limited_s is None or progress.limit_waited_s + limited_s > self._max_wait_s:
+                raise _OutOfOptions
+            delay_s = limited_s
+            progress.limit_waited_s += limited_s
+        if now + delay_s >= progress.deadline:
+            raise _OutOfOptions
+        progress.passed_over = set(progress.barred)
+        await self._clock.sleep(delay_s)
+        trail.upstream_s += self._clock.now() - now
+
+    def _begin_retry(self, group: ModelGroup, progress: _Progress) -> bool:
+        """May this request load endpoints that are not known to be well? Its first attempt always may."""
+        if not progress.failures or progress.retrying:
+            return True
+        if not group.retry.budget_allows(self._retrying[group.name], self._in_flight[group.name]):
+            return False
+        progress.retrying = True
+        self._retrying[group.name] += 1
+        return True
+
+    def _end_retry(self, group: ModelGroup, progress: _Progress) -> None:
+        if progress.retrying:
+            progress.retrying = False
+            self._retrying[group.name] -= 1
+
+    def _patience_s(self, group: ModelGroup, request: ProxyRequest) -> float:
+        """Seconds from the request's arrival until its first content must have come."""
+        if request.patience_s is None:
+            return group.request_timeout_s
+        margin_s = min(PATIENCE_MARGIN_S, request.patience_s / 10)
+        return min(group.request_timeout_s, request.patience_s - margin_s)
+
+    def _give_up(self, group: ModelGroup, progress: _Progress, trail: Trail) -> WholeAnswer:
+        """The best that can be said when no endpoint answered: an upstream's own words, or ours."""
+        limited_s = self._routing.limited_s(group, progress.client, ())
+        if not progress.failures:
+            if limited_s is not None:
+                raise AllLimited(group.name, limited_s, trail.attempts)
+            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts)
+        final = _most_telling(progress.failures)
+        failure = final.failure
+        if failure.meaning.relayed and final.reply is not None:
+            return WholeAnswer(final.reply, failure)
+        configured = failure.meaning.effect in (Effect.FAULT, Effect.ACCOUNT_FAULT)
+        if failure.kind is FailureKind.RATE_LIMITED or (configured and limited_s is not None):
+            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
+        raise UpstreamsFailed(group.name, failure, trail.attempts)
+
+
+def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
+    """The failure the client is told of: the last, but one endpoint's own refusal speaks only for all when all refuse.
+
+    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped.
+    """
+    last = failures[-1]
+    if not last.failure.meaning.next_endpoint:
+        return last
+    transient = [failed for failed in failures if not failed.failure.meaning.relayed]
+    return transient[-1] if transient else last
+
+
+class _OutOfOptions(Exception):
+    """No endpoint may be asked, now or after any wait that is worth it."""

@@ -1,0 +1,90 @@
+"""What a client is told when it gets no answer. `str(error)` is the sentence it reads.
+
+`code` is stable; the HTTP adapter turns each error into the OpenAI error body and a status.
+"""
+
+from collections.abc import Sequence
+
+from application.messages import Attempt, reasons
+from domain.failure import Failure, FailureKind
+
+
+class ProxyError(Exception):
+    """Something the client is told."""
+
+    code = "internal_error"
+    status = 500
+    type = "server_error"
+    param: str | None = None
+    retry_after_s: float | None = None
+    """Seconds after which trying again makes sense; None = nothing is known of that."""
+    should_retry: bool | None = None
+    """False = a retry by the client cannot help, or would only multiply the load; None = the client decides."""
+
+
+class InvalidRequest(ProxyError):
+    """The request cannot be understood or is not allowed; `param` names the field, None = the request as a whole."""
+
+    type = "invalid_request_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str = "invalid_request", status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+class UnknownModel(ProxyError):
+    """No model group has this name."""
+
+    code = "model_not_found"
+    status = 404
+    type = "invalid_request_error"
+    param = "model"
+
+    def __init__(self, model: str, served: Sequence[str]) -> None:
+        shown = model if len(model) <= 100 else model[:100] + "..."
+        super().__init__(f"The model '{shown}' is not served here. Served: {', '.join(served)}.")
+
+
+class AllLimited(ProxyError):
+    """Every endpoint that could serve is at its rate limit, and the first to recover does not in time."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, group: str, retry_after_s: float, attempts: Sequence[Attempt]) -> None:
+        tried = f" Tried: {reasons(attempts)}." if attempts else ""
+        super().__init__(
+            f"Every endpoint of '{group}' is at its rate limit; the first one recovers in {retry_after_s:.1f} s.{tried}"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamsFailed(ProxyError):
+    """The attempts are spent, or there is no time for another; `failure` is the last one's."""
+
+    should_retry = False
+
+    def __init__(self, group: str, failure: Failure, attempts: Sequence[Attempt]) -> None:
+        self.code = _UPSTREAM_CODES.get(failure.kind, "upstream_error")
+        self.status = failure.meaning.status
+        self.retry_after_s = failure.retry_after_s
+        tried = f" Tried: {reasons(attempts)}." if attempts else ""
+        super().__init__(f"No endpoint of '{group}' could answer: {failure}.{tried}")
+
+
+_UPSTREAM_CODES = {
+    FailureKind.AUTH: "upstream_auth_failed",
+    FailureKind.KEY: "upstream_auth_failed",
+    FailureKind.MISCONFIGURED: "upstream_misconfigured",
+    FailureKind.OVERLOADED: "upstream_overloaded",
+    FailureKind.CONNECT_TIMEOUT: "upstream_timeout",
+    FailureKind.FIRST_BYTE_TIMEOUT: "upstream_timeout",
+    FailureKind.IDLE_TIMEOUT: "upstream_timeout",
+    FailureKind.REQUEST_TIMEOUT: "upstream_timeout",
+    FailureKind.DEADLINE: "deadline_exceeded",
+}

@@ -1,0 +1,127 @@
+"""What passes between the proxy's edges and its use cases: requests as they came, replies as they go."""
+
+from collections.abc import Sequence
+from enum import Enum, StrEnum
+
+from msgspec import Struct
+
+from domain.failure import Failure
+
+Headers = tuple[tuple[str, str], ...]
+"""Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
+
+
+class Api(StrEnum):
+    """Which of the OpenAI APIs a request speaks: decides how its reply is read."""
+
+    CHAT = "chat"
+
+
+class ProxyRequest(Struct, frozen=True):
+    """One client request, decoded only as far as the proxy acts on it."""
+
+    api: Api
+    path: str
+    """Below the version root, such as `/chat/completions`; percent-encoded as it came."""
+    query: str
+    """The client's query as it came, without `?`; empty = none."""
+    headers: Headers
+    """What goes on to any endpoint: end-to-end headers without the client's credentials."""
+    credentials: Headers
+    """The client's own credentials; sent on only by endpoints that have none of their own."""
+    body: bytes
+    model: str
+    """The model group asked for."""
+    body_model: str | None
+    """What the body calls the model; None = it does not name one (Azure's deployment URLs need not)."""
+    stream: bool
+    request_id: str
+    received: float
+    """When the request came, in seconds of the monotonic clock."""
+    client: str = ""
+    """A digest of the client's credential, to tell clients apart; empty = it has none."""
+    choices: int = 1
+    """How many answers were asked for (`n`): a stream is complete when each has ended."""
+    patience_s: float | None = None
+    """How long the client said it waits; None = it did not say."""
+    method: str = "POST"
+
+
+class UpstreamCall(Struct, frozen=True):
+    """One HTTP request to one endpoint, complete but for `host`, `content-length` and `connection`.
+
+    Timeouts are seconds. Each is a deadline of its phase: `connect_timeout_s` covers name, TCP and TLS together,
+    `first_byte_timeout_s` runs from the start of the call to the end of the reply's headers, `idle_timeout_s` is the
+    longest silence while the body comes.
+    """
+
+    method: str
+    url: str
+    """Absolute, percent-encoded, sent exactly as it stands here."""
+    headers: Headers
+    body: bytes
+    connect_timeout_s: float
+    first_byte_timeout_s: float
+    idle_timeout_s: float
+
+
+class WholeReply(Struct, frozen=True):
+    """An upstream reply that was read to its end."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class FrameKind(Enum):
+    """What one event of a stream means for the decision which endpoint answers."""
+
+    PREAMBLE = "preamble"
+    """Nothing a client could not also get from another endpoint: a comment, a role, Azure's empty choices."""
+    CONTENT = "content"
+    END = "end"
+    """The stream is complete with this event."""
+    ERROR = "error"
+
+
+class Frame(Struct, frozen=True):
+    """One event of a stream: its bytes with the blank line that ends it, and what it means."""
+
+    data: bytes
+    kind: FrameKind
+    failure: Failure | None = None
+    """What an ERROR frame says; None for all others."""
+
+
+class Attempt(Struct, frozen=True):
+    """One upstream call of a request, for the log."""
+
+    endpoint: str
+    outcome: str
+    """`ok`, or the failure in a few safe words."""
+
+
+class Trail(Struct):
+    """What happened to one request on its way; filled in as it goes, read when it is logged."""
+
+    attempts: list[Attempt] = []
+    upstream_s: float = 0.0
+    """Time spent waiting: for upstreams, for backoff, for a rate limit to pass. The rest is the proxy's own."""
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that was asked last; None = none was."""
+        return self.attempts[-1].endpoint if self.attempts else None
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The first value of a header; None = it is not there. `name` in lower case."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def reasons(attempts: Sequence[Attempt]) -> str:
+    """The attempts in one line: `gpt/1: connection_reset; gpt/2: ok`."""
+    return "; ".join(f"{attempt.endpoint}: {attempt.outcome}" for attempt in attempts)

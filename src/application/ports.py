@@ -1,0 +1,164 @@
+"""The outside world, as the use cases see it. Adapters implement these; only the container knows which."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from application.messages import Api, Attempt, Frame, Headers, ProxyRequest, UpstreamCall, WholeReply
+from domain.endpoint import Endpoint
+from domain.failure import Failure
+
+
+class UpstreamFailed(Exception):
+    """An attempt ended without a usable reply; `failure` says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+class UpstreamReply(Protocol):
+    """A reply whose headers have come. It owns its connection until `close()`."""
+
+    @property
+    def status(self) -> int:
+        """The final HTTP status; 1xx replies were skipped, redirects were not followed."""
+
+    @property
+    def headers(self) -> Headers:
+        """All headers, as they came."""
+
+    async def receive(self) -> bytes:
+        """The next piece of the body, as it comes off the wire and not decoded; b"" = the body is complete.
+
+        Raises `UpstreamFailed`: IDLE_TIMEOUT when nothing comes for the call's `idle_timeout_s`, RESET when the
+        connection is reset, TRUNCATED when it ends before the body does, JUNK when the framing is broken.
+        No more is read from the socket than the reader takes, but for a buffer of a bounded size.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection, at any time, more than once. A body read to its end leaves the connection to the
+        pool; any other is cut, so that the provider stops generating."""
+
+
+class Upstream(Protocol):
+    """Sends bytes to a provider and gets bytes back: HTTP/1.1 with pools, and phase timeouts of our own.
+
+    A cancelled call closes its socket at once, in every phase. A connection from the pool that turns out to be dead
+    before any byte of the reply has come is replaced by a fresh one, once and unseen. Nothing else is retried.
+    """
+
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
+        """Send the call and wait for the headers of the reply.
+
+        Raises `UpstreamFailed`: DNS, CONNECT, CONNECT_TIMEOUT, TLS, RESET, FIRST_BYTE_TIMEOUT, JUNK (not HTTP, or
+        headers too large), TRUNCATED (closed before the headers ended).
+        """
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class StreamScanner(Protocol):
+    """Reads along with one event stream. It never changes a byte: what was fed comes out again, in order."""
+
+    @property
+    def began(self) -> bool:
+        """Has any event come?"""
+
+    @property
+    def ended(self) -> bool:
+        """Has the event come that makes the stream complete?"""
+
+    @property
+    def failure(self) -> Failure | None:
+        """What the provider reported inside the stream; None = nothing."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many of the last bytes fed belong to an event that is not whole yet."""
+
+    def feed(self, chunk: bytes) -> Sequence[Frame]:
+        """The events that are whole now, with their meaning: for the part of the stream that is decided on."""
+
+    def relay(self, chunk: bytes) -> bytes:
+        """The bytes of all events that are whole now: for the part that only passes."""
+
+    def finish(self) -> bytes:
+        """The body is over: take what came after the last blank line for an event, and return it."""
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        """An event that makes the official SDKs raise, to end a broken stream with."""
+
+
+class Providers(Protocol):
+    """How each endpoint's provider is spoken to, and what its answers mean."""
+
+    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
+        """The request as this endpoint wants it: its URL, its credential, its name for the model."""
+
+    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Failure | None:
+        """What a whole reply means; None = it is good. Also finds errors and junk under status 200."""
+
+    def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
+        """A reader for the stream that answers this request."""
+
+
+class Clock(Protocol):
+    """Time, for everything that decides by it."""
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock the event loop also uses."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; 0 lets others run."""
+
+
+class EndpointAlarm(Protocol):
+    """Where trouble with an endpoint is told, once per change and not per request."""
+
+    def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """The endpoint failed and is left alone for about `seconds`."""
+
+    def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """The endpoint cannot work as it is configured or paid; somebody should look."""
+
+    def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        """The provider's rate limit keeps the endpoint's bucket away for `seconds`."""
+
+    def recovered(self, endpoint: Endpoint) -> None:
+        """The endpoint answers again."""
+
+
+class RequestRecord(Struct, frozen=True):
+    """What is written down of one request: no body, no key, no prompt. Times in milliseconds, sizes in bytes."""
+
+    request_id: str
+    api: str
+    group: str
+    """The model group; empty = the request did not get as far as naming one that exists."""
+    endpoint: str
+    """The endpoint that answered, or was asked last; empty = none was asked."""
+    attempts: tuple[Attempt, ...]
+    status: int
+    """What the client got; 499 = it left before anything was sent."""
+    outcome: str
+    """`ok`, `client_left`, `stream_broken`, or the code of the error the client was told."""
+    stream: bool
+    total_ms: float
+    first_byte_ms: float
+    overhead_ms: float
+    """The proxy's own part of `first_byte_ms`: without upstreams, backoff and waiting for limits."""
+    bytes_in: int
+    bytes_out: int
+
+
+class RequestLog(Protocol):
+    """Where finished requests are written down."""
+
+    def record(self, record: RequestRecord) -> None:
+        """Called once per request, when all is over. Never blocks, never raises."""
+
+    def crashed(self, request_id: str, error: BaseException) -> None:
+        """The proxy itself failed. Only the kind of error and where it happened may be shown, not its text."""

@@ -1,0 +1,121 @@
+"""A stream on its way to the client, from the first content on: bytes pass, and its end is told from a break."""
+
+import asyncio
+
+from application.messages import Headers
+from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
+from application.routing import Lease, Routing
+from domain.failure import Failure, FailureKind
+
+
+class StreamSource:
+    """An upstream reply that can also be waited for without giving it up."""
+
+    __slots__ = ("_pending", "reply")
+
+    def __init__(self, reply: UpstreamReply) -> None:
+        self.reply = reply
+        self._pending: asyncio.Task[bytes] | None = None
+
+    async def receive(self) -> bytes:
+        """The next piece, b"" = the end; raises `UpstreamFailed`."""
+        if self._pending is None:
+            return await self.reply.receive()
+        pending, self._pending = self._pending, None
+        try:
+            return await pending
+        except asyncio.CancelledError:
+            pending.cancel()
+            raise
+
+    async def receive_within(self, seconds: float) -> bytes | None:
+        """The next piece, or None when it does not come in time: it is then still waited for by the next call."""
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self.reply.receive())
+        await asyncio.wait((self._pending,), timeout=max(0.0, seconds))
+        return await self.receive() if self._pending.done() else None
+
+    def close(self) -> None:
+        """Let go of the reply; see `UpstreamReply.close`."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+        self.reply.close()
+
+
+class StreamAnswer:
+    """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
+
+    __slots__ = ("_head", "_lease", "_over", "_routing", "_scanner", "_source", "failure")
+
+    def __init__(
+        self, lease: Lease, routing: Routing, source: StreamSource, scanner: StreamScanner, head: bytes
+    ) -> None:
+        self._lease = lease
+        self._routing = routing
+        self._source = source
+        self._scanner = scanner
+        self._head = head
+        self._over = False
+        self.failure: Failure | None = None
+        """Why the stream broke after it had begun; None = it did not."""
+
+    @property
+    def status(self) -> int:
+        """The upstream's status."""
+        return self._source.reply.status
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's headers."""
+        return self._source.reply.headers
+
+    async def next(self) -> bytes:
+        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        while not self._over:
+            try:
+                chunk = await self._source.receive()
+            except UpstreamFailed as failed:
+                return self._broken(failed.failure)
+            if not chunk:
+                return self._ended()
+            events = self._scanner.relay(chunk)
+            if self._scanner.failure is not None and self.failure is None:
+                self._fail(self._scanner.failure)
+            if events:
+                return events
+        return b""
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        """An event that tells the client why its stream ends here."""
+        self._over = True
+        return self._scanner.error_frame(message, code)
+
+    def close(self) -> None:
+        """Let go of the connection and the lease. A second call does nothing."""
+        self._over = True
+        self._source.close()
+        self._routing.release(self._lease)
+
+    def _ended(self) -> bytes:
+        self._over = True
+        rest = self._scanner.finish()
+        if self._scanner.ended or self._scanner.failure is not None:
+            return rest
+        return self._broken(Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event"))
+
+    def _broken(self, failure: Failure) -> bytes:
+        """End with an error event, unless the provider's own has passed already. A cut-off event is dropped."""
+        if self._scanner.ended or self._scanner.failure is not None:
+            self._over = True
+            return b""
+        self._fail(failure)
+        message = f"The stream from endpoint {self._lease.endpoint.id} broke after it had begun: {failure}."
+        return self.error_frame(message, "upstream_stream_error")
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = failure
+        self._routing.failed(self._lease, failure)

@@ -1,0 +1,32 @@
+"""One place a request can be sent to."""
+
+from msgspec import Struct
+
+
+class Endpoint(Struct, frozen=True):
+    """A model at one provider account, as the router sees it: no URL, no key.
+
+    `bucket` and `account` are keyed digests, so that two endpoints can be seen to share a rate limit or a bill
+    without anybody seeing the key.
+    """
+
+    id: str
+    """What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config."""
+    model: str
+    """The upstream's own name of the model, or of the Azure deployment."""
+    provider: str
+    """`openai` or `azure`: whose words the answers are in."""
+    weight: int = 1
+    """Share of the traffic within the group; 0 = only when no endpoint with a weight can serve."""
+    bucket: str = ""
+    """Digest of host, key and model: endpoints that are equal here share one rate limit."""
+    account: str = ""
+    """Digest of host and key: endpoints that are equal here run out of money together."""
+    identity: str = ""
+    """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
+    owns_credential: bool = True
+    """False when the client's own key is passed through, so that a 401 is the client's business."""
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 120.0
+    stream_idle_timeout_s: float = 300.0
+    request_timeout_s: float = 600.0

@@ -1,0 +1,119 @@
+"""What can go wrong with an attempt, and what each kind means for the endpoint and for the request.
+
+Which upstream answer is of which kind is decided where the provider's words are known (`adapters.upstreams`); what
+follows from a kind is decided here, in one table.
+"""
+
+from enum import Enum, StrEnum
+
+from msgspec import Struct
+
+
+class FailureKind(StrEnum):
+    """Why an attempt failed. The values are what logs and headers show."""
+
+    CONNECT = "connect_failed"
+    CONNECT_TIMEOUT = "connect_timeout"
+    DNS = "dns_failed"
+    TLS = "tls_failed"
+    RESET = "connection_reset"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    DEADLINE = "deadline_exceeded"
+    TRUNCATED = "truncated"
+    JUNK = "junk_reply"
+    SERVER_ERROR = "server_error"
+    REQUEST_TIMEOUT = "request_timeout"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    OVER_LIMIT = "request_over_limit"
+    UNSERVABLE = "not_served_here"
+    CONFLICT = "conflict"
+    MONEY = "quota_exhausted"
+    AUTH = "auth_failed"
+    KEY = "key_refused"
+    NOT_FOUND = "model_not_found"
+    MISCONFIGURED = "misconfigured"
+    STATE = "state_elsewhere"
+    CLIENT = "client_error"
+
+
+class Effect(Enum):
+    """What a failure does to the endpoint."""
+
+    NONE = "none"
+    COUNT = "count"
+    """One more failure in a row; `allowed_fails` of them cool it."""
+    FAULT = "fault"
+    """It cannot work as it is configured or paid: it cools at once and long, and somebody should look."""
+    ACCOUNT_FAULT = "account fault"
+    """The same, for every endpoint with the same host and key."""
+    CLOCK = "clock"
+    """It is to be left alone for as long as it says."""
+
+
+class Meaning(Struct, frozen=True):
+    """What follows from a failure."""
+
+    effect: Effect
+    next_endpoint: bool = True
+    """May another endpoint be tried?"""
+    same_endpoint: bool = True
+    """May the same endpoint be tried again for this request, after a wait?"""
+    relayed: bool = False
+    """If no endpoint does better, does the client get the upstream's own status and body?"""
+    status: int = 502
+    """What the client gets otherwise."""
+
+
+_UNREACHABLE = Meaning(Effect.COUNT)
+_TOO_SLOW = Meaning(Effect.COUNT, status=504)
+
+MEANINGS: dict[FailureKind, Meaning] = {
+    FailureKind.CONNECT: _UNREACHABLE,
+    FailureKind.CONNECT_TIMEOUT: _TOO_SLOW,
+    FailureKind.DNS: _UNREACHABLE,
+    FailureKind.TLS: _UNREACHABLE,
+    FailureKind.RESET: _UNREACHABLE,
+    FailureKind.FIRST_BYTE_TIMEOUT: _TOO_SLOW,
+    FailureKind.IDLE_TIMEOUT: _TOO_SLOW,
+    FailureKind.DEADLINE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
+    FailureKind.TRUNCATED: _UNREACHABLE,
+    FailureKind.JUNK: _UNREACHABLE,
+    FailureKind.SERVER_ERROR: Meaning(Effect.COUNT),
+    FailureKind.REQUEST_TIMEOUT: _TOO_SLOW,
+    FailureKind.OVERLOADED: Meaning(Effect.CLOCK, status=503),
+    FailureKind.RATE_LIMITED: Meaning(Effect.CLOCK, status=429),
+    FailureKind.OVER_LIMIT: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
+    FailureKind.UNSERVABLE: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
+    FailureKind.CONFLICT: Meaning(Effect.NONE, relayed=True),
+    FailureKind.MONEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
+    FailureKind.AUTH: Meaning(Effect.FAULT, same_endpoint=False),
+    FailureKind.KEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False),
+    FailureKind.NOT_FOUND: Meaning(Effect.FAULT, same_endpoint=False, relayed=True),
+    FailureKind.MISCONFIGURED: Meaning(Effect.FAULT, same_endpoint=False),
+    FailureKind.STATE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
+    FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
+}
+
+
+class Failure(Struct, frozen=True):
+    """One failed attempt, in words that may be shown: never a body, a key or a prompt."""
+
+    kind: FailureKind
+    reason: str = ""
+    """A few safe words for logs and error messages, such as `500 server_error` or `connection refused`."""
+    status: int = 0
+    """The upstream's HTTP status; 0 = there was no reply."""
+    retry_after_s: float | None = None
+    """How long the upstream asked to be left alone; None = it did not say."""
+    hint: str | None = None
+    """What somebody could do about it, for the log; None = nothing known."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """What follows from it."""
+        return MEANINGS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} ({self.reason})" if self.reason else self.kind.value

@@ -1,0 +1,37 @@
+"""A model group: one public model name, the endpoints behind it, and the policies they are run by."""
+
+from msgspec import Struct
+
+from domain.cooldown import CooldownPolicy
+from domain.endpoint import Endpoint
+from domain.retry import RetryPolicy
+
+
+class ModelGroup(Struct, frozen=True):
+    """What a client means by a model name."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    cooldown: CooldownPolicy = CooldownPolicy()
+    retry: RetryPolicy = RetryPolicy()
+
+    def __post_init__(self) -> None:
+        if not self.endpoints:
+            raise ValueError(f"model group '{self.name}' has no endpoints")
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long one request may take until its first content, over all attempts: the most patient endpoint's."""
+        return max(endpoint.request_timeout_s for endpoint in self.endpoints)
+
+    def weights(self) -> tuple[int, ...]:
+        """The effective weights, in the order of the endpoints: all equal when every configured one is 0."""
+        if any(endpoint.weight for endpoint in self.endpoints):
+            return tuple(endpoint.weight for endpoint in self.endpoints)
+        return (1,) * len(self.endpoints)
+
+    def shares(self) -> tuple[float, ...]:
+        """The fraction of traffic each endpoint gets while all are well, in the order of the endpoints."""
+        weights = self.weights()
+        total = sum(weights)
+        return tuple(weight / total for weight in weights)

@@ -1,0 +1,114 @@
+"""From settings to what routes and what speaks: domain groups, and each endpoint's address and credential."""
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from adapters.upstreams.azure import azure_target
+from adapters.upstreams.openai import openai_target
+from adapters.upstreams.target import Target
+from domain.cooldown import CooldownPolicy
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+from domain.retry import RetryPolicy
+from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
+from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
+
+
+def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
+    """The groups in the order of the file."""
+    return tuple(_group(group, settings.general) for group in settings.groups)
+
+
+def targets(settings: Settings) -> Mapping[str, Target]:
+    """The address and credential of every endpoint, by endpoint id."""
+    return {model.id: _target(model) for group in settings.groups for model in group.models}
+
+
+def host_of(model: EndpointSettings) -> str:
+    """The host (and port, if the URL names one) that an endpoint's requests go to."""
+    return urlsplit(_base(model.params)).netloc
+
+
+def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
+    endpoints = tuple(_endpoint(model) for model in group.models)
+    cooldown = CooldownPolicy(
+        allowed_fails=general.allowed_fails,
+        cooldown_s=general.cooldown_time,
+        # A probe lives until its first byte at the longest: its lease must not end before.
+        probe_lease_s=max(endpoint.connect_timeout_s + endpoint.first_byte_timeout_s for endpoint in endpoints),
+    )
+    return ModelGroup(group.model_group, endpoints, cooldown, RetryPolicy(num_retries=general.num_retries))
+
+
+def _endpoint(model: EndpointSettings) -> Endpoint:
+    params = model.params
+    url = urlsplit(_base(params))
+    key = _key(params)
+    api_version = params.api_version or params.default_query.get("api-version", "")
+    path = f"{url.path}/{params.azure_deployment or ''}"
+    return Endpoint(
+        id=model.id,
+        model=model.model,
+        provider="azure" if params.is_azure or url.netloc.endswith(".azure.com") else "openai",
+        weight=model.weight,
+        bucket=_digest("bucket", url.netloc, key, model.model),
+        account=_digest("account", url.netloc, key),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key),
+        owns_credential=not params.passes_client_credential,
+        connect_timeout_s=model.connect_timeout,
+        first_byte_timeout_s=model.first_byte_timeout,
+        stream_idle_timeout_s=model.stream_idle_timeout,
+        request_timeout_s=model.request_timeout,
+    )
+
+
+def _target(model: EndpointSettings) -> Target:
+    params = model.params
+    if params.azure_endpoint is None:
+        query = dict(params.default_query)
+        if params.api_version is not None:
+            query["api-version"] = params.api_version
+        return openai_target(
+            _base(params),
+            params.api_key or params.azure_ad_token,
+            organization=params.organization,
+            project=params.project,
+            default_headers=params.default_headers.items(),
+            default_query=query.items(),
+        )
+    return azure_target(
+        params.azure_endpoint,
+        params.azure_deployment or model.model,
+        params.api_version,
+        api_key=params.api_key,
+        ad_token=params.azure_ad_token,
+        organization=params.organization,
+        project=params.project,
+        default_headers=params.default_headers.items(),
+        default_query=params.default_query.items(),
+    )
+
+
+def _base(params: ParamsSettings) -> str:
+    base = params.azure_endpoint or params.base_url
+    if base is None:
+        raise ValueError("settings were not resolved: an endpoint has neither base_url nor azure_endpoint")
+    return base
+
+
+def _key(params: ParamsSettings) -> str:
+    """Whatever stands for the account: a key, a token, or a credential header; empty = the client's own."""
+    own = params.api_key or params.azure_ad_token
+    if own is not None:
+        return own.reveal()
+    headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in CREDENTIAL_HEADERS)
+    return "\n".join(headers)
+
+
+def _digest(*parts: str) -> str:
+    """Equal for equal parts, on every replica; keys cannot be read back from it (BLAKE2b, RFC 7693)."""
+    digest = hashlib.blake2b(digest_size=16, person=b"llmproxy")
+    for part in parts:
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()

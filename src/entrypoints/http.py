@@ -1,0 +1,106 @@
+"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo]`: the proxy."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from entrypoints.config import ConfigError, load_settings
+from entrypoints.settings import Settings
+
+CONFIG_VARIABLE = "LLMPROXY_CONFIG"
+DEFAULT_CONFIG = Path("llmproxy.yaml")
+
+_NO_CONFIG = f"""\
+llmproxy: no configuration. Say where it is in one of three ways:
+  --config FILE
+  {CONFIG_VARIABLE}=FILE in the environment
+  a file ./{DEFAULT_CONFIG} in the working directory
+or try --demo, which needs none."""
+
+
+def create_app(path: Path, host: str, port: int) -> Any:
+    """The ASGI application of one worker."""
+    from entrypoints.container import Container
+
+    return Container(settings=_settings(path, host, port)).app()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the proxy; the exit code is 0 after a shutdown, 2 when it could not start as told."""
+    options = _parse(arguments)
+    with ExitStack() as stack:
+        if options.demo:
+            from entrypoints.demo import demo_config
+
+            path = stack.enter_context(demo_config())
+        else:
+            found = _find_config(options.config)
+            if found is None:
+                print(_NO_CONFIG, file=sys.stderr)
+                return 2
+            path = found
+        return _serve(path, options)
+
+
+def _serve(path: Path, options: argparse.Namespace) -> int:
+    try:
+        settings = _settings(path, options.host, options.port)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    from entrypoints.banner import banner
+    from entrypoints.server import PortTaken, check_port, serve
+
+    general = settings.general
+    try:
+        check_port(general.bind_address, general.bind_port)
+    except PortTaken as error:
+        print(f"llmproxy: {error}", file=sys.stderr)
+        return 2
+    print(banner(settings, demo=options.demo), flush=True)
+    load_app = partial(create_app, path, general.bind_address, general.bind_port)
+    serve(general, general.bind_address, general.bind_port, load_app)
+    return 0
+
+
+def _settings(path: Path, host: str | None, port: int | None) -> Settings:
+    settings = load_settings(path, os.environ)
+    changes = {name: value for name, value in (("bind_address", host), ("bind_port", port)) if value is not None}
+    return structs.replace(settings, general=structs.replace(settings.general, **changes))
+
+
+def _find_config(named: Path | None) -> Path | None:
+    if named is not None:
+        return named
+    from_environment = os.environ.get(CONFIG_VARIABLE)
+    if from_environment:
+        return Path(from_environment)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m entrypoints.http", description="LLMProxy: one OpenAI API in front of many endpoints."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML configuration")
+    parser.add_argument("--host", metavar="H", help="listen on this address instead of bind_address")
+    parser.add_argument("--port", type=_port, metavar="N", help="listen on this port instead of bind_port")
+    parser.add_argument("--demo", action="store_true", help="serve three simulated providers; needs no configuration")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port; valid: 1 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

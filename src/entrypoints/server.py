@@ -1,0 +1,85 @@
+"""The process that owns the port: granian with our shutdown.
+
+SIGTERM or SIGINT: workers are told to drain, stop accepting, and end when their last request has, or shortly after
+`drain_timeout`, when the requests still running are ended with an error. A second signal ends them at once.
+"""
+
+import errno
+import math
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from entrypoints.settings import GeneralSettings
+from entrypoints.worker import DRAIN_SIGNAL
+
+BACKLOG = 16_384
+"""Connections the kernel queues, and requests a worker takes at a time: open streams are many and mostly idle."""
+
+_KILL_GRACE_S = 5
+_HEADER_TIMEOUT_MS = 10_000
+_HEADER_BYTES = 64 * 1024
+
+
+class PortTaken(Exception):
+    """Somebody else listens there, or we may not."""
+
+
+class ProxyServer(MPServer):
+    """Granian's multi-process server; what is overridden is what it leaves open about stopping."""
+
+    _stopping = False
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """First signal: stop in order. Second: at once."""
+        if self._stopping:
+            for worker in self.wrks:
+                worker.kill()
+        self._stopping = True
+        super().signal_handler_interrupt(*args, **kwargs)
+
+    def _stop_workers(self) -> None:
+        for worker in self.wrks:
+            if worker.is_alive():
+                os.kill(worker.inner.pid, DRAIN_SIGNAL)
+        super()._stop_workers()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises `PortTaken`. Workers share the port (SO_REUSEPORT), so without this a second proxy would start as well."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(f"{host}:{port} is in use; choose another with --port or bind_port") from None
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def serve(general: GeneralSettings, host: str, port: int, load_app: Callable[[], Any]) -> None:
+    """Serve until a signal comes. `load_app` runs in each worker."""
+    server = ProxyServer(
+        "llmproxy",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=os.cpu_count() or 1 if general.workers == "auto" else general.workers,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, max_buffer_size=_HEADER_BYTES),
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=math.ceil(general.drain_timeout) + _KILL_GRACE_S,
+    )
+    server.serve(target_loader=load_app, wrap_loader=False)

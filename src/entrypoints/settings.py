@@ -1,0 +1,208 @@
+"""Every setting: its name, type, default, rule and meaning. Times are seconds, sizes bytes.
+
+The names are those of the YAML file. The annotation of a field holds its rule (`config_rules.py`);
+a field without a rule is worked out by `config.py` and cannot be written in a file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Struct
+
+from domain.secret import Secret
+from entrypoints.config_rules import (
+    KEY,
+    LONG_SECONDS,
+    NAME,
+    PASSWORD,
+    PORT,
+    SECONDS,
+    SECONDS_OR_OFF,
+    Choice,
+    Number,
+    Size,
+    Switch,
+    Text,
+    Whole,
+    Workers,
+)
+from entrypoints.config_shapes import ListOf, Nested
+from entrypoints.config_urls import Host, HostWithPort, Origin, ProxyUrl, RedisUrl
+from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
+
+_REDIS_HOST = Host("the name or IP address of the Redis server, without redis:// and port")
+
+
+class CacheParams(Struct, frozen=True):
+    """The response cache (`general_settings.cache_params`)."""
+
+    type: Annotated[Literal["redis", "memory"] | None, Choice(("redis", "memory"))] = None
+    """Where answers are kept; None = in Redis if one is configured, else in memory."""
+    ttl: Annotated[float, LONG_SECONDS] = 604_800
+    """How long an answer is served, in seconds."""
+    namespace: Annotated[str, NAME] = "llmproxy"
+    """What every key in the store begins with."""
+    max_bytes: Annotated[int, Size(1 << 20, 1 << 40)] = 256 << 20
+    """The most an in-memory cache holds, in bytes."""
+    scope: Annotated[Literal["credential", "global"], Choice(("credential", "global"))] = "credential"
+    """Who shares answers: clients with the same credential, or all."""
+    when_temperature_absent: Annotated[Literal["bypass", "cache"], Choice(("bypass", "cache"))] = "bypass"
+    """What to do with a request that names no temperature (the API's default is 1)."""
+    host: Annotated[str | None, _REDIS_HOST] = None
+    """A Redis for the cache alone; None = the one of general_settings."""
+    port: Annotated[int, PORT] = 6379
+    """Its port."""
+    password: Annotated[Secret | None, PASSWORD] = None
+    """Its password; None = none."""
+
+
+class GeneralSettings(Struct, frozen=True):
+    """What holds for the whole proxy (`general_settings`)."""
+
+    bind_address: Annotated[str, Host("an IP address or a host name, without a port")] = "127.0.0.1"
+    """Where to listen; other than loopback only with `api_keys` or `allow_unauthenticated`."""
+    bind_port: Annotated[int, PORT] = 4000
+    """Where to listen."""
+    num_retries: Annotated[int, Whole(0, 20)] = 3
+    """Further attempts after a first one that failed."""
+    allowed_fails: Annotated[int, Whole(1, 1000)] = 1
+    """Failures in a row after which an endpoint rests."""
+    cooldown_time: Annotated[float, SECONDS] = 60
+    """How long an endpoint rests, in seconds."""
+
+    redis_host: Annotated[str | None, _REDIS_HOST] = None
+    """The Redis server; None (and no `redis_url`) = state is kept in memory."""
+    redis_port: Annotated[int, PORT] = 6379
+    """Its port."""
+    redis_password: Annotated[Secret | None, PASSWORD] = None
+    """Its password; None = none."""
+    redis_username: Annotated[str | None, Text("a user name that is not empty")] = None
+    """The ACL user; None = Redis' default user."""
+    redis_ssl: Annotated[bool, Switch()] = False
+    """Whether to speak TLS with Redis."""
+    redis_url: Annotated[
+        Secret | None, RedisUrl("redis://, rediss:// (TLS) or unix:// with an optional /database number")
+    ] = None
+    """All of the above in one; excludes the other redis_ keys."""
+    cache: Annotated[bool, Switch()] = False
+    """Whether answers are cached."""
+    cache_params: Annotated[
+        CacheParams,
+        Nested(CacheParams, "a mapping of cache settings", may_be_empty=True, empty_variable_is_absent=True),
+    ] = CacheParams()
+    """How answers are cached."""
+
+    connect_timeout: Annotated[float, SECONDS] = 5
+    """DNS, TCP and TLS together, in seconds."""
+    first_byte_timeout: Annotated[float, SECONDS] = 120
+    """From the request sent to the first byte of the reply, in seconds."""
+    stream_idle_timeout: Annotated[float, SECONDS] = 300
+    """The longest silence inside a stream, in seconds."""
+    request_timeout: Annotated[float, SECONDS] = 600
+    """All attempts together until the first content, in seconds."""
+    stream_hold: Annotated[float, SECONDS_OR_OFF] = 5
+    """How long the events before the first content may be held back, in seconds."""
+    max_wait: Annotated[float, SECONDS_OR_OFF] = 30
+    """How long a request waits for a rate-limited group, in seconds; 0 = not at all."""
+    rate_limit_reserve: Annotated[float, Number(0, 1, from_low=True, below_high=True)] = 0.02
+    """The part of an endpoint's limit that is left unused while another endpoint has room."""
+    response_affinity_ttl: Annotated[float, LONG_SECONDS] = 2_592_000
+    """How long the endpoint of a stored response is remembered, in seconds."""
+
+    api_keys: Annotated[tuple[Secret, ...], ListOf(KEY, "a list of at least one key")] = ()
+    """The keys clients must send; empty = the proxy asks for none."""
+    allow_unauthenticated: Annotated[bool, Switch()] = False
+    """Says on purpose that anybody who reaches `bind_address` may use the proxy."""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        ListOf(HostWithPort("a host name or IP address, with or without :port"), "a list of host names"),
+    ] = ()
+    """Host headers that are let in besides the loopback names and the bind address."""
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        ListOf(Origin("http:// or https://, a host and an optional :port, nothing after"), "a list of origins"),
+    ] = ()
+    """Web pages that may call the proxy; empty = none."""
+    max_body_bytes: Annotated[int, Size(1024, 1 << 30)] = 32 << 20
+    """The largest request body, in bytes."""
+    max_connections: Annotated[int, Whole(1, 100_000)] = 1000
+    """The most connections to one endpoint, per worker."""
+    drain_timeout: Annotated[float, SECONDS_OR_OFF] = 30
+    """How long running requests may take to end at shutdown, in seconds."""
+    workers: Annotated[int | Literal["auto"], Workers(1, 256)] = 1
+    """Processes that serve; auto = one per CPU."""
+
+    upstream_client: Annotated[Literal["httpx"], Choice(("httpx",), {"http1": "http1 comes with a later version"})] = (
+        "httpx"
+    )
+    """What speaks HTTP with the endpoints."""
+    ca_bundle: Annotated[Path | None, Text("the path of a PEM file with certificates, seen from this file")] = None
+    """Certificates to trust besides the system's; None = the system's alone."""
+    outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None
+    """The proxy for calls to endpoints; None = none."""
+    trust_env: Annotated[bool, Switch()] = False
+    """Whether HTTPS_PROXY and its kin in the environment are followed."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Choice(("debug", "info", "warning", "error"))
+    ] = "info"
+    """The least important log lines that are written."""
+    log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
+    """How log lines look; None = text on a terminal, json elsewhere."""
+    passthrough_group: Annotated[str | None, NAME] = None
+    """The group that takes /v1 paths that name no model; None = they are answered 404."""
+
+    @property
+    def uses_redis(self) -> bool:
+        """Whether a Redis server is configured."""
+        return self.redis_host is not None or self.redis_url is not None
+
+
+class EndpointSettings(Struct, frozen=True):
+    """One of a group's `models`: an endpoint. The timeouts are those that hold for it."""
+
+    id: Annotated[str, Text("1 to 64 letters, digits, . _ or -", r"[A-Za-z0-9._-]{1,64}")]
+    """What people see; without one in the file `group/1`, `group/2`, ... in the order of the file."""
+    model: Annotated[str, NAME]
+    """The name the endpoint knows the model by."""
+    weight: Annotated[int, Whole(0, 1_000_000, "use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")]
+    """Its share of the group's requests; 0 = only when no other endpoint can."""
+    params: Annotated[
+        ParamsSettings,
+        Nested(ParamsSettings, "a mapping of OpenAI client arguments", refused=REFUSED_PARAMS),
+    ]
+    """How it is reached."""
+    connect_timeout: Annotated[float, SECONDS]
+    """In seconds, as in general_settings; so are the next three."""
+    first_byte_timeout: Annotated[float, SECONDS]
+    """In seconds."""
+    stream_idle_timeout: Annotated[float, SECONDS]
+    """In seconds."""
+    request_timeout: Annotated[float, SECONDS]
+    """In seconds."""
+    rpm: Annotated[int | None, Whole(1, 10**9)] = None
+    """Requests a minute, for providers that send no rate-limit headers; None = unknown."""
+    tpm: Annotated[int | None, Whole(1, 10**12)] = None
+    """Tokens a minute, likewise."""
+
+
+_MODEL = Nested(EndpointSettings, "a mapping with model, weight and params", required=("model",))
+
+
+class GroupSettings(Struct, frozen=True):
+    """One of `model_groups`: the endpoints behind one public model name."""
+
+    model_group: Annotated[str, NAME]
+    """The model name clients ask for."""
+    models: Annotated[tuple[EndpointSettings, ...], ListOf(_MODEL, "a list of at least one model")]
+    """Its endpoints, in the order of the file."""
+
+
+class Settings(Struct, frozen=True):
+    """A configuration that was found valid."""
+
+    general: GeneralSettings
+    groups: tuple[GroupSettings, ...]
+    warnings: tuple[str, ...]
+    """Sentences for the log at start, each with file and key; none of them stops the start."""
+    path: Path
+    """The file it was read from."""

@@ -1,0 +1,34 @@
+"""What a worker process does besides answering: it notices the shutdown, and that its parent is gone."""
+
+import asyncio
+import ctypes
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+DRAIN_SIGNAL = signal.SIGUSR1
+"""What the parent sends when the shutdown begins, just before the server stops accepting."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@contextmanager
+def worker_process(drain: Callable[[], None]) -> Iterator[None]:
+    """While the worker serves: `drain` is called when the shutdown begins. Needs a running loop in the main thread."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(DRAIN_SIGNAL, drain)
+    # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
+    loop.remove_signal_handler(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(DRAIN_SIGNAL)
+
+
+def die_with_parent() -> None:
+    """A parent that was killed cannot stop its workers, and these would go on to share its port with the next one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,220 @@
+"""A server that does what a test says, byte by byte, and writes down what it saw.
+
+A script is an async function of one accepted connection. It reads requests when it wants to, sends what it wants, and
+ends the connection how it wants. The first connection gets the first script, and so on; the last script serves all
+further connections. A connection whose script returns is closed.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+PATIENCE_S = 10.0
+"""How long a test waits for something that must happen soon; generous, because machines can be busy."""
+
+
+class Request(NamedTuple):
+    """One request as it came over the wire."""
+
+    line: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    @property
+    def target(self) -> bytes:
+        return self.line.split(b" ")[1]
+
+
+class Peer:
+    """One connection, as its script sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: "ScriptedServer") -> None:
+        self._reader = reader
+        self._writer = writer
+        self._server = server
+        self.sent = 0
+        """Bytes the kernel has taken."""
+        self.over = asyncio.Event()
+        """Set when the client has ended the connection and the script has looked."""
+
+    async def request(self) -> Request:
+        """The next whole request; IncompleteReadError ends the script when there is none."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        line, *fields = head[:-4].split(b"\r\n")
+        headers = [(name, value) for name, _, value in (field.partition(b": ") for field in fields)]
+        length = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
+        request = Request(line, headers, await self._reader.readexactly(length))
+        self._server.requests.append(request)
+        return request
+
+    async def send(self, *pieces: bytes) -> None:
+        """Send each piece by itself, giving the client the chance to read it alone."""
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+            self.sent += len(piece)
+            await asyncio.sleep(0)
+
+    async def gone(self) -> str:
+        """Wait until the client ends the connection: "fin" or "reset"."""
+        try:
+            while await self._reader.read(65536):
+                pass
+        except ConnectionError:
+            return "reset"
+        else:
+            return "fin"
+        finally:
+            self.over.set()
+
+    def finish(self) -> None:
+        """FIN: nothing more comes from here; reading goes on."""
+        self._writer.write_eof()
+
+    def reset(self) -> None:
+        """RST, whatever was sent before."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    def send_slowly(self) -> None:
+        """Let the kernel and the event loop take little ahead of the client."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        self._writer.transport.set_write_buffer_limits(0)
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class ScriptedServer:
+    """Listens on a free loopback port while it is entered."""
+
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self._scripts = scripts
+        self._tls = tls
+        self._host = host
+        self._server: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], Peer] = {}
+        self._accepted = asyncio.Condition()
+        self._faults: list[BaseException] = []
+        self.port = 0
+        self.requests: list[Request] = []
+        self.peers: list[Peer] = []
+
+    @property
+    def open(self) -> int:
+        """Connections whose script still runs."""
+        return len(self._tasks)
+
+    def url(self, target: str = "/v1/chat/completions") -> str:
+        scheme = "https" if self._tls else "http"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{self.port}{target}"
+
+    async def peer(self, number: int = 0) -> Peer:
+        """The connection of that number, once it is there."""
+        async with asyncio.timeout(PATIENCE_S), self._accepted:
+            await self._accepted.wait_for(lambda: len(self.peers) > number)
+        return self.peers[number]
+
+    async def over(self, number: int = 0) -> None:
+        """Wait until the client has ended that connection."""
+        peer = await self.peer(number)
+        async with asyncio.timeout(PATIENCE_S):
+            await peer.over.wait()
+
+    async def __aenter__(self) -> "ScriptedServer":
+        self._server = await asyncio.start_server(
+            self._accept, self._host, 0, ssl=self._tls, backlog=1024, limit=64 * 1024
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for peer in self._tasks.values():
+            peer.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        if self._faults and exc[0] is None:
+            raise self._faults[0]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer, self)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = peer
+        script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
+        self.peers.append(peer)
+        async with self._accepted:
+            self._accepted.notify_all()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await script(peer)
+        except asyncio.CancelledError:
+            pass
+        except Exception as fault:
+            self._faults.append(fault)
+        finally:
+            peer.over.set()
+            del self._tasks[task]
+            writer.close()
+
+
+def reply(body: bytes = b"ok", *headers: str, status: str = "200 OK") -> bytes:
+    """A whole reply with a content-length."""
+    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    """A whole chunked reply; `end` b"" leaves it without its last chunk."""
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + body + end
+
+
+def answering(*replies: bytes) -> Script:
+    """One reply per request, then wait for the client to end the connection; the last reply answers all further ones."""
+
+    async def script(peer: Peer) -> None:
+        try:
+            for number in range(10**9):
+                await peer.request()
+                await peer.send(replies[min(number, len(replies) - 1)])
+        finally:
+            peer.over.set()
+
+    return script
+
+
+def after_request(*pieces: bytes, then: Callable[[Peer], None] | None = None) -> Script:
+    """Read one request, send the pieces, do `then` (nothing: hold the line), and wait for the client to go."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*pieces)
+        if then is not None:
+            then(peer)
+        await peer.gone()
+
+    return script
+
+
+async def hold(peer: Peer) -> None:
+    """Read what comes, say nothing."""
+    await peer.gone()
+
+
+async def never_read(peer: Peer) -> None:
+    """Take nothing off the wire beyond what the kernel and a small buffer hold, and say nothing."""
+    await peer.over.wait()

@@ -1,0 +1,112 @@
+"""Stand-ins for the outside world, for unit tests: a clock that is set, upstreams that say what they are told."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from application.messages import Headers, UpstreamCall
+from application.ports import RequestRecord, UpstreamFailed
+from domain.endpoint import Endpoint
+from domain.failure import Failure
+
+
+class FakeClock:
+    """Time that passes only when it is told to, or slept."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.time = now
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+class FakeReply:
+    """A reply made of pieces; a `Failure` among them is raised, a callable is called first."""
+
+    def __init__(
+        self, status: int, pieces: Iterable[bytes | Failure | Callable[[], None]], headers: Headers = ()
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = list(pieces)
+        self.closed = False
+
+    async def receive(self) -> bytes:
+        await asyncio.sleep(0)
+        while self._pieces:
+            piece = self._pieces.pop(0)
+            if isinstance(piece, Failure):
+                raise UpstreamFailed(piece)
+            if isinstance(piece, bytes):
+                return piece
+            piece()
+        return b""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+Answer = FakeReply | Failure
+
+
+class ScriptedUpstream:
+    """Answers each URL's calls from its script; the last entry repeats for ever."""
+
+    def __init__(self, scripts: dict[str, Sequence[Callable[[], Answer]]]) -> None:
+        self._scripts = {url: list(script) for url, script in scripts.items()}
+        self.calls: list[UpstreamCall] = []
+        self.replies: list[FakeReply] = []
+
+    async def send(self, call: UpstreamCall) -> FakeReply:
+        self.calls.append(call)
+        await asyncio.sleep(0)
+        script = next(script for url, script in self._scripts.items() if call.url.startswith(url))
+        answer = (script.pop(0) if len(script) > 1 else script[0])()
+        if isinstance(answer, Failure):
+            raise UpstreamFailed(answer)
+        self.replies.append(answer)
+        return answer
+
+    async def close(self) -> None:
+        return
+
+
+class RecordingAlarm:
+    """Remembers what it was told, as (what, endpoint id)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        self.told.append(("cooling", endpoint.id))
+
+    def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        self.told.append(("fault", endpoint.id))
+
+    def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
+        self.told.append(("limited", endpoint.id))
+
+    def recovered(self, endpoint: Endpoint) -> None:
+        self.told.append(("recovered", endpoint.id))
+
+
+class RecordingLog:
+    """Keeps the records of finished requests."""
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+        self.crashes: list[BaseException] = []
+
+    def record(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def crashed(self, request_id: str, error: BaseException) -> None:
+        self.crashes.append(error)

@@ -1,0 +1,96 @@
+"""The examples load, and examples and documentation name every setting."""
+
+import re
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from entrypoints.config import NOT_YET_USED, load_settings
+from entrypoints.config_reader import rules_of
+from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+SECTIONS: list[type[Struct]] = [
+    GeneralSettings,
+    CacheParams,
+    GroupSettings,
+    EndpointSettings,
+    ParamsSettings,
+    TimeoutParts,
+]
+KEYS = sorted({key for section in SECTIONS for key in rules_of(section)})
+
+
+def environment_of(example: Path) -> dict[str, str]:
+    """A value for every variable that the example reads."""
+    names = re.findall(r"os\.environ/([A-Z_]+)", example.read_text(encoding="utf-8"))
+    known = {"REDIS_PORT": "6379", "OUTBOUND_PROXY": "http://user:password@proxy.example:3128"}
+    return {name: known.get(name, f"value-of-{name}") for name in names}
+
+
+def test_there_are_the_examples_that_are_documented() -> None:
+    assert {"minimal", "full", "azure", "prd"} <= {example.stem for example in EXAMPLES}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_loads(example: Path) -> None:
+    assert load_settings(example, environment_of(example)).groups
+
+
+def test_the_schema_of_the_requirements_means_what_it_says() -> None:
+    settings = load_settings(ROOT / "examples/prd.yaml", environment_of(ROOT / "examples/prd.yaml"))
+
+    general, only = settings.general, settings.groups[0].models[0]
+    assert (general.num_retries, general.allowed_fails, general.cooldown_time) == (3, 1, 60)
+    assert (general.redis_host, general.redis_port) == ("value-of-REDIS_HOST", 6379)
+    assert (general.cache, general.cache_params.type, general.cache_params.ttl) == (True, "redis", 604_800)
+    assert general.cache_params.namespace == "litellm.cache"
+    assert (only.id, only.model, only.weight) == ("model-name/1", "model-name", 1)
+    assert only.params.base_url == "https://endpoint.url"
+    assert only.params.default_query == {"api-version": "preview"}
+
+
+def test_only_settings_of_later_versions_and_ignored_ones_are_warned_about() -> None:
+    for name in ("minimal", "azure"):
+        example = ROOT / f"examples/{name}.yaml"
+
+        assert load_settings(example, environment_of(example)).warnings == ()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_setting_is_documented_and_shown_in_the_full_example(key: str) -> None:
+    documentation = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples/full.yaml").read_text(encoding="utf-8")
+
+    assert f"`{key}`" in documentation
+    assert re.search(rf"^[ #-]*{key}:", example, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", sorted(REFUSED_PARAMS))
+def test_every_refused_param_is_documented(key: str) -> None:
+    assert f"`{key}`" in (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+
+
+def test_the_settings_of_later_versions_are_documented_as_such() -> None:
+    documentation = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    section = documentation.partition("## Not yet used")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"`([a-z_.]+)`", section)) == set(NOT_YET_USED)
+
+
+def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None:
+    documentation = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*?) \|", documentation, re.MULTILINE))
+    plain = {
+        key: default
+        for key, default in ((key, getattr(GeneralSettings(), key)) for key in rules_of(GeneralSettings))
+        if isinstance(default, str | float | int)
+    }
+
+    for key, default in plain.items():
+        shown = {True: "true", False: "false"}[default] if isinstance(default, bool) else str(default)
+        documented = rows[key].replace("32 MiB", "33554432")
+        assert documented.partition(" ")[0] == shown, key

@@ -1,0 +1,93 @@
+"""Whatever stands in the file: settings, or a ConfigError that shows no secret. Nothing else."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entrypoints.config import ConfigError, load_settings
+from entrypoints.config_reader import rules_of
+from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
+
+CANARY = "sk-canary-0123456789abcdef"
+ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
+
+_TEXTS = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        ["os.environ/FULL", "os.environ/EMPTY", "os.environ/PORT", "os.environ/NONE", "60s", "32MiB", "0.0.0.0"]
+        + ["https://h.example/v1", "http://10.0.0.1", "redis://r", "auto", "redis", "127.0.0.1", "g", "8080"]
+    ),
+    st.sampled_from(["{}", "https://u:{}@h.example", "redis://:{}@r:0", "https://h.example/?k={}", "{} {}"]).map(
+        lambda form: form.replace("{}", CANARY)
+    ),
+)
+_SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), _TEXTS)
+
+
+def _keys(*sections: Any) -> st.SearchStrategy[str]:
+    known = sorted({key for section in sections for key in rules_of(section)} | set(REFUSED_PARAMS))
+    return st.one_of(st.sampled_from(known), st.text(max_size=12), st.just(CANARY))
+
+
+_JUNK = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys(CacheParams, ParamsSettings), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def outcome(document: Any) -> str:
+    """What a user would see of loading `document`: the report, or the settings and warnings."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "llmproxy.yaml"
+        path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML, but for infinities: those are texts
+        try:
+            loaded = load_settings(path, ENVIRON)
+        except ConfigError as error:
+            assert str(error).startswith(str(path))
+            return str(error)
+        return "\n".join(loaded.warnings)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_keys(GeneralSettings), _JUNK, max_size=8))
+def test_junk_in_general_settings_never_crashes_and_never_shows_a_key(junk: dict[str, Any]) -> None:
+    groups = [{"model_group": "g", "models": [{"model": "m", "params": {"api_key": CANARY}}]}]
+
+    seen = outcome({"general_settings": junk, "model_groups": groups})
+
+    assert "canary" not in seen
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(_keys(EndpointSettings), _JUNK, max_size=5),
+    st.dictionaries(_keys(ParamsSettings), _JUNK, max_size=6),
+)
+def test_junk_in_models_never_crashes_and_never_shows_a_key(model: dict[str, Any], params: dict[str, Any]) -> None:
+    seen = outcome({"model_groups": [{"model_group": "g", "models": [{"model": "m", **model, "params": params}]}]})
+
+    assert "canary" not in seen
+
+
+@settings(max_examples=150, deadline=None)
+@given(_JUNK)
+def test_any_document_never_crashes_and_never_shows_a_key(document: Any) -> None:
+    assert "canary" not in outcome(document)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=80), st.text(alphabet="&*!{}[]:,-?|>'\"#%@` \n\tab<", max_size=60).map(str.encode)))
+def test_any_bytes_never_crash(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "llmproxy.yaml"
+        path.write_bytes(content)
+
+        with pytest.raises(ConfigError):
+            load_settings(path, {})

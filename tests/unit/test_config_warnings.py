@@ -1,0 +1,117 @@
+"""What is valid and yet seldom meant is told without stopping the start."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoints.config import NOT_YET_USED, load_settings
+
+
+def warnings(tmp_path: Path, models: str, general: str = "{}") -> tuple[str, ...]:
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(
+        f"general_settings: {general}\nmodel_groups: [{{model_group: g, models: [{models}]}}]\n", encoding="utf-8"
+    )
+    return load_settings(path, {"FULL": "r", "EMPTY": ""}).warnings
+
+
+ONE = "{model: m, params: {api_key: k}}"
+
+
+def test_the_same_endpoint_twice_is_told_with_both_places(tmp_path: Path) -> None:
+    told = warnings(tmp_path, f"{ONE}, {{model: m, params: {{api_key: other}}}}, {ONE}")
+
+    assert len(told) == 1
+    assert "model_groups[0].models[2]: the same endpoint as models[0]" in told[0]
+    assert "the same endpoint twice shares one rate limit" in told[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "{model: n, params: {api_key: k}}",
+        "{model: m, params: {api_key: other}}",
+        "{model: m, params: {api_key: k, data_residency: eu}}",
+        "{model: m, params: {api_key: k, base_url: 'https://h.example/v1'}}",
+        "{model: m, params: {api_key: k, default_headers: {X-Account: b}}}",
+    ],
+)
+def test_endpoints_that_differ_are_no_twins(tmp_path: Path, other: str) -> None:
+    assert warnings(tmp_path, f"{ONE}, {other}") == ()
+
+
+def test_weights_that_are_all_zero_are_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "{model: m, weight: 0}, {model: n, weight: 0}")
+
+    assert len(told) == 1
+    assert "model_groups[0].models: all weights are 0" in told[0]
+
+
+def test_one_spare_beside_a_primary_is_nothing_to_tell(tmp_path: Path) -> None:
+    assert warnings(tmp_path, "{model: m, weight: 0}, {model: n}") == ()
+
+
+def test_a_client_key_that_would_be_the_endpoints_too_is_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "{model: m}", "{api_keys: [secret]}")
+
+    assert len(told) == 1
+    assert "model_groups[0].models[0].params: without api_key the client's key for this proxy" in told[0]
+
+
+def test_params_without_effect_are_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "{model: m, params: {max_retries: 2, timeout: {read: 5, write: 5}}}")
+
+    assert len(told) == 2
+    assert "params.max_retries: has no effect: general_settings.num_retries" in told[0]
+    assert "params.timeout: write and pool have no effect" in told[1]
+
+
+def test_http_to_a_private_azure_endpoint_is_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "{model: m, params: {azure_endpoint: 'http://mock', api_version: v}}")
+
+    assert "params.azure_endpoint: over http the key travels in clear text" in told[0]
+
+
+def test_a_redis_without_a_host_is_told(tmp_path: Path) -> None:
+    told = warnings(tmp_path, ONE, "{redis_host: os.environ/EMPTY, redis_port: 6379}")
+
+    assert "general_settings.redis_port: has no effect without redis_host" in told[0]
+
+
+_SET = {
+    "redis_host": "r",
+    "redis_port": "6379",
+    "redis_password": "p",
+    "redis_username": "u",
+    "redis_ssl": "true",
+    "redis_url": "redis://r",
+    "cache": "true",
+    "cache_params": "{type: memory}",
+    "response_affinity_ttl": "60",
+    "rate_limit_reserve": "0.5",
+    "passthrough_group": "g",
+    "rpm": "5",
+    "tpm": "5",
+}
+
+
+@pytest.mark.parametrize("unused", NOT_YET_USED)
+def test_a_setting_that_is_not_used_yet_is_told_when_it_is_set(tmp_path: Path, unused: str) -> None:
+    section, key = unused.split(".")
+    in_model = section == "models"
+    model = f"{{model: m, params: {{api_key: k}}, {key}: {_SET[key]}}}" if in_model else ONE
+
+    told = warnings(tmp_path, model, "{}" if in_model else f"{{{key}: {_SET[key]}}}")
+
+    assert any(f"not yet used by this version: {unused}" in warning for warning in told)
+
+
+def test_a_variable_that_is_empty_sets_nothing_to_warn_about(tmp_path: Path) -> None:
+    assert warnings(tmp_path, ONE, "{redis_host: os.environ/EMPTY}") == ()
+
+
+def test_every_warning_names_its_file(tmp_path: Path) -> None:
+    told = warnings(tmp_path, "{model: m, weight: 0, rpm: 5, params: {max_retries: 2}}", "{cache: true}")
+
+    assert len(told) == 3
+    assert all(warning.startswith(f"{tmp_path}/llmproxy.yaml") for warning in told)

@@ -1,0 +1,462 @@
+"""The attempt loop over scripted upstreams: who is asked, in which order, after which wait, what the client hears."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from adapters.upstreams.openai import openai_target
+from adapters.upstreams.providers import OpenAIProviders
+from application.attempt import SendAttempt
+from application.dispatch import Answer, Dispatch, WholeAnswer
+from application.errors import AllLimited, ProxyError, UpstreamsFailed
+from application.messages import Api, ProxyRequest, Trail
+from application.routing import Routing
+from application.streaming import StreamAnswer
+from domain.cooldown import CooldownPolicy
+from domain.endpoint import Endpoint
+from domain.failure import Failure, FailureKind
+from domain.group import ModelGroup
+from domain.retry import RetryPolicy
+from domain.secret import Secret
+from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
+
+GOOD = b'{"choices":[{"message":{"content":"Hi"}}]}'
+CONTENT = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+Script = Sequence[Callable[[], FakeReply | Failure]]
+
+
+def good() -> FakeReply:
+    return FakeReply(200, [GOOD])
+
+
+def refused() -> Failure:
+    return Failure(FailureKind.CONNECT, "connection refused")
+
+
+def status(code: int, error: dict[str, object] | None = None, **headers: str) -> Callable[[], FakeReply]:
+    body = json.dumps({"error": error or {"message": "m", "type": "server_error"}}).encode()
+    return lambda: FakeReply(code, [body], tuple((k.replace("_", "-"), v) for k, v in headers.items()))
+
+
+def stream(*pieces: bytes | Failure | Callable[[], None]) -> Callable[[], FakeReply]:
+    return lambda: FakeReply(200, pieces)
+
+
+class Bench:
+    """A group over scripted upstreams `e1`, `e2`, ..., with a clock that only moves when slept."""
+
+    def __init__(
+        self,
+        *scripts: Script,
+        weights: Sequence[int] | None = None,
+        retries: int = 3,
+        max_wait_s: float = 30.0,
+        fails: int = 1,
+    ) -> None:
+        weights = weights or [1] * len(scripts)
+        endpoints = tuple(
+            Endpoint(id=f"e{i}", model="m", provider="openai", weight=w, bucket=f"b{i}", account=f"a{i}")
+            for i, w in enumerate(weights, 1)
+        )
+        self.group = ModelGroup("g", endpoints, CooldownPolicy(allowed_fails=fails), RetryPolicy(num_retries=retries))
+        self.clock = FakeClock()
+        self.alarm = RecordingAlarm()
+        self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
+        targets = {e.id: openai_target(f"http://{e.id}/v1", Secret("k")) for e in endpoints}
+        draw = lambda: 0.5  # noqa: E731
+        self.routing = Routing([self.group], self.clock, draw, self.alarm)
+        attempt = SendAttempt(self.routing, self.upstream, OpenAIProviders(targets), self.clock, stream_hold_s=5.0)
+        self.dispatch = Dispatch(self.routing, attempt, self.clock, draw, max_wait_s)
+        self.trail = Trail()
+
+    def request(self, *, stream: bool = False, patience_s: float | None = None) -> ProxyRequest:
+        body = json.dumps({"model": "m", "stream": stream}).encode()
+        return ProxyRequest(
+            Api.CHAT,
+            "/chat/completions",
+            "",
+            (),
+            (),
+            body,
+            "g",
+            "m",
+            stream,
+            "req",
+            self.clock.now(),
+            patience_s=patience_s,
+        )
+
+    async def ask(self, *, stream: bool = False, patience_s: float | None = None) -> Answer:
+        self.trail = Trail()
+        return await self.dispatch(self.group, self.request(stream=stream, patience_s=patience_s), self.trail)
+
+    async def text(self) -> bytes:
+        answer = await self.ask(stream=True)
+        assert isinstance(answer, StreamAnswer)
+        try:
+            return b"".join([piece async for piece in pieces(answer)])
+        finally:
+            answer.close()
+
+    @property
+    def asked(self) -> list[str]:
+        return [attempt.endpoint for attempt in self.trail.attempts]
+
+    def nothing_is_left(self) -> bool:
+        statuses = self.routing._statuses.values()
+        return all(s.in_flight == 0 for s in statuses) and all(reply.closed for reply in self.upstream.replies)
+
+
+async def pieces(answer: StreamAnswer) -> AsyncIterator[bytes]:
+    while piece := await answer.next():
+        yield piece
+
+
+def body_of(answer: Answer) -> bytes:
+    assert isinstance(answer, WholeAnswer)
+    return answer.reply.body
+
+
+async def test_a_good_first_answer_is_the_answer() -> None:
+    bench = Bench([good], [good])
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1"]
+    assert bench.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        refused,
+        status(500),
+        status(408),
+        status(409),
+        status(401),
+        status(404),
+        lambda: FakeReply(302, [], (("location", "http://elsewhere/"),)),
+        lambda: FakeReply(200, [b""]),
+        lambda: FakeReply(200, [b"<html>"]),
+        lambda: FakeReply(200, [b'{"choices":', Failure(FailureKind.RESET)]),
+        lambda: FakeReply(200, [b'{"error":{"message":"x"}}']),
+        status(429, {"code": "rate_limit_exceeded"}),
+        status(429, {"code": "insufficient_quota"}),
+    ],
+)
+async def test_a_failed_attempt_goes_to_the_next_endpoint_at_once(bad: Callable[[], FakeReply | Failure]) -> None:
+    bench = Bench([bad], [good])
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2"]
+    assert bench.clock.slept == []
+    assert bench.nothing_is_left()
+
+
+@pytest.mark.parametrize("code", [400, 413, 422, 418])
+async def test_what_the_client_caused_is_returned_at_once_and_changes_nothing(code: int) -> None:
+    bench = Bench([status(code, {"type": "invalid_request_error"})], [good])
+
+    answer = await bench.ask()
+
+    assert isinstance(answer, WholeAnswer)
+    assert answer.reply.status == code
+    assert bench.asked == ["e1"]
+    assert bench.alarm.told == []
+
+
+async def test_with_no_fresh_endpoint_left_it_backs_off_and_tries_again() -> None:
+    bench = Bench([status(500), status(500), status(500), good])
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1"] * 4
+    assert bench.clock.slept == [0.25, 0.5, 1.0], "half of 0.5, 1 and 2 s, as the draw is 0.5"
+
+
+async def test_no_more_attempts_are_made_than_one_and_num_retries() -> None:
+    bench = Bench(*([status(500)] for _ in range(6)), retries=2)
+
+    with pytest.raises(UpstreamsFailed) as told:
+        await bench.ask()
+
+    assert bench.asked == ["e1", "e2", "e3"]
+    assert told.value.status == 502
+    assert told.value.should_retry is False
+
+
+async def test_a_retry_that_could_not_end_before_the_deadline_is_not_started() -> None:
+    bench = Bench([status(500)])
+
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask(patience_s=0.2)
+
+    assert bench.asked == ["e1"]
+    assert bench.clock.slept == []
+
+
+async def test_weight_0_serves_only_when_no_other_can() -> None:
+    bench = Bench([good, good, refused], [good], weights=[1, 0])
+    for _ in range(2):
+        await bench.ask()
+        assert bench.asked == ["e1"]
+    await bench.ask()
+
+    assert bench.asked == ["e1", "e2"]
+    await bench.ask()
+    assert bench.asked == ["e2"], "e1 is cooling"
+
+
+async def test_a_dead_endpoint_is_asked_once_per_cooldown() -> None:
+    bench = Bench([refused], [good])
+    for _ in range(20):
+        await bench.ask()
+
+    assert sum(call.url.startswith("http://e1/") for call in bench.upstream.calls) == 1
+    bench.clock.advance(61)
+    for _ in range(20):
+        await bench.ask()
+    assert sum(call.url.startswith("http://e1/") for call in bench.upstream.calls) == 2
+
+
+async def test_a_burst_at_the_start_asks_a_dead_endpoint_once() -> None:
+    bench = Bench([refused], [refused], [good])
+
+    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(50)))
+
+    assert all(body_of(answer) == GOOD for answer in answers)
+    for dead in ("http://e1/", "http://e2/"):
+        assert sum(call.url.startswith(dead) for call in bench.upstream.calls) == 1
+
+
+async def test_when_all_are_cooling_the_one_that_ends_first_is_tried_anyway() -> None:
+    bench = Bench([refused, good], [refused, good], retries=1)
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask()
+    bench.clock.advance(5)
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1"]
+    assert ("recovered", "e1") in bench.alarm.told
+
+
+async def test_the_retry_budget_keeps_an_outage_from_being_multiplied() -> None:
+    bench = Bench([status(503)], [status(503)])
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask()
+    before = len(bench.upstream.calls)
+
+    asked = [bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(100)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert all(isinstance(result, UpstreamsFailed) for result in results)
+    assert len(bench.upstream.calls) - before <= 100 + 20 * 3, "at most a fifth of them retry, 3 times each"
+
+
+async def test_one_endpoint_dying_under_load_costs_no_client_anything() -> None:
+    dies = [good] * 10 + [lambda: FakeReply(200, [Failure(FailureKind.RESET)])]
+    bench = Bench(dies, [good], [good])
+
+    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(150)))
+
+    assert all(body_of(answer) == GOOD for answer in answers)
+
+
+async def test_a_429_does_not_cool_but_rests_the_bucket_for_the_delay_it_named() -> None:
+    bench = Bench([status(429, {"code": "rate_limit_exceeded"}, retry_after="9"), good], [good])
+    await bench.ask()
+    for _ in range(3):
+        await bench.ask()
+        assert bench.asked == ["e2"]
+    bench.clock.advance(9.1)
+    asked = []
+    for _ in range(2):
+        await bench.ask()
+        asked += bench.asked
+
+    assert sorted(asked) == ["e1", "e2"]
+    assert bench.alarm.told == [("limited", "e1")]
+
+
+async def test_when_all_are_limited_it_waits_for_the_first_to_recover() -> None:
+    bench = Bench(
+        [status(429, {"code": "429"}, retry_after="20"), good], [status(429, {"code": "429"}, retry_after="3"), good]
+    )
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2", "e2"]
+    assert bench.clock.slept == pytest.approx([3.0])
+
+
+async def test_past_max_wait_the_client_is_told_when_to_come_back() -> None:
+    bench = Bench([status(429, {"code": "429"}, retry_after="40")], [status(429, {"code": "429"}, retry_after="50")])
+
+    with pytest.raises(AllLimited) as told:
+        await bench.ask()
+
+    assert told.value.status == 429
+    assert told.value.retry_after_s == pytest.approx(40)
+    assert bench.clock.slept == []
+
+
+async def test_money_cools_every_endpoint_of_the_account_and_is_relayed_when_it_is_all_there_is() -> None:
+    bench = Bench([status(429, {"code": "insufficient_quota", "message": "pay"})])
+
+    answer = await bench.ask()
+
+    assert isinstance(answer, WholeAnswer)
+    assert answer.reply.status == 429
+    assert answer.final_failure is not None
+    assert answer.final_failure.kind is FailureKind.MONEY
+    assert bench.alarm.told == [("fault", "e1")]
+
+
+async def test_a_refused_key_is_never_relayed() -> None:
+    bench = Bench([status(401, {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-ab***wxyz"})])
+
+    with pytest.raises(UpstreamsFailed) as told:
+        await bench.ask()
+
+    assert told.value.status == 502
+    assert told.value.code == "upstream_auth_failed"
+    assert "e1" in str(told.value)
+    assert "sk-ab" not in str(told.value)
+
+
+async def test_model_not_found_is_relayed_only_when_all_endpoints_say_so() -> None:
+    missing = status(404, {"code": "model_not_found"})
+
+    everywhere = await Bench([missing], [missing]).ask()
+    assert isinstance(everywhere, WholeAnswer)
+    assert everywhere.reply.status == 404
+    with pytest.raises(UpstreamsFailed):
+        await Bench([status(500)], [missing], retries=1).ask()
+
+
+async def test_a_request_over_one_endpoints_limit_is_not_sent_there_again() -> None:
+    too_large = status(429, {"code": "rate_limit_exceeded", "message": "Request too large for gpt-4o"})
+    bench = Bench([too_large], [too_large])
+
+    answer = await bench.ask()
+
+    assert isinstance(answer, WholeAnswer)
+    assert answer.reply.status == 429
+    assert bench.asked == ["e1", "e2"]
+    assert bench.alarm.told == []
+
+
+async def test_a_stream_passes_byte_for_byte_and_counts_as_well_done() -> None:
+    bench = Bench([stream(ROLE, CONTENT[:20], CONTENT[20:], DONE)])
+
+    assert await bench.text() == ROLE + CONTENT + DONE
+    assert bench.nothing_is_left()
+    assert bench.alarm.told == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        stream(b'data: {"error":{"message":"boom","type":"server_error"}}\n\n'),
+        stream(ROLE, b'data: {"error":{"message":"boom","type":"server_error"}}\n\n'),
+        stream(ROLE, Failure(FailureKind.RESET)),
+        stream(ROLE),
+        stream(),
+        stream(b'{"choices":[{"message":{"content":"not a stream"}}]}'),
+        stream(b"<html>busy</html>"),
+        stream(CONTENT + b'data: {"error":{"message":"boom","type":"server_error"}}\n\n'),
+    ],
+)
+async def test_a_stream_that_fails_before_its_first_content_is_shown_goes_to_the_next_endpoint(
+    bad: Callable[[], FakeReply],
+) -> None:
+    bench = Bench([bad], [stream(CONTENT, DONE)])
+
+    assert await bench.text() == CONTENT + DONE
+    assert bench.asked == ["e1", "e2"]
+    assert bench.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        stream(CONTENT, Failure(FailureKind.RESET)),
+        stream(CONTENT, CONTENT[:10], Failure(FailureKind.RESET)),
+        stream(CONTENT),
+        stream(CONTENT, Failure(FailureKind.IDLE_TIMEOUT)),
+    ],
+)
+async def test_a_stream_that_breaks_after_content_ends_with_an_error_event_and_no_done(
+    cut: Callable[[], FakeReply],
+) -> None:
+    bench = Bench([cut], [stream(CONTENT, DONE)])
+
+    text = await bench.text()
+
+    assert text.startswith(CONTENT + b'data: {"error":')
+    assert b"[DONE]" not in text
+    assert bench.asked == ["e1"]
+    assert bench.alarm.told == [("cooling", "e1")]
+    assert bench.nothing_is_left()
+
+
+async def test_the_providers_own_error_after_content_is_relayed_and_none_is_added() -> None:
+    error = b'data: {"error":{"message":"boom","type":"server_error"}}\n\n'
+    bench = Bench([stream(CONTENT, error)])
+
+    assert await bench.text() == CONTENT + error
+    assert bench.alarm.told == [("cooling", "e1")]
+
+
+async def test_a_client_error_inside_a_stream_is_relayed_verbatim() -> None:
+    words = b'{"type":"invalid_request_error","code":"context_length_exceeded"}'
+    error = b'event: error\ndata: {"type":"error","error":' + words + b"}\n\n"
+    bench = Bench([stream(error)], [stream(CONTENT, DONE)])
+
+    assert await bench.text() == error
+    assert bench.asked == ["e1"]
+    assert bench.alarm.told == []
+
+
+async def test_preamble_is_held_only_so_long() -> None:
+    def late() -> None:
+        bench.clock.advance(6)
+
+    bench = Bench([stream(ROLE, late, ROLE, late, CONTENT, DONE)])
+
+    assert await bench.text() == ROLE + ROLE + CONTENT + DONE
+
+
+async def test_a_client_that_leaves_leaves_nothing_behind_and_hurts_nobody() -> None:
+    started = asyncio.Event()
+
+    class Hanging(FakeReply):
+        async def receive(self) -> bytes:
+            started.set()
+            await asyncio.Event().wait()
+            return b""
+
+    bench = Bench([lambda: Hanging(200, [])])
+    task = asyncio.ensure_future(bench.ask())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert bench.nothing_is_left()
+    assert bench.alarm.told == []
+    assert bench.trail.attempts[-1].outcome == "client left"
+
+
+async def test_a_probe_whose_client_leaves_does_not_block_the_endpoint() -> None:
+    bench = Bench([refused, stream(CONTENT, DONE), good], retries=0)
+    with pytest.raises(ProxyError):
+        await bench.ask()
+    bench.clock.advance(61)
+    answer = await bench.ask(stream=True)
+    assert isinstance(answer, StreamAnswer)
+    answer.close()
+
+    assert body_of(await bench.ask()) == GOOD
