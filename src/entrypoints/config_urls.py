@@ -33,7 +33,7 @@ class BaseUrl(Text, frozen=True):
     ends_not_in: tuple[str, ...] = ("/chat/completions", "/responses", "/embeddings", "/completions")
 
     def read(self, given: Scalar) -> str:
-        text = self.text_of(given).rstrip("/")
+        text = self.text_of(given)
         parts = split_url(text, ("http", "https"))
         if parts.username is not None or parts.password is not None:
             raise Refused("leave out the user and password; a key belongs in api_key")
@@ -46,9 +46,9 @@ class BaseUrl(Text, frozen=True):
         if parts.scheme == "http" and not is_loopback(host) and not is_private(host):
             raise Refused("write https: over http the key would travel in clear text over public networks")
         for end in self.ends_not_in:
-            if parts.path.endswith(end):
+            if parts.path.rstrip("/").endswith(end):
                 raise Refused(f"leave out {end}; the proxy adds it")
-        return text
+        return text.rstrip("/")
 
 
 class ProxyUrl(Hidden, frozen=True):

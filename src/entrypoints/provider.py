@@ -26,6 +26,10 @@ class ServeSettings(ProviderSettings, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 4100
 
+    def of_the_provider(self) -> ProviderSettings:
+        """What can still be changed while it runs: everything but where it listens."""
+        return ProviderSettings(**{name: getattr(self, name) for name in ProviderSettings.__struct_fields__})
+
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A scenario file, YAML or JSON."""
@@ -92,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def serve(settings: ServeSettings, faults: Sequence[Rule]) -> None:
     """Listens until SIGTERM or SIGINT. Raises `OSError` when the port cannot be had."""
-    provider = SimulatedProvider(settings, faults)
+    provider = SimulatedProvider(settings.of_the_provider(), faults)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -36,6 +36,7 @@ class Peer:
         self._reader = reader
         self._writer = writer
         self._server = server
+        self.requests = 0
         self.sent = 0
         """Bytes the kernel has taken."""
         self.over = asyncio.Event()
@@ -48,6 +49,7 @@ class Peer:
         headers = [(name, value) for name, _, value in (field.partition(b": ") for field in fields)]
         length = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
         request = Request(line, headers, await self._reader.readexactly(length))
+        self.requests += 1
         self._server.requests.append(request)
         return request
 
@@ -70,6 +72,15 @@ class Peer:
             return "fin"
         finally:
             self.over.set()
+
+    async def rest(self) -> int:
+        """How many bytes there are up to the client's end of the connection."""
+        count = 0
+        with suppress(ConnectionError):
+            while piece := await self._reader.read(65536):
+                count += len(piece)
+        self.over.set()
+        return count
 
     def finish(self) -> None:
         """FIN: nothing more comes from here; reading goes on."""

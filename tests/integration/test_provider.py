@@ -2,22 +2,16 @@
 
 import asyncio
 import json
-import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from pydantic import BaseModel
 
 from adapters.provider import ProviderSettings, SimulatedProvider
-from entrypoints.provider import ScenarioError, load_scenario, parse_arguments
 
-ROOT = Path(__file__).parents[2]
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 
@@ -388,92 +382,3 @@ async def test_a_stopped_provider_frees_its_port_and_can_start_again(provider: S
         await asyncio.open_connection(provider.host, port)
     assert await provider.start(port=port) == port
     assert (await fetch(provider, "GET", "/v1/models"))[0] == 200
-
-
-async def run_command(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "entrypoints.provider",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": str(ROOT / "src")},
-    )
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_command_says_where_it_listens_and_stops_when_told_to(number: signal.Signals) -> None:
-    process = await run_command("--port", "0", "--name", "west", "--latency", "60")
-    assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
-    port = int(line.rpartition(":")[2])
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        b"POST /v1/embeddings HTTP/1.1\r\nhost: p\r\ncontent-length: 25\r\n\r\n" + b'{"model":"m","input":"x"}'
-    )
-
-    process.send_signal(number)
-    rest, errors = await asyncio.wait_for(process.communicate(), 30)
-
-    assert line.startswith("provider west listening on http://127.0.0.1:")
-    assert (process.returncode, rest, errors) == (0, b"", b"")
-    writer.close()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (["--host", "0.0.0.0"], "loopback only"),
-        (["--rpm", "0"], "--rpm"),
-        (["--scenario", "/nonexistent.yaml"], "/nonexistent.yaml: No such file"),
-        (["--header-style", "other"], "invalid choice"),
-    ],
-)
-async def test_command_refuses_what_it_cannot_do_with_exit_code_2(arguments: list[str], part: str) -> None:
-    process = await run_command("--port", "0", *arguments)
-
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
-
-    assert process.returncode == 2
-    assert part in errors.decode()
-    assert "Traceback" not in errors.decode()
-
-
-async def test_command_says_when_the_port_is_taken(provider: SimulatedProvider) -> None:
-    process = await run_command("--port", str(provider.port))
-
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
-
-    assert process.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{provider.port}" in errors.decode()
-
-
-def test_the_example_scenario_is_valid_and_flags_win_over_it() -> None:
-    path = ROOT / "examples" / "scenario.yaml"
-
-    settings, faults = parse_arguments(["--scenario", str(path), "--port", "0", "--api-key", "a", "b"])
-
-    assert (settings.name, settings.port, settings.api_keys) == ("east", 0, ("a", "b"))
-    assert [rule.action.kind for rule in faults] == ["status", "status", "reset", "hang", "junk"]
-    assert msgspec.to_builtins(load_scenario(path))["settings"]["latency"] == 0.2
-
-
-@pytest.mark.parametrize(
-    ("text", "part"),
-    [
-        ("faults: [{action: {kind: hang, when: later}}]", "$.faults[0].action.when"),
-        ("setting: {}", "`setting`"),
-        ("settings: {rpm: many}", "$.settings.rpm"),
-        ("faults: [", "not valid YAML"),
-    ],
-)
-def test_a_wrong_scenario_is_refused_with_file_and_place(tmp_path: Path, text: str, part: str) -> None:
-    path = tmp_path / "scenario.yaml"
-    path.write_text(text)
-
-    with pytest.raises(ScenarioError) as caught:
-        load_scenario(path)
-
-    assert str(path) in str(caught.value)
-    assert part in str(caught.value)

@@ -130,7 +130,8 @@ def test_every_missing_variable_is_named_at_once(tmp_path: Path) -> None:
     message = refusal(
         tmp_path,
         "general_settings: {redis_host: os.environ/A_, redis_port: os.environ/B_}\n"
-        "model_groups: [{model_group: os.environ/C_, models: [{model: m, params: {default_headers: {x: os.environ/D_}}}]}]",
+        "model_groups: [{model_group: os.environ/C_, models: "
+        "[{model: m, params: {default_headers: {x: os.environ/D_}}}]}]",
     )
 
     assert [name for name in ("A_", "B_", "C_", "D_") if f"variable {name} is not set" in message] == [

@@ -12,7 +12,11 @@ from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings,
 from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = [
+    example
+    for example in sorted((ROOT / "examples").glob("*.yaml"))
+    if re.search(r"^model_groups:", example.read_text(encoding="utf-8"), re.MULTILINE)
+]
 SECTIONS: list[type[Struct]] = [
     GeneralSettings,
     CacheParams,

@@ -2,20 +2,24 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from adapters.http.chat import DEPLOYMENT_PATH, PATHS, ChatEndpoint
+from adapters.http.chat import DEPLOYMENTS_MOUNT, PATHS, ChatEndpoint
 from adapters.http.errors import error_body, error_headers
 from application.errors import InvalidRequest, ProxyError
+from application.ports import RequestLog
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def build_app(chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lifespan: Lifespan) -> Litestar:
+def build_app(
+    chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lifespan: Lifespan, log: RequestLog
+) -> Litestar:
     """The application. `lifespan` is entered before the first request and left after the last."""
 
     @asynccontextmanager
@@ -24,8 +28,12 @@ def build_app(chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lif
             yield
 
     return Litestar(
-        route_handlers=[asgi([*PATHS, DEPLOYMENT_PATH], copy_scope=False)(chat.__call__), *routes],
-        exception_handlers={Exception: _answer_error},
+        route_handlers=[
+            asgi(list(PATHS), copy_scope=False)(chat.__call__),
+            asgi(DEPLOYMENTS_MOUNT, is_mount=True, copy_scope=False)(chat.__call__),
+            *routes,
+        ],
+        exception_handlers={Exception: partial(_answer_error, log)},
         lifespan=[run],
         openapi_config=None,
         debug=False,
@@ -33,8 +41,10 @@ def build_app(chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lif
     )
 
 
-def _answer_error(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _answer_error(log: RequestLog, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     told = _told(error)
+    if told.status >= 500:
+        log.crashed("", error)
     headers = {name.decode(): value.decode() for name, value in error_headers(told)}
     return Response(error_body(told), status_code=told.status, headers=headers, media_type=MediaType.JSON)
 

@@ -25,7 +25,7 @@ def catalogue_routes(
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
 
-    @get(MODELS_PATHS, sync_to_thread=False)
+    @get(list(MODELS_PATHS), sync_to_thread=False)
     def list_models(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
         return _json({"object": "list", "data": [card(name) for name in models()]})

@@ -14,10 +14,10 @@ from application.errors import InvalidRequest
 from application.ports import Clock, RequestLog
 
 PATHS = ("/v1/chat/completions", "/chat/completions", "/openai/v1/chat/completions", "/openai/chat/completions")
-DEPLOYMENT_PATH = "/openai/deployments/{deployment:str}/chat/completions"
+DEPLOYMENTS_MOUNT = "/openai/deployments"
+"""Mounted, as Litestar 2.25 fails on path parameters of an ASGI handler."""
 
 _ROUTE = "/chat/completions"
-_DEPLOYMENTS = "/openai/deployments/"
 
 
 class ChatEndpoint:
@@ -43,6 +43,7 @@ class ChatEndpoint:
         raw_headers = list(scope["headers"])
         headers = dict(raw_headers)
         self._guard.check(headers)
+        path_model = _deployment(scope["raw_path"].decode("latin-1"))
         if scope["method"] != "POST":
             raise InvalidRequest(
                 f"{scope['method']} is not served here; use POST.", code="method_not_allowed", status=405
@@ -55,7 +56,7 @@ class ChatEndpoint:
             headers,
             path=_ROUTE,
             query=scope["query_string"].decode("latin-1"),
-            path_model=_deployment(scope["raw_path"].decode("latin-1")),
+            path_model=path_model,
             keep_credentials=not self._guard.needs_key,
             request_id=exchange.request_id,
             received=exchange.received,
@@ -64,7 +65,10 @@ class ChatEndpoint:
 
 
 def _deployment(path: str) -> str | None:
-    """The deployment an Azure URL names; None = the URL is not of that kind."""
-    if not path.startswith(_DEPLOYMENTS):
+    """The deployment an Azure URL names; None = the URL is not of that kind. Raises `InvalidRequest` (404)."""
+    if not path.startswith(f"{DEPLOYMENTS_MOUNT}/"):
         return None
-    return unquote(path.removeprefix(_DEPLOYMENTS).removesuffix(_ROUTE))
+    deployment, slash, route = path.removeprefix(f"{DEPLOYMENTS_MOUNT}/").partition("/")
+    if not deployment or slash + route != _ROUTE:
+        raise InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)
+    return unquote(deployment)

@@ -2,27 +2,27 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from adapters.provider.account import Account, Call, Request, understand
-from adapters.provider.breakage import Breakage, is_on_the_wire, needs_reply
+from adapters.provider.breakage import Breakage
 from adapters.provider.connection import Connection
 from adapters.provider.control import PREFIX, changed, control
 from adapters.provider.delivery import Delivery
 from adapters.provider.faults import AnyAction, Arrival, FaultPlan, Rule
+from adapters.provider.listening import bound, bound_again, require_loopback
 from adapters.provider.records import COMPLETE, Counts, Record, Records
 from adapters.provider.reply import Reply
 from adapters.provider.reshape import replacement, replaces, reshaped
 from adapters.provider.settings import ProviderSettings
+from adapters.provider.wire_faults import needs_reply, performance_of
 
 _BACKLOG = 4096
-_BIND_ATTEMPTS = 200
 _DEFAULTS = ProviderSettings()
 
 
@@ -54,7 +54,7 @@ class SimulatedProvider:
         Raises `ValueError` for a host that is not loopback, `OSError` when the port cannot be had.
         """
         self.host = require_loopback(host)
-        sock = _bound(self.host, port)
+        sock = bound(self.host, port)
         self.port = int(sock.getsockname()[1])
         self._server = await self._listen(sock)
         return self.port
@@ -99,7 +99,7 @@ class SimulatedProvider:
             if connection.ongoing is None:
                 connection.close()
         # Bound but not listening: the kernel refuses, and nobody else can take the port.
-        sock = await _bound_again(self.host, self.port)
+        sock = await bound_again(self.host, self.port)
         try:
             await asyncio.sleep(seconds)
             self._server = await self._listen(sock)
@@ -176,8 +176,8 @@ class SimulatedProvider:
         action = self._fault_for(call) if self.faults.rules else None
         if action is None:
             self._deliver(connection, request, record, self._reply(call), COMPLETE)
-        elif is_on_the_wire(action):
-            self._break(connection, call, record, action)
+        elif performance := performance_of(action):
+            self._break(connection, call, record, action, performance)
         else:
             reply = replacement(action) if replaces(action) else self._reply(call)
             reply = reshaped(action, reply, call.route)
@@ -211,13 +211,21 @@ class SimulatedProvider:
         connection.ongoing = delivery
         delivery.start()
 
-    def _break(self, connection: Connection, call: Call, record: Record, action: AnyAction) -> None:
+    def _break(
+        self,
+        connection: Connection,
+        call: Call,
+        record: Record,
+        action: AnyAction,
+        performance: Callable[[Breakage], Awaitable[None]],
+    ) -> None:
         reply = self._reply(call) if needs_reply(action) else Reply(200, works=True)
         breakage = Breakage(
             connection,
             self._records,
             record,
-            action,
+            action.kind,
+            performance,
             reply,
             keep_alive=call.request.keep_alive,
             latency_s=self._latency_s(reply),
@@ -226,37 +234,3 @@ class SimulatedProvider:
         )
         connection.ongoing = breakage
         breakage.start()
-
-
-def require_loopback(host: str) -> str:
-    """The address to bind. Raises `ValueError` for anything but loopback: the provider checks nobody's rights."""
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(f"the simulated provider listens on loopback only (127.0.0.1, ::1, localhost), not {host!r}")
-    return host
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-async def _bound_again(host: str, port: int) -> socket.socket:
-    """The same port once its listener, which closes a few turns of the loop later, is gone."""
-    for _ in range(_BIND_ATTEMPTS):
-        with contextlib.suppress(OSError):
-            return _bound(host, port)
-        await asyncio.sleep(0.005)
-    return _bound(host, port)

@@ -1,0 +1,16 @@
+"""What every `Upstream` adapter does, whatever library it is made of: subclass `UpstreamContract`, provide `make`.
+
+Real sockets and a server that follows a script: what is promised here is about bytes, closings and moments, and none
+of that can be seen through a mock.
+"""
+
+from tests.contracts.upstream_breakage import BreakageContract
+from tests.contracts.upstream_pool import PoolContract
+from tests.contracts.upstream_replies import ReplyContract
+from tests.contracts.upstream_requests import RequestContract
+from tests.contracts.upstream_timing import TimingContract
+from tests.contracts.upstream_tls import TlsContract
+
+
+class UpstreamContract(RequestContract, ReplyContract, BreakageContract, TimingContract, PoolContract, TlsContract):
+    """The whole contract."""

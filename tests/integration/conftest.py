@@ -1,0 +1,47 @@
+"""Fixtures: simulated providers in the test's own loop, and proxies as processes that are ended whatever happens."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from adapters.provider import ProviderSettings, SimulatedProvider
+from tests.integration.harness import Proxy
+
+StartProvider = Callable[..., Awaitable[SimulatedProvider]]
+StartProxy = Callable[..., Awaitable[Proxy]]
+
+
+@pytest.fixture
+async def start_provider() -> AsyncIterator[StartProvider]:
+    """Starts a provider: `await start_provider(name="a", rpm=600)`, the keywords of `ProviderSettings`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> SimulatedProvider:
+            return await stack.enter_async_context(SimulatedProvider(ProviderSettings(**settings)))
+
+        yield start
+
+
+@pytest.fixture
+async def start_proxy(tmp_path: Path) -> AsyncIterator[StartProxy]:
+    """Starts a proxy with a config: `await start_proxy(config([endpoint(provider)]))`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Proxy:
+            proxy = Proxy(tmp_path, settings, environ)
+            stack.push_async_callback(proxy.stop)
+            await proxy.start()
+            return proxy
+
+        yield start
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A plain HTTP client."""
+    async with aiohttp.ClientSession() as session:
+        yield session

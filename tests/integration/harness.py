@@ -1,0 +1,103 @@
+"""The real proxy as a process of its own, as a user would start it, in front of simulated providers."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from adapters.provider import SimulatedProvider
+
+ROOT = Path(__file__).parents[2]
+START_S = 20
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def endpoint(provider: SimulatedProvider | str, **changes: Any) -> dict[str, Any]:
+    """A model of the config for a provider (or a URL); `params` are merged, other keys stand beside them."""
+    base = provider if isinstance(provider, str) else f"{provider.url}/v1"
+    params = {"api_key": "sk-canary-upstream-key", "base_url": base, **changes.pop("params", {})}
+    return {"model": "gpt-sim", "weight": 1, "params": params, **changes}
+
+
+def config(models: Sequence[dict[str, Any]], group: str = "gpt", **general: Any) -> dict[str, Any]:
+    """A config with one group."""
+    return {"model_groups": [{"model_group": group, "models": list(models)}], "general_settings": general}
+
+
+class Proxy:
+    """`python -m entrypoints.http` with a config, until `stop()`."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._path = folder / f"llmproxy-{self.port}.yaml"
+        self._path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+        self._environ = {**os.environ, **(environ or {}), "PYTHONPATH": "src"}
+        self._out = folder / f"stdout-{self.port}.txt"
+        self._err = folder / f"stderr-{self.port}.txt"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when it answers."""
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "entrypoints.http", "--config", str(self._path), "--port", str(self.port),
+                cwd=ROOT, env=self._environ, stdout=out, stderr=err,
+            )  # fmt: skip
+        async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
+            while self.process.returncode is None:
+                try:
+                    async with session.get(f"{self.url}/health/live"):
+                        return
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.05)
+        raise RuntimeError(f"the proxy did not start: {self.errors}")
+
+    async def stop(self, how: int = signal.SIGTERM) -> int:
+        """Signal it, and wait for its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        async with asyncio.timeout(60):
+            return await self.process.wait()
+
+    @property
+    def output(self) -> str:
+        """Standard output so far."""
+        return self._out.read_text()
+
+    @property
+    def errors(self) -> str:
+        """Standard error so far."""
+        return self._err.read_text()
+
+    def log(self, event: str = "request") -> list[dict[str, Any]]:
+        """The log lines of one kind so far."""
+        lines = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def worker_pids(self) -> list[int]:
+        """The processes that serve."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
+async def eventually(true: Any, seconds: float = 10.0) -> None:
+    """Wait until `true()` is; fails after `seconds`, which is how long to wait and not how fast it must be."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.01)
