@@ -73,6 +73,24 @@ class Peer:
         finally:
             self.over.set()
 
+    async def tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass bytes on, both ways, until one side ends."""
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                while piece := await source.read(65536):
+                    sink.write(piece)
+                    await sink.drain()
+
+        pumps = [asyncio.create_task(pump(self._reader, writer)), asyncio.create_task(pump(reader, self._writer))]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in pumps:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            writer.transport.abort()
+
     async def rest(self) -> int:
         """How many bytes there are up to the client's end of the connection."""
         count = 0
@@ -195,7 +213,7 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 def answering(*replies: bytes) -> Script:
-    """One reply per request, then wait for the client to end the connection; the last reply answers all further ones."""
+    """One reply per request, until the client ends the connection; the last reply answers all further requests."""
 
     async def script(peer: Peer) -> None:
         try:

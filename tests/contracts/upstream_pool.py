@@ -196,7 +196,9 @@ class PoolContract(UpstreamBase):
             assert bodies == [b"ok"] * 6
 
     @one
-    async def test_slot_given_to_a_call_in_the_moment_it_is_cancelled_goes_to_the_next(self, upstream: Upstream) -> None:
+    async def test_slot_given_to_a_call_in_the_moment_it_is_cancelled_goes_to_the_next(
+        self, upstream: Upstream
+    ) -> None:
         async with ScriptedServer(hold, answering(reply())) as server:
             busy = asyncio.create_task(fetch(upstream, call(server.url())))
             await server.peer()

@@ -1,6 +1,7 @@
 """The upstream contract, part 2: a reply comes through as it was sent, and a broken one is known to be broken."""
 
 import gzip
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,7 @@ TEN_MB = bytes(range(256)) * 40_000
 
 def in_pieces(data: bytes, *cuts: int) -> list[bytes]:
     edges = [0, *sorted(cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 class ReplyContract(UpstreamBase):

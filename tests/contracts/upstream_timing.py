@@ -12,7 +12,16 @@ import pytest
 
 from application.ports import Upstream
 from domain.failure import FailureKind
-from tests.contracts.scripted_server import Peer, Script, ScriptedServer, after_request, chunked, hold, never_read, reply
+from tests.contracts.scripted_server import (
+    Peer,
+    Script,
+    ScriptedServer,
+    after_request,
+    chunked,
+    hold,
+    never_read,
+    reply,
+)
 from tests.contracts.upstream_calls import UpstreamBase, body_of, call, cancel, failure_of, fetch, until_waiting
 
 SOON_S = 0.2
@@ -44,20 +53,6 @@ async def deaf_port() -> AsyncIterator[int]:
                 filler.close()
 
 
-@pytest.fixture
-def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Names are not resolved until the test is over."""
-    over, really = threading.Event(), socket.getaddrinfo
-
-    def wait(host: Any, *rest: Any, **options: Any) -> Any:
-        over.wait()
-        return really("127.0.0.1", *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", wait)
-    yield
-    over.set()
-
-
 async def kind_of(upstream: Upstream, url: str, body: bytes = b"{}", **deadlines: float) -> FailureKind:
     return (await failure_of(fetch(upstream, call(url, body=body, **deadlines)))).kind
 
@@ -71,6 +66,19 @@ SILENCES: list[Any] = [
 
 
 class TimingContract(UpstreamBase):
+    @pytest.fixture
+    def slow_names(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Names are not resolved until the test is over."""
+        over, really = threading.Event(), socket.getaddrinfo
+
+        def wait(host: Any, *rest: Any, **options: Any) -> Any:
+            over.wait()
+            return really("127.0.0.1", *rest, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", wait)
+        yield
+        over.set()
+
     async def test_connect_deadline_covers_tcp(self, upstream: Upstream) -> None:
         async with deaf_port() as port:
             url = f"http://127.0.0.1:{port}/v1"

@@ -151,7 +151,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, TimeoutError) and error.errno is None:
         return Failure(kind, reason)
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aio.ClientError):
             return Failure(FailureKind.TLS, _tls_words(cause))
         if isinstance(cause, OSError):
             row = _system_row(cause, kind, type(error))
