@@ -272,7 +272,7 @@ async def test_a_limited_endpoint_is_left_alone_for_as_long_as_it_says_and_is_no
 
     assert answered_well(first, 2, capture["id"])
     assert health["state"] == "closed"
-    assert health["rate_limited_s"] <= delay_s
+    assert health["rate_limited_s"] <= delay_s + 0.06  # it is told to a tenth of a second
     line = await bench.alarm("endpoint rate limited", capture)
     assert line["seconds"] == pytest.approx(delay_s, abs=0.06)
     if delay_s > 5:  # shorter ones may be over by now

@@ -1,0 +1,189 @@
+"""An endpoint that misbehaves beside one that works: the client sees one good answer, and never two."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.integration.conftest import StartProvider, StartProxy
+from tests.integration.harness import config, endpoint, eventually, free_port
+
+QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+QUICK = {"connect_timeout": 1, "first_byte_timeout": 1, "stream_idle_timeout": 1}
+ERROR = {"error": {"message": "The server had an error", "type": "server_error", "param": None, "code": None}}
+
+BEFORE_ANY_ANSWER: dict[str, dict[str, Any]] = {
+    "hangs": {"kind": "hang", "when": "before_headers"},
+    "resets before headers": {"kind": "reset", "when": "before_headers"},
+    "closes before headers": {"kind": "close", "when": "before_headers"},
+    "500": {"kind": "status", "status": 500},
+    "502 HTML": {"kind": "status", "status": 502, "body": "<html>bad gateway</html>"},
+    "redirect": {"kind": "redirect", "location": "http://127.0.0.1:9/elsewhere"},
+    "junk": {"kind": "junk", "body": "<html>hello</html>"},
+    "empty": {"kind": "empty"},
+    "error inside a 200": {
+        "kind": "raw",
+        "headers": {"content-type": "application/json"},
+        "chunks": ['{"error":{"message":"x"}}'],
+    },
+    "huge headers": {"kind": "huge_headers", "bytes": 300_000},
+    "not HTTP": {"kind": "raw", "chunks": ["{"], "then": "close"},
+}
+WHOLE_ONLY: dict[str, dict[str, Any]] = {
+    "resets mid-body": {"kind": "reset", "when": "mid_body"},
+    "closes mid-body": {"kind": "close", "when": "mid_body"},
+    "hangs mid-body": {"kind": "hang", "when": "mid_body"},
+    "truncated": {"kind": "truncate"},
+}
+STREAM_ONLY: dict[str, dict[str, Any]] = {
+    "error event first": {"kind": "stream_error", "after_events": 0},
+    "error event after the role": {"kind": "stream_error", "after_events": 1},
+    "resets after the role": {"kind": "reset", "when": "mid_stream", "after_events": 1},
+    "closes after the role": {"kind": "close", "when": "mid_stream", "after_events": 1},
+    "ends at once": {"kind": "raw", "headers": {"content-type": "text/event-stream"}, "chunks": [""]},
+    "JSON for a stream": {
+        "kind": "raw",
+        "headers": {"content-type": "application/json"},
+        "chunks": ['{"choices":[{"message":{"content":"whole"}}]}'],
+    },
+}
+
+
+def cases(*tables: dict[str, dict[str, Any]]) -> Any:
+    rows = [pytest.param(action, id=name) for table in tables for name, action in table.items()]
+    return pytest.mark.parametrize("action", rows)
+
+
+@cases(BEFORE_ANY_ANSWER, WHOLE_ONLY)
+async def test_a_whole_answer_comes_from_the_endpoint_that_works(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, action: dict[str, Any]
+) -> None:
+    sick, well = await start_provider(name="sick"), await start_provider(name="well")
+    sick.set_faults([{"action": action}])
+    proxy = await start_proxy(config([endpoint(sick), endpoint(well)], **QUICK))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        answer = await reply.json()
+
+    assert reply.status == 200
+    assert answer["choices"][0]["message"]["content"].startswith("well/")
+    assert reply.headers["x-llmproxy-attempts"] == "2"
+    assert reply.headers["x-llmproxy-reasons"].startswith("gpt/1: ")
+    assert (sick.counts().received, well.counts().received) == (1, 1)
+
+
+@cases(BEFORE_ANY_ANSWER, STREAM_ONLY)
+async def test_a_stream_comes_whole_from_the_endpoint_that_works(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, action: dict[str, Any]
+) -> None:
+    sick, well = await start_provider(name="sick"), await start_provider(name="well")
+    sick.set_faults([{"action": action}])
+    proxy = await start_proxy(config([endpoint(sick), endpoint(well)], **QUICK))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": True}) as reply:
+        text = await reply.read()
+
+    assert reply.status == 200
+    assert text.count(b'"role":"assistant"') == 1
+    assert b"well/" in text
+    assert b"sick/" not in text
+    assert text.endswith(b"data: [DONE]\n\n")
+    assert (sick.counts().received, well.counts().received) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"kind": "reset", "when": "mid_stream", "after_events": 4},
+        {"kind": "close", "when": "mid_stream", "after_events": 4},
+        {"kind": "hang", "when": "mid_stream", "after_events": 4},
+        {"kind": "no_done"},
+    ],
+    ids=["reset", "close", "silence", "clean end without a terminal event"],
+)
+async def test_a_stream_that_breaks_after_content_ends_with_an_error_and_is_not_repeated(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, action: dict[str, Any]
+) -> None:
+    sick, well = await start_provider(name="sick"), await start_provider(name="well")
+    sick.set_faults([{"action": action}])
+    proxy = await start_proxy(config([endpoint(sick), endpoint(well)], **QUICK))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": True}) as reply:
+        text = await reply.read()
+
+    assert b"sick/" in text
+    assert text.split(b"\n\n")[-2].startswith(b'data: {"error":')
+    assert b"upstream_stream_error" in text
+    assert b"[DONE]" not in text
+    assert well.counts().received == 0
+    await eventually(lambda: proxy.log()[-1:] and proxy.log()[-1]["outcome"] == "stream_broken")
+
+
+async def test_no_answer_from_anybody_is_one_clear_error_that_sdks_do_not_retry(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    sick = await start_provider(name="sick")
+    sick.set_faults([{"action": {"kind": "status", "status": 500, "body": ERROR}}])
+    proxy = await start_proxy(config([endpoint(f"http://127.0.0.1:{free_port()}/v1"), endpoint(sick)], num_retries=1))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        error = (await reply.json())["error"]
+
+    assert reply.status == 502
+    assert reply.headers["x-should-retry"] == "false"
+    assert error["code"] == "upstream_error"
+    assert "gpt/1: connect_failed" in error["message"]
+    assert "gpt/2: server_error" in error["message"]
+
+
+async def test_a_hanging_group_is_a_504_within_the_deadline(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    slow = await start_provider(latency_s=60)
+    proxy = await start_proxy(config([endpoint(slow)], request_timeout=1))
+
+    async with asyncio.timeout(20), http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        error = (await reply.json())["error"]
+
+    assert reply.status == 504
+    assert error["code"] == "deadline_exceeded"
+    await eventually(lambda: slow.counts().in_flight == 0)
+
+
+async def test_a_429_is_waited_out_when_no_other_endpoint_is_there(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    provider = await start_provider()
+    limited = {
+        "kind": "status",
+        "status": 429,
+        "headers": {"retry-after-ms": "300"},
+        "body": {"error": {"code": "429"}},
+    }
+    provider.set_faults([{"times": 1, "action": limited}])
+    proxy = await start_proxy(config([endpoint(provider)]))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        await reply.read()
+
+    assert reply.status == 200
+    assert reply.headers["x-llmproxy-attempts"] == "2"
+    assert proxy.log("endpoint cooling") == []
+
+
+async def test_past_max_wait_all_limited_is_a_429_with_a_delay_a_client_can_sleep(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    provider = await start_provider()
+    limited = {"kind": "status", "status": 429, "headers": {"retry-after": "86400"}, "body": {"error": {"code": "429"}}}
+    provider.set_faults([{"action": limited}])
+    proxy = await start_proxy(config([endpoint(provider)], max_wait=0))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        error = (await reply.json())["error"]
+
+    assert reply.status == 429
+    assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("60", "60000")
+    assert error["code"] == "rate_limit_exceeded"
+    assert "gpt/1: rate_limited" in error["message"]
