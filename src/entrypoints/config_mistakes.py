@@ -9,6 +9,7 @@ from msgspec import Struct
 
 MAX_PRINTED = 100  # mistakes; a file with more of them is most likely no configuration at all
 _MAX_SHOWN = 60  # characters of a value
+_MAX_SEARCHED = 500  # characters; the search is slow on long texts, which no setting takes anyway
 
 # Prefixes of well-known credentials, UUIDs, and long runs with a digit in them (hex, base64).
 _CREDENTIAL = re.compile(
@@ -87,6 +88,8 @@ def shown(text: str) -> str:
 
 def may_be_credential(text: str) -> bool:
     """Whether `text` could be a key, or a URL that holds one. Errs on the side of hiding."""
+    if len(text) > _MAX_SEARCHED:
+        return True
     is_url_with_more = "://" in text and any(mark in text for mark in "@?#")
     return is_url_with_more or _CREDENTIAL.search(text) is not None
 

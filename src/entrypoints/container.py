@@ -103,4 +103,6 @@ class Container(containers.DeclarativeContainer):
         catalogue_routes, models, health, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, in_flight, upstream)
-    app = providers.Singleton(build_app, chat_endpoint, routes, lifespan.provider, request_log)
+    app = providers.Singleton(
+        build_app, chat_endpoint, routes, lifespan.provider, request_log, general.provided.allowed_origins
+    )

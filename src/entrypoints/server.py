@@ -4,9 +4,11 @@ SIGTERM or SIGINT: workers are told to drain, stop accepting, and end when their
 `drain_timeout`, when the requests still running are ended with an error. A second signal ends them at once.
 """
 
+import contextlib
 import errno
 import math
 import os
+import resource
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -64,8 +66,17 @@ def check_port(host: str, port: int) -> None:
         raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
+def _allow_many_connections() -> None:
+    """Each request in flight holds two sockets; the usual soft limit of 1024 files is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(general: GeneralSettings, host: str, port: int, load_app: Callable[[], Any]) -> None:
     """Serve until a signal comes. `load_app` runs in each worker."""
+    _allow_many_connections()
     server = ProxyServer(
         "llmproxy",
         address=host,

@@ -199,9 +199,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ben
                 for capture in CAPTURES
             ]
             general = {"cooldown_time": COOLDOWN_S, "allowed_fails": 1}
-            proxy = Proxy(
-                tmp_path_factory.mktemp("errors"), {"model_groups": groups, "general_settings": general}
-            )
+            proxy = Proxy(tmp_path_factory.mktemp("errors"), {"model_groups": groups, "general_settings": general})
             try:
                 await proxy.start()
                 yield Bench(proxy, sick, well, http)

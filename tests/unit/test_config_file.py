@@ -155,6 +155,14 @@ def test_a_bad_file_is_told_within_seconds_by_a_new_process_without_a_traceback(
     assert "litestar" not in done.stderr
 
 
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "aA_/" * 250_000, "1" * 1_000_000, "a." * 400_000])
+def test_a_value_as_long_as_the_file_is_refused_quickly_and_not_repeated(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"general_settings: {{bind_address: {text}, bind_port: {text}}}", encoding="utf-8")
+
+    assert len(refusal(path)) < 2000
+
+
 def test_reading_the_configuration_imports_nothing_slow() -> None:
     program = (
         "import sys, entrypoints.config\n"

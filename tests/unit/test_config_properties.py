@@ -19,25 +19,8 @@ ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
 
 _TEXTS = st.one_of(
     st.text(max_size=30),
-    st.sampled_from(
-        [
-            "os.environ/FULL",
-            "os.environ/EMPTY",
-            "os.environ/PORT",
-            "os.environ/NONE",
-            "60s",
-            "32MiB",
-            "0.0.0.0",
-            "127.0.0.1",
-            "auto",
-            "redis",
-            "g",
-            "8080",
-            "https://h.example/v1",
-            "http://10.0.0.1",
-            "redis://r",
-        ]
-    ),
+    st.sampled_from(["os.environ/FULL", "os.environ/EMPTY", "os.environ/PORT", "os.environ/NONE", "0.0.0.0", "redis"]),
+    st.sampled_from(["60s", "32MiB", "8080", "auto", "127.0.0.1", "g", "https://h.example/v1", "http://10.0.0.1"]),
     st.sampled_from(["{}", "https://u:{}@h.example", "redis://:{}@r:0", "https://h.example/?k={}", "{} {}"]).map(
         lambda form: form.replace("{}", CANARY)
     ),

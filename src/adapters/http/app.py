@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, asgi
+from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
@@ -18,9 +19,16 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    chat: ChatEndpoint, routes: Sequence[ControllerRouterHandler], lifespan: Lifespan, log: RequestLog
+    chat: ChatEndpoint,
+    routes: Sequence[ControllerRouterHandler],
+    lifespan: Lifespan,
+    log: RequestLog,
+    allowed_origins: Sequence[str] = (),
 ) -> Litestar:
-    """The application. `lifespan` is entered before the first request and left after the last."""
+    """The application. `lifespan` is entered before the first request and left after the last.
+
+    Pages of `allowed_origins` may read answers (CORS); that others may not even ask is the guard's doing.
+    """
 
     @asynccontextmanager
     async def run(_: Litestar) -> AsyncIterator[None]:
@@ -35,6 +43,7 @@ def build_app(
         ],
         exception_handlers={Exception: partial(_answer_error, log)},
         lifespan=[run],
+        cors_config=CORSConfig(allow_origins=list(allowed_origins)) if allowed_origins else None,
         openapi_config=None,
         debug=False,
         logging_config=None,

@@ -31,9 +31,9 @@ def catalogue_routes(
         return _json({"object": "list", "data": [card(name) for name in models()]})
 
     @get([f"{path}/{{model:path}}" for path in MODELS_PATHS], sync_to_thread=False)
-    def get_model(request: Request[Any, Any, Any], model: str) -> Response[bytes]:
+    def get_model(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
-        name = model.removeprefix("/")
+        name = request.path_params["model"].removeprefix("/")
         if name not in models():
             raise InvalidRequest(
                 f"The model is not served here. Served: {', '.join(models())}.",

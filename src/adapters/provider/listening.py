@@ -23,7 +23,9 @@ def require_loopback(host: str) -> str:
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that has the port but does not listen yet. Raises `OSError` when it cannot be had."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    # Without the protocol named, asyncio does not switch Nagle's delay off on what this socket accepts.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))

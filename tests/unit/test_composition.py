@@ -1,0 +1,76 @@
+"""The container composes, from every example, and the four packages are this repository's."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from entrypoints.banner import banner
+from entrypoints.config import load_settings
+from entrypoints.container import Container
+from entrypoints.endpoints import model_groups, targets
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("package", ["domain", "application", "adapters", "entrypoints"])
+def test_the_packages_are_ours_and_not_those_of_the_same_name_elsewhere(package: str) -> None:
+    module = importlib.import_module(package)
+
+    assert Path(str(module.__file__)).is_relative_to(ROOT / "src")
+
+
+def settings_of(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(text)
+    return load_settings(path, {})
+
+
+TWO = """
+model_groups:
+  - model_group: gpt
+    models:
+      - {model: gpt-4o, weight: 3, params: {api_key: key-one}}
+      - {model: dep, weight: 1, params: {azure_endpoint: https://r.openai.azure.com, api_version: v1, api_key: key-two}}
+      - {model: gpt-4o, weight: 0, params: {api_key: key-one, base_url: https://eu.api.openai.com/v1}}
+"""
+
+
+def test_a_container_builds_the_application_without_touching_the_network(tmp_path: Path) -> None:
+    container = Container(settings=settings_of(tmp_path, TWO))
+    container.check_dependencies()
+
+    assert container.app() is container.app()
+
+
+def test_the_banner_names_address_groups_endpoints_shares_stores_and_no_key(tmp_path: Path) -> None:
+    text = banner(settings_of(tmp_path, TWO), demo=False)
+
+    for words in ("http://127.0.0.1:4000", "gpt/1", "75.0%", "25.0%", "fallback", "r.openai.azure.com", "stores: "):
+        assert words in text
+    assert "key-" not in text
+
+
+def test_endpoints_that_differ_by_key_alone_stay_apart_and_show_no_key(tmp_path: Path) -> None:
+    models = "\n".join(
+        f"      - {{model: m, params: {{api_key: {key}}}}}" for key in ("k1-secret", "k2-secret", "k1-secret")
+    )
+    settings = settings_of(tmp_path, f"model_groups:\n  - model_group: g\n    models:\n{models}\n")
+
+    one, two, again = model_groups(settings)[0].endpoints
+
+    assert one.identity != two.identity
+    assert one.bucket != two.bucket
+    assert one.account != two.account
+    assert (one.identity, one.bucket, one.account) == (again.identity, again.bucket, again.account)
+    assert "secret" not in repr((one, two, targets(settings)))
+
+
+def test_identity_does_not_depend_on_the_order_of_the_file(tmp_path: Path) -> None:
+    models = ["- {model: a, params: {api_key: k}}", "- {model: b, params: {api_key: k}}"]
+    text = "model_groups:\n  - model_group: g\n    models:\n      {}\n      {}\n"
+
+    there = model_groups(settings_of(tmp_path, text.format(*models)))[0].endpoints
+    back = model_groups(settings_of(tmp_path, text.format(*reversed(models))))[0].endpoints
+
+    assert {e.identity for e in there} == {e.identity for e in back}

@@ -1,0 +1,88 @@
+"""Who is let in."""
+
+import pytest
+
+from adapters.http.guards import Guard, NotAllowed, WrongKey, check_json
+from application.errors import InvalidRequest
+
+OPEN = Guard("127.0.0.1", allowed_hosts=("proxy.internal", "proxy.lan:8080"), allowed_origins=("https://app.example",))
+KEYED = Guard("0.0.0.0", api_keys=("secret-1", "secret-2"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:4000",
+        "127.0.0.1:4000",
+        "[::1]:4000",
+        "[::1]",
+        "LOCALHOST",
+        "proxy.internal:1",
+        "proxy.lan:8080",
+    ],
+)
+def test_loopback_names_the_bind_address_and_listed_hosts_are_let_in(host: str) -> None:
+    OPEN.check({b"host": host.encode()})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil",
+        "0.0.0.0:4000",
+        "proxy.lan:81",
+        "[::2]:4000",
+        "localhostx",
+    ],
+)
+def test_any_other_host_is_refused(host: str) -> None:
+    with pytest.raises(NotAllowed, match="allowed_hosts"):
+        OPEN.check({b"host": host.encode()})
+
+
+def test_web_pages_are_refused_unless_listed() -> None:
+    OPEN.check({b"host": b"localhost", b"origin": b"https://app.example"})
+    for origin in (b"https://evil.example", b"null", b"http://localhost:4000", b""):
+        with pytest.raises(NotAllowed, match="allowed_origins"):
+            OPEN.check({b"host": b"localhost", b"origin": origin})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{b"authorization": b"Bearer secret-1"}, {b"authorization": b"bearer  secret-2"}, {b"api-key": b"secret-1"}],
+)
+def test_with_keys_a_client_shows_one_and_may_call_the_proxy_by_any_name(headers: dict[bytes, bytes]) -> None:
+    KEYED.check({b"host": b"anything.example", **headers})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {b"authorization": b"Bearer "},
+        {b"authorization": b"Bearer secret"},
+        {b"authorization": b"Basic secret-1"},
+        {b"api-key": b"secret-11"},
+    ],
+)
+def test_without_a_right_key_it_is_a_401_except_where_none_is_needed(headers: dict[bytes, bytes]) -> None:
+    with pytest.raises(WrongKey):
+        KEYED.check(headers)
+    KEYED.check(headers, key=False)
+
+
+def test_only_plain_json_is_taken() -> None:
+    check_json({b"content-type": b"application/json; charset=utf-8"})
+    for headers in (
+        {},
+        {b"content-type": b"text/plain"},
+        {b"content-type": b"application/x-www-form-urlencoded"},
+        {b"content-type": b"application/json", b"content-encoding": b"gzip"},
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            check_json(headers)
+        assert refused.value.status == 415

@@ -1,0 +1,91 @@
+"""What passes in each direction, and what stops here."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.http.headers import forwarded, relayed
+
+NAMES = st.sampled_from(
+    [
+        "connection",
+        "keep-alive",
+        "te",
+        "upgrade",
+        "host",
+        "cookie",
+        "authorization",
+        "api-key",
+        "content-length",
+        "x-custom",
+        "openai-beta",
+        "x-forwarded-for",
+        "sec-fetch-mode",
+        "accept",
+        "user-agent",
+        "transfer-encoding",
+        "proxy-authorization",
+        "set-cookie",
+        "alt-svc",
+        "x-ratelimit-remaining-tokens",
+        "x-llmproxy-endpoint",
+        "access-control-allow-origin",
+    ]
+)
+HEADERS = st.lists(st.tuples(NAMES, st.sampled_from(["a", "close", "x-custom, te", "ü"])), max_size=12)
+
+
+@given(HEADERS)
+def test_filtering_twice_is_filtering_once(headers: list[tuple[str, str]]) -> None:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    once, _ = forwarded(raw)
+    twice, none = forwarded([(name.encode(), value.encode("latin-1")) for name, value in once])
+    back = relayed(tuple(headers))
+
+    assert (twice, none) == (once, ())
+    assert relayed(tuple((n.decode(), v.decode("latin-1")) for n, v in back)) == back
+
+
+@given(HEADERS)
+def test_credentials_cookies_and_the_connections_own_never_go_on(headers: list[tuple[str, str]]) -> None:
+    onward, credentials = forwarded([(name.encode(), value.encode("latin-1")) for name, value in headers])
+
+    names = {name for name, _ in onward}
+    assert not names & {
+        "authorization",
+        "api-key",
+        "cookie",
+        "host",
+        "connection",
+        "transfer-encoding",
+        "content-length",
+    }
+    assert {name for name, _ in credentials} <= {"authorization", "api-key"}
+
+
+def test_end_to_end_headers_pass_in_order_repeated_ones_too() -> None:
+    onward, _ = forwarded([(b"x-a", b"1"), (b"OPENAI-BETA".lower(), b"x=1"), (b"x-a", b"2"), (b"user-agent", b"\xfc")])
+
+    assert onward == (("x-a", "1"), ("openai-beta", "x=1"), ("x-a", "2"), ("user-agent", "ü"))
+
+
+def test_headers_named_by_connection_stop_in_both_directions() -> None:
+    onward, _ = forwarded([(b"connection", b"close, X-Secret"), (b"x-secret", b"1"), (b"x-open", b"2")])
+    back = relayed((("connection", "x-secret"), ("x-secret", "1"), ("x-open", "2")))
+
+    assert onward == (("x-open", "2"),)
+    assert back == [(b"x-open", b"2")]
+
+
+def test_a_reply_keeps_its_limits_and_ids_and_loses_cookies_and_framing() -> None:
+    kept = relayed(
+        (
+            ("x-ratelimit-remaining-requests", "9"),
+            ("x-request-id", "r"),
+            ("set-cookie", "__cf_bm=1"),
+            ("content-length", "5"),
+            ("alt-svc", 'h3=":443"'),
+            ("access-control-allow-origin", "*"),
+        )
+    )
+
+    assert kept == [(b"x-ratelimit-remaining-requests", b"9"), (b"x-request-id", b"r")]

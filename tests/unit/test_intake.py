@@ -1,0 +1,134 @@
+"""From a body to a request."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.http.intake import ClientLeft, chat_request, patience_s, read_body
+from application.errors import InvalidRequest
+from application.messages import ProxyRequest
+
+
+def receiver(*messages: dict[str, Any]) -> Any:
+    queue = list(messages)
+
+    async def receive() -> dict[str, Any]:
+        return queue.pop(0)
+
+    return receive
+
+
+def part(body: bytes, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers: Any = ()) -> ProxyRequest:
+    return chat_request(
+        body, headers, dict(headers), path="/chat/completions", query="", path_model=path_model,
+        keep_credentials=keep, request_id="r", received=0.0,
+    )  # fmt: skip
+
+
+async def test_a_body_is_joined_from_its_parts() -> None:
+    assert await read_body(receiver(part(b"ab", True), part(b"", True), part(b"c")), {}, 10) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("messages", "headers"),
+    [
+        ([], {b"content-length": b"11"}),
+        ([part(b"x" * 11)], {}),
+        ([part(b"x" * 6, True), part(b"x" * 6, True)], {}),
+    ],
+)
+async def test_a_body_over_the_limit_is_refused_before_it_is_all_read(messages: Any, headers: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await read_body(receiver(*messages), headers, 10)
+
+    assert refused.value.status == 413
+
+
+async def test_a_client_that_leaves_while_sending_is_noticed() -> None:
+    with pytest.raises(ClientLeft):
+        await read_body(receiver(part(b"ab", True), {"type": "http.disconnect"}), {}, 10)
+
+
+def test_only_what_is_acted_on_is_decoded() -> None:
+    request = parse(b'{"messages": [{"content": {"anything": [1, null]}}], "model": "m", "stream": true, "n": 2}')
+
+    assert (request.model, request.body_model, request.stream, request.choices) == ("m", "m", True, 2)
+
+
+@pytest.mark.parametrize("stream", [b"false", b"null", b'"true"', b"1", b"[]"])
+def test_only_true_means_a_stream_and_the_rest_is_the_providers_to_judge(stream: bytes) -> None:
+    assert not parse(b'{"model": "m", "stream": ' + stream + b"}").stream
+
+
+def test_the_deployment_of_an_azure_url_decides_whatever_the_body_says() -> None:
+    assert parse(b"{}", path_model="dep").model == "dep"
+    request = parse(b'{"model": "other"}', path_model="dep")
+    assert (request.model, request.body_model) == ("dep", "other")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[]", "object"),
+        (b"null", "object"),
+        (b"{}", "name a model"),
+        (b'{"model": null}', "name a model"),
+        (b'{"model": ""}', "name a model"),
+        (b'{"model": 3}', "str"),
+        (b'{"model": "m", "x": NaN}', "not valid JSON"),
+        (b'{"model": "m", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"model": "\xff"}', "not valid JSON"),
+    ],
+)
+def test_a_body_that_cannot_be_used_is_a_400_that_says_why(body: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        parse(body)
+
+    assert refused.value.status == 400
+
+
+@given(st.binary(max_size=200))
+def test_no_body_does_worse_than_a_400(body: bytes) -> None:
+    try:
+        parse(body)
+    except InvalidRequest as refused:
+        assert refused.status == 400
+
+
+def test_credentials_are_kept_apart_and_dropped_where_they_are_the_proxys_own() -> None:
+    headers = ((b"authorization", b"Bearer k"), (b"x-a", b"1"))
+
+    kept, dropped = parse(b'{"model":"m"}', headers=headers), parse(b'{"model":"m"}', keep=False, headers=headers)
+
+    assert kept.headers == dropped.headers == (("x-a", "1"),)
+    assert kept.credentials == (("authorization", "Bearer k"),)
+    assert dropped.credentials == ()
+    assert kept.client != dropped.client == ""
+
+
+def test_two_clients_never_have_the_same_digest_by_shifting_letters() -> None:
+    one = parse(b'{"model":"m"}', headers=((b"authorization", b"a"), (b"api-key", b"bc")))
+    two = parse(b'{"model":"m"}', headers=((b"authorization", b"ab"), (b"api-key", b"c")))
+
+    assert one.client != two.client
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(b"600", 600), (b"0.5", 0.5), (b"0", None), (b"-1", None), (b"nan", None), (b"inf", None), (b"x", None)],
+)
+def test_patience_is_read_from_the_sdks_header(value: bytes, seconds: float | None) -> None:
+    assert patience_s({b"x-stainless-read-timeout": value}) == seconds
+
+
+def test_receiving_never_waits_without_need() -> None:
+    assert asyncio.run(read_body(receiver(part(b"x")), {}, 1)) == b"x"
