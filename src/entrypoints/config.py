@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from msgspec import Struct
@@ -56,12 +57,15 @@ class _Root(Struct, frozen=True):
     ]
 
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",))
 
 
-def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE) -> Settings:
     """The settings in the YAML file at `path`, with `os.environ/NAME` looked up in `environ`.
 
+    `overrides` take the place of general settings of these names; what the settings demand of each other holds for
+    them as well, so that no flag opens the proxy to the network by the way.
     Raises `ConfigError`, whose `str()` tells all mistakes at once, one a line, without secrets. What
     is only doubtful is in `Settings.warnings`.
     """
@@ -69,6 +73,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     document = read_document(path, report)
     root = Reader(report, environ, _homes()).section(document, _ROOT, "")
     general = root.values.get("general_settings", Section("general_settings", frozenset(), {}))
+    general.values.update(overrides)
     groups: Sequence[Section] = root.values.get("model_groups", ())
     check_groups(groups, report)
     _check_general(general, report)

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from entrypoints.config import ConfigError, load_settings
 from entrypoints.settings import Settings
 
@@ -71,9 +69,8 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
 
 
 def _settings(path: Path, host: str | None, port: int | None) -> Settings:
-    settings = load_settings(path, os.environ)
-    changes = {name: value for name, value in (("bind_address", host), ("bind_port", port)) if value is not None}
-    return structs.replace(settings, general=structs.replace(settings.general, **changes))
+    flags = (("bind_address", host), ("bind_port", port))
+    return load_settings(path, os.environ, {name: value for name, value in flags if value is not None})
 
 
 def _find_config(named: Path | None) -> Path | None:

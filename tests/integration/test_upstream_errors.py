@@ -1,4 +1,4 @@
-"""Every error captured from a provider, served by a sick endpoint: what the client gets, and what becomes of the endpoint.
+"""Every captured provider error, served by a sick endpoint: what the client gets, and what becomes of the endpoint.
 
 One proxy runs for the whole file. Each of the captures in `tests/data/upstream_errors.json` has a group of its own: the
 sick endpoint, always first, answers with exactly that status, those headers and those bytes; the well one is a spare.

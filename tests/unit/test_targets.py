@@ -62,3 +62,10 @@ def test_an_entra_token_travels_as_bearer() -> None:
 
 def test_a_target_does_not_show_what_it_holds() -> None:
     assert "sk-1" not in repr(openai_target("https://h/v1", KEY))
+
+
+def test_an_azure_endpoint_of_the_v1_api_has_its_routes_right_below() -> None:
+    target = azure_target("https://r.openai.azure.com/openai/v1", "d", None, api_key=KEY)
+
+    assert target.url("/chat/completions", "") == "https://r.openai.azure.com/openai/v1/chat/completions"
+    assert target.headers((), ()) == (("api-key", "sk-1"),)

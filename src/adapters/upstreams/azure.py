@@ -1,7 +1,8 @@
 """Endpoints reached the way the `AzureOpenAI` client reaches them: deployment in the path, `api-version` in the query.
 
 As in openai-python `lib/azure.py`: POSTs to the routes below go to `/openai/deployments/{deployment}/...`, all others
-to `/openai/...`. The key travels in `api-key`, an Entra token as Bearer.
+to `/openai/...`. The key travels in `api-key`, an Entra token as Bearer. An endpoint that ends in `/openai/v1` is the
+v1 API, where the deployment is the body's `model` and every route stands below it.
 """
 
 from collections.abc import Iterable
@@ -37,8 +38,12 @@ def azure_target(
     default_query: Iterable[tuple[str, str]] = (),
 ) -> Target:
     """Neither `api_key` nor `ad_token`: the client's own credential is passed on."""
-    root = azure_endpoint.rstrip("/") + "/openai"
-    deployed = f"{root}/deployments/{quote(deployment, safe='')}"
+    root = azure_endpoint.rstrip("/")
+    if root.endswith("/openai/v1"):
+        deployed = root
+    else:
+        root += "/openai"
+        deployed = f"{root}/deployments/{quote(deployment, safe='')}"
     key: tuple[tuple[str, str], ...] = ()
     if ad_token is not None:
         key = (("authorization", f"Bearer {ad_token.reveal()}"),)
