@@ -7,6 +7,7 @@ from litestar import MediaType, Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
 from adapters.http.guards import Guard
+from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from application.catalogue import ListModels, ReportHealth
 from application.errors import InvalidRequest
@@ -20,7 +21,7 @@ def catalogue_routes(
     """The handlers. `started_unix` is what every model says it was `created`."""
 
     def check(request: Request[Any, Any, Any], *, key: bool) -> None:
-        guard.check(dict(request.scope["headers"]), key=key)
+        guard.check(by_name(request.scope["headers"]), key=key)
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
