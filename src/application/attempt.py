@@ -11,6 +11,8 @@ from domain.failure import Failure, FailureKind
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 64 * 1024
 
+_NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
+
 
 class AttemptFailed(Exception):
     """The attempt gave no answer; `reply` is what the upstream said, None = nothing that could be shown."""
@@ -96,7 +98,11 @@ class SendAttempt:
         hold_until = 0.0
         while chunk:
             held += chunk
-            if self._decided(scanner, chunk) or len(held) > MAX_HELD_BYTES:
+            if self._decided(scanner, chunk):
+                break
+            if len(held) > MAX_HELD_BYTES:
+                if not scanner.is_event_stream:
+                    raise AttemptFailed(_NOT_A_STREAM)
                 break
             if not scanner.began:
                 chunk = await source.receive()
@@ -131,7 +137,7 @@ class SendAttempt:
         if scanner.began:
             raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
         failure = self._providers.judge(lease.endpoint, api, whole)
-        raise AttemptFailed(failure or Failure(FailureKind.JUNK, "answered a stream request without a stream"), whole)
+        raise AttemptFailed(failure or _NOT_A_STREAM, whole)
 
 
 async def _read(reply: UpstreamReply) -> bytes:

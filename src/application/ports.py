@@ -68,6 +68,10 @@ class StreamScanner(Protocol):
         """Has any event come?"""
 
     @property
+    def is_event_stream(self) -> bool:
+        """Is this an event stream, or could what has come so far still become one?"""
+
+    @property
     def ended(self) -> bool:
         """Has the event come that makes the stream complete?"""
 

@@ -157,13 +157,20 @@ class BreakageContract(UpstreamBase):
     async def test_bytes_after_the_reply_never_answer_the_next_call(
         self, upstream: Upstream, extra: bytes, later: bool
     ) -> None:
-        pieces = [reply(b"good"), extra] if later else [reply(b"good") + extra]
-        async with ScriptedServer(after_request(*pieces), answering(reply(b"next"))) as server:
+        async def say_more(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(reply(b"good"))
+            await until_waiting()
+            await peer.send(extra)
+            await peer.gone()
+
+        script = say_more if later else after_request(reply(b"good") + extra)
+        async with ScriptedServer(script, answering(reply(b"next"))) as server:
             try:
                 assert await fetch(upstream, call(server.url())) == b"good"
             except UpstreamFailed as failed:
                 assert failed.failure.kind is FailureKind.JUNK
-            await until_waiting()
-
+            if later:
+                await server.over(0)
             assert await fetch(upstream, call(server.url())) == b"next"
             await server.over(0)

@@ -71,14 +71,16 @@ class PoolContract(UpstreamBase):
             assert await fetch(upstream, call(server.url())) == b"ok"
             assert len(server.peers) == 2
 
-    @pytest.mark.parametrize("options", [{"keepalive_s": 0.1}])
+    @pytest.mark.parametrize("options", [{"keepalive_s": 0.5}])
     async def test_connection_idle_for_too_long_is_not_used(self, upstream: Upstream) -> None:
         async with ScriptedServer(answering(reply())) as server:
-            await fetch(upstream, call(server.url()))
-            await asyncio.sleep(0.3)
-            await fetch(upstream, call(server.url()))
+            for pause_s in (0.4, 0.55, 0):
+                await fetch(upstream, call(server.url()))
+                await asyncio.sleep(pause_s)
 
-            assert len(server.peers) == 2
+            assert server.peers[-1].requests == 1
+            await asyncio.sleep(1.1)
+            assert server.open == 0
 
     async def test_connection_that_the_server_closed_while_idle_is_not_used(self, upstream: Upstream) -> None:
         async def once(peer: Peer) -> None:
@@ -130,19 +132,22 @@ class PoolContract(UpstreamBase):
             assert len(server.requests) == 1
 
     @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+    @pytest.mark.parametrize(("end", "kind"), [(Peer.finish, FailureKind.TRUNCATED), (Peer.reset, FailureKind.RESET)])
     async def test_nothing_is_tried_again_once_a_byte_of_the_reply_has_come(
-        self, upstream: Upstream, begun: bytes
+        self, upstream: Upstream, begun: bytes, end: Any, kind: FailureKind
     ) -> None:
         async def break_second(peer: Peer) -> None:
             await peer.request()
             await peer.send(reply())
             await peer.request()
             await peer.send(begun)
+            await until_waiting()
+            end(peer)
 
         async with ScriptedServer(break_second, answering(reply())) as server:
             await fetch(upstream, call(server.url()))
 
-            assert (await failure_of(fetch(upstream, call(server.url())))).kind is FailureKind.TRUNCATED
+            assert (await failure_of(fetch(upstream, call(server.url())))).kind is kind
             assert len(server.requests) == 2
 
     async def test_timeouts_are_not_tried_again(self, upstream: Upstream) -> None:
@@ -209,17 +214,16 @@ class PoolContract(UpstreamBase):
     async def test_slot_given_to_a_call_in_the_moment_it_is_cancelled_goes_to_the_next(
         self, upstream: Upstream
     ) -> None:
-        async with ScriptedServer(hold, answering(reply())) as server:
-            busy = asyncio.create_task(fetch(upstream, call(server.url())))
-            await server.peer()
+        async with ScriptedServer(after_request(chunked(b"a", end=b"")), answering(reply())) as server:
+            busy = await upstream.send(call(server.url()))
             first, second = (asyncio.create_task(fetch(upstream, call(server.url()))) for _ in range(2))
             await until_waiting()
-            busy.cancel()
-            await asyncio.gather(busy, return_exceptions=True)
+            busy.close()
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
 
-            assert await second == b"ok"
+            async with asyncio.timeout(PATIENCE_S / 2):
+                assert await second == b"ok"
 
     @few
     async def test_calls_cancelled_at_any_moment_leave_all_slots_free(self, upstream: Upstream) -> None:

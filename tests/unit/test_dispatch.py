@@ -366,6 +366,7 @@ async def test_a_stream_passes_byte_for_byte_and_counts_as_well_done() -> None:
         stream(),
         stream(b'{"choices":[{"message":{"content":"not a stream"}}]}'),
         stream(b"<html>busy</html>"),
+        stream(*[b"<html>" + b"no blank line " * 1000] * 20),
         stream(CONTENT + b'data: {"error":{"message":"boom","type":"server_error"}}\n\n'),
     ],
 )
@@ -418,6 +419,14 @@ async def test_a_client_error_inside_a_stream_is_relayed_verbatim() -> None:
     assert await bench.text() == error
     assert bench.asked == ["e1"]
     assert bench.alarm.told == []
+
+
+async def test_a_first_event_of_any_size_is_still_an_event() -> None:
+    large = CONTENT.replace(b"Hi", b"x" * 200_000)
+    bench = Bench([stream(*(large[at : at + 9000] for at in range(0, len(large), 9000)), DONE)])
+
+    assert await bench.text() == large + DONE
+    assert bench.asked == ["e1"]
 
 
 async def test_preamble_is_held_only_so_long() -> None:

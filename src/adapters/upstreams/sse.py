@@ -45,6 +45,12 @@ def split_events(buffer: bytes) -> Iterator[bytes]:
         yield buffer[start:]
 
 
+def begins_like_events(text: bytes | bytearray) -> bool:
+    """Could this be the beginning of an event stream, though no event is whole yet?"""
+    line = _LINE_END.split(bytes(text[:64]).lstrip(), maxsplit=1)[0]
+    return line.partition(b":")[0] in (b"", *_FIELDS)
+
+
 def parse_event(frame: bytes) -> Event:
     """Read one event. A field's value loses one leading space; unknown fields are skipped, as the standard says."""
     name = b""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.error_words import ErrorWords, classify_in_stream
-from adapters.upstreams.sse import complete_until, parse_event, split_events
+from adapters.upstreams.sse import begins_like_events, complete_until, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 
@@ -68,6 +68,11 @@ class OpenAIStreamScanner:
     def pending_bytes(self) -> int:
         """How many of the last bytes fed belong to an event that is not whole yet."""
         return len(self._pending)
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Is this an event stream, or could what has come so far still become one?"""
+        return self.began or begins_like_events(self._pending)
 
     def feed(self, chunk: bytes) -> Sequence[Frame]:
         """The events that are whole now."""
