@@ -40,7 +40,7 @@ def action(failure: Failure) -> str:
 def test_each_capture_leads_to_the_action_it_asks_for(capture: dict[str, Any]) -> None:
     passes_through = capture["id"] == "openai_401_no_key"
 
-    failure = judge(Api.CHAT, reply(capture), owns_credential=not passes_through)
+    failure = judge(Api.CHAT, reply(capture), owns_credential=not passes_through).failure
 
     assert failure is not None
     assert action(failure) == capture["expected_action"]
@@ -144,7 +144,7 @@ def test_a_zipped_answer_is_read_and_a_zip_bomb_is_junk() -> None:
 
 @given(st.integers(300, 599), st.binary(max_size=300), st.booleans())
 def test_no_error_body_whatever_is_in_it_breaks_the_classification(status: int, body: bytes, owns: bool) -> None:
-    failure = judge(Api.CHAT, WholeReply(status, (("retry-after", "x"),), body), owns_credential=owns)
+    failure = judge(Api.CHAT, WholeReply(status, (("retry-after", "x"),), body), owns_credential=owns).failure
 
     assert failure is not None
 
