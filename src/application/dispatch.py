@@ -2,7 +2,7 @@
 
 An endpoint that has failed in this request is passed over while there is another. Only when there is none left does the
 loop wait, and begins again with all that may still do better. A retry that could not end before the deadline is not
-started, and the retry budget bounds how many requests of a group retry at a time: see `Retrying`.
+started, and what is sent to endpoints that failed already has to fit the group's retry budget.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from application.waiting import WaitingRoom
 from domain.failure import Effect, Failure, FailureKind
 from domain.group import ModelGroup
 from domain.limit_clock import MIN_DELAY_S
+from domain.retry import RetryBudget
 from domain.tokens import Demand
 
 PATIENCE_MARGIN_S = 1.0
@@ -42,17 +43,9 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "backoffs",
-        "barred",
-        "client",
-        "deadline",
-        "demand",
-        "failures",
-        "passed_over",
-        "retrying",
-        "size",
+        "backoffs", "barred", "client", "deadline", "demand", "failures", "passed_over", "retrying", "size", "tried",
         "wait_until",
-    )
+    )  # fmt: skip
 
     def __init__(self, request: ProxyRequest, deadline: float, wait_until: float) -> None:
         self.client = request.client
@@ -61,13 +54,24 @@ class _Progress:
         self.deadline = deadline
         self.wait_until = min(deadline, wait_until)
         """Until when a rate limit is waited for."""
+        self.tried: set[str] = set()
+        """Ids that were asked for this request."""
         self.passed_over: set[str] = set()
-        """Ids that failed since the last wait."""
+        """Ids that were asked since the last wait, or are barred."""
         self.barred: set[str] = set()
         """Ids that cannot do better for this request."""
         self.failures: list[AttemptFailed] = []
         self.backoffs = 0
         self.retrying = False
+        """Has the budget allowed the next attempt?"""
+
+    def note(self, endpoint_id: str, failed: AttemptFailed) -> None:
+        """An attempt failed."""
+        self.failures.append(failed)
+        self.tried.add(endpoint_id)
+        self.passed_over.add(endpoint_id)
+        if not failed.failure.meaning.same_endpoint:
+            self.barred.add(endpoint_id)
 
 
 class Dispatch:
@@ -88,30 +92,27 @@ class Dispatch:
         self._clock = clock
         self._draw = draw
         self._max_wait_s = max_wait_s
-        self._in_flight: Counter[str] = Counter()
+        self._budgets: dict[str, RetryBudget] = {}
         self._retrying: Counter[str] = Counter()
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
         deadline = request.received + self._patience_s(group, request)
         progress = _Progress(request, deadline, self._clock.now() + self._max_wait_s)
-        self._in_flight[group.name] += 1
+        self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
             while len(progress.failures) < group.retry.max_attempts:
                 lease = await self._next(group, progress, trail)
                 outcome = await self._try(lease, request, progress.deadline, trail)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
-                progress.failures.append(outcome)
-                progress.passed_over.add(lease.endpoint.id)
-                if not outcome.failure.meaning.same_endpoint:
-                    progress.barred.add(lease.endpoint.id)
+                progress.note(lease.endpoint.id, outcome)
+                self._end_retry(group, progress)
                 if not outcome.failure.meaning.next_endpoint:
                     break
         except _OutOfOptions:
             pass
         finally:
-            self._in_flight[group.name] -= 1
             self._end_retry(group, progress)
         return self._give_up(group, progress, trail)
 
@@ -142,13 +143,15 @@ class Dispatch:
                 return lease
 
     def _pick(self, group: ModelGroup, progress: _Progress) -> Lease | None:
-        """An endpoint that can be asked now. Who waits already goes before who comes."""
-        if self._waiting.waiting(group.name) and not progress.failures:
-            return None
-        lease = self._routing.pick(group, progress.client, progress.demand, progress.passed_over)
-        if lease is None and self._begin_retry(group, progress):
-            lease = self._routing.pick_last_resort(group, progress.client, progress.demand, progress.passed_over)
-        return lease
+        """An endpoint that can be asked now: one that is well and was not tried yet, else one the budget allows."""
+        if not progress.failures and self._waiting.waiting(group.name):
+            return None  # who waits already goes before who comes
+        client, demand = progress.client, progress.demand
+        lease = self._routing.pick(group, client, demand, progress.tried)
+        if lease is not None or not self._begin_retry(group, progress):
+            return lease
+        lease = self._routing.pick(group, client, demand, progress.passed_over)
+        return lease or self._routing.pick_last_resort(group, client, demand, progress.passed_over)
 
     async def _lives(self, lease: Lease) -> bool:
         try:
@@ -172,7 +175,8 @@ class Dispatch:
             trail.upstream_s += self._clock.now() - now
 
     async def _back_off(self, group: ModelGroup, progress: _Progress) -> None:
-        if not self._begin_retry(group, progress):
+        """Also when the budget said no: it may have recovered after the wait."""
+        if progress.backoffs >= group.retry.num_retries:
             raise _OutOfOptions
         delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
         if self._clock.now() + delay_s >= progress.deadline:
@@ -199,8 +203,10 @@ class Dispatch:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
         if not progress.failures or progress.retrying:
             return True
-        if not group.retry.budget_allows(self._retrying[group.name], self._in_flight[group.name]):
+        budget = self._budget(group)
+        if not budget.allows(group.retry, self._retrying[group.name]):
             return False
+        self._budgets[group.name] = budget.after_retry()
         progress.retrying = True
         self._retrying[group.name] += 1
         return True
@@ -209,6 +215,9 @@ class Dispatch:
         if progress.retrying:
             progress.retrying = False
             self._retrying[group.name] -= 1
+
+    def _budget(self, group: ModelGroup) -> RetryBudget:
+        return self._budgets.get(group.name) or group.retry.full_budget
 
     def _patience_s(self, group: ModelGroup, request: ProxyRequest) -> float:
         """Seconds from the request's arrival until its first content must have come."""
@@ -223,7 +232,7 @@ class Dispatch:
         if not progress.failures:
             if limited_s is not None:
                 raise AllLimited(group.name, limited_s, trail.attempts)
-            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts)
+            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
         final = _most_telling(progress.failures)
         failure = final.failure
         if failure.meaning.relayed and final.reply is not None:
@@ -231,7 +240,9 @@ class Dispatch:
         configured = failure.meaning.effect in (Effect.FAULT, Effect.ACCOUNT_FAULT)
         if failure.kind is FailureKind.RATE_LIMITED or (configured and limited_s is not None):
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
-        raise UpstreamsFailed(group.name, failure, trail.attempts)
+        hopeless = not failure.meaning.same_endpoint
+        spent = hopeless or len(progress.failures) >= group.retry.max_attempts
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
 
 
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:

@@ -65,14 +65,14 @@ class AllLimited(ProxyError):
 
 
 class UpstreamsFailed(ProxyError):
-    """The attempts are spent, or there is no time for another; `failure` is the last one's."""
+    """No endpoint could answer; `failure` is the one that tells most."""
 
-    should_retry = False
-
-    def __init__(self, group: str, failure: Failure, attempts: Sequence[Attempt]) -> None:
+    def __init__(self, group: str, failure: Failure, attempts: Sequence[Attempt], *, spent: bool) -> None:
+        """`spent`: nothing is left to try, so that a retry by the client would only multiply the load."""
         self.code = _UPSTREAM_CODES.get(failure.kind, "upstream_error")
         self.status = failure.meaning.status
         self.retry_after_s = failure.retry_after_s
+        self.should_retry = False if spent else None
         tried = f" Tried: {reasons(attempts)}." if attempts else ""
         super().__init__(f"No endpoint of '{group}' could answer: {failure}.{tried}")
 

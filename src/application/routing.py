@@ -214,6 +214,10 @@ class Routing:
         health = self._statuses[endpoint.id].health
         return health.state(now), max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
 
+    def in_flight(self, endpoint: Endpoint) -> int:
+        """How many requests are on it now."""
+        return self._statuses[endpoint.id].in_flight
+
     def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
         return self.ledger.room(endpoint, client, demand, now) is not Room.NONE
 

@@ -115,6 +115,18 @@ class Gauge(Struct, frozen=True):
             return max(0.0, gauge.window_end - now)
         return (need - gauge.level) / gauge.rate if gauge.rate > 0 else None
 
+    def full_in_s(self, now: float) -> float | None:
+        """Seconds until all room is back; None = unknown."""
+        gauge = self._advanced(now)
+        if gauge.level is None or gauge.limit is None:
+            return None
+        missing = gauge.limit - gauge.level
+        if missing <= 0:
+            return 0.0
+        if gauge.refill is Refill.WINDOW:
+            return max(0.0, gauge.window_end - now)
+        return missing / gauge.rate if gauge.rate > 0 else None
+
     def _advanced(self, now: float) -> "Gauge":
         """The same gauge, seen at `now`."""
         if self.level is None or now <= self.at:

@@ -1,31 +1,57 @@
-"""How often a request is tried again, and after how long."""
+"""How often a request is tried again, after how long, and how many requests may do so."""
 
 from msgspec import Struct
 
 
+class RetryBudget(Struct, frozen=True):
+    """What a group may spend on retries: keeps an outage from being multiplied by the retries it causes.
+
+    Every request earns a fraction of a retry, and every retry costs one (Finagle's RetryBudget; gRPC A6 throttling).
+    Failing over to an endpoint that is well and was not tried yet is free: it moves load, it does not add any.
+    """
+
+    tokens: float
+
+    def after_request(self, policy: "RetryPolicy") -> "RetryBudget":
+        """A request came."""
+        return RetryBudget(min(policy.budget_burst, self.tokens + policy.budget_ratio))
+
+    def allows(self, policy: "RetryPolicy", retrying: int) -> bool:
+        """May one more request retry, when `retrying` do? A few always may, however bad the times."""
+        return self.tokens >= 1 or retrying < policy.budget_floor
+
+    def after_retry(self) -> "RetryBudget":
+        """A retry is sent; those that always may are paid for later."""
+        return RetryBudget(self.tokens - 1)
+
+
 class RetryPolicy(Struct, frozen=True):
-    """Attempts, backoff and retry budget of one request.
+    """Attempts, backoff and retry budget of one group.
 
     Backoff is exponential with full jitter: random between 0 and min(cap, base * 2^n) (AWS Architecture Blog,
-    "Exponential Backoff And Jitter"; gRPC A6). The budget is Envoy's: at most `budget_ratio` of the requests in flight,
-    but at least `budget_floor`, may be retrying at a time (circuit_breaker.proto, `retry_budget`).
+    "Exponential Backoff And Jitter"; gRPC A6).
     """
 
     num_retries: int = 3
     base_s: float = 0.5
     cap_s: float = 8.0
     budget_ratio: float = 0.2
+    """Retries that each request earns."""
+    budget_burst: float = 10.0
+    """The most retries that can be saved up."""
     budget_floor: int = 3
+    """How many requests may retry at a time when nothing is saved up."""
 
     @property
     def max_attempts(self) -> int:
         """How many upstream calls one client request may cost."""
         return 1 + self.num_retries
 
+    @property
+    def full_budget(self) -> RetryBudget:
+        """What a group begins with."""
+        return RetryBudget(self.budget_burst)
+
     def backoff_s(self, backoffs: int, draw: float) -> float:
         """Seconds to wait before the next attempt, after `backoffs` earlier waits; `draw` in [0, 1)."""
         return draw * min(self.cap_s, self.base_s * 2.0 ** min(backoffs, 32))
-
-    def budget_allows(self, retrying: int, in_flight: int) -> bool:
-        """May one more request retry, when `retrying` of `in_flight` requests already do?"""
-        return retrying < max(self.budget_floor, int(self.budget_ratio * in_flight))

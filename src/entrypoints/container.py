@@ -24,6 +24,7 @@ from application.chat import AnswerChat
 from application.dispatch import Dispatch
 from application.ports import Upstream
 from application.routing import Routing
+from application.status import ReportStatus
 from application.waiting import WaitingRoom
 from domain.group import ModelGroup
 from entrypoints.endpoints import model_groups, targets
@@ -97,6 +98,7 @@ class Container(containers.DeclarativeContainer):
     chat = providers.Singleton(AnswerChat, groups_by_name, dispatch)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
+    status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
@@ -104,7 +106,7 @@ class Container(containers.DeclarativeContainer):
         ChatEndpoint, chat, guard, clock, request_log, in_flight, general.provided.max_body_bytes
     )
     routes = providers.Singleton(
-        catalogue_routes, models, health, guard, in_flight, providers.Callable(lambda: int(time.time()))
+        catalogue_routes, models, health, status, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, in_flight, upstream)
     app = providers.Singleton(

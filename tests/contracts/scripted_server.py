@@ -56,6 +56,8 @@ class Peer:
     async def send(self, *pieces: bytes) -> None:
         """Send each piece by itself, giving the client the chance to read it alone."""
         for piece in pieces:
+            if self._writer.transport.is_closing():
+                raise ConnectionResetError
             self._writer.write(piece)
             await self._writer.drain()
             self.sent += len(piece)

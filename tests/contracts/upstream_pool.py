@@ -7,7 +7,17 @@ import pytest
 
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
-from tests.contracts.scripted_server import Peer, Script, ScriptedServer, after_request, answering, chunked, hold, reply
+from tests.contracts.scripted_server import (
+    PATIENCE_S,
+    Peer,
+    Script,
+    ScriptedServer,
+    after_request,
+    answering,
+    chunked,
+    hold,
+    reply,
+)
 from tests.contracts.upstream_calls import UpstreamBase, body_of, call, cancel, failure_of, fetch, until_waiting
 
 few = pytest.mark.parametrize("options", [{"max_connections": 3}])
@@ -273,14 +283,16 @@ class PoolContract(UpstreamBase):
     @few
     async def test_close_ends_calls_in_every_phase_with_a_failure(self, upstream: Upstream) -> None:
         async with ScriptedServer(after_request(chunked(b"a", end=b"")), hold) as server:
-            got = await upstream.send(call(server.url()))
+            patient = call(server.url(), first_byte_s=600, idle_s=600)
+            got = await upstream.send(patient)
             await got.receive()
-            tasks = [asyncio.create_task(fetch(upstream, call(server.url()))) for _ in range(4)]
+            tasks = [asyncio.create_task(fetch(upstream, patient)) for _ in range(4)]
             tasks.append(asyncio.create_task(body_of(got)))
             await server.peer(2)
             await until_waiting()
             await upstream.close()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.timeout(PATIENCE_S):
+                results = await asyncio.gather(*tasks, return_exceptions=True)
 
             assert [type(result) for result in results] == [UpstreamFailed] * 5
             await server.over(0)

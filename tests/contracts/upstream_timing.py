@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -67,17 +66,13 @@ SILENCES: list[Any] = [
 
 class TimingContract(UpstreamBase):
     @pytest.fixture
-    def slow_names(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Names are not resolved until the test is over."""
-        over, really = threading.Event(), socket.getaddrinfo
+    async def slow_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Names are never resolved."""
 
-        def wait(host: Any, *rest: Any, **options: Any) -> Any:
-            over.wait()
-            return really("127.0.0.1", *rest, **options)
+        async def wait(*_: Any, **__: Any) -> Any:
+            await asyncio.get_running_loop().create_future()
 
-        monkeypatch.setattr(socket, "getaddrinfo", wait)
-        yield
-        over.set()
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", wait)
 
     async def test_connect_deadline_covers_tcp(self, upstream: Upstream) -> None:
         async with deaf_port() as port:

@@ -165,10 +165,10 @@ class TlsContract(UpstreamBase):
             assert server.requests[0].body == body
 
     async def test_name_that_does_not_resolve(self, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-        def unknown(*_: Any, **__: Any) -> Any:
+        async def unknown(*_: Any, **__: Any) -> Any:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", unknown)
 
         assert (await failure_of(fetch(upstream, call("http://nowhere.test/v1")))).kind is FailureKind.DNS
 

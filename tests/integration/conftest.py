@@ -1,5 +1,9 @@
-"""Fixtures: simulated providers in the test's own loop, and proxies as processes that are ended whatever happens."""
+"""Fixtures: simulated providers in the test's own loop, and proxies as processes that are ended whatever happens.
 
+Tests run on asyncio's loop, and on uvloop as well where their class says `on_both_loops`.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from adapters.provider import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy
@@ -45,3 +50,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A plain HTTP client."""
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Called by pytest-asyncio for each test."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if getattr(getattr(item, "cls", None), "on_both_loops", False):
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories

@@ -1,9 +1,11 @@
 """What passes in each direction, and what stops here."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.headers import forwarded, relayed
+from adapters.http.headers import by_name, forwarded, relayed
+from application.errors import InvalidRequest
 
 SPLIT_OFF = ["connection", "keep-alive", "te", "upgrade", "host", "cookie", "content-length", "transfer-encoding"]
 SECRET = ["authorization", "api-key", "proxy-authorization", "set-cookie"]
@@ -68,3 +70,9 @@ def test_a_reply_keeps_its_limits_and_ids_and_loses_cookies_and_framing() -> Non
     )
 
     assert kept == [(b"x-ratelimit-remaining-requests", b"9"), (b"x-request-id", b"r")]
+
+
+@pytest.mark.parametrize("name", [b"host", b"origin", b"authorization", b"content-type", b"content-length"])
+def test_what_decides_who_may_do_what_may_not_stand_twice(name: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="twice"):
+        by_name([(name, b"a"), (b"x-a", b"1"), (b"x-a", b"2"), (name, b"b")])

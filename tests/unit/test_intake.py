@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import ClientLeft, chat_request, patience_s, read_body
+from adapters.http.intake import chat_request, patience_s, read_body
 from application.errors import InvalidRequest
 from application.messages import ProxyRequest
 
@@ -39,21 +39,25 @@ async def test_a_body_is_joined_from_its_parts() -> None:
 @pytest.mark.parametrize(
     ("messages", "headers"),
     [
-        ([], {b"content-length": b"11"}),
+        ([part(b"x" * 5, True), part(b"x" * 6)], {b"content-length": b"11"}),
+        ([], {b"content-length": b"11", b"expect": b"100-continue"}),
+        ([part(b"x" * 11, True), {"type": "http.disconnect"}], {}),
         ([part(b"x" * 11)], {}),
-        ([part(b"x" * 6, True), part(b"x" * 6, True)], {}),
+        ([part(b"x" * 6, True), part(b"x" * 6, True), part(b"x")], {}),
     ],
 )
-async def test_a_body_over_the_limit_is_refused_before_it_is_all_read(messages: Any, headers: Any) -> None:
+async def test_a_body_over_the_limit_is_refused_once_the_client_has_sent_it(messages: Any, headers: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await read_body(receiver(*messages), headers, 10)
 
     assert refused.value.status == 413
 
 
-async def test_a_client_that_leaves_while_sending_is_noticed() -> None:
-    with pytest.raises(ClientLeft):
+async def test_a_body_that_breaks_off_is_a_400() -> None:
+    with pytest.raises(InvalidRequest, match="ended before") as refused:
         await read_body(receiver(part(b"ab", True), {"type": "http.disconnect"}), {}, 10)
+
+    assert refused.value.status == 400
 
 
 def test_only_what_is_acted_on_is_decoded() -> None:

@@ -20,10 +20,33 @@ def test_backoff_doubles_from_half_a_second_to_eight() -> None:
     assert [POLICY.backoff_s(n, 1.0) for n in range(6)] == [0.5, 1, 2, 4, 8, 8]
 
 
-@pytest.mark.parametrize(("in_flight", "allowed"), [(0, 3), (10, 3), (20, 4), (100, 20)])
-def test_the_retry_budget_is_a_fifth_of_what_is_in_flight_but_at_least_three(in_flight: int, allowed: int) -> None:
-    assert POLICY.budget_allows(allowed - 1, in_flight)
-    assert not POLICY.budget_allows(allowed, in_flight)
+@given(st.integers(0, 500), st.integers(3, 50))
+def test_in_an_outage_retries_are_a_fifth_of_the_requests_and_what_was_saved_up(requests: int, retrying: int) -> None:
+    budget, retries = POLICY.full_budget, 0
+    for _ in range(requests):
+        budget = budget.after_request(POLICY)
+        while budget.allows(POLICY, retrying):
+            budget, retries = budget.after_retry(), retries + 1
+
+    assert retries <= 0.2 * requests + POLICY.budget_burst
+
+
+def test_a_tenth_of_requests_failing_once_is_always_within_the_budget() -> None:
+    budget = POLICY.full_budget
+    for number in range(1000):
+        budget = budget.after_request(POLICY)
+        if number % 10 == 0:
+            assert budget.allows(POLICY, retrying=100)
+            budget = budget.after_retry()
+
+
+def test_three_requests_may_retry_at_a_time_however_bad_the_times() -> None:
+    budget = POLICY.full_budget
+    for _ in range(100):
+        budget = budget.after_retry()
+
+    assert budget.allows(POLICY, retrying=2)
+    assert not budget.allows(POLICY, retrying=3)
 
 
 def test_num_retries_counts_the_attempts_after_the_first() -> None:

@@ -6,6 +6,7 @@ from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_json
+from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import chat_request, read_body
 from application.chat import AnswerChat
@@ -41,7 +42,7 @@ class ChatEndpoint:
     async def _answer(self, exchange: Exchange) -> Answer:
         scope = exchange.scope
         raw_headers = list(scope["headers"])
-        headers = dict(raw_headers)
+        headers = by_name(raw_headers)
         self._guard.check(headers)
         path_model = _deployment(scope["raw_path"].decode("latin-1"))
         if scope["method"] != "POST":
@@ -66,9 +67,9 @@ class ChatEndpoint:
 
 def _deployment(path: str) -> str | None:
     """The deployment an Azure URL names; None = the URL is not of that kind. Raises `InvalidRequest` (404)."""
-    if not path.startswith(f"{DEPLOYMENTS_MOUNT}/"):
+    if not path.startswith(DEPLOYMENTS_MOUNT):
         return None
-    deployment, slash, route = path.removeprefix(f"{DEPLOYMENTS_MOUNT}/").partition("/")
+    deployment, slash, route = path.removeprefix(DEPLOYMENTS_MOUNT).removeprefix("/").partition("/")
     if not deployment or slash + route != _ROUTE:
         raise InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)
     return unquote(deployment)

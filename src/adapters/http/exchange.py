@@ -10,7 +10,6 @@ from litestar.types import HTTPScope, Receive, Send
 from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import relayed
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import ClientLeft
 from application.dispatch import Answer
 from application.errors import ProxyError
 from application.messages import ProxyRequest, Trail, reasons
@@ -72,8 +71,6 @@ class Exchange:
             await self._send_answer(await answer(self))
         except ProxyError as error:
             await self._send_error(error)
-        except ClientLeft:
-            self._client_left = True
         except asyncio.CancelledError:
             await self._cancelled()
         except Exception as error:  # whatever it is, the client is told and the log has its line

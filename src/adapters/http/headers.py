@@ -6,6 +6,7 @@ the proxy, or to the provider's own web site stops here.
 
 from collections.abc import Iterable
 
+from application.errors import InvalidRequest
 from application.messages import Headers
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -25,6 +26,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 CREDENTIALS = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+_DECISIVE = CREDENTIALS | {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"expect"}
 _NOT_FORWARDED = (
     _HOP_BY_HOP
     | CREDENTIALS
@@ -48,6 +50,19 @@ _NOT_RELAYED = frozenset(name.decode() for name in _HOP_BY_HOP) | {
     "strict-transport-security",
 }
 _NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-")
+
+
+def by_name(headers: RawHeaders) -> dict[bytes, bytes]:
+    """The headers that decide who may do what, by name; raises `InvalidRequest` where one of them stands twice.
+
+    Of two values, one would be checked here and the other believed elsewhere.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _DECISIVE and name in found:
+            raise InvalidRequest(f"The header '{name.decode('latin-1')}' stands twice.", code="repeated_header")
+        found[name] = value
+    return found
 
 
 def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:

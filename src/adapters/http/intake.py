@@ -1,6 +1,8 @@
 """Turns what a client sent into a `ProxyRequest`: body under a limit, and only the fields the proxy acts on decoded."""
 
+import asyncio
 import hashlib
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import msgspec
@@ -11,9 +13,9 @@ from adapters.http.headers import RawHeaders, forwarded
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
 
-
-class ClientLeft(Exception):
-    """The client closed its connection."""
+LINGER_BYTES = 256 * 1024 * 1024
+LINGER_S = 10.0
+"""How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
 class _Fields(Struct):
@@ -28,18 +30,24 @@ _fields = msgspec.json.Decoder(_Fields)
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
-    """The whole body; raises `InvalidRequest` (413) as soon as it is known to be too large, and `ClientLeft`."""
+    """The whole body; raises `InvalidRequest` (413, or 400 when the client breaks off before its end)."""
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > max_bytes:
+        if headers.get(b"expect", b"").lower() != b"100-continue":
+            await _discard(receive)
         _refuse_size(max_bytes)
     body, more = await _receive(receive)
-    if not more:
-        return body if len(body) <= max_bytes else _refuse_size(max_bytes)
-    parts = bytearray(body)
-    while more and len(parts) <= max_bytes:
-        body, more = await _receive(receive)
-        parts += body
-    return bytes(parts) if len(parts) <= max_bytes else _refuse_size(max_bytes)
+    if more:
+        parts = bytearray(body)
+        while more and len(parts) <= max_bytes:
+            body, more = await _receive(receive)
+            parts += body
+        body = bytes(parts)
+    if len(body) > max_bytes:
+        if more:
+            await _discard(receive)
+        _refuse_size(max_bytes)
+    return body
 
 
 def patience_s(headers: dict[bytes, bytes]) -> float | None:
@@ -122,8 +130,19 @@ def _client_digest(credentials: Headers) -> str:
 async def _receive(receive: Receive) -> tuple[bytes, bool]:
     message: Any = await receive()
     if message["type"] != "http.request":
-        raise ClientLeft
+        raise InvalidRequest("The body ended before it was complete.", code="incomplete_body")
     return message.get("body", b""), message.get("more_body", False)
+
+
+async def _discard(receive: Receive) -> None:
+    """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
+    left = LINGER_BYTES
+    more = True
+    with suppress(TimeoutError, InvalidRequest):
+        async with asyncio.timeout(LINGER_S):
+            while more and left > 0:
+                body, more = await _receive(receive)
+                left -= len(body)
 
 
 def _refuse_size(max_bytes: int) -> NoReturn:

@@ -50,14 +50,21 @@ class WireProtocol(ResponseHandler):
         """Cut, rather than first send what is left to a server that may not read, or wait for its TLS goodbye."""
         self.abort()
 
+    def abort(self) -> None:
+        """Cut, and tell a reader of the body, who would wait for ever."""
+        self._fail_body(self._payload, aiohttp.ClientConnectionError("connection closed"))
+        super().abort()
+
     @property
     def should_close(self) -> bool:
         """Also when the reply came before the request was sent completely: the rest would precede the next one."""
-        return super().should_close or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+        if super().should_close or self.transport is None or self.transport.is_closing():
+            return True
+        return self.transport.get_write_buffer_size() > 0
 
     def is_clean(self) -> bool:
         """May the next request use it? Not if bytes were left over: they would be taken for its reply."""
-        if not self.is_connected() or self.should_close:
+        if self.should_close:
             return False
         try:
             return self._parser is None or self._parser.feed_eof() is None
@@ -65,8 +72,12 @@ class WireProtocol(ResponseHandler):
             return False
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        self._in_head = data[0].code < 200
-        super().feed_data(data, size)
+        message = data[0]
+        self._in_head = message.code < 200
+        if sum(len(name) + len(value) + 4 for name, value in message.raw_headers) > self._max_head_bytes:
+            self.set_exception(HeadTooLarge())
+        else:
+            super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
         if self.pooled:
@@ -99,7 +110,7 @@ class WireProtocol(ResponseHandler):
         super().connection_lost(exc)
 
     def _fail_body(self, payload: aiohttp.StreamReader | None, exc: BaseException) -> None:
-        if payload is not None and not payload.is_eof():
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(exc)
         self._payload = None
 
@@ -149,12 +160,15 @@ class WireConnector(aiohttp.TCPConnector):
         try:
             async with asyncio.timeout(timeout.sock_connect):
                 return await super()._create_connection(req, traces, _NO_TIMEOUT)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError, RuntimeError) as exc:
-            if isinstance(exc, aiohttp.ClientHttpProxyError):
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError):
+            raise
+        except aiohttp.ClientError as exc:
+            if req.proxy is None:
                 raise
-            # What is not wrapped comes from talking to an outbound proxy, or is uvloop's RuntimeError for an OSError.
-            wrapper = aiohttp.ClientProxyConnectionError if req.proxy else aiohttp.ClientConnectorError
-            raise wrapper(req.connection_key, OSError(None, "cannot connect")) from exc
+            # What aiohttp does not wrap came from talking to the outbound proxy.
+            raise aiohttp.ClientProxyConnectionError(req.connection_key, OSError("no tunnel")) from exc
+        except RuntimeError as exc:  # uvloop's, for some errors of the system
+            raise aiohttp.ClientConnectorError(req.connection_key, OSError("cannot connect")) from exc
 
     async def _wait_for_available_connection(self, key: ConnectionKey, traces: Traces) -> None:
         try:

@@ -23,7 +23,6 @@ from httpx_aiohttp import AiohttpTransport
 from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, WireProtocol
 from adapters.upstreams.transport_errors import (
     LIBRARY_ERRORS,
-    HeadTooLarge,
     IdleTimeout,
     SwitchedProtocols,
 )
@@ -180,7 +179,9 @@ class BodyStream(httpx.AsyncByteStream):
 @lru_cache(maxsize=1024)
 def _address(url: httpx.URL, target: bytes) -> yarl.URL:
     """Where to connect and what to ask for. The query stays in the path: yarl would drop an empty one."""
-    return yarl.URL.build(scheme=url.scheme, host=url.host, port=url.port, path=target.decode("latin-1"), encoded=True)
+    return yarl.URL.build(
+        scheme=url.scheme, authority=url.netloc.decode("latin-1"), path=target.decode("latin-1"), encoded=True
+    )
 
 
 class WireTransport(AiohttpTransport):
@@ -253,7 +254,4 @@ class WireTransport(AiohttpTransport):
         if reply.status < 200:
             reply.close()
             raise SwitchedProtocols
-        if sum(len(name) + len(value) + 4 for name, value in reply.raw_headers) > self._max_head_bytes:
-            reply.close()
-            raise HeadTooLarge
         return httpx.Response(reply.status, headers=reply.raw_headers, stream=BodyStream(reply, times["read"]))

@@ -5,7 +5,6 @@ without a row. Their names do not always say what happened (aiohttp wraps a rese
 operating system's word, found along the chain of causes, is preferred where there is one.
 """
 
-import asyncio
 import errno
 import socket
 import ssl
@@ -59,7 +58,6 @@ ROWS: dict[type[BaseException], Row] = {
     # The system's own. `asyncio.timeout` around the wait for the headers ends in a bare TimeoutError.
     OSError: _CLOSED,
     TimeoutError: _SLOW_HEADERS,
-    asyncio.TimeoutError: _SLOW_HEADERS,
     socket.gaierror: (FailureKind.DNS, "name not resolved"),
     ssl.SSLError: _TLS,
     HttpProcessingError: _JUNK,
@@ -188,6 +186,7 @@ def _system_row(error: OSError, kind: FailureKind, wrapper: type[BaseException])
 
 
 def _tls_words(error: ssl.SSLError) -> str:
+    """OpenSSL's reason, which it takes from a fixed list; Python's own errors have none."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}".removesuffix(": ")
-    return (error.reason or "TLS failed").replace("_", " ").lower()
+        return f"certificate verify failed: {getattr(error, 'verify_message', '')}".removesuffix(": ")
+    return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
