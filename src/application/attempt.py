@@ -65,6 +65,7 @@ class SendAttempt:
 
     async def _exchange(self, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
         reply = await self._upstream.send(self._providers.call(lease.endpoint, request))
+        self._routing.read(lease, self._providers.readings(reply.headers))
         if not request.stream or not 200 <= reply.status < 300:
             return await self._read_whole(lease, request.api, reply)
         source = StreamSource(reply)
@@ -79,9 +80,11 @@ class SendAttempt:
             whole = WholeReply(reply.status, reply.headers, await _read(reply))
         finally:
             reply.close()
-        failure = self._providers.judge(lease.endpoint, api, whole)
-        if failure is not None:
-            raise AttemptFailed(failure, whole)
+        verdict = self._providers.judge(lease.endpoint, api, whole)
+        if verdict.failure is not None:
+            raise AttemptFailed(verdict.failure, whole)
+        if verdict.usage is not None:
+            self._routing.learn(lease, verdict.usage)
         return whole
 
     async def _open_stream(self, lease: Lease, request: ProxyRequest, source: StreamSource) -> StreamAnswer:
@@ -136,7 +139,7 @@ class SendAttempt:
             raise AttemptFailed(scanner.failure)
         if scanner.began:
             raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
-        failure = self._providers.judge(lease.endpoint, api, whole)
+        failure = self._providers.judge(lease.endpoint, api, whole).failure
         raise AttemptFailed(failure or _NOT_A_STREAM, whole)
 
 

@@ -14,10 +14,12 @@ from application.messages import Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
 from application.routing import Draw, Lease, Routing
 from application.streaming import StreamAnswer
+from application.waiting import WaitingRoom
 from domain.failure import Effect, Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit import MIN_DELAY_S
+from domain.limit_clock import MIN_DELAY_S
 from domain.retry import RetryBudget
+from domain.tokens import Demand
 
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
@@ -41,12 +43,17 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "backoffs", "barred", "client", "deadline", "failures", "limit_waited_s", "passed_over", "retrying", "tried"
+        "backoffs", "barred", "client", "deadline", "demand", "failures", "passed_over", "retrying", "size", "tried",
+        "wait_until",
     )  # fmt: skip
 
-    def __init__(self, client: str, deadline: float) -> None:
-        self.client = client
+    def __init__(self, request: ProxyRequest, deadline: float, wait_until: float) -> None:
+        self.client = request.client
+        self.demand = Demand.of(request.body, request.max_output_tokens)
+        self.size = len(request.body)
         self.deadline = deadline
+        self.wait_until = min(deadline, wait_until)
+        """Until when a rate limit is waited for."""
         self.tried: set[str] = set()
         """Ids that were asked for this request."""
         self.passed_over: set[str] = set()
@@ -55,7 +62,6 @@ class _Progress:
         """Ids that cannot do better for this request."""
         self.failures: list[AttemptFailed] = []
         self.backoffs = 0
-        self.limit_waited_s = 0.0
         self.retrying = False
         """Has the budget allowed the next attempt?"""
 
@@ -71,8 +77,17 @@ class _Progress:
 class Dispatch:
     """Gets one request answered by one of its group's endpoints."""
 
-    def __init__(self, routing: Routing, attempt: SendAttempt, clock: Clock, draw: Draw, max_wait_s: float) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        waiting: WaitingRoom,
+        attempt: SendAttempt,
+        clock: Clock,
+        draw: Draw,
+        max_wait_s: float,
+    ) -> None:
         self._routing = routing
+        self._waiting = waiting
         self._attempt = attempt
         self._clock = clock
         self._draw = draw
@@ -82,7 +97,8 @@ class Dispatch:
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
-        progress = _Progress(request.client, request.received + self._patience_s(group, request))
+        deadline = request.received + self._patience_s(group, request)
+        progress = _Progress(request, deadline, self._clock.now() + self._max_wait_s)
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
             while len(progress.failures) < group.retry.max_attempts:
@@ -120,19 +136,22 @@ class Dispatch:
         while True:
             if self._clock.now() >= progress.deadline:
                 raise _OutOfOptions
-            lease = self._routing.pick(group, progress.client, progress.tried)
-            if lease is None and self._begin_retry(group, progress):
-                lease = self._pick_again(group, progress)
+            lease = self._pick(group, progress)
             if lease is None:
-                await self._wait(group, progress, trail)
-            elif await self._lives(lease):
+                lease = await self._wait(group, progress, trail)
+            if lease is not None and await self._lives(lease):
                 return lease
 
-    def _pick_again(self, group: ModelGroup, progress: _Progress) -> Lease | None:
-        """An endpoint that is well though it failed before, else one that is not well."""
-        return self._routing.pick(group, progress.client, progress.passed_over) or self._routing.pick_last_resort(
-            group, progress.client, progress.passed_over
-        )
+    def _pick(self, group: ModelGroup, progress: _Progress) -> Lease | None:
+        """An endpoint that can be asked now: one that is well and was not tried yet, else one the budget allows."""
+        if not progress.failures and self._waiting.waiting(group.name):
+            return None  # who waits already goes before who comes
+        client, demand = progress.client, progress.demand
+        lease = self._routing.pick(group, client, demand, progress.tried)
+        if lease is not None or not self._begin_retry(group, progress):
+            return lease
+        lease = self._routing.pick(group, client, demand, progress.passed_over)
+        return lease or self._routing.pick_last_resort(group, client, demand, progress.passed_over)
 
     async def _lives(self, lease: Lease) -> bool:
         try:
@@ -144,26 +163,41 @@ class Dispatch:
             self._routing.release(lease)
         return lives
 
-    async def _wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> None:
-        """Nobody can be asked now: back off, or wait for the first rate limit to pass. Raises `_OutOfOptions`."""
+    async def _wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease | None:
+        """Nobody can be asked now: back off (None), or queue for room (a lease). Raises `_OutOfOptions`."""
         now = self._clock.now()
-        if self._routing.askable(group, progress.client, progress.barred):
-            # Also when the budget said no: it may have recovered after the wait.
-            if not progress.failures or progress.backoffs >= group.retry.num_retries:
-                raise _OutOfOptions
-            delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
-            progress.backoffs += 1
-        else:
-            limited_s = self._routing.limited_s(group, progress.client, progress.barred)
-            if limited_s is None or progress.limit_waited_s + limited_s > self._max_wait_s:
-                raise _OutOfOptions
-            delay_s = limited_s
-            progress.limit_waited_s += limited_s
-        if now + delay_s >= progress.deadline:
+        try:
+            if progress.failures and self._routing.askable(group, progress.client, progress.demand, progress.barred):
+                await self._back_off(group, progress)
+                return None
+            return await self._queue(group, progress)
+        finally:
+            trail.upstream_s += self._clock.now() - now
+
+    async def _back_off(self, group: ModelGroup, progress: _Progress) -> None:
+        """Also when the budget said no: it may have recovered after the wait."""
+        if progress.backoffs >= group.retry.num_retries:
             raise _OutOfOptions
+        delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
+        if self._clock.now() + delay_s >= progress.deadline:
+            raise _OutOfOptions
+        progress.backoffs += 1
         progress.passed_over = set(progress.barred)
         await self._clock.sleep(delay_s)
-        trail.upstream_s += self._clock.now() - now
+
+    async def _queue(self, group: ModelGroup, progress: _Progress) -> Lease:
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
+        if limited_s is None and not self._waiting.waiting(group.name):
+            raise _OutOfOptions
+        if self._clock.now() + (limited_s or 0.0) > progress.wait_until:
+            raise _OutOfOptions
+        progress.passed_over = set(progress.barred)
+        lease = await self._waiting.lease(
+            group, progress.client, progress.demand, progress.barred, progress.wait_until, progress.size
+        )
+        if lease is None:
+            raise _OutOfOptions
+        return lease
 
     def _begin_retry(self, group: ModelGroup, progress: _Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
@@ -194,7 +228,7 @@ class Dispatch:
 
     def _give_up(self, group: ModelGroup, progress: _Progress, trail: Trail) -> WholeAnswer:
         """The best that can be said when no endpoint answered: an upstream's own words, or ours."""
-        limited_s = self._routing.limited_s(group, progress.client, ())
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, ())
         if not progress.failures:
             if limited_s is not None:
                 raise AllLimited(group.name, limited_s, trail.attempts)

@@ -6,6 +6,7 @@ from enum import Enum, StrEnum
 from msgspec import Struct
 
 from domain.failure import Failure
+from domain.tokens import Usage
 
 Headers = tuple[tuple[str, str], ...]
 """Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
@@ -42,6 +43,8 @@ class ProxyRequest(Struct, frozen=True):
     """A digest of the client's credential, to tell clients apart; empty = it has none."""
     choices: int = 1
     """How many answers were asked for (`n`): a stream is complete when each has ended."""
+    max_output_tokens: int | None = None
+    """The most output that was asked for; None = the request sets no limit."""
     patience_s: float | None = None
     """How long the client said it waits; None = it did not say."""
     method: str = "POST"
@@ -71,6 +74,15 @@ class WholeReply(Struct, frozen=True):
     status: int
     headers: Headers
     body: bytes
+
+
+class Verdict(Struct, frozen=True):
+    """What a whole reply means."""
+
+    failure: Failure | None = None
+    """None = it is a good answer."""
+    usage: Usage | None = None
+    """What it says that it took; None = it does not say."""
 
 
 class FrameKind(Enum):

@@ -5,9 +5,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.messages import Api, Attempt, Frame, Headers, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, Attempt, Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
+from domain.rate_limit import Readings
+from domain.tokens import Usage
 
 
 class UpstreamFailed(Exception):
@@ -80,6 +82,10 @@ class StreamScanner(Protocol):
         """What the provider reported inside the stream; None = nothing."""
 
     @property
+    def usage(self) -> Usage | None:
+        """What the stream said that it took; None = it has not (yet)."""
+
+    @property
     def pending_bytes(self) -> int:
         """How many of the last bytes fed belong to an event that is not whole yet."""
 
@@ -102,8 +108,11 @@ class Providers(Protocol):
     def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
         """The request as this endpoint wants it: its URL, its credential, its name for the model."""
 
-    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Failure | None:
-        """What a whole reply means; None = it is good. Also finds errors and junk under status 200."""
+    def readings(self, headers: Headers) -> Readings:
+        """What a reply's headers say about its rate limits; of any reply, good or not."""
+
+    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Verdict:
+        """What a whole reply means. Also finds errors and junk under status 200."""
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
         """A reader for the stream that answers this request."""

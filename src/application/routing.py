@@ -7,36 +7,38 @@ rules are the domain's; this module holds their state.
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
+from application.ledger import Ledger, Reservation
 from application.ports import Clock, EndpointAlarm
 from domain.cooldown import FRESH, CooldownPolicy, EndpointHealth, HealthState
 from domain.endpoint import Endpoint
-from domain.failure import Effect, Failure
+from domain.failure import NEVER_SENT, Effect, Failure
 from domain.group import ModelGroup
-from domain.rate_limit import UNLIMITED, RateLimitClock
+from domain.rate_limit import Readings, Room
 from domain.selector import Selector
+from domain.tokens import Demand, Usage
 
 Draw = Callable[[], float]
 """A random number in [0, 1)."""
 
-FIRST_CONTACT_S = 0.05
+FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
-
-MAX_CLOCKS = 10_000
-"""Beyond this many rate-limit clocks (clients may bring their own keys) those that have run out are forgotten."""
 
 
 class Lease:
     """One attempt's claim on an endpoint, from the pick to the last byte."""
 
-    __slots__ = ("bucket", "endpoint", "last_resort", "open", "started", "verdict")
+    __slots__ = ("demand", "endpoint", "held", "last_resort", "open", "reached", "started", "verdict")
 
-    def __init__(self, endpoint: Endpoint, bucket: str, started: float, *, last_resort: bool) -> None:
+    def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
         self.endpoint = endpoint
-        self.bucket = bucket
-        self.started = started
+        self.held = held
+        self.demand = demand
+        self.started = held.sent
         self.last_resort = last_resort
         self.open = True
+        self.reached = True
+        """Has the provider seen the request? False = it cost nothing there."""
         self.verdict = False
 
 
@@ -58,7 +60,9 @@ class EndpointStatus:
 class Routing:
     """Picks endpoints and learns from what becomes of the requests."""
 
-    def __init__(self, groups: Iterable[ModelGroup], clock: Clock, draw: Draw, alarm: EndpointAlarm) -> None:
+    def __init__(
+        self, groups: Iterable[ModelGroup], clock: Clock, draw: Draw, alarm: EndpointAlarm, reserve: float
+    ) -> None:
         self._clock = clock
         self._draw = draw
         self._alarm = alarm
@@ -70,52 +74,78 @@ class Routing:
             for group in self.groups.values()
             for endpoint in group.endpoints
         }
-        self._limits: dict[str, RateLimitClock] = {}
+        self.ledger = Ledger(reserve, clock.now())
+        self._on_change: Callable[[], None] = _nothing
 
-    def pick(self, group: ModelGroup, client: str, passed_over: Collection[str]) -> Lease | None:
+    def when_room_may_have_come(self, told: Callable[[], None]) -> None:
+        """`told` is called whenever a request that found no endpoint might find one now."""
+        self._on_change = told
+
+    def pick(self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]) -> Lease | None:
         """Claim the endpoint whose turn it is, among those that are well, have room and are not `passed_over` (ids).
 
-        None = there is none. Endpoints of weight 0 are taken only when no other can be.
+        None = there is none. Endpoints of weight 0 are taken only when no other can be; one whose room is scarce only
+        when none has ample room: then the one with the most.
         """
         now = self._clock.now()
         weights = self._weights[group.name]
         primary: list[int] = []
         fallback: list[int] = []
+        scarce: list[Endpoint] = []
         for index, endpoint in enumerate(group.endpoints):
-            if endpoint.id in passed_over or self._limit(endpoint, client).wait_s(now):
+            if endpoint.id in passed_over:
                 continue
             status = self._statuses[endpoint.id]
-            if status.health.admits(now, status.in_flight):
+            if not status.health.admits(now, status.in_flight):
+                continue
+            room = self.ledger.room(endpoint, client, demand, now)
+            if room is Room.AMPLE:
                 (primary if weights[index] else fallback).append(index)
+            elif room is Room.SCARCE:
+                scarce.append(endpoint)
         candidates = primary or fallback
-        if not candidates:
+        if candidates:
+            index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
+            return self._claim(group.endpoints[index], client, demand, now, last_resort=False)
+        if not scarce:
             return None
-        index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
-        return self._claim(group.endpoints[index], client, now, last_resort=False)
+        roomiest = max(scarce, key=lambda endpoint: self.ledger.share_left(endpoint, client, demand, now))
+        return self._claim(roomiest, client, demand, now, last_resort=False)
 
-    def pick_last_resort(self, group: ModelGroup, client: str, passed_over: Collection[str]) -> Lease | None:
+    def pick_last_resort(
+        self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]
+    ) -> Lease | None:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""
         now = self._clock.now()
-        candidates = [
-            endpoint
-            for endpoint in group.endpoints
-            if endpoint.id not in passed_over and not self._limit(endpoint, client).wait_s(now)
-        ]
+        candidates = [e for e in group.endpoints if e.id not in passed_over and self._lets_in(e, client, demand, now)]
         if not candidates:
             return None
         first = min(candidates, key=lambda endpoint: self._statuses[endpoint.id].health.open_until)
-        return self._claim(first, client, now, last_resort=True)
+        return self._claim(first, client, demand, now, last_resort=True)
 
-    def limited_s(self, group: ModelGroup, client: str, barred: Collection[str]) -> float | None:
-        """Seconds until the first rate-limited endpoint may be asked again; None = none is limited."""
+    def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
+        """Seconds until the first endpoint without room has some again; None = none is without."""
         now = self._clock.now()
-        waits = [self._limit(e, client).wait_s(now) for e in group.endpoints if e.id not in barred]
-        return min((wait for wait in waits if wait), default=None)
+        waits = [
+            self.ledger.fits_in_s(e, client, demand, now)
+            for e in group.endpoints
+            if e.id not in barred and not self._lets_in(e, client, demand, now)
+        ]
+        return min(waits, default=None)
 
-    def askable(self, group: ModelGroup, client: str, barred: Collection[str]) -> bool:
+    def askable(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> bool:
         """Is there an endpoint, however it is doing, that no rate limit keeps away and that is not `barred`?"""
         now = self._clock.now()
-        return any(e.id not in barred and not self._limit(e, client).wait_s(now) for e in group.endpoints)
+        return any(e.id not in barred and self._lets_in(e, client, demand, now) for e in group.endpoints)
+
+    def read(self, lease: Lease, readings: Readings) -> None:
+        """The headers of the reply came, good or not."""
+        self.ledger.read(lease.held, readings, self._clock.now())
+        self._on_change()
+
+    def learn(self, lease: Lease, usage: Usage) -> None:
+        """The reply said what its request took."""
+        self.ledger.learn(lease.held, lease.demand, usage)
 
     async def first_contact(self, lease: Lease) -> bool:
         """Let the first request to an unknown endpoint find out whether it lives, for at most `FIRST_CONTACT_S`.
@@ -135,8 +165,8 @@ class Routing:
                 async with asyncio.timeout(status.contact_until - now):
                     await status.contact.wait()
             except TimeoutError:
-                return True
-        return not status.health.open_until
+                return self._kept(lease)
+        return not status.health.open_until and self._kept(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
@@ -145,13 +175,12 @@ class Routing:
         status.health = status.policy.after_success(before, lease.started)
         if before.open_until and not status.health.open_until:
             self._alarm.recovered(lease.endpoint)
-        limit = self._limits.get(lease.bucket)
-        if limit is not None:
-            self._limits[lease.bucket] = limit.after_success()
+        self.ledger.succeeded(lease.held)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
         status = self._hear(lease)
+        lease.reached = failure.kind not in NEVER_SENT
         match failure.meaning.effect:
             case Effect.COUNT:
                 self._count(status, lease, failure)
@@ -173,24 +202,37 @@ class Routing:
         lease.open = False
         status = self._statuses[lease.endpoint.id]
         status.in_flight -= 1
+        self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
         if not lease.verdict:
             status.health = status.policy.after_abandon(status.health, lease.started)
             status.contact.set()
+        self._on_change()
 
     def state(self, endpoint: Endpoint) -> tuple[HealthState, float, float]:
         """For people: the health, and the seconds until its cooldown and its rate-limit clock end (0 = none runs)."""
         now = self._clock.now()
         health = self._statuses[endpoint.id].health
-        return health.state(now), max(0.0, health.open_until - now), self._limit(endpoint, "").wait_s(now)
+        return health.state(now), max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
 
-    def _limit(self, endpoint: Endpoint, client: str) -> RateLimitClock:
-        return self._limits.get(_bucket(endpoint, client), UNLIMITED)
+    def in_flight(self, endpoint: Endpoint) -> int:
+        """How many requests are on it now."""
+        return self._statuses[endpoint.id].in_flight
 
-    def _claim(self, endpoint: Endpoint, client: str, now: float, *, last_resort: bool) -> Lease:
+    def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
+        return self.ledger.room(endpoint, client, demand, now) is not Room.NONE
+
+    def _kept(self, lease: Lease) -> bool:
+        """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""
+        room = self.ledger.overdrawn(lease.held, self._clock.now())
+        if room:
+            lease.reached = False
+        return not room
+
+    def _claim(self, endpoint: Endpoint, client: str, demand: Demand, now: float, *, last_resort: bool) -> Lease:
         status = self._statuses[endpoint.id]
         status.health = status.policy.after_start(status.health, now)
         status.in_flight += 1
-        return Lease(endpoint, _bucket(endpoint, client), now, last_resort=last_resort)
+        return Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
 
     def _hear(self, lease: Lease) -> EndpointStatus:
         status = self._statuses[lease.endpoint.id]
@@ -214,17 +256,11 @@ class Routing:
             self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
 
     def _set_clock(self, lease: Lease, failure: Failure) -> None:
-        now = self._clock.now()
-        before = self._limits.get(lease.bucket, UNLIMITED)
-        after = before.after_limit(failure.retry_after_s, lease.started, now)
-        if len(self._limits) >= MAX_CLOCKS:
-            self._limits = {bucket: limit for bucket, limit in self._limits.items() if limit.wait_s(now)}
-        self._limits[lease.bucket] = after
+        seconds, news = self.ledger.limited(lease.held, failure, self._clock.now())
         lease.verdict = False
-        if not before.wait_s(now):
-            self._alarm.limited(lease.endpoint, failure, after.wait_s(now))
+        if news:
+            self._alarm.limited(lease.endpoint, failure, seconds)
 
 
-def _bucket(endpoint: Endpoint, client: str) -> str:
-    """Whose rate limit it is: the endpoint's own, or the client's where the client's key is passed through."""
-    return endpoint.bucket if endpoint.owns_credential else f"{endpoint.bucket}/{client}"
+def _nothing() -> None:
+    """Nobody waits."""

@@ -97,6 +97,8 @@ class StreamAnswer:
     def close(self) -> None:
         """Let go of the connection and the lease. A second call does nothing."""
         self._over = True
+        if self._scanner.usage is not None and self._lease.open:
+            self._routing.learn(self._lease, self._scanner.usage)
         self._source.close()
         self._routing.release(self._lease)
 

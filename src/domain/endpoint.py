@@ -26,6 +26,10 @@ class Endpoint(Struct, frozen=True):
     """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
     owns_credential: bool = True
     """False when the client's own key is passed through, so that a 401 is the client's business."""
+    rpm: int | None = None
+    """Requests a minute, where the configuration knows it; None = only replies tell."""
+    tpm: int | None = None
+    """Tokens a minute, likewise."""
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 120.0
     stream_idle_timeout_s: float = 300.0

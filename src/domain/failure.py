@@ -96,6 +96,9 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
 }
 
+NEVER_SENT = frozenset({FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS})
+"""Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
+
 
 class Failure(Struct, frozen=True):
     """One failed attempt, in words that may be shown: never a body, a key or a prompt."""

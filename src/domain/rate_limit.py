@@ -1,45 +1,155 @@
-"""When a bucket that said 429 may be asked again.
+"""The ledger of one bucket: what its provider still lets through, less what is on its way there.
 
-A 429 is not a failure: it says when to come back. Times are monotonic seconds.
+A bucket is what shares one rate limit: host, key and model. It has a gauge for requests and one for tokens, and the
+clock of its last 429. Reservations are what requests in flight hold; they are for people to see and for the invariant
+that an idle bucket holds none, while the gauges do the counting.
 """
 
-from msgspec import Struct
+from enum import IntEnum
 
-MIN_DELAY_S = 0.25
-MAX_DELAY_S = 300.0
-DEFAULT_CAP_S = 60.0
+from msgspec import Struct, structs
 
+from domain.gauge import PER_MINUTE_S, Gauge, Reading, Refill
+from domain.limit_clock import UNLIMITED, RateLimitClock
 
-class RateLimitClock(Struct, frozen=True):
-    """The 429 clock of one bucket (host, key and model). `UNLIMITED` has never run."""
-
-    until: float = 0.0
-    """No request before this; 0 = never limited."""
-    set_at: float = 0.0
-    unexplained: int = 0
-    """429s in a row that named no delay: the assumed one doubles with each."""
-
-    def wait_s(self, now: float) -> float:
-        """Seconds until the bucket may be asked again; 0 = now."""
-        return max(0.0, self.until - now)
-
-    def after_limit(self, delay_s: float | None, started: float, now: float) -> "RateLimitClock":
-        """A request sent at `started` was told to wait `delay_s` seconds (None = it was not told how long).
-
-        Given delays are clamped to 0.25..300 s: Azure is known to say 86400 on a per-minute limit. Without one it is
-        1 s, doubling to 60 s, but replies to requests that were in flight together count as one.
-        """
-        unexplained = self.unexplained
-        if delay_s is None:
-            if not unexplained or started >= self.set_at:
-                unexplained += 1
-            delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, 16) - 1))
-        until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
-        return RateLimitClock(max(self.until, until), now, unexplained)
-
-    def after_success(self) -> "RateLimitClock":
-        """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
-        return RateLimitClock(self.until, self.set_at) if self.unexplained else self
+AZURE_REQUEST_SLICE_S = 10.0
+SOFT_WAIT_S = 2.0
+"""An estimate that says "not yet" is waited for only this long: it is an estimate, and headers may mislead."""
 
 
-UNLIMITED = RateLimitClock()
+class Need(Struct, frozen=True):
+    """What one request is expected to take."""
+
+    tokens: float
+    requests: float = 1.0
+
+
+class Readings(Struct, frozen=True):
+    """What one reply says about its bucket."""
+
+    requests: Reading = Reading()
+    tokens: Reading = Reading()
+
+
+class Room(IntEnum):
+    """How well a request fits, worst first."""
+
+    NONE = 0
+    """Used up, or a 429 clock runs: asking would only cost a 429."""
+    SCARCE = 1
+    """It may or may not fit: to be asked only when no other endpoint has room."""
+    AMPLE = 2
+
+
+class Marks(Struct, frozen=True):
+    """Where a reservation stands in its bucket's books."""
+
+    need: Need
+    requests: float
+    tokens: float
+
+
+class Bucket(Struct, frozen=True):
+    """The state of one bucket."""
+
+    requests: Gauge
+    tokens: Gauge
+    clock: RateLimitClock = UNLIMITED
+    reserved_requests: float = 0.0
+    reserved_tokens: float = 0.0
+
+    @classmethod
+    def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float) -> "Bucket":
+        """A bucket nothing was heard of; `rpm` and `tpm` are what the configuration knows, None = nothing."""
+        azure = provider == "azure"
+        refill = Refill.WINDOW if azure else Refill.CONTINUOUS
+        slice_s = AZURE_REQUEST_SLICE_S if azure else PER_MINUTE_S
+        return cls(Gauge.of(refill, slice_s, rpm, now), Gauge.of(refill, PER_MINUTE_S, tpm, now))
+
+    def room_for(self, need: Need, reserve: float, now: float) -> Room:
+        """How well `need` fits, keeping the fraction `reserve` of each limit, but at least 1, untouched."""
+        if self.clock.wait_s(now):
+            return Room.NONE
+        return min(_room(self.requests, need.requests, reserve, now), _room(self.tokens, need.tokens, reserve, now))
+
+    def is_overdrawn(self, now: float) -> bool:
+        """Is more charged than there was room for?"""
+        return (self.requests.room(now) or 0.0) < 0 or (self.tokens.room(now) or 0.0) < 0
+
+    def share_left(self, need: Need, now: float) -> float:
+        """The fraction of the scarcer limit that would be left: the larger, the better the choice. 1 = unknown."""
+        return min(_share_left(self.requests, need.requests, now), _share_left(self.tokens, need.tokens, now))
+
+    def fits_in_s(self, need: Need, now: float) -> float:
+        """Seconds until `need` fits, as far as is known; 0 = now."""
+        waits = (self.requests.fits_in_s(need.requests, now), self.tokens.fits_in_s(need.tokens, now))
+        return max(self.clock.wait_s(now), *(wait or 0.0 for wait in waits))
+
+    def reserve(self, need: Need, now: float) -> tuple["Bucket", Marks]:
+        """A request is sent."""
+        requests, tokens = self.requests.charge(need.requests, now), self.tokens.charge(need.tokens, now)
+        bucket = structs.replace(
+            self,
+            requests=requests,
+            tokens=tokens,
+            reserved_requests=self.reserved_requests + need.requests,
+            reserved_tokens=self.reserved_tokens + need.tokens,
+        )
+        return bucket, Marks(need, requests.charged, tokens.charged)
+
+    def settle(self, marks: Marks, now: float, *, reached: bool) -> "Bucket":
+        """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing."""
+        bucket = structs.replace(
+            self,
+            reserved_requests=max(0.0, self.reserved_requests - marks.need.requests),
+            reserved_tokens=max(0.0, self.reserved_tokens - marks.need.tokens),
+        )
+        if reached:
+            return bucket
+        return structs.replace(
+            bucket,
+            requests=self.requests.refund(marks.need.requests, marks.requests, now),
+            tokens=self.tokens.refund(marks.need.tokens, marks.tokens, now),
+        )
+
+    def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
+        """The headers of the reply to a request that was sent at `sent`."""
+        return structs.replace(
+            self,
+            requests=self.requests.after_reading(readings.requests, sent, marks.requests, now),
+            tokens=self.tokens.after_reading(readings.tokens, sent, marks.tokens, now),
+        )
+
+    def after_limit(self, delay_s: float | None, sent: float, now: float) -> "Bucket":
+        """A 429; `delay_s` None = it named no delay."""
+        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now))
+
+    def after_success(self) -> "Bucket":
+        """The bucket answered."""
+        clock = self.clock.after_success()
+        return self if clock is self.clock else structs.replace(self, clock=clock)
+
+
+def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:
+    level = gauge.room(now)
+    if level is None:
+        return Room.AMPLE
+    limit = gauge.limit
+    kept = 0.0 if limit is None else max(1.0, reserve * limit)
+    # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
+    need = amount if limit is None else min(amount, limit - kept)
+    if level - need >= kept:
+        return Room.AMPLE
+    if level < 1:
+        return Room.NONE
+    if level >= need:
+        return Room.SCARCE
+    wait_s = gauge.fits_in_s(need, now)
+    return Room.SCARCE if wait_s is None or wait_s > SOFT_WAIT_S else Room.NONE
+
+
+def _share_left(gauge: Gauge, amount: float, now: float) -> float:
+    level = gauge.room(now)
+    if level is None or not gauge.limit:
+        return 1.0
+    return (level - amount) / gauge.limit

@@ -36,10 +36,7 @@ NOT_YET_USED = (
     "general_settings.cache",
     "general_settings.cache_params",
     "general_settings.response_affinity_ttl",
-    "general_settings.rate_limit_reserve",
     "general_settings.passthrough_group",
-    "models.rpm",
-    "models.tpm",
 )
 
 _GROUP = Nested(GroupSettings, "a mapping with model_group and models", required=("model_group", "models"))

@@ -24,6 +24,8 @@ from application.chat import AnswerChat
 from application.dispatch import Dispatch
 from application.ports import Upstream
 from application.routing import Routing
+from application.status import ReportStatus
+from application.waiting import WaitingRoom
 from domain.group import ModelGroup
 from entrypoints.endpoints import model_groups, targets
 from entrypoints.settings import GeneralSettings, Settings
@@ -85,14 +87,18 @@ class Container(containers.DeclarativeContainer):
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings))
     upstream = providers.Singleton(_upstream, general)
 
-    routing = providers.Singleton(Routing, groups, clock, providers.Object(random.random), alarm)
+    routing = providers.Singleton(
+        Routing, groups, clock, providers.Object(random.random), alarm, general.provided.rate_limit_reserve
+    )
+    waiting = providers.Singleton(WaitingRoom, routing, clock)
     attempt = providers.Singleton(SendAttempt, routing, upstream, endpoints, clock, general.provided.stream_hold)
     dispatch = providers.Singleton(
-        Dispatch, routing, attempt, clock, providers.Object(random.random), general.provided.max_wait
+        Dispatch, routing, waiting, attempt, clock, providers.Object(random.random), general.provided.max_wait
     )
     chat = providers.Singleton(AnswerChat, groups_by_name, dispatch)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
+    status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
@@ -100,7 +106,7 @@ class Container(containers.DeclarativeContainer):
         ChatEndpoint, chat, guard, clock, request_log, in_flight, general.provided.max_body_bytes
     )
     routes = providers.Singleton(
-        catalogue_routes, models, health, guard, in_flight, providers.Callable(lambda: int(time.time()))
+        catalogue_routes, models, health, status, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, in_flight, upstream)
     app = providers.Singleton(

@@ -56,6 +56,8 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
         account=_digest("account", url.netloc, key),
         identity=_digest("endpoint", url.netloc, path, model.model, api_version, key),
         owns_credential=not params.passes_client_credential,
+        rpm=model.rpm,
+        tpm=model.tpm,
         connect_timeout_s=model.connect_timeout,
         first_byte_timeout_s=model.first_byte_timeout,
         stream_idle_timeout_s=model.stream_idle_timeout,

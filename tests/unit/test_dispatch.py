@@ -14,6 +14,7 @@ from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.messages import Api, ProxyRequest, Trail
 from application.routing import Routing
 from application.streaming import StreamAnswer
+from application.waiting import WaitingRoom
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -69,9 +70,10 @@ class Bench:
         self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret("k")) for e in endpoints}
         draw = lambda: 0.5  # noqa: E731
-        self.routing = Routing([self.group], self.clock, draw, self.alarm)
+        self.routing = Routing([self.group], self.clock, draw, self.alarm, reserve=0.02)
+        self.waiting = WaitingRoom(self.routing, self.clock)
         attempt = SendAttempt(self.routing, self.upstream, OpenAIProviders(targets), self.clock, stream_hold_s=5.0)
-        self.dispatch = Dispatch(self.routing, attempt, self.clock, draw, max_wait_s)
+        self.dispatch = Dispatch(self.routing, self.waiting, attempt, self.clock, draw, max_wait_s)
         self.trail = Trail()
 
     def request(self, *, stream: bool = False, patience_s: float | None = None) -> ProxyRequest:

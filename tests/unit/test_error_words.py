@@ -40,7 +40,7 @@ def action(failure: Failure) -> str:
 def test_each_capture_leads_to_the_action_it_asks_for(capture: dict[str, Any]) -> None:
     passes_through = capture["id"] == "openai_401_no_key"
 
-    failure = judge(Api.CHAT, reply(capture), owns_credential=not passes_through)
+    failure = judge(Api.CHAT, reply(capture), owns_credential=not passes_through).failure
 
     assert failure is not None
     assert action(failure) == capture["expected_action"]
@@ -65,7 +65,7 @@ def test_each_capture_leads_to_the_action_it_asks_for(capture: dict[str, Any]) -
 def test_the_delay_of_each_capture_is_read(capture_id: str, delay_s: float) -> None:
     capture = next(capture for capture in CAPTURES if capture["id"] == capture_id)
 
-    failure = judge(Api.CHAT, reply(capture), owns_credential=True)
+    failure = judge(Api.CHAT, reply(capture), owns_credential=True).failure
 
     assert failure is not None
     assert failure.retry_after_s == pytest.approx(delay_s)
@@ -73,7 +73,7 @@ def test_the_delay_of_each_capture_is_read(capture_id: str, delay_s: float) -> N
 
 @pytest.mark.parametrize("capture", WHOLE, ids=lambda capture: capture["id"])
 def test_what_is_shown_of_an_error_is_one_plain_word(capture: dict[str, Any]) -> None:
-    failure = judge(Api.CHAT, reply(capture), owns_credential=True)
+    failure = judge(Api.CHAT, reply(capture), owns_credential=True).failure
 
     assert failure is not None
     assert len(failure.reason.split()) <= 2
@@ -119,7 +119,7 @@ GOOD = b'{"id":"c","object":"chat.completion","choices":[{"message":{"content":"
     ],
 )
 def test_junk_and_errors_under_status_200_are_found(body: bytes, kind: FailureKind) -> None:
-    failure = judge(Api.CHAT, WholeReply(200, (), body), owns_credential=True)
+    failure = judge(Api.CHAT, WholeReply(200, (), body), owns_credential=True).failure
 
     assert failure is not None
     assert failure.kind is kind
@@ -128,23 +128,23 @@ def test_junk_and_errors_under_status_200_are_found(body: bytes, kind: FailureKi
 def test_a_good_answer_is_no_failure_also_when_it_says_that_error_is_null() -> None:
     with_null = GOOD[:-1] + b',"error":null}'
 
-    assert judge(Api.CHAT, WholeReply(200, (), GOOD), owns_credential=True) is None
-    assert judge(Api.CHAT, WholeReply(200, (), with_null), owns_credential=True) is None
+    assert judge(Api.CHAT, WholeReply(200, (), GOOD), owns_credential=True).failure is None
+    assert judge(Api.CHAT, WholeReply(200, (), with_null), owns_credential=True).failure is None
 
 
 def test_a_zipped_answer_is_read_and_a_zip_bomb_is_junk() -> None:
     zipped = (("content-encoding", "gzip"),)
     bomb = gzip.compress(b" " * (65 * 1024 * 1024))
 
-    assert judge(Api.CHAT, WholeReply(200, zipped, gzip.compress(GOOD)), owns_credential=True) is None
-    failure = judge(Api.CHAT, WholeReply(200, zipped, bomb), owns_credential=True)
+    assert judge(Api.CHAT, WholeReply(200, zipped, gzip.compress(GOOD)), owns_credential=True).failure is None
+    failure = judge(Api.CHAT, WholeReply(200, zipped, bomb), owns_credential=True).failure
     assert failure is not None
     assert failure.kind is FailureKind.JUNK
 
 
 @given(st.integers(300, 599), st.binary(max_size=300), st.booleans())
 def test_no_error_body_whatever_is_in_it_breaks_the_classification(status: int, body: bytes, owns: bool) -> None:
-    failure = judge(Api.CHAT, WholeReply(status, (("retry-after", "x"),), body), owns_credential=owns)
+    failure = judge(Api.CHAT, WholeReply(status, (("retry-after", "x"),), body), owns_credential=owns).failure
 
     assert failure is not None
 
@@ -157,5 +157,5 @@ def test_no_error_body_whatever_is_in_it_breaks_the_classification(status: int, 
 def test_no_error_object_whatever_its_shape_breaks_the_classification(error: object) -> None:
     body = json.dumps({"error": error}).encode()
 
-    assert judge(Api.CHAT, WholeReply(500, (), body), owns_credential=True) is not None
-    assert judge(Api.CHAT, WholeReply(200, (), body), owns_credential=True) is not None
+    assert judge(Api.CHAT, WholeReply(500, (), body), owns_credential=True).failure is not None
+    assert judge(Api.CHAT, WholeReply(200, (), body), owns_credential=True).failure is not None

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and the health routes: answered from memory, no provider is asked."""
+"""`GET /v1/models`, `GET /status` and the health routes: answered from memory, no provider is asked."""
 
 from typing import Any
 
@@ -11,12 +11,13 @@ from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from application.catalogue import ListModels, ReportHealth
 from application.errors import InvalidRequest
+from application.status import ReportStatus
 
 MODELS_PATHS = ("/v1/models", "/models", "/openai/v1/models", "/openai/models")
 
 
 def catalogue_routes(
-    models: ListModels, health: ReportHealth, guard: Guard, in_flight: InFlight, started_unix: int
+    models: ListModels, health: ReportHealth, status: ReportStatus, guard: Guard, in_flight: InFlight, started_unix: int
 ) -> list[Router | HTTPRouteHandler]:
     """The handlers. `started_unix` is what every model says it was `created`."""
 
@@ -50,6 +51,11 @@ def catalogue_routes(
         report = health()
         return _json(report, 503 if report.status == "unavailable" else 200)
 
+    @get("/status", sync_to_thread=False)
+    def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check(request, key=True)
+        return _json({"groups": status()})
+
     @get("/health/live", sync_to_thread=False)
     def live(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=False)
@@ -60,7 +66,7 @@ def catalogue_routes(
         check(request, key=False)
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
 
-    return [list_models, get_model, report_health, live, ready]
+    return [list_models, get_model, report_health, report_status, live, ready]
 
 
 def _json(body: object, status: int = 200) -> Response[bytes]:

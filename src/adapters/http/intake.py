@@ -22,6 +22,8 @@ class _Fields(Struct):
     model: str | None = None
     stream: Any = None
     n: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
 
 
 _fields = msgspec.json.Decoder(_Fields)
@@ -103,9 +105,17 @@ def chat_request(
         request_id=request_id,
         received=received,
         client=_client_digest(credentials),
+        max_output_tokens=_max_output_tokens(fields),
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
         patience_s=patience_s(headers),
     )
+
+
+def _max_output_tokens(fields: _Fields) -> int | None:
+    for value in (fields.max_completion_tokens, fields.max_tokens):
+        if isinstance(value, int) and value >= 0:
+            return value
+    return None
 
 
 def _client_digest(credentials: Headers) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
-from application.messages import Api, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
-from domain.failure import Failure
+from domain.rate_limit import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
 _IDENTITY = (("accept-encoding", "identity"),)
@@ -34,8 +35,12 @@ class OpenAIProviders:
             endpoint.stream_idle_timeout_s,
         )
 
-    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Failure | None:
-        """What a whole reply means; None = it is good."""
+    def readings(self, headers: Headers) -> Readings:
+        """What a reply's headers say about its rate limits."""
+        return readings(headers)
+
+    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Verdict:
+        """What a whole reply means."""
         return judge(api, reply, owns_credential=endpoint.owns_credential)
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:

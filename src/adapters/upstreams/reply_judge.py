@@ -9,14 +9,31 @@ from msgspec import Struct
 
 from adapters.upstreams.error_words import ErrorWords, classify, classify_in_stream
 from adapters.upstreams.retry_delay import retry_delay_s
-from application.messages import Api, Headers, WholeReply, header
+from application.messages import Api, Headers, Verdict, WholeReply, header
 from domain.failure import Failure, FailureKind
+from domain.tokens import Usage
 
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
 
+class UsageWords(Struct):
+    """`usage` of chat and of Responses, whose names differ."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    def usage(self) -> Usage | None:
+        """None = it names no number of the prompt."""
+        prompt = self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens
+        output = self.completion_tokens if self.completion_tokens is not None else self.output_tokens
+        return None if prompt is None else Usage(prompt, output or 0)
+
+
 class _Answer(Struct):
     error: Any = None
+    usage: UsageWords | None = None
     choices: list[msgspec.Raw] | None = None
 
 
@@ -31,15 +48,15 @@ _answers = msgspec.json.Decoder(_Answer)
 _errors = msgspec.json.Decoder(_ErrorBody)
 
 
-def judge(api: Api, reply: WholeReply, *, owns_credential: bool) -> Failure | None:
-    """What the reply means; None = it is a good answer."""
+def judge(api: Api, reply: WholeReply, *, owns_credential: bool) -> Verdict:
+    """What the reply means."""
     if 200 <= reply.status < 300:
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
-    return classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
+    return Verdict(classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s))
 
 
 def error_words(reply: WholeReply) -> ErrorWords:
@@ -53,18 +70,18 @@ def error_words(reply: WholeReply) -> ErrorWords:
     return ErrorWords.of({"code": body.code, "type": body.type, "message": body.message})
 
 
-def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Failure | None:
+def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
     if not reply.body:
-        return Failure(FailureKind.JUNK, "empty body", reply.status)
+        return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
     try:
         answer = _answers.decode(_plain(reply.headers, reply.body))
     except (ValueError, RecursionError, zlib.error):
-        return Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status)
+        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     if answer.error:
-        return classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential)
+        return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
     if api is Api.CHAT and answer.choices is None:
-        return Failure(FailureKind.JUNK, "body has no choices", reply.status)
-    return None
+        return Verdict(Failure(FailureKind.JUNK, "body has no choices", reply.status))
+    return Verdict(usage=answer.usage.usage() if answer.usage else None)
 
 
 def _plain(headers: Headers, body: bytes) -> bytes:

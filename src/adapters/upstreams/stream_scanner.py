@@ -12,15 +12,18 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.error_words import ErrorWords, classify_in_stream
+from adapters.upstreams.reply_judge import UsageWords
 from adapters.upstreams.sse import begins_like_events, complete_until, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
+from domain.tokens import Usage
 
 MAX_PENDING_BYTES = 1024 * 1024
 """An event longer than this passes in pieces, so that a provider without blank lines cannot fill the memory."""
 
 _WORTH_READING = re.compile(
     rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*:\s*[{"]|event:\s?error|response\.(?:completed|incomplete|failed)'
+    rb'|"usage"\s*:\s*\{'
 )
 _PRE_OUTPUT = ("response.created", "response.queued", "response.in_progress")
 _COMPLETE = ("response.completed", "response.incomplete")
@@ -35,6 +38,7 @@ class _Choice(Struct):
 
 class _Response(Struct):
     error: Any = None
+    usage: UsageWords | None = None
 
 
 class _Data(Struct):
@@ -42,6 +46,7 @@ class _Data(Struct):
     error: Any = None
     choices: list[_Choice] | None = None
     response: _Response | None = None
+    usage: UsageWords | None = None
     sequence_number: int | None = None
     code: Any = None
     message: Any = None
@@ -63,6 +68,7 @@ class OpenAIStreamScanner:
         self.began = False
         self.ended = False
         self.failure: Failure | None = None
+        self.usage: Usage | None = None
 
     @property
     def pending_bytes(self) -> int:
@@ -134,11 +140,14 @@ class OpenAIStreamScanner:
             return self._junk(frame)
         if data.sequence_number is not None:
             self._sequence_number = data.sequence_number
+        words = data.usage or (data.response and data.response.usage)
+        if words:
+            self.usage = words.usage()
         kind = self._kind(event.name, data)
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
-        words = ErrorWords.of(data.error or (data.response and data.response.error) or _flat_words(data))
-        self.failure = classify_in_stream(words, owns_credential=self._owns_credential)
+        error = ErrorWords.of(data.error or (data.response and data.response.error) or _flat_words(data))
+        self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
         return Frame(frame, FrameKind.ERROR, self.failure)
 
     def _kind(self, name: bytes, data: _Data) -> FrameKind:

@@ -1,0 +1,51 @@
+"""`x-ratelimit-*`: what a reply says about its bucket's limits, in the formats of OpenAI and Azure OpenAI.
+
+Values are counts; resets are Go durations (OpenAI) or bare seconds (Azure). Absent, negative (Azure's Responses API has
+sent -1, openai-dotnet#838), absurd or unreadable is unknown, and never zero. Where a project has a token limit of its
+own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based` seen in 2025) the scarcer one counts.
+"""
+
+from adapters.upstreams.retry_delay import parse_duration_s
+from application.messages import Headers
+from domain.gauge import Reading
+from domain.rate_limit import Readings
+
+_PREFIX = "x-ratelimit-"
+_TOKEN_LIMITS = ("tokens", "project-tokens", "tokens_usage_based")
+_MAX_COUNT = 1e12
+_MAX_RESET_S = 86_400.0
+_EMPTY = Readings()
+
+
+def readings(headers: Headers) -> Readings:
+    """What the headers say; empty readings where they say nothing."""
+    said = {name[len(_PREFIX) :]: value for name, value in headers if name.startswith(_PREFIX)}
+    if not said:
+        return _EMPTY
+    tokens = [reading for name in _TOKEN_LIMITS if not (reading := _reading(said, name)).is_empty]
+    return Readings(_reading(said, "requests"), min(tokens, key=_scarcity, default=Reading()))
+
+
+def _reading(said: dict[str, str], name: str) -> Reading:
+    reset_s = parse_duration_s(said.get(f"reset-{name}", ""))
+    if reset_s is not None and reset_s > _MAX_RESET_S:
+        reset_s = None
+    return Reading(
+        _count(said.get(f"limit-{name}")),
+        _count(said.get(f"remaining-{name}")),
+        reset_s,
+    )
+
+
+def _count(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        count = float(text)
+    except ValueError:
+        return None
+    return count if 0 <= count <= _MAX_COUNT else None
+
+
+def _scarcity(reading: Reading) -> float:
+    return _MAX_COUNT if reading.remaining is None else reading.remaining

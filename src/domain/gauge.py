@@ -1,0 +1,162 @@
+"""How much room one limit has: read from replies, charged for what was sent since, refilled as time passes.
+
+A reply's headers tell the state at the moment its request was let in. So every request is charged when it is sent, and
+a reading is compared with what was charged *after* that reply's request: each charge has a mark, the sum of all charges
+up to it, and the room is what the reading said, less the charges beyond its mark, plus what has come back since.
+
+Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
+(OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
+10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
+"""
+
+from enum import Enum
+
+from msgspec import Struct, structs
+
+PER_MINUTE_S = 60.0
+
+
+class Refill(Enum):
+    """How a provider gives room back."""
+
+    CONTINUOUS = "continuous"
+    WINDOW = "window"
+
+
+class Reading(Struct, frozen=True):
+    """What one reply says about one limit. None = it does not say, or nothing that can be true."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_s: float | None = None
+    """Seconds from the reply's admission until all room is back."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Does it say anything?"""
+        return self.limit is None and self.remaining is None
+
+
+class Gauge(Struct, frozen=True):
+    """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
+
+    refill: Refill = Refill.CONTINUOUS
+    window_s: float = PER_MINUTE_S
+    """After how long the room is back, where no reading says so."""
+    limit: float | None = None
+    """The most room there can be, per window."""
+    level: float | None = None
+    """The room at the time `at`; below 0 when more was sent than there was room for."""
+    at: float = 0.0
+    rate: float = 0.0
+    """Room that comes back per second; continuous refill only."""
+    window_end: float = 0.0
+    """When all room is back; window refill only."""
+    charged: float = 0.0
+    """Everything ever charged. Only grows, so that marks can be compared."""
+    read_at: float = -1.0
+    """When the request was sent whose reply gave the newest reading."""
+    read_mark: float = 0.0
+
+    @classmethod
+    def of(cls, refill: Refill, window_s: float, per_minute: float | None, now: float) -> "Gauge":
+        """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
+        if per_minute is None:
+            return cls(refill=refill, window_s=window_s)
+        # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
+        rate = per_minute / PER_MINUTE_S
+        return cls(Refill.CONTINUOUS, PER_MINUTE_S, per_minute, per_minute, now, rate)
+
+    def room(self, now: float) -> float | None:
+        """The room at `now`; None = unknown."""
+        return self._advanced(now).level
+
+    def charge(self, amount: float, now: float) -> "Gauge":
+        """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
+        gauge = self._advanced(now)
+        level = None if gauge.level is None else gauge.level - amount
+        return structs.replace(gauge, level=level, charged=gauge.charged + amount)
+
+    def refund(self, amount: float, mark: float, now: float) -> "Gauge":
+        """What was charged up to `mark` never reached the provider. Known already where a later reading was taken."""
+        gauge = self._advanced(now)
+        if gauge.level is None or mark <= gauge.read_mark:
+            return gauge
+        return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.limit))
+
+    def after_reading(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
+        """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing."""
+        if reading.is_empty or sent < self.read_at:
+            return self
+        limit = self._capacity(reading)
+        if reading.remaining is None:
+            return structs.replace(self._advanced(now), limit=limit)
+        gauge = structs.replace(
+            self,
+            limit=limit,
+            level=reading.remaining,
+            at=sent,
+            rate=self._rate(reading, limit),
+            window_end=sent + (self.window_s if reading.reset_s is None else reading.reset_s),
+            read_at=sent,
+            read_mark=mark,
+        )._advanced(now)
+        return structs.replace(gauge, level=None if gauge.level is None else gauge.level - (gauge.charged - mark))
+
+    def fits_in_s(self, amount: float, now: float) -> float | None:
+        """Seconds until `amount` fits; 0 = now, None = nobody knows. More than the limit fits when all room is back."""
+        gauge = self._advanced(now)
+        if gauge.level is None:
+            return 0.0
+        need = amount if gauge.limit is None else min(amount, gauge.limit)
+        if gauge.level >= need:
+            return 0.0
+        if gauge.refill is Refill.WINDOW:
+            return max(0.0, gauge.window_end - now)
+        return (need - gauge.level) / gauge.rate if gauge.rate > 0 else None
+
+    def full_in_s(self, now: float) -> float | None:
+        """Seconds until all room is back; None = unknown."""
+        gauge = self._advanced(now)
+        if gauge.level is None or gauge.limit is None:
+            return None
+        missing = gauge.limit - gauge.level
+        if missing <= 0:
+            return 0.0
+        if gauge.refill is Refill.WINDOW:
+            return max(0.0, gauge.window_end - now)
+        return missing / gauge.rate if gauge.rate > 0 else None
+
+    def _advanced(self, now: float) -> "Gauge":
+        """The same gauge, seen at `now`."""
+        if self.level is None or now <= self.at:
+            return self
+        if self.refill is Refill.CONTINUOUS:
+            level = self.level + self.rate * (now - self.at)
+            return structs.replace(self, level=_capped(level, self.limit), at=now)
+        if now < self.window_end:
+            return self
+        passed = (now - self.window_end) // self.window_s + 1
+        return structs.replace(self, level=self.limit, at=now, window_end=self.window_end + passed * self.window_s)
+
+    def _capacity(self, reading: Reading) -> float | None:
+        """The limit per window. Azure names the limit per minute also where it counts in slices of 10 s."""
+        if reading.limit is None:
+            return self.limit
+        slice_ = reading.limit * self.window_s / PER_MINUTE_S
+        if self.refill is Refill.WINDOW and (reading.remaining is None or reading.remaining <= slice_):
+            return slice_
+        return reading.limit
+
+    def _rate(self, reading: Reading, limit: float | None) -> float:
+        """Room per second: what is missing comes back within the reset; else the limit within a minute."""
+        if limit is None or reading.remaining is None:
+            return self.rate
+        missing = limit - reading.remaining
+        if reading.reset_s and missing > 0 and reading.reset_s > 0:
+            return missing / reading.reset_s
+        return limit / PER_MINUTE_S
+
+
+def _capped(level: float, limit: float | None) -> float:
+    return level if limit is None else min(level, limit)

@@ -1,0 +1,64 @@
+"""How many tokens a request is going to be charged, guessed before it is sent.
+
+Providers charge at admission: an estimate of the prompt from its length, and the most output that was asked for (OpenAI
+and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and learns from the `usage` of replies.
+"""
+
+from msgspec import Struct
+
+_LEARNING_RATE = 0.1
+_TOKENS_PER_ATTACHMENT = 1000.0
+_ATTACHMENT = b";base64,"
+
+
+class Usage(Struct, frozen=True):
+    """What a reply says that its request took."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Demand(Struct, frozen=True):
+    """What can be seen of a request's size before it is sent."""
+
+    text_bytes: int
+    attachments: int = 0
+    max_output_tokens: int | None = None
+    """The most output that was asked for; None = the request sets no limit."""
+
+    @classmethod
+    def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
+        """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
+        size, attachments = len(body), 0
+        at = body.find(_ATTACHMENT)
+        while at >= 0:
+            end = body.find(b'"', at)
+            end = len(body) if end < 0 else end
+            size -= end - at
+            attachments += 1
+            at = body.find(_ATTACHMENT, end)
+        return cls(size, attachments, max_output_tokens)
+
+
+class TokenEstimate(Struct, frozen=True):
+    """What was learned of one bucket's requests."""
+
+    tokens_per_byte: float = 0.25
+    output_tokens: float = 16.0
+    """What answers take where the request sets no limit."""
+
+    def tokens(self, demand: Demand) -> float:
+        """The guess for a request."""
+        output = self.output_tokens if demand.max_output_tokens is None else demand.max_output_tokens
+        return demand.text_bytes * self.tokens_per_byte + demand.attachments * _TOKENS_PER_ATTACHMENT + output
+
+    def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
+        """A reply said what its request took; what came with attachments says nothing about text."""
+        per_byte = self.tokens_per_byte
+        if demand.text_bytes > 0 and not demand.attachments and usage.prompt_tokens > 0:
+            per_byte = _nearer(per_byte, min(1.0, usage.prompt_tokens / demand.text_bytes))
+        return TokenEstimate(per_byte, _nearer(self.output_tokens, max(0, usage.output_tokens)))
+
+
+def _nearer(known: float, seen: float) -> float:
+    return known + _LEARNING_RATE * (seen - known)

@@ -1,0 +1,261 @@
+"""The ledger: readings, reservations, refill, and what counts as room."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from domain.gauge import Gauge, Reading, Refill
+from domain.limit_clock import MAX_DELAY_S
+from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Marks, Need, Readings, Room
+from domain.tokens import Demand, TokenEstimate, Usage
+
+NEED = Need(tokens=10)
+
+
+def bucket(provider: str = "openai", rpm: float | None = None, tpm: float | None = None, now: float = 0.0) -> Bucket:
+    return Bucket.fresh(provider, rpm, tpm, now)
+
+
+def said(bucket: Bucket, requests: Reading = Reading(), tokens: Reading = Reading(), now: float = 0.0) -> Bucket:  # noqa: B008
+    """A request is sent at `now`, and its reply says so at once."""
+    bucket, marks = bucket.reserve(NEED, now)
+    bucket = bucket.after_reading(Readings(requests, tokens), marks, now, now)
+    return bucket.settle(marks, now, reached=True)
+
+
+def test_a_bucket_nothing_is_known_of_has_room() -> None:
+    assert bucket().room_for(NEED, 0.02, 0) is Room.AMPLE
+    assert bucket().fits_in_s(NEED, 0) == 0
+
+
+def test_room_is_what_a_reply_said_less_what_was_sent_since() -> None:
+    known = said(bucket(), Reading(100, 50, 30.0))
+    for _ in range(20):
+        known, _ = known.reserve(NEED, 0.0)
+
+    assert known.requests.room(0.0) == 30
+
+
+def test_a_reply_to_an_older_request_counts_what_was_sent_after_it() -> None:
+    first, old = bucket().reserve(NEED, 0.0)
+    for _ in range(5):
+        first, _ = first.reserve(NEED, 0.1)
+
+    read = first.after_reading(Readings(Reading(100, 99, 0.6)), old, 0.0, 0.1)
+
+    assert read.requests.room(0.1) == pytest.approx(100 - 5, abs=1)
+
+
+def test_a_reading_of_an_older_request_does_not_replace_a_newer_one() -> None:
+    state, old = bucket().reserve(NEED, 0.0)
+    state, new = state.reserve(NEED, 1.0)
+    state = state.after_reading(Readings(Reading(100, 40, 36.0)), new, 1.0, 2.0)
+
+    assert state.after_reading(Readings(Reading(100, 90, 6.0)), old, 0.0, 3.0).requests == state.requests
+
+
+def test_openai_refills_without_pause_and_is_full_at_the_reset() -> None:
+    known = said(bucket(), Reading(60, 30, 30.0))
+
+    assert known.requests.room(10.0) == pytest.approx(40)
+    assert known.requests.room(30.0) == pytest.approx(60)
+    assert known.requests.room(1e6) == 60
+
+
+def test_a_daily_limit_refills_as_slowly_as_its_reset_says() -> None:
+    known = said(bucket(), Reading(200, 0, 86_400.0))
+
+    assert known.requests.room(432.0) == pytest.approx(1)
+    assert known.fits_in_s(NEED, 0.0) == pytest.approx(432)
+
+
+def test_azure_gives_all_back_at_the_end_of_its_window_and_nothing_before() -> None:
+    known = said(bucket("azure"), Reading(120, 0, 7.0), Reading(1000, 100, 45.0))
+
+    assert (known.requests.room(6.9), known.tokens.room(44.9)) == (0, 100)
+    assert (known.requests.room(7.0), known.tokens.room(45.0)) == (20, 1000)
+    assert known.fits_in_s(NEED, 2.0) == pytest.approx(5)
+
+
+def test_azure_that_only_says_what_remains_is_known_for_one_window_and_unknown_after() -> None:
+    known = said(bucket("azure"), Reading(remaining=0))
+
+    assert known.requests.room(AZURE_REQUEST_SLICE_S - 0.1) == 0
+    assert known.requests.room(AZURE_REQUEST_SLICE_S) is None
+    assert known.room_for(NEED, 0.02, AZURE_REQUEST_SLICE_S) is Room.AMPLE
+
+
+def test_absent_and_negative_values_are_unknown_and_never_zero() -> None:
+    assert said(bucket("azure"), Reading(), Reading()).room_for(NEED, 0.02, 0) is Room.AMPLE
+
+
+@pytest.mark.parametrize(
+    ("remaining", "room"), [(0, Room.NONE), (1, Room.SCARCE), (2, Room.SCARCE), (3, Room.AMPLE), (100, Room.AMPLE)]
+)
+def test_the_reserve_is_kept_while_others_have_room(remaining: float, room: Room) -> None:
+    assert said(bucket(), Reading(100, remaining, 60.0)).room_for(NEED, 0.02, 0.0) is room
+
+
+def test_too_few_tokens_are_waited_for_shortly_and_asked_for_after_all_if_it_would_take_long() -> None:
+    soon = said(bucket(), tokens=Reading(6000, 5, 59.9))
+    late = said(bucket("azure"), tokens=Reading(6000, 5, 50.0))
+
+    assert soon.room_for(NEED, 0.02, 0.0) is Room.NONE
+    assert 0 < soon.fits_in_s(NEED, 0.0) < 0.1
+    assert late.room_for(NEED, 0.02, 0.0) is Room.SCARCE, "an estimate does not park an endpoint for a minute"
+
+
+def test_a_request_larger_than_the_limit_may_be_tried_when_all_room_is_there() -> None:
+    known = said(bucket(), tokens=Reading(1000, 1000, 0.0))
+
+    assert known.room_for(Need(tokens=5000), 0.02, 0.0) is Room.AMPLE
+
+
+def test_what_never_reached_the_provider_is_given_back_once() -> None:
+    known = said(bucket(), Reading(100, 50, 30.0))
+    sent, marks = known.reserve(NEED, 0.0)
+
+    assert sent.settle(marks, 0.0, reached=False).requests.room(0.0) == 50
+    assert sent.settle(marks, 0.0, reached=True).requests.room(0.0) == 49
+
+
+def test_what_a_later_reading_has_counted_is_not_given_back() -> None:
+    state, lost = said(bucket(), Reading(100, 50, 30.0)).reserve(NEED, 0.0)
+    state, marks = state.reserve(NEED, 0.1)
+    state = state.after_reading(Readings(Reading(100, 48, 31.2)), marks, 0.1, 0.1)
+
+    assert state.settle(lost, 0.1, reached=False).requests.room(0.1) == 48
+
+
+def test_configured_limits_are_counted_where_no_header_comes() -> None:
+    known = bucket(rpm=60, tpm=600)
+    for _ in range(60):
+        assert known.room_for(Need(tokens=1), 0.02, 0.0) is not Room.NONE
+        known, _ = known.reserve(Need(tokens=1), 0.0)
+
+    assert known.room_for(Need(tokens=1), 0.02, 0.0) is Room.NONE
+    assert known.room_for(Need(tokens=1), 0.02, 1.0) is Room.SCARCE
+
+
+def test_the_429_clock_overrules_what_headers_say_is_left() -> None:
+    known = said(bucket("azure"), Reading(50, 45, 10.0)).after_limit(3.0, 0.0, 0.0)
+
+    assert known.room_for(NEED, 0.02, 2.9) is Room.NONE
+    assert known.fits_in_s(NEED, 0.0) == 3.0
+    assert known.room_for(NEED, 0.02, 3.0) is not Room.NONE
+
+
+def test_estimates_start_at_four_bytes_a_token_and_learn_from_usage() -> None:
+    estimate, demand = TokenEstimate(), Demand(text_bytes=400)
+    assert estimate.tokens(Demand(400, max_output_tokens=50)) == 150
+    for _ in range(100):
+        estimate = estimate.after_usage(demand, Usage(prompt_tokens=200, output_tokens=300))
+
+    assert estimate.tokens(demand) == pytest.approx(500, rel=0.01)
+
+
+def test_attachments_are_counted_and_not_measured() -> None:
+    body = b'{"messages":[{"image_url":{"url":"data:image/png;base64,' + b"A" * 100_000 + b'"}}]}'
+
+    demand = Demand.of(body, None)
+
+    assert demand.attachments == 1
+    assert demand.text_bytes < 100
+    assert TokenEstimate().after_usage(demand, Usage(50_000, 16)).tokens_per_byte == 0.25
+
+
+@given(st.binary(max_size=300))
+def test_no_body_has_less_than_no_text(body: bytes) -> None:
+    assert 0 <= Demand.of(body, None).text_bytes <= len(body)
+
+
+COUNTS = st.one_of(st.none(), st.floats(0, 1e9))
+READINGS = st.builds(Readings, st.builds(Reading, COUNTS, COUNTS, COUNTS), st.builds(Reading, COUNTS, COUNTS, COUNTS))
+
+
+@given(READINGS, st.sampled_from(["openai", "azure"]), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_no_reading_makes_an_endpoint_wait_for_ever(
+    readings: Readings, provider: str, sent: float, later: float
+) -> None:
+    state, marks = bucket(provider).reserve(NEED, sent)
+    state = state.after_reading(readings, marks, sent, sent)
+    wait_s = state.fits_in_s(NEED, sent)
+
+    assert wait_s >= 0
+    assert state.room_for(NEED, 0.02, sent + later) in Room
+
+
+class AnyTraffic(RuleBasedStateMachine):
+    """A real provider limit, and a ledger that only sees headers, in any order of sending, answering and failing."""
+
+    LIMIT = 20.0
+
+    @initialize(provider=st.sampled_from(["openai", "azure"]))
+    def begin(self, provider: str) -> None:
+        self.state = bucket(provider)
+        self.azure = provider == "azure"
+        self.now = 0.0
+        self.level = self.LIMIT
+        self.window_end = AZURE_REQUEST_SLICE_S
+        self.running: list[tuple[Marks, float, Reading]] = []
+
+    def _refill(self) -> None:
+        if not self.azure:
+            return
+        while self.now >= self.window_end:
+            self.level, self.window_end = self.LIMIT, self.window_end + AZURE_REQUEST_SLICE_S
+
+    @rule(seconds=st.floats(0, 15))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        if not self.azure:
+            self.level = min(self.LIMIT, self.level + seconds * self.LIMIT / 60)
+        self._refill()
+
+    @rule()
+    def a_request_is_sent_if_there_is_room(self) -> None:
+        known = self.state.requests.level is not None
+        if self.state.room_for(NEED, 0.0, self.now) is Room.NONE:
+            return
+        self.state, marks = self.state.reserve(NEED, self.now)
+        if known:
+            assert self.level >= 1 - 1e-6, "the ledger saw room where the provider had none"
+        self.level = max(0.0, self.level - 1)
+        reset_s = self.window_end - self.now if self.azure else (self.LIMIT - self.level) * 60 / self.LIMIT
+        limit = self.LIMIT * 6 if self.azure else self.LIMIT
+        self.running.append((marks, self.now, Reading(limit, self.level, reset_s)))
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 50), answers=st.booleans())
+    def a_request_ends(self, which: int, answers: bool) -> None:
+        marks, sent, reading = self.running.pop(which % len(self.running))
+        if answers:
+            self.state = self.state.after_reading(Readings(requests=reading), marks, sent, self.now)
+        self.state = self.state.settle(marks, self.now, reached=True)
+
+    @rule(delay=st.one_of(st.none(), st.floats(-10, 1e6)))
+    def it_says_429(self, delay: float | None) -> None:
+        self.state = self.state.after_limit(delay, self.now, self.now)
+
+    @invariant()
+    def reservations_are_never_negative_and_zero_when_idle(self) -> None:
+        if not hasattr(self, "state"):
+            return
+        assert self.state.reserved_requests == len(self.running)
+        assert self.state.reserved_tokens == pytest.approx(10.0 * len(self.running))
+
+    @invariant()
+    def no_clock_runs_longer_than_five_minutes(self) -> None:
+        if hasattr(self, "state"):
+            assert self.state.clock.wait_s(self.now) <= MAX_DELAY_S
+
+
+TestAnyTraffic = AnyTraffic.TestCase
+
+
+def test_a_gauge_without_refill_of_its_own_takes_the_windows() -> None:
+    gauge = Gauge.of(Refill.WINDOW, 10.0, None, 0.0)
+
+    assert gauge.room(0.0) is None
+    assert gauge.fits_in_s(1.0, 0.0) == 0.0
