@@ -55,9 +55,9 @@ class _Progress:
         self.wait_until = min(deadline, wait_until)
         """Until when a rate limit is waited for."""
         self.tried: set[str] = set()
-        """Ids that were asked for this request."""
+        """Ids that failed for this request, other than by a rate limit."""
         self.passed_over: set[str] = set()
-        """Ids that were asked since the last wait, or are barred."""
+        """Ids that failed since the last backoff, or are barred."""
         self.barred: set[str] = set()
         """Ids that cannot do better for this request."""
         self.failures: list[AttemptFailed] = []
@@ -66,11 +66,13 @@ class _Progress:
         """Has the budget allowed the next attempt?"""
 
     def note(self, endpoint_id: str, failed: AttemptFailed) -> None:
-        """An attempt failed."""
+        """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
         self.failures.append(failed)
-        self.tried.add(endpoint_id)
-        self.passed_over.add(endpoint_id)
-        if not failed.failure.meaning.same_endpoint:
+        meaning = failed.failure.meaning
+        if meaning.effect is not Effect.CLOCK:
+            self.tried.add(endpoint_id)
+            self.passed_over.add(endpoint_id)
+        if not meaning.same_endpoint:
             self.barred.add(endpoint_id)
 
 
@@ -136,20 +138,38 @@ class Dispatch:
         while True:
             if self._clock.now() >= progress.deadline:
                 raise _OutOfOptions
-            lease = self._pick(group, progress)
+            lease = self._pick_fresh(group, progress)
             if lease is None:
-                lease = await self._wait(group, progress, trail)
+                lease = await self._pick_or_wait(group, progress, trail)
             if lease is not None and await self._lives(lease):
                 return lease
+            # However the loop got here, others get their turn before it goes on.
+            await asyncio.sleep(0)
 
-    def _pick(self, group: ModelGroup, progress: _Progress) -> Lease | None:
-        """An endpoint that can be asked now: one that is well and was not tried yet, else one the budget allows."""
+    def _pick_fresh(self, group: ModelGroup, progress: _Progress) -> Lease | None:
+        """An endpoint that is well, has room and has not failed for this request."""
         if not progress.failures and self._waiting.waiting(group.name):
             return None  # who waits already goes before who comes
+        return self._routing.pick(group, progress.client, progress.demand, progress.tried)
+
+    async def _pick_or_wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease | None:
+        """Wait for a rate limit that passes in time; else ask who failed or is not well, if the budget allows; else
+        back off (None). Raises `_OutOfOptions`."""
+        now = self._clock.now()
+        try:
+            if self._limit_passes(group, progress, now):
+                return await self._queue(group, progress)
+            if self._begin_retry(group, progress):
+                lease = self._pick_again(group, progress)
+                if lease is not None:
+                    return lease
+            await self._back_off(group, progress)
+            return None
+        finally:
+            trail.upstream_s += self._clock.now() - now
+
+    def _pick_again(self, group: ModelGroup, progress: _Progress) -> Lease | None:
         client, demand = progress.client, progress.demand
-        lease = self._routing.pick(group, client, demand, progress.tried)
-        if lease is not None or not self._begin_retry(group, progress):
-            return lease
         lease = self._routing.pick(group, client, demand, progress.passed_over)
         return lease or self._routing.pick_last_resort(group, client, demand, progress.passed_over)
 
@@ -163,20 +183,25 @@ class Dispatch:
             self._routing.release(lease)
         return lives
 
-    async def _wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease | None:
-        """Nobody can be asked now: back off (None), or queue for room (a lease). Raises `_OutOfOptions`."""
-        now = self._clock.now()
-        try:
-            if progress.failures and self._routing.askable(group, progress.client, progress.demand, progress.barred):
-                await self._back_off(group, progress)
-                return None
-            return await self._queue(group, progress)
-        finally:
-            trail.upstream_s += self._clock.now() - now
+    def _limit_passes(self, group: ModelGroup, progress: _Progress, now: float) -> bool:
+        """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.tried)
+        if limited_s is None:
+            return not progress.failures and bool(self._waiting.waiting(group.name))
+        return now + limited_s <= progress.wait_until
+
+    async def _queue(self, group: ModelGroup, progress: _Progress) -> Lease:
+        lease = await self._waiting.lease(
+            group, progress.client, progress.demand, frozenset(progress.tried), progress.wait_until, progress.size
+        )
+        if lease is None:
+            raise _OutOfOptions
+        return lease
 
     async def _back_off(self, group: ModelGroup, progress: _Progress) -> None:
         """Also when the budget said no: it may have recovered after the wait."""
-        if progress.backoffs >= group.retry.num_retries:
+        again = progress.tried - progress.barred
+        if not again or progress.backoffs >= group.retry.num_retries:
             raise _OutOfOptions
         delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
         if self._clock.now() + delay_s >= progress.deadline:
@@ -185,20 +210,6 @@ class Dispatch:
         progress.passed_over = set(progress.barred)
         await self._clock.sleep(delay_s)
 
-    async def _queue(self, group: ModelGroup, progress: _Progress) -> Lease:
-        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
-        if limited_s is None and not self._waiting.waiting(group.name):
-            raise _OutOfOptions
-        if self._clock.now() + (limited_s or 0.0) > progress.wait_until:
-            raise _OutOfOptions
-        progress.passed_over = set(progress.barred)
-        lease = await self._waiting.lease(
-            group, progress.client, progress.demand, progress.barred, progress.wait_until, progress.size
-        )
-        if lease is None:
-            raise _OutOfOptions
-        return lease
-
     def _begin_retry(self, group: ModelGroup, progress: _Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
         if not progress.failures or progress.retrying:
@@ -206,7 +217,7 @@ class Dispatch:
         budget = self._budget(group)
         if not budget.allows(group.retry, self._retrying[group.name]):
             return False
-        self._budgets[group.name] = budget.after_retry()
+        self._budgets[group.name] = budget.after_retry(group.retry)
         progress.retrying = True
         self._retrying[group.name] += 1
         return True
@@ -237,8 +248,8 @@ class Dispatch:
         failure = final.failure
         if failure.meaning.relayed and final.reply is not None:
             return WholeAnswer(final.reply, failure)
-        configured = failure.meaning.effect in (Effect.FAULT, Effect.ACCOUNT_FAULT)
-        if failure.kind is FailureKind.RATE_LIMITED or (configured and limited_s is not None):
+        limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
+        if limited or failure.kind is FailureKind.RATE_LIMITED:
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
         hopeless = not failure.meaning.same_endpoint
         spent = hopeless or len(progress.failures) >= group.retry.max_attempts

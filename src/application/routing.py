@@ -11,7 +11,7 @@ from application.ledger import Ledger, Reservation
 from application.ports import Clock, EndpointAlarm
 from domain.cooldown import FRESH, CooldownPolicy, EndpointHealth, HealthState
 from domain.endpoint import Endpoint
-from domain.failure import NEVER_SENT, Effect, Failure
+from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit import Readings, Room
 from domain.selector import Selector
@@ -24,11 +24,16 @@ FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
 
+SILENT_REQUESTS = 3
+"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
+
 
 class Lease:
     """One attempt's claim on an endpoint, from the pick to the last byte."""
 
-    __slots__ = ("demand", "endpoint", "held", "last_resort", "open", "reached", "started", "verdict")
+    __slots__ = (
+        "demand", "endpoint", "held", "last_resort", "on_trial", "open", "probe_until", "reached", "started", "verdict"
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
         self.endpoint = endpoint
@@ -37,6 +42,10 @@ class Lease:
         self.started = held.sent
         self.last_resort = last_resort
         self.open = True
+        self.probe_until = 0.0
+        """The lease of the probe that this attempt is; 0 = it is none."""
+        self.on_trial = False
+        """Does it count against the ramp of an endpoint that has just recovered?"""
         self.reached = True
         """Has the provider seen the request? False = it cost nothing there."""
         self.verdict = False
@@ -45,13 +54,18 @@ class Lease:
 class EndpointStatus:
     """What is known of one endpoint now."""
 
-    __slots__ = ("contact", "contact_until", "endpoint", "health", "heard", "in_flight", "policy")
+    __slots__ = (
+        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent"
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
         self.endpoint = endpoint
         self.policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
+        self.on_trial = 0
+        self.silent = 0
+        """Requests in a row that ran out of time without a byte from it."""
         self.heard = False
         self.contact = asyncio.Event()
         self.contact_until = 0.0
@@ -96,7 +110,7 @@ class Routing:
             if endpoint.id in passed_over:
                 continue
             status = self._statuses[endpoint.id]
-            if not status.health.admits(now, status.in_flight):
+            if not status.health.admits(now, status.on_trial):
                 continue
             room = self.ledger.room(endpoint, client, demand, now)
             if room is Room.AMPLE:
@@ -133,13 +147,19 @@ class Routing:
         ]
         return min(waits, default=None)
 
-    def askable(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> bool:
-        """Is there an endpoint, however it is doing, that no rate limit keeps away and that is not `barred`?"""
+    def next_chance_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float:
+        """Seconds until time alone may open an endpoint: a limit refills, or a cooldown ends."""
         now = self._clock.now()
-        return any(e.id not in barred and self._lets_in(e, client, demand, now) for e in group.endpoints)
+        waits = [
+            max(self.ledger.fits_in_s(e, client, demand, now), self._statuses[e.id].health.open_until - now)
+            for e in group.endpoints
+            if e.id not in barred
+        ]
+        return max(0.0, min(waits, default=0.0))
 
     def read(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
+        self._statuses[lease.endpoint.id].silent = 0
         self.ledger.read(lease.held, readings, self._clock.now())
         self._on_change()
 
@@ -166,7 +186,8 @@ class Routing:
                     await status.contact.wait()
             except TimeoutError:
                 return self._kept(lease)
-        return not status.health.open_until and self._kept(lease)
+        cooling = status.health.state(self._clock.now()) is HealthState.COOLING
+        return not cooling and self._kept(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
@@ -181,6 +202,8 @@ class Routing:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
+        if failure.kind is FailureKind.DEADLINE:
+            failure = self._of_silence(status, failure)
         match failure.meaning.effect:
             case Effect.COUNT:
                 self._count(status, lease, failure)
@@ -203,8 +226,10 @@ class Routing:
         status = self._statuses[lease.endpoint.id]
         status.in_flight -= 1
         self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
+        self._end_trial(status, lease)
         if not lease.verdict:
-            status.health = status.policy.after_abandon(status.health, lease.started)
+            if lease.probe_until:
+                status.health = status.policy.after_abandon(status.health, lease.probe_until)
             status.contact.set()
         self._on_change()
 
@@ -230,14 +255,37 @@ class Routing:
 
     def _claim(self, endpoint: Endpoint, client: str, demand: Demand, now: float, *, last_resort: bool) -> Lease:
         status = self._statuses[endpoint.id]
-        status.health = status.policy.after_start(status.health, now)
+        before = status.health
+        status.health = status.policy.after_start(before, now)
         status.in_flight += 1
-        return Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
+        lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
+        if status.health is not before:
+            lease.probe_until = status.health.probe_until
+        if status.health.ramp:
+            lease.on_trial = True
+            status.on_trial += 1
+        return lease
+
+    @staticmethod
+    def _end_trial(status: EndpointStatus, lease: Lease) -> None:
+        if lease.on_trial:
+            lease.on_trial = False
+            status.on_trial -= 1
+
+    @staticmethod
+    def _of_silence(status: EndpointStatus, failure: Failure) -> Failure:
+        """One request that runs out of time says little: its client may be impatient. Several without a byte say more."""
+        status.silent += 1
+        if status.silent < SILENT_REQUESTS:
+            return failure
+        status.silent = 0
+        return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
     def _hear(self, lease: Lease) -> EndpointStatus:
         status = self._statuses[lease.endpoint.id]
         status.heard = True
         status.contact.set()
+        self._end_trial(status, lease)
         lease.verdict = True
         return status
 
@@ -252,7 +300,8 @@ class Routing:
         now = self._clock.now()
         before = status.health
         status.health = status.policy.after_fault(before, now)
-        if before.state(now) is not HealthState.COOLING:
+        known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
+        if not known:
             self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
 
     def _set_clock(self, lease: Lease, failure: Failure) -> None:

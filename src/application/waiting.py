@@ -118,8 +118,8 @@ class WaitingRoom:
             return
         now = self._clock.now()
         first = queue.waiters[0]
-        wait_s = self._routing.limited_s(queue.group, first.client, first.demand, first.barred)
-        due = now + max(_SHORTEST_SLEEP_S, wait_s or _SHORTEST_SLEEP_S)
+        wait_s = self._routing.next_chance_s(queue.group, first.client, first.demand, first.barred)
+        due = now + max(_SHORTEST_SLEEP_S, wait_s)
         if queue.sleeper is not None and not queue.sleeper.done():
             if queue.due <= due:
                 return

@@ -49,11 +49,12 @@ class EndpointHealth(Struct, frozen=True):
             return HealthState.COOLING
         return HealthState.PROBING if now < self.probe_until else HealthState.HALF_OPEN
 
-    def admits(self, now: float, in_flight: int) -> bool:
-        """May one more request go there, beside `in_flight` others?"""
+    def admits(self, now: float, on_trial: int) -> bool:
+        """May one more request go there, beside `on_trial` others that were sent since it recovered and have not been
+        answered yet?"""
         if self.open_until:
             return self.state(now) is HealthState.HALF_OPEN
-        return not self.ramp or in_flight < self.ramp
+        return not self.ramp or on_trial < self.ramp
 
 
 FRESH = EndpointHealth()
@@ -79,11 +80,9 @@ class CooldownPolicy(Struct, frozen=True):
             return health
         return structs.replace(health, probe_until=now + self.probe_lease_s)
 
-    def after_abandon(self, health: EndpointHealth, started: float) -> EndpointHealth:
-        """A request sent at `started` ended without a verdict (its client left): a probe gives its lease back."""
-        if not health.probe_until or started < health.open_until:
-            return health
-        return structs.replace(health, probe_until=0.0)
+    def after_abandon(self, health: EndpointHealth, probe_until: float) -> EndpointHealth:
+        """A probe ended without a verdict (its client left) and gives its lease back, if that is still its own."""
+        return structs.replace(health, probe_until=0.0) if health.probe_until == probe_until else health
 
     def after_success(self, health: EndpointHealth, started: float) -> EndpointHealth:
         """A request sent at `started` went well. After a cooldown that closes the endpoint and begins the ramp.

@@ -20,6 +20,8 @@ class FailureKind(StrEnum):
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     DEADLINE = "deadline_exceeded"
+    SLOW = "slow_for_client"
+    LOCAL = "proxy_out_of_resources"
     TRUNCATED = "truncated"
     JUNK = "junk_reply"
     SERVER_ERROR = "server_error"
@@ -78,6 +80,8 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.FIRST_BYTE_TIMEOUT: _TOO_SLOW,
     FailureKind.IDLE_TIMEOUT: _TOO_SLOW,
     FailureKind.DEADLINE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
+    FailureKind.SLOW: Meaning(Effect.NONE, status=504),
+    FailureKind.LOCAL: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=503),
     FailureKind.TRUNCATED: _UNREACHABLE,
     FailureKind.JUNK: _UNREACHABLE,
     FailureKind.SERVER_ERROR: Meaning(Effect.COUNT),
@@ -96,7 +100,9 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
 }
 
-NEVER_SENT = frozenset({FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS})
+NEVER_SENT = frozenset(
+    {FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.LOCAL}
+)
 """Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
 
 

@@ -20,9 +20,9 @@ class RetryBudget(Struct, frozen=True):
         """May one more request retry, when `retrying` do? A few always may, however bad the times."""
         return self.tokens >= 1 or retrying < policy.budget_floor
 
-    def after_retry(self) -> "RetryBudget":
-        """A retry is sent; those that always may are paid for later."""
-        return RetryBudget(self.tokens - 1)
+    def after_retry(self, policy: "RetryPolicy") -> "RetryBudget":
+        """A retry is sent; those that always may are paid for later, but not for ever."""
+        return RetryBudget(max(-policy.budget_burst, self.tokens - 1))
 
 
 class RetryPolicy(Struct, frozen=True):

@@ -8,9 +8,12 @@ from tests.contracts.upstream_breakage import BreakageContract
 from tests.contracts.upstream_pool import PoolContract
 from tests.contracts.upstream_replies import ReplyContract
 from tests.contracts.upstream_requests import RequestContract
+from tests.contracts.upstream_reuse import ReuseContract
 from tests.contracts.upstream_timing import TimingContract
 from tests.contracts.upstream_tls import TlsContract
 
 
-class UpstreamContract(RequestContract, ReplyContract, BreakageContract, TimingContract, PoolContract, TlsContract):
+class UpstreamContract(
+    RequestContract, ReplyContract, BreakageContract, TimingContract, ReuseContract, PoolContract, TlsContract
+):
     """The whole contract."""

@@ -90,7 +90,7 @@ class UpstreamBase:
 
     @abstractmethod
     def make(self, **options: Any) -> Upstream:
-        """The adapter. Options: max_connections, ssl_context, outbound_proxy, keepalive_s."""
+        """The adapter. Options: max_connections, ssl_context, outbound_proxy, trust_env, keepalive_s."""
 
     @pytest.fixture
     def options(self) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import pytest
 
 from application.ports import Upstream
+from domain.failure import FailureKind
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
-from tests.contracts.upstream_calls import UpstreamBase, call, fetch
+from tests.contracts.upstream_calls import UpstreamBase, call, failure_of, fetch
 
 TARGETS = [
     "/v1/chat/completions",
@@ -33,6 +34,14 @@ class RequestContract(UpstreamBase):
             await fetch(upstream, call(server.url(written)))
 
             assert server.requests[0].target == asked.encode()
+
+    @pytest.mark.parametrize(
+        "url", ["ftp://h.test/v1", "http:///v1", "http://h.test:99999/v1", "http://h.test:x/v1", "v1"]
+    )
+    async def test_url_that_cannot_be_used_is_a_mistake_in_the_configuration(
+        self, upstream: Upstream, url: str
+    ) -> None:
+        assert (await failure_of(upstream.send(call(url)))).kind is FailureKind.MISCONFIGURED
 
     async def test_headers_keep_order_repeats_and_bytes_and_only_two_are_added(self, upstream: Upstream) -> None:
         headers = (

@@ -1,4 +1,4 @@
-"""The upstream contract, part 6: TLS is verified, names and outbound proxies fail as what they are."""
+"""The upstream contract, part 7: TLS is verified, names and outbound proxies fail as what they are."""
 
 import asyncio
 import base64
@@ -199,6 +199,27 @@ class TlsContract(UpstreamBase):
             assert proxy.heads == [f"POST {target} HTTP/1.1".encode()]
             assert proxy.headers[b"host"] == b"elsewhere.test"
             assert proxy.headers[b"proxy-authorization"] == b"Basic " + base64.b64encode(b"user:pass")
+
+    @pytest.mark.parametrize("trust_env", [False, True])
+    async def test_environment_counts_only_if_it_is_trusted(
+        self, trust_env: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password pass")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        for name in ("HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        proxy = HttpProxy()
+        async with ScriptedServer(proxy) as between, ScriptedServer(answering(reply(b"direct"))) as server:
+            monkeypatch.setenv("http_proxy", between.url(""))
+            monkeypatch.setenv("no_proxy", "localhost")
+            async with self.opened(trust_env=trust_env) as upstream:
+                expected = b"from the proxy" if trust_env else b"direct"
+
+                assert await fetch(upstream, call(server.url())) == expected
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            async with self.opened(trust_env=trust_env) as upstream:
+                assert await fetch(upstream, call(server.url())) == b"direct"
+                assert b"authorization" not in {name.lower() for name, _ in server.requests[-1].headers}
 
     @pytest.mark.parametrize(
         "script",

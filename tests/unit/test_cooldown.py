@@ -62,8 +62,8 @@ def test_a_lost_probe_blocks_no_longer_than_its_lease() -> None:
 def test_a_probe_whose_client_left_gives_its_lease_back() -> None:
     probing = POLICY.after_start(failed(POLICY, 3, now=0), 60)
 
-    assert POLICY.after_abandon(probing, 60).admits(61, 0)
-    assert not POLICY.after_abandon(probing, 10).admits(61, 0), "an old request's end says nothing of the probe"
+    assert POLICY.after_abandon(probing, probing.probe_until).admits(61, 0)
+    assert not POLICY.after_abandon(probing, 59.0).admits(61, 0), "another's lease is not for it to give back"
 
 
 def test_a_probe_that_succeeds_closes_and_the_ramp_doubles_to_no_limit() -> None:
@@ -128,7 +128,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.policy = CooldownPolicy(allowed_fails=2, cooldown_s=10, probe_lease_s=20)
         self.health = FRESH
         self.now = 100.0
-        self.running: list[float] = []
+        self.running: list[tuple[float, float]] = []
 
     @rule(seconds=st.floats(0, 400))
     def time_passes(self, seconds: float) -> None:
@@ -137,8 +137,9 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def a_request_starts_if_admitted(self) -> None:
         if self.health.admits(self.now, len(self.running)):
+            before = self.health
             self.health = self.policy.after_start(self.health, self.now)
-            self.running.append(self.now)
+            self.running.append((self.now, self.health.probe_until if self.health is not before else 0.0))
 
     @precondition(lambda self: self.running)
     @rule(
@@ -147,15 +148,15 @@ class AnyHistory(RuleBasedStateMachine):
         draw=st.floats(0, 0.99),
     )
     def a_request_ends(self, which: int, outcome: str, draw: float) -> None:
-        started = self.running.pop(which % len(self.running))
+        started, probe_until = self.running.pop(which % len(self.running))
         if outcome == "success":
             self.health = self.policy.after_success(self.health, started)
         elif outcome == "failure":
             self.health = self.policy.after_failure(self.health, started, self.now, draw)
         elif outcome == "fault":
             self.health = self.policy.after_fault(self.health, self.now)
-        else:
-            self.health = self.policy.after_abandon(self.health, started)
+        elif probe_until:
+            self.health = self.policy.after_abandon(self.health, probe_until)
 
     @invariant()
     def no_cooldown_is_longer_than_five_minutes(self) -> None:

@@ -26,7 +26,7 @@ def test_in_an_outage_retries_are_a_fifth_of_the_requests_and_what_was_saved_up(
     for _ in range(requests):
         budget = budget.after_request(POLICY)
         while budget.allows(POLICY, retrying):
-            budget, retries = budget.after_retry(), retries + 1
+            budget, retries = budget.after_retry(POLICY), retries + 1
 
     assert retries <= 0.2 * requests + POLICY.budget_burst
 
@@ -37,16 +37,26 @@ def test_a_tenth_of_requests_failing_once_is_always_within_the_budget() -> None:
         budget = budget.after_request(POLICY)
         if number % 10 == 0:
             assert budget.allows(POLICY, retrying=100)
-            budget = budget.after_retry()
+            budget = budget.after_retry(POLICY)
 
 
 def test_three_requests_may_retry_at_a_time_however_bad_the_times() -> None:
     budget = POLICY.full_budget
     for _ in range(100):
-        budget = budget.after_retry()
+        budget = budget.after_retry(POLICY)
 
     assert budget.allows(POLICY, retrying=2)
     assert not budget.allows(POLICY, retrying=3)
+
+
+def test_the_debt_of_an_outage_is_paid_back_within_a_hundred_and_ten_requests() -> None:
+    budget = POLICY.full_budget
+    for _ in range(10_000):
+        budget = budget.after_retry(POLICY)
+    for _ in range(110):
+        budget = budget.after_request(POLICY)
+
+    assert budget.allows(POLICY, retrying=100)
 
 
 def test_num_retries_counts_the_attempts_after_the_first() -> None:

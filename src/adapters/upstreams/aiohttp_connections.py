@@ -17,7 +17,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 
 from adapters.upstreams.transport_errors import ClosedInHead, HeadTooLarge
@@ -68,7 +67,7 @@ class WireProtocol(ResponseHandler):
             return False
         try:
             return self._parser is None or self._parser.feed_eof() is None
-        except HttpProcessingError:
+        except Exception:  # the beginning of another reply, and a broken one
             return False
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:

@@ -7,7 +7,8 @@ from typing import cast
 
 import httpx
 
-from adapters.upstreams.aiohttp_transport import BodyStream, WireTransport
+from adapters.upstreams.aiohttp_body import BodyStream
+from adapters.upstreams.aiohttp_transport import WireTransport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
@@ -75,20 +76,9 @@ class HttpxUpstream:
 
     async def send(self, call: UpstreamCall) -> HttpxReply:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
-        origin, target = _split(call.url)
-        request = httpx.Request(
-            call.method,
-            origin,
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
-            content=call.body,
-            extensions={
-                "target": target,
-                "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
-            },
-        )
         try:
             async with asyncio.timeout(call.first_byte_timeout_s):
-                response = await self._transport.handle_async_request(request)
+                response = await self._transport.handle_async_request(_request(call))
         except LIBRARY_ERRORS as exc:
             raise UpstreamFailed(failure_of(exc)) from exc
         return HttpxReply(response)
@@ -98,7 +88,21 @@ class HttpxUpstream:
         await self._transport.aclose()
 
 
-@lru_cache(maxsize=1024)
+def _request(call: UpstreamCall) -> httpx.Request:
+    origin, target = _split(call.url)
+    return httpx.Request(
+        call.method,
+        origin,
+        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
+        content=call.body,
+        extensions={
+            "target": target,
+            "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
+        },
+    )
+
+
+@lru_cache(maxsize=256)
 def _split(url: str) -> tuple[httpx.URL, bytes]:
     """The origin, and the target exactly as it stands in the URL."""
     scheme, _, rest = url.partition("://")

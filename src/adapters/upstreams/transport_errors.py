@@ -181,8 +181,10 @@ def _system_row(error: OSError, kind: FailureKind, wrapper: type[BaseException])
         return FailureKind.RESET, words
     if number == errno.ETIMEDOUT:
         return FailureKind.CONNECT_TIMEOUT, words
-    # A TCP connect is refused, never reset: the peer hung up in the middle of the TLS handshake.
-    return (FailureKind.TLS, f"{words} in the handshake") if number in _BROKEN else (kind, words)
+    if number in _BROKEN:
+        # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
+        return (FailureKind.TLS, f"{words} in the handshake") if tls else (FailureKind.RESET, words)
+    return kind, words
 
 
 def _tls_words(error: ssl.SSLError) -> str:
