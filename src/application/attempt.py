@@ -2,7 +2,9 @@
 
 import asyncio
 
-from application.messages import Api, FrameKind, ProxyRequest, WholeReply
+from msgspec import Struct
+
+from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from application.routing import Lease, Routing
 from application.streaming import StreamAnswer, StreamSource
@@ -23,6 +25,15 @@ class AttemptFailed(Exception):
         self.reply = reply
 
 
+class Deadlines(Struct, frozen=True):
+    """When an attempt ends, in times of the clock."""
+
+    total: float
+    """For all: a whole reply, or a stream's first content."""
+    first_event: float
+    """For the first event of a stream, so that there is time for another endpoint."""
+
+
 class SendAttempt:
     """Runs one attempt on a lease and reports its outcome to the routing.
 
@@ -38,8 +49,8 @@ class SendAttempt:
         self._clock = clock
         self._stream_hold_s = stream_hold_s
 
-    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: float) -> WholeReply | StreamAnswer:
-        """The answer of the leased endpoint; raises `AttemptFailed`. `deadline` is a time of the clock."""
+    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> WholeReply | StreamAnswer:
+        """The answer of the leased endpoint; raises `AttemptFailed`."""
         try:
             answer = await self._within(deadline, lease, request)
         except AttemptFailed as failed:
@@ -54,26 +65,49 @@ class SendAttempt:
             self._routing.release(lease)
         return answer
 
-    async def _within(self, deadline: float, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
+    async def _within(self, deadline: Deadlines, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
         try:
-            async with asyncio.timeout(deadline - self._clock.now()):
-                return await self._exchange(lease, request)
+            async with asyncio.timeout(deadline.total - self._clock.now()):
+                return await self._exchange(lease, request, deadline.first_event)
         except TimeoutError:
             raise AttemptFailed(Failure(FailureKind.DEADLINE, "no time left for this request")) from None
         except UpstreamFailed as failed:
             raise AttemptFailed(failed.failure) from failed
 
-    async def _exchange(self, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
-        reply = await self._upstream.send(self._providers.call(lease.endpoint, request))
-        self._routing.read(lease, self._providers.readings(reply.headers))
-        if not request.stream or not 200 <= reply.status < 300:
-            return await self._read_whole(lease, request.api, reply)
-        source = StreamSource(reply)
+    async def _exchange(self, lease: Lease, request: ProxyRequest, first_event_by: float) -> WholeReply | StreamAnswer:
+        call = self._providers.call(lease.endpoint, request)
+        if not request.stream:
+            return await self._read_whole(lease, request.api, await self._send(lease, call))
+        patience_s = first_event_by - self._clock.now()
+        limit_s = min(patience_s, lease.endpoint.first_byte_timeout_s)
+        source: StreamSource | None = None
         try:
-            return await self._open_stream(lease, request, source)
+            async with asyncio.timeout(limit_s):
+                reply = await self._send(lease, call)
+                if not 200 <= reply.status < 300:
+                    return await self._read_whole(lease, request.api, reply)
+                source = StreamSource(reply)
+                first = await source.receive()
+            return await self._open_stream(lease, request, source, first)
+        except TimeoutError:
+            self._close(source)
+            kind = (
+                FailureKind.SLOW if patience_s < lease.endpoint.first_byte_timeout_s else FailureKind.FIRST_BYTE_TIMEOUT
+            )
+            raise AttemptFailed(Failure(kind, f"no event within {limit_s:.1f} s")) from None
         except BaseException:
-            source.close()
+            self._close(source)
             raise
+
+    @staticmethod
+    def _close(source: StreamSource | None) -> None:
+        if source is not None:
+            source.close()
+
+    async def _send(self, lease: Lease, call: UpstreamCall) -> UpstreamReply:
+        reply = await self._upstream.send(call)
+        self._routing.read(lease, self._providers.readings(reply.headers))
+        return reply
 
     async def _read_whole(self, lease: Lease, api: Api, reply: UpstreamReply) -> WholeReply:
         try:
@@ -87,17 +121,13 @@ class SendAttempt:
             self._routing.learn(lease, verdict.usage)
         return whole
 
-    async def _open_stream(self, lease: Lease, request: ProxyRequest, source: StreamSource) -> StreamAnswer:
-        """Read until the first content, or for as long as the preamble may be held back."""
+    async def _open_stream(
+        self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
+    ) -> StreamAnswer:
+        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already."""
         scanner = self._providers.scanner(lease.endpoint, request)
-        endpoint = lease.endpoint
         reply = source.reply
         held = bytearray()
-        try:
-            async with asyncio.timeout(lease.started + endpoint.first_byte_timeout_s - self._clock.now()):
-                chunk = await source.receive()
-        except TimeoutError:
-            raise AttemptFailed(Failure(FailureKind.FIRST_BYTE_TIMEOUT, "headers came, but no event")) from None
         hold_until = 0.0
         while chunk:
             held += chunk

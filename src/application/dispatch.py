@@ -8,7 +8,7 @@ started, and what is sent to endpoints that failed already has to fit the group'
 import asyncio
 from collections import Counter
 
-from application.attempt import AttemptFailed, SendAttempt
+from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
 from application.messages import Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
@@ -105,7 +105,7 @@ class Dispatch:
         try:
             while len(progress.failures) < group.retry.max_attempts:
                 lease = await self._next(group, progress, trail)
-                outcome = await self._try(lease, request, progress.deadline, trail)
+                outcome = await self._try(lease, request, self._first_event_by(group, lease, request, progress), trail)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
                 progress.note(lease.endpoint.id, outcome)
@@ -118,7 +118,17 @@ class Dispatch:
             self._end_retry(group, progress)
         return self._give_up(group, progress, trail)
 
-    async def _try(self, lease: Lease, request: ProxyRequest, deadline: float, trail: Trail) -> Answer | AttemptFailed:
+    def _first_event_by(self, group: ModelGroup, lease: Lease, request: ProxyRequest, progress: _Progress) -> Deadlines:
+        """When this attempt must have come to something. A stream leaves half of the client's time to the next
+        endpoint, if there is one: a provider that is silent so long is likely to be silent to the end."""
+        if not request.stream or not self._routing.others(group, lease, progress.tried):
+            return Deadlines(progress.deadline, progress.deadline)
+        now = self._clock.now()
+        return Deadlines(progress.deadline, now + (progress.deadline - now) / 2)
+
+    async def _try(
+        self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trail: Trail
+    ) -> Answer | AttemptFailed:
         began = self._clock.now()
         outcome = "client left"
         try:

@@ -87,4 +87,6 @@ _UPSTREAM_CODES = {
     FailureKind.IDLE_TIMEOUT: "upstream_timeout",
     FailureKind.REQUEST_TIMEOUT: "upstream_timeout",
     FailureKind.DEADLINE: "deadline_exceeded",
+    FailureKind.SLOW: "deadline_exceeded",
+    FailureKind.LOCAL: "proxy_out_of_resources",
 }

@@ -82,6 +82,10 @@ class StreamScanner(Protocol):
         """What the provider reported inside the stream; None = nothing."""
 
     @property
+    def is_told(self) -> bool:
+        """Was that reported in a shape on which the official SDKs raise?"""
+
+    @property
     def usage(self) -> Usage | None:
         """What the stream said that it took; None = it has not (yet)."""
 

@@ -126,6 +126,16 @@ class Routing:
         roomiest = max(scarce, key=lambda endpoint: self.ledger.share_left(endpoint, client, demand, now))
         return self._claim(roomiest, client, demand, now, last_resort=False)
 
+    def others(self, group: ModelGroup, lease: Lease, tried: Collection[str]) -> bool:
+        """Is there an endpoint that could take over at once, should this lease's come to nothing?"""
+        now = self._clock.now()
+        return any(
+            endpoint.id != lease.endpoint.id
+            and endpoint.id not in tried
+            and self._statuses[endpoint.id].health.admits(now, self._statuses[endpoint.id].on_trial)
+            for endpoint in group.endpoints
+        )
+
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]
     ) -> Lease | None:
@@ -274,7 +284,7 @@ class Routing:
 
     @staticmethod
     def _of_silence(status: EndpointStatus, failure: Failure) -> Failure:
-        """One request that runs out of time says little: its client may be impatient. Several without a byte say more."""
+        """One request that runs out of time says little, its client may be impatient; several in a row say more."""
         status.silent += 1
         if status.silent < SILENT_REQUESTS:
             return failure

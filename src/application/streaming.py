@@ -105,16 +105,20 @@ class StreamAnswer:
     def _ended(self) -> bytes:
         self._over = True
         rest = self._scanner.finish()
-        if self._scanner.ended or self._scanner.failure is not None:
+        if self._scanner.ended or self._scanner.is_told:
             return rest
-        return self._broken(Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event"))
+        reported = self._scanner.failure
+        return rest + self._broken(
+            reported or Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event")
+        )
 
     def _broken(self, failure: Failure) -> bytes:
         """End with an error event, unless the provider's own has passed already. A cut-off event is dropped."""
-        if self._scanner.ended or self._scanner.failure is not None:
-            self._over = True
+        self._over = True
+        if self._scanner.ended or self._scanner.is_told:
             return b""
-        self._fail(failure)
+        if self.failure is None:
+            self._fail(failure)
         message = f"The stream from endpoint {self._lease.endpoint.id} broke after it had begun: {failure}."
         return self.error_frame(message, "upstream_stream_error")
 

@@ -32,5 +32,8 @@ class Endpoint(Struct, frozen=True):
     """Tokens a minute, likewise."""
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 120.0
+    """For streams: until the first event."""
+    whole_reply_timeout_s: float = 600.0
+    """For replies that are not streamed: their first byte comes when all is generated."""
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 600.0

@@ -78,7 +78,7 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     report.raise_if_any()
 
     built = _build_general(general, path)
-    settings = build_groups(groups, built)
+    settings = build_groups(groups, built, general.given)
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
     _warn_about_unused(general, groups, report)

@@ -1,6 +1,6 @@
 """What holds between the settings of the model groups, and how they become endpoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -33,13 +33,18 @@ def check_groups(groups: Sequence[Section], report: Report) -> None:
                 _check_params(params, report)
 
 
-def build_groups(groups: Sequence[Section], general: GeneralSettings) -> tuple[GroupSettings, ...]:
-    """The groups of a file without mistakes, with every default and timeout worked out."""
+def build_groups(
+    groups: Sequence[Section], general: GeneralSettings, given: Collection[str]
+) -> tuple[GroupSettings, ...]:
+    """The groups of a file without mistakes, with every default and timeout worked out.
+
+    `given` are the keys of general_settings that the file names.
+    """
     return tuple(
         GroupSettings(
             model_group=group.values["model_group"],
             models=tuple(
-                _build_endpoint(model, f"{group.values['model_group']}/{number}", general)
+                _build_endpoint(model, f"{group.values['model_group']}/{number}", general, given)
                 for number, model in enumerate(group.values["models"], start=1)
             ),
         )
@@ -98,7 +103,9 @@ def _check_api_version(params: Section, report: Report) -> None:
         report.add(params.place("api_version"), "differs from default_query's api-version; valid: one of them")
 
 
-def _build_endpoint(model: Section, default_id: str, general: GeneralSettings) -> EndpointSettings:
+def _build_endpoint(
+    model: Section, default_id: str, general: GeneralSettings, given: Collection[str]
+) -> EndpointSettings:
     values: dict[str, Any] = {"id": default_id, "weight": 1}
     params = _build_params(model.values.get("params"))
     values |= {
@@ -107,7 +114,10 @@ def _build_endpoint(model: Section, default_id: str, general: GeneralSettings) -
         "connect_timeout": _connect_timeout(params, general),
         "first_byte_timeout": _first_byte_timeout(params, general),
     }
-    return EndpointSettings(**(values | model.values | {"params": params}))
+    values |= model.values
+    is_set = "first_byte_timeout" in (*model.given, *given) or _says_first_byte(params)
+    values["whole_reply_timeout"] = values["first_byte_timeout" if is_set else "request_timeout"]
+    return EndpointSettings(**(values | {"params": params}))
 
 
 def _build_params(section: Section | None) -> ParamsSettings:
@@ -132,6 +142,10 @@ def _connect_timeout(params: ParamsSettings, general: GeneralSettings) -> float:
         # One number is meant for the answer: 600 s of it must not become 600 s of waiting for a dead host.
         case seconds:
             return min(seconds, general.connect_timeout)
+
+
+def _says_first_byte(params: ParamsSettings) -> bool:
+    return params.timeout.read is not None if isinstance(params.timeout, TimeoutParts) else params.timeout is not None
 
 
 def _first_byte_timeout(params: ParamsSettings, general: GeneralSettings) -> float:

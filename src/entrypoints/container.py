@@ -1,5 +1,6 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
+import logging
 import random
 import ssl
 import time
@@ -38,6 +39,7 @@ def _general(settings: Settings) -> GeneralSettings:
 
 def _upstream(general: GeneralSettings) -> Upstream:
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     if general.ca_bundle is not None:
         context.load_verify_locations(general.ca_bundle)
     return HttpxUpstream(
@@ -61,12 +63,14 @@ def _by_name(groups: tuple[ModelGroup, ...]) -> dict[str, ModelGroup]:
     return {group.name: group for group in groups}
 
 
-def _lifespan(in_flight: InFlight, upstream: Upstream) -> AbstractAsyncContextManager[None]:
+def _lifespan(in_flight: InFlight, upstream: Upstream, logger: logging.Logger) -> AbstractAsyncContextManager[None]:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         with worker_process(in_flight.drain):
             yield
         await upstream.close()
+        for handler in logger.handlers:
+            handler.close()
 
     return lifespan()
 
@@ -103,12 +107,19 @@ class Container(containers.DeclarativeContainer):
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
     chat_endpoint = providers.Singleton(
-        ChatEndpoint, chat, guard, clock, request_log, in_flight, general.provided.max_body_bytes
+        ChatEndpoint,
+        chat,
+        guard,
+        clock,
+        request_log,
+        in_flight,
+        general.provided.max_body_bytes,
+        general.provided.stream_idle_timeout,
     )
     routes = providers.Singleton(
         catalogue_routes, models, health, status, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
-    lifespan = providers.Factory(_lifespan, in_flight, upstream)
+    lifespan = providers.Factory(_lifespan, in_flight, upstream, logger)
     app = providers.Singleton(
         build_app, chat_endpoint, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

@@ -36,7 +36,10 @@ def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
         allowed_fails=general.allowed_fails,
         cooldown_s=general.cooldown_time,
         # A probe lives until its first byte at the longest: its lease must not end before.
-        probe_lease_s=max(endpoint.connect_timeout_s + endpoint.first_byte_timeout_s for endpoint in endpoints),
+        probe_lease_s=max(
+            endpoint.connect_timeout_s + max(endpoint.first_byte_timeout_s, endpoint.whole_reply_timeout_s)
+            for endpoint in endpoints
+        ),
     )
     return ModelGroup(group.model_group, endpoints, cooldown, RetryPolicy(num_retries=general.num_retries))
 
@@ -60,6 +63,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
         tpm=model.tpm,
         connect_timeout_s=model.connect_timeout,
         first_byte_timeout_s=model.first_byte_timeout,
+        whole_reply_timeout_s=model.whole_reply_timeout,
         stream_idle_timeout_s=model.stream_idle_timeout,
         request_timeout_s=model.request_timeout,
     )

@@ -1,6 +1,7 @@
 """`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo]`: the proxy."""
 
 import argparse
+import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
@@ -23,11 +24,16 @@ llmproxy: no configuration. Say where it is in one of three ways:
 or try --demo, which needs none."""
 
 
-def create_app(path: Path, host: str, port: int) -> Any:
+def create_app(settings: Settings) -> Any:
     """The ASGI application of one worker."""
     from entrypoints.container import Container
 
-    return Container(settings=_settings(path, host, port)).app()
+    return Container(settings=settings).app()
+
+
+def read_and_create_app(path: Path, host: str, port: int) -> Any:
+    """The same where a worker does not inherit its parent's memory (macOS), and secrets are not to be sent through."""
+    return create_app(_settings(path, host, port))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,17 +60,21 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     from entrypoints.banner import banner
-    from entrypoints.server import PortTaken, check_port, serve
+    from entrypoints.server import PortTaken, address_to_bind, serve
 
     general = settings.general
     try:
-        check_port(general.bind_address, general.bind_port)
+        address = address_to_bind(general.bind_address, general.bind_port)
     except PortTaken as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         return 2
     print(banner(settings, demo=options.demo), flush=True)
-    load_app = partial(create_app, path, general.bind_address, general.bind_port)
-    serve(general, general.bind_address, general.bind_port, load_app)
+    if multiprocessing.get_start_method() == "fork":
+        # A worker that is replaced must not meet a file that somebody is editing.
+        load_app = partial(create_app, settings)
+    else:
+        load_app = partial(read_and_create_app, path, general.bind_address, general.bind_port)
+    serve(general, address, load_app)
     return 0
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import resource
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,11 @@ from entrypoints.worker import DRAIN_SIGNAL
 BACKLOG = 16_384
 """Connections the kernel queues, and requests a worker takes at a time: open streams are many and mostly idle."""
 
+_MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
 _KILL_GRACE_S = 5
-_HEADER_TIMEOUT_MS = 10_000
+_HEADER_TIMEOUT_MS = 30_000
+"""Granian's one timer for slow headers and for idle connections: short enough for the first, long for the second."""
+
 _HEADER_BYTES = 64 * 1024
 
 
@@ -53,34 +57,41 @@ class ProxyServer(MPServer):
         super()._stop_workers()
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises `PortTaken`. Workers share the port (SO_REUSEPORT), so without this a second proxy would start as well."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def address_to_bind(host: str, port: int) -> str:
+    """The IP address that `host` names, if its port is free; raises `PortTaken`.
+
+    Workers share the port (SO_REUSEPORT), so without this look a second proxy would start as well.
+    """
     try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+            probe.bind(address)
+    except socket.gaierror:
+        raise PortTaken(f"cannot listen on '{host}': no such host; use an IP address") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(f"{host}:{port} is in use; choose another with --port or bind_port") from None
         raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return str(address[0])
 
 
 def _allow_many_connections() -> None:
     """Each request in flight holds two sockets; the usual soft limit of 1024 files is soon reached."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def serve(general: GeneralSettings, host: str, port: int, load_app: Callable[[], Any]) -> None:
+def serve(general: GeneralSettings, address: str, load_app: Callable[[], Any]) -> None:
     """Serve until a signal comes. `load_app` runs in each worker."""
     _allow_many_connections()
     server = ProxyServer(
         "llmproxy",
-        address=host,
-        port=port,
+        address=address,
+        port=general.bind_port,
         interface=Interfaces.ASGI,
         workers=os.cpu_count() or 1 if general.workers == "auto" else general.workers,
         loop=Loops.uvloop,

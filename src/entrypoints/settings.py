@@ -179,6 +179,9 @@ class EndpointSettings(Struct, frozen=True):
     """In seconds."""
     request_timeout: Annotated[float, SECONDS]
     """In seconds."""
+    whole_reply_timeout: float = 600
+    """What `first_byte_timeout` is for replies that are not streamed: they have their first byte when all is generated,
+    so where nobody set `first_byte_timeout` they may take all of `request_timeout`. In seconds."""
     rpm: Annotated[int | None, Whole(1, 10**9)] = None
     """Requests a minute, for providers that send no rate-limit headers; None = unknown."""
     tpm: Annotated[int | None, Whole(1, 10**12)] = None

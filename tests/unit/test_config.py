@@ -271,3 +271,25 @@ BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA06AuxG4C0CwNr47omgeaUJ7FMXVv
 WXZGuTrbLGRPVxQCIQCVT66hrIYIhvHLpDBYf3UHAmek8SW+bScp2HG7byDwdA==
 -----END CERTIFICATE-----
 """
+
+
+@pytest.mark.parametrize(
+    ("general", "model", "seconds"),
+    [
+        ("{}", "", 600),
+        ("{request_timeout: 300}", "", 300),
+        ("{first_byte_timeout: 120}", "", 120),
+        ("{}", ", first_byte_timeout: 50", 50),
+        ("{}", ", params: {api_key: k, timeout: 40}", 40),
+        ("{}", ", params: {api_key: k, timeout: {connect: 1}}", 600),
+        ("{}", ", params: {api_key: k, timeout: {read: 30}}", 30),
+    ],
+)
+def test_a_whole_reply_may_take_request_timeout_unless_first_byte_timeout_is_set(
+    tmp_path: Path, general: str, model: str, seconds: float
+) -> None:
+    model = model if "params" in model else model + ", params: {api_key: k}"
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(f"general_settings: {general}\nmodel_groups: [{{model_group: g, models: [{{model: m{model}}}]}}]\n")
+
+    assert load_settings(path, {}).groups[0].models[0].whole_reply_timeout == seconds

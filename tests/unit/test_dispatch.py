@@ -12,7 +12,7 @@ from application.attempt import SendAttempt
 from application.dispatch import Answer, Dispatch, WholeAnswer
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.messages import Api, ProxyRequest, Trail
-from application.routing import Routing
+from application.routing import Lease, Routing
 from application.streaming import StreamAnswer
 from application.waiting import WaitingRoom
 from domain.cooldown import CooldownPolicy
@@ -21,6 +21,7 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.retry import RetryPolicy
 from domain.secret import Secret
+from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
 
 GOOD = b'{"choices":[{"message":{"content":"Hi"}}]}'
@@ -413,6 +414,16 @@ async def test_the_providers_own_error_after_content_is_relayed_and_none_is_adde
     assert bench.alarm.told == [("cooling", "e1")]
 
 
+async def test_an_error_event_the_sdks_would_not_raise_on_is_followed_by_one_they_do() -> None:
+    flat = b'event: error\ndata: {"type":"error","message":"boom","code":"server_error"}\n\n'
+    bench = Bench([stream(CONTENT, flat)])
+
+    text = await bench.text()
+
+    assert text.startswith(CONTENT + flat + b'data: {"error":')
+    assert b"[DONE]" not in text
+
+
 async def test_a_client_error_inside_a_stream_is_relayed_verbatim() -> None:
     words = b'{"type":"invalid_request_error","code":"context_length_exceeded"}'
     error = b'event: error\ndata: {"type":"error","error":' + words + b"}\n\n"
@@ -471,3 +482,97 @@ async def test_a_probe_whose_client_leaves_does_not_block_the_endpoint() -> None
     answer.close()
 
     assert body_of(await bench.ask()) == GOOD
+
+
+async def test_waiting_for_a_limit_costs_no_retry_budget() -> None:
+    limited = status(429, {"code": "429"}, retry_after="1")
+    bench = Bench([*[limited] * 60, good])
+
+    asked = [bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(60)]
+
+    assert all(body_of(answer) == GOOD for answer in await asyncio.gather(*asked))
+
+
+async def test_a_limited_endpoint_that_recovers_in_time_is_waited_for_rather_than_hammering_a_dead_one() -> None:
+    bench = Bench([refused], [status(429, {"code": "429"}, retry_after="5"), good])
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2", "e2"]
+
+
+async def test_while_a_limit_runs_too_long_a_dead_endpoint_does_not_make_it_an_outage() -> None:
+    bench = Bench([refused], [status(429, {"code": "429"}, retry_after="200")])
+
+    with pytest.raises(AllLimited) as told:
+        await bench.ask()
+
+    assert told.value.status == 429
+
+
+def answered(bench: Bench, lease: Lease, *, well: bool) -> None:
+    if well:
+        bench.routing.succeeded(lease)
+    else:
+        bench.routing.failed(lease, Failure(FailureKind.RESET))
+    bench.routing.release(lease)
+
+
+def picked(bench: Bench) -> Lease:
+    lease = bench.routing.pick(bench.group, "", Demand(10), ())
+    assert lease is not None
+    return lease
+
+
+async def test_three_requests_in_a_row_that_run_out_of_time_without_a_byte_cool_an_endpoint() -> None:
+    bench = Bench([good], [good])
+    for number in range(3):
+        assert bench.alarm.told == [], f"after {number}"
+        lease = bench.routing.pick(bench.group, "", Demand(10), ("e2",))
+        assert lease is not None
+        bench.routing.failed(lease, Failure(FailureKind.DEADLINE))
+        bench.routing.release(lease)
+
+    assert bench.alarm.told == [("cooling", "e1")]
+
+
+async def test_old_streams_do_not_keep_a_recovered_endpoint_from_its_traffic() -> None:
+    bench = Bench([good])
+    streams = [picked(bench) for _ in range(20)]
+    for lease in streams:
+        bench.routing.succeeded(lease)
+    answered(bench, picked(bench), well=False)
+    bench.clock.advance(61)
+    probe = picked(bench)
+    bench.routing.succeeded(probe)
+
+    trial = picked(bench)
+    assert bench.routing.pick(bench.group, "", Demand(10), ()) is None, "the ramp allows one at a time"
+    bench.routing.succeeded(trial)
+
+    assert picked(bench)
+    assert picked(bench)
+
+
+async def test_another_requests_departure_does_not_give_back_a_probes_lease() -> None:
+    bench = Bench([good])
+    answered(bench, picked(bench), well=False)
+    bench.clock.advance(61)
+    probe = picked(bench)
+    other = bench.routing.pick_last_resort(bench.group, "", Demand(10), ())
+    assert other is not None
+    bench.routing.release(other)
+
+    assert bench.routing.pick(bench.group, "", Demand(10), ()) is None
+    bench.routing.release(probe)
+    assert picked(bench)
+
+
+async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() -> None:
+    bench = Bench([good])
+    old = picked(bench)
+    bench.routing.failed(old, Failure(FailureKind.KEY))
+    bench.routing._statuses["e1"].heard = False
+    bench.clock.advance(301)
+
+    async with asyncio.timeout(5):
+        assert body_of(await bench.ask()) == GOOD

@@ -100,6 +100,22 @@ def test_a_redirect_is_a_fault_of_the_configuration(status: int) -> None:
     assert failure.hint is not None
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>404</html>", b'{"error":{"code":"404","message":"Resource not found"}}'])
+def test_a_404_of_the_path_is_the_endpoints_fault(body: bytes) -> None:
+    failure = judge(Api.CHAT, WholeReply(404, (), body), owns_credential=True).failure
+
+    assert failure is not None
+    assert failure.kind is FailureKind.NOT_FOUND
+
+
+def test_a_404_of_something_the_request_names_is_the_clients_business() -> None:
+    body = b'{"error":{"message":"No such File object: file-1","param":"file_id","code":null}}'
+    failure = judge(Api.CHAT, WholeReply(404, (), body), owns_credential=True).failure
+
+    assert failure is not None
+    assert failure.kind is FailureKind.CLIENT
+
+
 GOOD = b'{"id":"c","object":"chat.completion","choices":[{"message":{"content":"Hi"}}]}'
 
 

@@ -76,3 +76,7 @@ def test_a_reply_keeps_its_limits_and_ids_and_loses_cookies_and_framing() -> Non
 def test_what_decides_who_may_do_what_may_not_stand_twice(name: bytes) -> None:
     with pytest.raises(InvalidRequest, match="twice"):
         by_name([(name, b"a"), (b"x-a", b"1"), (b"x-a", b"2"), (name, b"b")])
+
+
+def test_a_header_that_cannot_be_sent_does_not_cost_the_reply() -> None:
+    assert relayed((("x-a", "a\x7fb"), ("x-b", "a\x01b"), ("x-c", "a\tb"))) == [(b"x-c", b"a\tb")]

@@ -85,6 +85,7 @@ def test_with_two_choices_the_stream_ends_when_both_have() -> None:
     first = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     second = {"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
     scanner.relay(data(first))
+    scanner.relay(data(first))
     assert not scanner.ended
     scanner.relay(data(second))
 

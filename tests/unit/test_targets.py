@@ -25,6 +25,17 @@ def test_without_a_key_the_clients_credentials_go_on() -> None:
     assert openai_target("https://h/v1", None).headers((), credentials) == credentials
 
 
+def test_a_client_key_goes_on_beside_a_configured_organization() -> None:
+    target = openai_target("https://h/v1", None, organization="org-1")
+    credentials = (("authorization", "Bearer client"), ("openai-organization", "theirs"), ("openai-project", "p"))
+
+    assert target.headers((), credentials) == (
+        ("openai-organization", "org-1"),
+        ("authorization", "Bearer client"),
+        ("openai-project", "p"),
+    )
+
+
 def test_a_default_query_is_added_and_the_clients_own_query_kept_but_for_api_version() -> None:
     target = openai_target("https://h/v1", KEY, default_query=[("api-version", "preview"), ("x y", "a&b")])
 

@@ -89,7 +89,7 @@ def test_failure_says_what_happened_in_fixed_words(error: BaseException, kind: F
         (errno.ECONNREFUSED, FailureKind.CONNECT, "connection refused"),
         (errno.EHOSTUNREACH, FailureKind.CONNECT, "no route to host"),
         (errno.ENETUNREACH, FailureKind.CONNECT, "network unreachable"),
-        (errno.EMFILE, FailureKind.CONNECT, "too many open files"),
+        (errno.EMFILE, FailureKind.LOCAL, "too many open files"),
         (errno.ETIMEDOUT, FailureKind.CONNECT_TIMEOUT, "connection timed out"),
         (errno.ECONNRESET, FailureKind.TLS, "connection reset in the handshake"),
     ],
@@ -99,6 +99,13 @@ def test_error_while_connecting_is_told_by_the_system(number: int, kind: Failure
     failure = failure_of(after(aiohttp.ClientConnectorError(KEY, cause), cause))
 
     assert (failure.kind, failure.reason) == (kind, reason)
+
+
+def test_reset_right_after_a_connect_without_tls_is_a_reset() -> None:
+    cause = OSError(errno.ECONNRESET, "x")
+    failure = failure_of(after(aiohttp.ClientConnectorError(KEY._replace(is_ssl=False), cause), cause))
+
+    assert (failure.kind, failure.reason) == (FailureKind.RESET, "connection reset")
 
 
 def test_reset_is_found_under_another_name() -> None:

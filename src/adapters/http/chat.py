@@ -25,7 +25,14 @@ class ChatEndpoint:
     """The ASGI application behind all spellings of the chat route."""
 
     def __init__(
-        self, chat: AnswerChat, guard: Guard, clock: Clock, log: RequestLog, in_flight: InFlight, max_body_bytes: int
+        self,
+        chat: AnswerChat,
+        guard: Guard,
+        clock: Clock,
+        log: RequestLog,
+        in_flight: InFlight,
+        max_body_bytes: int,
+        write_timeout_s: float,
     ) -> None:
         self._chat = chat
         self._guard = guard
@@ -33,10 +40,11 @@ class ChatEndpoint:
         self._log = log
         self._in_flight = in_flight
         self._max_body_bytes = max_body_bytes
+        self._write_timeout_s = write_timeout_s
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send, self._clock, self._log, self._in_flight)
+        exchange = Exchange(scope, receive, send, self._clock, self._log, self._in_flight, self._write_timeout_s)
         await exchange.run(self._answer)
 
     async def _answer(self, exchange: Exchange) -> Answer:

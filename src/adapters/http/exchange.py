@@ -10,6 +10,7 @@ from litestar.types import HTTPScope, Receive, Send
 from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import relayed
 from adapters.http.in_flight import InFlight
+from adapters.http.write_watch import WriteWatch
 from application.dispatch import Answer
 from application.errors import ProxyError
 from application.messages import ProxyRequest, Trail, reasons
@@ -39,7 +40,14 @@ class Exchange:
     """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
 
     def __init__(
-        self, scope: HTTPScope, receive: Receive, send: Send, clock: Clock, log: RequestLog, in_flight: InFlight
+        self,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        clock: Clock,
+        log: RequestLog,
+        in_flight: InFlight,
+        write_timeout_s: float,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -54,6 +62,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamAnswer | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._writes = WriteWatch(write_timeout_s, self._leave)
         self._client_left = False
         self._interrupted = False
         self._finished = False
@@ -83,6 +92,8 @@ class Exchange:
             if self._stream is not None:
                 self._stream.close()
             self._record()
+            # The watcher's last traceback refers to this object: cut the circle, so that the body goes at once.
+            self._watcher = self._task = self.request = self._stream = None
 
     async def while_connected(self, work: Awaitable[Answer]) -> Answer:
         """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""
@@ -98,6 +109,10 @@ class Exchange:
     async def _watch(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
+        """The client is gone, or takes nothing any more."""
         if not self._finished and self._task is not None:
             self._client_left = True
             self._task.cancel()
@@ -132,8 +147,11 @@ class Exchange:
     async def _send_stream(self, stream: StreamAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
-        while events := await stream.next():
-            await self._send_body(events, more=True)
+        with self._writes:
+            while events := await stream.next():
+                self._writes.begin()
+                await self._send_body(events, more=True)
+                self._writes.end()
         await self._send_body(b"", more=False)
 
     async def _send_error(self, error: ProxyError) -> None:
@@ -149,10 +167,11 @@ class Exchange:
         await self._send_body(body, more=False)
 
     async def _start(self, status: int, headers: RawHeaderList) -> None:
-        self._status = status
-        self._first_byte = self._clock.now()
-        self._overhead_s = self._first_byte - self.received - self.trail.upstream_s
+        now = self._clock.now()
+        self._overhead_s = now - self.received - self.trail.upstream_s
         await self._send({"type": "http.response.start", "status": status, "headers": headers + self._own_headers()})
+        self._status = status
+        self._first_byte = now
 
     async def _send_body(self, body: bytes, *, more: bool) -> None:
         self._bytes_out += len(body)

@@ -4,10 +4,14 @@ End-to-end headers go through as they came. What belongs to one connection (RFC 
 the proxy, or to the provider's own web site stops here.
 """
 
+import re
 from collections.abc import Iterable
 
 from application.errors import InvalidRequest
 from application.messages import Headers
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -82,7 +86,7 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
 
 
 def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The upstream's headers, as far as they are the client's business."""
+    """The upstream's headers, as far as they are the client's business and can be sent at all."""
     listed: set[str] = set()
     for name, value in headers:
         if name == "connection":
@@ -90,5 +94,8 @@ def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in headers
-        if name not in _NOT_RELAYED and name not in listed and not name.startswith(_NOT_RELAYED_PREFIXES)
+        if name not in _NOT_RELAYED
+        and name not in listed
+        and not name.startswith(_NOT_RELAYED_PREFIXES)
+        and not _CONTROL.search(value)
     ]

@@ -13,6 +13,10 @@ from adapters.http.headers import RawHeaders, forwarded
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
 
+BODY_PATIENCE_S = 15.0
+BODY_BYTES_PER_S = 1024
+"""A body may take so many seconds, and one more for each of these bytes that has come."""
+
 LINGER_BYTES = 256 * 1024 * 1024
 LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
@@ -30,19 +34,25 @@ _fields = msgspec.json.Decoder(_Fields)
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
-    """The whole body; raises `InvalidRequest` (413, or 400 when the client breaks off before its end)."""
+    """The whole body; raises `InvalidRequest`: 413, 408 when it comes too slowly, 400 when it breaks off."""
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > max_bytes:
         if headers.get(b"expect", b"").lower() != b"100-continue":
             await _discard(receive)
         _refuse_size(max_bytes)
-    body, more = await _receive(receive)
-    if more:
-        parts = bytearray(body)
-        while more and len(parts) <= max_bytes:
+    try:
+        async with asyncio.timeout(BODY_PATIENCE_S) as patience:
+            began = asyncio.get_running_loop().time()
             body, more = await _receive(receive)
-            parts += body
-        body = bytes(parts)
+            if more:
+                parts = bytearray(body)
+                while more and len(parts) <= max_bytes:
+                    body, more = await _receive(receive)
+                    parts += body
+                    patience.reschedule(began + BODY_PATIENCE_S + len(parts) / BODY_BYTES_PER_S)
+                body = bytes(parts)
+    except TimeoutError:
+        raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
     if len(body) > max_bytes:
         if more:
             await _discard(receive)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from adapters.telemetry.background import BackgroundHandler
+
 LOGGER = "llmproxy"
 
 
@@ -41,10 +43,10 @@ class JsonLines(logging.Formatter):
 def start_logging(level: str, log_format: str | None) -> logging.Logger:
     """The proxy's logger, writing to standard error. `log_format` None = text on a terminal, JSON elsewhere."""
     text = sys.stderr.isatty() if log_format is None else log_format == "text"
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(TextLines() if text else JsonLines())
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(TextLines() if text else JsonLines())
     logger = logging.getLogger(LOGGER)
-    logger.handlers = [handler]
+    logger.handlers = [BackgroundHandler(lines)]
     logger.setLevel(level.upper())
     logger.propagate = False
     return logger

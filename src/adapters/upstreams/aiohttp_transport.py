@@ -29,6 +29,10 @@ _JOIN_BYTES = 64 * 1024
 """Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
 
 _MAX_HEADERS = 256
+
+_RACE_S = 1.0
+"""How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 """Headers that are this side's own affair; the caller's are not sent."""
@@ -99,14 +103,17 @@ class WireRequest(aiohttp.ClientRequest):
 async def replace_dead_connection(req: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
     """Send again, once and on a fresh connection, what a pooled connection lost before a byte of the reply came.
 
-    A server may close an idle connection at any time, also while a request is on its way (RFC 9112 9.3.1).
+    A server may close an idle connection at any time, also while a request is on its way (RFC 9112 9.3.1). That shows
+    at once: a connection that is lost later was lost by a server that had begun to work on the request.
     """
     request = cast(WireRequest, req)
+    began = request.loop.time()
     try:
         return await send(request)
     except (OSError, aiohttp.ServerDisconnectedError):
         used = request.protocol
-        if used is None or used.requests < 2 or used.received:
+        late = request.loop.time() - began > _RACE_S
+        if used is None or used.requests < 2 or used.received or late:
             raise
     request.fresh = True
     request.protocol = None

@@ -111,11 +111,16 @@ def _kind(status: int, words: ErrorWords, owns_credential: bool) -> tuple[Failur
         return (FailureKind.OVERLOADED if overloaded else FailureKind.SERVER_ERROR), None
     if 300 <= status < 400:
         return FailureKind.MISCONFIGURED, "the endpoint redirects, which is never followed: check base_url"
-    if status == 404 or words.any_of(_MISSING):
+    if words.any_of(_MISSING) or (status == 404 and _is_about_the_endpoint(words)):
         if owns_credential:
             return FailureKind.NOT_FOUND, _MISSING_HINT
         return FailureKind.UNSERVABLE, None
     return _refused_request(status, words)
+
+
+def _is_about_the_endpoint(words: ErrorWords) -> bool:
+    """Is this 404 about the path or the model? Those about something that the request names say which parameter."""
+    return not words.param or words.param == "model"
 
 
 def _refused(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:

@@ -9,21 +9,29 @@ _KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def replace_model(body: bytes, model: str) -> bytes:
-    """The body with the value of its top-level `model` replaced, or added where there is none.
+def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes:
+    """The body with the value of its top-level `model` replaced, or added where it is not `is_named`.
 
     `body` is a valid JSON object.
     """
     value = msgspec.json.encode(model)
+    if not is_named:
+        # A null or empty model is as good as none, but would stand beside the new one.
+        return _spliced(body, value) or _with_member(body, value)
     if body.count(_KEY) == 1 and not _ESCAPED_LETTER.search(body):
         found = _KEY_THEN_STRING.search(body)
         if found is not None:
             return b"".join((body[: found.start(1)], value, body[found.end(1) :]))
+    return _spliced(body, value) or _with_member(body, value)
+
+
+def _spliced(body: bytes, value: bytes) -> bytes | None:
     spans = _model_values(body)
     if not spans:
-        return _with_member(body, value)
+        return None
     pieces: list[bytes] = []
     start = 0
     for begin, end in spans:
@@ -40,15 +48,18 @@ def _with_member(body: bytes, value: bytes) -> bytes:
 
 
 def _model_values(body: bytes) -> list[tuple[int, int]]:
-    """Where the values of top-level `model` keys stand: walks the top-level members, strings and nesting skipped."""
+    """Where the values of top-level `model` keys stand. The members' lengths are msgspec's, so nothing is walked but
+    the top level; only a key that stands twice, and whose length is therefore not known, is walked through."""
+    raws = _members.decode(body)
     spans: list[tuple[int, int]] = []
     at = _skip_space(body, body.index(b"{") + 1)
     while body[at : at + 1] == b'"':
         key_end = _string_end(body, at)
-        is_model = msgspec.json.decode(body[at:key_end]) == "model"
+        key = msgspec.json.decode(body[at:key_end], type=str)
         begin = _skip_space(body, body.index(b":", key_end) + 1)
-        end = _value_end(body, begin)
-        if is_model:
+        raw = memoryview(raws[key])
+        end = begin + len(raw) if body.startswith(raw, begin) else _value_end(body, begin)
+        if key == "model":
             spans.append((begin, end))
         at = _skip_space(body, end)
         if body[at : at + 1] != b",":

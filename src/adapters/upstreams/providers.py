@@ -29,9 +29,11 @@ class OpenAIProviders:
             request.method,
             target.url(request.path, request.query),
             target.headers(request.headers + _IDENTITY, request.credentials),
-            request.body if same_name else replace_model(request.body, endpoint.model),
+            request.body
+            if same_name
+            else replace_model(request.body, endpoint.model, is_named=bool(request.body_model)),
             endpoint.connect_timeout_s,
-            endpoint.first_byte_timeout_s,
+            endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
         )
 

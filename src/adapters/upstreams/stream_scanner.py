@@ -18,7 +18,7 @@ from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.tokens import Usage
 
-MAX_PENDING_BYTES = 1024 * 1024
+MAX_PENDING_BYTES = 16 * 1024 * 1024
 """An event longer than this passes in pieces, so that a provider without blank lines cannot fill the memory."""
 
 _WORTH_READING = re.compile(
@@ -60,7 +60,8 @@ class OpenAIStreamScanner:
 
     def __init__(self, owns_credential: bool, choices: int = 1) -> None:
         self._owns_credential = owns_credential
-        self._unfinished = max(1, choices)
+        self._choices = max(1, choices)
+        self._finished: set[int] = set()
         self._pending = bytearray()
         self._mid_event = False
         self._sequence_number = -1
@@ -68,6 +69,7 @@ class OpenAIStreamScanner:
         self.began = False
         self.ended = False
         self.failure: Failure | None = None
+        self.is_told = False
         self.usage: Usage | None = None
 
     @property
@@ -146,6 +148,7 @@ class OpenAIStreamScanner:
         kind = self._kind(event.name, data)
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
+        self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
         error = ErrorWords.of(data.error or (data.response and data.response.error) or _flat_words(data))
         self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
         return Frame(frame, FrameKind.ERROR, self.failure)
@@ -168,8 +171,8 @@ class OpenAIStreamScanner:
                 kind = FrameKind.CONTENT
             if choice.finish_reason:
                 kind = FrameKind.CONTENT
-                self._unfinished -= 1
-        if self._unfinished <= 0:
+                self._finished.add(choice.index)
+        if len(self._finished) >= self._choices:
             self.ended = True
             return FrameKind.END
         return kind

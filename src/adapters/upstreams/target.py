@@ -8,8 +8,6 @@ from msgspec import Struct
 from application.messages import Headers
 from domain.secret import Secret
 
-CREDENTIAL_HEADERS = frozenset({"authorization", "api-key", "openai-organization", "openai-project"})
-
 
 class Target(Struct, frozen=True):
     """One endpoint's address and credential, as its provider wants them. Holds keys: never log it."""
@@ -19,7 +17,9 @@ class Target(Struct, frozen=True):
     query: tuple[tuple[str, str], ...]
     """Query parameters of every call, percent-encoded."""
     credentials: Headers
-    """Headers that stand in for the client's own credentials; empty = the client's are passed on."""
+    """The endpoint's own `authorization` or `api-key`; organization and project where the configuration names them."""
+    owns_key: bool
+    """False = the client's credentials go on, but for what `credentials` names."""
     defaults: Headers
     """Headers that are added unless the client sends its own of that name."""
 
@@ -35,7 +35,10 @@ class Target(Struct, frozen=True):
 
     def headers(self, client_headers: Headers, client_credentials: Headers) -> Headers:
         """All headers of a call: the client's, the credential, then defaults that are not there yet."""
-        headers = client_headers + (self.credentials or client_credentials)
+        headers = client_headers + self.credentials
+        if not self.owns_key:
+            named = {name for name, _ in self.credentials}
+            headers += tuple(pair for pair in client_credentials if pair[0] not in named)
         if not self.defaults:
             return headers
         present = {name for name, _ in headers}
@@ -54,9 +57,10 @@ def target(
     """A target from the parts all providers share. A credential among the default headers stands in for the key."""
     revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
     own = tuple(pair for pair in revealed if pair[0] in ("authorization", "api-key")) or key_headers
+    owns_key = bool(own)
     if organization is not None:
         own += (("openai-organization", organization),)
     if project is not None:
         own += (("openai-project", project),)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, defaults)
+    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults)

@@ -136,6 +136,9 @@ _WORDS = {
     errno.ENFILE: "too many open files",
 }
 
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}
+"""What this machine has run out of: no endpoint is to blame."""
+
 _BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
 _SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.IDLE_TIMEOUT, FailureKind.DNS}
 """Kinds that the library's own name settles, whatever caused them."""
@@ -152,7 +155,7 @@ def failure_of(error: BaseException) -> Failure:
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, aio.ClientError):
             return Failure(FailureKind.TLS, _tls_words(cause))
         if isinstance(cause, OSError):
-            row = _system_row(cause, kind, type(error))
+            row = _system_row(cause, kind, error)
             if row is not None:
                 return Failure(*row)
     return Failure(kind, reason)
@@ -167,7 +170,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _system_row(error: OSError, kind: FailureKind, wrapper: type[BaseException]) -> Row | None:
+def _system_row(error: OSError, kind: FailureKind, wrapper: BaseException) -> Row | None:
     """What the operating system said, placed in the phase the wrapper names; None = it said nothing."""
     number = error.errno
     if number is None and isinstance(error, ConnectionResetError) and error.args == ():
@@ -175,7 +178,9 @@ def _system_row(error: OSError, kind: FailureKind, wrapper: type[BaseException])
     if number not in _WORDS:
         return None
     words = _WORDS[number]
-    if issubclass(wrapper, aio.ClientProxyConnectionError):
+    if number in _OURS:
+        return FailureKind.LOCAL, words
+    if isinstance(wrapper, aio.ClientProxyConnectionError):
         return FailureKind.CONNECT, f"outbound proxy: {words}"
     if kind is not FailureKind.CONNECT:
         return FailureKind.RESET, words
@@ -183,7 +188,8 @@ def _system_row(error: OSError, kind: FailureKind, wrapper: type[BaseException])
         return FailureKind.CONNECT_TIMEOUT, words
     if number in _BROKEN:
         # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
-        return (FailureKind.TLS, f"{words} in the handshake") if tls else (FailureKind.RESET, words)
+        encrypted = isinstance(wrapper, aio.ClientConnectorError) and wrapper._conn_key.is_ssl
+        return (FailureKind.TLS, f"{words} in the handshake") if encrypted else (FailureKind.RESET, words)
     return kind, words
 
 

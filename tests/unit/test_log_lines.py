@@ -1,0 +1,103 @@
+"""What is written, by whom, and what happens when nobody reads it."""
+
+import io
+import json
+import logging
+import threading
+
+import pytest
+
+from adapters.telemetry import background
+from adapters.telemetry.background import BackgroundHandler
+from adapters.telemetry.log_lines import JsonLines, TextLines
+from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from application.messages import Attempt
+from application.ports import RequestRecord
+from domain.endpoint import Endpoint
+from domain.failure import Failure, FailureKind
+
+RECORD = RequestRecord(
+    request_id="req_1",
+    api="chat",
+    group="gpt",
+    endpoint="gpt/2",
+    attempts=(Attempt("gpt/1", "connection_reset (x)"), Attempt("gpt/2", "ok")),
+    status=200,
+    outcome="ok",
+    stream=False,
+    total_ms=12.345,
+    first_byte_ms=12.0,
+    overhead_ms=0.5,
+    bytes_in=10,
+    bytes_out=20,
+)
+
+
+def logger_to(formatter: logging.Formatter) -> tuple[logging.Logger, io.StringIO]:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(formatter)
+    logger = logging.Logger("test")
+    logger.addHandler(handler)
+    return logger, text
+
+
+def test_a_json_line_holds_the_request_and_nothing_else() -> None:
+    logger, text = logger_to(JsonLines())
+    RequestLogLines(logger).record(RECORD)
+
+    line = json.loads(text.getvalue())
+    assert (line["level"], line["event"], line["endpoint"], line["attempts"]) == ("info", "request", "gpt/2", 2)
+    assert line["reasons"] == "gpt/1: connection_reset (x); gpt/2: ok"
+    assert line["total_ms"] == 12.35
+
+
+def test_a_text_line_quotes_what_would_blur_its_fields() -> None:
+    logger, text = logger_to(TextLines())
+    alarm = EndpointAlarmLines(logger)
+    alarm.cooling(Endpoint(id="a b\nc", model="m", provider="openai"), Failure(FailureKind.RESET), 60.0)
+
+    assert text.getvalue().count("\n") == 1
+    assert 'WARNING endpoint cooling endpoint="a b\\nc" reason=connection_reset seconds=60.0' in text.getvalue()
+
+
+def test_a_crash_tells_the_kind_and_the_place_and_not_the_text() -> None:
+    logger, text = logger_to(JsonLines())
+    try:
+        int("the prompt")
+    except ValueError as error:
+        RequestLogLines(logger).crashed("req_1", error)
+
+    assert "the prompt" not in text.getvalue()
+    assert json.loads(text.getvalue())["error"] == "ValueError"
+    assert "test_log_lines.py" in text.getvalue()
+
+
+class Stuck(logging.Handler):
+    """A target that blocks until it is let go, as a pipe that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.written: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.go.wait(10)
+        self.written.append(record.getMessage())
+
+
+def test_a_log_that_nobody_reads_blocks_nobody_and_says_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "MAX_WAITING", 5)
+    target = Stuck()
+    logger = logging.Logger("test")
+    handler = BackgroundHandler(target)
+    logger.addHandler(handler)
+    for number in range(100):
+        logger.info("line %d", number)
+    target.go.set()
+    handler.close()
+    logger.info("after")
+    handler.close()
+
+    assert len(target.written) < 20
+    assert target.written[-2:] == ["log lines dropped", "after"]
