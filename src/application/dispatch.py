@@ -43,8 +43,8 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "backoffs", "barred", "client", "deadline", "demand", "failures", "passed_over", "retrying", "size", "tried",
-        "wait_until",
+        "backoffs", "barred", "client", "deadline", "demand", "denied", "failures", "passed_over", "retrying", "size",
+        "tried", "wait_until",
     )  # fmt: skip
 
     def __init__(self, request: ProxyRequest, deadline: float, wait_until: float) -> None:
@@ -64,6 +64,8 @@ class _Progress:
         self.backoffs = 0
         self.retrying = False
         """Has the budget allowed the next attempt?"""
+        self.denied = False
+        """Has it refused the last one that was asked for?"""
 
     def note(self, endpoint_id: str, failed: AttemptFailed) -> None:
         """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
@@ -225,7 +227,8 @@ class Dispatch:
         if not progress.failures or progress.retrying:
             return True
         budget = self._budget(group)
-        if not budget.allows(group.retry, self._retrying[group.name]):
+        progress.denied = not budget.allows(group.retry, self._retrying[group.name])
+        if progress.denied:
             return False
         self._budgets[group.name] = budget.after_retry(group.retry)
         progress.retrying = True
@@ -261,9 +264,7 @@ class Dispatch:
         limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
         if limited or failure.kind is FailureKind.RATE_LIMITED:
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
-        hopeless = not failure.meaning.same_endpoint
-        spent = hopeless or len(progress.failures) >= group.retry.max_attempts
-        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=not progress.denied)
 
 
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
