@@ -55,7 +55,8 @@ class Upstream(Protocol):
         """Send the call and wait for the headers of the reply.
 
         Raises `UpstreamFailed`: DNS, CONNECT, CONNECT_TIMEOUT, TLS, RESET, FIRST_BYTE_TIMEOUT, JUNK (not HTTP, or
-        headers too large), TRUNCATED (closed before the headers ended).
+        headers too large), TRUNCATED (closed before the headers ended), LOCAL (no connection or file was left on our
+        side, and the endpoint was not asked), MISCONFIGURED (the URL cannot be used).
         """
 
     async def close(self) -> None:

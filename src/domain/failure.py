@@ -81,7 +81,7 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.IDLE_TIMEOUT: _TOO_SLOW,
     FailureKind.DEADLINE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
     FailureKind.SLOW: Meaning(Effect.NONE, status=504),
-    FailureKind.LOCAL: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=503),
+    FailureKind.LOCAL: Meaning(Effect.NONE, same_endpoint=False, status=503),
     FailureKind.TRUNCATED: _UNREACHABLE,
     FailureKind.JUNK: _UNREACHABLE,
     FailureKind.SERVER_ERROR: Meaning(Effect.COUNT),

@@ -148,6 +148,12 @@ def test_a_good_answer_is_no_failure_also_when_it_says_that_error_is_null() -> N
     assert judge(Api.CHAT, WholeReply(200, (), with_null), owns_credential=True).failure is None
 
 
+def test_half_an_emoji_in_an_answer_is_no_junk() -> None:
+    body = GOOD.replace(b"Hi", b"\\ud83d")
+
+    assert judge(Api.CHAT, WholeReply(200, (), body), owns_credential=True).failure is None
+
+
 def test_a_zipped_answer_is_read_and_a_zip_bomb_is_junk() -> None:
     zipped = (("content-encoding", "gzip"),)
     bomb = gzip.compress(b" " * (65 * 1024 * 1024))

@@ -66,6 +66,12 @@ def test_only_what_is_acted_on_is_decoded() -> None:
     assert (request.model, request.body_model, request.stream, request.choices) == ("m", "m", True, 2)
 
 
+def test_half_an_emoji_is_the_providers_to_judge() -> None:
+    request = parse(b'{"model": "m", "stream": true, "messages": [{"content": "cut \\ud83d"}]}')
+
+    assert (request.model, request.stream) == ("m", True)
+
+
 @pytest.mark.parametrize("stream", [b"false", b"null", b'"true"', b"1", b"[]"])
 def test_only_true_means_a_stream_and_the_rest_is_the_providers_to_judge(stream: bytes) -> None:
     assert not parse(b'{"model": "m", "stream": ' + stream + b"}").stream

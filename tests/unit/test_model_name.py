@@ -28,6 +28,7 @@ JSON = st.recursive(
         (b'{"m\\u006fdel":"a","x":{"model":"inner"}}', b'{"m\\u006fdel":"B","x":{"model":"inner"}}'),
         (b'{"model":"a","model":"b"}', b'{"model":"B","model":"B"}'),
         (b'{"s":"\\\\","model":"a"}', b'{"s":"\\\\","model":"B"}'),
+        (b'{"a":"\\ud83d","t":[{"model":1}],"model":"a"}', b'{"a":"\\ud83d","t":[{"model":1}],"model":"B"}'),
         (b'{"model":{"model":"deep"},"model":"b"}', b'{"model":"B","model":"B"}'),
     ],
 )

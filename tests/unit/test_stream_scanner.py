@@ -52,6 +52,7 @@ def test_preamble_is_what_another_endpoint_could_have_said_too(event: bytes) -> 
         data(delta(content="Hi")),
         data(delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": ""}}])),
         data(delta(refusal="No.")),
+        b'data: {"choices":[{"index":0,"delta":{"content":"\\ud83d"},"finish_reason":null}]}\n\n',
         data(delta(reasoning_content="hmm")),
         data(delta(function_call={"name": "f"})),
         data({"choices": [{"index": 0, "text": "completion"}]}),

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -94,7 +95,10 @@ def chat_request(
         param = "model" if "$.model" in str(error) else None
         raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+        lenient = _lenient_fields(body)
+        if lenient is None:
+            raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+        fields = lenient
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
     model = path_model or fields.model
@@ -119,6 +123,20 @@ def chat_request(
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
         patience_s=patience_s(headers),
     )
+
+
+def _lenient_fields(body: bytes) -> _Fields | None:
+    """None = it is no JSON object. Half an emoji (what is left when JavaScript cuts a text) is no reason for the proxy
+    to refuse a body: that is for the provider to judge."""
+    try:
+        decoded = json.loads(body, parse_constant=_refuse_constant)
+        return msgspec.convert(decoded, _Fields) if isinstance(decoded, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _max_output_tokens(fields: _Fields) -> int | None:

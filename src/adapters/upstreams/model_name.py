@@ -1,5 +1,6 @@
 """Puts an endpoint's own name for the model into a request body, and changes no other byte of it."""
 
+import json
 import re
 
 import msgspec
@@ -9,6 +10,7 @@ _KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
+_NO_VALUE = msgspec.Raw(b"")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -50,15 +52,18 @@ def _with_member(body: bytes, value: bytes) -> bytes:
 def _model_values(body: bytes) -> list[tuple[int, int]]:
     """Where the values of top-level `model` keys stand. The members' lengths are msgspec's, so nothing is walked but
     the top level; only a key that stands twice, and whose length is therefore not known, is walked through."""
-    raws = _members.decode(body)
+    try:
+        raws = _members.decode(body)
+    except msgspec.DecodeError:
+        raws = {}  # half an emoji somewhere: valid for us, not for msgspec
     spans: list[tuple[int, int]] = []
     at = _skip_space(body, body.index(b"{") + 1)
     while body[at : at + 1] == b'"':
         key_end = _string_end(body, at)
-        key = msgspec.json.decode(body[at:key_end], type=str)
+        key = json.loads(body[at:key_end])
         begin = _skip_space(body, body.index(b":", key_end) + 1)
-        raw = memoryview(raws[key])
-        end = begin + len(raw) if body.startswith(raw, begin) else _value_end(body, begin)
+        raw = bytes(memoryview(raws.get(key, _NO_VALUE)))
+        end = begin + len(raw) if raw and body.startswith(raw, begin) else _value_end(body, begin)
         if key == "model":
             spans.append((begin, end))
         at = _skip_space(body, end)

@@ -2,12 +2,14 @@
 
 import time
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.error_words import ErrorWords, classify, classify_in_stream
+from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.retry_delay import retry_delay_s
 from application.messages import Api, Headers, Verdict, WholeReply, header
 from domain.failure import Failure, FailureKind
@@ -34,7 +36,12 @@ class UsageWords(Struct):
 class _Answer(Struct):
     error: Any = None
     usage: UsageWords | None = None
-    choices: list[msgspec.Raw] | None = None
+    choices: Sequence[msgspec.Raw] | None = None
+    """Not decoded: that there are any is enough."""
+
+
+class _DecodedAnswer(_Answer):
+    choices: Sequence[Any] | None = None
 
 
 class _ErrorBody(Struct):
@@ -62,7 +69,7 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool) -> Verdict:
 def error_words(reply: WholeReply) -> ErrorWords:
     """The code, type and message of an error body; empty words for HTML, nothing, or anything else unknown."""
     try:
-        body = _errors.decode(_plain(reply.headers, reply.body))
+        body = decode(_errors, _plain(reply.headers, reply.body))
     except (ValueError, RecursionError, zlib.error):
         return ErrorWords()
     if body.error:
@@ -74,7 +81,7 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
     if not reply.body:
         return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
     try:
-        answer = _answers.decode(_plain(reply.headers, reply.body))
+        answer = decode(_answers, _plain(reply.headers, reply.body), _DecodedAnswer)
     except (ValueError, RecursionError, zlib.error):
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     if answer.error:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.error_words import ErrorWords, classify_in_stream
+from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reply_judge import UsageWords
 from adapters.upstreams.sse import begins_like_events, complete_until, parse_event, split_events
 from application.messages import Frame, FrameKind
@@ -137,8 +138,8 @@ class OpenAIStreamScanner:
             self.ended = True
             return Frame(frame, FrameKind.END)
         try:
-            data = _decoder.decode(event.data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            data = decode(_decoder, event.data)
+        except (ValueError, RecursionError):
             return self._junk(frame)
         if data.sequence_number is not None:
             self._sequence_number = data.sequence_number
