@@ -7,6 +7,7 @@ and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and 
 from msgspec import Struct
 
 _LEARNING_RATE = 0.1
+_TOKENS_PER_BYTE = 0.25
 _TOKENS_PER_ATTACHMENT = 1000.0
 _ATTACHMENT = b";base64,"
 
@@ -43,7 +44,7 @@ class Demand(Struct, frozen=True):
 class TokenEstimate(Struct, frozen=True):
     """What was learned of one bucket's requests."""
 
-    tokens_per_byte: float = 0.25
+    tokens_per_byte: float = _TOKENS_PER_BYTE
     output_tokens: float = 16.0
     """What answers take where the request sets no limit."""
 
@@ -56,7 +57,9 @@ class TokenEstimate(Struct, frozen=True):
         """A reply said what its request took; what came with attachments says nothing about text."""
         per_byte = self.tokens_per_byte
         if demand.text_bytes > 0 and not demand.attachments and usage.prompt_tokens > 0:
-            per_byte = _nearer(per_byte, min(1.0, usage.prompt_tokens / demand.text_bytes))
+            # Never below the start: limits are charged by length, whatever the text turns out to be.
+            seen = usage.prompt_tokens / demand.text_bytes
+            per_byte = _nearer(per_byte, min(1.0, max(_TOKENS_PER_BYTE, seen)))
         return TokenEstimate(per_byte, _nearer(self.output_tokens, max(0, usage.output_tokens)))
 
 

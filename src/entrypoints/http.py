@@ -1,6 +1,7 @@
 """`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo]`: the proxy."""
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -68,7 +69,8 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     except PortTaken as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         return 2
-    print(banner(settings, demo=options.demo), flush=True)
+    with contextlib.suppress(OSError):  # a closed standard output is no reason not to serve
+        print(banner(settings, demo=options.demo), flush=True)
     if multiprocessing.get_start_method() == "fork":
         # A worker that is replaced must not meet a file that somebody is editing.
         load_app = partial(create_app, settings)
