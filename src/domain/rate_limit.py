@@ -13,6 +13,9 @@ from domain.gauge import PER_MINUTE_S, Gauge, Reading, Refill
 from domain.limit_clock import UNLIMITED, RateLimitClock
 
 AZURE_REQUEST_SLICE_S = 10.0
+TOKEN_MARGIN = 1.05
+"""A guess is taken for a little short where it decides whether a request fits."""
+
 SOFT_WAIT_S = 2.0
 """An estimate that says "not yet" is waited for only this long: it is an estimate, and headers may mislead."""
 
@@ -70,7 +73,10 @@ class Bucket(Struct, frozen=True):
         """How well `need` fits, keeping the fraction `reserve` of each limit, but at least 1, untouched."""
         if self.clock.wait_s(now):
             return Room.NONE
-        return min(_room(self.requests, need.requests, reserve, now), _room(self.tokens, need.tokens, reserve, now))
+        return min(
+            _room(self.requests, need.requests, reserve, now),
+            _room(self.tokens, need.tokens * TOKEN_MARGIN, reserve, now),
+        )
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there was room for?"""
@@ -82,7 +88,7 @@ class Bucket(Struct, frozen=True):
 
     def fits_in_s(self, need: Need, now: float) -> float:
         """Seconds until `need` fits, as far as is known; 0 = now."""
-        waits = (self.requests.fits_in_s(need.requests, now), self.tokens.fits_in_s(need.tokens, now))
+        waits = (self.requests.fits_in_s(need.requests, now), self.tokens.fits_in_s(need.tokens * TOKEN_MARGIN, now))
         return max(self.clock.wait_s(now), *(wait or 0.0 for wait in waits))
 
     def reserve(self, need: Need, now: float) -> tuple["Bucket", Marks]:
