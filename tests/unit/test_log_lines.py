@@ -73,31 +73,43 @@ def test_a_crash_tells_the_kind_and_the_place_and_not_the_text() -> None:
     assert "test_log_lines.py" in text.getvalue()
 
 
-class Stuck(logging.Handler):
-    """A target that blocks until it is let go, as a pipe that nobody reads."""
+class Stuck(io.StringIO):
+    """A stream that blocks until it is let go, as a pipe that nobody reads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.go = threading.Event()
-        self.written: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def write(self, text: str) -> int:
         self.go.wait(10)
-        self.written.append(record.getMessage())
+        return super().write(text)
 
 
 def test_a_log_that_nobody_reads_blocks_nobody_and_says_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "MAX_WAITING", 5)
-    target = Stuck()
+    stream = Stuck()
     logger = logging.Logger("test")
-    handler = BackgroundHandler(target)
+    handler = BackgroundHandler(stream)
     logger.addHandler(handler)
     for number in range(100):
         logger.info("line %d", number)
-    target.go.set()
+    stream.go.set()
     handler.close()
     logger.info("after")
     handler.close()
 
-    assert len(target.written) < 20
-    assert target.written[-2:] == ["log lines dropped", "after"]
+    lines = stream.getvalue().splitlines()
+    assert len(lines) < 20
+    assert lines[-2:] == ["log lines dropped", "after"]
+
+
+def test_a_log_whose_stream_is_closed_costs_nothing_but_its_lines() -> None:
+    stream = io.StringIO()
+    logger = logging.Logger("test")
+    handler = BackgroundHandler(stream)
+    logger.addHandler(handler)
+    stream.close()
+    logger.info("lost")
+    handler.close()
+
+    assert stream.closed

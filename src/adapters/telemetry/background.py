@@ -1,21 +1,25 @@
 """Log lines written by a thread of their own: a full pipe or a slow disk must not stop the requests."""
 
+import contextlib
 import logging
 import queue
 import threading
+import time
+from typing import TextIO
 
 MAX_WAITING = 10_000
 """Lines that wait to be written; what comes beyond is dropped and counted."""
 
 _STOP_S = 2.0
+_BATCH_S = 0.02
 
 
 class BackgroundHandler(logging.Handler):
-    """Hands records to `target` in a thread. The thread starts with the first record, so it survives no fork."""
+    """Writes to `stream` in a thread. That starts with the first record: it would not survive a fork."""
 
-    def __init__(self, target: logging.Handler) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._target = target
+        self._stream = stream
         self._waiting: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._dropped = 0
@@ -44,5 +48,18 @@ class BackgroundHandler(logging.Handler):
         super().close()
 
     def _write(self) -> None:
-        while (record := self._waiting.get()) is not None:
-            self._target.handle(record)
+        """In batches: a thread that woke for every line would take the interpreter from the requests as often."""
+        while True:
+            batch = [self._waiting.get()]
+            time.sleep(_BATCH_S)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    batch.append(self._waiting.get_nowait())
+            self._put([record for record in batch if record is not None])
+            if None in batch:
+                return
+
+    def _put(self, records: list[logging.LogRecord]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
+            self._stream.write("".join(f"{self.format(record)}\n" for record in records))
+            self._stream.flush()

@@ -43,10 +43,10 @@ class JsonLines(logging.Formatter):
 def start_logging(level: str, log_format: str | None) -> logging.Logger:
     """The proxy's logger, writing to standard error. `log_format` None = text on a terminal, JSON elsewhere."""
     text = sys.stderr.isatty() if log_format is None else log_format == "text"
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(TextLines() if text else JsonLines())
+    handler = BackgroundHandler(sys.stderr)
+    handler.setFormatter(TextLines() if text else JsonLines())
     logger = logging.getLogger(LOGGER)
-    logger.handlers = [BackgroundHandler(lines)]
+    logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
     return logger
