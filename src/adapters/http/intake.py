@@ -129,7 +129,7 @@ def _lenient_fields(body: bytes) -> _Fields | None:
     """None = it is no JSON object. Half an emoji (what is left when JavaScript cuts a text) is no reason for the proxy
     to refuse a body: that is for the provider to judge."""
     try:
-        decoded = json.loads(body, parse_constant=_refuse_constant)
+        decoded = json.loads(body.decode(), parse_constant=_refuse_constant) if b"\\u" in body else None
         return msgspec.convert(decoded, _Fields) if isinstance(decoded, dict) else None
     except (ValueError, RecursionError):
         return None
