@@ -12,6 +12,7 @@ from domain.failure import Failure, FailureKind
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 64 * 1024
+_GRACE_S = 0.1
 
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
 
@@ -31,7 +32,8 @@ class Deadlines(Struct, frozen=True):
     total: float
     """For all: a whole reply, or a stream's first content."""
     first_event: float
-    """For the first event of a stream, so that there is time for another endpoint."""
+    """For the first sign of life (a stream's first event, a whole reply's headers): then there is time for another
+    endpoint."""
 
 
 class SendAttempt:
@@ -68,33 +70,34 @@ class SendAttempt:
     async def _within(self, deadline: Deadlines, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
         try:
             async with asyncio.timeout(deadline.total - self._clock.now()):
-                return await self._exchange(lease, request, deadline.first_event)
+                return await self._exchange(lease, request, deadline)
         except TimeoutError:
             raise AttemptFailed(Failure(FailureKind.DEADLINE, "no time left for this request")) from None
         except UpstreamFailed as failed:
             raise AttemptFailed(failed.failure) from failed
 
-    async def _exchange(self, lease: Lease, request: ProxyRequest, first_event_by: float) -> WholeReply | StreamAnswer:
+    async def _exchange(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> WholeReply | StreamAnswer:
         call = self._providers.call(lease.endpoint, request)
-        if not request.stream:
-            return await self._read_whole(lease, request.api, await self._send(lease, call))
-        patience_s = first_event_by - self._clock.now()
-        limit_s = min(patience_s, lease.endpoint.first_byte_timeout_s)
+        # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
+        limit_s = call.first_byte_timeout_s + _GRACE_S
+        patience_s = deadline.first_event - self._clock.now()
+        hurried = deadline.first_event < deadline.total and patience_s < limit_s
+        if hurried:
+            limit_s = patience_s
         source: StreamSource | None = None
         try:
             async with asyncio.timeout(limit_s):
                 reply = await self._send(lease, call)
-                if not 200 <= reply.status < 300:
-                    return await self._read_whole(lease, request.api, reply)
-                source = StreamSource(reply)
-                first = await source.receive()
+                if request.stream and 200 <= reply.status < 300:
+                    source = StreamSource(reply)
+                    first = await source.receive()
+            if source is None:
+                return await self._read_whole(lease, request.api, reply)
             return await self._open_stream(lease, request, source, first)
         except TimeoutError:
             self._close(source)
-            kind = (
-                FailureKind.SLOW if patience_s < lease.endpoint.first_byte_timeout_s else FailureKind.FIRST_BYTE_TIMEOUT
-            )
-            raise AttemptFailed(Failure(kind, f"no event within {limit_s:.1f} s")) from None
+            kind = FailureKind.SLOW if hurried else FailureKind.FIRST_BYTE_TIMEOUT
+            raise AttemptFailed(Failure(kind, f"nothing came within {limit_s:.1f} s")) from None
         except BaseException:
             self._close(source)
             raise

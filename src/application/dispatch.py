@@ -122,8 +122,10 @@ class Dispatch:
 
     def _first_event_by(self, group: ModelGroup, lease: Lease, request: ProxyRequest, progress: _Progress) -> Deadlines:
         """When this attempt must have come to something. A stream leaves half of the client's time to the next
-        endpoint, if there is one: a provider that is silent so long is likely to be silent to the end."""
-        if not request.stream or not self._routing.others(group, lease, progress.tried):
+        endpoint, if there is one: a provider that is silent so long is likely to be silent to the end. A whole reply is
+        silent until it is generated, so it gets all the time, unless the endpoint let the last request wait in vain."""
+        doubtful = request.stream or self._routing.is_silent(lease)
+        if not doubtful or not self._routing.others(group, lease, progress.tried):
             return Deadlines(progress.deadline, progress.deadline)
         now = self._clock.now()
         return Deadlines(progress.deadline, now + (progress.deadline - now) / 2)

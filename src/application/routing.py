@@ -136,6 +136,10 @@ class Routing:
             for endpoint in group.endpoints
         )
 
+    def is_silent(self, lease: Lease) -> bool:
+        """Did the last request to this endpoint run out of time without a byte?"""
+        return self._statuses[lease.endpoint.id].silent > 0
+
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]
     ) -> Lease | None:
@@ -212,7 +216,7 @@ class Routing:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
-        if failure.kind is FailureKind.DEADLINE:
+        if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW):
             failure = self._of_silence(status, failure)
         match failure.meaning.effect:
             case Effect.COUNT:

@@ -187,3 +187,24 @@ async def test_past_max_wait_all_limited_is_a_429_with_a_delay_a_client_can_slee
     assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("60", "60000")
     assert error["code"] == "rate_limit_exceeded"
     assert "gpt/1: rate_limited" in error["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_clients_less_patient_than_our_timeouts_are_soon_kept_from_an_endpoint_that_hangs(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, stream: bool
+) -> None:
+    hung, well = await start_provider(latency_s=60), await start_provider(name="well")
+    proxy = await start_proxy(config([endpoint(hung), endpoint(well)]))
+    impatient = {"x-stainless-read-timeout": "1"}
+    statuses = []
+    for _ in range(12):
+        async with http.post(
+            f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": stream}, headers=impatient
+        ) as reply:
+            await reply.read()
+            statuses.append(reply.status)
+
+    assert statuses.count(504) <= (0 if stream else 1)
+    assert set(statuses) <= {200, 504}
+    assert hung.counts().received == 3
+    await eventually(lambda: [line["endpoint"] for line in proxy.log("endpoint cooling")] == ["gpt/1"])
