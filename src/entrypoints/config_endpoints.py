@@ -196,4 +196,7 @@ def _warn_about_params(params: ParamsSettings, path: str, general: GeneralSettin
     if isinstance(parts, TimeoutParts) and (parts.write is not None or parts.pool is not None):
         report.warn(f"{path}.timeout", "write and pool have no effect; connect and read have")
     if params.passes_client_credential and general.api_keys:
-        report.warn(path, "without api_key the client's key for this proxy would also be the endpoint's key")
+        report.warn(
+            path,
+            "has no api_key, and the client's, being one of this proxy's api_keys, is not sent on: it will be refused",
+        )

@@ -51,11 +51,11 @@ def test_one_spare_beside_a_primary_is_nothing_to_tell(tmp_path: Path) -> None:
     assert warnings(tmp_path, "{model: m, weight: 0}, {model: n}") == ()
 
 
-def test_a_client_key_that_would_be_the_endpoints_too_is_told(tmp_path: Path) -> None:
+def test_an_endpoint_without_any_credential_is_told(tmp_path: Path) -> None:
     told = warnings(tmp_path, "{model: m}", "{api_keys: [secret]}")
 
     assert len(told) == 1
-    assert "model_groups[0].models[0].params: without api_key the client's key for this proxy" in told[0]
+    assert "model_groups[0].models[0].params: has no api_key" in told[0]
 
 
 def test_params_without_effect_are_told(tmp_path: Path) -> None:
