@@ -4,9 +4,10 @@ import asyncio
 
 from msgspec import Struct
 
+from application.leases import Lease
 from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
-from application.routing import Lease, Routing
+from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
 from domain.failure import Failure, FailureKind
 

@@ -10,9 +10,10 @@ from collections import Counter
 
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
+from application.leases import Lease
 from application.messages import Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
-from application.routing import Draw, Lease, Routing
+from application.routing import Draw, Routing
 from application.streaming import StreamAnswer
 from application.waiting import WaitingRoom
 from domain.failure import Effect, Failure, FailureKind

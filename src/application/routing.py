@@ -7,9 +7,10 @@ rules are the domain's; this module holds their state.
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
-from application.ledger import Ledger, Reservation
+from application.leases import EndpointStatus, Lease
+from application.ledger import Ledger
 from application.ports import Clock, EndpointAlarm
-from domain.cooldown import FRESH, CooldownPolicy, EndpointHealth, HealthState
+from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
 from domain.group import ModelGroup
@@ -23,52 +24,6 @@ Draw = Callable[[], float]
 FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
-
-SILENT_REQUESTS = 3
-"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
-
-
-class Lease:
-    """One attempt's claim on an endpoint, from the pick to the last byte."""
-
-    __slots__ = (
-        "demand", "endpoint", "held", "last_resort", "on_trial", "open", "probe_until", "reached", "started", "verdict"
-    )  # fmt: skip
-
-    def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
-        self.endpoint = endpoint
-        self.held = held
-        self.demand = demand
-        self.started = held.sent
-        self.last_resort = last_resort
-        self.open = True
-        self.probe_until = 0.0
-        """The lease of the probe that this attempt is; 0 = it is none."""
-        self.on_trial = False
-        """Does it count against the ramp of an endpoint that has just recovered?"""
-        self.reached = True
-        """Has the provider seen the request? False = it cost nothing there."""
-        self.verdict = False
-
-
-class EndpointStatus:
-    """What is known of one endpoint now."""
-
-    __slots__ = (
-        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent"
-    )  # fmt: skip
-
-    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
-        self.endpoint = endpoint
-        self.policy = policy
-        self.health: EndpointHealth = FRESH
-        self.in_flight = 0
-        self.on_trial = 0
-        self.silent = 0
-        """Requests in a row that ran out of time without a byte from it."""
-        self.heard = False
-        self.contact = asyncio.Event()
-        self.contact_until = 0.0
 
 
 class Routing:
@@ -110,7 +65,7 @@ class Routing:
             if endpoint.id in passed_over:
                 continue
             status = self._statuses[endpoint.id]
-            if not status.health.admits(now, status.on_trial):
+            if not status.admits(now):
                 continue
             room = self.ledger.room(endpoint, client, demand, now)
             if room is Room.AMPLE:
@@ -130,9 +85,7 @@ class Routing:
         """Is there an endpoint that could take over at once, should this lease's come to nothing?"""
         now = self._clock.now()
         return any(
-            endpoint.id != lease.endpoint.id
-            and endpoint.id not in tried
-            and self._statuses[endpoint.id].health.admits(now, self._statuses[endpoint.id].on_trial)
+            endpoint.id != lease.endpoint.id and endpoint.id not in tried and self._statuses[endpoint.id].admits(now)
             for endpoint in group.endpoints
         )
 
@@ -217,7 +170,7 @@ class Routing:
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
         if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW):
-            failure = self._of_silence(status, failure)
+            failure = status.of_silence(failure)
         match failure.meaning.effect:
             case Effect.COUNT:
                 self._count(status, lease, failure)
@@ -238,13 +191,8 @@ class Routing:
             return
         lease.open = False
         status = self._statuses[lease.endpoint.id]
-        status.in_flight -= 1
+        status.end(lease)
         self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
-        self._end_trial(status, lease)
-        if not lease.verdict:
-            if lease.probe_until:
-                status.health = status.policy.after_abandon(status.health, lease.probe_until)
-            status.contact.set()
         self._on_change()
 
     def state(self, endpoint: Endpoint) -> tuple[HealthState, float, float]:
@@ -268,39 +216,13 @@ class Routing:
         return not room
 
     def _claim(self, endpoint: Endpoint, client: str, demand: Demand, now: float, *, last_resort: bool) -> Lease:
-        status = self._statuses[endpoint.id]
-        before = status.health
-        status.health = status.policy.after_start(before, now)
-        status.in_flight += 1
         lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
-        if status.health is not before:
-            lease.probe_until = status.health.probe_until
-        if status.health.ramp:
-            lease.on_trial = True
-            status.on_trial += 1
+        self._statuses[endpoint.id].begin(lease, now)
         return lease
-
-    @staticmethod
-    def _end_trial(status: EndpointStatus, lease: Lease) -> None:
-        if lease.on_trial:
-            lease.on_trial = False
-            status.on_trial -= 1
-
-    @staticmethod
-    def _of_silence(status: EndpointStatus, failure: Failure) -> Failure:
-        """One request that runs out of time says little, its client may be impatient; several in a row say more."""
-        status.silent += 1
-        if status.silent < SILENT_REQUESTS:
-            return failure
-        status.silent = 0
-        return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
     def _hear(self, lease: Lease) -> EndpointStatus:
         status = self._statuses[lease.endpoint.id]
-        status.heard = True
-        status.contact.set()
-        self._end_trial(status, lease)
-        lease.verdict = True
+        status.hear(lease)
         return status
 
     def _count(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from application.leases import Lease
 from application.messages import Headers
 from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
-from application.routing import Lease, Routing
+from application.routing import Routing
 from domain.failure import Failure, FailureKind
 
 

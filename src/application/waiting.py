@@ -9,8 +9,9 @@ import asyncio
 from bisect import insort
 from collections.abc import Collection
 
+from application.leases import Lease
 from application.ports import Clock
-from application.routing import Lease, Routing
+from application.routing import Routing
 from domain.group import ModelGroup
 from domain.tokens import Demand
 

@@ -6,6 +6,7 @@ explanation are in one place. Rules read scalars; `config_shapes.py` has what is
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,16 +33,17 @@ class Rule(Struct, frozen=True):
     """Reads one scalar. `valid` completes "valid: ..."; values of a `secret` rule are never shown."""
 
     @property
+    @abstractmethod
     def valid(self) -> str:
-        raise NotImplementedError
+        """What may stand there."""
 
     @property
     def secret(self) -> bool:
         return False
 
+    @abstractmethod
     def read(self, given: Scalar) -> Any:
         """The setting's value. Raises `Refused`."""
-        raise NotImplementedError
 
 
 class Whole(Rule, frozen=True):

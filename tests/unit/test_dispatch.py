@@ -11,8 +11,9 @@ from adapters.upstreams.providers import OpenAIProviders
 from application.attempt import SendAttempt
 from application.dispatch import Answer, Dispatch, WholeAnswer
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
+from application.leases import Lease
 from application.messages import Api, ProxyRequest, Trail
-from application.routing import Lease, Routing
+from application.routing import Routing
 from application.streaming import StreamAnswer
 from application.waiting import WaitingRoom
 from domain.cooldown import CooldownPolicy

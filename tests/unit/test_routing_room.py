@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from application.routing import Lease, Routing
+from application.leases import Lease
+from application.routing import Routing
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.gauge import Reading

@@ -1,0 +1,100 @@
+"""One attempt's claim on an endpoint, and what is known of the endpoint it is a claim on."""
+
+import asyncio
+
+from application.ledger import Reservation
+from domain.cooldown import FRESH, CooldownPolicy, EndpointHealth
+from domain.endpoint import Endpoint
+from domain.failure import Failure, FailureKind
+from domain.tokens import Demand
+
+SILENT_REQUESTS = 3
+"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
+
+
+class Lease:
+    """One attempt's claim on an endpoint, from the pick to the last byte."""
+
+    __slots__ = (
+        "demand", "endpoint", "held", "last_resort", "on_trial", "open", "probe_until", "reached", "started", "verdict"
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
+        self.endpoint = endpoint
+        self.held = held
+        self.demand = demand
+        self.started = held.sent
+        self.last_resort = last_resort
+        self.open = True
+        self.probe_until = 0.0
+        """The lease of the probe that this attempt is; 0 = it is none."""
+        self.on_trial = False
+        """Does it count against the ramp of an endpoint that has just recovered?"""
+        self.reached = True
+        """Has the provider seen the request? False = it cost nothing there."""
+        self.verdict = False
+
+
+class EndpointStatus:
+    """What is known of one endpoint now."""
+
+    __slots__ = (
+        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent"
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
+        self.endpoint = endpoint
+        self.policy = policy
+        self.health: EndpointHealth = FRESH
+        self.in_flight = 0
+        self.on_trial = 0
+        self.silent = 0
+        """Requests in a row that ran out of time without a byte from it."""
+        self.heard = False
+        self.contact = asyncio.Event()
+        self.contact_until = 0.0
+
+    def admits(self, now: float) -> bool:
+        """May one more request go there?"""
+        return self.health.admits(now, self.on_trial)
+
+    def begin(self, lease: Lease, now: float) -> None:
+        """A request is sent."""
+        before = self.health
+        self.health = self.policy.after_start(before, now)
+        self.in_flight += 1
+        if self.health is not before:
+            lease.probe_until = self.health.probe_until
+        if self.health.ramp:
+            lease.on_trial = True
+            self.on_trial += 1
+
+    def hear(self, lease: Lease) -> None:
+        """It was answered, one way or the other."""
+        self.heard = True
+        self.contact.set()
+        self._end_trial(lease)
+        lease.verdict = True
+
+    def end(self, lease: Lease) -> None:
+        """It is over; if nobody can say how it went, a probe gives its lease back."""
+        self.in_flight -= 1
+        self._end_trial(lease)
+        if lease.verdict:
+            return
+        if lease.probe_until:
+            self.health = self.policy.after_abandon(self.health, lease.probe_until)
+        self.contact.set()
+
+    def of_silence(self, failure: Failure) -> Failure:
+        """One request that runs out of time says little, its client may be impatient; several in a row say more."""
+        self.silent += 1
+        if self.silent < SILENT_REQUESTS:
+            return failure
+        self.silent = 0
+        return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
+
+    def _end_trial(self, lease: Lease) -> None:
+        if lease.on_trial:
+            lease.on_trial = False
+            self.on_trial -= 1
