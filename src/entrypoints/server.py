@@ -26,6 +26,7 @@ BACKLOG = 16_384
 """Connections the kernel queues, and requests a worker takes at a time: open streams are many and mostly idle."""
 
 _MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
+_OWN_FILES = 64
 _KILL_GRACE_S = 5
 _HEADER_TIMEOUT_MS = 30_000
 """Granian's one timer for slow headers and for idle connections: short enough for the first, long for the second."""
@@ -76,18 +77,24 @@ def address_to_bind(host: str, port: int) -> str:
     return str(address[0])
 
 
-def _allow_many_connections() -> None:
-    """Each request in flight holds two sockets; the usual soft limit of 1024 files is soon reached."""
+def _connections_allowed() -> int:
+    """How many connections a worker may take, after raising the limit of open files as far as we may.
+
+    Each request in flight holds two sockets. A server that takes more connections than it has files left can neither
+    answer them nor refuse them; those it does not take wait in the backlog.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return BACKLOG if files == resource.RLIM_INFINITY else max(8, min(BACKLOG, (files - _OWN_FILES) // 2))
 
 
 def serve(general: GeneralSettings, address: str, load_app: Callable[[], Any]) -> None:
     """Serve until a signal comes. `load_app` runs in each worker."""
-    _allow_many_connections()
+    connections = _connections_allowed()
     server = ProxyServer(
         "llmproxy",
         address=address,
@@ -98,7 +105,7 @@ def serve(general: GeneralSettings, address: str, load_app: Callable[[], Any]) -
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
-        backpressure=BACKLOG,
+        backpressure=connections,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, max_buffer_size=_HEADER_BYTES),
         log_level=LogLevels.warning,
         respawn_failed_workers=True,

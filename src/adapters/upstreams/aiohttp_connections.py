@@ -27,8 +27,9 @@ _DNS_CACHE_S = 10
 
 Traces: TypeAlias = list[Trace]
 
-waits_for_slot: ContextVar[bool] = ContextVar("waits_for_slot", default=False)
-"""Is the current call waiting for a connection, all that are allowed being in use? Then no endpoint is to blame."""
+waited_for_slot: ContextVar[bool] = ContextVar("waited_for_slot", default=False)
+"""Did the current call have to wait for a connection, all that are allowed being in use? Then no endpoint is to blame
+when it runs out of time."""
 
 
 class WireProtocol(ResponseHandler):
@@ -174,10 +175,9 @@ class WireConnector(aiohttp.TCPConnector):
             raise aiohttp.ClientConnectorError(req.connection_key, OSError("cannot connect")) from exc
 
     async def _wait_for_available_connection(self, key: ConnectionKey, traces: Traces) -> None:
-        waits_for_slot.set(True)
+        waited_for_slot.set(True)
         try:
             await super()._wait_for_available_connection(key, traces)
-            waits_for_slot.set(False)
         except BaseException:
             # It may have been woken for a free slot in the moment it was cancelled: the slot is the next one's.
             self._release_waiter()

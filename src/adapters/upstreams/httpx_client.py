@@ -8,7 +8,7 @@ from typing import cast
 import httpx
 
 from adapters.upstreams.aiohttp_body import BodyStream
-from adapters.upstreams.aiohttp_connections import waits_for_slot
+from adapters.upstreams.aiohttp_connections import waited_for_slot
 from adapters.upstreams.aiohttp_transport import WireTransport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
@@ -79,12 +79,12 @@ class HttpxUpstream:
 
     async def send(self, call: UpstreamCall) -> HttpxReply:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
-        waits_for_slot.set(False)
+        waited_for_slot.set(False)
         try:
             async with asyncio.timeout(call.first_byte_timeout_s):
                 response = await self._transport.handle_async_request(_request(call))
         except LIBRARY_ERRORS as exc:
-            if isinstance(exc, TimeoutError) and waits_for_slot.get():
+            if isinstance(exc, TimeoutError) and waited_for_slot.get():
                 raise UpstreamFailed(_NO_SLOT) from exc
             raise UpstreamFailed(failure_of(exc)) from exc
         return HttpxReply(response)
