@@ -14,6 +14,9 @@ from enum import Enum
 from msgspec import Struct, structs
 
 PER_MINUTE_S = 60.0
+UNSAID_RESET_S = 10.0
+"""How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
+was longer, the provider's 429 will say so."""
 
 
 class Refill(Enum):
@@ -49,9 +52,9 @@ class Gauge(Struct, frozen=True):
     """The room at the time `at`; below 0 when more was sent than there was room for."""
     at: float = 0.0
     rate: float = 0.0
-    """Room that comes back per second; continuous refill only."""
+    """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
     window_end: float = 0.0
-    """When all room is back; window refill only."""
+    """When all room is back, where it does not come back bit by bit."""
     charged: float = 0.0
     """Everything ever charged. Only grows, so that marks can be compared."""
     read_at: float = -1.0
@@ -97,23 +100,21 @@ class Gauge(Struct, frozen=True):
             level=reading.remaining,
             at=sent,
             rate=self._rate(reading, limit),
-            window_end=sent + (self.window_s if reading.reset_s is None else reading.reset_s),
+            window_end=sent + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s),
             read_at=sent,
             read_mark=mark,
         )._advanced(now)
         return structs.replace(gauge, level=None if gauge.level is None else gauge.level - (gauge.charged - mark))
 
-    def fits_in_s(self, amount: float, now: float) -> float | None:
-        """Seconds until `amount` fits; 0 = now, None = nobody knows. More than the limit fits when all room is back."""
+    def fits_in_s(self, amount: float, now: float) -> float:
+        """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""
         gauge = self._advanced(now)
         if gauge.level is None:
             return 0.0
         need = amount if gauge.limit is None else min(amount, gauge.limit)
         if gauge.level >= need:
             return 0.0
-        if gauge.refill is Refill.WINDOW:
-            return max(0.0, gauge.window_end - now)
-        return (need - gauge.level) / gauge.rate if gauge.rate > 0 else None
+        return (need - gauge.level) / gauge.rate if gauge.rate > 0 else max(0.0, gauge.window_end - now)
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
@@ -123,15 +124,13 @@ class Gauge(Struct, frozen=True):
         missing = gauge.limit - gauge.level
         if missing <= 0:
             return 0.0
-        if gauge.refill is Refill.WINDOW:
-            return max(0.0, gauge.window_end - now)
-        return missing / gauge.rate if gauge.rate > 0 else None
+        return missing / gauge.rate if gauge.rate > 0 else max(0.0, gauge.window_end - now)
 
     def _advanced(self, now: float) -> "Gauge":
         """The same gauge, seen at `now`."""
         if self.level is None or now <= self.at:
             return self
-        if self.refill is Refill.CONTINUOUS:
+        if self.rate > 0:
             level = self.level + self.rate * (now - self.at)
             return structs.replace(self, level=_capped(level, self.limit), at=now)
         if now < self.window_end:
@@ -150,8 +149,8 @@ class Gauge(Struct, frozen=True):
 
     def _rate(self, reading: Reading, limit: float | None) -> float:
         """Room per second: what is missing comes back within the reset; else the limit within a minute."""
-        if limit is None or reading.remaining is None:
-            return self.rate
+        if self.refill is Refill.WINDOW or limit is None or reading.remaining is None:
+            return 0.0
         missing = limit - reading.remaining
         if reading.reset_s and missing > 0 and reading.reset_s > 0:
             return missing / reading.reset_s

@@ -89,7 +89,7 @@ class Bucket(Struct, frozen=True):
     def fits_in_s(self, need: Need, now: float) -> float:
         """Seconds until `need` fits, as far as is known; 0 = now."""
         waits = (self.requests.fits_in_s(need.requests, now), self.tokens.fits_in_s(need.tokens * TOKEN_MARGIN, now))
-        return max(self.clock.wait_s(now), *(wait or 0.0 for wait in waits))
+        return max(self.clock.wait_s(now), *waits)
 
     def reserve(self, need: Need, now: float) -> tuple["Bucket", Marks]:
         """A request is sent."""
@@ -150,8 +150,7 @@ def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:
         return Room.NONE
     if level >= need:
         return Room.SCARCE
-    wait_s = gauge.fits_in_s(need, now)
-    return Room.SCARCE if wait_s is None or wait_s > SOFT_WAIT_S else Room.NONE
+    return Room.SCARCE if gauge.fits_in_s(need, now) > SOFT_WAIT_S else Room.NONE
 
 
 def _share_left(gauge: Gauge, amount: float, now: float) -> float:

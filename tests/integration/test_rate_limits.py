@@ -192,6 +192,25 @@ async def test_azures_misleading_headers_do_not_park_a_lone_endpoint(
     assert statuses == [200] * 5
 
 
+async def test_nothing_left_and_no_word_until_when_keeps_a_lone_endpoint_away_for_seconds_only(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    provider = await start_provider()
+    action = {
+        "kind": "raw",
+        "headers": {"content-type": "application/json", "x-ratelimit-remaining-requests": "0"},
+        "chunks": ['{"choices":[{"message":{"content":"Hi"}}]}'],
+        "framing": "length",
+    }
+    provider.set_faults([{"times": 1, "action": action}])
+    proxy = await start_proxy(config([endpoint(provider)]))
+
+    async with asyncio.timeout(25):
+        statuses = [await ask(http, proxy) for _ in range(5)]
+
+    assert statuses == [200] * 5
+
+
 async def test_a_day_on_a_per_minute_limit_is_clamped_to_five_minutes(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:

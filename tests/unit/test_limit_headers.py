@@ -58,6 +58,10 @@ def test_azures_responses_api_that_says_minus_one_says_nothing() -> None:
     assert read(headers).tokens.is_empty
 
 
+def test_a_limit_of_nothing_is_unknown() -> None:
+    assert read({"x-ratelimit-limit-requests": "0", "x-ratelimit-remaining-requests": "0"}).requests.limit is None
+
+
 def test_a_reset_of_more_than_a_day_is_unknown() -> None:
     assert read({"x-ratelimit-remaining-tokens": "1", "x-ratelimit-reset-tokens": "999999"}).tokens.reset_s is None
 

@@ -86,6 +86,19 @@ def test_azure_that_only_says_what_remains_is_known_for_one_window_and_unknown_a
     assert known.room_for(NEED, 0.02, AZURE_REQUEST_SLICE_S) is Room.AMPLE
 
 
+@pytest.mark.parametrize("provider", ["openai", "azure"])
+@pytest.mark.parametrize("reading", [Reading(remaining=0), Reading(remaining=3), Reading(remaining=0, reset_s=5.0)])
+@pytest.mark.parametrize("dimension", ["requests", "tokens"])
+def test_a_reading_without_a_limit_keeps_nobody_away_for_long(provider: str, reading: Reading, dimension: str) -> None:
+    known = said(bucket(provider), **{dimension: reading})
+    for _ in range(6):
+        known, marks = known.reserve(NEED, 0.0)
+        known = known.settle(marks, 0.0, reached=True)
+
+    assert known.fits_in_s(NEED, 0.0) <= 10
+    assert known.room_for(NEED, 0.02, 10.0) is Room.AMPLE
+
+
 def test_absent_and_negative_values_are_unknown_and_never_zero() -> None:
     assert said(bucket("azure"), Reading(), Reading()).room_for(NEED, 0.02, 0) is Room.AMPLE
 

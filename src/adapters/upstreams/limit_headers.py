@@ -30,11 +30,8 @@ def _reading(said: dict[str, str], name: str) -> Reading:
     reset_s = parse_duration_s(said.get(f"reset-{name}", ""))
     if reset_s is not None and reset_s > _MAX_RESET_S:
         reset_s = None
-    return Reading(
-        _count(said.get(f"limit-{name}")),
-        _count(said.get(f"remaining-{name}")),
-        reset_s,
-    )
+    # A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else.
+    return Reading(_count(said.get(f"limit-{name}")) or None, _count(said.get(f"remaining-{name}")), reset_s)
 
 
 def _count(text: str | None) -> float | None:
