@@ -86,9 +86,8 @@ async def run(style: str, kind: str, factor: float, seconds: float, with_spare: 
     calls = sum(a[0] - b[0] for a, b in zip(after, before, strict=True))
     limited = sum(a[1] - b[1] for a, b in zip(after, before, strict=True))
     print(f"{style} {kind} at {factor:.0%}: clients {dict(statuses)}; upstream {calls} calls, {limited} answered 429")
-    print(
-        f"  p50 {waits[len(waits) // 2]:.2f} s, p99 {waits[int(len(waits) * 0.99)]:.2f} s; spare {spare.counts().received}"
-    )
+    p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
+    print(f"  p50 {p50:.2f} s, p99 {p99:.2f} s; spare {spare.counts().received} calls")
 
 
 def main() -> None:
