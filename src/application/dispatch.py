@@ -44,8 +44,8 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "backoffs", "barred", "client", "deadline", "demand", "denied", "failures", "passed_over", "retrying", "size",
-        "tried", "wait_until",
+        "backoffs", "barred", "client", "deadline", "demand", "denied", "failures", "on_credit", "passed_over",
+        "retrying", "size", "tried", "wait_until",
     )  # fmt: skip
 
     def __init__(self, request: ProxyRequest, deadline: float, wait_until: float) -> None:
@@ -65,6 +65,8 @@ class _Progress:
         self.backoffs = 0
         self.retrying = False
         """Has the budget allowed the next attempt?"""
+        self.on_credit = False
+        """Was it allowed though nothing is saved up? Then it waits first: quick failures must not make quick retries."""
         self.denied = False
         """Has it refused the last one that was asked for?"""
 
@@ -174,7 +176,7 @@ class Dispatch:
         try:
             if self._limit_passes(group, progress, now):
                 return await self._queue(group, progress)
-            if self._begin_retry(group, progress):
+            if self._begin_retry(group, progress) and not progress.on_credit:
                 lease = self._pick_again(group, progress)
                 if lease is not None:
                     return lease
@@ -222,6 +224,7 @@ class Dispatch:
         if self._clock.now() + delay_s >= progress.deadline:
             raise _OutOfOptions
         progress.backoffs += 1
+        progress.on_credit = False
         progress.passed_over = set(progress.barred)
         await self._clock.sleep(delay_s)
 
@@ -233,6 +236,7 @@ class Dispatch:
         progress.denied = not budget.allows(group.retry, self._retrying[group.name])
         if progress.denied:
             return False
+        progress.on_credit = budget.tokens < 1
         self._budgets[group.name] = budget.after_retry(group.retry)
         progress.retrying = True
         self._retrying[group.name] += 1
@@ -267,7 +271,7 @@ class Dispatch:
         limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
         if limited or failure.kind is FailureKind.RATE_LIMITED:
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
-        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=not progress.denied)
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=not (progress.denied or progress.on_credit))
 
 
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
