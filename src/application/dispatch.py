@@ -66,7 +66,7 @@ class _Progress:
         self.retrying = False
         """Has the budget allowed the next attempt?"""
         self.on_credit = False
-        """Was it allowed though nothing is saved up? Then it waits first: quick failures must not make quick retries."""
+        """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
         self.denied = False
         """Has it refused the last one that was asked for?"""
 
