@@ -19,6 +19,9 @@ class FakeClock:
     def now(self) -> float:
         return self.time
 
+    def unix(self) -> float:
+        return 1_800_000_000.0 + self.time
+
     def advance(self, seconds: float) -> None:
         self.time += seconds
 

@@ -14,3 +14,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+    def unix(self) -> float:
+        """Unix seconds."""
+        return time.time()

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from application.dispatch import Answer, Dispatch
+from application.answers import Answer
+from application.cached import Answers
 from application.errors import UnknownModel
 from application.messages import ProxyRequest, Trail
 from domain.group import ModelGroup
@@ -11,13 +12,13 @@ from domain.group import ModelGroup
 class AnswerChat:
     """The use case behind `POST /v1/chat/completions`."""
 
-    def __init__(self, groups: Mapping[str, ModelGroup], dispatch: Dispatch) -> None:
+    def __init__(self, groups: Mapping[str, ModelGroup], answers: Answers) -> None:
         self._groups = groups
-        self._dispatch = dispatch
+        self._answers = answers
 
     async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
         group = self._groups.get(request.model)
         if group is None:
             raise UnknownModel(request.model, sorted(self._groups))
-        return await self._dispatch(group, request, trail)
+        return await self._answers(group, request, trail)

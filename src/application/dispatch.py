@@ -8,10 +8,11 @@ started, and what is sent to endpoints that failed already has to fit the group'
 import asyncio
 from collections import Counter
 
+from application.answers import Answer, WholeAnswer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
 from application.leases import Lease
-from application.messages import Attempt, ProxyRequest, Trail, WholeReply
+from application.messages import Attempt, ProxyRequest, Trail
 from application.ports import Clock
 from application.routing import Draw, Routing
 from application.streaming import StreamAnswer
@@ -24,20 +25,6 @@ from domain.tokens import Demand
 
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
-
-
-class WholeAnswer:
-    """A reply for the client that is complete: an upstream's own, good or not."""
-
-    __slots__ = ("final_failure", "reply")
-
-    def __init__(self, reply: WholeReply, final_failure: Failure | None = None) -> None:
-        self.reply = reply
-        self.final_failure = final_failure
-        """Why this is an error that no endpoint could do better than; None = the reply is good."""
-
-
-Answer = WholeAnswer | StreamAnswer
 
 
 class _Progress:

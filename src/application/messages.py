@@ -5,6 +5,7 @@ from enum import Enum, StrEnum
 
 from msgspec import Struct
 
+from domain.cache import CacheControl, CacheState
 from domain.failure import Failure
 from domain.tokens import Usage
 
@@ -40,7 +41,10 @@ class ProxyRequest(Struct, frozen=True):
     received: float
     """When the request came, in seconds of the monotonic clock."""
     client: str = ""
-    """A digest of the client's credential, to tell clients apart; empty = it has none."""
+    """A digest of the client's credential where it is sent on, to tell rate limits apart; empty = it is not."""
+    tenant: str = ""
+    """A digest of the credential the client came with, whoever checks it: only who has the same shares its answers."""
+    cache_control: CacheControl = CacheControl()
     choices: int = 1
     """How many answers were asked for (`n`): a stream is complete when each has ended."""
     max_output_tokens: int | None = None
@@ -119,6 +123,7 @@ class Trail(Struct):
     attempts: list[Attempt] = []
     upstream_s: float = 0.0
     """Time spent waiting: for upstreams, for backoff, for a rate limit to pass. The rest is the proxy's own."""
+    cache: CacheState = CacheState.BYPASS
 
     @property
     def endpoint(self) -> str | None:

@@ -132,6 +132,9 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait; 0 lets others run."""
 
+    def unix(self) -> float:
+        """Unix seconds, for what outlives this process. May jump; never used to measure."""
+
 
 class EndpointAlarm(Protocol):
     """Where trouble with an endpoint is told, once per change and not per request."""
@@ -164,6 +167,8 @@ class RequestRecord(Struct, frozen=True):
     outcome: str
     """`ok`, `client_left`, `stream_broken`, or the code of the error the client was told."""
     stream: bool
+    cache: str
+    """What the cache did: `hit`, `miss`, `bypass`, `refresh` or `shared`."""
     total_ms: float
     first_byte_ms: float
     overhead_ms: float

@@ -32,8 +32,6 @@ class CachedAnswer(Struct, frozen=True):
     """The body: of a stream the whole events, grouped as they passed; else in one piece."""
     stored_unix: float
     """When it was kept, in unix seconds."""
-    endpoint: str = ""
-    """Who gave it, as people see it."""
 
     @property
     def size(self) -> int:

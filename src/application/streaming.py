@@ -92,7 +92,6 @@ class StreamAnswer:
 
     def error_frame(self, message: str, code: str) -> bytes:
         """An event that tells the client why its stream ends here."""
-        self._over = True
         return self._scanner.error_frame(message, code)
 
     def close(self) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.providers import OpenAIProviders
+from application.answers import Answer, WholeAnswer
 from application.attempt import SendAttempt
-from application.dispatch import Answer, Dispatch, WholeAnswer
+from application.dispatch import Dispatch
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.leases import Lease
 from application.messages import Api, ProxyRequest, Trail

@@ -25,6 +25,7 @@ RECORD = RequestRecord(
     status=200,
     outcome="ok",
     stream=False,
+    cache="miss",
     total_ms=12.345,
     first_byte_ms=12.0,
     overhead_ms=0.5,

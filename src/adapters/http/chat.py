@@ -9,8 +9,8 @@ from adapters.http.guards import Guard, check_json
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import chat_request, read_body
+from application.answers import Answer
 from application.chat import AnswerChat
-from application.dispatch import Answer
 from application.errors import InvalidRequest
 from application.ports import Clock, RequestLog
 

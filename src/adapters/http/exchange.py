@@ -11,11 +11,11 @@ from adapters.http.errors import RawHeaderList, error_body, error_headers, relay
 from adapters.http.headers import relayed
 from adapters.http.in_flight import InFlight
 from adapters.http.write_watch import WriteWatch
-from application.dispatch import Answer
+from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
 from application.messages import ProxyRequest, Trail, reasons
 from application.ports import Clock, RequestLog, RequestRecord
-from application.streaming import StreamAnswer
+from domain.cache import CacheState
 
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
@@ -60,7 +60,7 @@ class Exchange:
         self.trail = Trail()
         self.request: ProxyRequest | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stream: StreamAnswer | None = None
+        self._stream: StreamedAnswer | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._writes = WriteWatch(write_timeout_s, self._leave)
         self._client_left = False
@@ -133,7 +133,7 @@ class Exchange:
             await self._send_body(self._stream.error_frame(str(stopped), stopped.code), more=False)
 
     async def _send_answer(self, answer: Answer) -> None:
-        if isinstance(answer, StreamAnswer):
+        if not isinstance(answer, WholeAnswer):
             self._stream = answer
             await self._send_stream(answer)
             return
@@ -144,7 +144,7 @@ class Exchange:
             self._outcome = answer.final_failure.kind.value
         await self._send_whole(reply.status, headers, reply.body)
 
-    async def _send_stream(self, stream: StreamAnswer) -> None:
+    async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
         with self._writes:
@@ -187,7 +187,8 @@ class Exchange:
         ]
         if attempts:
             own.append((b"x-llmproxy-endpoint", _header_text(attempts[-1].endpoint)))
-            own.append((b"x-llmproxy-cache", b"bypass"))
+        if self.request is not None:
+            own.append((b"x-llmproxy-cache", self.trail.cache.value.encode()))
         if len(attempts) > 1:
             own.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
         return own
@@ -201,16 +202,18 @@ class Exchange:
             self._outcome = "stream_broken"
         request = self.request
         attempts = self.trail.attempts
+        known = bool(attempts) or self.trail.cache is not CacheState.BYPASS
         self._log.record(
             RequestRecord(
                 request_id=self.request_id,
                 api=request.api.value if request else "",
-                group=request.model if request and attempts else "",
+                group=request.model if request and known else "",
                 endpoint=attempts[-1].endpoint if attempts else "",
                 attempts=tuple(attempts),
                 status=self._status or CLIENT_CLOSED_REQUEST,
                 outcome=self._outcome,
                 stream=bool(request and request.stream),
+                cache=self.trail.cache.value,
                 total_ms=(now - self.received) * 1000,
                 first_byte_ms=(first_byte - self.received) * 1000,
                 overhead_ms=self._overhead_s * 1000,

@@ -13,6 +13,7 @@ from msgspec import Struct
 from adapters.http.headers import RawHeaders, forwarded
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
+from domain.cache import CacheControl
 
 BODY_PATIENCE_S = 15.0
 BODY_BYTES_PER_S = 1024
@@ -73,6 +74,19 @@ def patience_s(headers: dict[bytes, bytes]) -> float | None:
     return None
 
 
+def cache_control(headers: RawHeaders) -> CacheControl:
+    """What the client's `Cache-Control` says; directives that are not for us, or make no sense, say nothing."""
+    text = b",".join(value for name, value in headers if name == b"cache-control")
+    if not text:
+        return CacheControl()
+    directives: dict[bytes, bytes] = {}
+    for part in text.lower().split(b","):
+        name, _, value = part.partition(b"=")
+        directives.setdefault(name.strip(), value.strip().strip(b'"'))
+    age = directives.get(b"max-age", b"")
+    return CacheControl(b"no-cache" in directives, b"no-store" in directives, float(age) if age.isdigit() else None)
+
+
 def chat_request(
     body: bytes,
     raw_headers: RawHeaders,
@@ -105,20 +119,21 @@ def chat_request(
     if not model:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
     onward, credentials = forwarded(raw_headers)
-    credentials = credentials if keep_credentials else ()
     return ProxyRequest(
         api=Api.CHAT,
         path=path,
         query=query,
         headers=onward,
-        credentials=credentials,
+        credentials=credentials if keep_credentials else (),
         body=body,
         model=model,
         body_model=fields.model,
         stream=fields.stream is True,
         request_id=request_id,
         received=received,
-        client=_client_digest(credentials),
+        client=_digest(credentials) if keep_credentials else "",
+        tenant=_digest(credentials),
+        cache_control=cache_control(raw_headers),
         max_output_tokens=_max_output_tokens(fields),
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
         patience_s=patience_s(headers),
@@ -146,7 +161,7 @@ def _max_output_tokens(fields: _Fields) -> int | None:
     return None
 
 
-def _client_digest(credentials: Headers) -> str:
+def _digest(credentials: Headers) -> str:
     if not credentials:
         return ""
     digest = hashlib.blake2b(digest_size=16, person=b"llmproxy-client")

@@ -63,7 +63,8 @@ class Bucket:
         if cost > self._capacity:
             return float("inf")
         self._refill(now_s)
-        return max(0.0, (cost - self._level - _ROUNDING) / self._rate)
+        missing = cost - self._level
+        return missing / self._rate if missing > _ROUNDING else 0.0
 
     def take(self, cost: int, now_s: float) -> None:
         self._refill(now_s)

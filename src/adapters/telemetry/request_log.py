@@ -31,6 +31,7 @@ class RequestLogLines:
             "status": record.status,
             "outcome": record.outcome,
             "stream": record.stream,
+            "cache": record.cache,
             "total_ms": round(record.total_ms, 2),
             "first_byte_ms": round(record.first_byte_ms, 2),
             "overhead_ms": round(record.overhead_ms, 2),

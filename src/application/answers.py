@@ -1,0 +1,45 @@
+"""What a use case hands back for the client: a whole reply, or a stream that is still coming."""
+
+from typing import Protocol
+
+from application.messages import Headers, WholeReply
+from domain.failure import Failure
+
+
+class WholeAnswer:
+    """A reply for the client that is complete: an upstream's own, good or not."""
+
+    __slots__ = ("final_failure", "reply")
+
+    def __init__(self, reply: WholeReply, final_failure: Failure | None = None) -> None:
+        self.reply = reply
+        self.final_failure = final_failure
+        """Why this is an error that no endpoint could do better than; None = the reply is good."""
+
+
+class StreamedAnswer(Protocol):
+    """A stream whose first content has come. Whoever takes it closes it."""
+
+    @property
+    def status(self) -> int:
+        """The status to send."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers as they came."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the stream broke after it had begun; None = it did not (yet)."""
+
+    async def next(self) -> bytes:
+        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        """What to end the stream with before its time, so that the client knows."""
+
+    def close(self) -> None:
+        """Let go of it. A second call does nothing."""
+
+
+Answer = WholeAnswer | StreamedAnswer

@@ -1,0 +1,42 @@
+"""An answer from the cache, sent as if it came from an endpoint."""
+
+from application.messages import Headers
+from application.ports import Clock
+from application.store_ports import CachedAnswer
+from domain.failure import Failure
+
+
+class ReplayedStream:
+    """Sends a recorded stream again, grouped as it once passed. See `application.answers.StreamedAnswer`."""
+
+    __slots__ = ("_answer", "_at", "_clock", "_interval_s", "headers")
+
+    status = 200
+    failure: Failure | None = None
+
+    def __init__(self, answer: CachedAnswer, headers: Headers, clock: Clock, interval_s: float) -> None:
+        """`interval_s` is the pause between two pieces; 0 = none."""
+        self._answer = answer
+        self._at = 0
+        self._clock = clock
+        self._interval_s = interval_s
+        self.headers = headers
+
+    async def next(self) -> bytes:
+        """The next piece, b"" = that was all."""
+        if self._at >= len(self._answer.chunks):
+            return b""
+        if self._interval_s and self._at:
+            await self._clock.sleep(self._interval_s)
+        chunk = self._answer.chunks[self._at]
+        self._at += 1
+        return chunk
+
+    def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002
+        """The rest of the stream: it is all here, so there is no reason to break it off."""
+        rest = b"".join(self._answer.chunks[self._at :])
+        self._at = len(self._answer.chunks)
+        return rest
+
+    def close(self) -> None:
+        """Nothing is held."""
