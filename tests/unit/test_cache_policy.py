@@ -1,0 +1,204 @@
+"""What may be cached, and that two requests share a key only if they mean the same."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.cache import CachePolicy, decode_strictly
+
+POLICY = CachePolicy()
+LENIENT = CachePolicy(absent_is_cacheable=True)
+PLAIN: dict[str, Any] = {"model": "gpt", "temperature": 0, "messages": [{"role": "user", "content": "Hi"}]}
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+bodies = st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=5)
+
+
+def name(fields: dict[str, Any], policy: CachePolicy = POLICY, client: str = "c", **other: str) -> str:
+    return policy.key(other.get("api", "chat"), other.get("group", "g"), client, (other.get("part", ""),), fields).name
+
+
+def canonical(value: object) -> str:
+    """Equal texts = equal JSON values, with 1, 1.0 and true told apart."""
+    return json.dumps(value, sort_keys=True)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -0.0])
+def test_temperature_zero_is_cacheable(temperature: float) -> None:
+    assert POLICY.allows(PLAIN | {"temperature": temperature})
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1, 2, 1e-9, "0", False, True, [0], {"value": 0}])
+@pytest.mark.parametrize("policy", [POLICY, LENIENT])
+def test_any_other_temperature_never_is(temperature: object, policy: CachePolicy) -> None:
+    assert not policy.allows(PLAIN | {"temperature": temperature})
+
+
+@pytest.mark.parametrize("fields", [{"temperature": None}, {}])
+def test_no_temperature_is_what_the_configuration_says(fields: dict[str, Any]) -> None:
+    body = {"model": "gpt", "messages": []} | fields
+
+    assert not POLICY.allows(body)
+    assert LENIENT.allows(body)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"n": 2},
+        {"n": "1"},
+        {"store": True},
+        {"background": True},
+        {"previous_response_id": "resp_1"},
+        {"conversation": "conv_1"},
+        {"prompt": {"id": "pmpt_1"}},
+        {"web_search_options": {"search_context_size": "low"}},
+        {"audio": {"voice": "alloy", "format": "wav"}},
+        {"modalities": ["text", "audio"]},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}]},
+        {"tools": ["function"]},
+        {"tools": {"type": "function"}},
+    ],
+)
+def test_what_is_more_than_one_text_or_leaves_something_behind_is_not(extra: dict[str, Any]) -> None:
+    assert not POLICY.allows(PLAIN | extra)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"n": 1},
+        {"n": None},
+        {"store": False},
+        {"modalities": ["text"]},
+        {"tools": []},
+        {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "custom", "custom": {"name": "c"}}]},
+        {"web_search_options": None},
+        {"stream": True, "stream_options": {"include_usage": True}},
+    ],
+)
+def test_what_changes_nothing_of_that_still_is(extra: dict[str, Any]) -> None:
+    assert POLICY.allows(PLAIN | extra)
+
+
+@given(body=bodies, data=st.data())
+def test_bodies_with_any_parameter_changed_never_share_a_key(body: dict[str, Any], data: st.DataObject) -> None:
+    field = data.draw(st.sampled_from([*sorted(body), "seed"]) | st.text(min_size=1, max_size=8))
+    other = body | {field: data.draw(values)}
+    same = canonical({k: v for k, v in body.items() if k not in ("stream", "stream_options")}) == canonical(
+        {k: v for k, v in other.items() if k not in ("stream", "stream_options")}
+    )
+
+    assert (name(body) == name(other)) == same
+
+
+@given(body=bodies, data=st.data())
+def test_a_parameter_left_out_never_shares_the_key_of_one_that_is_there(
+    body: dict[str, Any], data: st.DataObject
+) -> None:
+    field = data.draw(st.text(min_size=1, max_size=8).filter(lambda text: text not in ("stream", "stream_options")))
+    with_null = body | {field: None}
+    without = {key: value for key, value in body.items() if key != field}
+
+    assert name(with_null) != name(without)
+
+
+@given(body=bodies, seed=st.randoms(use_true_random=False))
+def test_order_and_spacing_do_not_matter(body: dict[str, Any], seed: Any) -> None:
+    shuffled = list(body.items())
+    seed.shuffle(shuffled)
+    spaced = json.dumps(dict(shuffled), indent=3, ensure_ascii=True).encode()
+    fields = decode_strictly(msgspec.json.encode(body))
+    same_fields = decode_strictly(spaced)
+
+    assert fields is not None
+    assert same_fields is not None
+    assert name(dict(fields)) == name(dict(same_fields))
+
+
+@given(
+    first=st.tuples(st.text(), st.text(), st.text(), st.text()),
+    second=st.tuples(st.text(), st.text(), st.text(), st.text()),
+)
+def test_api_group_client_and_the_rest_cannot_run_into_each_other(
+    first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    def key(parts: tuple[str, ...]) -> str:
+        return name(PLAIN, client=parts[2], api=parts[0], group=parts[1], part=parts[3])
+
+    assert (key(first) == key(second)) == (first == second)
+
+
+def test_stream_and_its_options_do_not_make_another_entry() -> None:
+    assert name(PLAIN) == name(PLAIN | {"stream": True, "stream_options": {"include_usage": True}})
+
+
+def test_clients_share_only_where_the_scope_is_global() -> None:
+    everybody = CachePolicy(scope_is_global=True)
+
+    assert name(PLAIN, client="a") != name(PLAIN, client="b")
+    assert name(PLAIN, everybody, client="a") == name(PLAIN, everybody, client="b")
+
+
+def test_the_name_shows_neither_the_seal_nor_anything_of_the_request() -> None:
+    key = POLICY.key("chat", "g", "c", (), PLAIN)
+
+    assert key.seal.hex() not in key.name
+    assert len(key.name) == 64
+    assert POLICY.key("chat", "g", "c", (), PLAIN | {"seed": 1}).seal != key.seal
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"temperature":0,"temperature":1}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":[{"x":"\\"","x":""}]}',
+        b'{"a":"\\\\","a":"b"}',
+        b'{"a":1,"\\u0061":2}',
+        b"[1]",
+        b"{",
+        b'{"a":"\\ud83d"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_body_that_readers_may_understand_differently_has_no_key(body: bytes) -> None:
+    assert decode_strictly(body) is None
+
+
+@given(body=bodies, ascii_only=st.booleans())
+def test_any_other_body_has_one(body: dict[str, Any], ascii_only: bool) -> None:
+    text = json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+
+    decoded = decode_strictly(text)
+
+    assert decoded is None or canonical(decoded) == canonical(body)
+    if "\\" not in canonical(body):
+        assert decoded is not None
+
+
+@given(draw=st.floats(0, 1, exclude_max=True))
+def test_entries_live_the_configured_time_give_or_take_a_twentieth(draw: float) -> None:
+    assert 95 <= CachePolicy(ttl_s=100).lifetime_s(draw) <= 105
+
+
+def test_a_body_without_the_word_needs_no_look_where_temperature_must_be_said() -> None:
+    assert not POLICY.needs_look(b'{"model":"gpt"}')
+    assert POLICY.needs_look(b'{"temperature":0}')
+    assert LENIENT.needs_look(b'{"model":"gpt"}')
