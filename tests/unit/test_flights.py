@@ -1,0 +1,329 @@
+"""Single flight: one upstream call for all who ask the same, whoever of them leaves."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from application.answers import Answer, WholeAnswer
+from application.errors import ProxyError
+from application.flights import MAX_RECORDING_BYTES, WINDOW_BYTES, Flight, Flights, SharedStream
+from application.messages import Headers, Trail, WholeReply
+from domain.failure import Failure, FailureKind
+from tests.fakes import FakeClock
+
+HELD_BACK = 10_000
+"""More pieces than may be held ahead of a slow client."""
+
+
+class LiveStream:
+    """A stream that says what it is fed, as an upstream's would."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: Headers = (("content-type", "text/event-stream"),)
+        self.failure: Failure | None = None
+        self.queue: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+        self.taken = 0
+        self.closed = False
+
+    def feed(self, *pieces: bytes | Exception) -> None:
+        for piece in pieces:
+            self.queue.put_nowait(piece)
+
+    async def next(self) -> bytes:
+        piece = await self.queue.get()
+        self.taken += 1
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        return f"error {code}".encode()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Airfield:
+    """Flights whose one upstream call the test answers."""
+
+    def __init__(self, max_held_bytes: int = 64 << 20) -> None:
+        self.clock = FakeClock()
+        self.flights = Flights(self.clock, max_held_bytes)
+        self.calls: list[asyncio.Future[Answer]] = []
+        self.kept: list[tuple[bytes, ...]] = []
+        self.store = asyncio.Event()
+        self.store.set()
+        self.keeps = True
+
+    async def ask(self, trail: Trail) -> Answer:
+        call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.calls.append(call)
+        return await call
+
+    def keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[None] | None:
+        return self._put(chunks) if self.keeps else None
+
+    async def _put(self, chunks: tuple[bytes, ...]) -> None:
+        await self.store.wait()
+        self.kept.append(chunks)
+
+    def flight(self) -> Flight:
+        found = self.flights.under_way("same", self.clock.now())
+        return found or self.flights.start("same", self.ask, self.keep, self.clock.now())
+
+    async def clients(self, count: int) -> list[asyncio.Task[Answer]]:
+        tasks = [asyncio.ensure_future(self.flight().board()) for _ in range(count)]
+        await settled()
+        return tasks
+
+    async def streams(self, count: int) -> tuple[LiveStream, list[SharedStream]]:
+        tasks = await self.clients(count)
+        live = LiveStream()
+        self.calls[-1].set_result(live)
+        seats = [await task for task in tasks]
+        return live, [seat for seat in seats if isinstance(seat, SharedStream)]
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def whole(body: bytes = b"{}", status: int = 200) -> WholeAnswer:
+    return WholeAnswer(WholeReply(status, (), body))
+
+
+async def text(seat: SharedStream) -> bytes:
+    parts = bytearray()
+    while piece := await seat.next():
+        parts += piece
+    seat.close()
+    return bytes(parts)
+
+
+async def test_two_hundred_clients_make_one_call_and_all_get_its_answer() -> None:
+    field = Airfield()
+    clients = await field.clients(200)
+    answer = whole()
+    field.calls[0].set_result(answer)
+
+    assert all(got is answer for got in await asyncio.gather(*clients))
+    assert len(field.calls) == 1
+
+
+async def test_the_first_ten_may_leave() -> None:
+    field = Airfield()
+    clients = await field.clients(200)
+    for client in clients[:10]:
+        client.cancel()
+    await settled()
+    answer = whole()
+    field.calls[0].set_result(answer)
+
+    assert all(got is answer for got in await asyncio.gather(*clients[10:]))
+    assert len(field.calls) == 1
+
+
+async def test_when_the_last_one_leaves_the_call_ends_and_the_next_client_makes_a_new_one() -> None:
+    field = Airfield()
+    clients = await field.clients(3)
+    for client in clients:
+        client.cancel()
+    await settled()
+
+    assert field.calls[0].cancelled()
+    await field.clients(1)
+    assert len(field.calls) == 2
+    assert field.flights.held_bytes == 0
+
+
+async def test_an_error_reaches_everybody_and_is_not_kept() -> None:
+    field = Airfield()
+    clients = await field.clients(5)
+    field.calls[0].set_exception(ProxyError("no endpoint"))
+
+    for client in clients:
+        with pytest.raises(ProxyError, match="no endpoint"):
+            await client
+    await field.clients(1)
+    assert len(field.calls) == 2
+    assert not field.kept
+
+
+async def test_an_upstreams_own_error_reply_is_shared_and_not_kept() -> None:
+    field = Airfield()
+    clients = await field.clients(2)
+    field.calls[0].set_result(WholeAnswer(WholeReply(400, (), b"bad"), Failure(FailureKind.CLIENT)))
+    answers = await asyncio.gather(*clients)
+    await settled()
+
+    assert [answer.reply.status for answer in answers if isinstance(answer, WholeAnswer)] == [400, 400]
+    assert not field.kept
+
+
+async def test_a_fault_of_our_own_reaches_everybody_too() -> None:
+    field = Airfield()
+    clients = await field.clients(2)
+    field.calls[0].set_exception(KeyError("bug"))
+
+    for client in clients:
+        with pytest.raises(KeyError):
+            await client
+
+
+async def test_who_comes_later_gets_the_stream_from_its_start_and_goes_on_live() -> None:
+    field = Airfield()
+    live, (first,) = await field.streams(1)
+    live.feed(b"a", b"b")
+    assert [await first.next(), await first.next()] == [b"a", b"b"]
+    late = await field.flight().board()
+    assert isinstance(late, SharedStream)
+    live.feed(b"c", b"")
+
+    assert await text(late) == b"abc"
+    assert await text(first) == b"c"
+    await settled()
+    assert field.kept == [(b"a", b"b", b"c")]
+    assert live.closed
+    assert field.flights.held_bytes == 0
+
+
+async def test_a_stream_goes_on_for_the_others_when_the_first_client_leaves() -> None:
+    field = Airfield()
+    live, (first, second) = await field.streams(2)
+    live.feed(b"a")
+    assert await first.next() == b"a"
+    first.close()
+    live.feed(b"b", b"")
+
+    assert await text(second) == b"ab"
+    assert await first.next() == b""
+
+
+async def test_a_stream_nobody_listens_to_is_closed_and_not_kept() -> None:
+    field = Airfield()
+    live, seats = await field.streams(2)
+    live.feed(b"a")
+    for seat in seats:
+        seat.close()
+    await settled()
+
+    assert live.closed
+    assert not field.kept
+    assert field.flights.held_bytes == 0
+
+
+async def test_a_broken_stream_is_shared_to_its_error_and_not_kept() -> None:
+    field = Airfield()
+    live, (first, second) = await field.streams(2)
+    live.failure = Failure(FailureKind.RESET)
+    live.feed(b"a", b"error", b"")
+
+    assert await text(first) == b"aerror"
+    assert await text(second) == b"aerror"
+    assert first.failure is live.failure
+    await settled()
+    assert not field.kept
+
+
+async def test_a_stream_that_crashes_raises_for_everybody_after_what_had_come() -> None:
+    field = Airfield()
+    live, (first,) = await field.streams(1)
+    live.feed(b"a", KeyError("bug"))
+
+    assert await first.next() == b"a"
+    with pytest.raises(KeyError):
+        await first.next()
+    assert live.closed
+
+
+async def test_one_clients_error_frame_does_not_end_the_stream_of_the_others() -> None:
+    field = Airfield()
+    live, (first, second) = await field.streams(2)
+
+    assert first.error_frame("stopping", "proxy_shutting_down") == b"error proxy_shutting_down"
+    assert await first.next() == b""
+    live.feed(b"a", b"")
+    assert await text(second) == b"a"
+
+
+async def test_a_good_answer_can_be_joined_until_it_is_in_the_cache_and_then_only_by_who_looked_before() -> None:
+    field = Airfield()
+    field.store.clear()
+    client = (await field.clients(1))[0]
+    answer = whole()
+    field.calls[0].set_result(answer)
+    await client
+
+    assert await field.flight().board() is answer
+    looked = field.clock.now()
+    field.clock.advance(0.05)
+    field.clock.sleep = asyncio.Event().wait  # type: ignore[assignment, method-assign]
+    field.store.set()
+    await settled()
+    assert field.flights.under_way("same", looked) is not None
+    assert field.flights.under_way("same", field.clock.now()) is None
+
+
+async def test_an_answer_that_is_not_kept_cannot_be_joined_any_more() -> None:
+    field = Airfield()
+    field.keeps = False
+    client = (await field.clients(1))[0]
+    field.calls[0].set_result(whole())
+    await client
+    await field.clients(1)
+
+    assert len(field.calls) == 2
+
+
+async def test_a_stream_too_long_to_record_passes_at_the_pace_of_its_slowest_client() -> None:
+    field = Airfield()
+    live, (fast, slow) = await field.streams(2)
+    piece = b"x" * 4096
+    pieces = MAX_RECORDING_BYTES // len(piece) + HELD_BACK
+    live.feed(*[piece] * pieces, b"")
+    taken = 0
+
+    async def listen() -> None:
+        nonlocal taken
+        while await fast.next():
+            taken += 1
+
+    listener = asyncio.ensure_future(listen())
+    for _ in range(pieces):
+        await asyncio.sleep(0)
+    assert taken < pieces
+    assert field.flights.under_way("same", field.clock.now()) is None
+    assert len(await text(slow)) == pieces * len(piece)
+    await listener
+
+    assert taken == pieces
+    await settled()
+    assert not field.kept
+    assert field.flights.held_bytes == 0
+
+
+async def test_one_client_alone_bounds_what_is_read_ahead_of_it() -> None:
+    field = Airfield(max_held_bytes=1)
+    live, (seat,) = await field.streams(1)
+    piece = b"x" * 1024
+    live.feed(*[piece] * HELD_BACK, b"")
+    for _ in range(HELD_BACK):
+        await asyncio.sleep(0)
+
+    assert live.taken <= WINDOW_BYTES // len(piece) + 2
+    assert len(await text(seat)) == HELD_BACK * len(piece)
+
+
+async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream_leaves() -> None:
+    field = Airfield()
+    live, (fast, slow) = await field.streams(2)
+    live.feed(b"abc", b"")
+    await text(fast)
+    await settled()
+
+    assert field.flights.held_bytes == 3
+    slow.close()
+    assert field.flights.held_bytes == 0
