@@ -1,0 +1,190 @@
+"""Chat answers as the OpenAI API words them, whole and in chunks, and strictly: a field unknown here is an error.
+
+Who turns one form into the other must know what every field means; one that it does not know it would lose. Fields and
+their order are those of openai-python's `ChatCompletion` and `ChatCompletionChunk`; `prompt_filter_results` and
+`content_filter_results` are Azure's ("Content filtering", Azure OpenAI documentation). `UNSET` = the field is not
+there, which is not the same as null. Numbers and lists that only pass through are not looked into.
+"""
+
+import json
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.sse import Event, complete_until, parse_event, split_events
+
+Text = str | UnsetType | None
+Items = list[Any] | UnsetType | None
+Words = dict[str, Any] | UnsetType | None
+
+DONE = b"[DONE]"
+DONE_EVENT = b"data: [DONE]\n\n"
+CHUNK: Final = "chat.completion.chunk"
+
+
+class NotUnderstood(ValueError):
+    """Something is in the answer, or missing from it, that keeps it from being told in another form."""
+
+
+class Logprobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How likely each token was."""
+
+    content: list[Any] | None = None
+    refusal: list[Any] | None = None
+
+
+class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the model wants called."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the calls in a whole message."""
+
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole message."""
+
+    role: Literal["assistant"]
+    content: str | None = None
+    tool_calls: list[ToolCall] | UnsetType | None = UNSET
+    function_call: Function | UnsetType | None = UNSET
+    refusal: str | None = None
+    annotations: Items = UNSET
+
+
+class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the answers in a whole completion."""
+
+    index: int
+    message: Message
+    logprobs: Logprobs | None = None
+    finish_reason: str
+    content_filter_results: dict[str, Any] | UnsetType = UNSET
+
+
+class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Words = UNSET
+    service_tier: Text = UNSET
+    system_fingerprint: Text = UNSET
+    prompt_filter_results: list[Any] | UnsetType = UNSET
+
+
+class FunctionDelta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of what the model wants called."""
+
+    name: Text = UNSET
+    arguments: Text = UNSET
+
+
+class ToolCallDelta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of the call with that index."""
+
+    index: int
+    id: Text = UNSET
+    type: Literal["function"] | UnsetType | None = UNSET
+    function: FunctionDelta | UnsetType | None = UNSET
+
+
+class Delta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of a message."""
+
+    role: Literal["assistant"] | UnsetType | None = UNSET
+    content: Text = UNSET
+    tool_calls: list[ToolCallDelta] | UnsetType | None = UNSET
+    function_call: FunctionDelta | UnsetType | None = UNSET
+    refusal: Text = UNSET
+    annotations: Items = UNSET
+
+
+class ChunkChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of the answer with that index."""
+
+    index: int
+    delta: Delta
+    logprobs: Logprobs | UnsetType | None = UNSET
+    finish_reason: Text = UNSET
+    content_filter_results: dict[str, Any] | UnsetType = UNSET
+
+
+class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one event of a stream carries."""
+
+    id: str
+    object: Literal["chat.completion.chunk", ""]
+    """Azure leaves it empty, with the id and the model, in what it sends before the first choice."""
+    created: int
+    model: str
+    service_tier: Text = UNSET
+    system_fingerprint: Text = UNSET
+    choices: list[ChunkChoice]
+    usage: Words = UNSET
+    obfuscation: Text = UNSET
+    """Padding that hides how long each piece is."""
+    prompt_filter_results: list[Any] | UnsetType = UNSET
+
+
+_LINE_SEPARATORS = [(code.encode(), b"\\u%04x" % ord(code)) for code in "\x85\u2028\u2029"]
+_completions = msgspec.json.Decoder(Completion)
+_chunks = msgspec.json.Decoder(Chunk)
+
+
+def read_completion(body: bytes) -> Completion:
+    """A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
+    return decode(_completions, body)
+
+
+def read_chunk(data: bytes) -> Chunk:
+    """The data of one event. Raises as `read_completion` does."""
+    return decode(_chunks, data)
+
+
+def read_events(body: bytes) -> list[Event]:
+    """The events that carry something, `[DONE]` included if it is there. Raises `NotUnderstood` where the stream was
+    cut inside an event, goes on after `[DONE]`, or holds what is no event of this API."""
+    if body[complete_until(body) :].strip():
+        raise NotUnderstood("the last event is not whole")
+    events: list[Event] = []
+    for frame in split_events(body):
+        event = parse_event(frame)
+        if not event.recognised or event.name not in (b"", b"message"):
+            raise NotUnderstood("not an event of this API")
+        if event.data is None:
+            continue
+        if events and events[-1].data == DONE:
+            raise NotUnderstood("the stream goes on after its end")
+        events.append(event)
+    return events
+
+
+def write(value: Completion | Chunk) -> bytes:
+    """As JSON. Half of a surrogate pair, which has no UTF-8, is written as the escape it came as; where two halves have
+    come together, their escapes are the character."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False).encode()
+
+
+def write_event(chunk: Chunk) -> bytes:
+    """A chunk as an event. Escapes what `str.splitlines` takes for the end of a line and the standard does not: clients
+    that read lines as httpx does would cut the event there."""
+    data = write(chunk)
+    for raw, escaped in _LINE_SEPARATORS:
+        data = data.replace(raw, escaped)
+    return b"data: %b\n\n" % data
