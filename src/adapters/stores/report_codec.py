@@ -1,0 +1,82 @@
+"""What a replica tells the others, as bytes, and back. Nothing that is read is believed before it was looked at.
+
+    version (1 byte) | the report in msgpack
+
+Fields go by their names: replicas of different versions, side by side while a fleet is updated, read what they know of
+each other's reports. The version is raised when a field comes to mean something else.
+"""
+
+import msgspec
+
+from domain.gauge import Reading
+from domain.news import BucketNews, CooldownNews, ReadingNews, StateReport
+
+VERSION = 1
+MAX_REPORT_BYTES = 1 << 20
+"""Thousands of endpoints. A longer report is neither written nor read."""
+MAX_AHEAD_S = 172_800.0
+"""Nothing lasts longer: the longest cooldown that can be configured is one day."""
+MAX_BEHIND_S = 1e9
+_MAX_COUNT = 1e15
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(StateReport)
+
+
+def encode_report(report: StateReport) -> bytes | None:
+    """The report as bytes; None = it is too large, or cannot be written."""
+    try:
+        packed = _ENCODER.encode(report)
+    except (ValueError, OverflowError):  # a name that is not Unicode, a number that is longer than 64 bits
+        return None
+    return b"%c%b" % (VERSION, packed) if len(packed) < MAX_REPORT_BYTES else None
+
+
+def decode_report(packed: bytes) -> StateReport | None:
+    """The report, without the news in it that cannot be true; None = this is not one. Never raises."""
+    if not 1 < len(packed) <= MAX_REPORT_BYTES or packed[0] != VERSION:
+        return None
+    try:
+        report = _DECODER.decode(memoryview(packed)[1:])
+    except ValueError:
+        return None
+    endpoints = {name: news for name, news in report.endpoints.items() if _is_cooldown(news)}
+    buckets = {name: news for name, news in report.buckets.items() if _is_bucket(news)}
+    return StateReport(endpoints, buckets)
+
+
+def _is_cooldown(news: CooldownNews) -> bool:
+    return (
+        _is_time(news.opened_at)
+        and _is_time(news.open_until)
+        and _is_time(news.closed_at)
+        and 0 <= news.cooldown_s <= MAX_AHEAD_S
+    )
+
+
+def _is_bucket(news: BucketNews) -> bool:
+    return (
+        _is_time(news.limited_until)
+        and 0 <= news.unexplained <= _MAX_COUNT
+        and _is_reading(news.requests)
+        and _is_reading(news.tokens)
+    )
+
+
+def _is_reading(news: ReadingNews) -> bool:
+    reading: Reading = news.reading
+    return (
+        _is_time(news.read_at)
+        and _is_count(reading.limit)
+        and _is_count(reading.remaining)
+        and (reading.reset_s is None or 0 <= reading.reset_s <= MAX_AHEAD_S)
+    )
+
+
+def _is_time(seconds: float | None) -> bool:
+    """Not a number is in no range, and infinity in none that ends."""
+    return seconds is None or -MAX_BEHIND_S <= seconds <= MAX_AHEAD_S
+
+
+def _is_count(count: float | None) -> bool:
+    return count is None or -_MAX_COUNT <= count <= _MAX_COUNT

@@ -1,0 +1,103 @@
+"""Whatever is done to a store in Redis and to one in memory, both give the same."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from adapters.stores.entry_codec import MAX_ENTRY_BYTES
+from adapters.stores.memory_cache import MemoryResponseCache
+from adapters.stores.memory_owners import MemoryResponseOwners
+from adapters.stores.memory_state import MemoryEndpointStateStore
+from adapters.stores.redis_cache import RedisResponseCache
+from adapters.stores.redis_gate import RedisGate
+from adapters.stores.redis_owners import RedisResponseOwners
+from adapters.stores.redis_state import RedisEndpointStateStore
+from domain.news import StateReport
+from tests.contracts.endpoint_states import REPORTS, by_replica
+from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, LONG_S, answer_of, new_key, random_bytes
+from tests.contracts.response_owners import new_id
+from tests.fakes import FakeClock
+from tests.integration.redis_calm_gate import calm_gate
+
+
+@pytest.fixture
+async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
+    async with calm_gate(redis_url) as gate:
+        yield gate
+
+
+_FEW = st.integers(0, 5)
+_CACHE_STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "put too large", "put for no time", "get", "get unsealed"]), _FEW, _FEW),
+    max_size=30,
+)
+_STATE_STEPS = st.lists(st.tuples(st.sampled_from(["put", "others"]), _FEW, REPORTS), max_size=15)
+_OWNER_STEPS = st.lists(
+    st.tuples(st.sampled_from(["remember", "forget", "find"]), st.lists(_FEW, max_size=5), _FEW), max_size=30
+)
+
+
+@given(steps=_CACHE_STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+async def test_caches_give_the_same(gate: RedisGate, steps: list[tuple[str, int, int]]) -> None:
+    caches = (RedisResponseCache(gate, f"test-{uuid4().hex}"), MemoryResponseCache(64 << 20, FakeClock()))
+    keys = [new_key() for _ in range(6)]
+    for step, number, other in steps:
+        key, answer, ttl_s = keys[number], answer_of(b"%d" % other * 5000), LONG_S
+        if step.startswith("put"):
+            if step == "put too large":
+                answer = answer_of(random_bytes(MAX_ENTRY_BYTES))
+            if step == "put for no time":
+                ttl_s = 0.0
+            for cache in caches:
+                await cache.put(key, answer, ttl_s)
+        else:
+            seal = keys[other].seal if step == "get unsealed" else key.seal
+            found = [await cache.get(structs.replace(key, seal=seal)) for cache in caches]
+
+            assert found[0] == found[1]
+    for key in keys:
+        assert await caches[0].get(key) == await caches[1].get(key)
+
+
+@given(steps=_STATE_STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int, StateReport]]) -> None:
+    both = (
+        RedisEndpointStateStore(gate, f"test-{uuid4().hex}", LONG_S),
+        MemoryEndpointStateStore(FakeClock(), LONG_S),
+    )
+    for step, number, report in [*steps, *(("others", number, StateReport()) for number in range(7))]:
+        replica = f"replica-{number}"
+        if step == "put":
+            for states in both:
+                await states.put(replica, report)
+        else:
+            heard = [by_replica(await states.others(replica)) for states in both]
+
+            assert heard[0] == heard[1]
+
+
+@given(steps=_OWNER_STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+async def test_owners_give_the_same(gate: RedisGate, steps: list[tuple[str, list[int], int]]) -> None:
+    both = (
+        RedisResponseOwners(gate, f"test-{uuid4().hex}", LONG_S),
+        MemoryResponseOwners(FakeClock(), LONG_S),
+    )
+    known = [new_id() for _ in range(6)]
+    for step, numbers, owner in [*steps, ("find", list(range(6)), 0)]:
+        ids = [known[number] for number in numbers]
+        if step == "find":
+            found = [list(await owners.find(ids)) for owners in both]
+
+            assert found[0] == found[1]
+        for owners in both:
+            if step == "remember":
+                await owners.remember(ids, f"endpoint-{owner}")
+            if step == "forget":
+                await owners.forget(ids)
