@@ -34,14 +34,14 @@ test: setup-dev
 	$(BIN)/python -m pytest $(ARGS)
 
 check: setup-dev
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup-dev
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
 
 # Rewrites the hash-locked requirements from pyproject.toml, for every supported Python and platform.
 lock: setup-dev
