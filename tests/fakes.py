@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from application.messages import Headers, UpstreamCall
 from application.ports import RequestRecord, UpstreamFailed
+from application.store_ports import HeardReport, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.failure import Failure
+from domain.news import StateReport
 
 
 class FakeClock:
@@ -113,3 +115,36 @@ class RecordingLog:
 
     def crashed(self, request_id: str, error: BaseException) -> None:
         self.crashes.append(error)
+
+
+class FakeStateStore:
+    """Keeps the report of each replica, by a clock of its own; it can be away, take no writes, be emptied, or slow."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.reports: dict[str, tuple[float, StateReport]] = {}
+        self.puts: list[tuple[str, StateReport]] = []
+        self.put_down = asyncio.Event()
+        self.away = False
+        self.read_only = False
+        self.broken: Exception | None = None
+        self.latency_s = 0.0
+        """What a report takes to be put down and to be read, together: it looks that much younger."""
+
+    async def put(self, replica: str, report: StateReport) -> None:
+        if self.broken:
+            raise self.broken
+        if self.away or self.read_only:
+            raise StoreUnavailable("away")
+        self.puts.append((replica, report))
+        self.reports[replica] = (self.clock.now(), report)
+        self.put_down.set()
+
+    async def others(self, replica: str) -> Sequence[HeardReport]:
+        if self.away:
+            raise StoreUnavailable("away")
+        return [
+            HeardReport(name, max(0.0, self.clock.now() - put_at - self.latency_s), report)
+            for name, (put_at, report) in self.reports.items()
+            if name != replica
+        ]

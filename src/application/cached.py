@@ -1,5 +1,6 @@
 """Answers from the cache, where that is allowed; else from an endpoint, once for all who ask the same at a time."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -64,9 +65,17 @@ class CachedAnswers:
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
+        self.counts: Counter[CacheState] = Counter()
+        """How many requests were answered from where, since the start."""
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """See `Answers`. `trail.cache` says where the answer came from."""
+        try:
+            return await self._answer(group, request, trail)
+        finally:
+            self.counts[trail.cache] += 1
+
+    async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
         fields = None
         if not control.no_store and self._policy.needs_look(request.body):

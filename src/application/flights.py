@@ -16,7 +16,7 @@ from application.messages import Headers, Trail
 from application.ports import Clock
 from domain.failure import Failure
 
-MAX_RECORDING_BYTES = 4 * 1024 * 1024
+MAX_RECORDING_BYTES = 8 * 1024 * 1024
 """A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
 
 MAX_HELD_BYTES = 64 * 1024 * 1024

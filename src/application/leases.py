@@ -3,9 +3,10 @@
 import asyncio
 
 from application.ledger import Reservation
-from domain.cooldown import FRESH, CooldownPolicy, EndpointHealth
+from domain.cooldown import FRESH, NEVER, CooldownPolicy, EndpointHealth
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
+from domain.news import CooldownNews
 from domain.tokens import Demand
 
 SILENT_REQUESTS = 3
@@ -39,7 +40,8 @@ class EndpointStatus:
     """What is known of one endpoint now."""
 
     __slots__ = (
-        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent"
+        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent",
+        "well_at"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -51,6 +53,8 @@ class EndpointStatus:
         self.silent = 0
         """Requests in a row that ran out of time without a byte from it."""
         self.heard = False
+        self.well_at = NEVER
+        """When the latest request was sent that went well."""
         self.contact = asyncio.Event()
         self.contact_until = 0.0
 
@@ -85,6 +89,21 @@ class EndpointStatus:
         if lease.probe_until:
             self.health = self.policy.after_abandon(self.health, lease.probe_until)
         self.contact.set()
+
+    def thrive(self, lease: Lease) -> None:
+        """It was answered well."""
+        self.health = self.policy.after_success(self.health, lease.started)
+        self.well_at = max(self.well_at, lease.started)
+
+    def news(self) -> CooldownNews:
+        """What was found out here."""
+        return self.policy.news(self.health)
+
+    def take(self, news: CooldownNews, now: float) -> bool:
+        """Another replica says so: does it change anything?"""
+        before = self.health
+        self.health = self.policy.after_news(before, news, now, self.well_at)
+        return self.health is not before
 
     def of_silence(self, failure: Failure) -> Failure:
         """One request that runs out of time says little, its client may be impatient; several in a row say more."""

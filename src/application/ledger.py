@@ -1,16 +1,18 @@
 """The books of all rate limits: a bucket each for what shares one, charged at the pick, read from every reply.
 
 The rules are `domain.rate_limit`'s; here they meet the endpoints. An endpoint with a key of its own has one bucket for
-everybody; where clients bring their keys each client has its own.
+everybody, which replicas tell each other of; where clients bring their keys each client has its own.
 """
 
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from application.charges import ChargeHistory
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from domain.rate_limit import Bucket, Marks, Need, Readings, Room
+from domain.news import NO_LIMIT, BucketNews
+from domain.rate_limit import Bucket, Charged, Marks, Need, Readings, Room
 from domain.tokens import Demand, TokenEstimate, Usage
 
 MAX_BUCKETS = 10_000
@@ -33,6 +35,7 @@ class Ledger:
         self._started = now
         self._buckets: dict[str, Bucket] = {}
         self._estimates: dict[str, TokenEstimate] = {}
+        self._charges = ChargeHistory()
 
     def room(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> Room:
         """How well a request fits where it would be charged."""
@@ -102,6 +105,34 @@ class Ledger:
         """The bucket of each endpoint (by endpoint id) that has a key of its own; None = nothing was heard yet."""
         return {e.id: self._buckets.get(e.bucket) for e in endpoints if e.owns_credential}
 
+    def checkpoint(self, names: Iterable[str], now: float) -> None:
+        """Remember where the books of these buckets stand, to be called about ten times a second while replicas tell
+        each other what they read."""
+        for name in names:
+            bucket = self._buckets.get(name)
+            if bucket is not None:
+                self._charges.note(name, bucket, now)
+
+    def report(self, names: Iterable[str], now: float) -> dict[str, BucketNews]:
+        """What this replica found out of these buckets and is still of interest."""
+        report = {}
+        for name in names:
+            bucket = self._buckets.get(name)
+            news = NO_LIMIT if bucket is None else bucket.news().of_interest(now)
+            if news != NO_LIMIT:
+                report[name] = news
+        return report
+
+    def take(self, endpoint: Endpoint, news: BucketNews, now: float) -> bool:
+        """Another replica says this of the endpoint's bucket: does it change anything?"""
+        name = endpoint.bucket
+        bucket = self._buckets.get(name) or self._open(name, endpoint)
+        marks = Charged(
+            self._charges.at(name, news.requests.read_at).requests, self._charges.at(name, news.tokens.read_at).tokens
+        )
+        self._buckets[name] = bucket.after_news(news, marks, now)
+        return self._buckets[name] is not bucket
+
     def _need(self, name: str, demand: Demand) -> Need:
         return Need(self._estimates.get(name, _UNTAUGHT).tokens(demand))
 
@@ -110,6 +141,8 @@ class Ledger:
             self._forget_idle()
         bucket = Bucket.fresh(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started)
         self._buckets[name] = bucket
+        if endpoint.owns_credential:
+            self._charges.begin(name)
         return bucket
 
     def _forget_idle(self) -> None:

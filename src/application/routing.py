@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterable
 from application.leases import EndpointStatus, Lease
 from application.ledger import Ledger
 from application.ports import Clock, EndpointAlarm
+from application.shared_view import SharedView
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
 from domain.group import ModelGroup
+from domain.news import StateReport
 from domain.rate_limit import Readings, Room
 from domain.selector import Selector
 from domain.tokens import Demand, Usage
@@ -44,11 +46,30 @@ class Routing:
             for endpoint in group.endpoints
         }
         self.ledger = Ledger(reserve, clock.now())
+        self._shared = SharedView(self._statuses.values(), self.ledger)
         self._on_change: Callable[[], None] = _nothing
+        self._on_news: Callable[[], None] = _nothing
 
     def when_room_may_have_come(self, told: Callable[[], None]) -> None:
         """`told` is called whenever a request that found no endpoint might find one now."""
         self._on_change = told
+
+    def when_news(self, told: Callable[[], None]) -> None:
+        """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
+        self._on_news = told
+
+    def checkpoint(self, now: float) -> None:
+        """Remember what was sent up to now, so that readings of other replicas can be compared with it."""
+        self._shared.checkpoint(now)
+
+    def report(self, now: float) -> StateReport:
+        """What was found out here and is still of interest to other replicas; nothing that they told."""
+        return self._shared.report(now)
+
+    def take(self, report: StateReport, now: float) -> None:
+        """What other replicas found out, in this one's time. No alarm is raised: they have raised theirs."""
+        if self._shared.take(report, now):
+            self._on_change()
 
     def pick(self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]) -> Lease | None:
         """Claim the endpoint whose turn it is, among those that are well, have room and are not `passed_over` (ids).
@@ -160,9 +181,10 @@ class Routing:
         """The endpoint answered well (a stream: its first content came)."""
         status = self._hear(lease)
         before = status.health
-        status.health = status.policy.after_success(before, lease.started)
+        status.thrive(lease)
         if before.open_until and not status.health.open_until:
             self._alarm.recovered(lease.endpoint)
+            self._on_news()
         self.ledger.succeeded(lease.held)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
@@ -231,6 +253,7 @@ class Routing:
         status.health = status.policy.after_failure(before, lease.started, now, self._draw())
         if status.health.open_until > before.open_until:
             self._alarm.cooling(status.endpoint, failure, status.health.open_until - now)
+            self._on_news()
 
     def _fault(self, status: EndpointStatus, failure: Failure) -> None:
         now = self._clock.now()
@@ -239,13 +262,16 @@ class Routing:
         known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
         if not known:
             self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
+            self._on_news()
 
     def _set_clock(self, lease: Lease, failure: Failure) -> None:
         seconds, news = self.ledger.limited(lease.held, failure, self._clock.now())
         lease.verdict = False
         if news:
             self._alarm.limited(lease.endpoint, failure, seconds)
+        if news and lease.endpoint.owns_credential:
+            self._on_news()
 
 
 def _nothing() -> None:
-    """Nobody waits."""
+    """Nobody listens."""

@@ -1,12 +1,14 @@
 """What is known of every endpoint and its limits, for `GET /status`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from application.ports import Clock
 from application.routing import Routing
+from application.store_ports import StoreHealth, StoreReport
 from application.waiting import WaitingRoom
+from domain.cache import CacheState
 from domain.endpoint import Endpoint
 from domain.gauge import Gauge
 from domain.group import ModelGroup
@@ -50,6 +52,38 @@ class GroupStatus(Struct, frozen=True):
     waiting: int
     """Requests that wait for room."""
     endpoints: tuple[EndpointStatusReport, ...]
+
+
+class CacheStatus(Struct, frozen=True):
+    """The response cache."""
+
+    store: StoreReport
+    requests: dict[str, int]
+    """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of this worker."""
+
+
+class StoresStatus(Struct, frozen=True):
+    """What is kept where."""
+
+    cache: CacheStatus | None
+    """None = answers are not cached."""
+    endpoint_state: StoreReport
+
+
+class ReportStores:
+    """How the stores are doing, from memory: none is asked."""
+
+    def __init__(self, states: StoreHealth, cache: StoreHealth | None, counts: Mapping[CacheState, int]) -> None:
+        self._states = states
+        self._cache = cache
+        self._counts = counts
+
+    def __call__(self) -> StoresStatus:
+        """At this moment."""
+        if self._cache is None:
+            return StoresStatus(None, self._states.health())
+        counts = {state.value: self._counts.get(state, 0) for state in CacheState}
+        return StoresStatus(CacheStatus(self._cache.health(), counts), self._states.health())
 
 
 class ReportStatus:

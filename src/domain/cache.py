@@ -91,7 +91,8 @@ class CachePolicy(Struct, frozen=True):
         """The key of a request with these body fields. `client` is a digest of its credential; `parts` are what else
         of it a provider's answer may depend on."""
         digest = hashlib.sha256(KEY_VERSION)
-        for part in (api, group, "" if self.scope_is_global else client, *parts):
+        scope = "global" if self.scope_is_global else f"client {client}"
+        for part in (api, group, scope, *parts):
             text = part.encode()
             digest.update(b"%d:%b" % (len(text), text))
         content = {name: value for name, value in fields.items() if name not in DELIVERY}

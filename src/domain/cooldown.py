@@ -6,11 +6,19 @@ closed --`allowed_fails` failures in a row--> cooling --time passes--> half-open
 
 A configuration fault (a refused key, a deployment that does not exist) cools at once and for `fault_s`. A rate limit is
 no failure and never gets here: it has a clock of its own (`domain.rate_limit`).
+
+Replicas tell each other of cooldowns and of recoveries (`domain.news`). What another one found out is believed where
+nothing newer is known here.
 """
 
+import math
 from enum import StrEnum
 
 from msgspec import Struct, structs
+
+from domain.news import NO_COOLDOWN, SKEW_S, CooldownNews
+
+NEVER = -math.inf
 
 RAMP_END = 64
 """Once this many requests at a time went well after a cooldown, the endpoint takes all it is given."""
@@ -40,6 +48,12 @@ class EndpointHealth(Struct, frozen=True):
     """The end of the running probe's lease; 0 = no probe runs."""
     ramp: int = 0
     """How many requests at a time the endpoint gets after a cooldown; 0 = as many as there are."""
+    closed_at: float = NEVER
+    """When the request was sent that ended the last cooldown by going well."""
+    opened_elsewhere: bool = False
+    """Did another replica begin the current cooldown? Then it is not ours to tell."""
+    closed_elsewhere: bool = False
+    """Did another replica send the request of `closed_at`?"""
 
     def state(self, now: float) -> HealthState:
         """What the endpoint is at `now`."""
@@ -90,11 +104,11 @@ class CooldownPolicy(Struct, frozen=True):
         An answer to what was sent before the cooldown began says nothing about how the endpoint is now.
         """
         if health.open_until:
-            return EndpointHealth(ramp=1) if started >= health.opened_at else health
+            return EndpointHealth(ramp=1, closed_at=started) if started >= health.opened_at else health
         if not health.ramp:
-            return FRESH if health.failures else health
+            return structs.replace(health, failures=0) if health.failures else health
         ramp = health.ramp * 2
-        return EndpointHealth(ramp=ramp if ramp < RAMP_END else 0)
+        return structs.replace(health, failures=0, ramp=ramp if ramp < RAMP_END else 0)
 
     def after_failure(self, health: EndpointHealth, started: float, now: float, draw: float) -> EndpointHealth:
         """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter.
@@ -106,7 +120,7 @@ class CooldownPolicy(Struct, frozen=True):
             return self._cooling(health, now, 2 * health.cooldown_s, draw) if probed else health
         failures = health.failures + 1
         if failures < self.allowed_fails:
-            return EndpointHealth(failures=failures, ramp=health.ramp)
+            return structs.replace(health, failures=failures)
         return self._cooling(health, now, self.cooldown_s, draw)
 
     def after_fault(self, health: EndpointHealth, now: float) -> EndpointHealth:
@@ -114,12 +128,62 @@ class CooldownPolicy(Struct, frozen=True):
         until = now + self.fault_s
         if health.open_until >= until:
             return health
-        return EndpointHealth(opened_at=now, open_until=until, cooldown_s=self.fault_s)
+        return self._open(health, now, until, self.fault_s)
+
+    def news(self, health: EndpointHealth) -> CooldownNews:
+        """What this replica found out itself."""
+        opened = health.open_until and not health.opened_elsewhere
+        closed = health.closed_at != NEVER and not health.closed_elsewhere
+        if not opened and not closed:
+            return NO_COOLDOWN
+        closed_at = health.closed_at if closed else None
+        if not opened:
+            return CooldownNews(closed_at=closed_at)
+        return CooldownNews(health.opened_at, health.open_until, health.cooldown_s, closed_at)
+
+    def after_news(
+        self, health: EndpointHealth, news: CooldownNews, now: float, well_at: float = NEVER
+    ) -> EndpointHealth:
+        """Another replica says so; the very same object where that changes nothing.
+
+        `well_at` is when the latest request was sent from here that went well: a cooldown that began before is news of
+        how the endpoint was, not of how it is. One whose end has passed already leaves the endpoint to be probed.
+        """
+        closed_at = _past(news.closed_at, now)
+        if health.open_until and closed_at >= health.opened_at:
+            health = EndpointHealth(ramp=1, closed_at=closed_at, closed_elsewhere=True)
+        elif closed_at > health.closed_at + SKEW_S:
+            health = structs.replace(health, closed_at=closed_at, closed_elsewhere=True)
+        opened_at = _past(news.opened_at, now)
+        if news.open_until is None or opened_at <= max(health.closed_at + SKEW_S, well_at):
+            return health
+        limit_s = max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
+        until = min(news.open_until, opened_at + limit_s)
+        if not until > max(opened_at, health.open_until + SKEW_S if health.open_until else NEVER):
+            return health
+        length_s = min(news.cooldown_s, limit_s) if news.cooldown_s > 0 else self.cooldown_s
+        if health.open_until:
+            opened_at = max(opened_at, health.opened_at)
+        return structs.replace(self._open(health, opened_at, until, length_s), opened_elsewhere=True)
+
+    def _open(self, health: EndpointHealth, now: float, until: float, length_s: float) -> EndpointHealth:
+        return EndpointHealth(
+            failures=health.failures,
+            opened_at=now,
+            open_until=until,
+            cooldown_s=length_s,
+            closed_at=health.closed_at,
+            closed_elsewhere=health.closed_elsewhere,
+        )
 
     def _cooling(self, health: EndpointHealth, now: float, length_s: float, draw: float) -> EndpointHealth:
         limit_s = max(self.max_cooldown_s, self.cooldown_s)
         length_s = min(length_s, limit_s)
         jittered_s = min(length_s * (1 + self.jitter * (2 * draw - 1)), limit_s)
-        return EndpointHealth(
-            failures=health.failures + 1, opened_at=now, open_until=now + jittered_s, cooldown_s=length_s
-        )
+        failed = structs.replace(health, failures=health.failures + 1)
+        return self._open(failed, now, now + jittered_s, length_s)
+
+
+def _past(at: float | None, now: float) -> float:
+    """A moment that was told, not after `now`. What cannot have been yet, or is no time at all, never was."""
+    return min(at, now) if at is not None and NEVER < at <= now + SKEW_S else NEVER

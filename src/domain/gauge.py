@@ -9,6 +9,7 @@ Providers give room back in two ways. OpenAI refills without pause, and its rese
 10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
 """
 
+import math
 from enum import Enum
 
 from msgspec import Struct, structs
@@ -17,6 +18,8 @@ PER_MINUTE_S = 60.0
 UNSAID_RESET_S = 10.0
 """How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
 was longer, the provider's 429 will say so."""
+ECHO_S = 0.005
+"""Moments that another replica tells and that are no further apart than this are taken for the same."""
 
 
 class Refill(Enum):
@@ -39,6 +42,11 @@ class Reading(Struct, frozen=True):
         """Does it say anything?"""
         return self.limit is None and self.remaining is None
 
+    @property
+    def is_possible(self) -> bool:
+        """Can all of it be true?"""
+        return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
+
 
 class Gauge(Struct, frozen=True):
     """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
@@ -57,9 +65,13 @@ class Gauge(Struct, frozen=True):
     """When all room is back, where it does not come back bit by bit."""
     charged: float = 0.0
     """Everything ever charged. Only grows, so that marks can be compared."""
-    read_at: float = -1.0
-    """When the request was sent whose reply gave the newest reading."""
+    reading: Reading = Reading()
+    """The newest reading of what remains, as it came."""
+    read_at: float = -math.inf
+    """When the request was sent whose reply gave it; -inf = there was none."""
     read_mark: float = 0.0
+    read_elsewhere: bool = False
+    """Did another replica read it? Then it is not ours to tell."""
 
     @classmethod
     def of(cls, refill: Refill, window_s: float, per_minute: float | None, now: float) -> "Gauge":
@@ -101,10 +113,20 @@ class Gauge(Struct, frozen=True):
             at=sent,
             rate=self._rate(reading, limit),
             window_end=sent + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s),
+            reading=reading,
             read_at=sent,
             read_mark=mark,
+            read_elsewhere=False,
         )._advanced(now)
         return structs.replace(gauge, level=None if gauge.level is None else gauge.level - (gauge.charged - mark))
+
+    def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
+        """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
+        replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
+        is_news = self.read_at + ECHO_S < sent <= now + ECHO_S
+        if not is_news or reading.remaining is None or not reading.is_possible:
+            return self
+        return structs.replace(self.after_reading(reading, min(sent, now), mark, now), read_elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""

@@ -5,6 +5,8 @@ A 429 is not a failure: it says when to come back. Times are monotonic seconds.
 
 from msgspec import Struct
 
+from domain.gauge import ECHO_S
+
 MIN_DELAY_S = 0.25
 MAX_DELAY_S = 300.0
 DEFAULT_CAP_S = 60.0
@@ -18,6 +20,8 @@ class RateLimitClock(Struct, frozen=True):
     set_at: float = 0.0
     unexplained: int = 0
     """429s in a row that named no delay: the assumed one doubles with each."""
+    set_elsewhere: bool = False
+    """Did another replica get the 429 that set it? Then it is not ours to tell."""
 
     def wait_s(self, now: float) -> float:
         """Seconds until the bucket may be asked again; 0 = now."""
@@ -35,11 +39,22 @@ class RateLimitClock(Struct, frozen=True):
                 unexplained += 1
             delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, 16) - 1))
         until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
-        return RateLimitClock(max(self.until, until), now, unexplained)
+        if self.until > until:
+            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere)
+        return RateLimitClock(until, now, unexplained)
+
+    def after_hearsay(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
+        """Another replica was told to stay away until `until`. The very same clock if it runs as long already."""
+        until = min(until, now + MAX_DELAY_S)
+        if not until > max(now, self.until + ECHO_S):
+            return self
+        return RateLimitClock(until, now, max(self.unexplained, unexplained), set_elsewhere=True)
 
     def after_success(self) -> "RateLimitClock":
         """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
-        return RateLimitClock(self.until, self.set_at) if self.unexplained else self
+        if not self.unexplained:
+            return self
+        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere)
 
 
 UNLIMITED = RateLimitClock()

@@ -5,12 +5,14 @@ clock of its last 429. Reservations are what requests in flight hold; they are f
 that an idle bucket holds none, while the gauges do the counting.
 """
 
+import math
 from enum import IntEnum
 
 from msgspec import Struct, structs
 
 from domain.gauge import PER_MINUTE_S, Gauge, Reading, Refill
 from domain.limit_clock import UNLIMITED, RateLimitClock
+from domain.news import NO_READING, BucketNews, ReadingNews
 
 AZURE_REQUEST_SLICE_S = 10.0
 TOKEN_MARGIN = 1.05
@@ -50,6 +52,13 @@ class Marks(Struct, frozen=True):
     need: Need
     requests: float
     tokens: float
+
+
+class Charged(Struct, frozen=True):
+    """What a bucket had been charged in all up to some moment, or for each limit up to one of its own."""
+
+    requests: float = 0.0
+    tokens: float = 0.0
 
 
 class Bucket(Struct, frozen=True):
@@ -126,6 +135,27 @@ class Bucket(Struct, frozen=True):
             tokens=self.tokens.after_reading(readings.tokens, sent, marks.tokens, now),
         )
 
+    def news(self) -> BucketNews:
+        """What this replica was told by the provider itself."""
+        clock, requests, tokens = self.clock, _told(self.requests), _told(self.tokens)
+        if not clock.until or clock.set_elsewhere:
+            return BucketNews(requests=requests, tokens=tokens)
+        return BucketNews(clock.until, clock.unexplained, requests, tokens)
+
+    def after_news(self, news: BucketNews, marks: Charged, now: float) -> "Bucket":
+        """Another replica says so; the very same object where that changes nothing. `marks` is what this replica had
+        charged when the other one's requests were sent that gave the readings."""
+        clock, requests, tokens = self.clock, self.requests, self.tokens
+        if news.limited_until is not None:
+            clock = clock.after_hearsay(news.limited_until, news.unexplained, now)
+        if news.requests.read_at is not None:
+            requests = requests.after_hearsay(news.requests.reading, news.requests.read_at, marks.requests, now)
+        if news.tokens.read_at is not None:
+            tokens = tokens.after_hearsay(news.tokens.reading, news.tokens.read_at, marks.tokens, now)
+        if clock is self.clock and requests is self.requests and tokens is self.tokens:
+            return self
+        return structs.replace(self, clock=clock, requests=requests, tokens=tokens)
+
     def after_limit(self, delay_s: float | None, sent: float, now: float) -> "Bucket":
         """A 429; `delay_s` None = it named no delay."""
         return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now))
@@ -134,6 +164,12 @@ class Bucket(Struct, frozen=True):
         """The bucket answered."""
         clock = self.clock.after_success()
         return self if clock is self.clock else structs.replace(self, clock=clock)
+
+
+def _told(gauge: Gauge) -> ReadingNews:
+    if gauge.read_elsewhere or gauge.read_at == -math.inf:
+        return NO_READING
+    return ReadingNews(gauge.reading, gauge.read_at)
 
 
 def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:

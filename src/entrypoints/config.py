@@ -27,14 +27,6 @@ __all__ = ["NOT_YET_USED", "ConfigError", "load_settings"]
 
 # Settings that are read and checked, but that nothing in this version acts on.
 NOT_YET_USED = (
-    "general_settings.redis_host",
-    "general_settings.redis_port",
-    "general_settings.redis_password",
-    "general_settings.redis_username",
-    "general_settings.redis_ssl",
-    "general_settings.redis_url",
-    "general_settings.cache",
-    "general_settings.cache_params",
     "general_settings.response_affinity_ttl",
     "general_settings.passthrough_group",
 )

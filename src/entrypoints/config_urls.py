@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from adapters.stores.redis_settings import RedisSettings
 from domain.secret import Secret
 from entrypoints.config_document import Scalar
 from entrypoints.config_rules import Hidden, Refused, Text
@@ -64,16 +65,18 @@ class ProxyUrl(Hidden, frozen=True):
 
 
 class RedisUrl(Hidden, frozen=True):
-    """A Redis server; secret, because it may hold a password."""
+    """A Redis, Sentinels or a cluster; secret, because it may hold a password."""
 
     def read(self, given: Scalar) -> Secret:
-        text = self.text_of(given)
-        if re.fullmatch(r"unix://[^?#]*/[^?#]+(\?[^#]*)?", text):
-            return Secret(text)
-        parts = split_url(text, ("redis", "rediss"))
-        if not re.fullmatch(r"/?[0-9]{0,4}", parts.path) or "#" in text:
-            raise Refused
-        return Secret(text)
+        url = Secret(self.text_of(given))
+        try:
+            redis = RedisSettings.of_url(url)
+        except ValueError as reason:
+            # Its text is of_url's own and shows nothing of the URL.
+            raise Refused(str(reason)) from None
+        if not all(is_host(host) for host, _ in redis.nodes):
+            raise Refused("a host is no name or IP address")
+        return url
 
 
 class Host(Text, frozen=True):

@@ -1,10 +1,12 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
+import asyncio
 import logging
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from dependency_injector import containers, providers
@@ -15,21 +17,32 @@ from adapters.http.catalogue import catalogue_routes
 from adapters.http.chat import ChatEndpoint
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
+from adapters.stores.memory_cache import MemoryResponseCache
+from adapters.stores.memory_state import MemoryEndpointStateStore
+from adapters.stores.redis_cache import RedisResponseCache
+from adapters.stores.redis_gate import RedisGate
+from adapters.stores.redis_state import RedisEndpointStateStore
 from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.store_lines import StoreAlarmLines
+from adapters.upstreams.chat_formats import OpenAIAnswerFormats
 from adapters.upstreams.httpx_client import HttpxUpstream
 from adapters.upstreams.providers import OpenAIProviders
 from application.attempt import SendAttempt
+from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
 from application.chat import AnswerChat
 from application.dispatch import Dispatch
+from application.flights import Flights
 from application.ports import Upstream
 from application.routing import Routing
-from application.status import ReportStatus
+from application.sharing import StateSharing
+from application.status import ReportStatus, ReportStores
 from application.waiting import WaitingRoom
 from domain.group import ModelGroup
 from entrypoints.endpoints import model_groups, targets
 from entrypoints.settings import GeneralSettings, Settings
+from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.worker import worker_process
 
 
@@ -63,12 +76,39 @@ def _by_name(groups: tuple[ModelGroup, ...]) -> dict[str, ModelGroup]:
     return {group.name: group for group in groups}
 
 
-def _lifespan(in_flight: InFlight, upstream: Upstream, logger: logging.Logger) -> AbstractAsyncContextManager[None]:
+def _states_type(general: GeneralSettings) -> str:
+    return "redis" if general.uses_redis else "memory"
+
+
+def _gates_in_use(general: GeneralSettings) -> str:
+    """Which Redis connections there are: for what replicas share, for the cache, one for both, or none."""
+    shared, cache = shared_redis(general), cache_redis(general)
+    if cache is None or cache == shared:
+        return "none" if shared is None else "shared"
+    return "cache" if shared is None else "both"
+
+
+def _cache_gate(general: GeneralSettings) -> str:
+    return "shared" if cache_redis(general) == shared_redis(general) else "own"
+
+
+def _lifespan(
+    in_flight: InFlight,
+    upstream: Upstream,
+    gates: Sequence[RedisGate],
+    sharing: StateSharing,
+    logger: logging.Logger,
+) -> AbstractAsyncContextManager[None]:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         with worker_process(in_flight.drain):
+            await asyncio.gather(*(gate.start() for gate in gates))
+            await sharing.load()
+            keeps_sharing = asyncio.ensure_future(sharing.run())
             yield
-        await upstream.close()
+        keeps_sharing.cancel()
+        await asyncio.gather(keeps_sharing, return_exceptions=True)
+        await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
         for handler in logger.handlers:
             handler.close()
 
@@ -85,24 +125,92 @@ class Container(containers.DeclarativeContainer):
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
     request_log = providers.Singleton(RequestLogLines, logger)
     alarm = providers.Singleton(EndpointAlarmLines, logger)
+    draw = providers.Object(random.random)
 
     groups = providers.Singleton(model_groups, settings)
     groups_by_name = providers.Singleton(_by_name, groups)
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings))
     upstream = providers.Singleton(_upstream, general)
 
-    routing = providers.Singleton(
-        Routing, groups, clock, providers.Object(random.random), alarm, general.provided.rate_limit_reserve
-    )
+    routing = providers.Singleton(Routing, groups, clock, draw, alarm, general.provided.rate_limit_reserve)
     waiting = providers.Singleton(WaitingRoom, routing, clock)
     attempt = providers.Singleton(SendAttempt, routing, upstream, endpoints, clock, general.provided.stream_hold)
-    dispatch = providers.Singleton(
-        Dispatch, routing, waiting, attempt, clock, providers.Object(random.random), general.provided.max_wait
+    dispatch = providers.Singleton(Dispatch, routing, waiting, attempt, clock, draw, general.provided.max_wait)
+
+    namespace = general.provided.cache_params.namespace
+    store_alarm = providers.Singleton(StoreAlarmLines, logger)
+    shared_gate = providers.Singleton(
+        RedisGate, providers.Callable(shared_redis, general), store_alarm, clock=clock, draw=draw, namespace=namespace
     )
-    chat = providers.Singleton(AnswerChat, groups_by_name, dispatch)
+    cache_gate = providers.Selector(
+        providers.Callable(_cache_gate, general),
+        shared=shared_gate,
+        own=providers.Singleton(
+            RedisGate,
+            providers.Callable(cache_redis, general),
+            store_alarm,
+            clock=clock,
+            draw=draw,
+            name="cache redis",
+            namespace=namespace,
+        ),
+    )
+    gates = providers.Selector(
+        providers.Callable(_gates_in_use, general),
+        none=providers.List(),
+        shared=providers.List(shared_gate),
+        cache=providers.List(cache_gate),
+        both=providers.List(shared_gate, cache_gate),
+    )
+
+    states_type = providers.Callable(_states_type, general)
+    kept_s = providers.Callable(state_kept_s, general)
+    memory_states = providers.Singleton(MemoryEndpointStateStore, clock, kept_s)
+    states = providers.Selector(
+        states_type,
+        memory=memory_states,
+        redis=providers.Singleton(RedisEndpointStateStore, shared_gate, namespace, kept_s),
+    )
+    sharing = providers.Singleton(
+        StateSharing, routing, states, clock, providers.Callable(lambda: uuid.uuid4().hex), request_log
+    )
+
+    memory_cache = providers.Singleton(MemoryResponseCache, general.provided.cache_params.max_bytes, clock)
+    cache = providers.Selector(
+        general.provided.cache_type,
+        memory=memory_cache,
+        redis=providers.Singleton(RedisResponseCache, cache_gate, namespace),
+    )
+    cached = providers.Singleton(
+        CachedAnswers,
+        providers.Callable(cache_policy, general),
+        cache,
+        providers.Singleton(OpenAIAnswerFormats),
+        providers.Singleton(Flights, clock),
+        dispatch,
+        clock,
+        draw,
+        general.provided.cache_params.replay_interval,
+    )
+    answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
+
+    chat = providers.Singleton(AnswerChat, groups_by_name, answers)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
+    stores = providers.Singleton(
+        ReportStores,
+        providers.Selector(states_type, memory=memory_states, redis=shared_gate),
+        providers.Selector(
+            general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
+        ),
+        providers.Selector(
+            general.provided.cache_type,
+            off=providers.Object({}),
+            memory=cached.provided.counts,
+            redis=cached.provided.counts,
+        ),
+    )
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
@@ -117,9 +225,9 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_idle_timeout,
     )
     routes = providers.Singleton(
-        catalogue_routes, models, health, status, guard, in_flight, providers.Callable(lambda: int(time.time()))
+        catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
-    lifespan = providers.Factory(_lifespan, in_flight, upstream, logger)
+    lifespan = providers.Factory(_lifespan, in_flight, upstream, gates, sharing, logger)
     app = providers.Singleton(
         build_app, chat_endpoint, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

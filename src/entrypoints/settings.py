@@ -48,6 +48,8 @@ class CacheParams(Struct, frozen=True):
     """Who shares answers: clients with the same credential, or all."""
     when_temperature_absent: Annotated[Literal["bypass", "cache"], Choice(("bypass", "cache"))] = "bypass"
     """What to do with a request that names no temperature (the API's default is 1)."""
+    replay_interval: Annotated[float, Number(0, 10, "seconds", from_low=True)] = 0
+    """The pause between two pieces of a stream that is sent from the cache, in seconds; 0 = none."""
     host: Annotated[str | None, _REDIS_HOST] = None
     """A Redis for the cache alone; None = the one of general_settings."""
     port: Annotated[int, PORT] = 6379
@@ -153,8 +155,17 @@ class GeneralSettings(Struct, frozen=True):
 
     @property
     def uses_redis(self) -> bool:
-        """Whether a Redis server is configured."""
+        """Whether a Redis server is configured for what replicas share."""
         return self.redis_host is not None or self.redis_url is not None
+
+    @property
+    def cache_type(self) -> Literal["off", "memory", "redis"]:
+        """Where answers are kept."""
+        if not self.cache:
+            return "off"
+        if self.cache_params.type is not None:
+            return self.cache_params.type
+        return "redis" if self.uses_redis or self.cache_params.host is not None else "memory"
 
 
 class EndpointSettings(Struct, frozen=True):

@@ -15,6 +15,7 @@ import uvloop
 
 from adapters.provider import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy
+from tests.integration.redis_fixtures import *  # noqa: F403
 
 StartProvider = Callable[..., Awaitable[SimulatedProvider]]
 StartProxy = Callable[..., Awaitable[Proxy]]

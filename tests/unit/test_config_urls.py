@@ -1,9 +1,14 @@
-"""A key is only ever sent to a URL that says clearly where, and safely."""
+"""A key is only ever sent to a URL that says clearly where, and safely; a password for Redis likewise."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapters.stores.redis_settings import RedisSettings
+from domain.secret import Secret
 from entrypoints.config import ConfigError, load_settings
 from entrypoints.settings import Settings
 
@@ -131,3 +136,160 @@ def test_a_warned_query_is_kept_as_it_is(tmp_path: Path) -> None:
     settings = load(tmp_path, "https://r.example/openai/v1", ", default_query: {api-version: preview}")
 
     assert settings.groups[0].models[0].params.default_query == {"api-version": "preview"}
+
+
+def redis(url: str) -> RedisSettings:
+    return RedisSettings.of_url(Secret(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "described"),
+    [
+        ("redis://r", RedisSettings(nodes=(("r", 6379),)), "redis://r:6379/0"),
+        ("redis://r:1/", RedisSettings(nodes=(("r", 1),)), "redis://r:1/0"),
+        (
+            f"rediss://u:{HIDDEN}@r.example:6380/3",
+            RedisSettings(nodes=(("r.example", 6380),), db=3, username="u", password=Secret(HIDDEN), ssl=True),
+            "rediss://r.example:6380/3",
+        ),
+        (
+            f"redis://:{HIDDEN}@[::1]:7?db=2",
+            RedisSettings(nodes=(("::1", 7),), db=2, password=Secret(HIDDEN)),
+            "redis://[::1]:7/2",
+        ),
+        ("redis://u@r", RedisSettings(nodes=(("r", 6379),), username="u"), "redis://r:6379/0"),
+        (
+            "redis://u%40h:p%2F%3a%25%C3%BC@r",
+            RedisSettings(nodes=(("r", 6379),), username="u@h", password=Secret("p/:%ü")),
+            "redis://r:6379/0",
+        ),
+        ("unix:///run/redis.sock", RedisSettings(unix_path="/run/redis.sock"), "unix:///run/redis.sock?db=0"),
+        (
+            f"unix://u:{HIDDEN}@/run/my%20redis.sock?db=4",
+            RedisSettings(unix_path="/run/my redis.sock", db=4, username="u", password=Secret(HIDDEN)),
+            "unix:///run/my redis.sock?db=4",
+        ),
+        (
+            "redis+sentinel://h1,h2:26380/mymaster",
+            RedisSettings(kind="sentinel", nodes=(("h1", 26379), ("h2", 26380)), service="mymaster"),
+            "redis+sentinel://h1:26379,h2:26380/mymaster/0",
+        ),
+        (
+            f"rediss+sentinel://u:{HIDDEN}@h1/my%20master/5?sentinel_username=s&sentinel_password=q%26",
+            RedisSettings(
+                kind="sentinel",
+                nodes=(("h1", 26379),),
+                db=5,
+                username="u",
+                password=Secret(HIDDEN),
+                ssl=True,
+                service="my master",
+                sentinel_username="s",
+                sentinel_password=Secret("q&"),
+            ),
+            "rediss+sentinel://h1:26379/my master/5",
+        ),
+        (
+            f"redis+cluster://:{HIDDEN}@h1,[2001:db8::1]:7000",
+            RedisSettings(kind="cluster", nodes=(("h1", 6379), ("2001:db8::1", 7000)), password=Secret(HIDDEN)),
+            "redis+cluster://h1:6379,[2001:db8::1]:7000",
+        ),
+        (
+            "rediss-cluster://h1/0",
+            RedisSettings(kind="cluster", nodes=(("h1", 6379),), ssl=True),
+            "rediss+cluster://h1:6379",
+        ),
+    ],
+)
+def test_every_form_of_a_redis_url_says_where_it_is(url: str, settings: RedisSettings, described: str) -> None:
+    assert redis(url) == settings
+    assert redis(url).described == described
+    assert HIDDEN not in repr(redis(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("r:6379", "does not begin with"),
+        ("http://:{}@r", "does not begin with"),
+        ("redis+tls://:{}@r", "does not begin with"),
+        ("redis:/:{}@r", "does not begin with"),
+        ("redis://", "a host is missing"),
+        ("redis://:{}@", "a host is missing"),
+        ("redis://:{}@r:0", "the port is not from 1 to 65535"),
+        ("redis://:{}@r:70000", "the port is not from 1 to 65535"),
+        ("redis://:{}@r:port", "its port is no number"),
+        ("redis://:{}@r:1:2", "its port is no number"),
+        ("redis://:{}@::1", "its port is no number"),
+        ("redis://:{}@a..b", "a host is no name or IP address"),
+        ("redis://:{}@-a", "a host is no name or IP address"),
+        ("redis://:{}@2852039166", "a host is no name or IP address"),
+        ("redis://@r", "neither user nor password"),
+        ("redis://:@r", "neither user nor password"),
+        ("redis://:{}@r/x", "the database is not a number"),
+        ("redis://:{}@r/1/2", "the database is not a number"),
+        ("redis://:{}@r/1?db=2", "given twice"),
+        ("redis://:{}@r?db=1&db=1", "empty or given twice"),
+        ("redis://:{}@r?db=", "empty or given twice"),
+        ("redis://:{}@r?timeout=1", "an unknown query parameter; valid: db"),
+        ("redis://r?{}=1", "an unknown query parameter; valid: db"),
+        ("redis://:{}@a,b", "several hosts are a redis+sentinel://"),
+        ("redis://:{}@r/0#x", "a # or a character"),
+        ("redis://:{} x@r", "it holds a space"),
+        ("redis://:{}ü@r", "not ASCII; write those as %XX"),
+        ("redis://:{}%2@r", "a % is not followed by two hexadecimal digits; write % itself as %25"),
+        ("redis://:{}%FF@r", "a %XX is no UTF-8"),
+        ("redis://:{}%00@r", "a control character"),
+        ("unix://run/redis.sock", "the path of the socket is missing"),
+        ("unix://", "the path of the socket is missing"),
+        ("unix:///", "the path of the socket is missing"),
+        ("unix:///s?password={}", "an unknown query parameter; valid: db"),
+        ("redis+sentinel://:{}@h", "the name of the master is missing"),
+        ("redis+sentinel://:{}@h//0", "the name of the master is missing"),
+        ("redis+sentinel://:{}@h,,i/m", "a host is missing"),
+        ("redis+sentinel://:{}@h/m?password=x", "valid: db, sentinel_username, sentinel_password"),
+        ("redis+cluster://:{}@h/1", "a cluster has no databases"),
+        ("redis+cluster://:{}@h?db=1", "an unknown query parameter; this form has none"),
+    ],
+)
+def test_a_wrong_redis_url_is_refused_without_showing_it(tmp_path: Path, url: str, reason: str) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    url = url.replace("{}", HIDDEN)
+    path.write_text(
+        f"general_settings: {{redis_url: '{url}'}}\nmodel_groups: [{{model_group: g, models: [{{model: m}}]}}]",
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigError) as refused:
+        load_settings(path, {})
+
+    assert "general_settings.redis_url: " in str(refused.value)
+    assert reason in str(refused.value)
+    assert HIDDEN not in str(refused.value)
+
+
+@given(st.text(), st.text(), st.integers(1, 65_535), st.integers(0, 9999))
+def test_any_user_and_password_survive_a_url(user: str, password: str, port: int, db: int) -> None:
+    user, password = ("".join(c for c in text if c >= " " and c != "\x7f" and c.isascii()) for text in (user, password))
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+
+    settings = redis(f"redis://{login}h:{port}/{db}")
+
+    assert settings.username == (user or None)
+    assert settings.password == (Secret(password) if password else None)
+    assert (settings.nodes, settings.db) == ((("h", port),), db)
+
+
+@given(
+    st.sampled_from(["redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "redis-cluster", ""]),
+    st.text(st.sampled_from("abz019:@/?&=%,[]#.-_ \\\x00é"), max_size=40),
+)
+def test_no_redis_url_does_anything_but_mean_something_or_be_refused(scheme: str, rest: str) -> None:
+    try:
+        settings = redis(f"{scheme}://{rest}")
+    except ValueError as reason:
+        assert type(reason) is ValueError
+        assert reason.__cause__ is None
+    else:
+        assert settings.nodes or settings.unix_path
+        assert settings.described

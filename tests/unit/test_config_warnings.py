@@ -111,7 +111,7 @@ def test_a_variable_that_is_empty_sets_nothing_to_warn_about(tmp_path: Path) -> 
 
 
 def test_every_warning_names_its_file(tmp_path: Path) -> None:
-    told = warnings(tmp_path, "{model: m, weight: 0, rpm: 5, params: {max_retries: 2}}", "{cache: true}")
+    told = warnings(tmp_path, "{model: m, weight: 0, rpm: 5, params: {max_retries: 2}}", "{passthrough_group: g}")
 
     assert len(told) == 3
     assert all(warning.startswith(f"{tmp_path}/llmproxy.yaml") for warning in told)

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from domain.cooldown import FRESH, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
+from domain.news import NO_COOLDOWN, SKEW_S, CooldownNews
 
 POLICY = CooldownPolicy(allowed_fails=3, cooldown_s=60)
 MIDDLE = 0.5
@@ -76,7 +78,7 @@ def test_a_probe_that_succeeds_closes_and_the_ramp_doubles_to_no_limit() -> None
         health = POLICY.after_success(health, 61)
 
     assert limits == [1, 2, 4, 8, 16, 32]
-    assert health == FRESH
+    assert health == EndpointHealth(closed_at=60)
     assert limits[-1] * 2 == RAMP_END
 
 
@@ -120,6 +122,176 @@ def test_senseless_policies_are_refused(wrong: dict[str, int]) -> None:
         CooldownPolicy(**wrong)
 
 
+def test_nothing_is_told_of_an_endpoint_that_never_cooled() -> None:
+    assert POLICY.news(failed(POLICY, 2, now=10)) is NO_COOLDOWN
+
+
+def test_a_cooldown_and_the_recovery_that_ends_it_are_told() -> None:
+    cooling = failed(POLICY, 3, now=10)
+    probing = POLICY.after_start(cooling, 70)
+    closed = POLICY.after_success(probing, 70)
+    cooling_again = failed(POLICY, 3, now=80, health=POLICY.after_success(closed, 75))
+
+    assert POLICY.news(cooling) == POLICY.news(probing) == CooldownNews(10, 70, 60)
+    assert POLICY.news(closed) == CooldownNews(closed_at=70)
+    assert POLICY.news(cooling_again) == CooldownNews(80, 140, 60, closed_at=70)
+    assert POLICY.news(POLICY.after_fault(closed, 90)) == CooldownNews(90, 390, 300, closed_at=70)
+
+
+def test_when_it_recovered_is_remembered_whatever_comes_next() -> None:
+    health = POLICY.after_success(failed(POLICY, 3, now=10), 15)
+    for _ in range(8):
+        health = POLICY.after_success(failed(POLICY, 1, now=20, health=health), 20)
+
+    assert health == EndpointHealth(closed_at=15)
+
+
+def test_another_replicas_cooldown_is_kept_as_if_it_were_ours() -> None:
+    told = POLICY.news(failed(POLICY, 3, now=10))
+    health = POLICY.after_news(FRESH, told, 10.1)
+
+    assert health.state(69.9) is HealthState.COOLING
+    assert health.admits(70, 0)
+    assert not POLICY.after_start(health, 70).admits(71, 1)
+    assert POLICY.after_failure(POLICY.after_start(health, 70), 70, 71, MIDDLE).cooldown_s == 120
+
+
+def test_what_another_replica_told_is_not_told_on() -> None:
+    heard = POLICY.after_news(FRESH, CooldownNews(10, 70, 60), 11)
+    recovered = POLICY.after_news(heard, CooldownNews(closed_at=20), 21)
+
+    assert POLICY.news(heard) is NO_COOLDOWN
+    assert POLICY.news(recovered) is NO_COOLDOWN
+    assert POLICY.news(POLICY.after_success(heard, 30)) == CooldownNews(closed_at=30)
+    assert POLICY.news(POLICY.after_failure(heard, 70, 71, MIDDLE)).open_until == 71 + 120, "its own probe found that"
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        FRESH,
+        failed(POLICY, 3, now=10),
+        POLICY.after_start(failed(POLICY, 3, now=10), 70),
+        POLICY.after_success(failed(POLICY, 3, now=10), 15),
+        POLICY.after_fault(POLICY.after_success(failed(POLICY, 3, now=10), 15), 50),
+    ],
+)
+@pytest.mark.parametrize("late_s", [0.0, 0.2])
+def test_an_echo_of_own_news_changes_nothing(health: EndpointHealth, late_s: float) -> None:
+    assert POLICY.after_news(health, POLICY.news(health).shifted(late_s), 72) is health
+
+
+def test_an_endpoint_that_recovered_elsewhere_is_closed_and_ramps() -> None:
+    health = POLICY.after_news(failed(POLICY, 3, now=10), CooldownNews(closed_at=20), 21)
+
+    assert health == EndpointHealth(ramp=1, closed_at=20, closed_elsewhere=True)
+
+
+def test_a_recovery_from_before_the_cooldown_does_not_end_it() -> None:
+    health = POLICY.after_news(failed(POLICY, 3, now=10), CooldownNews(closed_at=9), 21)
+
+    assert health.state(21) is HealthState.COOLING
+
+
+def test_old_news_does_not_reopen_what_was_closed_since() -> None:
+    told = CooldownNews(10, 310, 300)
+    closed_here = POLICY.after_success(failed(POLICY, 3, now=10), 20)
+    closed_elsewhere = POLICY.after_news(FRESH, CooldownNews(closed_at=20), 21)
+
+    assert POLICY.after_news(closed_here, told, 22) is closed_here
+    assert POLICY.after_news(closed_elsewhere, told, 22) is closed_elsewhere
+    assert POLICY.after_news(FRESH, told.merged(CooldownNews(closed_at=20)), 22).state(22) is HealthState.CLOSED
+    assert POLICY.after_news(closed_here, told.shifted(10 + SKEW_S), 22) is closed_here, "though it came late"
+    assert POLICY.after_news(closed_here, CooldownNews(21, 81, 60), 22).state(22) is HealthState.COOLING
+
+
+def test_what_went_well_here_since_outweighs_what_failed_elsewhere_before() -> None:
+    told = CooldownNews(10, 70, 60)
+
+    assert POLICY.after_news(FRESH, told, 30, well_at=10) is FRESH
+    assert POLICY.after_news(FRESH, told, 30, well_at=9.9).state(30) is HealthState.COOLING
+
+
+def test_a_longer_cooldown_from_elsewhere_takes_the_lease_of_a_running_probe() -> None:
+    probing = POLICY.after_start(failed(POLICY, 3, now=0), 60)
+    health = POLICY.after_news(probing, CooldownNews(61, 181, 120), 61.1)
+
+    assert health.state(62) is HealthState.COOLING
+    assert POLICY.after_success(health, 60) is health, "the probe was sent before"
+    assert health.admits(181, 0)
+
+
+def test_a_shorter_cooldown_from_elsewhere_changes_nothing() -> None:
+    health = POLICY.after_fault(FRESH, 0)
+
+    assert POLICY.after_news(health, CooldownNews(10, 70, 60), 11) is health
+
+
+def test_a_cooldown_that_is_over_already_leaves_the_endpoint_to_be_probed() -> None:
+    health = POLICY.after_news(FRESH, CooldownNews(-100, -40, 60), 5)
+
+    assert health.state(5) is HealthState.HALF_OPEN
+
+
+def test_a_cooldown_from_elsewhere_lasts_no_longer_than_one_of_ours_could() -> None:
+    health = POLICY.after_news(FRESH, CooldownNews(10, 1e6, 1e6), 20)
+
+    assert (health.open_until, health.cooldown_s) == (310, 300)
+    assert POLICY.after_news(health, CooldownNews(10, 1e6, 1e6), 200) is health, "nor longer for being told again"
+    assert POLICY.after_news(FRESH, CooldownNews(10.2, 1e6, 1e6), 10).open_until == 310, "nor for clocks that differ"
+
+
+def test_a_recovery_ends_two_cooldowns_only_if_it_came_after_both_had_begun() -> None:
+    both = POLICY.after_news(failed(POLICY, 3, now=200), CooldownNews(100, 400, 300), 201)
+
+    assert both.open_until == 400
+    assert POLICY.after_news(both, CooldownNews(closed_at=150), 201) == structs.replace(
+        both, closed_at=150, closed_elsewhere=True
+    )
+    assert POLICY.after_news(both, CooldownNews(closed_at=200), 201).state(201) is HealthState.CLOSED
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        CooldownNews(NAN, 70, 60),
+        CooldownNews(10, NAN, 60),
+        CooldownNews(-INFINITY, INFINITY, 60),
+        CooldownNews(None, 70, 60),
+        CooldownNews(10, None, 60),
+        CooldownNews(10, 5, 60),
+        CooldownNews(20 + 2 * SKEW_S, 80, 60),
+        CooldownNews(closed_at=NAN),
+        CooldownNews(closed_at=INFINITY),
+        CooldownNews(closed_at=1e6),
+    ],
+)
+def test_news_that_cannot_be_true_changes_nothing(news: CooldownNews) -> None:
+    cooling = failed(POLICY, 3, now=0)
+
+    assert POLICY.after_news(FRESH, news, 20) is FRESH
+    assert POLICY.after_news(cooling, news, 20).open_until <= 20 + 300
+    assert POLICY.after_news(cooling, news, 20).closed_at == FRESH.closed_at
+
+
+MOMENTS = st.one_of(st.none(), st.floats(-1000, 1000), st.sampled_from([NAN, INFINITY, -INFINITY]))
+LENGTHS = st.one_of(st.floats(0, 1e6), st.sampled_from([NAN, INFINITY, -1.0]))
+NEWS = st.builds(CooldownNews, MOMENTS, MOMENTS, LENGTHS, MOMENTS)
+
+
+@given(st.lists(NEWS, max_size=4), NEWS)
+def test_no_news_is_news_twice(before: list[CooldownNews], news: CooldownNews) -> None:
+    health = FRESH
+    for told in before:
+        health = POLICY.after_news(health, told, 100)
+    health = POLICY.after_news(health, news, 100)
+
+    assert POLICY.after_news(health, news, 100) is health
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Requests start, end well, badly or not at all, in any order; time passes."""
 
@@ -140,6 +312,10 @@ class AnyHistory(RuleBasedStateMachine):
             before = self.health
             self.health = self.policy.after_start(self.health, self.now)
             self.running.append((self.now, self.health.probe_until if self.health is not before else 0.0))
+
+    @rule(news=NEWS, well_ago_s=st.floats(0, 500))
+    def another_replica_tells(self, news: CooldownNews, well_ago_s: float) -> None:
+        self.health = self.policy.after_news(self.health, news.shifted(self.now), self.now, self.now - well_ago_s)
 
     @precondition(lambda self: self.running)
     @rule(

@@ -11,13 +11,19 @@ from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from application.catalogue import ListModels, ReportHealth
 from application.errors import InvalidRequest
-from application.status import ReportStatus
+from application.status import ReportStatus, ReportStores
 
 MODELS_PATHS = ("/v1/models", "/models", "/openai/v1/models", "/openai/models")
 
 
 def catalogue_routes(
-    models: ListModels, health: ReportHealth, status: ReportStatus, guard: Guard, in_flight: InFlight, started_unix: int
+    models: ListModels,
+    health: ReportHealth,
+    status: ReportStatus,
+    stores: ReportStores,
+    guard: Guard,
+    in_flight: InFlight,
+    started_unix: int,
 ) -> list[Router | HTTPRouteHandler]:
     """The handlers. `started_unix` is what every model says it was `created`."""
 
@@ -54,7 +60,7 @@ def catalogue_routes(
     @get("/status", sync_to_thread=False)
     def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
-        return _json({"groups": status()})
+        return _json({"groups": status(), "stores": stores()})
 
     @get("/health/live", sync_to_thread=False)
     def live(request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -1,0 +1,53 @@
+"""From settings to stores: which Redis, if any, holds what, and by which rules."""
+
+from adapters.stores.redis_clients import RedisSettings
+from domain.cache import CachePolicy
+from entrypoints.settings import GeneralSettings
+
+_STATE_KEPT_S = 600.0
+_STATE_MARGIN_S = 120.0
+
+
+def shared_redis(general: GeneralSettings) -> RedisSettings | None:
+    """The Redis for what replicas share; None = they share nothing."""
+    if general.redis_url is not None:
+        return RedisSettings.of_url(general.redis_url, general.ca_bundle)
+    if general.redis_host is None:
+        return None
+    return RedisSettings(
+        nodes=((general.redis_host, general.redis_port),),
+        username=general.redis_username,
+        password=general.redis_password,
+        ssl=general.redis_ssl,
+        ca_bundle=general.ca_bundle,
+    )
+
+
+def cache_redis(general: GeneralSettings) -> RedisSettings | None:
+    """The Redis for the response cache; None = it is in memory, or there is none."""
+    if general.cache_type != "redis":
+        return None
+    params = general.cache_params
+    if params.host is None:
+        return shared_redis(general)
+    return RedisSettings(
+        nodes=((params.host, params.port),),
+        password=params.password,
+        ssl=general.redis_ssl,
+        ca_bundle=general.ca_bundle,
+    )
+
+
+def cache_policy(general: GeneralSettings) -> CachePolicy:
+    """What may be cached, and for how long."""
+    params = general.cache_params
+    return CachePolicy(
+        ttl_s=params.ttl,
+        scope_is_global=params.scope == "global",
+        absent_is_cacheable=params.when_temperature_absent == "cache",
+    )
+
+
+def state_kept_s(general: GeneralSettings) -> float:
+    """How long the state of a replica that says nothing is kept, in seconds: longer than any cooldown."""
+    return max(_STATE_KEPT_S, general.cooldown_time + _STATE_MARGIN_S)
