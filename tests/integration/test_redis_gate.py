@@ -30,6 +30,8 @@ SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])"
 
 
 class TestOrdinaryDays:
+    on_both_loops = True
+
     @pytest.fixture
     async def gate(self, redis_url: str, open_gate: OpenGate) -> RedisGate:
         return (await open_gate(redis_url))[0]
@@ -70,6 +72,8 @@ class TestOrdinaryDays:
 
 
 class TestRedisIsAway:
+    on_both_loops = True
+
     async def test_a_killed_redis_is_told_once_and_used_again_when_it_is_back(
         self, start_redis: StartRedis, open_gate: OpenGate
     ) -> None:
@@ -204,6 +208,8 @@ class TestRedisIsAway:
 
 
 class TestRedisTakesNoWrites:
+    on_both_loops = True
+
     async def assert_reads_only(self, gate: RedisGate, alarm: RecordingStoreAlarm, reason: str) -> None:
         assert await refusal(gate.write(setting(b"w" * 1000))) == reason
         for _ in range(100):
@@ -302,6 +308,8 @@ class TestRedisTakesNoWrites:
 
 
 class TestRedisKnowsUsNot:
+    on_both_loops = True
+
     @pytest.mark.parametrize("login", [f":{PASSWORD}", f"nobody:{PASSWORD}", ""])
     async def test_a_wrong_login_is_told_once_without_the_password(
         self, start_redis: StartRedis, open_gate: OpenGate, login: str, caplog: pytest.LogCaptureFixture
@@ -356,6 +364,8 @@ class TestRedisKnowsUsNot:
 
 
 class TestManyAtATime:
+    on_both_loops = True
+
     async def test_a_small_pool_says_busy_and_is_no_reason_to_leave_redis_alone(
         self, start_redis: StartRedis, open_gate: OpenGate
     ) -> None:

@@ -156,6 +156,15 @@ def test_one_that_fails_again_soon_is_not_asked_faster_than_before() -> None:
     assert POLICY.pause_s(taken(state, "opened", 112.0), lambda: 0.5) == 0.25
 
 
+def test_one_that_refuses_writes_again_soon_is_left_alone_for_longer() -> None:
+    state = taken(CLOSED, "no writes", 100.0)
+    assert POLICY.pause_s(state, lambda: 0.5) == 0.25
+    state = taken(state, "all", 101.0)
+
+    assert POLICY.pause_s(taken(state, "no writes", 102.0), lambda: 0.5) == 10.0
+    assert POLICY.pause_s(taken(state, "no writes", 112.0), lambda: 0.5) == 0.25
+
+
 def test_a_rest_holds_until_the_next_probe_and_no_longer() -> None:
     state = POLICY.opened(CLOSED, 100.0, "may not", rest_s=30.0)
     assert POLICY.pause_s(state, lambda: 0.5) == 30.0

@@ -55,7 +55,7 @@ class BreakerState(Struct, frozen=True):
     impaired_at: float = 0.0
     """When it last stopped taking everything."""
     recovered_at: float | None = None
-    """When it last took everything again; None = never yet."""
+    """When it last took everything again; None = it never was impaired."""
 
     def admits(self, *, write: bool) -> bool:
         """May an operation be tried?"""
@@ -103,8 +103,12 @@ class BreakerPolicy(Struct, frozen=True):
         return replace(self._changed(state, Access.NONE, now, reason), rest_s=rest_s)
 
     def without_writes(self, state: BreakerState, now: float, reason: str) -> BreakerState:
-        """Writes are refused, reads go on."""
-        return self._changed(state, Access.READS, now, reason) if state.access is Access.ALL else state
+        """Writes are refused, reads go on. A store at the edge of its memory would take a probe and refuse the next
+        answer, over and over: one that refuses again soon is left alone for longer."""
+        if state.access is not Access.ALL:
+            return state
+        rest_s = self.settled_s if self._is_relapse(state, now) else 0.0
+        return replace(self._changed(state, Access.READS, now, reason), rest_s=rest_s)
 
     def after_probe(self, state: BreakerState, now: float, access: Access, reason: str) -> BreakerState:
         """A probe found out what may be asked, and why not everything."""
@@ -123,11 +127,14 @@ class BreakerPolicy(Struct, frozen=True):
         fresh = replace(state, access=access, reason=reason, era=state.era + 1)
         fresh = replace(fresh, failures=0, seconds=(), busy_since=None)
         if access is Access.ALL:
-            return replace(fresh, reason="", recovered_at=now)
+            is_first_contact = state.era == 0 and state.probes == 0
+            return replace(fresh, reason="", recovered_at=None if is_first_contact else now)
         if state.access is not Access.ALL:
             return fresh
-        is_relapse = state.recovered_at is not None and now - state.recovered_at < self.settled_s
-        return replace(fresh, impaired_at=now, probes=state.probes if is_relapse else 0)
+        return replace(fresh, impaired_at=now, probes=state.probes if self._is_relapse(state, now) else 0)
+
+    def _is_relapse(self, state: BreakerState, now: float) -> bool:
+        return state.recovered_at is not None and now - state.recovered_at < self.settled_s
 
     def _seconds(self, state: BreakerState, now: float, *, failed: bool) -> tuple[Second, ...]:
         number = int(now // 1)
