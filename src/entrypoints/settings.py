@@ -83,7 +83,11 @@ class GeneralSettings(Struct, frozen=True):
     redis_ssl: Annotated[bool, Switch()] = False
     """Whether to speak TLS with Redis."""
     redis_url: Annotated[
-        Secret | None, RedisUrl("redis://, rediss:// (TLS) or unix:// with an optional /database number")
+        Secret | None,
+        RedisUrl(
+            "redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://, "
+            "such as redis://:password@host:6379/0"
+        ),
     ] = None
     """All of the above in one; excludes the other redis_ keys."""
     cache: Annotated[bool, Switch()] = False
