@@ -17,6 +17,10 @@ class Api(StrEnum):
     """Which of the OpenAI APIs a request speaks: decides how its reply is read."""
 
     CHAT = "chat"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    COMPLETIONS = "completions"
+    MODERATIONS = "moderations"
 
 
 class ProxyRequest(Struct, frozen=True):

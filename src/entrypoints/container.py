@@ -14,9 +14,9 @@ from dependency_injector import containers, providers
 from adapters.clock import SystemClock
 from adapters.http.app import build_app
 from adapters.http.catalogue import catalogue_routes
-from adapters.http.chat import ChatEndpoint
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
+from adapters.http.model_calls import ModelCalls
 from adapters.stores.memory_cache import MemoryResponseCache
 from adapters.stores.memory_state import MemoryEndpointStateStore
 from adapters.stores.redis_cache import RedisResponseCache
@@ -31,9 +31,9 @@ from adapters.upstreams.providers import OpenAIProviders
 from application.attempt import SendAttempt
 from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
-from application.chat import AnswerChat
 from application.dispatch import Dispatch
 from application.flights import Flights
+from application.model_call import AnswerModelCall
 from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
@@ -194,7 +194,7 @@ class Container(containers.DeclarativeContainer):
     )
     answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
 
-    chat = providers.Singleton(AnswerChat, groups_by_name, answers)
+    model_call = providers.Singleton(AnswerModelCall, groups_by_name, answers)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
@@ -214,9 +214,9 @@ class Container(containers.DeclarativeContainer):
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
-    chat_endpoint = providers.Singleton(
-        ChatEndpoint,
-        chat,
+    model_calls = providers.Singleton(
+        ModelCalls,
+        model_call,
         guard,
         clock,
         request_log,
@@ -229,5 +229,5 @@ class Container(containers.DeclarativeContainer):
     )
     lifespan = providers.Factory(_lifespan, in_flight, upstream, gates, sharing, logger)
     app = providers.Singleton(
-        build_app, chat_endpoint, routes, lifespan.provider, request_log, general.provided.allowed_origins
+        build_app, model_calls, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import chat_request, patience_s, read_body
+from adapters.http.intake import model_request, patience_s, read_body
+from adapters.http.routes import Route
 from application.errors import InvalidRequest
-from application.messages import ProxyRequest
+from application.messages import Api, ProxyRequest
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -26,8 +27,8 @@ def part(body: bytes, more: bool = False) -> dict[str, Any]:
 
 
 def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers: Any = ()) -> ProxyRequest:
-    return chat_request(
-        body, headers, dict(headers), path="/chat/completions", query="", path_model=path_model,
+    return model_request(
+        Route(Api.CHAT, "/chat/completions", path_model), body, headers, dict(headers), query="",
         keep_credentials=keep, request_id="r", received=0.0,
     )  # fmt: skip
 

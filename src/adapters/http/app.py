@@ -10,8 +10,9 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
-from adapters.http.chat import DEPLOYMENTS_MOUNT, PATHS, ChatEndpoint
 from adapters.http.errors import error_body, error_headers
+from adapters.http.model_calls import ModelCalls
+from adapters.http.routes import DEPLOYMENTS, PATHS
 from application.errors import InvalidRequest, ProxyError
 from application.ports import RequestLog
 
@@ -19,7 +20,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    chat: ChatEndpoint,
+    calls: ModelCalls,
     routes: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
     log: RequestLog,
@@ -37,8 +38,8 @@ def build_app(
 
     return Litestar(
         route_handlers=[
-            asgi(list(PATHS), copy_scope=False)(chat.__call__),
-            asgi(DEPLOYMENTS_MOUNT, is_mount=True, copy_scope=False)(chat.__call__),
+            asgi(list(PATHS), copy_scope=False)(calls.__call__),
+            asgi(DEPLOYMENTS, is_mount=True, copy_scope=False)(calls.__call__),
             *routes,
         ],
         exception_handlers={Exception: partial(_answer_error, log)},

@@ -11,8 +11,9 @@ from litestar.types import Receive
 from msgspec import Struct
 
 from adapters.http.headers import RawHeaders, forwarded
+from adapters.http.routes import Route
 from application.errors import InvalidRequest
-from application.messages import Api, Headers, ProxyRequest
+from application.messages import Headers, ProxyRequest
 from domain.cache import CacheControl
 
 BODY_PATIENCE_S = 15.0
@@ -30,6 +31,7 @@ class _Fields(Struct):
     n: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
+    max_output_tokens: Any = None
 
 
 _fields = msgspec.json.Decoder(_Fields)
@@ -87,21 +89,20 @@ def cache_control(headers: RawHeaders) -> CacheControl:
     return CacheControl(b"no-cache" in directives, b"no-store" in directives, float(age) if age.isdigit() else None)
 
 
-def chat_request(
+def model_request(
+    route: Route,
     body: bytes,
     raw_headers: RawHeaders,
     headers: dict[bytes, bytes],
     *,
-    path: str,
     query: str,
-    path_model: str | None,
     keep_credentials: bool,
     request_id: str,
     received: float,
 ) -> ProxyRequest:
     """Raises `InvalidRequest` when the body is no JSON object or names no model.
 
-    `path_model` is the deployment of an Azure URL, which there decides whatever the body says; None = a plain URL.
+    The deployment of an Azure URL decides whatever the body says.
     """
     try:
         fields = _fields.decode(body)
@@ -115,13 +116,13 @@ def chat_request(
         fields = lenient
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
-    model = path_model or fields.model
+    model = route.deployment or fields.model
     if not model:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
     onward, credentials = forwarded(raw_headers)
     return ProxyRequest(
-        api=Api.CHAT,
-        path=path,
+        api=route.api,
+        path=route.path,
         query=query,
         headers=onward,
         credentials=credentials if keep_credentials else (),
@@ -155,7 +156,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _max_output_tokens(fields: _Fields) -> int | None:
-    for value in (fields.max_completion_tokens, fields.max_tokens):
+    for value in (fields.max_completion_tokens, fields.max_output_tokens, fields.max_tokens):
         if isinstance(value, int) and value >= 0:
             return value
     return None

@@ -37,11 +37,27 @@ class _Answer(Struct):
     error: Any = None
     usage: UsageWords | None = None
     choices: Sequence[msgspec.Raw] | None = None
-    """Not decoded: that there are any is enough."""
+    """Not decoded, like the other contents: that there are any is enough."""
+    data: Sequence[msgspec.Raw] | None = None
+    results: Sequence[msgspec.Raw] | None = None
+    output: Sequence[msgspec.Raw] | None = None
 
 
 class _DecodedAnswer(_Answer):
     choices: Sequence[Any] | None = None
+    data: Sequence[Any] | None = None
+    results: Sequence[Any] | None = None
+    output: Sequence[Any] | None = None
+
+
+_CONTENT = {
+    Api.CHAT: "choices",
+    Api.COMPLETIONS: "choices",
+    Api.RESPONSES: "output",
+    Api.EMBEDDINGS: "data",
+    Api.MODERATIONS: "results",
+}
+"""What an answer of each API is not without."""
 
 
 class _ErrorBody(Struct):
@@ -86,8 +102,8 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     if answer.error:
         return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
-    if api is Api.CHAT and answer.choices is None:
-        return Verdict(Failure(FailureKind.JUNK, "body has no choices", reply.status))
+    if getattr(answer, _CONTENT[api]) is None:
+        return Verdict(Failure(FailureKind.JUNK, f"body has no {_CONTENT[api]}", reply.status))
     return Verdict(usage=answer.usage.usage() if answer.usage else None)
 
 

@@ -1,6 +1,4 @@
-"""`POST /v1/chat/completions`, also without `/v1` and as AzureOpenAI clients spell it."""
-
-from urllib.parse import unquote
+"""POSTs that name a model: chat completions, responses, embeddings, completions, moderations."""
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -8,25 +6,20 @@ from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_json
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import chat_request, read_body
+from adapters.http.intake import model_request, read_body
+from adapters.http.routes import find_route
 from application.answers import Answer
-from application.chat import AnswerChat
 from application.errors import InvalidRequest
+from application.model_call import AnswerModelCall
 from application.ports import Clock, RequestLog
 
-PATHS = ("/v1/chat/completions", "/chat/completions", "/openai/v1/chat/completions", "/openai/chat/completions")
-DEPLOYMENTS_MOUNT = "/openai/deployments"
-"""Mounted, as Litestar 2.25 fails on path parameters of an ASGI handler."""
 
-_ROUTE = "/chat/completions"
-
-
-class ChatEndpoint:
-    """The ASGI application behind all spellings of the chat route."""
+class ModelCalls:
+    """The ASGI application behind all spellings of these routes."""
 
     def __init__(
         self,
-        chat: AnswerChat,
+        answer: AnswerModelCall,
         guard: Guard,
         clock: Clock,
         log: RequestLog,
@@ -34,7 +27,7 @@ class ChatEndpoint:
         max_body_bytes: int,
         write_timeout_s: float,
     ) -> None:
-        self._chat = chat
+        self._call = answer
         self._guard = guard
         self._clock = clock
         self._log = log
@@ -52,32 +45,21 @@ class ChatEndpoint:
         raw_headers = list(scope["headers"])
         headers = by_name(raw_headers)
         self._guard.check(headers)
-        path_model = _deployment(scope["raw_path"].decode("latin-1"))
+        route = find_route(scope["raw_path"].decode("latin-1"))
         if scope["method"] != "POST":
             raise InvalidRequest(
                 f"{scope['method']} is not served here; use POST.", code="method_not_allowed", status=405
             )
         check_json(headers)
         body = await read_body(exchange.receive, headers, self._max_body_bytes)
-        exchange.request = chat_request(
+        exchange.request = model_request(
+            route,
             body,
             raw_headers,
             headers,
-            path=_ROUTE,
             query=scope["query_string"].decode("latin-1"),
-            path_model=path_model,
             keep_credentials=not self._guard.needs_key,
             request_id=exchange.request_id,
             received=exchange.received,
         )
-        return await exchange.while_connected(self._chat(exchange.request, exchange.trail))
-
-
-def _deployment(path: str) -> str | None:
-    """The deployment an Azure URL names; None = the URL is not of that kind. Raises `InvalidRequest` (404)."""
-    if not path.startswith(DEPLOYMENTS_MOUNT):
-        return None
-    deployment, slash, route = path.removeprefix(DEPLOYMENTS_MOUNT).removeprefix("/").partition("/")
-    if not deployment or slash + route != _ROUTE:
-        raise InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)
-    return unquote(deployment)
+        return await exchange.while_connected(self._call(exchange.request, exchange.trail))

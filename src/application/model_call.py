@@ -1,4 +1,4 @@
-"""Chat completions: find the group a model name stands for, and have one of its endpoints answer."""
+"""Requests that name a model: find the group the name stands for, and have one of its endpoints answer."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from application.messages import ProxyRequest, Trail
 from domain.group import ModelGroup
 
 
-class AnswerChat:
-    """The use case behind `POST /v1/chat/completions`."""
+class AnswerModelCall:
+    """The use case behind chat completions, responses, embeddings, completions and moderations."""
 
     def __init__(self, groups: Mapping[str, ModelGroup], answers: Answers) -> None:
         self._groups = groups
