@@ -5,7 +5,7 @@ import asyncio
 from msgspec import Struct
 
 from application.leases import Lease
-from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
@@ -93,7 +93,7 @@ class SendAttempt:
                     source = StreamSource(reply)
                     first = await source.receive()
             if source is None:
-                return await self._read_whole(lease, request.api, reply)
+                return await self._read_whole(lease, request, reply)
             return await self._open_stream(lease, request, source, first)
         except TimeoutError:
             self._close(source)
@@ -113,12 +113,12 @@ class SendAttempt:
         self._routing.read(lease, self._providers.readings(reply.headers))
         return reply
 
-    async def _read_whole(self, lease: Lease, api: Api, reply: UpstreamReply) -> WholeReply:
+    async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:
             whole = WholeReply(reply.status, reply.headers, await _read(reply))
         finally:
             reply.close()
-        verdict = self._providers.judge(lease.endpoint, api, whole)
+        verdict = self._providers.judge(lease.endpoint, request, whole)
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
         if verdict.usage is not None:
@@ -150,7 +150,7 @@ class SendAttempt:
                 break
             chunk = more
         else:
-            self._check_complete(lease, request.api, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
+            self._check_complete(lease, request, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
         head = bytes(held[: len(held) - scanner.pending_bytes])
         return StreamAnswer(lease, self._routing, source, scanner, head)
 
@@ -164,7 +164,7 @@ class SendAttempt:
             content = content or frame.kind is not FrameKind.PREAMBLE
         return content
 
-    def _check_complete(self, lease: Lease, api: Api, whole: WholeReply, scanner: StreamScanner) -> None:
+    def _check_complete(self, lease: Lease, request: ProxyRequest, whole: WholeReply, scanner: StreamScanner) -> None:
         """The body ended before any content: that is an answer only if the stream said that it is complete."""
         scanner.finish()
         if scanner.ended:
@@ -173,7 +173,7 @@ class SendAttempt:
             raise AttemptFailed(scanner.failure)
         if scanner.began:
             raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
-        failure = self._providers.judge(lease.endpoint, api, whole).failure
+        failure = self._providers.judge(lease.endpoint, request, whole).failure
         raise AttemptFailed(failure or _NOT_A_STREAM, whole)
 
 

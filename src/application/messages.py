@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -21,6 +22,29 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     COMPLETIONS = "completions"
     MODERATIONS = "moderations"
+    STORED = "stored"
+    """What a provider keeps: one response, conversation or stored completion, and what is below it."""
+    OTHER = "other"
+    """Any other path: passed through without being understood."""
+
+
+class Upload(Protocol):
+    """A body that is too large to be held: it comes from the client while it goes to the endpoint."""
+
+    @property
+    def length(self) -> int | None:
+        """Its size in bytes; None = the client did not say."""
+
+    @property
+    def begun(self) -> bool:
+        """Has any of it been read? What has been read cannot be sent a second time."""
+
+    async def read(self) -> bytes:
+        """The next piece; b"" = that was all. Raises `ClientLeft` when the client breaks off."""
+
+
+class ClientLeft(Exception):
+    """The client broke off in the middle of its body."""
 
 
 class ProxyRequest(Struct, frozen=True):
@@ -37,7 +61,7 @@ class ProxyRequest(Struct, frozen=True):
     """The client's own credentials; sent on only by endpoints that have none of their own."""
     body: bytes
     model: str
-    """The model group asked for."""
+    """The model group asked for; empty = it names none, and the body goes on as it is."""
     body_model: str | None
     """What the body calls the model; None = it does not name one (Azure's deployment URLs need not)."""
     stream: bool
@@ -56,6 +80,14 @@ class ProxyRequest(Struct, frozen=True):
     patience_s: float | None = None
     """How long the client said it waits; None = it did not say."""
     method: str = "POST"
+    upload: Upload | None = None
+    """A body that is not in `body`; such a request gets one endpoint and no second attempt once some of it was read."""
+    background: bool = False
+    """Does the provider go on when its client has left?"""
+    bound: tuple[str, ...] = ()
+    """Ids of what it builds on, that one provider account keeps: what another does not know it cannot answer."""
+    pinned: frozenset[str] | None = None
+    """Ids of the only endpoints that may answer; None = any of the group may."""
 
 
 class UpstreamCall(Struct, frozen=True):
@@ -70,7 +102,7 @@ class UpstreamCall(Struct, frozen=True):
     url: str
     """Absolute, percent-encoded, sent exactly as it stands here."""
     headers: Headers
-    body: bytes
+    body: bytes | Upload
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.messages import Api, Attempt, Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
+from application.messages import Attempt, Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.rate_limit import Readings
@@ -116,8 +116,11 @@ class Providers(Protocol):
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""
 
-    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Verdict:
-        """What a whole reply means. Also finds errors and junk under status 200."""
+    def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
+        """What a whole reply to this request means. Also finds errors and junk under status 200."""
+
+    def state_ids(self, text: bytes) -> Sequence[str]:
+        """The ids in a path, a request or a reply of what only one provider account knows, each once, in order."""
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
         """A reader for the stream that answers this request."""

@@ -66,6 +66,11 @@ class ErrorWords(Struct, frozen=True):
                 return word
         return ""
 
+    @property
+    def is_about_model(self) -> bool:
+        """Does it say that the model or the deployment is what is missing?"""
+        return self.any_of(_MISSING) or self.param == "model"
+
     def any_of(self, known: frozenset[str]) -> bool:
         """Is the code or the type one of these?"""
         return self.code.lower() in known or self.type.lower() in known

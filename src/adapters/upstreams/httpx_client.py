@@ -100,7 +100,7 @@ def _request(call: UpstreamCall) -> httpx.Request:
         call.method,
         origin,
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
-        content=call.body,
+        content=call.body if isinstance(call.body, bytes) else b"",
         extensions={
             "target": target,
             "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},

@@ -1,13 +1,14 @@
 """The `Providers` port: speaks to each endpoint as its configuration says, and reads what comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
+from adapters.upstreams.state_ids import state_ids
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
-from application.messages import Api, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
+from application.messages import Headers, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
 
@@ -24,14 +25,11 @@ class OpenAIProviders:
     def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
         target = self._targets[endpoint.id]
-        same_name = endpoint.model == request.body_model
         return UpstreamCall(
             request.method,
             target.url(request.path, request.query),
             target.headers(request.headers + _IDENTITY, request.credentials),
-            request.body
-            if same_name
-            else replace_model(request.body, endpoint.model, is_named=bool(request.body_model)),
+            _body(endpoint, request),
             endpoint.connect_timeout_s,
             endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
@@ -41,10 +39,22 @@ class OpenAIProviders:
         """What a reply's headers say about its rate limits."""
         return readings(headers)
 
-    def judge(self, endpoint: Endpoint, api: Api, reply: WholeReply) -> Verdict:
+    def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply means."""
-        return judge(api, reply, owns_credential=endpoint.owns_credential)
+        return judge(request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.bound))
+
+    def state_ids(self, text: bytes) -> Sequence[str]:
+        """The ids of what only one provider account knows."""
+        return state_ids(text)
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         """A reader for the stream that answers this request."""
         return OpenAIStreamScanner(endpoint.owns_credential, request.choices)
+
+
+def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
+    if request.upload is not None:
+        return request.upload
+    if not request.model or endpoint.model == request.body_model:
+        return request.body
+    return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))

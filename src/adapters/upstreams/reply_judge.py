@@ -71,11 +71,16 @@ _answers = msgspec.json.Decoder(_Answer)
 _errors = msgspec.json.Decoder(_ErrorBody)
 
 
-def judge(api: Api, reply: WholeReply, *, owns_credential: bool) -> Verdict:
-    """What the reply means."""
+def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool = False) -> Verdict:
+    """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
+    nothing about the endpoint."""
     if 200 <= reply.status < 300:
+        if api not in _CONTENT:
+            return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
+    if reply.status == 404 and (is_bound or api is Api.OTHER) and not words.is_about_model:
+        return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
@@ -102,8 +107,9 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     if answer.error:
         return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
-    if getattr(answer, _CONTENT[api]) is None:
-        return Verdict(Failure(FailureKind.JUNK, f"body has no {_CONTENT[api]}", reply.status))
+    content = _CONTENT[api]
+    if getattr(answer, content) is None:
+        return Verdict(Failure(FailureKind.JUNK, f"body has no {content}", reply.status))
     return Verdict(usage=answer.usage.usage() if answer.usage else None)
 
 

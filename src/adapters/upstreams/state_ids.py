@@ -1,0 +1,30 @@
+"""Finds in any text the ids of what only one provider account knows: responses, conversations, items, files, and the
+encrypted reasoning that only its maker can read.
+
+Ids are looked for by their prefixes (OpenAI API reference), wherever they stand as a whole JSON string or a part of a
+path: a new field with an id in it needs no new code here.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+_PREFIXES = (
+    "resp_|conv_|msg_|rs_|fc_|ctc_|ws_|fs_|ci_|ig_|mcp_|mcpl_|cu_|cmp_|pmpt_|chatcmpl-|file-|file_|assistant-|vs_|vsfb_|cntr_|cfile_|"
+    "batch_|upload_|ftjob-|ft:|audio_"
+)
+_IDS = re.compile(rb"[\"/=]((?:" + _PREFIXES.encode() + rb")[A-Za-z0-9_:.\-]{4,200})(?=[\"/?&]|$)")
+_ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
+
+
+def state_ids(text: bytes) -> Sequence[str]:
+    """Each once, in the order of the text; encrypted contents as digests, after the ids."""
+    found = dict.fromkeys(match.decode() for match in _IDS.findall(text))
+    if b'"encrypted_content"' in text:
+        for literal in _ENCRYPTED.findall(text):
+            # Decoded, because a client may escape other letters of it than the provider did.
+            content = json.loads(literal)
+            digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+            found[f"enc_{digest}"] = None
+    return tuple(found)
