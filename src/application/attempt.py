@@ -1,6 +1,8 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -9,6 +11,7 @@ from application.messages import FrameKind, ProxyRequest, UpstreamCall, WholeRep
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
+from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -16,6 +19,10 @@ MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
 
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
+
+
+Learn = Callable[[Endpoint, ProxyRequest, bytes], None]
+"""Told what an endpoint's good reply to a request says: all of it, or the first and the last part of a stream."""
 
 
 class AttemptFailed(Exception):
@@ -44,13 +51,21 @@ class SendAttempt:
     """
 
     def __init__(
-        self, routing: Routing, upstream: Upstream, providers: Providers, clock: Clock, stream_hold_s: float
+        self,
+        routing: Routing,
+        upstream: Upstream,
+        providers: Providers,
+        clock: Clock,
+        stream_hold_s: float,
+        learn: Learn,
     ) -> None:
+        """`learn` is told what good replies say."""
         self._routing = routing
         self._upstream = upstream
         self._providers = providers
         self._clock = clock
         self._stream_hold_s = stream_hold_s
+        self._learn = learn
 
     async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> WholeReply | StreamAnswer:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
@@ -123,6 +138,7 @@ class SendAttempt:
             raise AttemptFailed(verdict.failure, whole)
         if verdict.usage is not None:
             self._routing.learn(lease, verdict.usage)
+        self._learn(lease.endpoint, request, whole.body)
         return whole
 
     async def _open_stream(
@@ -152,7 +168,9 @@ class SendAttempt:
         else:
             self._check_complete(lease, request, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
         head = bytes(held[: len(held) - scanner.pending_bytes])
-        return StreamAnswer(lease, self._routing, source, scanner, head)
+        learn = partial(self._learn, lease.endpoint, request)
+        learn(head)
+        return StreamAnswer(lease, self._routing, source, scanner, head, learn)
 
     @staticmethod
     def _decided(scanner: StreamScanner, chunk: bytes) -> bool:

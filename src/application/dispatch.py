@@ -12,7 +12,7 @@ from application.answers import Answer, WholeAnswer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
 from application.leases import Lease
-from application.messages import Attempt, ProxyRequest, Trail
+from application.messages import Api, Attempt, ProxyRequest, Trail
 from application.ports import Clock
 from application.routing import Draw, Routing
 from application.streaming import StreamAnswer
@@ -23,6 +23,9 @@ from domain.limit_clock import MIN_DELAY_S
 from domain.retry import RetryBudget
 from domain.tokens import Demand
 
+RECALL_AFTER_S = (0.25, 0.75)
+"""After so long the account that keeps a response, and says that it does not, is asked again."""
+
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
 
@@ -31,23 +34,31 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "backoffs", "barred", "client", "deadline", "demand", "denied", "failures", "on_credit", "passed_over",
-        "retrying", "size", "tried", "wait_until",
+        "affinity", "backoffs", "barred", "client", "deadline", "demand", "denied", "elsewhere", "failures", "on_credit",
+        "out", "passed_over", "recalls", "retrying", "size", "tried", "wait_until",
     )  # fmt: skip
 
-    def __init__(self, request: ProxyRequest, deadline: float, wait_until: float) -> None:
+    def __init__(self, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> None:
         self.client = request.client
+        self.affinity = request.affinity
         self.demand = Demand.of(request.body, request.max_output_tokens)
         self.size = len(request.body)
         self.deadline = deadline
         self.wait_until = min(deadline, wait_until)
         """Until when a rate limit is waited for."""
-        self.tried: set[str] = set()
-        """Ids that failed for this request, other than by a rate limit."""
-        self.passed_over: set[str] = set()
+        pinned = request.pinned
+        self.out = set() if pinned is None else {e.id for e in group.endpoints if e.id not in pinned}
+        """Ids that this request is none of the business of: it builds on what another account keeps."""
+        self.tried: set[str] = set(self.out)
+        """Ids that failed for this request, other than by a rate limit, and those that are out."""
+        self.passed_over: set[str] = set(self.out)
         """Ids that failed since the last backoff, or are barred."""
-        self.barred: set[str] = set()
+        self.barred: set[str] = set(self.out)
         """Ids that cannot do better for this request."""
+        self.elsewhere = 0
+        """Attempts that only showed that what the request builds on is not kept there."""
+        self.recalls = 0
+        """How often its own account was asked again for it."""
         self.failures: list[AttemptFailed] = []
         self.backoffs = 0
         self.retrying = False
@@ -66,6 +77,14 @@ class _Progress:
             self.passed_over.add(endpoint_id)
         if not meaning.same_endpoint:
             self.barred.add(endpoint_id)
+
+    def note_elsewhere(self, group: ModelGroup, lease: Lease) -> None:
+        """What this request builds on is not kept by this account, so no endpoint of the account needs to be asked."""
+        self.elsewhere += 1
+        siblings = {e.id for e in group.endpoints if e.account == lease.endpoint.account}
+        self.tried |= siblings
+        self.passed_over |= siblings
+        self.barred |= siblings
 
 
 class Dispatch:
@@ -92,15 +111,19 @@ class Dispatch:
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
         deadline = request.received + self._patience_s(group, request)
-        progress = _Progress(request, deadline, self._clock.now() + self._max_wait_s)
+        progress = _Progress(group, request, deadline, self._clock.now() + self._max_wait_s)
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
-            while len(progress.failures) < group.retry.max_attempts:
+            while len(progress.failures) - progress.elsewhere < group.retry.max_attempts:
                 lease = await self._next(group, progress, trail)
                 outcome = await self._try(lease, request, self._first_event_by(group, lease, request, progress), trail)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
+                if outcome.failure.kind is FailureKind.STATE and await self._recalls(request, progress):
+                    continue
                 progress.note(lease.endpoint.id, outcome)
+                if outcome.failure.kind is FailureKind.STATE:
+                    progress.note_elsewhere(group, lease)
                 self._end_retry(group, progress)
                 if not outcome.failure.meaning.next_endpoint:
                     break
@@ -109,6 +132,18 @@ class Dispatch:
         finally:
             self._end_retry(group, progress)
         return self._give_up(group, progress, trail)
+
+    async def _recalls(self, request: ProxyRequest, progress: _Progress) -> bool:
+        """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
+        keep it is asked again before that is believed."""
+        if request.pinned is None or request.api is not Api.RESPONSES or progress.recalls >= len(RECALL_AFTER_S):
+            return False
+        delay_s = RECALL_AFTER_S[progress.recalls]
+        progress.recalls += 1
+        if self._clock.now() + delay_s >= progress.deadline:
+            return False
+        await self._clock.sleep(delay_s)
+        return True
 
     def _first_event_by(self, group: ModelGroup, lease: Lease, request: ProxyRequest, progress: _Progress) -> Deadlines:
         """When this attempt must have come to something. A stream leaves half of the client's time to the next
@@ -154,7 +189,7 @@ class Dispatch:
         """An endpoint that is well, has room and has not failed for this request."""
         if not progress.failures and self._waiting.waiting(group.name):
             return None  # who waits already goes before who comes
-        return self._routing.pick(group, progress.client, progress.demand, progress.tried)
+        return self._routing.pick(group, progress.client, progress.demand, progress.tried, progress.affinity)
 
     async def _pick_or_wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask who failed or is not well, if the budget allows; else
@@ -174,7 +209,7 @@ class Dispatch:
 
     def _pick_again(self, group: ModelGroup, progress: _Progress) -> Lease | None:
         client, demand = progress.client, progress.demand
-        lease = self._routing.pick(group, client, demand, progress.passed_over)
+        lease = self._routing.pick(group, client, demand, progress.passed_over, progress.affinity)
         return lease or self._routing.pick_last_resort(group, client, demand, progress.passed_over)
 
     async def _lives(self, lease: Lease) -> bool:
@@ -196,7 +231,13 @@ class Dispatch:
 
     async def _queue(self, group: ModelGroup, progress: _Progress) -> Lease:
         lease = await self._waiting.lease(
-            group, progress.client, progress.demand, frozenset(progress.tried), progress.wait_until, progress.size
+            group,
+            progress.client,
+            progress.demand,
+            frozenset(progress.tried),
+            progress.wait_until,
+            progress.size,
+            progress.affinity,
         )
         if lease is None:
             raise _OutOfOptions
@@ -246,7 +287,7 @@ class Dispatch:
 
     def _give_up(self, group: ModelGroup, progress: _Progress, trail: Trail) -> WholeAnswer:
         """The best that can be said when no endpoint answered: an upstream's own words, or ours."""
-        limited_s = self._routing.limited_s(group, progress.client, progress.demand, ())
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
         if not progress.failures:
             if limited_s is not None:
                 raise AllLimited(group.name, limited_s, trail.attempts)

@@ -49,6 +49,22 @@ class UnknownModel(ProxyError):
         super().__init__(f"The model '{shown}' is not served here. Served: {', '.join(served)}.")
 
 
+class NoGroup(ProxyError):
+    """The request names no model, and the configuration does not say who takes such requests."""
+
+    code = "no_model_group"
+    status = 404
+    type = "invalid_request_error"
+    should_retry = False
+
+    def __init__(self, path: str) -> None:
+        shown = path if len(path) <= 100 else path[:100] + "..."
+        super().__init__(
+            f"'{shown}' names no model, and there are several model groups: "
+            "general_settings.passthrough_group says which of them takes such requests."
+        )
+
+
 class AllLimited(ProxyError):
     """Every endpoint that could serve is at its rate limit, and the first to recover does not in time."""
 
@@ -89,4 +105,5 @@ _UPSTREAM_CODES = {
     FailureKind.DEADLINE: "deadline_exceeded",
     FailureKind.SLOW: "deadline_exceeded",
     FailureKind.LOCAL: "proxy_out_of_resources",
+    FailureKind.NO_CREDENTIAL: "upstream_credential_unavailable",
 }

@@ -79,6 +79,8 @@ class ProxyRequest(Struct, frozen=True):
     """The most output that was asked for; None = the request sets no limit."""
     patience_s: float | None = None
     """How long the client said it waits; None = it did not say."""
+    affinity: str = ""
+    """What it shares a prompt cache by, as the client named it; empty = nothing. A name of the client's: never logged."""
     method: str = "POST"
     upload: Upload | None = None
     """A body that is not in `body`; such a request gets one endpoint and no second attempt once some of it was read."""

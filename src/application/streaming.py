@@ -1,6 +1,7 @@
 """A stream on its way to the client, from the first content on: bytes pass, and its end is told from a break."""
 
 import asyncio
+from collections.abc import Callable
 
 from application.leases import Lease
 from application.messages import Headers
@@ -47,16 +48,24 @@ class StreamSource:
 class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
-    __slots__ = ("_head", "_lease", "_over", "_routing", "_scanner", "_source", "failure")
+    __slots__ = ("_head", "_learn", "_lease", "_over", "_routing", "_scanner", "_source", "failure")
 
     def __init__(
-        self, lease: Lease, routing: Routing, source: StreamSource, scanner: StreamScanner, head: bytes
+        self,
+        lease: Lease,
+        routing: Routing,
+        source: StreamSource,
+        scanner: StreamScanner,
+        head: bytes,
+        learn: Callable[[bytes], None],
     ) -> None:
+        """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
         self._routing = routing
         self._source = source
         self._scanner = scanner
         self._head = head
+        self._learn = learn
         self._over = False
         self.failure: Failure | None = None
         """Why the stream broke after it had begun; None = it did not."""
@@ -83,7 +92,10 @@ class StreamAnswer:
                 return self._broken(failed.failure)
             if not chunk:
                 return self._ended()
+            ended = self._scanner.ended
             events = self._scanner.relay(chunk)
+            if self._scanner.ended and not ended:
+                self._learn(events)
             if self._scanner.failure is not None and self.failure is None:
                 self._fail(self._scanner.failure)
             if events:
@@ -105,6 +117,8 @@ class StreamAnswer:
     def _ended(self) -> bytes:
         self._over = True
         rest = self._scanner.finish()
+        if rest:
+            self._learn(rest)
         if self._scanner.ended or self._scanner.is_told:
             return rest
         reported = self._scanner.failure

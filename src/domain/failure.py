@@ -22,6 +22,7 @@ class FailureKind(StrEnum):
     DEADLINE = "deadline_exceeded"
     SLOW = "slow_for_client"
     LOCAL = "proxy_out_of_resources"
+    NO_CREDENTIAL = "no_credential"
     TRUNCATED = "truncated"
     JUNK = "junk_reply"
     SERVER_ERROR = "server_error"
@@ -82,6 +83,7 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.DEADLINE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
     FailureKind.SLOW: Meaning(Effect.NONE, status=504),
     FailureKind.LOCAL: Meaning(Effect.NONE, same_endpoint=False, status=503),
+    FailureKind.NO_CREDENTIAL: Meaning(Effect.NONE, status=503),
     FailureKind.TRUNCATED: _UNREACHABLE,
     FailureKind.JUNK: _UNREACHABLE,
     FailureKind.SERVER_ERROR: Meaning(Effect.COUNT),
@@ -96,12 +98,19 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.KEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False),
     FailureKind.NOT_FOUND: Meaning(Effect.FAULT, same_endpoint=False, relayed=True),
     FailureKind.MISCONFIGURED: Meaning(Effect.FAULT, same_endpoint=False),
-    FailureKind.STATE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
+    FailureKind.STATE: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
     FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
 }
 
 NEVER_SENT = frozenset(
-    {FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.LOCAL}
+    {
+        FailureKind.CONNECT,
+        FailureKind.CONNECT_TIMEOUT,
+        FailureKind.DNS,
+        FailureKind.TLS,
+        FailureKind.LOCAL,
+        FailureKind.NO_CREDENTIAL,
+    }
 )
 """Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
 

@@ -6,7 +6,7 @@ import random
 import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from dependency_injector import containers, providers
@@ -16,33 +16,40 @@ from adapters.http.app import build_app
 from adapters.http.catalogue import catalogue_routes
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
-from adapters.http.model_calls import ModelCalls
+from adapters.http.surface import Surface
 from adapters.stores.memory_cache import MemoryResponseCache
+from adapters.stores.memory_owners import MemoryResponseOwners
 from adapters.stores.memory_state import MemoryEndpointStateStore
 from adapters.stores.redis_cache import RedisResponseCache
 from adapters.stores.redis_gate import RedisGate
+from adapters.stores.redis_owners import RedisResponseOwners
 from adapters.stores.redis_state import RedisEndpointStateStore
 from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
 from adapters.telemetry.store_lines import StoreAlarmLines
+from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.chat_formats import OpenAIAnswerFormats
 from adapters.upstreams.httpx_client import HttpxUpstream
 from adapters.upstreams.providers import OpenAIProviders
+from adapters.upstreams.tokens import TokenSource
 from application.attempt import SendAttempt
 from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
 from application.dispatch import Dispatch
 from application.flights import Flights
 from application.model_call import AnswerModelCall
+from application.owners import StateOwners
 from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
 from application.status import ReportStatus, ReportStores
+from application.stored import AnswerStored
 from application.waiting import WaitingRoom
 from domain.group import ModelGroup
-from entrypoints.endpoints import model_groups, targets
+from entrypoints.endpoints import accounts_group, model_groups, targets
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
+from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
 from entrypoints.worker import worker_process
 
 
@@ -50,17 +57,21 @@ def _general(settings: Settings) -> GeneralSettings:
     return settings.general
 
 
-def _upstream(general: GeneralSettings) -> Upstream:
+def _upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upstream:
+    return HttpxUpstream(
+        max_connections=general.max_connections,
+        ssl_context=ssl_context,
+        outbound_proxy=general.outbound_proxy.reveal() if general.outbound_proxy else None,
+        trust_env=general.trust_env,
+    )
+
+
+def _ssl_context(general: GeneralSettings) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if general.ca_bundle is not None:
         context.load_verify_locations(general.ca_bundle)
-    return HttpxUpstream(
-        max_connections=general.max_connections,
-        ssl_context=context,
-        outbound_proxy=general.outbound_proxy.reveal() if general.outbound_proxy else None,
-        trust_env=general.trust_env,
-    )
+    return context
 
 
 def _guard(general: GeneralSettings) -> Guard:
@@ -74,6 +85,17 @@ def _guard(general: GeneralSettings) -> Guard:
 
 def _by_name(groups: tuple[ModelGroup, ...]) -> dict[str, ModelGroup]:
     return {group.name: group for group in groups}
+
+
+def _start_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> ModelGroup | None:
+    """Who takes what names no model."""
+    if general.passthrough_group is not None:
+        return _by_name(groups)[general.passthrough_group]
+    return groups[0] if len(groups) == 1 else None
+
+
+def _routed(groups: tuple[ModelGroup, ...], accounts: ModelGroup) -> tuple[ModelGroup, ...]:
+    return (*groups, accounts)
 
 
 def _states_type(general: GeneralSettings) -> str:
@@ -95,6 +117,7 @@ def _cache_gate(general: GeneralSettings) -> str:
 def _lifespan(
     in_flight: InFlight,
     upstream: Upstream,
+    tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
     sharing: StateSharing,
     logger: logging.Logger,
@@ -102,12 +125,15 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         with worker_process(in_flight.drain):
+            for source in tokens.values():
+                source.start()
             await asyncio.gather(*(gate.start() for gate in gates))
             await sharing.load()
             keeps_sharing = asyncio.ensure_future(sharing.run())
             yield
         keeps_sharing.cancel()
         await asyncio.gather(keeps_sharing, return_exceptions=True)
+        await asyncio.gather(*(source.close() for source in tokens.values()))
         await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
         for handler in logger.handlers:
             handler.close()
@@ -129,14 +155,6 @@ class Container(containers.DeclarativeContainer):
 
     groups = providers.Singleton(model_groups, settings)
     groups_by_name = providers.Singleton(_by_name, groups)
-    endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings))
-    upstream = providers.Singleton(_upstream, general)
-
-    routing = providers.Singleton(Routing, groups, clock, draw, alarm, general.provided.rate_limit_reserve)
-    waiting = providers.Singleton(WaitingRoom, routing, clock)
-    attempt = providers.Singleton(SendAttempt, routing, upstream, endpoints, clock, general.provided.stream_hold)
-    dispatch = providers.Singleton(Dispatch, routing, waiting, attempt, clock, draw, general.provided.max_wait)
-
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -164,6 +182,36 @@ class Container(containers.DeclarativeContainer):
     )
 
     states_type = providers.Callable(_states_type, general)
+    accounts = providers.Singleton(accounts_group, groups)
+    routing = providers.Singleton(
+        Routing, providers.Callable(_routed, groups, accounts), clock, draw, alarm, general.provided.rate_limit_reserve
+    )
+
+    ssl_context = providers.Singleton(_ssl_context, general)
+    token_alarm = providers.Singleton(TokenAlarmLines, logger)
+    fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
+    tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
+    endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
+    upstream = providers.Singleton(with_tokens, providers.Singleton(_upstream, general, ssl_context), tokens)
+
+    state_owners = providers.Singleton(
+        StateOwners,
+        endpoints,
+        providers.Selector(
+            states_type,
+            memory=providers.Singleton(MemoryResponseOwners, clock, general.provided.response_affinity_ttl),
+            redis=providers.Singleton(
+                RedisResponseOwners, shared_gate, namespace, general.provided.response_affinity_ttl
+            ),
+        ),
+    )
+
+    waiting = providers.Singleton(WaitingRoom, routing, clock)
+    attempt = providers.Singleton(
+        SendAttempt, routing, upstream, endpoints, clock, general.provided.stream_hold, state_owners.provided.learn
+    )
+    dispatch = providers.Singleton(Dispatch, routing, waiting, attempt, clock, draw, general.provided.max_wait)
+
     kept_s = providers.Callable(state_kept_s, general)
     memory_states = providers.Singleton(MemoryEndpointStateStore, clock, kept_s)
     states = providers.Selector(
@@ -194,7 +242,10 @@ class Container(containers.DeclarativeContainer):
     )
     answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
 
-    model_call = providers.Singleton(AnswerModelCall, groups_by_name, answers)
+    model_call = providers.Singleton(AnswerModelCall, groups_by_name, state_owners, answers)
+    stored = providers.Singleton(
+        AnswerStored, accounts, providers.Callable(_start_group, general, groups), state_owners, dispatch
+    )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
@@ -214,9 +265,10 @@ class Container(containers.DeclarativeContainer):
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
-    model_calls = providers.Singleton(
-        ModelCalls,
+    surface = providers.Singleton(
+        Surface,
         model_call,
+        stored,
         guard,
         clock,
         request_log,
@@ -227,7 +279,7 @@ class Container(containers.DeclarativeContainer):
     routes = providers.Singleton(
         catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
-    lifespan = providers.Factory(_lifespan, in_flight, upstream, gates, sharing, logger)
+    lifespan = providers.Factory(_lifespan, in_flight, upstream, tokens, gates, sharing, logger)
     app = providers.Singleton(
-        build_app, model_calls, routes, lifespan.provider, request_log, general.provided.allowed_origins
+        build_app, surface, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

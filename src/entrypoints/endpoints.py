@@ -1,12 +1,14 @@
 """From settings to what routes and what speaks: domain groups, and each endpoint's address and credential."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from adapters.upstreams.azure import azure_target
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.target import Target
+from adapters.upstreams.tokens import TokenSource
+from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -14,15 +16,31 @@ from domain.retry import RetryPolicy
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
 
+ACCOUNTS = ""
+"""The name of the group of all accounts; no model can be called so."""
+
 
 def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
     """The groups in the order of the file."""
     return tuple(_group(group, settings.general) for group in settings.groups)
 
 
-def targets(settings: Settings) -> Mapping[str, Target]:
-    """The address and credential of every endpoint, by endpoint id."""
-    return {model.id: _target(model) for group in settings.groups for model in group.models}
+def accounts_group(groups: Sequence[ModelGroup]) -> ModelGroup:
+    """One endpoint of each account, in the order of the file: for what names no model but belongs to one of them."""
+    first: dict[str, Endpoint] = {}
+    for group in groups:
+        for endpoint in group.endpoints:
+            first.setdefault(endpoint.account, endpoint)
+    return ModelGroup(ACCOUNTS, tuple(first.values()), groups[0].cooldown, groups[0].retry)
+
+
+def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
+    """The address and credential of every endpoint, by endpoint id. `tokens` by scope."""
+    return {
+        model.id: _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None)
+        for group in settings.groups
+        for model in group.models
+    }
 
 
 def host_of(model: EndpointSettings) -> str:
@@ -41,7 +59,8 @@ def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
             for endpoint in endpoints
         ),
     )
-    return ModelGroup(group.model_group, endpoints, cooldown, RetryPolicy(num_retries=general.num_retries))
+    retry = RetryPolicy(num_retries=general.num_retries)
+    return ModelGroup(group.model_group, endpoints, cooldown, retry, Affinity(group.affinity))
 
 
 def _endpoint(model: EndpointSettings) -> Endpoint:
@@ -69,7 +88,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
     )
 
 
-def _target(model: EndpointSettings) -> Target:
+def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     params = model.params
     if params.azure_endpoint is None:
         query = dict(params.default_query)
@@ -82,6 +101,7 @@ def _target(model: EndpointSettings) -> Target:
             project=params.project,
             default_headers=params.default_headers.items(),
             default_query=query.items(),
+            token=token,
         )
     return azure_target(
         params.azure_endpoint,
@@ -93,6 +113,7 @@ def _target(model: EndpointSettings) -> Target:
         project=params.project,
         default_headers=params.default_headers.items(),
         default_query=params.default_query.items(),
+        token=token,
     )
 
 
@@ -104,7 +125,10 @@ def _base(params: ParamsSettings) -> str:
 
 
 def _key(params: ParamsSettings) -> str:
-    """Whatever stands for the account: a key, a token, or a credential header; empty = the client's own."""
+    """Whatever stands for the account: a key, a token or where it comes from, or a credential header; empty = the
+    client's own."""
+    if params.azure_ad_token_provider is not None:
+        return f"{params.azure_ad_token_provider}\n{params.azure_ad_scope}"
     own = params.api_key or params.azure_ad_token
     if own is not None:
         return own.reveal()

@@ -28,7 +28,7 @@ def part(body: bytes, more: bool = False) -> dict[str, Any]:
 
 def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers: Any = ()) -> ProxyRequest:
     return model_request(
-        Route(Api.CHAT, "/chat/completions", path_model), body, headers, dict(headers), query="",
+        Route(Api.CHAT, "/chat/completions", path_model), body, headers, dict(headers), method="POST", query="",
         keep_credentials=keep, request_id="r", received=0.0,
     )  # fmt: skip
 

@@ -11,8 +11,8 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from adapters.http.errors import error_body, error_headers
-from adapters.http.model_calls import ModelCalls
-from adapters.http.routes import DEPLOYMENTS, PATHS
+from adapters.http.routes import MOUNTS, PATHS
+from adapters.http.surface import Surface
 from application.errors import InvalidRequest, ProxyError
 from application.ports import RequestLog
 
@@ -20,7 +20,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    calls: ModelCalls,
+    surface: Surface,
     routes: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
     log: RequestLog,
@@ -38,8 +38,8 @@ def build_app(
 
     return Litestar(
         route_handlers=[
-            asgi(list(PATHS), copy_scope=False)(calls.__call__),
-            asgi(DEPLOYMENTS, is_mount=True, copy_scope=False)(calls.__call__),
+            asgi(list(PATHS), copy_scope=False)(surface.__call__),
+            *[asgi(path, is_mount=True, copy_scope=False)(surface.__call__) for path in MOUNTS],
             *routes,
         ],
         exception_handlers={Exception: partial(_answer_error, log)},

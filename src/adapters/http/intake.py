@@ -32,6 +32,10 @@ class _Fields(Struct):
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
+    background: Any = None
+    prompt_cache_key: Any = None
+    safety_identifier: Any = None
+    user: Any = None
 
 
 _fields = msgspec.json.Decoder(_Fields)
@@ -95,6 +99,7 @@ def model_request(
     raw_headers: RawHeaders,
     headers: dict[bytes, bytes],
     *,
+    method: str,
     query: str,
     keep_credentials: bool,
     request_id: str,
@@ -138,6 +143,42 @@ def model_request(
         max_output_tokens=_max_output_tokens(fields),
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
         patience_s=patience_s(headers),
+        method=method,
+        background=fields.background is True,
+        affinity=_affinity(fields),
+    )
+
+
+def stored_request(
+    route: Route,
+    body: bytes,
+    raw_headers: RawHeaders,
+    headers: dict[bytes, bytes],
+    *,
+    method: str,
+    query: str,
+    keep_credentials: bool,
+    request_id: str,
+    received: float,
+) -> ProxyRequest:
+    """A request about something that is kept; its body, if it has one, names no model."""
+    onward, credentials = forwarded(raw_headers)
+    return ProxyRequest(
+        api=route.api,
+        path=route.path,
+        query=query,
+        headers=onward,
+        credentials=credentials if keep_credentials else (),
+        body=body,
+        model="",
+        body_model=None,
+        stream=method == "GET" and "stream=true" in query.lower().split("&"),
+        request_id=request_id,
+        received=received,
+        client=_digest(credentials) if keep_credentials else "",
+        tenant=_digest(credentials),
+        patience_s=patience_s(headers),
+        method=method,
     )
 
 
@@ -160,6 +201,15 @@ def _max_output_tokens(fields: _Fields) -> int | None:
         if isinstance(value, int) and value >= 0:
             return value
     return None
+
+
+def _affinity(fields: _Fields) -> str:
+    """The key that OpenAI's own routing goes by. `user` was it before the key came, as the API reference says, and what
+    took its other half is as good a guess at who shares a prompt."""
+    for value in (fields.prompt_cache_key, fields.safety_identifier, fields.user):
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def _digest(credentials: Headers) -> str:

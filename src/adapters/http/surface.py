@@ -1,4 +1,4 @@
-"""POSTs that name a model: chat completions, responses, embeddings, completions, moderations."""
+"""Everything that endpoints answer: which use case a request is for, and what it has to bring along for it."""
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -6,20 +6,21 @@ from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_json
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import model_request, read_body
+from adapters.http.intake import model_request, read_body, stored_request
 from adapters.http.routes import find_route
 from application.answers import Answer
-from application.errors import InvalidRequest
 from application.model_call import AnswerModelCall
 from application.ports import Clock, RequestLog
+from application.stored import AnswerStored
 
 
-class ModelCalls:
-    """The ASGI application behind all spellings of these routes."""
+class Surface:
+    """The ASGI application behind these routes."""
 
     def __init__(
         self,
-        answer: AnswerModelCall,
+        model_call: AnswerModelCall,
+        stored: AnswerStored,
         guard: Guard,
         clock: Clock,
         log: RequestLog,
@@ -27,7 +28,8 @@ class ModelCalls:
         max_body_bytes: int,
         write_timeout_s: float,
     ) -> None:
-        self._call = answer
+        self._model_call = model_call
+        self._stored = stored
         self._guard = guard
         self._clock = clock
         self._log = log
@@ -45,21 +47,21 @@ class ModelCalls:
         raw_headers = list(scope["headers"])
         headers = by_name(raw_headers)
         self._guard.check(headers)
-        route = find_route(scope["raw_path"].decode("latin-1"))
-        if scope["method"] != "POST":
-            raise InvalidRequest(
-                f"{scope['method']} is not served here; use POST.", code="method_not_allowed", status=405
-            )
-        check_json(headers)
+        method = scope["method"]
+        route = find_route(method, scope["raw_path"].decode("latin-1"))
+        if method == "POST" and (route.has_model or headers.get(b"content-length", b"0") != b"0"):
+            check_json(headers)
         body = await read_body(exchange.receive, headers, self._max_body_bytes)
-        exchange.request = model_request(
+        exchange.request = (model_request if route.has_model else stored_request)(
             route,
             body,
             raw_headers,
             headers,
+            method=method,
             query=scope["query_string"].decode("latin-1"),
             keep_credentials=not self._guard.needs_key,
             request_id=exchange.request_id,
             received=exchange.received,
         )
-        return await exchange.while_connected(self._call(exchange.request, exchange.trail))
+        use_case = self._model_call if route.has_model else self._stored
+        return await exchange.while_connected(use_case(exchange.request, exchange.trail))

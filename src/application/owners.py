@@ -1,0 +1,73 @@
+"""Which account keeps what: responses, conversations, files, and the reasoning that only its maker can decrypt.
+
+Ids stay as the providers made them. What they belong to is learned from replies as they pass, and a request that names
+one goes to the endpoints of that account. What nobody has heard of is found by asking (see `Dispatch`).
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+
+from msgspec import structs
+
+from application.messages import Api, ProxyRequest
+from application.ports import Providers
+from application.store_ports import ResponseOwners
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+
+MAX_IDS = 256
+"""More ids than this in one text are not looked up, nor learned: the first are the ones that matter."""
+
+_STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
+_STORE = b'"store"'
+_FILE_OR_AUDIO = (b'"file_id"', b'"audio"')
+
+
+class StateOwners:
+    """What is known of who keeps what. Ids of different credentials are kept apart, where clients bring their own."""
+
+    def __init__(self, providers: Providers, owners: ResponseOwners) -> None:
+        self._providers = providers
+        self._owners = owners
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
+        """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
+        ids = self._named(request)
+        if not ids:
+            return request
+        owners = await self._owners.find([_scoped(request, name) for name in ids])
+        account = next((owner for owner in owners if owner is not None), None)
+        pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
+        return structs.replace(request, bound=tuple(ids), pinned=pinned or None)
+
+    def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
+        """The endpoint said this: what it names is kept there. Written down in the background."""
+        if request.api not in _STATEFUL and not (request.api is Api.CHAT and _STORE in request.body):
+            return
+        if request.method == "DELETE":
+            self._start(self._owners.forget([_scoped(request, name) for name in _in_path(self._providers, request)]))
+            return
+        ids = self._providers.state_ids(text)[:MAX_IDS]
+        if ids:
+            self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
+
+    def _named(self, request: ProxyRequest) -> Sequence[str]:
+        ids = list(_in_path(self._providers, request))
+        body = request.body
+        if body and (request.api in _STATEFUL or any(word in body for word in _FILE_OR_AUDIO)):
+            ids += self._providers.state_ids(body)
+        return ids[:MAX_IDS]
+
+    def _start(self, writing: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(writing)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+
+def _in_path(providers: Providers, request: ProxyRequest) -> Sequence[str]:
+    return providers.state_ids(b'"' + request.path.replace("/", '""').encode() + b'"')
+
+
+def _scoped(request: ProxyRequest, name: str) -> str:
+    return f"{request.client}:{name}"

@@ -1,0 +1,31 @@
+"""Requests about what a provider keeps: responses, conversations, stored completions."""
+
+from application.answers import Answer
+from application.cached import Answers
+from application.errors import NoGroup
+from application.messages import ProxyRequest, Trail
+from application.owners import StateOwners
+from domain.group import ModelGroup
+
+
+class AnswerStored:
+    """The use case behind their routes: asks the account that keeps a thing, or all of them where nobody knows who."""
+
+    def __init__(
+        self, accounts: ModelGroup, start_group: ModelGroup | None, owners: StateOwners, answers: Answers
+    ) -> None:
+        """`accounts` has one endpoint of each account. `start_group` takes what names neither a model nor anything that
+        is kept; None = nobody does."""
+        self._accounts = accounts
+        self._start_group = start_group
+        self._owners = owners
+        self._answers = answers
+
+    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+        """The answer; raises `ProxyError`. A stream must be closed by whoever takes it."""
+        bound = await self._owners.bind(self._accounts, request)
+        if bound.bound:
+            return await self._answers(self._accounts, bound, trail)
+        if self._start_group is None:
+            raise NoGroup(request.path)
+        return await self._answers(self._start_group, bound, trail)
