@@ -75,9 +75,13 @@ class Bench:
         draw = lambda: 0.5  # noqa: E731
         self.routing = Routing([self.group], self.clock, draw, self.alarm, reserve=0.02)
         self.waiting = WaitingRoom(self.routing, self.clock)
-        attempt = SendAttempt(self.routing, self.upstream, OpenAIProviders(targets), self.clock, stream_hold_s=5.0)
+        attempt = SendAttempt(self.routing, self.upstream, OpenAIProviders(targets), self.clock, 5.0, self._learn)
         self.dispatch = Dispatch(self.routing, self.waiting, attempt, self.clock, draw, max_wait_s)
         self.trail = Trail()
+        self.learned: list[tuple[str, bytes]] = []
+
+    def _learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
+        self.learned.append((endpoint.id, text))
 
     def request(self, *, stream: bool = False, patience_s: float | None = None) -> ProxyRequest:
         body = json.dumps({"model": "m", "stream": stream}).encode()

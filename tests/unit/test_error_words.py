@@ -28,7 +28,8 @@ def reply(capture: dict[str, Any]) -> WholeReply:
 
 def action(failure: Failure) -> str:
     meaning = failure.meaning
-    if not meaning.next_endpoint:
+    if not meaning.next_endpoint or failure.kind is FailureKind.STATE:
+        # Only other accounts are asked for what this one does not keep, and only where nobody knows who does.
         return "return_to_client"
     if meaning.effect is Effect.CLOCK:
         return "retry_after"

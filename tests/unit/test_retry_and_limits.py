@@ -110,7 +110,7 @@ def test_a_rate_limit_is_never_held_against_the_health() -> None:
     assert Failure(FailureKind.RATE_LIMITED).meaning.effect is Effect.CLOCK
 
 
-@pytest.mark.parametrize("kind", [FailureKind.CLIENT, FailureKind.STATE, FailureKind.DEADLINE])
+@pytest.mark.parametrize("kind", [FailureKind.CLIENT, FailureKind.DEADLINE])
 def test_what_the_client_caused_has_no_effect_and_is_tried_nowhere_else(kind: FailureKind) -> None:
     meaning = Failure(kind).meaning
 
