@@ -9,12 +9,15 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 _PREFIXES = (
-    "resp_|conv_|msg_|rs_|fc_|ctc_|ws_|fs_|ci_|ig_|mcp_|mcpl_|cu_|cmp_|pmpt_|chatcmpl-|file-|file_|assistant-|vs_|vsfb_|cntr_|cfile_|"
-    "batch_|upload_|ftjob-|ft:|audio_"
-)
-_IDS = re.compile(rb"[\"/=]((?:" + _PREFIXES.encode() + rb")[A-Za-z0-9_:.\-]{4,200})(?=[\"/?&]|$)")
+    "resp_", "conv_", "item_", "msg_", "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_",
+    "pmpt_", "chatcmpl-", "audio_", "file-", "file_", "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_",
+    "upload_", "ftjob-",
+)  # fmt: skip
+# A digit is what tells an id from a word such as file_search_call.
+_IDS = re.compile(rb'"((?:' + "|".join(_PREFIXES).encode() + rb')(?=[A-Za-z_.\-]*[0-9])[A-Za-z0-9_.\-]{6,200})"')
 _ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
 
 
@@ -24,7 +27,7 @@ def state_ids(text: bytes) -> Sequence[str]:
     if b'"encrypted_content"' in text:
         for literal in _ENCRYPTED.findall(text):
             # Decoded, because a client may escape other letters of it than the provider did.
-            content = json.loads(literal)
-            digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-            found[f"enc_{digest}"] = None
+            with suppress(ValueError):
+                content = json.loads(literal).encode("utf-8", "surrogatepass")
+                found[f"enc_{hashlib.blake2b(content, digest_size=16).hexdigest()}"] = None
     return tuple(found)

@@ -1,0 +1,228 @@
+"""Who keeps what: requests that build on it go there, and what nobody has heard of is found by asking."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+
+import pytest
+from msgspec import structs
+
+from adapters.stores.memory_owners import MemoryResponseOwners
+from adapters.upstreams.providers import OpenAIProviders
+from application.answers import Answer, WholeAnswer
+from application.errors import AllLimited, UpstreamsFailed
+from application.messages import Api, ProxyRequest, Trail
+from application.owners import StateOwners
+from domain.endpoint import Endpoint
+from domain.failure import Failure, FailureKind
+from domain.group import ModelGroup
+from tests.fakes import FakeClock, FakeReply
+from tests.unit.test_dispatch import Bench, refused, status
+
+RESPONSE = b'{"id":"resp_1234567890","object":"response","status":"completed","output":[]}'
+NOT_FOUND = {
+    "message": "Previous response with id 'resp_1234567890' not found.",
+    "type": "invalid_request_error",
+    "param": "previous_response_id",
+    "code": "previous_response_not_found",
+}
+
+
+def response() -> FakeReply:
+    return FakeReply(200, [RESPONSE])
+
+
+def denied() -> FakeReply:
+    return status(400, NOT_FOUND)()
+
+
+def endpoint(name: str, account: str) -> Endpoint:
+    return Endpoint(id=name, model="m", provider="openai", bucket=name, account=account)
+
+
+def follow_up(**changes: object) -> ProxyRequest:
+    body = json.dumps({"model": "m", "input": "Hi", "previous_response_id": "resp_1234567890"}).encode()
+    request = ProxyRequest(Api.RESPONSES, "/responses", "", (), (), body, "g", "m", False, "req", 0.0, client="one")
+    return structs.replace(request, **changes)
+
+
+class Shop:
+    """What is known of ids, in memory."""
+
+    def __init__(self) -> None:
+        self.owners = StateOwners(OpenAIProviders({}), MemoryResponseOwners(FakeClock(), 100.0))
+        self.group = ModelGroup("g", (endpoint("e1", "a"), endpoint("e2", "b"), endpoint("e3", "b")))
+
+    async def learn(self, name: str, request: ProxyRequest, text: bytes = RESPONSE) -> None:
+        self.owners.learn(next(e for e in self.group.endpoints if e.id == name), request, text)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def pinned(self, request: ProxyRequest, group: ModelGroup | None = None) -> frozenset[str] | None:
+        return (await self.owners.bind(group or self.group, request)).pinned
+
+
+async def test_what_was_never_heard_of_pins_nothing_but_is_known_to_be_kept_somewhere() -> None:
+    shop = Shop()
+    bound = await shop.owners.bind(shop.group, follow_up())
+
+    assert bound.pinned is None
+    assert bound.bound == ("resp_1234567890",)
+
+
+async def test_a_follow_up_goes_to_all_endpoints_of_the_account_that_answered() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+
+    assert await shop.pinned(follow_up()) == {"e2", "e3"}
+
+
+async def test_clients_with_other_credentials_do_not_share_what_is_known() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+
+    assert await shop.pinned(follow_up(client="two")) is None
+
+
+async def test_a_group_without_an_endpoint_of_the_account_is_not_pinned_to_nothing() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+
+    assert await shop.pinned(follow_up(), ModelGroup("h", (endpoint("f1", "c"),))) is None
+
+
+async def test_paths_conversations_files_and_reasoning_bind_as_well() -> None:
+    shop = Shop()
+    kept = {"conversation": {"id": "conv_12345678"}, "output": [{"id": "msg_12345678", "encrypted_content": "g" * 40}]}
+    await shop.learn("e1", follow_up(), json.dumps(kept).encode())
+    bodies = [
+        {"conversation": "conv_12345678"},
+        {"input": [{"type": "item_reference", "id": "msg_12345678"}]},
+        {"input": [{"type": "reasoning", "encrypted_content": "g" * 40}]},
+    ]
+
+    for body in bodies:
+        assert await shop.pinned(follow_up(body=json.dumps(body).encode())) == {"e1"}
+    get = follow_up(api=Api.STORED, method="GET", path="/conversations/conv_12345678/items", body=b"")
+    assert await shop.pinned(get) == {"e1"}
+
+
+async def test_deleting_forgets() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+    deleted = follow_up(api=Api.STORED, method="DELETE", path="/responses/resp_1234567890", body=b"")
+    await shop.learn("e2", deleted, b'{"id":"resp_1234567890","deleted":true}')
+
+    assert await shop.pinned(follow_up()) is None
+
+
+async def test_chat_is_learned_only_where_it_is_stored() -> None:
+    shop = Shop()
+    completion = b'{"id":"chatcmpl-1234567890","choices":[]}'
+    get = follow_up(api=Api.STORED, method="GET", path="/chat/completions/chatcmpl-1234567890", body=b"")
+    await shop.learn("e1", follow_up(api=Api.CHAT, body=b'{"messages":[]}'), completion)
+    assert await shop.pinned(get) is None
+    await shop.learn("e1", follow_up(api=Api.CHAT, body=b'{"store":true,"messages":[]}'), completion)
+
+    assert await shop.pinned(get) == {"e1"}
+
+
+class Pinned(Bench):
+    """Scripted upstreams, each an account of its own, and a request that builds on what one of them keeps."""
+
+    async def follow_up(self, *pinned: str) -> Answer:
+        self.trail = Trail()
+        request = follow_up(
+            received=self.clock.now(), bound=("resp_1234567890",), pinned=frozenset(pinned) if pinned else None
+        )
+        return await self.dispatch(self.group, request, self.trail)
+
+
+def told(answer: Answer) -> tuple[int, bytes]:
+    assert isinstance(answer, WholeAnswer)
+    return answer.reply.status, answer.reply.body
+
+
+async def test_only_who_keeps_it_is_asked() -> None:
+    bench = Pinned([response], [response], [response])
+
+    for _ in range(4):
+        await bench.follow_up("e2")
+        assert bench.asked == ["e2"]
+
+
+@pytest.mark.parametrize("script", [[refused], [status(500)]])
+async def test_who_keeps_it_and_fails_is_asked_again_and_never_another(
+    script: Sequence[Callable[[], FakeReply | Failure]],
+) -> None:
+    bench = Pinned([response], script, retries=2)
+
+    with pytest.raises(UpstreamsFailed):
+        await bench.follow_up("e2")
+    assert set(bench.asked) == {"e2"}
+    assert len(bench.asked) == 3
+
+
+async def test_who_keeps_it_and_is_limited_is_waited_for() -> None:
+    limited = status(429, {"code": "rate_limit_exceeded", "message": "m"}, retry_after="5")
+    bench = Pinned([response], [limited, response])
+
+    assert told(await bench.follow_up("e2"))[0] == 200
+    assert bench.asked == ["e2", "e2"]
+
+
+async def test_who_keeps_it_and_is_limited_for_too_long_is_a_429_that_says_when() -> None:
+    limited = status(429, {"code": "rate_limit_exceeded", "message": "m"}, retry_after="200")
+    bench = Pinned([response], [limited])
+
+    with pytest.raises(AllLimited) as refusal:
+        await bench.follow_up("e2")
+    assert refusal.value.retry_after_s == pytest.approx(200)
+    assert bench.asked == ["e2"]
+
+
+async def test_its_keeper_is_not_believed_at_once_when_it_denies() -> None:
+    bench = Pinned([response], [denied, denied, response])
+
+    assert told(await bench.follow_up("e2"))[0] == 200
+    assert bench.asked == ["e2"] * 3
+
+
+async def test_a_keeper_that_goes_on_denying_is_believed() -> None:
+    bench = Pinned([response], [denied])
+    code, body = told(await bench.follow_up("e2"))
+
+    assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
+    assert bench.asked == ["e2"] * 3
+
+
+async def test_what_nobody_has_heard_of_is_asked_for_everywhere_however_many_there_are() -> None:
+    bench = Pinned(*[[denied]] * 8, [response], retries=1)
+
+    assert told(await bench.follow_up())[0] == 200
+    assert len(bench.asked) == len(set(bench.asked)) == 9
+    assert bench.clock.slept == []
+
+
+async def test_when_all_deny_the_client_reads_it_once() -> None:
+    bench = Pinned([denied], [denied], [denied])
+    code, body = told(await bench.follow_up())
+
+    assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
+    assert sorted(bench.asked) == ["e1", "e2", "e3"]
+
+
+async def test_it_is_not_denied_while_one_that_may_keep_it_is_down() -> None:
+    bench = Pinned([denied], [refused], retries=1)
+
+    with pytest.raises(UpstreamsFailed) as failure:
+        await bench.follow_up()
+    assert failure.value.status == 502
+
+
+async def test_denying_costs_an_endpoint_nothing() -> None:
+    bench = Pinned([denied], [denied])
+    await bench.follow_up()
+
+    assert all(bench.routing.state(e)[0].value == "closed" for e in bench.group.endpoints)
+    assert FailureKind.STATE.value in str(bench.trail.attempts)
