@@ -82,6 +82,16 @@ class Guard:
         return any(_digest(value) in self._keys for value in given if value)
 
 
+def check_upgrade(headers: dict[bytes, bytes]) -> None:
+    """WebSockets are not served: raises `InvalidRequest` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
+    if headers.get(b"upgrade", b"").strip().lower() == b"websocket":
+        raise InvalidRequest(
+            "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
+            code="upgrade_not_served",
+            status=426,
+        )
+
+
 def check_json(headers: dict[bytes, bytes]) -> None:
     """Only JSON that is not compressed: raises `InvalidRequest` with status 415."""
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

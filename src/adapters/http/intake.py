@@ -13,7 +13,7 @@ from msgspec import Struct
 from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.routes import Route
 from application.errors import InvalidRequest
-from application.messages import Headers, ProxyRequest
+from application.messages import Api, Headers, ProxyRequest
 from domain.cache import CacheControl
 
 BODY_PATIENCE_S = 15.0
@@ -122,7 +122,7 @@ def model_request(
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
     model = route.deployment or fields.model
-    if not model:
+    if not model and route.api is not Api.MODERATIONS:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
     onward, credentials = forwarded(raw_headers)
     return ProxyRequest(
@@ -132,7 +132,7 @@ def model_request(
         headers=onward,
         credentials=credentials if keep_credentials else (),
         body=body,
-        model=model,
+        model=model or "",
         body_model=fields.model,
         stream=fields.stream is True,
         request_id=request_id,

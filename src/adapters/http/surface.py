@@ -3,7 +3,7 @@
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.exchange import Exchange
-from adapters.http.guards import Guard, check_json
+from adapters.http.guards import Guard, check_json, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import model_request, read_body, stored_request
@@ -47,6 +47,7 @@ class Surface:
         raw_headers = list(scope["headers"])
         headers = by_name(raw_headers)
         self._guard.check(headers)
+        check_upgrade(headers)
         method = scope["method"]
         route = find_route(method, scope["raw_path"].decode("latin-1"))
         if method == "POST" and (route.has_model or headers.get(b"content-length", b"0") != b"0"):
