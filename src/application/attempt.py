@@ -7,8 +7,9 @@ from functools import partial
 from msgspec import Struct
 
 from application.leases import Lease
-from application.messages import FrameKind, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
+from application.raw_stream import RawStream, read_json
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
 from domain.endpoint import Endpoint
@@ -20,6 +21,8 @@ _GRACE_S = 0.1
 
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
 
+
+Outcome = WholeReply | StreamAnswer | RawStream
 
 Learn = Callable[[Endpoint, ProxyRequest, bytes], None]
 """Told what an endpoint's good reply to a request says: all of it, or the first and the last part of a stream."""
@@ -67,7 +70,7 @@ class SendAttempt:
         self._stream_hold_s = stream_hold_s
         self._learn = learn
 
-    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> WholeReply | StreamAnswer:
+    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
         try:
             answer = await self._within(deadline, lease, request)
@@ -83,16 +86,18 @@ class SendAttempt:
             self._routing.release(lease)
         return answer
 
-    async def _within(self, deadline: Deadlines, lease: Lease, request: ProxyRequest) -> WholeReply | StreamAnswer:
+    async def _within(self, deadline: Deadlines, lease: Lease, request: ProxyRequest) -> Outcome:
+        # How long an upload takes is the client's affair; what comes after it is timed by the upstream.
+        limit_s = None if request.upload is not None else deadline.total - self._clock.now()
         try:
-            async with asyncio.timeout(deadline.total - self._clock.now()):
+            async with asyncio.timeout(limit_s):
                 return await self._exchange(lease, request, deadline)
         except TimeoutError:
             raise AttemptFailed(Failure(FailureKind.DEADLINE, "no time left for this request")) from None
         except UpstreamFailed as failed:
             raise AttemptFailed(failed.failure) from failed
 
-    async def _exchange(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> WholeReply | StreamAnswer:
+    async def _exchange(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         call = self._providers.call(lease.endpoint, request)
         # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
         limit_s = call.first_byte_timeout_s + _GRACE_S
@@ -102,11 +107,13 @@ class SendAttempt:
             limit_s = patience_s
         source: StreamSource | None = None
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(None if request.upload is not None else limit_s):
                 reply = await self._send(lease, call)
                 if request.stream and 200 <= reply.status < 300:
                     source = StreamSource(reply)
                     first = await source.receive()
+            if request.api is Api.OTHER and 200 <= reply.status < 300:
+                return await self._pass(lease, request, reply)
             if source is None:
                 return await self._read_whole(lease, request, reply)
             return await self._open_stream(lease, request, source, first)
@@ -127,6 +134,19 @@ class SendAttempt:
         reply = await self._upstream.send(call)
         self._routing.read(lease, self._providers.readings(reply.headers))
         return reply
+
+    async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
+        """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
+        try:
+            body, is_whole = await read_json(reply)
+        except BaseException:
+            reply.close()
+            raise
+        self._learn(lease.endpoint, request, body)
+        if not is_whole:
+            return RawStream(lease, self._routing, reply, body)
+        reply.close()
+        return WholeReply(reply.status, reply.headers, body)
 
     async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:

@@ -78,9 +78,10 @@ class CachedAnswers:
     async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
         fields = None
-        if not control.no_store and self._policy.needs_look(request.body):
+        goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
+        if not goes_past and self._policy.needs_look(request.api.value, request.body):
             fields = decode_strictly(request.body)
-        if fields is None or not self._policy.allows(fields):
+        if fields is None or not self._policy.allows(request.api.value, fields):
             return await self._dispatch(group, request, trail)
         parts = (request.path, request.query, *_decisive(request.headers))
         key = self._policy.key(request.api.value, group.name, request.tenant, parts, fields)

@@ -12,10 +12,9 @@ from application.answers import Answer, WholeAnswer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
 from application.leases import Lease
-from application.messages import Api, Attempt, ProxyRequest, Trail
+from application.messages import Api, Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
 from application.routing import Draw, Routing
-from application.streaming import StreamAnswer
 from application.waiting import WaitingRoom
 from domain.failure import Effect, Failure, FailureKind
 from domain.group import ModelGroup
@@ -34,8 +33,8 @@ class _Progress:
     """Where one request stands in its attempts."""
 
     __slots__ = (
-        "affinity", "backoffs", "barred", "client", "deadline", "demand", "denied", "elsewhere", "failures", "on_credit",
-        "out", "passed_over", "recalls", "retrying", "size", "tried", "wait_until",
+        "affinity", "backoffs", "barred", "client", "deadline", "demand", "denied", "elsewhere", "failures",
+        "on_credit", "out", "passed_over", "recalls", "retrying", "size", "tried", "upload", "wait_until",
     )  # fmt: skip
 
     def __init__(self, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> None:
@@ -43,6 +42,7 @@ class _Progress:
         self.affinity = request.affinity
         self.demand = Demand.of(request.body, request.max_output_tokens)
         self.size = len(request.body)
+        self.upload = request.upload
         self.deadline = deadline
         self.wait_until = min(deadline, wait_until)
         """Until when a rate limit is waited for."""
@@ -67,6 +67,11 @@ class _Progress:
         """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
         self.denied = False
         """Has it refused the last one that was asked for?"""
+
+    @property
+    def is_spent(self) -> bool:
+        """Was the body sent on and not kept? Then nobody else can be asked, though the client may well ask again."""
+        return self.upload is not None and self.upload.begun
 
     def note(self, endpoint_id: str, failed: AttemptFailed) -> None:
         """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
@@ -125,7 +130,7 @@ class Dispatch:
                 if outcome.failure.kind is FailureKind.STATE:
                     progress.note_elsewhere(group, lease)
                 self._end_retry(group, progress)
-                if not outcome.failure.meaning.next_endpoint:
+                if not outcome.failure.meaning.next_endpoint or progress.is_spent:
                     break
         except _OutOfOptions:
             pass
@@ -167,7 +172,7 @@ class Dispatch:
             return failed
         else:
             outcome = "ok"
-            return answer if isinstance(answer, StreamAnswer) else WholeAnswer(answer)
+            return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
         finally:
             trail.attempts.append(Attempt(lease.endpoint.id, outcome))
             trail.upstream_s += self._clock.now() - began
@@ -299,7 +304,8 @@ class Dispatch:
         limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
         if limited or failure.kind is FailureKind.RATE_LIMITED:
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
-        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=not (progress.denied or progress.on_credit))
+        spent = not (progress.denied or progress.on_credit or progress.is_spent)
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
 
 
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:

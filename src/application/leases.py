@@ -41,7 +41,7 @@ class EndpointStatus:
 
     __slots__ = (
         "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent",
-        "well_at"
+        "well_at", "withheld"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -50,6 +50,8 @@ class EndpointStatus:
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
         self.on_trial = 0
+        self.withheld = False
+        """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
         self.silent = 0
         """Requests in a row that ran out of time without a byte from it."""
         self.heard = False
@@ -60,7 +62,7 @@ class EndpointStatus:
 
     def admits(self, now: float) -> bool:
         """May one more request go there?"""
-        return self.health.admits(now, self.on_trial)
+        return not self.withheld and self.health.admits(now, self.on_trial)
 
     def begin(self, lease: Lease, now: float) -> None:
         """A request is sent."""

@@ -29,18 +29,35 @@ class Api(StrEnum):
 
 
 class Upload(Protocol):
-    """A body that is too large to be held: it comes from the client while it goes to the endpoint."""
+    """One run through a body that is too large to be held: it comes from the client while it goes to the endpoint."""
 
     @property
     def length(self) -> int | None:
-        """Its size in bytes; None = the client did not say."""
+        """Its size in bytes, exactly; None = the client did not say."""
 
     @property
     def begun(self) -> bool:
         """Has any of it been read? What has been read cannot be sent a second time."""
 
     async def read(self) -> bytes:
-        """The next piece; b"" = that was all. Raises `ClientLeft` when the client breaks off."""
+        """The next piece; b"" = that was all. Raises `ClientLeft` when the client breaks off, and `ProxyError` when it
+        is too slow. May be cancelled; the body is then useless."""
+
+
+class ClientBody(Protocol):
+    """What an upload comes from: the body of a client that is still sending it."""
+
+    @property
+    def begun(self) -> bool:
+        """Has so much of it been sent on that it cannot be sent to anybody else?"""
+
+    @property
+    def taken_bytes(self) -> int:
+        """How much of it has come so far."""
+
+    def upload(self, model: str) -> Upload:
+        """A run through it from its start, while it has not `begun`. `model` is put in place of the name that a form
+        has for the model, where that is found; empty = the body stays as it is."""
 
 
 class ClientLeft(Exception):
@@ -80,10 +97,10 @@ class ProxyRequest(Struct, frozen=True):
     patience_s: float | None = None
     """How long the client said it waits; None = it did not say."""
     affinity: str = ""
-    """What it shares a prompt cache by, as the client named it; empty = nothing. A name of the client's: never logged."""
+    """What it shares a prompt cache by, in the client's own words, so never logged; empty = nothing."""
     method: str = "POST"
-    upload: Upload | None = None
-    """A body that is not in `body`; such a request gets one endpoint and no second attempt once some of it was read."""
+    upload: ClientBody | None = None
+    """A body that is not in `body`; None = it is. Once it has begun there is no second attempt."""
     background: bool = False
     """Does the provider go on when its client has left?"""
     bound: tuple[str, ...] = ()
@@ -97,7 +114,8 @@ class UpstreamCall(Struct, frozen=True):
 
     Timeouts are seconds. Each is a deadline of its phase: `connect_timeout_s` covers name, TCP and TLS together,
     `first_byte_timeout_s` runs from the start of the call to the end of the reply's headers, `idle_timeout_s` is the
-    longest silence while the body comes.
+    longest silence while the body comes. While an `Upload` goes out, `idle_timeout_s` is the longest time without
+    progress; then `first_byte_timeout_s` begins anew.
     """
 
     method: str

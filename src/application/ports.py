@@ -48,7 +48,11 @@ class Upstream(Protocol):
     """Sends bytes to a provider and gets bytes back: HTTP/1.1 with pools, and phase timeouts of our own.
 
     A cancelled call closes its socket at once, in every phase. A connection from the pool that turns out to be dead
-    before any byte of the reply has come is replaced by a fresh one, once and unseen. Nothing else is retried.
+    before any byte of the reply has come is replaced by a fresh one, once and unseen, unless an `Upload` was read from
+    by then. Nothing else is retried.
+
+    Of an `Upload` no more is read than the endpoint takes, but for buffers of a bounded size. Once the endpoint has
+    answered, nothing more is read: it may refuse a body before it has all of it.
     """
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
@@ -56,7 +60,8 @@ class Upstream(Protocol):
 
         Raises `UpstreamFailed`: DNS, CONNECT, CONNECT_TIMEOUT, TLS, RESET, FIRST_BYTE_TIMEOUT, JUNK (not HTTP, or
         headers too large), TRUNCATED (closed before the headers ended), LOCAL (no connection or file was left on our
-        side, and the endpoint was not asked), MISCONFIGURED (the URL cannot be used).
+        side, and the endpoint was not asked), MISCONFIGURED (the URL cannot be used), IDLE_TIMEOUT (an upload was not
+        taken). What `Upload.read` raises comes through, and `ClientLeft` when it is silent for `idle_timeout_s`.
         """
 
     async def close(self) -> None:
@@ -153,6 +158,19 @@ class EndpointAlarm(Protocol):
 
     def recovered(self, endpoint: Endpoint) -> None:
         """The endpoint answers again."""
+
+
+class TokenAlarm(Protocol):
+    """Where trouble with the tokens of a scope is told, once per change; times in seconds."""
+
+    def ready(self, scope: str, left_s: float) -> None:
+        """There is a token, the first or after trouble, good for `left_s`."""
+
+    def failing(self, scope: str, reason: str, left_s: float) -> None:
+        """It could not be renewed, and is good for `left_s` yet."""
+
+    def missing(self, scope: str, reason: str) -> None:
+        """There is none: the endpoints that need it are passed over until there is."""
 
 
 class RequestRecord(Struct, frozen=True):

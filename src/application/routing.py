@@ -11,6 +11,7 @@ from application.leases import EndpointStatus, Lease
 from application.ledger import Ledger
 from application.ports import Clock, EndpointAlarm
 from application.shared_view import SharedView
+from domain.affinity import Affinity, Rendezvous
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
@@ -26,6 +27,8 @@ Draw = Callable[[], float]
 FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
+_NO_CHANCE_S = 1.0
+"""How soon to look again where time alone opens nothing: what does open it says so."""
 
 
 class Routing:
@@ -40,6 +43,10 @@ class Routing:
         self.groups = {group.name: group for group in groups}
         self._weights = {name: group.weights() for name, group in self.groups.items()}
         self._selectors = {name: Selector.fresh(len(group.endpoints)) for name, group in self.groups.items()}
+        self._rendezvous = {
+            name: Rendezvous.of(endpoint.identity or endpoint.id for endpoint in group.endpoints)
+            for name, group in self.groups.items()
+        }
         self._statuses = {
             endpoint.id: EndpointStatus(endpoint, group.cooldown)
             for group in self.groups.values()
@@ -71,11 +78,20 @@ class Routing:
         if self._shared.take(report, now):
             self._on_change()
 
-    def pick(self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]) -> Lease | None:
+    def withhold(self, endpoints: Collection[str], withheld: bool) -> None:
+        """Endpoints (ids) that cannot be asked for want of a credential are passed over, until that is over."""
+        for name in endpoints:
+            self._statuses[name].withheld = withheld
+        self._on_change()
+
+    def pick(
+        self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str = ""
+    ) -> Lease | None:
         """Claim the endpoint whose turn it is, among those that are well, have room and are not `passed_over` (ids).
 
         None = there is none. Endpoints of weight 0 are taken only when no other can be; one whose room is scarce only
-        when none has ample room: then the one with the most.
+        when none has ample room: then the one with the most. In a group with affinity a request that has an `affinity`
+        key takes, instead of whose turn it is, the one that its key prefers of those; nobody's turn is used up.
         """
         now = self._clock.now()
         weights = self._weights[group.name]
@@ -95,7 +111,7 @@ class Routing:
                 scarce.append(endpoint)
         candidates = primary or fallback
         if candidates:
-            index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
+            index = self._choose(group, affinity, candidates)
             return self._claim(group.endpoints[index], client, demand, now, last_resort=False)
         if not scarce:
             return None
@@ -122,7 +138,8 @@ class Routing:
         candidates = [e for e in group.endpoints if e.id not in passed_over and self._lets_in(e, client, demand, now)]
         if not candidates:
             return None
-        first = min(candidates, key=lambda endpoint: self._statuses[endpoint.id].health.open_until)
+        statuses = self._statuses
+        first = min(candidates, key=lambda e: (statuses[e.id].withheld, statuses[e.id].health.open_until))
         return self._claim(first, client, demand, now, last_resort=True)
 
     def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
@@ -131,7 +148,7 @@ class Routing:
         waits = [
             self.ledger.fits_in_s(e, client, demand, now)
             for e in group.endpoints
-            if e.id not in barred and not self._lets_in(e, client, demand, now)
+            if e.id not in barred and not self._statuses[e.id].withheld and not self._lets_in(e, client, demand, now)
         ]
         return min(waits, default=None)
 
@@ -141,9 +158,9 @@ class Routing:
         waits = [
             max(self.ledger.fits_in_s(e, client, demand, now), self._statuses[e.id].health.open_until - now)
             for e in group.endpoints
-            if e.id not in barred
+            if e.id not in barred and not self._statuses[e.id].withheld
         ]
-        return max(0.0, min(waits, default=0.0))
+        return max(0.0, min(waits, default=_NO_CHANCE_S))
 
     def read(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
@@ -220,12 +237,21 @@ class Routing:
     def state(self, endpoint: Endpoint) -> tuple[HealthState, float, float]:
         """For people: the health, and the seconds until its cooldown and its rate-limit clock end (0 = none runs)."""
         now = self._clock.now()
-        health = self._statuses[endpoint.id].health
-        return health.state(now), max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
+        status = self._statuses[endpoint.id]
+        health = status.health
+        state = HealthState.COOLING if status.withheld else health.state(now)
+        return state, max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
 
     def in_flight(self, endpoint: Endpoint) -> int:
         """How many requests are on it now."""
         return self._statuses[endpoint.id].in_flight
+
+    def _choose(self, group: ModelGroup, affinity: str, candidates: list[int]) -> int:
+        weights = self._weights[group.name]
+        if affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
+            return self._rendezvous[group.name].order(affinity, weights, candidates)[0]
+        index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
+        return index
 
     def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
         return self.ledger.room(endpoint, client, demand, now) is not Room.NONE

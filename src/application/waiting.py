@@ -21,14 +21,23 @@ _SHORTEST_SLEEP_S = 0.002
 
 
 class _Waiter:
-    __slots__ = ("barred", "client", "demand", "future", "key", "size")
+    __slots__ = ("affinity", "barred", "client", "demand", "future", "key", "size")
 
-    def __init__(self, key: tuple[float, int], client: str, demand: Demand, barred: Collection[str], size: int) -> None:
+    def __init__(
+        self,
+        key: tuple[float, int],
+        client: str,
+        demand: Demand,
+        barred: Collection[str],
+        size: int,
+        affinity: str,
+    ) -> None:
         self.key = key
         self.client = client
         self.demand = demand
         self.barred = barred
         self.size = size
+        self.affinity = affinity
         self.future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
 
 
@@ -65,17 +74,25 @@ class WaitingRoom:
         return len(queue.waiters) if queue else 0
 
     async def lease(
-        self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str], until: float, size: int
+        self,
+        group: ModelGroup,
+        client: str,
+        demand: Demand,
+        barred: Collection[str],
+        until: float,
+        size: int,
+        affinity: str = "",
     ) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
 
-        None = none had in time, or too many wait already. `size` is what the request holds in memory, in bytes.
+        None = none had in time, or too many wait already. `size` is what the request holds in memory, in bytes. Nobody
+        waits for the endpoint that the `affinity` key prefers: it only decides where several have room.
         """
         queue = self._queues.setdefault(group.name, _Queue(group))
         if len(queue.waiters) >= self._max_waiting or queue.bytes + size > self._max_bytes:
             return None
         self._serial += 1
-        waiter = _Waiter((until, self._serial), client, demand, barred, size)
+        waiter = _Waiter((until, self._serial), client, demand, barred, size, affinity)
         insort(queue.waiters, waiter, key=lambda other: other.key)
         queue.bytes += size
         self._serve(queue)
@@ -100,7 +117,7 @@ class WaitingRoom:
     def _serve(self, queue: _Queue) -> None:
         """In the order of the deadlines. Once a request that may go anywhere finds no room, those behind it do not."""
         for waiter in tuple(queue.waiters):
-            lease = self._routing.pick(queue.group, waiter.client, waiter.demand, waiter.barred)
+            lease = self._routing.pick(queue.group, waiter.client, waiter.demand, waiter.barred, waiter.affinity)
             if lease is not None:
                 waiter.future.set_result(lease)
                 self._leave(queue, waiter)

@@ -1,8 +1,7 @@
-"""Which requests may be answered from the cache, under which key, and for how long. Every rule about that lives here.
+"""Which requests may be answered from the cache, under which key, and for how long.
 
 A request may be cached when asking again would be expected to give the same answer and when nothing but the answer
-comes of it: temperature 0 (or what the configuration says where none is named), one choice, nothing stored at the
-provider, no tool that the provider runs. Two requests share an entry only if their whole bodies mean the same.
+comes of it (see `domain.repeatable`). Two requests share an entry only if their whole bodies mean the same.
 """
 
 import hashlib
@@ -13,18 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from domain.repeatable import DELIVERY, is_repeatable, may_be_repeatable
+
 KEY_VERSION = b"llmproxy-cache-1"
 TTL_JITTER = 0.05
 """Entries made together do not end together."""
-
-DELIVERY = ("stream", "stream_options")
-"""Fields that say how the answer is sent, and not what it is."""
-
-_ASKED_TO_STAY_OUT = ("background", "previous_response_id", "conversation", "prompt", "web_search_options", "audio")
-"""Fields that tie a request to what is stored elsewhere, or to more than text."""
-
-_OWN_TOOLS = ("function", "custom")
-"""Tools that the client runs. All others are run by the provider, and see the world as it is then."""
 
 
 class CacheState(StrEnum):
@@ -67,25 +59,13 @@ class CachePolicy(Struct, frozen=True):
     absent_is_cacheable: bool = False
     """What a request without a temperature is taken for; the API's default is 1."""
 
-    def needs_look(self, body: bytes) -> bool:
+    def needs_look(self, api: str, body: bytes) -> bool:
         """Could this body be cacheable at all? Saves decoding those that cannot."""
-        return self.absent_is_cacheable or b'"temperature"' in body
+        return may_be_repeatable(api, body, absent_is_zero=self.absent_is_cacheable)
 
-    def allows(self, fields: Mapping[str, Any]) -> bool:
-        """May an answer to this chat request be kept, and one that was kept be given?"""
-        temperature = fields.get("temperature")
-        if temperature is None:
-            deterministic = self.absent_is_cacheable
-        else:
-            deterministic = _is_number(temperature) and temperature == 0
-        return (
-            deterministic
-            and fields.get("n") in (None, 1)
-            and not fields.get("store")
-            and not any(fields.get(name) for name in _ASKED_TO_STAY_OUT)
-            and not _speaks(fields.get("modalities"))
-            and all(_is_own_tool(tool) for tool in _items(fields.get("tools")))
-        )
+    def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
+        """May an answer to this request be kept, and one that was kept be given?"""
+        return is_repeatable(api, fields, absent_is_zero=self.absent_is_cacheable)
 
     def key(self, api: str, group: str, client: str, parts: Iterable[str], fields: Mapping[str, Any]) -> CacheKey:
         """The key of a request with these body fields. `client` is a digest of its credential; `parts` are what else
@@ -122,19 +102,3 @@ def decode_strictly(body: bytes) -> Mapping[str, Any] | None:
 def _quotes(text: bytes) -> int:
     """A canonical text never has more of these than the original, and fewer where a key was dropped."""
     return text.count(b'"') - text.count(b'\\"')
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _speaks(modalities: object) -> bool:
-    return modalities is not None and modalities != ["text"]
-
-
-def _items(tools: object) -> Iterable[object]:
-    return tools if isinstance(tools, list) else () if tools is None else (None,)
-
-
-def _is_own_tool(tool: object) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in _OWN_TOOLS

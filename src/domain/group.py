@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.retry import RetryPolicy
@@ -14,6 +15,7 @@ class ModelGroup(Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     cooldown: CooldownPolicy = CooldownPolicy()
     retry: RetryPolicy = RetryPolicy()
+    affinity: Affinity = Affinity.NONE
 
     def __post_init__(self) -> None:
         if not self.endpoints:

@@ -21,7 +21,7 @@ from entrypoints.settings import (
     GroupSettings,
     Settings,
 )
-from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
+from entrypoints.settings_params import CREDENTIAL_HEADERS, CREDENTIAL_PARAMS, ParamsSettings
 
 __all__ = ["NOT_YET_USED", "ConfigError", "load_settings"]
 
@@ -149,7 +149,7 @@ def _without_credential(groups: Sequence[Section]) -> Iterator[str]:
         for model in group.values.get("models", ()):
             params = model.values.get("params", Section("", frozenset(), {}))
             headers = {name.lower() for name in params.values.get("default_headers", ())}
-            if not params.given & {"api_key", "azure_ad_token"} and not headers & CREDENTIAL_HEADERS:
+            if not params.given & CREDENTIAL_PARAMS and not headers & CREDENTIAL_HEADERS:
                 yield model.path
 
 

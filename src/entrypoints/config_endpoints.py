@@ -1,5 +1,6 @@
 """What holds between the settings of the model groups, and how they become endpoints."""
 
+import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -10,14 +11,17 @@ from entrypoints.config_mistakes import Report
 from entrypoints.config_reader import Section
 from entrypoints.config_urls import clear_text_advice, path_advice
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings
-from entrypoints.settings_params import ParamsSettings, TimeoutParts
+from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings, TimeoutParts
 
 OPENAI_URL = "https://api.openai.com/v1"
+AZURE_IDENTITY = "azure-identity>=1.25,<2"
 _EXCLUSIVE = (  # as the OpenAI client refuses them
     ("base_url", "azure_endpoint"),
     ("base_url", "data_residency"),
     ("azure_endpoint", "data_residency"),
     ("api_key", "azure_ad_token"),
+    ("api_key", "azure_ad_token_provider"),
+    ("azure_ad_token", "azure_ad_token_provider"),
 )
 
 
@@ -47,6 +51,7 @@ def build_groups(
                 _build_endpoint(model, f"{group.values['model_group']}/{number}", general, given)
                 for number, model in enumerate(group.values["models"], start=1)
             ),
+            affinity=group.values.get("affinity", "none"),
         )
         for group in groups
     )
@@ -58,6 +63,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
         path = f"model_groups[{index}]"
         if all(model.weight == 0 for model in group.models):
             report.warn(f"{path}.models", "all weights are 0, so all of them are used as if they were equal")
+        if group.affinity != "none" and len(group.models) == 1:
+            report.warn(f"{path}.affinity", "has no effect in a group of one model")
         for place, first in _twins(group):
             report.warn(
                 f"{path}.models[{place}]",
@@ -84,10 +91,37 @@ def _check_params(params: Section, report: Report) -> None:
             report.add(params.place(other), f"excludes {one}; valid: only one of the two")
     if "azure_deployment" in given and "azure_endpoint" not in given:
         report.add(params.place("azure_deployment"), "is missing its azure_endpoint; valid: both, or neither")
-    for key in ("api_version", "azure_ad_token"):
+    for key in ("api_version", "azure_ad_token", "azure_ad_token_provider"):
         if key in given and not given & {"azure_endpoint", "base_url"}:
             report.add(params.place(key), "is Azure's and OpenAI would get it; valid: with azure_endpoint")
+    _check_token_provider(params, report)
     _check_api_version(params, report)
+
+
+def has_azure_identity() -> bool:
+    """Is it there to be imported? Nothing of it is."""
+    try:
+        return importlib.util.find_spec("azure.identity") is not None
+    except ImportError:
+        return False
+
+
+def _check_token_provider(params: Section, report: Report) -> None:
+    if "azure_ad_scope" in params.given and "azure_ad_token_provider" not in params.given:
+        report.add(params.place("azure_ad_scope"), "is missing its azure_ad_token_provider; valid: both, or neither")
+    if "azure_ad_token_provider" not in params.values:
+        return
+    if any(name.lower() in CREDENTIAL_HEADERS for name in params.values.get("default_headers", ())):
+        report.add(
+            params.place("azure_ad_token_provider"),
+            "excludes a credential among default_headers; valid: only one of the two",
+        )
+    if not has_azure_identity():
+        report.add(
+            params.place("azure_ad_token_provider"),
+            "needs the optional package azure-identity, which is not installed beside the proxy; "
+            f"valid: pip install '{AZURE_IDENTITY}', or azure_ad_token",
+        )
 
 
 def _check_api_version(params: Section, report: Report) -> None:
@@ -177,7 +211,13 @@ def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
             url=(params.base_url or params.azure_endpoint or "").lower(),
             deployment=params.azure_deployment,
             model=endpoint.model,
-            credential=(params.api_key, params.azure_ad_token, headers),
+            credential=(
+                params.api_key,
+                params.azure_ad_token,
+                params.azure_ad_token_provider,
+                params.azure_ad_scope,
+                headers,
+            ),
         )
         first = seen.setdefault(address, place)
         if first != place:

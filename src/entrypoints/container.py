@@ -16,6 +16,7 @@ from adapters.http.app import build_app
 from adapters.http.catalogue import catalogue_routes
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
+from adapters.http.pass_through import PassThroughCalls
 from adapters.http.surface import Surface
 from adapters.stores.memory_cache import MemoryResponseCache
 from adapters.stores.memory_owners import MemoryResponseOwners
@@ -28,7 +29,7 @@ from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
-from adapters.upstreams.chat_formats import OpenAIAnswerFormats
+from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.httpx_client import HttpxUpstream
 from adapters.upstreams.providers import OpenAIProviders
 from adapters.upstreams.tokens import TokenSource
@@ -39,6 +40,7 @@ from application.dispatch import Dispatch
 from application.flights import Flights
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
+from application.pass_through import PassThrough
 from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
@@ -242,10 +244,10 @@ class Container(containers.DeclarativeContainer):
     )
     answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
 
-    model_call = providers.Singleton(AnswerModelCall, groups_by_name, state_owners, answers)
-    stored = providers.Singleton(
-        AnswerStored, accounts, providers.Callable(_start_group, general, groups), state_owners, dispatch
-    )
+    start_group = providers.Callable(_start_group, general, groups)
+    model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
+    stored = providers.Singleton(AnswerStored, accounts, start_group, state_owners, dispatch)
+    pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, start_group, state_owners, dispatch)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
@@ -276,10 +278,20 @@ class Container(containers.DeclarativeContainer):
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
     )
+    others = providers.Singleton(
+        PassThroughCalls,
+        pass_through,
+        guard,
+        clock,
+        request_log,
+        in_flight,
+        general.provided.max_body_bytes,
+        general.provided.stream_idle_timeout,
+    )
     routes = providers.Singleton(
         catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, in_flight, upstream, tokens, gates, sharing, logger)
     app = providers.Singleton(
-        build_app, surface, routes, lifespan.provider, request_log, general.provided.allowed_origins
+        build_app, surface, others, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

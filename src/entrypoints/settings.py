@@ -213,6 +213,8 @@ class GroupSettings(Struct, frozen=True):
     """The model name clients ask for."""
     models: Annotated[tuple[EndpointSettings, ...], ListOf(_MODEL, "a list of at least one model")]
     """Its endpoints, in the order of the file."""
+    affinity: Annotated[Literal["none", "prompt_cache_key"], Choice(("none", "prompt_cache_key"))] = "none"
+    """Whether requests that share a prompt cache go to one endpoint."""
 
 
 class Settings(Struct, frozen=True):

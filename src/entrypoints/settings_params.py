@@ -14,7 +14,9 @@ from entrypoints.config_shapes import Nested, OneOrMap, TextMap
 from entrypoints.config_urls import BaseUrl
 
 CREDENTIAL_HEADERS = frozenset(("authorization", "api-key"))
+CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
 _HEADER_TEXT = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
+ENTRA_SCOPE = "https://ai.azure.com/.default"
 _BASE_URL = "an https:// URL without user, query and fragment (http:// for loopback and private hosts)"
 
 # Connection handling is the proxy's own business (RFC 9110, 7.6.1); host and length follow from the request.
@@ -25,8 +27,8 @@ _PROXY_OWNED_HEADERS = frozenset(
 
 REFUSED_PARAMS = {
     "admin_api_key": "is refused: administration routes are not proxied; valid: api_key",
-    "workload_identity": "is refused: the proxy exchanges no tokens; valid: api_key or azure_ad_token",
-    "azure_ad_token_provider": "is refused: a function cannot stand in a file; valid: azure_ad_token",
+    "workload_identity": "is refused: the proxy exchanges no tokens; valid: api_key, azure_ad_token, "
+    "or for Azure azure_ad_token_provider",
     "provider": "is refused: an object cannot stand in a file; valid: base_url and api_key",
     "webhook_secret": "is refused: webhooks do not come through the proxy; valid: leave it out",
     "websocket_base_url": "is refused: the proxy speaks HTTP, not WebSocket; valid: base_url",
@@ -54,7 +56,8 @@ class ParamsSettings(Struct, frozen=True):
     """`params`: the constructor arguments of the OpenAI or AzureOpenAI client, by their names there."""
 
     api_key: Annotated[Secret | None, KEY] = None
-    """The endpoint's key; None (and no `azure_ad_token`) = the client's own credential is passed on."""
+    """The endpoint's key; None (and neither `azure_ad_token` nor a provider of one) = the client's own credential is
+    passed on."""
     base_url: Annotated[str | None, BaseUrl(_BASE_URL)] = None
     """Without a slash at its end. After loading never None, except with `azure_endpoint`."""
     organization: Annotated[str | None, NAME] = None
@@ -94,6 +97,13 @@ class ParamsSettings(Struct, frozen=True):
     """Sent as the query's `api-version`."""
     azure_ad_token: Annotated[Secret | None, KEY] = None
     """An Entra token, sent as Bearer; excludes `api_key`. It expires within hours and is not renewed."""
+    azure_ad_token_provider: Annotated[str | None, Choice(("default",))] = None
+    """Where Entra tokens come from that are renewed: `default` = azure-identity's `DefaultAzureCredential`. Excludes
+    `api_key` and `azure_ad_token`."""
+    azure_ad_scope: Annotated[
+        str, Text("a scope that ends in /.default, such as " + ENTRA_SCOPE, r"[A-Za-z0-9_.:/-]{1,500}/\.default")
+    ] = ENTRA_SCOPE
+    """What those tokens are asked for; no argument of the OpenAI client's, whose provider is a function."""
     data_residency: Annotated[str | None, Choice(("us", "eu", "ae", "au", "in", "jp", "global"))] = None
     """Chooses OpenAI's base URL of that region; excludes `base_url`."""
 
@@ -101,7 +111,8 @@ class ParamsSettings(Struct, frozen=True):
     def passes_client_credential(self) -> bool:
         """Whether calls carry the credential of the client that asks (no key here, none in a header)."""
         in_header = any(name.lower() in CREDENTIAL_HEADERS for name in self.default_headers)
-        return self.api_key is None and self.azure_ad_token is None and not in_header
+        has_own = self.api_key or self.azure_ad_token or self.azure_ad_token_provider
+        return has_own is None and not in_header
 
     @property
     def is_azure(self) -> bool:

@@ -44,14 +44,30 @@ class Peer:
 
     async def request(self) -> Request:
         """The next whole request; IncompleteReadError ends the script when there is none."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        line, *fields = head[:-4].split(b"\r\n")
-        headers = [(name, value) for name, _, value in (field.partition(b": ") for field in fields)]
-        length = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
-        request = Request(line, headers, await self._reader.readexactly(length))
+        head = await self.head()
+        chunked = any(name.lower() == b"transfer-encoding" for name, _ in head.headers)
+        length = next((int(value) for name, value in head.headers if name.lower() == b"content-length"), 0)
+        request = head._replace(body=await self._chunks() if chunked else await self.take(length))
         self.requests += 1
         self._server.requests.append(request)
         return request
+
+    async def head(self) -> Request:
+        """The next request without its body, which stays on the wire."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        line, *fields = head[:-4].split(b"\r\n")
+        return Request(line, [(name, value) for name, _, value in (field.partition(b": ") for field in fields)], b"")
+
+    async def take(self, size: int) -> bytes:
+        """So many bytes of what is on the wire."""
+        return await self._reader.readexactly(size)
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            body += (await self.take(size + 2))[:-2]
+        assert await self.take(2) == b"\r\n"
+        return body
 
     async def send(self, *pieces: bytes) -> None:
         """Send each piece by itself, giving the client the chance to read it alone."""

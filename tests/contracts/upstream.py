@@ -11,9 +11,17 @@ from tests.contracts.upstream_requests import RequestContract
 from tests.contracts.upstream_reuse import ReuseContract
 from tests.contracts.upstream_timing import TimingContract
 from tests.contracts.upstream_tls import TlsContract
+from tests.contracts.upstream_uploads import UploadContract
 
 
 class UpstreamContract(
-    RequestContract, ReplyContract, BreakageContract, TimingContract, ReuseContract, PoolContract, TlsContract
+    RequestContract,
+    ReplyContract,
+    BreakageContract,
+    TimingContract,
+    ReuseContract,
+    PoolContract,
+    TlsContract,
+    UploadContract,
 ):
     """The whole contract."""

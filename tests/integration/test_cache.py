@@ -270,3 +270,79 @@ async def test_the_aiohttp_client_of_the_sdk_is_served_alike(
         answers = [(await client.chat.completions.create(**QUESTION)).to_json() for _ in range(2)]
 
     assert answers[0] == answers[1]
+
+
+ASKED: dict[str, Any] = {"model": "gpt", "temperature": 0, "input": "Hello", "store": False}
+
+
+async def test_a_response_that_is_not_stored_is_cached_and_its_stream_serves_both_shapes(
+    start_provider: StartProvider, cached: StartCached
+) -> None:
+    provider = await start_provider()
+    proxy = await cached([endpoint(provider)])
+    async with AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key="client") as client:
+        replies = [await client.responses.with_raw_response.create(**ASKED) for _ in range(2)]
+        seen = []
+        for _ in range(2):
+            async with client.responses.stream(**{**ASKED, "input": "Bye"}) as stream:
+                seen.append([event async for event in stream])
+                final = await stream.get_final_response()
+        whole = await client.responses.with_raw_response.create(**{**ASKED, "input": "Bye"})
+
+    assert [reply.headers["x-llmproxy-cache"] for reply in replies] == ["miss", "hit"]
+    assert replies[0].content == replies[1].content
+    assert seen[0] == seen[1]
+    assert whole.headers["x-llmproxy-cache"] == "hit"
+    assert (whole.parse().id, whole.parse().output_text) == (final.id, final.output_text)
+    assert provider.counts().received == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"store": True}, {"store": None}, {"temperature": 0.7}, {"tools": [{"type": "web_search"}]}]
+)
+async def test_a_response_that_is_stored_or_sees_the_world_is_never_cached(
+    start_provider: StartProvider, cached: StartCached, http: aiohttp.ClientSession, changes: dict[str, Any]
+) -> None:
+    provider = await start_provider()
+    proxy = await cached([endpoint(provider)])
+    states = []
+    for stream in (False, False, True, True):
+        body = {**ASKED, **changes, "stream": stream}
+        async with http.post(f"{proxy.url}/v1/responses", json=body) as reply:
+            await reply.read()
+            states.append((reply.status, reply.headers["x-llmproxy-cache"]))
+
+    assert states == [(200, "bypass")] * 4
+    assert provider.counts().received == 4
+
+
+async def test_embeddings_and_moderations_are_cached_whatever_is_said_of_temperature(
+    start_provider: StartProvider, cached: StartCached
+) -> None:
+    provider = await start_provider()
+    proxy = await cached([endpoint(provider)])
+    async with AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key="client") as client:
+        vectors = [await client.embeddings.with_raw_response.create(model="gpt", input=["a", "b"]) for _ in range(2)]
+        floats = await client.embeddings.create(model="gpt", input=["a", "b"], encoding_format="float")
+        verdicts = [await client.moderations.with_raw_response.create(model="gpt", input="a") for _ in range(2)]
+
+    for first, second in (vectors, verdicts):
+        assert (first.headers["x-llmproxy-cache"], second.headers["x-llmproxy-cache"]) == ("miss", "hit")
+        assert first.content == second.content
+    assert vectors[1].parse().data[1].embedding == pytest.approx(floats.data[1].embedding)
+    assert provider.counts().received == 3
+
+
+async def test_the_older_completions_are_cached_and_one_entry_serves_both_shapes(
+    start_provider: StartProvider, cached: StartCached
+) -> None:
+    provider = await start_provider()
+    proxy = await cached([endpoint(provider)])
+    async with AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key="client") as client:
+        asked: dict[str, Any] = {"model": "gpt", "prompt": "Once", "temperature": 0}
+        whole = await client.completions.create(**asked)
+        async with await client.completions.create(**asked, stream=True) as stream:
+            pieces = [chunk.choices[0].text async for chunk in stream]
+
+    assert "".join(pieces) == whole.choices[0].text
+    assert provider.counts().received == 1

@@ -40,21 +40,21 @@ def canonical(value: object) -> str:
 
 @pytest.mark.parametrize("temperature", [0, 0.0, -0.0])
 def test_temperature_zero_is_cacheable(temperature: float) -> None:
-    assert POLICY.allows(PLAIN | {"temperature": temperature})
+    assert POLICY.allows("chat", PLAIN | {"temperature": temperature})
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1, 2, 1e-9, "0", False, True, [0], {"value": 0}])
 @pytest.mark.parametrize("policy", [POLICY, LENIENT])
 def test_any_other_temperature_never_is(temperature: object, policy: CachePolicy) -> None:
-    assert not policy.allows(PLAIN | {"temperature": temperature})
+    assert not policy.allows("chat", PLAIN | {"temperature": temperature})
 
 
 @pytest.mark.parametrize("fields", [{"temperature": None}, {}])
 def test_no_temperature_is_what_the_configuration_says(fields: dict[str, Any]) -> None:
     body = {"model": "gpt", "messages": []} | fields
 
-    assert not POLICY.allows(body)
-    assert LENIENT.allows(body)
+    assert not POLICY.allows("chat", body)
+    assert LENIENT.allows("chat", body)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,9 @@ def test_no_temperature_is_what_the_configuration_says(fields: dict[str, Any]) -
         {"web_search_options": {"search_context_size": "low"}},
         {"audio": {"voice": "alloy", "format": "wav"}},
         {"modalities": ["text", "audio"]},
+        {"prompt_cache_options": {"prewarm": True}},
+        {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
+        {"prompt_cache_options": "24h"},
         {"tools": [{"type": "web_search"}]},
         {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}]},
         {"tools": ["function"]},
@@ -77,7 +80,7 @@ def test_no_temperature_is_what_the_configuration_says(fields: dict[str, Any]) -
     ],
 )
 def test_what_is_more_than_one_text_or_leaves_something_behind_is_not(extra: dict[str, Any]) -> None:
-    assert not POLICY.allows(PLAIN | extra)
+    assert not POLICY.allows("chat", PLAIN | extra)
 
 
 @pytest.mark.parametrize(
@@ -90,11 +93,12 @@ def test_what_is_more_than_one_text_or_leaves_something_behind_is_not(extra: dic
         {"tools": []},
         {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "custom", "custom": {"name": "c"}}]},
         {"web_search_options": None},
+        {"prompt_cache_options": {"mode": "explicit", "ttl": "12h", "prewarm": False}},
         {"stream": True, "stream_options": {"include_usage": True}},
     ],
 )
 def test_what_changes_nothing_of_that_still_is(extra: dict[str, Any]) -> None:
-    assert POLICY.allows(PLAIN | extra)
+    assert POLICY.allows("chat", PLAIN | extra)
 
 
 @given(body=bodies, data=st.data())
@@ -198,7 +202,140 @@ def test_entries_live_the_configured_time_give_or_take_a_twentieth(draw: float) 
     assert 95 <= CachePolicy(ttl_s=100).lifetime_s(draw) <= 105
 
 
-def test_a_body_without_the_word_needs_no_look_where_temperature_must_be_said() -> None:
-    assert not POLICY.needs_look(b'{"model":"gpt"}')
-    assert POLICY.needs_look(b'{"temperature":0}')
-    assert LENIENT.needs_look(b'{"model":"gpt"}')
+RESPONSE: dict[str, Any] = {"model": "gpt", "temperature": 0, "store": False, "input": "Hi"}
+MESSAGE = {"role": "user", "content": "Hi"}
+CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "4"}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"stream": True, "stream_options": {"include_obfuscation": False}},
+        {"input": [MESSAGE, {"type": "message", **MESSAGE}]},
+        {"input": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": []}]},
+        {"input": [MESSAGE, CALL, RESULT]},
+        {"input": [{"type": "custom_tool_call", "input": "x"}, {"type": "custom_tool_call_output", "output": "y"}]},
+        {"tools": [{"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]},
+        {"include": ["message.output_text.logprobs"]},
+        {"background": False, "previous_response_id": None, "conversation": None, "prompt": None},
+    ],
+)
+def test_a_response_that_is_not_stored_and_builds_on_nothing_stored_is_cacheable(extra: dict[str, Any]) -> None:
+    assert POLICY.allows("responses", RESPONSE | extra)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"temperature": 0.1},
+        {"temperature": None},
+        {"store": True},
+        {"store": None},
+        {"store": 0},
+        {"background": True},
+        {"previous_response_id": "resp_1"},
+        {"conversation": "conv_1"},
+        {"conversation": {"id": "conv_1"}},
+        {"prompt": {"id": "pmpt_1"}},
+        {"context_management": [{"type": "compaction"}]},
+        {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
+        {"input": None},
+        {"input": {"role": "user"}},
+        {"input": ["Hi"]},
+        {"input": [MESSAGE, {"type": "item_reference", "id": "msg_1"}]},
+        {"input": [MESSAGE, {"id": "msg_1"}]},
+        {"input": [MESSAGE, {"type": None, "id": "msg_1"}]},
+        {"input": [MESSAGE, {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAA", "summary": []}]},
+        {"input": [MESSAGE, {"type": "compaction", "encrypted_content": "gAAAA"}]},
+        {"input": [MESSAGE, {"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}]},
+        {"input": [MESSAGE, {"type": "mcp_call"}]},
+        {"input": [{"type": ["message"], "role": "user"}]},
+        {"tools": [{"type": "function", "name": "f"}, {"type": "file_search", "vector_store_ids": ["vs_1"]}]},
+        {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]},
+        {"tools": [{"type": "namespace", "tools": []}]},
+        {"tools": [{}]},
+        {"include": ["web_search_call.action.sources"]},
+        {"include": ["message.output_text.logprobs", "file_search_call.results"]},
+        {"include": ["reasoning.encrypted_content"]},
+        {"include": [["message.output_text.logprobs"]]},
+        {"include": "message.output_text.logprobs"},
+    ],
+)
+def test_a_response_that_is_stored_or_builds_on_more_than_its_request_is_not(extra: dict[str, Any]) -> None:
+    assert not POLICY.allows("responses", RESPONSE | extra)
+
+
+def test_a_response_is_stored_unless_the_client_says_no() -> None:
+    assert not POLICY.allows("responses", {name: value for name, value in RESPONSE.items() if name != "store"})
+    assert not POLICY.allows("responses", {name: value for name, value in RESPONSE.items() if name != "input"})
+
+
+def test_a_response_without_a_temperature_is_what_the_configuration_says() -> None:
+    assert LENIENT.allows("responses", RESPONSE | {"temperature": None})
+
+
+@pytest.mark.parametrize(
+    ("extra", "cacheable"),
+    [
+        ({}, True),
+        ({"echo": True, "suffix": "!", "prompt": ["a", "b"], "n": 1, "best_of": 1}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, True),
+        ({"n": 2}, False),
+        ({"best_of": 3}, False),
+        ({"temperature": 0.2}, False),
+        ({"temperature": None}, False),
+    ],
+)
+def test_the_older_completions_are_as_chat(extra: dict[str, Any], cacheable: bool) -> None:
+    fields = {"model": "m", "prompt": "Once", "temperature": 0} | extra
+
+    assert POLICY.allows("completions", fields) is cacheable
+
+
+@pytest.mark.parametrize("api", ["embeddings", "moderations"])
+def test_what_knows_no_chance_is_always_cacheable_unless_a_stream_is_asked_for(api: str) -> None:
+    fields = {"model": "m", "input": ["a", "b"], "encoding_format": "base64", "user": "u"}
+
+    assert POLICY.allows(api, fields)
+    assert POLICY.allows(api, fields | {"stream": False, "stream_options": None})
+    assert not POLICY.allows(api, fields | {"stream": True})
+    assert not POLICY.allows(api, fields | {"stream_options": {"include_usage": True}})
+
+
+@pytest.mark.parametrize("api", ["stored", "other", "", "CHAT"])
+@given(body=bodies)
+def test_of_any_other_api_nothing_ever_is(api: str, body: dict[str, Any]) -> None:
+    fields = RESPONSE | body
+
+    assert not LENIENT.allows(api, fields)
+    assert not LENIENT.needs_look(api, msgspec.json.encode(fields))
+
+
+@pytest.mark.parametrize("api", ["chat", "completions", "responses", "embeddings", "moderations"])
+@given(body=bodies, extra=st.dictionaries(st.sampled_from([*RESPONSE, "tools", "include", "n", "stream"]), values))
+def test_no_body_raises_anything_and_one_that_needs_no_look_is_not_allowed(
+    api: str, body: dict[str, Any], extra: dict[str, Any]
+) -> None:
+    fields = body | extra
+    allowed = POLICY.allows(api, fields)
+
+    assert allowed in (True, False)
+    assert POLICY.needs_look(api, msgspec.json.encode(fields)) or not allowed
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_body_without_the_word_needs_no_look_where_temperature_must_be_said(api: str) -> None:
+    assert not POLICY.needs_look(api, b'{"model":"gpt"}')
+    assert POLICY.needs_look(api, b'{"temperature":0}')
+    assert LENIENT.needs_look(api, b'{"model":"gpt"}')
+
+
+def test_a_response_that_does_not_say_whether_it_is_stored_needs_no_look() -> None:
+    assert not POLICY.needs_look("responses", b'{"temperature":0}')
+    assert not POLICY.needs_look("responses", b'{"store":false}')
+    assert POLICY.needs_look("responses", b'{"store":false,"temperature":0}')
+    assert LENIENT.needs_look("responses", b'{"store":false}')
+    assert POLICY.needs_look("embeddings", b"{}")
+    assert POLICY.needs_look("moderations", b"{}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.upstreams.chat_formats import OpenAIAnswerFormats
+from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
 from application.cached import CachedAnswers
 from application.errors import ProxyError, UpstreamsFailed
@@ -166,6 +166,39 @@ async def test_what_may_not_be_cached_goes_past(body: dict[str, Any]) -> None:
 
     assert shop.asked == 2
     assert shop.trail.cache is CacheState.BYPASS
+
+
+async def test_a_request_that_only_some_endpoints_may_answer_goes_past() -> None:
+    shop = Shop()
+    await shop.body()
+    await shop.body(pinned=frozenset({"e1"}))
+
+    assert (shop.asked, shop.trail.cache) == (2, CacheState.BYPASS)
+
+
+async def test_a_response_is_streamed_once_and_serves_both_shapes() -> None:
+    shop = Shop()
+    written = b'{"id":"resp_1","object":"response","status":"completed","output":[{"type":"message"}]}'
+    events = (
+        b'event: response.created\ndata: {"type":"response.created"}\n\n',
+        b'event: response.completed\ndata: {"type":"response.completed","response":%b}\n\n' % written,
+    )
+    shop.reply = lambda: stream(*events)
+    asked: Any = {"api": Api.RESPONSES, "path": "/responses"}
+    streamed = [await shop.body({"store": False, "input": "Hi", "stream": True}, **asked) for _ in range(2)]
+    whole_body = await shop.body({"store": False, "input": "Hi"}, **asked)
+
+    assert streamed == [b"".join(events)] * 2
+    assert whole_body == written
+    assert (shop.asked, shop.trail.cache) == (1, CacheState.HIT)
+
+
+async def test_apis_do_not_share_entries() -> None:
+    shop = Shop()
+    await shop.body()
+    await shop.body(api=Api.COMPLETIONS)
+
+    assert (shop.asked, shop.trail.cache) == (2, CacheState.MISS)
 
 
 @pytest.mark.parametrize(

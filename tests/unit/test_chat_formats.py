@@ -14,7 +14,8 @@ from adapters.provider.answers import chat_reply
 from adapters.provider.content import Turn
 from adapters.provider.questions import ChatQuestion
 from adapters.provider.streams import chat_stream_reply
-from adapters.upstreams.chat_formats import EVENT_STREAM, OpenAIAnswerFormats
+from adapters.upstreams.answer_formats import OpenAIAnswerFormats
+from adapters.upstreams.reshaping import EVENT_STREAM
 from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
 

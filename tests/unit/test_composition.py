@@ -63,7 +63,7 @@ def test_endpoints_that_differ_by_key_alone_stay_apart_and_show_no_key(tmp_path:
     assert one.bucket != two.bucket
     assert one.account != two.account
     assert (one.identity, one.bucket, one.account) == (again.identity, again.bucket, again.account)
-    assert "secret" not in repr((one, two, targets(settings)))
+    assert "secret" not in repr((one, two, targets(settings, {})))
 
 
 def test_identity_does_not_depend_on_the_order_of_the_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints import config_endpoints
 from entrypoints.config import ConfigError, load_settings
 
 CANARY = "canary-hunter2"  # looks like no key, so only knowing what is secret can hide it
@@ -175,8 +176,35 @@ def test_a_wrong_model_is_told(tmp_path: Path, model: str, path: str, valid: str
         ("{timeout: {total: 1}}", "timeout.total", "valid: connect, read, write, pool"),
         ("max_retries: -1", "max_retries", "valid: a whole number from 0"),
         (f"admin_api_key: {CANARY}", "admin_api_key", "administration routes are not proxied; valid: api_key"),
-        (f"workload_identity: {CANARY}", "workload_identity", "valid: api_key or azure_ad_token"),
-        ("azure_ad_token_provider: f", "azure_ad_token_provider", "valid: azure_ad_token"),
+        (f"workload_identity: {CANARY}", "workload_identity", "valid: api_key, azure_ad_token, or"),
+        ("{azure_ad_token_provider: f, base_url: 'https://h.example'}", "azure_ad_token_provider", "valid: default"),
+        (
+            f"{{api_key: {CANARY}, azure_ad_token_provider: default, base_url: 'https://h.example'}}",
+            "azure_ad_token_provider",
+            "excludes api_key; valid: only one of the two",
+        ),
+        (
+            f"{{azure_ad_token: {CANARY}, azure_ad_token_provider: default, base_url: 'https://h.example'}}",
+            "azure_ad_token_provider",
+            "excludes azure_ad_token; valid: only one of the two",
+        ),
+        (
+            "{azure_ad_token_provider: default, base_url: 'https://h.example', "
+            f"default_headers: {{api-key: {CANARY}}}}}",
+            "azure_ad_token_provider",
+            "excludes a credential among default_headers",
+        ),
+        ("{azure_ad_token_provider: default}", "azure_ad_token_provider", "valid: with azure_endpoint"),
+        (
+            "{azure_ad_scope: 'https://a/.default', base_url: 'https://h.example'}",
+            "azure_ad_scope",
+            "is missing its azure_ad_token_provider",
+        ),
+        (
+            "{azure_ad_scope: 'https://a', azure_ad_token_provider: default, base_url: 'https://h.example'}",
+            "azure_ad_scope",
+            "valid: a scope that ends in /.default",
+        ),
         ("provider: x", "provider", "valid: base_url and api_key"),
         (f"webhook_secret: {CANARY}", "webhook_secret", "valid: leave it out"),
         ("websocket_base_url: 'wss://h'", "websocket_base_url", "speaks HTTP, not WebSocket; valid: base_url"),
@@ -185,7 +213,10 @@ def test_a_wrong_model_is_told(tmp_path: Path, model: str, path: str, valid: str
         ("organization: ''", "organization", "valid: a name of 1 to 200"),
     ],
 )
-def test_wrong_params_are_told(tmp_path: Path, params: str, path: str, valid: str) -> None:
+def test_wrong_params_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: str, path: str, valid: str
+) -> None:
+    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: True)
     params = params if params.startswith("{") else f"{{{params} }}"
     message = refusal(tmp_path, f"model_groups: [{{model_group: g, models: [{{model: m, params: {params}}}]}}]\n")
 

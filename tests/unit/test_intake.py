@@ -67,6 +67,21 @@ def test_only_what_is_acted_on_is_decoded() -> None:
     assert (request.model, request.body_model, request.stream, request.choices) == ("m", "m", True, 2)
 
 
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        (b'"prompt_cache_key": "p", "safety_identifier": "s", "user": "u"', "p"),
+        (b'"user": "u", "safety_identifier": "s"', "s"),
+        (b'"prompt_cache_key": null, "safety_identifier": "", "user": "u"', "u"),
+        (b'"prompt_cache_key": 7, "safety_identifier": ["s"], "user": {"id": "u"}', ""),
+        (b'"metadata": {"prompt_cache_key": "p"}', ""),
+        (b'"prompt_cache_key": "cut \\ud83d"', "cut \ud83d"),
+    ],
+)
+def test_the_key_of_the_prompt_cache_is_the_first_text_that_names_one(fields: bytes, key: str) -> None:
+    assert parse(b'{"model": "m", ' + fields + b"}").affinity == key
+
+
 def test_half_an_emoji_is_the_providers_to_judge() -> None:
     request = parse(b'{"model": "m", "stream": true, "messages": [{"content": "cut \\ud83d"}]}')
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.account import Account, Request, understand
+from adapters.provider.account import Account
+from adapters.provider.calls import Request, understand
 from adapters.provider.records import COMPLETE, MAX_RECORDS, Records
 from adapters.provider.reply import Reply
 from adapters.provider.routes import find_route
@@ -82,7 +83,7 @@ def test_both_providers_paths_lead_to_the_operation(
     ("method", "path", "status"),
     [
         ("POST", "/v1/nothing", 404),
-        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/embeddings", 405),
         ("POST", "/openai/deployments/d/chat/completions", 404),
         ("POST", "/openai/v1/chat/completions?api-version=2024-10-21", 400),
     ],

@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from litestar import Litestar, MediaType, Request, Response, asgi
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, asgi, route
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
-from litestar.types import ControllerRouterHandler
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from adapters.http.errors import error_body, error_headers
-from adapters.http.routes import MOUNTS, PATHS
+from adapters.http.pass_through import METHODS, PassThroughCalls
+from adapters.http.routes import FURTHER_PATHS, PATHS, other_route
 from adapters.http.surface import Surface
 from application.errors import InvalidRequest, ProxyError
 from application.ports import RequestLog
@@ -21,6 +23,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 def build_app(
     surface: Surface,
+    others: PassThroughCalls,
     routes: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
     log: RequestLog,
@@ -39,7 +42,7 @@ def build_app(
     return Litestar(
         route_handlers=[
             asgi(list(PATHS), copy_scope=False)(surface.__call__),
-            *[asgi(path, is_mount=True, copy_scope=False)(surface.__call__) for path in MOUNTS],
+            _further(surface, others),
             *routes,
         ],
         exception_handlers={Exception: partial(_answer_error, log)},
@@ -49,6 +52,17 @@ def build_app(
         debug=False,
         logging_config=None,
     )
+
+
+def _further(surface: Surface, others: PassThroughCalls) -> HTTPRouteHandler:
+    """Mounts would do, but Litestar 2.25 finds nothing in a mount that a path with parameters leads through."""
+
+    @route(list(FURTHER_PATHS), http_method=[HttpMethod(method) for method in METHODS], sync_to_thread=False)
+    def choose(request: Request[Any, Any, Any]) -> ASGIApp:
+        path = request.scope["raw_path"].decode("latin-1")
+        return cast(ASGIApp, surface if other_route(path) is None else others)
+
+    return choose
 
 
 def _answer_error(log: RequestLog, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -13,8 +13,9 @@ from adapters.http.in_flight import InFlight
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
-from application.messages import ProxyRequest, Trail, reasons
+from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import Clock, RequestLog, RequestRecord
+from application.raw_stream import RawStream
 from domain.cache import CacheState
 
 CLIENT_CLOSED_REQUEST = 499
@@ -80,6 +81,8 @@ class Exchange:
             await self._send_answer(await answer(self))
         except ProxyError as error:
             await self._send_error(error)
+        except ClientLeft:
+            self._client_left = True
         except asyncio.CancelledError:
             await self._cancelled()
         except Exception as error:  # whatever it is, the client is told and the log has its line
@@ -128,11 +131,15 @@ class Exchange:
         stopped = ShuttingDown()
         if self._first_byte is None:
             await self._send_error(stopped)
-        elif self._stream is not None:
+        else:
             self._outcome = stopped.code
-            await self._send_body(self._stream.error_frame(str(stopped), stopped.code), more=False)
+            await self._break_off(stopped)
 
     async def _send_answer(self, answer: Answer) -> None:
+        if isinstance(answer, RawStream):
+            self._stream = answer
+            await self._send_raw(answer)
+            return
         if not isinstance(answer, WholeAnswer):
             self._stream = answer
             await self._send_stream(answer)
@@ -154,12 +161,31 @@ class Exchange:
                 self._writes.end()
         await self._send_body(b"", more=False)
 
+    async def _send_raw(self, raw: RawStream) -> None:
+        headers = relayed(raw.headers)
+        if raw.length is not None:
+            headers.append((b"content-length", raw.length.encode()))
+        await self._start(raw.status, headers)
+        with self._writes:
+            while piece := await raw.next():
+                self._writes.begin()
+                await self._send_body(piece, more=True)
+                self._writes.end()
+        if raw.failure is None:
+            await self._send_body(b"", more=False)
+
+    async def _break_off(self, error: ProxyError) -> None:
+        """End what has begun, so that the client knows. Where nothing can be said it is left unfinished: the server then
+        cuts the connection, without the chunk or the bytes that would complete the reply."""
+        if self._stream is not None and not isinstance(self._stream, RawStream):
+            await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
+
     async def _send_error(self, error: ProxyError) -> None:
         self._outcome = error.code
         if self._first_byte is None:
             await self._send_whole(error.status, error_headers(error), error_body(error))
-        elif self._stream is not None:
-            await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
+        else:
+            await self._break_off(error)
 
     async def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> None:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -217,10 +243,16 @@ class Exchange:
                 total_ms=(now - self.received) * 1000,
                 first_byte_ms=(first_byte - self.received) * 1000,
                 overhead_ms=self._overhead_s * 1000,
-                bytes_in=len(request.body) if request else 0,
+                bytes_in=_bytes_in(request),
                 bytes_out=self._bytes_out,
             )
         )
+
+
+def _bytes_in(request: ProxyRequest | None) -> int:
+    if request is None:
+        return 0
+    return len(request.body) if request.upload is None else request.upload.taken_bytes
 
 
 def _header_text(text: str) -> bytes:

@@ -82,6 +82,12 @@ class Guard:
         return any(_digest(value) in self._keys for value in given if value)
 
 
+def check_no_page(headers: dict[bytes, bytes]) -> None:
+    """For routes that take any body: no page of another site, also where browsers send no `Origin` (images, frames)."""
+    if b"origin" not in headers and headers.get(b"sec-fetch-site", b"none") in (b"cross-site", b"same-site"):
+        raise NotAllowed("Requests of web pages are refused.", "origin_not_allowed")
+
+
 def check_upgrade(headers: dict[bytes, bytes]) -> None:
     """WebSockets are not served: raises `InvalidRequest` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
     if headers.get(b"upgrade", b"").strip().lower() == b"websocket":

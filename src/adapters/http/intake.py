@@ -25,7 +25,9 @@ LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
-class _Fields(Struct):
+class Fields(Struct):
+    """What the proxy acts on in a body."""
+
     model: str | None = None
     stream: Any = None
     n: Any = None
@@ -38,7 +40,7 @@ class _Fields(Struct):
     user: Any = None
 
 
-_fields = msgspec.json.Decoder(_Fields)
+_fields = msgspec.json.Decoder(Fields)
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
@@ -93,6 +95,22 @@ def cache_control(headers: RawHeaders) -> CacheControl:
     return CacheControl(b"no-cache" in directives, b"no-store" in directives, float(age) if age.isdigit() else None)
 
 
+def decoded(body: bytes) -> Fields:
+    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object."""
+    try:
+        return _fields.decode(body)
+    except msgspec.ValidationError as error:
+        param = "model" if "$.model" in str(error) else None
+        raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        lenient = _lenient_fields(body)
+        if lenient is None:
+            raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+        return lenient
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
+
+
 def model_request(
     route: Route,
     body: bytes,
@@ -109,18 +127,7 @@ def model_request(
 
     The deployment of an Azure URL decides whatever the body says.
     """
-    try:
-        fields = _fields.decode(body)
-    except msgspec.ValidationError as error:
-        param = "model" if "$.model" in str(error) else None
-        raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        lenient = _lenient_fields(body)
-        if lenient is None:
-            raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-        fields = lenient
-    except RecursionError:
-        raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
+    fields = decoded(body)
     model = route.deployment or fields.model
     if not model and route.api is not Api.MODERATIONS:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
@@ -170,7 +177,7 @@ def stored_request(
         headers=onward,
         credentials=credentials if keep_credentials else (),
         body=body,
-        model="",
+        model=route.deployment or "",
         body_model=None,
         stream=method == "GET" and "stream=true" in query.lower().split("&"),
         request_id=request_id,
@@ -182,12 +189,12 @@ def stored_request(
     )
 
 
-def _lenient_fields(body: bytes) -> _Fields | None:
+def _lenient_fields(body: bytes) -> Fields | None:
     """None = it is no JSON object. Half an emoji (what is left when JavaScript cuts a text) is no reason for the proxy
     to refuse a body: that is for the provider to judge."""
     try:
         decoded = json.loads(body.decode(), parse_constant=_refuse_constant) if b"\\u" in body else None
-        return msgspec.convert(decoded, _Fields) if isinstance(decoded, dict) else None
+        return msgspec.convert(decoded, Fields) if isinstance(decoded, dict) else None
     except (ValueError, RecursionError):
         return None
 
@@ -196,14 +203,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _max_output_tokens(fields: _Fields) -> int | None:
+def _max_output_tokens(fields: Fields) -> int | None:
     for value in (fields.max_completion_tokens, fields.max_output_tokens, fields.max_tokens):
         if isinstance(value, int) and value >= 0:
             return value
     return None
 
 
-def _affinity(fields: _Fields) -> str:
+def _affinity(fields: Fields) -> str:
     """The key that OpenAI's own routing goes by. `user` was it before the key came, as the API reference says, and what
     took its other half is as good a guess at who shares a prompt."""
     for value in (fields.prompt_cache_key, fields.safety_identifier, fields.user):

@@ -31,8 +31,21 @@ _DEPLOYMENT_APIS = frozenset({Api.CHAT, Api.EMBEDDINGS, Api.COMPLETIONS})
 _STORED = ("/responses/", "/conversations", "/chat/completions")
 """What providers keep, and what is below it."""
 
+FAMILIES = (
+    "/audio", "/images", "/videos", "/files", "/uploads", "/batches", "/fine_tuning", "/vector_stores", "/containers",
+    "/evals", "/assistants", "/threads", "/skills", "/realtime",
+)  # fmt: skip
+"""What else the API serves, as far as it is known; below a version root anything else is passed on as well."""
+
+_BELOW_FAMILIES = tuple(f"{family}/" for family in FAMILIES)
+
 PATHS = tuple(prefix + path for path in _MODEL_CALLS for prefix in PREFIXES)
-MOUNTS = ("/v1", "/openai", "/responses", "/conversations", "/chat/completions")
+_BARE_ROOTS = ("/responses", "/conversations", "/chat/completions", *FAMILIES)
+FURTHER_PATHS = (
+    *(f"{root}/{{rest:path}}" for root in ("/v1", "/openai/v1", "/openai", *_BARE_ROOTS)),
+    *(root for root in _BARE_ROOTS if root not in PATHS),
+)
+"""Patterns of what has no path of its own in `PATHS`."""
 
 
 class Route(Struct, frozen=True):
@@ -55,7 +68,29 @@ def find_route(method: str, path: str) -> Route:
     for prefix in PREFIXES:
         if path.startswith(f"{prefix}/"):
             return _route(method, path.removeprefix(prefix), None)
-    raise _unknown()
+    raise unknown_path()
+
+
+def other_route(path: str) -> Route | None:
+    """The route of a path that nobody here understands, and that is passed on; None = this is no such path."""
+    if path.startswith(f"{DEPLOYMENTS}/"):
+        deployment, slash, rest = path.removeprefix(f"{DEPLOYMENTS}/").partition("/")
+        return _other(slash + rest, unquote(deployment)) if deployment else None
+    prefix = next(prefix for prefix in PREFIXES if path.startswith(f"{prefix}/") or not prefix)
+    below = path.removeprefix(prefix)
+    if below == "/deployments" or not (prefix or below in FAMILIES or below.startswith(_BELOW_FAMILIES)):
+        return None
+    return _other(below, None)
+
+
+def _other(path: str, deployment: str | None) -> Route | None:
+    is_known = path in _MODEL_CALLS or path.startswith(_STORED)
+    return None if is_known or len(path) < 2 or _climbs(path) else Route(Api.OTHER, path, deployment)
+
+
+def _climbs(path: str) -> bool:
+    """Would it leave the version root if somebody behind us resolved it? No client's library sends such a path."""
+    return any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/"))
 
 
 def _route(method: str, path: str, deployment: str | None) -> Route:
@@ -63,11 +98,14 @@ def _route(method: str, path: str, deployment: str | None) -> Route:
     if api is not None and method == "POST" and (deployment is None or api in _DEPLOYMENT_APIS):
         return Route(api, path, deployment, has_model=True)
     if deployment is None and path.startswith(_STORED) and not (api is Api.RESPONSES or path == "/responses/"):
+        if _climbs(path):
+            raise unknown_path()
         return Route(Api.STORED, path)
     if api is not None:
         raise InvalidRequest(f"{method} is not served here; use POST.", code="method_not_allowed", status=405)
-    raise _unknown()
+    raise unknown_path()
 
 
-def _unknown() -> InvalidRequest:
+def unknown_path() -> InvalidRequest:
+    """Nothing is served there."""
     return InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)

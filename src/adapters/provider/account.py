@@ -1,11 +1,7 @@
-"""The provider without its sockets: a request in, a reply out. Keys, limits, models and responses live here."""
+"""The provider without its sockets: a request in, a reply out. Keys, limits and models live here."""
 
-import secrets
 from collections import OrderedDict
 from typing import Any
-
-import msgspec
-from msgspec import Struct
 
 from adapters.provider import errors
 from adapters.provider.answers import (
@@ -16,7 +12,9 @@ from adapters.provider.answers import (
     models_reply,
     moderations_reply,
 )
+from adapters.provider.calls import MODEL_OPERATIONS, Call, credential_of
 from adapters.provider.content import Turn, digest_of
+from adapters.provider.kept import Kept
 from adapters.provider.limit_headers import limit_headers, limit_refusal, limiter_for
 from adapters.provider.limits import Limiter, token_cost
 from adapters.provider.questions import (
@@ -24,103 +22,20 @@ from adapters.provider.questions import (
     CompletionsQuestion,
     EmbeddingsQuestion,
     ModerationsQuestion,
-    Question,
     ResponsesQuestion,
 )
 from adapters.provider.reply import Reply
-from adapters.provider.response_store import ResponseStore
-from adapters.provider.routes import Operation, Route, find_route
 from adapters.provider.settings import ProviderSettings
 from adapters.provider.streams import chat_stream_reply, completions_stream_reply
 
-_QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
-    "chat": msgspec.json.Decoder(ChatQuestion),
-    "completions": msgspec.json.Decoder(CompletionsQuestion),
-    "responses": msgspec.json.Decoder(ResponsesQuestion),
-    "embeddings": msgspec.json.Decoder(EmbeddingsQuestion),
-    "moderations": msgspec.json.Decoder(ModerationsQuestion),
-}
-_ANY_QUESTION = msgspec.json.Decoder(Question)
 _MAX_LIMITERS = 10_000
-_MOST_CHOICES = 128
-
-
-class Request(Struct, gc=False):
-    """As it came. Header names are in lower case, `target` is path and query."""
-
-    method: str
-    target: str
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    keep_alive: bool = True
-
-    def header(self, name: bytes) -> str | None:
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
-
-
-class Call(Struct):
-    """A request that has been understood, or the `refusal` for one that could not be."""
-
-    request: Request
-    route: Route
-    question: Question | None = None
-    refusal: Reply | None = None
-
-    @property
-    def model(self) -> str | None:
-        return (None if self.question is None else self.question.model) or self.route.deployment
-
-    @property
-    def stream(self) -> bool:
-        return self.question is not None and bool(self.question.stream)
-
-
-def understand(request: Request) -> Call:
-    """Route and body of a request."""
-    route = find_route(request.method, request.target)
-    if route.fault is not None:
-        return Call(request, route, _glance(request.body), errors.route_refused(route))
-    decoder = _QUESTIONS.get(route.operation) if route.operation else None
-    if decoder is None:
-        return Call(request, route)
-    try:
-        question = decoder.decode(request.body)
-    except msgspec.ValidationError as error:
-        name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0] or None
-        return Call(request, route, _glance(request.body), errors.invalid_parameter(name, str(error)))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Call(request, route, refusal=errors.not_json())
-    return Call(request, route, question, _incomplete(question, route))
-
-
-def _glance(body: bytes) -> Question | None:
-    """Model and stream flag of a body we do not otherwise understand."""
-    try:
-        return _ANY_QUESTION.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _incomplete(question: Question, route: Route) -> Reply | None:
-    if not question.model and route.deployment is None:
-        return errors.missing_parameter("model")
-    if isinstance(question, ChatQuestion) and not bytes(question.messages):
-        return errors.missing_parameter("messages")
-    if isinstance(question, ResponsesQuestion) and not bytes(question.input):
-        return errors.missing_parameter("input")
-    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
-    if choices is not None and not 1 <= choices <= _MOST_CHOICES:
-        return errors.invalid_parameter("n", f"expected 1 to {_MOST_CHOICES}, got {choices}")
-    return None
 
 
 class Account:
     """One provider's state. Every method takes the time it happens at."""
 
     def __init__(self, settings: ProviderSettings) -> None:
-        self.token = secrets.token_hex(6)
-        self._responses = ResponseStore(self.token)
-        self._serial = 0
+        self._kept = Kept()
         self._limiters: OrderedDict[tuple[str | None, str], Limiter] = OrderedDict()
         self.settings = settings
 
@@ -142,8 +57,8 @@ class Account:
                 return denied
         if call.refusal is not None:
             return call.refusal
-        if call.question is None:
-            return self._look_up(call.route, now_s)
+        if call.route.operation not in MODEL_OPERATIONS:
+            return self._look_up(call, now_s, now_unix_s)
         model = call.model or ""
         if self.settings.models and model not in self.settings.models:
             return errors.unknown_model(model, call.route)
@@ -152,7 +67,7 @@ class Account:
         return self._create_within_limits(call, model, now_s, now_unix_s)
 
     def _denied(self, call: Call) -> Reply | None:
-        given = _credential(call.request)
+        given = credential_of(call.request)
         if given in self.settings.api_keys:
             return None
         if call.route.is_azure:
@@ -160,7 +75,7 @@ class Account:
         return errors.wrong_key(given) if given else errors.missing_key()
 
     def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
-        limiter = self._limiter(_credential(call.request), model)
+        limiter = self._limiter(credential_of(call.request), model)
         most = getattr(call.question, "output_limit", None)
         verdict = limiter.admit(token_cost(len(call.request.body), most), now_s)
         if verdict.refused_by is not None:
@@ -179,7 +94,6 @@ class Account:
         return limiter
 
     def _create(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
-        self._serial += 1
         body = call.request.body
         turn = Turn(
             name=self.settings.name,
@@ -187,15 +101,17 @@ class Account:
             body_bytes=len(body),
             digest=digest_of(body),
             is_azure=call.route.is_azure,
-            unique=f"{self.token}{self._serial:08x}",
+            unique=self._kept.unique(),
             created_s=int(now_unix_s),
             words=self.settings.answer_tokens,
         )
         match call.question:
             case ChatQuestion() as question:
+                if question.store:
+                    self._kept.keep_completion(question, turn)
                 return chat_stream_reply(question, turn) if question.stream else chat_reply(question, turn)
             case ResponsesQuestion() as question:
-                return self._responses.create(question, turn, self.settings.latency_s, now_s)
+                return self._kept.respond(call, question, turn, now_s, self.settings)
             case CompletionsQuestion() as question:
                 make: Any = completions_stream_reply if question.stream else completions_reply
                 reply: Reply = make(question, turn)
@@ -206,27 +122,20 @@ class Account:
                 return moderations_reply(question, turn)
         return errors.not_json()
 
-    def _look_up(self, route: Route, now_s: float) -> Reply:
+    def _look_up(self, call: Call, now_s: float, now_unix_s: float) -> Reply:
+        route = call.route
         match route.operation:
             case "models":
                 return models_reply(self.settings.models)
             case "model":
                 known = not self.settings.models or route.resource_id in self.settings.models
                 return model_reply(route.resource_id) if known else errors.unknown_model(route.resource_id, route)
-            case "response" if route.method == "DELETE":
-                return self._responses.delete(route.resource_id)
-            case "response":
-                return self._responses.get(route, now_s)
-            case "response_cancel":
-                return self._responses.cancel(route.resource_id, now_s)
-            case "response_input_items":
-                return self._responses.input_items(route.resource_id)
-        return errors.route_refused(route)
+        return self._kept.answer(call, now_s, now_unix_s)
 
     def identity_headers(self, call: Call) -> bytes:
         """What every reply of the real provider carries besides its content."""
-        self._serial += 1
-        request_id = f"{self.token}{self._serial:020x}"
+        unique = self._kept.unique()
+        request_id = f"{unique[:12]}{unique[12:]:0>20}"
         if not call.route.is_azure:
             return (
                 b"x-request-id: req_%b\r\nopenai-processing-ms: %d\r\nopenai-version: 2020-10-01\r\n"
@@ -236,11 +145,3 @@ class Account:
         return f"apim-request-id: {uuid}\r\nx-request-id: {uuid}\r\nx-ms-region: {self.settings.region}\r\n".encode(
             "latin-1", "replace"
         )
-
-
-def _credential(request: Request) -> str | None:
-    """The key a request presents: `authorization: Bearer`, else `api-key`; None without one."""
-    bearer = request.header(b"authorization")
-    if bearer is not None and bearer[:7].lower() == "bearer ":
-        return bearer[7:].strip()
-    return request.header(b"api-key")

@@ -8,10 +8,10 @@ from typing import Protocol, cast
 
 import httptools
 
-from adapters.provider.account import Request
+from adapters.provider.calls import Request
 from adapters.provider.records import CLIENT_CLOSED
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 256 * 1024 * 1024
 _MAX_WAITING = 100  # pipelined requests; more than any client sends
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from adapters.provider.account import Request
+from adapters.provider.calls import Request
 from adapters.provider.faults import FaultPlan, Rule
 from adapters.provider.records import Counts, Record
 from adapters.provider.reply import Reply, json_reply

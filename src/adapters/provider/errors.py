@@ -1,7 +1,9 @@
 """Refusals in each provider's own words.
 
 Wording and shapes: OpenAI error-codes guide, openai-python#937, vanderschaarlab/climb#1, icereed/paperless-gpt#814,
-microsoft/agent-framework#6419, BerriAI/litellm#18094 and Microsoft's Azure OpenAI troubleshooting page.
+microsoft/agent-framework#6419, BerriAI/litellm#18094, home-assistant/core#150251 and Microsoft's Azure OpenAI
+troubleshooting page. Conversations, completions and files that do not exist are worded like responses: nobody has
+published what the provider says of them.
 """
 
 from typing import Any
@@ -106,8 +108,19 @@ def unknown_model(model: str, route: Route) -> Reply:
     )
 
 
-def unknown_response(response_id: str) -> Reply:
-    return openai_error(404, f"Response with id '{response_id}' not found.")
+def unknown(kind: str, thing_id: str) -> Reply:
+    """A response, a conversation or whatever else is kept does not exist here."""
+    return openai_error(404, f"{kind} with id '{thing_id}' not found.")
+
+
+def unknown_item(item_id: str) -> Reply:
+    """The input refers to an item that does not exist here."""
+    return openai_error(
+        404,
+        f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false. Try again with "
+        "`store` set to true, or remove this item from your input.",
+        param="input",
+    )
 
 
 def unknown_previous_response(response_id: str) -> Reply:
@@ -124,6 +137,16 @@ def foreign_encrypted_content(content: str) -> Reply:
         400,
         f"The encrypted content {content[:4]}...{content[-4:]} could not be verified.",
         code="invalid_encrypted_content",
+    )
+
+
+def two_pasts() -> Reply:
+    return openai_error(
+        400,
+        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Ensure you are only providing one "
+        "of them.",
+        param="previous_response_id",
+        code="mutually_exclusive_parameters",
     )
 
 

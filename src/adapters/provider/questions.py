@@ -32,6 +32,8 @@ class ChatQuestion(Question):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
 
     @property
     def output_limit(self) -> int | None:
@@ -60,12 +62,13 @@ class CompletionsQuestion(Question):
 
 
 class ResponsesQuestion(Question):
-    """POST responses."""
+    """POST responses, responses/input_tokens and responses/compact."""
 
     input: Raw = _NOTHING
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
     instructions: Any = None
     max_output_tokens: int | None = None
     tools: list[dict[str, Any]] | None = None
@@ -80,6 +83,17 @@ class ResponsesQuestion(Question):
     def output_limit(self) -> int | None:
         return self.max_output_tokens
 
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation it belongs to; None: to none."""
+        given = self.conversation
+        return str(given.get("id", "")) if isinstance(given, dict) else given
+
+    @property
+    def builds_on(self) -> bool:
+        """Does it go on with something that is kept?"""
+        return self.previous_response_id is not None or self.conversation is not None
+
     def ask(self) -> Ask:
         tools = [_tool(entry) for entry in self.tools or () if entry.get("type") == "function"]
         form = (self.text or {}).get("format") or {}
@@ -91,10 +105,17 @@ class ResponsesQuestion(Question):
 
     def input_items(self) -> list[dict[str, Any]]:
         """The input as a list of items, a plain string being a user's message."""
-        value = msgspec.json.decode(self.input)
+        value = msgspec.json.decode(self.input) if bytes(self.input) else []
         if isinstance(value, str):
             return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
         return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+class ThingsQuestion(Question):
+    """POST conversations and what is below them, POST chat/completions/{id}."""
+
+    items: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class EmbeddingsQuestion(Question):
@@ -126,7 +147,7 @@ def _chosen(tools: list[Tool], choice: str | dict[str, Any] | None, messages: Ra
 
 
 def _last_user_text(messages: Raw) -> str:
-    value = msgspec.json.decode(messages)
+    value = msgspec.json.decode(messages) if bytes(messages) else ""
     if isinstance(value, str):
         return value
     said = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -6,22 +6,29 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.provider.content import Turn
+from adapters.provider.conversation_store import ConversationStore
 from adapters.provider.errors import (
     foreign_encrypted_content,
     not_cancellable,
+    two_pasts,
+    unknown,
+    unknown_item,
     unknown_previous_response,
-    unknown_response,
 )
+from adapters.provider.items import shown
+from adapters.provider.listing import page
 from adapters.provider.questions import ResponsesQuestion
 from adapters.provider.reply import Reply, json_reply
 from adapters.provider.responses import (
     Draft,
     is_own_encrypted_content,
     make_draft,
+    output_items,
     response_object,
     response_stream_reply,
 )
 from adapters.provider.routes import Route
+from adapters.provider.settings import ProviderSettings
 
 MAX_RESPONSES = 10_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -31,6 +38,8 @@ class _Stored(Struct):
     draft: Draft
     ready_s: float
     """When a background response is done (monotonic seconds)."""
+    denials: int
+    """How often it will still be denied."""
     is_cancelled: bool = False
 
     def status(self, now_s: float) -> str:
@@ -45,31 +54,58 @@ class _Stored(Struct):
 class ResponseStore:
     """Creates responses and answers everything that names one. Keeps the last, bounded by count and bytes."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str, conversations: ConversationStore) -> None:
         self._account = account
+        self._conversations = conversations
         self._stored: OrderedDict[str, _Stored] = OrderedDict()
         self._bytes = 0
 
-    def clear(self) -> None:
-        self._stored.clear()
-        self._bytes = 0
-
-    def create(self, question: ResponsesQuestion, turn: Turn, latency_s: float, now_s: float) -> Reply:
-        """POST responses. A background response is queued and done `latency_s` later."""
-        previous = question.previous_response_id
-        if previous is not None and previous not in self._stored:
+    def refusal(self, question: ResponsesQuestion) -> Reply | None:
+        """Why this account cannot go on from there: it does not have what the question builds on."""
+        previous, conversation = question.previous_response_id, question.conversation_id
+        if previous is not None and conversation is not None:
+            return two_pasts()
+        if previous is not None and self._denies(previous):
             return unknown_previous_response(previous)
+        if conversation is not None and not self._conversations.knows(conversation):
+            return unknown("Conversation", conversation)
         for item in question.input_items():
             content = item.get("encrypted_content")
-            if isinstance(content, str) and not is_own_encrypted_content(content, self._account):
-                return foreign_encrypted_content(content)
+            if isinstance(content, str):
+                if not is_own_encrypted_content(content, self._account):
+                    return foreign_encrypted_content(content)
+            elif item.get("type") in ("item_reference", "reasoning") and not self._knows_item(str(item.get("id"))):
+                return unknown_item(str(item.get("id")))
+        return None
+
+    def create(self, question: ResponsesQuestion, turn: Turn, now_s: float, how: ProviderSettings) -> Reply:
+        """POST responses that nothing speaks against. A background response is queued, and done as late as it would be
+        if somebody waited for it."""
         draft = make_draft(question, turn, self._account)
-        stored = _Stored(draft, now_s + latency_s if question.background else now_s)
+        took_s = how.latency_s + len(draft.content.pieces) / (how.tokens_per_second or float("inf"))
+        stored = _Stored(draft, now_s + took_s if question.background else now_s, how.denials)
         if question.store is not False:
             self._keep(stored)
+        if question.conversation_id is not None:
+            said = [*question.input_items(), *output_items(draft)]
+            self._conversations.append(question.conversation_id, said)
         if question.stream:
             return response_stream_reply(draft)
         return json_reply(200, stored.as_object(now_s), works=not question.background)
+
+    def _denies(self, response_id: str) -> bool:
+        stored = self._stored.get(response_id)
+        if stored is None:
+            return True
+        denied = stored.denials > 0
+        stored.denials -= denied
+        return denied
+
+    def _knows_item(self, item_id: str) -> bool:
+        """Is it in the output or the input of a response, or in a conversation?"""
+        unique = item_id.partition("_")[2]
+        kept = f"resp_{unique}" in self._stored or f"resp_{unique[:-2]}" in self._stored
+        return kept or self._conversations.knows_item(item_id)
 
     def _keep(self, stored: _Stored) -> None:
         self._stored[stored.draft.id] = stored
@@ -82,7 +118,7 @@ class ResponseStore:
         """GET responses/{id}, with `?stream=true&starting_after=N` the events after number N."""
         stored = self._stored.get(route.resource_id)
         if stored is None:
-            return unknown_response(route.resource_id)
+            return unknown("Response", route.resource_id)
         if route.query.get("stream") == ["true"]:
             after = route.query.get("starting_after", ["-1"])[0]
             return response_stream_reply(stored.draft, int(after) if after.lstrip("-").isdigit() else -1)
@@ -91,7 +127,7 @@ class ResponseStore:
     def delete(self, response_id: str) -> Reply:
         stored = self._stored.pop(response_id, None)
         if stored is None:
-            return unknown_response(response_id)
+            return unknown("Response", response_id)
         self._bytes -= stored.draft.turn.body_bytes
         return json_reply(200, {"id": response_id, "object": "response", "deleted": True})
 
@@ -99,19 +135,18 @@ class ResponseStore:
         """POST responses/{id}/cancel: only a background response can be; cancelling twice is the same as once."""
         stored = self._stored.get(response_id)
         if stored is None:
-            return unknown_response(response_id)
+            return unknown("Response", response_id)
         if not stored.draft.question.background:
             return not_cancellable()
         stored.is_cancelled = stored.is_cancelled or now_s < stored.ready_s
         return json_reply(200, stored.as_object(now_s))
 
-    def input_items(self, response_id: str) -> Reply:
-        stored = self._stored.get(response_id)
+    def input_items(self, route: Route) -> Reply:
+        stored = self._stored.get(route.resource_id)
         if stored is None:
-            return unknown_response(response_id)
+            return unknown("Response", route.resource_id)
         items = [
-            {"id": f"item_{stored.draft.turn.unique}{index:02x}", "type": "message", **item}
+            shown(item, f"{stored.draft.turn.unique}{index:02x}")
             for index, item in enumerate(stored.draft.question.input_items())
         ]
-        edges = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {}
-        return json_reply(200, {"object": "list", "data": items, "has_more": False, **edges})
+        return json_reply(200, page(items, route.query))

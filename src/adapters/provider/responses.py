@@ -43,8 +43,13 @@ class Draft(Struct, frozen=True):
 def make_draft(question: ResponsesQuestion, turn: Turn, account: str) -> Draft:
     """What `account` answers. Its encrypted reasoning can be told from any other account's."""
     wants_reasoning = ENCRYPTED_CONTENT in (question.include or ())
-    encrypted = f"gAAAA{account}{turn.unique}Za4=" if wants_reasoning else None
+    encrypted = encrypted_by(account, turn) if wants_reasoning else None
     return Draft(turn, question, turn.compose(question.ask()), encrypted)
+
+
+def encrypted_by(account: str, turn: Turn) -> str:
+    """Looks as if only `account` could read it."""
+    return f"gAAAA{account}{turn.unique}Za4="
 
 
 def is_own_encrypted_content(content: str, account: str) -> bool:
@@ -60,13 +65,14 @@ def response_object(draft: Draft, status: str) -> dict[str, Any]:
         "object": "response",
         "created_at": turn.created_s,
         "status": status,
+        "conversation": None if question.conversation_id is None else {"id": question.conversation_id},
         "background": bool(question.background),
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": question.instructions,
         "max_output_tokens": question.max_output_tokens,
         "model": turn.model,
-        "output": _output(draft) if has_ended else [],
+        "output": output_items(draft) if has_ended else [],
         "parallel_tool_calls": True,
         "previous_response_id": question.previous_response_id,
         "reasoning": {"effort": None, "summary": None},
@@ -95,7 +101,8 @@ def _usage(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _output(draft: Draft) -> list[dict[str, Any]]:
+def output_items(draft: Draft) -> list[dict[str, Any]]:
+    """What the response says in the end."""
     answer = _answer_item(draft, draft.final_status, draft.content.text)
     return [answer] if draft.encrypted_content is None else [_reasoning_item(draft), answer]
 

@@ -17,21 +17,55 @@ Operation = Literal[
     "responses",
     "embeddings",
     "moderations",
+    "input_tokens",
+    "compact",
     "models",
     "model",
     "response",
     "response_cancel",
     "response_input_items",
+    "conversations",
+    "conversation",
+    "conversation_items",
+    "conversation_item",
+    "stored_completions",
+    "stored_completion",
+    "stored_completion_messages",
+    "files",
+    "file",
+    "file_content",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused"]
 
-_POSTS: dict[str, Operation] = {
-    "chat/completions": "chat",
-    "completions": "completions",
-    "responses": "responses",
-    "embeddings": "embeddings",
-    "moderations": "moderations",
-}
+_ID = "*"
+_GET_OR_DELETE = ("GET", "DELETE")
+_ANY = ("GET", "POST", "DELETE")
+_PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
+    (("chat", "completions"), ("POST",), "chat"),
+    (("completions",), ("POST",), "completions"),
+    (("responses",), ("POST",), "responses"),
+    (("embeddings",), ("POST",), "embeddings"),
+    (("moderations",), ("POST",), "moderations"),
+    (("responses", "input_tokens"), ("POST",), "input_tokens"),
+    (("responses", "compact"), ("POST",), "compact"),
+    (("models",), ("GET",), "models"),
+    (("models", _ID), ("GET",), "model"),
+    (("responses", _ID), _GET_OR_DELETE, "response"),
+    (("responses", _ID, "cancel"), ("POST",), "response_cancel"),
+    (("responses", _ID, "input_items"), ("GET",), "response_input_items"),
+    (("conversations",), ("POST",), "conversations"),
+    (("conversations", _ID), _ANY, "conversation"),
+    (("conversations", _ID, "items"), ("GET", "POST"), "conversation_items"),
+    (("conversations", _ID, "items", _ID), _GET_OR_DELETE, "conversation_item"),
+    (("chat", "completions"), ("GET",), "stored_completions"),
+    (("chat", "completions", _ID), _ANY, "stored_completion"),
+    (("chat", "completions", _ID, "messages"), ("GET",), "stored_completion_messages"),
+    (("files",), ("GET", "POST"), "files"),
+    (("files", _ID), _GET_OR_DELETE, "file"),
+    (("files", _ID, "content"), ("GET",), "file_content"),
+)
+"""Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
+
 _AZURE_OPERATION_NAMES: dict[Operation, str] = {
     "chat": "ChatCompletions_Create",
     "completions": "Completions_Create",
@@ -52,7 +86,9 @@ class Route(Struct, frozen=True):
     deployment: str | None = None
     """From the path of a dated Azure call."""
     resource_id: str = ""
-    """Of the response or model that is asked for."""
+    """Of the response, model, conversation, completion or file that is asked for."""
+    item_id: str = ""
+    """Of the item of a conversation."""
     query: dict[str, list[str]] = {}
 
     @property
@@ -75,9 +111,9 @@ def find_route(method: str, target: str) -> Route:
         return Route(method, path, is_azure, fault="no_such_path", query=query)
     if is_azure and not is_dated and query.get("api-version", ["v1"])[0][:1].isdigit():
         return Route(method, path, is_azure, fault="api_version_refused", query=query)
-    operation, resource_id, allowed = _operation(method, rest)
+    operation, ids, allowed = _operation(method, rest)
     fault: Fault | None = None if operation else ("no_such_method" if allowed else "no_such_path")
-    return Route(method, path, is_azure, operation, fault, deployment, resource_id, query)
+    return Route(method, path, is_azure, operation, fault, deployment, ids[0], ids[1], query)
 
 
 def _strip_prefix(path: str) -> tuple[str, bool, str | None, bool]:
@@ -92,25 +128,15 @@ def _strip_prefix(path: str) -> tuple[str, bool, str | None, bool]:
     return path.removeprefix("/v1/").removeprefix("/"), False, None, False
 
 
-def _operation(method: str, rest: str) -> tuple[Operation | None, str, bool]:
-    """Operation and resource id, and whether the path exists with another method."""
-    rest = rest.rstrip("/")
-    post = _POSTS.get(rest)
-    if post is not None:
-        return (post if method == "POST" else None), "", True
-    parts = [unquote(part) for part in rest.split("/")]
-    methods: dict[str, Operation]
-    match parts:
-        case ["models"]:
-            methods = {"GET": "models"}
-        case ["models", _]:
-            methods = {"GET": "model"}
-        case ["responses", _]:
-            methods = {"GET": "response", "DELETE": "response"}
-        case ["responses", _, "cancel"]:
-            methods = {"POST": "response_cancel"}
-        case ["responses", _, "input_items"]:
-            methods = {"GET": "response_input_items"}
-        case _:
-            return None, "", False
-    return methods.get(method), (parts[1] if len(parts) > 1 else ""), True
+def _operation(method: str, rest: str) -> tuple[Operation | None, tuple[str, str], bool]:
+    """Operation, the two ids it may have, and whether the path exists with another method."""
+    parts = [unquote(part) for part in rest.rstrip("/").split("/")]
+    exists = False
+    for pattern, methods, operation in _PATHS:
+        if len(pattern) != len(parts) or any(p not in (_ID, part) for p, part in zip(pattern, parts, strict=True)):
+            continue
+        if method in methods:
+            first, second, *_ = [part for p, part in zip(pattern, parts, strict=True) if p == _ID] + ["", ""]
+            return operation, (first, second), True
+        exists = True
+    return None, ("", ""), exists

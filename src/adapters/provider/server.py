@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from adapters.provider.account import Account, Call, Request, understand
+from adapters.provider.account import Account
 from adapters.provider.breakage import Breakage
+from adapters.provider.calls import Call, Request, understand
 from adapters.provider.connection import Connection
 from adapters.provider.control import PREFIX, changed, control
 from adapters.provider.delivery import Delivery

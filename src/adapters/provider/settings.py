@@ -29,6 +29,9 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """Models (or Azure deployments) that exist; empty: every one does."""
     answer_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 16
     """How long an answer is when `max_tokens` does not cut it; one word is one token."""
+    denials: Annotated[int, Meta(ge=0)] = 0
+    """How often each new response is denied, as `previous_response_id`, before it is found: Azure is known to deny for
+    a moment what it has just made (dotnet/extensions#7704)."""
     region: str = "East US 2"
     """What Azure replies say in `x-ms-region` and in refusals."""
     seed: int = 0

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
+from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http import RawResponseMessage
 from aiohttp.tracing import Trace
 
@@ -41,6 +42,10 @@ class WireProtocol(ResponseHandler):
         self.received = 0
         """Bytes of the current reply, interim replies included."""
         self.pooled = False
+        self.is_settled = False
+        """Have the headers of the final reply come, or is it certain that they will not?"""
+        self.on_settled: Callable[[], None] | None = None
+        """Called when that is so; None = nobody needs to be told."""
         self._max_head_bytes = max_head_bytes
         self._in_head = False
 
@@ -48,6 +53,7 @@ class WireProtocol(ResponseHandler):
         """A request goes out now; what comes from here on is its reply."""
         self.requests += 1
         self.received = 0
+        self.is_settled = False
         self._in_head = True
 
     def close(self) -> None:
@@ -82,6 +88,17 @@ class WireProtocol(ResponseHandler):
             self.set_exception(HeadTooLarge())
         else:
             super().feed_data(data, size)
+            if message.code >= 200 or message.code == 101:
+                self._settle()
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
+        super().set_exception(exc, exc_cause)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.is_settled = True
+        if self.on_settled is not None:
+            self.on_settled()
 
     def data_received(self, data: bytes) -> None:
         if self.pooled:
@@ -112,6 +129,7 @@ class WireProtocol(ResponseHandler):
         elif self._in_head and self.received and self._exception is None:
             self.set_exception(ClosedInHead())
         super().connection_lost(exc)
+        self._settle()
 
     def _fail_body(self, payload: aiohttp.StreamReader | None, exc: BaseException) -> None:
         if payload is not None and not payload.is_eof() and payload.exception() is None:

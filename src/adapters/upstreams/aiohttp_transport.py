@@ -20,6 +20,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, WireProtocol
+from adapters.upstreams.aiohttp_upload import Outgoing
 from adapters.upstreams.transport_errors import SwitchedProtocols
 
 _READ_BUFFER_BYTES = 64 * 1024
@@ -39,9 +40,10 @@ _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connec
 
 
 class WireRequest(aiohttp.ClientRequest):
-    """A request that goes out as it was given, with `host` and `content-length` and nothing else."""
+    """A request that goes out as it was given, with `host` and the body's framing and nothing else."""
 
     content = b""
+    outgoing: Outgoing | None = None
     protocol: WireProtocol | None = None
     fresh = False
 
@@ -49,10 +51,17 @@ class WireRequest(aiohttp.ClientRequest):
         """None are added."""
 
     def update_transfer_encoding(self) -> None:
-        """Never chunked: bodies are whole."""
+        """That is settled with the body."""
 
-    def update_body_from_data(self, body: bytes | None, _stacklevel: int = 3) -> None:
+    def update_body_from_data(self, body: bytes | Outgoing | None, _stacklevel: int = 3) -> None:
         """Keep the bytes, to be sent again if need be. `content-length: 0` only where RFC 9110 8.6 asks for it."""
+        if isinstance(body, Outgoing):
+            self.outgoing = body
+            if body.upload.length is None:
+                self.headers["transfer-encoding"] = "chunked"
+            else:
+                self.headers["content-length"] = str(body.upload.length)
+            return
         self.content = body or b""
         if self.content or self.method in _BODY_METHODS:
             self.headers["content-length"] = str(len(self.content))
@@ -72,7 +81,7 @@ class WireRequest(aiohttp.ClientRequest):
         return head.encode("latin-1")
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Hand everything to the transport at once: no task writes, so none can outlive the call."""
+        """Hand everything to the transport, an upload piece by piece: no task writes, so none can outlive the call."""
         protocol = cast(WireProtocol, conn.protocol)
         self.protocol = protocol
         protocol.start_request()
@@ -85,6 +94,8 @@ class WireRequest(aiohttp.ClientRequest):
         else:
             transport.write(head)
             transport.write(self.content)
+        if self.outgoing is not None:
+            await self.outgoing.send(protocol)
         self.response = self.response_class(
             self.method,
             self.original_url,
@@ -113,7 +124,8 @@ async def replace_dead_connection(req: aiohttp.ClientRequest, send: ClientHandle
     except (OSError, aiohttp.ServerDisconnectedError):
         used = request.protocol
         late = request.loop.time() - began > _RACE_S
-        if used is None or used.requests < 2 or used.received or late:
+        is_read = request.outgoing is not None and request.outgoing.upload.begun
+        if used is None or used.requests < 2 or used.received or late or is_read:
             raise
     request.fresh = True
     request.protocol = None
@@ -131,7 +143,8 @@ def _address(url: httpx.URL, target: bytes) -> yarl.URL:
 
 
 class WireTransport(AiohttpTransport):
-    """Sends `httpx.Request`s; takes the target from httpx's extension `target` and times from `timeout`.
+    """Sends `httpx.Request`s; takes the target from httpx's extension `target` and times from `timeout`. A body that is
+    not held comes as the extension `upload`, an `Outgoing`.
 
     `timeout`: `connect` covers name, TCP, proxy and TLS; `read` is the longest silence in the body; both in seconds.
     Raises the exceptions of aiohttp as they are. Opens its session in the running loop with the first request.
@@ -192,7 +205,7 @@ class WireTransport(AiohttpTransport):
                 for name, value in request.headers.raw
                 if name.lower() not in _FRAMING
             ],
-            data=request.content,
+            data=request.extensions.get("upload") or request.content,
             proxy=self._proxy_for(request.url),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(sock_connect=times["connect"]),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from adapters.upstreams.target import Target, target
+from adapters.upstreams.tokens import TokenSource
 from domain.secret import Secret
 
 DEPLOYMENT_ROUTES = frozenset(
@@ -36,8 +37,9 @@ def azure_target(
     project: str | None = None,
     default_headers: Iterable[tuple[str, Secret]] = (),
     default_query: Iterable[tuple[str, str]] = (),
+    token: TokenSource | None = None,
 ) -> Target:
-    """Neither `api_key` nor `ad_token`: the client's own credential is passed on."""
+    """None of `api_key`, `ad_token` and `token`: the client's own credential is passed on."""
     root = azure_endpoint.rstrip("/")
     if root.endswith("/openai/v1"):
         deployed = root
@@ -59,4 +61,5 @@ def azure_target(
         query.items(),
         organization=organization,
         project=project,
+        token=token,
     )

@@ -15,9 +15,9 @@ from adapters.upstreams.chat_wire import (
     Function,
     FunctionDelta,
     Message,
-    NotUnderstood,
     ToolCallDelta,
 )
+from adapters.upstreams.reshaping import NotUnderstood
 
 
 def chunks_of(whole: Completion, *, with_usage: bool) -> list[Chunk]:

@@ -21,11 +21,11 @@ from adapters.upstreams.chat_wire import (
     FunctionDelta,
     Logprobs,
     Message,
-    NotUnderstood,
     Text,
     ToolCall,
     ToolCallDelta,
 )
+from adapters.upstreams.reshaping import NotUnderstood
 
 T = TypeVar("T")
 

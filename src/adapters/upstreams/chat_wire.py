@@ -13,7 +13,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from adapters.upstreams.lenient_json import decode
-from adapters.upstreams.sse import Event, complete_until, parse_event, split_events
+from adapters.upstreams.reshaping import NotUnderstood
+from adapters.upstreams.sse import Event, read_whole
 
 Text = str | UnsetType | None
 Items = list[Any] | UnsetType | None
@@ -22,10 +23,6 @@ Words = dict[str, Any] | UnsetType | None
 DONE = b"[DONE]"
 DONE_EVENT = b"data: [DONE]\n\n"
 CHUNK: Final = "chat.completion.chunk"
-
-
-class NotUnderstood(ValueError):
-    """Something is in the answer, or missing from it, that keeps it from being told in another form."""
 
 
 class Logprobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,24 +152,19 @@ def read_chunk(data: bytes) -> Chunk:
 
 
 def read_events(body: bytes) -> list[Event]:
-    """The events that carry something, `[DONE]` included if it is there. Raises `NotUnderstood` where the stream was
-    cut inside an event, goes on after `[DONE]`, or holds what is no event of this API."""
-    if body[complete_until(body) :].strip():
-        raise NotUnderstood("the last event is not whole")
+    """The events that carry something, `[DONE]` included if it is there. Raises `ValueError` where the stream was cut
+    inside an event, goes on after `[DONE]`, or holds what is no event of chat or of the older completions."""
     events: list[Event] = []
-    for frame in split_events(body):
-        event = parse_event(frame)
-        if not event.recognised or event.name not in (b"", b"message"):
+    for event in read_whole(body):
+        if event.name not in (b"", b"message"):
             raise NotUnderstood("not an event of this API")
-        if event.data is None:
-            continue
         if events and events[-1].data == DONE:
             raise NotUnderstood("the stream goes on after its end")
         events.append(event)
     return events
 
 
-def write(value: Completion | Chunk) -> bytes:
+def write(value: Struct) -> bytes:
     """As JSON. Half of a surrogate pair, which has no UTF-8, is written as the escape it came as; where two halves have
     come together, their escapes are the character."""
     try:
@@ -181,7 +173,7 @@ def write(value: Completion | Chunk) -> bytes:
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False).encode()
 
 
-def write_event(chunk: Chunk) -> bytes:
+def write_event(chunk: Struct) -> bytes:
     """A chunk as an event. Escapes what `str.splitlines` takes for the end of a line and the standard does not: clients
     that read lines as httpx does would cut the event there."""
     data = write(chunk)

@@ -10,6 +10,7 @@ import httpx
 from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import waited_for_slot
 from adapters.upstreams.aiohttp_transport import WireTransport
+from adapters.upstreams.aiohttp_upload import Outgoing
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
@@ -81,8 +82,8 @@ class HttpxUpstream:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
         waited_for_slot.set(False)
         try:
-            async with asyncio.timeout(call.first_byte_timeout_s):
-                response = await self._transport.handle_async_request(_request(call))
+            async with asyncio.timeout(call.first_byte_timeout_s) as deadline:
+                response = await self._transport.handle_async_request(_request(call, deadline))
         except LIBRARY_ERRORS as exc:
             if isinstance(exc, TimeoutError) and waited_for_slot.get():
                 raise UpstreamFailed(_NO_SLOT) from exc
@@ -94,17 +95,23 @@ class HttpxUpstream:
         await self._transport.aclose()
 
 
-def _request(call: UpstreamCall) -> httpx.Request:
+def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
     origin, target = _split(call.url)
+    extensions: dict[str, object] = {
+        "target": target,
+        "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
+    }
+    content = b""
+    if isinstance(call.body, bytes):
+        content = call.body
+    else:
+        extensions["upload"] = Outgoing(call.body, call.idle_timeout_s, call.first_byte_timeout_s, deadline)
     return httpx.Request(
         call.method,
         origin,
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
-        content=call.body if isinstance(call.body, bytes) else b"",
-        extensions={
-            "target": target,
-            "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
-        },
+        content=content,
+        extensions=extensions,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from adapters.upstreams.target import Target, target
+from adapters.upstreams.tokens import TokenSource
 from domain.secret import Secret
 
 
@@ -14,8 +15,9 @@ def openai_target(
     project: str | None = None,
     default_headers: Iterable[tuple[str, Secret]] = (),
     default_query: Iterable[tuple[str, str]] = (),
+    token: TokenSource | None = None,
 ) -> Target:
-    """`bearer` goes into `authorization`; None = the client's own credential is passed on."""
+    """`bearer` or what `token` gives goes into `authorization`; neither = the client's own credential is passed on."""
     root = base_url.rstrip("/")
     key = () if bearer is None else (("authorization", f"Bearer {bearer.reveal()}"),)
     return target(
@@ -25,4 +27,5 @@ def openai_target(
         default_query,
         organization=organization,
         project=project,
+        token=token,
     )

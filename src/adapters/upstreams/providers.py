@@ -8,6 +8,7 @@ from adapters.upstreams.reply_judge import judge
 from adapters.upstreams.state_ids import state_ids
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
+from adapters.upstreams.token_upstream import TokenCall
 from application.messages import Headers, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
@@ -25,7 +26,7 @@ class OpenAIProviders:
     def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
         target = self._targets[endpoint.id]
-        return UpstreamCall(
+        call = UpstreamCall(
             request.method,
             target.url(request.path, request.query),
             target.headers(request.headers + _IDENTITY, request.credentials),
@@ -34,6 +35,7 @@ class OpenAIProviders:
             endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
         )
+        return call if target.token is None else TokenCall.of(call, target.token)
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits."""
@@ -54,7 +56,7 @@ class OpenAIProviders:
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
     if request.upload is not None:
-        return request.upload
+        return request.upload.upload(endpoint.model if request.model else "")
     if not request.model or endpoint.model == request.body_model:
         return request.body
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))

@@ -45,6 +45,19 @@ def split_events(buffer: bytes) -> Iterator[bytes]:
         yield buffer[start:]
 
 
+def read_whole(body: bytes) -> Iterator[Event]:
+    """The events of a finished stream that carry data. Raises `ValueError` where it was cut inside an event, or holds
+    what is no event."""
+    if body[complete_until(body) :].strip():
+        raise ValueError("the last event is not whole")
+    for frame in split_events(body):
+        event = parse_event(frame)
+        if not event.recognised:
+            raise ValueError("not an event")
+        if event.data is not None:
+            yield event
+
+
 def begins_like_events(text: bytes | bytearray) -> bool:
     """Could this be the beginning of an event stream, though no event is whole yet?"""
     line = _LINE_END.split(bytes(text[:64]).lstrip(), maxsplit=1)[0]

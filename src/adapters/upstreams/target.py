@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from adapters.upstreams.tokens import TokenSource
 from application.messages import Headers
 from domain.secret import Secret
 
@@ -22,6 +23,8 @@ class Target(Struct, frozen=True):
     """False = the client's credentials go on, but for what `credentials` names."""
     defaults: Headers
     """Headers that are added unless the client sends its own of that name."""
+    token: TokenSource | None = None
+    """What its credential comes from where that expires; None = it is in `credentials`."""
 
     def __repr__(self) -> str:
         return "Target(***)"
@@ -53,14 +56,15 @@ def target(
     *,
     organization: str | None = None,
     project: str | None = None,
+    token: TokenSource | None = None,
 ) -> Target:
     """A target from the parts all providers share. A credential among the default headers stands in for the key."""
     revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
     own = tuple(pair for pair in revealed if pair[0] in ("authorization", "api-key")) or key_headers
-    owns_key = bool(own)
+    owns_key = bool(own) or token is not None
     if organization is not None:
         own += (("openai-organization", organization),)
     if project is not None:
         own += (("openai-project", project),)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults)
+    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, token)

@@ -34,6 +34,10 @@ class IdleTimeout(aiohttp.ClientError):
     """Nothing of the body came for the call's `idle_timeout_s`."""
 
 
+class UploadStalled(aiohttp.ClientError):
+    """The server took nothing of an upload for the call's `idle_timeout_s`."""
+
+
 LIBRARY_ERRORS = (aiohttp.ClientError, httpx.HTTPError, httpx.InvalidURL, HttpProcessingError, OSError)
 """What a call may raise because of the network or the server; anything else is a defect and is not dressed up."""
 
@@ -55,6 +59,7 @@ ROWS: dict[type[BaseException], Row] = {
     HeadTooLarge: (FailureKind.JUNK, "headers too large"),
     SwitchedProtocols: (FailureKind.JUNK, "switched protocols unasked"),
     IdleTimeout: _SLOW_BODY,
+    UploadStalled: (FailureKind.IDLE_TIMEOUT, "upload stalled"),
     # The system's own. `asyncio.timeout` around the wait for the headers ends in a bare TimeoutError.
     OSError: _CLOSED,
     TimeoutError: _SLOW_HEADERS,

@@ -1,0 +1,136 @@
+"""The body of a client that is still sending it, read no faster than it is sent on."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from litestar.types import Receive
+
+from adapters.http.intake import BODY_BYTES_PER_S, BODY_PATIENCE_S, LINGER_BYTES, LINGER_S
+from application.errors import InvalidRequest
+from application.messages import ClientLeft
+
+Rename = Callable[[bytes, str], bytes]
+"""(the beginning of a body, the endpoint's name for the model) -> the beginning with that name in it."""
+
+
+class ClientUpload:
+    """`ClientBody` over an ASGI `receive`. What was looked at in advance is kept, so that it can be sent again."""
+
+    def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
+        """`headers` by name; HTTP/1.1 says in them whether there is a body, and how long it is."""
+        self._receive = receive
+        announced = headers.get(b"content-length", b"")
+        self.length = int(announced) if announced.isdigit() else None
+        if self.length is None and b"transfer-encoding" not in headers:
+            self.length = 0
+        self._waits_for_100 = headers.get(b"expect", b"").lower() == b"100-continue"
+        self.taken_bytes = 0
+        self.begun = False
+        self._head = b""
+        self._rename: Rename | None = None
+        self._waited_s = 0.0
+        self._is_gone = False
+        self.is_over = self.length == 0
+        """Has all of it come?"""
+        self._unclaimed = asyncio.Event()
+        if self.is_over:
+            self._unclaimed.set()
+
+    async def peek(self, max_bytes: int, is_enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
+        """Read ahead until that is enough, or about `max_bytes`, or all. Only before anything is sent on."""
+        head = bytearray(self._head)
+        while len(head) < max_bytes and not (head and is_enough(bytes(head))) and (piece := await self.next()):
+            head += piece
+        self._head = bytes(head)
+        return self._head
+
+    def rename_with(self, rename: Rename) -> None:
+        """The head names the model, and this puts another name in its place."""
+        self._rename = rename
+
+    def upload(self, model: str) -> "UploadRun":
+        """See `ClientBody.upload`."""
+        head = self._rename(self._head, model) if model and self._rename is not None else self._head
+        return UploadRun(self, head, None if self.length is None else self.length - len(self._head) + len(head))
+
+    async def next(self) -> bytes:
+        """The next piece off the wire; b"" = that was all. Raises `ClientLeft`, or `InvalidRequest` (408) when the client
+        takes longer than its patience and one second for each `BODY_BYTES_PER_S`; waiting for the endpoint is free."""
+        while not self.is_over:
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            try:
+                async with asyncio.timeout(BODY_PATIENCE_S + self.taken_bytes / BODY_BYTES_PER_S - self._waited_s):
+                    message = await self._take()
+            except TimeoutError:
+                raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
+            self._waited_s += clock() - began
+            if self._is_gone:
+                raise ClientLeft
+            if piece := message.get("body", b""):
+                return piece
+        return b""
+
+    async def receive(self) -> Any:
+        """The ASGI `receive` for who waits for the client to leave: says nothing while the body is being sent on."""
+        await self._unclaimed.wait()
+        return await self._take()
+
+    async def receive_body(self) -> Any:
+        """The ASGI `receive` for who reads the body as a whole."""
+        return await self._take()
+
+    def let_go(self) -> None:
+        """Nobody wants the rest."""
+        self._unclaimed.set()
+
+    async def linger(self) -> None:
+        """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
+        if self._waits_for_100 and not self.taken_bytes:
+            return
+        most = self.taken_bytes + LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not (self.is_over or self._is_gone) and self.taken_bytes < most:
+                    await self._take()
+
+    async def _take(self) -> Any:
+        message: Any = await self._receive()
+        if message["type"] != "http.request":
+            self._is_gone = True
+            return message
+        self.taken_bytes += len(message.get("body", b""))
+        has_more = message.get("more_body", False)
+        self.is_over = self.taken_bytes == self.length or (self.length is None and not has_more)
+        self._is_gone = not self.is_over and not has_more
+        if self.is_over:
+            self._unclaimed.set()
+        return message
+
+
+class UploadRun:
+    """`Upload`: one run through a client's body."""
+
+    def __init__(self, body: ClientUpload, head: bytes, length: int | None) -> None:
+        self._body = body
+        self._head = head
+        self.length = length
+        self._is_begun = False
+
+    @property
+    def begun(self) -> bool:
+        """See `Upload.begun`."""
+        return self._is_begun or self._body.begun
+
+    async def read(self) -> bytes:
+        """See `Upload.read`."""
+        self._is_begun = True
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        if self._body.is_over:
+            return b""
+        self._body.begun = True
+        return await self._body.next()

@@ -1,0 +1,120 @@
+"""A request as it came, and what it asks for."""
+
+import msgspec
+from msgspec import Struct
+
+from adapters.provider import errors
+from adapters.provider.questions import (
+    ChatQuestion,
+    CompletionsQuestion,
+    EmbeddingsQuestion,
+    ModerationsQuestion,
+    Question,
+    ResponsesQuestion,
+    ThingsQuestion,
+)
+from adapters.provider.reply import Reply
+from adapters.provider.routes import Operation, Route, find_route
+
+MODEL_OPERATIONS = frozenset({"chat", "completions", "responses", "embeddings", "moderations", "compact"})
+"""Those that a model answers: it must be named and exist, and limits apply."""
+
+_QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
+    "chat": msgspec.json.Decoder(ChatQuestion),
+    "completions": msgspec.json.Decoder(CompletionsQuestion),
+    "responses": msgspec.json.Decoder(ResponsesQuestion),
+    "compact": msgspec.json.Decoder(ResponsesQuestion),
+    "input_tokens": msgspec.json.Decoder(ResponsesQuestion),
+    "embeddings": msgspec.json.Decoder(EmbeddingsQuestion),
+    "moderations": msgspec.json.Decoder(ModerationsQuestion),
+}
+_THINGS: dict[Operation, msgspec.json.Decoder[Question]] = dict.fromkeys(
+    ("conversations", "conversation", "conversation_items", "stored_completion"),
+    msgspec.json.Decoder(ThingsQuestion),
+)
+"""Bodies that may be missing, and are with other methods than POST."""
+_ANY_QUESTION = msgspec.json.Decoder(Question)
+_MOST_CHOICES = 128
+
+
+class Request(Struct, gc=False):
+    """As it came. Header names are in lower case, `target` is path and query."""
+
+    method: str
+    target: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    keep_alive: bool = True
+
+    def header(self, name: bytes) -> str | None:
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
+class Call(Struct):
+    """A request that has been understood, or the `refusal` for one that could not be."""
+
+    request: Request
+    route: Route
+    question: Question | None = None
+    refusal: Reply | None = None
+
+    @property
+    def model(self) -> str | None:
+        return (None if self.question is None else self.question.model) or self.route.deployment
+
+    @property
+    def stream(self) -> bool:
+        if self.route.operation == "response":
+            return self.route.query.get("stream") == ["true"]
+        return self.question is not None and bool(self.question.stream)
+
+
+def understand(request: Request) -> Call:
+    """Route and body of a request."""
+    route = find_route(request.method, request.target)
+    if route.fault is not None:
+        return Call(request, route, _glance(request.body), errors.route_refused(route))
+    decoder = _QUESTIONS.get(route.operation) if route.operation else None
+    body = request.body
+    if decoder is None:
+        decoder = _THINGS.get(route.operation) if route.operation and request.method == "POST" else None
+        body = body or b"{}"
+    if decoder is None:
+        return Call(request, route)
+    try:
+        question = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0] or None
+        return Call(request, route, _glance(body), errors.invalid_parameter(name, str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Call(request, route, refusal=errors.not_json())
+    return Call(request, route, question, _incomplete(question, route))
+
+
+def _glance(body: bytes) -> Question | None:
+    """Model and stream flag of a body we do not otherwise understand."""
+    try:
+        return _ANY_QUESTION.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _incomplete(question: Question, route: Route) -> Reply | None:
+    if not question.model and route.deployment is None and route.operation in MODEL_OPERATIONS:
+        return errors.missing_parameter("model")
+    if isinstance(question, ChatQuestion) and not bytes(question.messages):
+        return errors.missing_parameter("messages")
+    if isinstance(question, ResponsesQuestion) and not bytes(question.input) and not question.builds_on:
+        return errors.missing_parameter("input")
+    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
+    if choices is not None and not 1 <= choices <= _MOST_CHOICES:
+        return errors.invalid_parameter("n", f"expected 1 to {_MOST_CHOICES}, got {choices}")
+    return None
+
+
+def credential_of(request: Request) -> str | None:
+    """The key a request presents: `authorization: Bearer`, else `api-key`; None without one."""
+    bearer = request.header(b"authorization")
+    if bearer is not None and bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip()
+    return request.header(b"api-key")

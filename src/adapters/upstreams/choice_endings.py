@@ -1,0 +1,56 @@
+"""Why the choices of an answer ended, in chat and in the older completions, whole or streamed."""
+
+from collections.abc import Set
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from adapters.upstreams.chat_wire import DONE, read_events
+from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.reshaping import wants_usage
+from application.store_ports import CachedAnswer
+
+
+class _Choice(Struct):
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class _Body(Struct):
+    """What a whole answer and a chunk have in common; fields unknown here do no harm."""
+
+    choices: list[_Choice]
+    usage: Any = None
+    error: Any = None
+
+
+_bodies = msgspec.json.Decoder(_Body)
+
+
+def all_ended(answer: CachedAnswer, good_ends: Set[str]) -> bool:
+    """Is it whole and without an error, and did each choice end for one of these reasons? Raises `ValueError` or
+    `RecursionError` if it is no such answer."""
+    body = b"".join(answer.chunks)
+    if answer.shape.stream:
+        return _stream_ended(answer, body, good_ends)
+    whole = decode(_bodies, body)
+    return whole.error is None and bool(whole.choices) and all(one.finish_reason in good_ends for one in whole.choices)
+
+
+def _stream_ended(answer: CachedAnswer, body: bytes, good_ends: Set[str]) -> bool:
+    is_done = has_usage = False
+    endings: dict[int, str | None] = {}
+    for event in read_events(body):
+        if event.data == DONE:
+            is_done = True
+            continue
+        chunk = decode(_bodies, event.data or b"")
+        if chunk.error is not None:
+            return False
+        has_usage = has_usage or bool(chunk.usage)
+        for choice in chunk.choices:
+            if choice.finish_reason is not None and choice.finish_reason not in good_ends:
+                return False
+            endings[choice.index] = choice.finish_reason or endings.get(choice.index)
+    return bool(endings) and all(endings.values()) and (is_done or has_usage or not wants_usage(answer.shape))

@@ -1,0 +1,61 @@
+"""Microsoft Entra ID tokens through azure-identity's `DefaultAzureCredential`: the optional extra `azure`.
+
+Every token is asked of a new credential. A credential keeps its tokens until five minutes before they expire
+(azure-identity, `DEFAULT_REFRESH_OFFSET`), so that an old one would answer with the very token that was refused; a new
+one also sees secrets, files and logins as they are now.
+"""
+
+import asyncio
+import importlib
+import logging
+import re
+import ssl
+from typing import Any
+
+import aiohttp
+
+from adapters.upstreams.tokens import AccessToken, TokenUnavailable
+from domain.secret import Secret
+
+_ERROR_CODE = re.compile(r"AADSTS[0-9]{4,8}")
+_ATTEMPTED = re.compile(r"^\s*(\w{1,60}Credential): ", re.MULTILINE)
+
+
+class DefaultAzureTokens:
+    """`FetchToken` by whatever `DefaultAzureCredential` finds: environment, workload identity, managed identity, az."""
+
+    def __init__(
+        self, ssl_context: ssl.SSLContext, *, outbound_proxy: str | None = None, trust_env: bool = False
+    ) -> None:
+        self._ssl_context = ssl_context
+        # The metadata service of a managed identity is plain HTTP on the machine itself: no proxy reaches it.
+        self._proxies = {"https": outbound_proxy} if outbound_proxy is not None else None
+        self._trust_env = trust_env
+
+    async def __call__(self, scope: str) -> AccessToken:
+        """See `FetchToken`."""
+        # What goes wrong is told by the alarm, once and in safe words.
+        logging.getLogger("azure").setLevel(logging.CRITICAL)
+        identity: Any = await asyncio.to_thread(importlib.import_module, "azure.identity.aio")
+        transports: Any = importlib.import_module("azure.core.pipeline.transport")
+        connector = aiohttp.TCPConnector(ssl=self._ssl_context)
+        async with aiohttp.ClientSession(
+            connector=connector, trust_env=self._trust_env, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        ) as session:
+            transport = transports.AioHttpTransport(session=session, session_owner=False)
+            try:
+                async with identity.DefaultAzureCredential(transport=transport, proxies=self._proxies) as credential:
+                    token = await credential.get_token(scope)
+            except Exception as error:
+                # Not chained: what the library says may quote what it sent and got.
+                raise TokenUnavailable(_words(error)) from None
+        return AccessToken(Secret(token.token), float(token.expires_on))
+
+
+def _words(error: Exception) -> str:
+    """The kind of error, Entra's code for it, and which credentials were tried: never the text."""
+    text = str(error)
+    codes = dict.fromkeys(_ERROR_CODE.findall(text))
+    tried = dict.fromkeys(_ATTEMPTED.findall(text))
+    words = " ".join((type(error).__name__, *codes))
+    return f"{words}, tried {', '.join(tried)}" if tried else words

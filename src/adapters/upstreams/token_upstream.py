@@ -1,0 +1,74 @@
+"""The `Upstream` port for endpoints whose credential is a token that expires: puts it in, and renews it after a 401."""
+
+from adapters.upstreams.tokens import TokenSource
+from application.messages import UpstreamCall
+from application.ports import Upstream, UpstreamReply
+from domain.secret import Secret
+
+
+class TokenCall(UpstreamCall, frozen=True):
+    """A call that is complete but for the token, which is put in when it is sent."""
+
+    source: TokenSource
+
+    @classmethod
+    def of(cls, call: UpstreamCall, source: TokenSource) -> "TokenCall":
+        """The call, with a token from `source`."""
+        return cls(
+            call.method,
+            call.url,
+            call.headers,
+            call.body,
+            call.connect_timeout_s,
+            call.first_byte_timeout_s,
+            call.idle_timeout_s,
+            source,
+        )
+
+    def with_token(self, token: Secret) -> UpstreamCall:
+        """The call as it goes on the wire."""
+        return UpstreamCall(
+            self.method,
+            self.url,
+            (*self.headers, ("authorization", f"Bearer {token.reveal()}")),
+            self.body,
+            self.connect_timeout_s,
+            self.first_byte_timeout_s,
+            self.idle_timeout_s,
+        )
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may wait for a token: the endpoint must not be blamed for it as being slow."""
+        return self.first_byte_timeout_s / 2
+
+
+class TokenUpstream:
+    """Any `Upstream`, with tokens. Calls that are no `TokenCall` pass through."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
+        """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token."""
+        if not isinstance(call, TokenCall):
+            return await self._upstream.send(call)
+        source = call.source
+        token = source.current or await source.token(call.patience_s)
+        reply = await self._upstream.send(call.with_token(token))
+        is_spent = not isinstance(call.body, bytes) and call.body.begun
+        if reply.status != 401 or is_spent:
+            return reply
+        try:
+            other = await source.other_than(token, call.patience_s)
+        except BaseException:
+            reply.close()
+            raise
+        if other is None:
+            return reply
+        reply.close()
+        return await self._upstream.send(call.with_token(other))
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+        await self._upstream.close()

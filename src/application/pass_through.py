@@ -1,0 +1,45 @@
+"""Everything else a provider serves: files, audio, images, batches, and whatever it comes up with next."""
+
+from collections.abc import Mapping
+
+from msgspec import structs
+
+from application.answers import Answer
+from application.cached import Answers
+from application.errors import NoGroup
+from application.messages import ProxyRequest, Trail
+from application.owners import StateOwners
+from domain.group import ModelGroup
+
+
+class PassThrough:
+    """The use case behind it: the group that the request names, else the account that keeps what it is about, else
+    whoever takes what names neither."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, ModelGroup],
+        accounts: ModelGroup,
+        start_group: ModelGroup | None,
+        owners: StateOwners,
+        answers: Answers,
+    ) -> None:
+        """`accounts` has one endpoint of each account. `start_group` None = nobody takes the rest."""
+        self._groups = groups
+        self._accounts = accounts
+        self._start_group = start_group
+        self._owners = owners
+        self._answers = answers
+
+    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+        """The answer, whole or as it comes; raises `ProxyError`. One that still comes must be closed by whoever takes
+        it. A model that is no group's name is the provider's to know: it stays as it is."""
+        group = self._groups.get(request.model)
+        if group is not None:
+            return await self._answers(group, await self._owners.bind(group, request), trail)
+        bound = await self._owners.bind(self._accounts, structs.replace(request, model=""))
+        if bound.bound:
+            return await self._answers(self._accounts, bound, trail)
+        if self._start_group is None:
+            raise NoGroup(request.path)
+        return await self._answers(self._start_group, bound, trail)

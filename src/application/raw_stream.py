@@ -1,0 +1,93 @@
+"""Replies of any kind on their way to the client: bytes as they come, nothing held, nothing read."""
+
+from application.leases import Lease
+from application.messages import Headers, header
+from application.ports import UpstreamFailed, UpstreamReply
+from application.routing import Routing
+from domain.failure import Failure
+
+MAX_HELD_BYTES = 1024 * 1024
+"""JSON up to this size is read whole: then what it names can be learned, and a break in it be retried."""
+
+
+class RawStream:
+    """The rest of a reply whose headers have come. Owns the upstream connection and the lease until `close()`.
+
+    Nothing can be said inside it when it breaks: `failure` says so, and whoever sends it on must cut the connection, so
+    that the client does not take half a file for the whole.
+    """
+
+    __slots__ = ("_head", "_lease", "_over", "_reply", "_routing", "failure")
+
+    def __init__(self, lease: Lease, routing: Routing, reply: UpstreamReply, head: bytes = b"") -> None:
+        """`head` is what was read of the body already."""
+        self._lease = lease
+        self._routing = routing
+        self._reply = reply
+        self._head = head
+        self._over = False
+        self.failure: Failure | None = None
+        """Why it broke; None = it did not (yet)."""
+
+    @property
+    def status(self) -> int:
+        """The upstream's status."""
+        return self._reply.status
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's headers."""
+        return self._reply.headers
+
+    @property
+    def length(self) -> str | None:
+        """Its `content-length`; None = the upstream did not say."""
+        if header(self.headers, "transfer-encoding") is not None:
+            return None
+        length = header(self.headers, "content-length")
+        return length if length is not None and length.isdecimal() else None
+
+    async def next(self) -> bytes:
+        """The next piece, b"" = that was all, or `failure` is set."""
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        if self._over:
+            return b""
+        try:
+            piece = await self._reply.receive()
+        except UpstreamFailed as failed:
+            self._over = True
+            self.failure = failed.failure
+            self._routing.failed(self._lease, failed.failure)
+            return b""
+        self._over = not piece
+        return piece
+
+    def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002 - has nowhere to say it
+        """Always empty."""
+        return b""
+
+    def close(self) -> None:
+        """Let go of the connection and the lease. A second call does nothing."""
+        self._over = True
+        self._reply.close()
+        self._routing.release(self._lease)
+
+
+async def read_json(reply: UpstreamReply) -> tuple[bytes, bool]:
+    """A good reply, as far as it is to be held: (what was read, was that all?). Not JSON: nothing is read.
+
+    Raises `UpstreamFailed`.
+    """
+    media_type = (header(reply.headers, "content-type") or "").partition(";")[0].strip().lower()
+    length = header(reply.headers, "content-length") or "0"
+    if media_type != "application/json" or not length.isdecimal() or int(length) > MAX_HELD_BYTES:
+        return b"", False
+    body = bytearray()
+    while len(body) <= MAX_HELD_BYTES:
+        piece = await reply.receive()
+        if not piece:
+            return bytes(body), True
+        body += piece
+    return bytes(body), False

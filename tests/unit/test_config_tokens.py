@@ -1,0 +1,96 @@
+"""Settings of endpoints whose Entra tokens are fetched: what is valid, what becomes of it, what is missing for it."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoints import config_endpoints
+from entrypoints.config import ConfigError, load_settings
+from entrypoints.container import Container
+from entrypoints.endpoints import model_groups
+from entrypoints.settings import Settings
+
+ENTRA = "azure_ad_token_provider: default"
+DATED = "azure_endpoint: https://r.openai.azure.com, api_version: 2024-10-21"
+V1 = "base_url: https://r.openai.azure.com/openai/v1"
+
+
+@pytest.fixture
+def azure_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were installed."""
+    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: True)
+
+
+def settings_of(tmp_path: Path, *params: str) -> Settings:
+    path = tmp_path / "llmproxy.yaml"
+    models = "\n".join(f"      - {{model: m, params: {{{one}}}}}" for one in params)
+    path.write_text(f"model_groups:\n  - model_group: g\n    models:\n{models}\n")
+    return load_settings(path, {})
+
+
+@pytest.mark.usefixtures("azure_identity")
+@pytest.mark.parametrize("address", [DATED, V1])
+def test_endpoints_with_a_token_provider_have_a_credential_of_their_own(tmp_path: Path, address: str) -> None:
+    settings = settings_of(tmp_path, f"{ENTRA}, {address}")
+    container = Container(settings=settings)
+
+    assert settings.warnings == ()
+    assert settings.groups[0].models[0].params.azure_ad_scope == "https://ai.azure.com/.default"
+    assert model_groups(settings)[0].endpoints[0].owns_credential
+    assert model_groups(settings)[0].endpoints[0].provider == "azure"
+    assert list(container.tokens()) == ["https://ai.azure.com/.default"]
+
+
+@pytest.mark.usefixtures("azure_identity")
+def test_endpoints_of_one_scope_share_a_source_and_others_have_their_own(tmp_path: Path) -> None:
+    other = "azure_ad_scope: https://cognitiveservices.azure.com/.default"
+    settings = settings_of(
+        tmp_path, f"{ENTRA}, {DATED}", f"{ENTRA}, {V1}", f"{ENTRA}, {V1}, {other}", f"api_key: k, {V1}"
+    )
+    container = Container(settings=settings)
+    targets = container.endpoints()._targets
+
+    assert targets["g/1"].token is targets["g/2"].token
+    assert targets["g/3"].token is not targets["g/1"].token
+    assert targets["g/4"].token is None
+    assert len(container.tokens()) == 2
+
+
+@pytest.mark.usefixtures("azure_identity")
+def test_replicas_agree_on_an_endpoint_whatever_its_token_and_tell_scopes_and_keys_apart(tmp_path: Path) -> None:
+    other = "azure_ad_scope: https://cognitiveservices.azure.com/.default"
+    models = (f"{ENTRA}, {V1}", f"{ENTRA}, {V1}, {other}", f"api_key: default, {V1}", V1)
+
+    def digests() -> list[tuple[str, str, str]]:
+        endpoints = model_groups(settings_of(tmp_path, *models))[0].endpoints
+        return [(e.identity, e.account, e.bucket) for e in endpoints]
+
+    assert digests() == digests()
+    assert len({digest for triple in digests() for digest in triple}) == 3 * len(models)
+
+
+def test_without_the_package_the_file_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: False)
+    with pytest.raises(ConfigError) as caught:
+        settings_of(tmp_path, f"{ENTRA}, {V1}")
+
+    assert "models[0].params.azure_ad_token_provider: needs the optional package azure-identity" in str(caught.value)
+    assert "pip install 'azure-identity>=1.25,<2'" in str(caught.value)
+
+
+def test_a_package_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name}")
+
+    monkeypatch.setattr(config_endpoints.importlib.util, "find_spec", missing)
+
+    assert not config_endpoints.has_azure_identity()
+
+
+def test_no_source_stands_between_requests_and_the_wire_where_none_is_needed(tmp_path: Path) -> None:
+    container = Container(settings=settings_of(tmp_path, f"api_key: k, {V1}"))
+
+    assert container.tokens() == {}
+    assert type(container.upstream()).__name__ == "HttpxUpstream"
