@@ -20,8 +20,12 @@ TTL_JITTER = 0.05
 DELIVERY = ("stream", "stream_options")
 """Fields that say how the answer is sent, and not what it is."""
 
-_ASKED_TO_STAY_OUT = ("background", "previous_response_id", "conversation", "prompt", "web_search_options", "audio")
-"""Fields that tie a request to what is stored elsewhere, or to more than text."""
+_ASKED_TO_STAY_OUT = (
+    "store", "background", "previous_response_id", "conversation", "prompt", "audio",
+    "web_search_options", "data_sources", "dataSources", "search_parameters", "plugins",
+)  # fmt: skip
+"""Fields that tie a request to what is kept elsewhere, make more of it than text, or have the provider look something
+up. An empty object turns them on as well."""
 
 _OWN_TOOLS = ("function", "custom")
 """Tools that the client runs. All others are run by the provider, and see the world as it is then."""
@@ -80,9 +84,9 @@ class CachePolicy(Struct, frozen=True):
             deterministic = _is_number(temperature) and temperature == 0
         return (
             deterministic
+            and _is_plain_delivery(fields)
             and fields.get("n") in (None, 1)
-            and not fields.get("store")
-            and not any(fields.get(name) for name in _ASKED_TO_STAY_OUT)
+            and all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT)
             and not _speaks(fields.get("modalities"))
             and all(_is_own_tool(tool) for tool in _items(fields.get("tools")))
         )
@@ -105,23 +109,32 @@ class CachePolicy(Struct, frozen=True):
         return self.ttl_s * (1 + TTL_JITTER * (2 * draw - 1))
 
 
-def decode_strictly(body: bytes) -> Mapping[str, Any] | None:
-    """The fields of a body whose meaning is beyond doubt; None = it is no JSON object, or one with a key twice.
-
-    Of two equal keys one reader takes the first and another the last, so a key made of one would answer the other.
-    """
+def decode(body: bytes) -> Mapping[str, Any] | None:
+    """The fields of a body; None = it is no JSON object."""
     try:
         fields = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or _quotes(msgspec.json.encode(fields)) != _quotes(body):
-        return None
-    return fields
+    return fields if isinstance(fields, dict) else None
+
+
+def is_unambiguous(body: bytes, fields: Mapping[str, Any]) -> bool:
+    """Does the body name no key twice, at any depth? Of two equal keys one reader takes the first and another the last,
+    so an entry made for one reading would answer the other."""
+    return _quotes(msgspec.json.encode(fields)) == _quotes(body)
 
 
 def _quotes(text: bytes) -> int:
     """A canonical text never has more of these than the original, and fewer where a key was dropped."""
     return text.count(b'"') - text.count(b'\\"')
+
+
+def _is_plain_delivery(fields: Mapping[str, Any]) -> bool:
+    """Are the fields that are no part of the key what the API takes? What it refuses must not get another's answer."""
+    stream, options = fields.get("stream"), fields.get("stream_options")
+    if not (stream is None or isinstance(stream, bool)):
+        return False
+    return options is None or (stream is True and isinstance(options, dict))
 
 
 def _is_number(value: object) -> bool:
