@@ -1,8 +1,9 @@
 """Answers from the cache, where that is allowed; else from an endpoint, once for all who ask the same at a time."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -10,20 +11,25 @@ from msgspec import Struct
 from application.answers import Answer, WholeAnswer
 from application.errors import ProxyError
 from application.flights import Flight, Flights
-from application.messages import Headers, ProxyRequest, Trail, WholeReply
+from application.messages import Api, Headers, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
 from application.replay import ReplayedStream
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
-from domain.cache import CacheKey, CachePolicy, CacheState, decode_strictly
+from domain.cache import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
 from domain.group import ModelGroup
 
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
 
-_DECISIVE_PREFIXES = ("openai-", "x-ms-")
+_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
 """Request headers by which a provider may answer differently."""
 
-_OUT_OF_TIME = "deadline_exceeded"
+_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
+"""Codes of errors that say that a wait was over."""
+
+_ASIDE_ABOVE_BYTES = 64 * 1024
+"""Larger answers are read in a thread: it takes milliseconds, and would hold up every other request."""
+
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
@@ -77,11 +83,9 @@ class CachedAnswers:
 
     async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
-        fields = None
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        if not goes_past and self._policy.needs_look(request.api.value, request.body):
-            fields = decode_strictly(request.body)
-        if fields is None or not self._policy.allows(request.api.value, fields):
+        fields = None if goes_past or _is_anonymous(group, request) else self._cacheable(request)
+        if fields is None:
             return await self._dispatch(group, request, trail)
         parts = (request.path, request.query, *_decisive(request.headers))
         key = self._policy.key(request.api.value, group.name, request.tenant, parts, fields)
@@ -96,6 +100,16 @@ class CachedAnswers:
                 return self._replay(found)
         return await self._fly(asked, looked, group, request, trail)
 
+    def _cacheable(self, request: ProxyRequest) -> Mapping[str, Any] | None:
+        """The fields of a body that may be answered from the cache; None = it may not."""
+        api, body = request.api.value, request.body
+        if not self._policy.needs_look(api, body):
+            return None
+        fields = decode(body)
+        if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
+            return None
+        return fields
+
     async def _find(self, asked: _Asked, request: ProxyRequest, trail: Trail) -> CachedAnswer | None:
         """The entry, in the shape that is wanted; None = there is none, or none young enough."""
         entry = await self._cache.get(asked.key)
@@ -105,7 +119,11 @@ class CachedAnswers:
         if max_age_s is not None and self._age_s(entry) > max_age_s:
             trail.cache = CacheState.REFRESH
             return None
-        return self._formats.reshaped(request.api, entry, asked.shape)
+        if entry.shape == asked.shape:
+            return entry
+        if entry.size < _ASIDE_ABOVE_BYTES:
+            return self._formats.reshaped(request.api, entry, asked.shape)
+        return await asyncio.to_thread(self._formats.reshaped, request.api, entry, asked.shape)
 
     def _replay(self, entry: CachedAnswer) -> Answer:
         headers = (*entry.headers, ("age", str(int(self._age_s(entry)))))
@@ -121,26 +139,39 @@ class CachedAnswers:
     ) -> Answer:
         while True:
             flight = self._flights.under_way(asked, looked)
-            if flight is not None and not (asked.refresh and flight.landed):
-                trail.cache = CacheState.HIT if flight.landed else CacheState.SHARED
+            if flight is not None and flight.landed and not asked.refresh:
+                entry = await flight.kept()
+                if entry is not None:
+                    trail.cache = CacheState.HIT
+                    return self._replay(entry)
+                flight = self._flights.under_way(asked, looked)
+            if flight is not None and not flight.landed:
+                trail.cache = CacheState.REFRESH if asked.refresh else CacheState.SHARED
                 try:
                     return await self._board(flight, trail, is_founder=False)
                 except ProxyError as error:
                     later_s = request.received - flight.received
-                    if error.code != _OUT_OF_TIME or later_s < _WORTH_ASKING_AGAIN_S:
+                    if error.code not in _OF_ITS_TIME or later_s < _WORTH_ASKING_AGAIN_S:
                         raise
                     continue  # whose time that was is no matter to a client that came later and has some left
+            if trail.cache is CacheState.SHARED:
+                trail.cache = CacheState.MISS
             if self._flights.full:
                 return await self._dispatch(group, request, trail)
-
-            def ask(flight_trail: Trail) -> Awaitable[Answer]:
-                return self._dispatch(group, request, flight_trail)
-
-            def keep(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[None] | None:
-                return self._keep(asked, request, headers, chunks)
-
-            flight = self._flights.start(asked, ask, keep, request.received)
+            flight = self._start(asked, group, request)
             return await self._board(flight, trail, is_founder=True)
+
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> Flight:
+        def ask(trail: Trail) -> Awaitable[Answer]:
+            return self._dispatch(group, request, trail)
+
+        def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:
+            return self._judge(asked.shape, request.api, headers, chunks)
+
+        def store(answer: CachedAnswer) -> Awaitable[None]:
+            return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
+
+        return self._flights.start(asked, ask, judge, store, request.received)
 
     async def _board(self, flight: Flight, trail: Trail, *, is_founder: bool) -> Answer:
         began = self._clock.now()
@@ -151,14 +182,19 @@ class CachedAnswers:
             waited_s = self._clock.now() - began
             trail.upstream_s += min(flight.trail.upstream_s, waited_s) if is_founder else waited_s
 
-    def _keep(
-        self, asked: _Asked, request: ProxyRequest, headers: Headers, chunks: tuple[bytes, ...]
-    ) -> Awaitable[None] | None:
+    async def _judge(self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)
-        answer = CachedAnswer(asked.shape, kept, chunks, self._clock.unix())
-        if not self._formats.ended_well(request.api, answer):
-            return None
-        return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
+        answer = CachedAnswer(shape, kept, chunks, self._clock.unix())
+        if answer.size < _ASIDE_ABOVE_BYTES:
+            ended_well = self._formats.ended_well(api, answer)
+        else:
+            ended_well = await asyncio.to_thread(self._formats.ended_well, api, answer)
+        return answer if ended_well else None
+
+
+def _is_anonymous(group: ModelGroup, request: ProxyRequest) -> bool:
+    """Is it the provider who tells clients apart, by something that is not known to be a credential here?"""
+    return not request.tenant and not all(endpoint.owns_credential for endpoint in group.endpoints)
 
 
 def _decisive(headers: Headers) -> tuple[str, ...]:

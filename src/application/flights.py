@@ -3,7 +3,7 @@
 A flight belongs to no client: it runs by itself while anybody waits for it, so that the first client may leave without
 hurting the others, and ends at once when the last one has left. A stream is kept from its start: who comes later begins
 there and goes on live. A flight stays for a moment after its answer was put into the cache, for those alone whose look
-into the cache had begun before.
+into the cache had begun before, and gives them what the cache would.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
 from application.messages import Headers, Trail
 from application.ports import Clock
+from application.store_ports import CachedAnswer
 from domain.failure import Failure
 
 MAX_RECORDING_BYTES = 8 * 1024 * 1024
@@ -29,8 +30,14 @@ LINGER_S = 0.25
 """How long a good answer can still be joined: longer than a look into the cache may take."""
 
 Ask = Callable[[Trail], Awaitable[Answer]]
-Keep = Callable[[Headers, tuple[bytes, ...]], Awaitable[None] | None]
-"""Takes the headers and chunks of a good answer; None = it is not worth keeping."""
+Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
+"""Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
+
+Store = Callable[[CachedAnswer], Awaitable[None]]
+"""Keeps it."""
+
+STALL_S = 5.0
+"""Who takes nothing for so long, while others wait for it, is left behind."""
 
 
 class Flights:
@@ -47,9 +54,9 @@ class Flights:
         flight = self._flights.get(identity)
         return flight if flight is not None and looked < flight.kept_at else None
 
-    def start(self, identity: object, ask: Ask, keep: Keep, received: float) -> "Flight":
+    def start(self, identity: object, ask: Ask, judge: Judge, store: Store, received: float) -> "Flight":
         """A new flight; `received` is when its first request came."""
-        flight = Flight(self, identity, ask, keep, received)
+        flight = Flight(self, identity, ask, judge, store, received)
         self._flights[identity] = flight
         return flight
 
@@ -68,15 +75,19 @@ class Flight:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask", "_chunks", "_dropped", "_flights", "_grown", "_held", "_keep", "_opened", "_over", "_recording",
-        "_seats", "_stream", "_taken", "_task", "_whole", "error", "identity", "kept_at", "landed", "received", "trail",
+        "_ask", "_chunks", "_dropped", "_entry", "_flights", "_grown", "_held", "_judge", "_judged", "_opened", "_over",
+        "_recording", "_seats", "_store", "_stream", "_taken", "_task", "_whole", "error", "identity", "kept_at",
+        "landed", "received", "trail",
     )  # fmt: skip
 
-    def __init__(self, flights: Flights, identity: object, ask: Ask, keep: Keep, received: float) -> None:
+    def __init__(
+        self, flights: Flights, identity: object, ask: Ask, judge: Judge, store: Store, received: float
+    ) -> None:
         self._flights = flights
         self.identity = identity
         self._ask = ask
-        self._keep = keep
+        self._judge = judge
+        self._store = store
         self.received = received
         self.trail = Trail()
         self.error: Exception | None = None
@@ -93,6 +104,8 @@ class Flight:
         self._recording = True
         self._over = False
         self._seats: set[SharedStream] = set()
+        self._entry: CachedAnswer | None = None
+        self._judged = asyncio.Event()
         self._opened = asyncio.Event()
         self._grown = asyncio.Event()
         self._taken = asyncio.Event()
@@ -113,6 +126,11 @@ class Flight:
         if self._whole is not None:
             return self._whole
         raise (self.error or ProxyError("The proxy lost this request.")).with_traceback(None)
+
+    async def kept(self) -> CachedAnswer | None:
+        """What is kept of the answer, once it has landed; None = it is not worth keeping."""
+        await self._judged.wait()
+        return self._entry
 
     @property
     def stream(self) -> StreamedAnswer:
@@ -156,44 +174,46 @@ class Flight:
             self._task.cancel()
 
     async def _run(self) -> None:
-        kept = None
+        good = None
         try:
-            kept = await self._fly()
+            good = await self._fly()
         except asyncio.CancelledError:
             self.error = ProxyError("The request was given up.")
         except Exception as error:  # whoever waits gets to hear it, and says so
             self.error = error
         self._land()
-        if kept is not None:
-            await kept
-            self.kept_at = self._flights.clock.now()
-            await self._flights.clock.sleep(LINGER_S)
-        self._flights.part(self)
-        self._over = True
-        self._release()
+        try:
+            if good is not None:
+                await self._keep(*good)
+        finally:
+            self._judged.set()
+            self._flights.part(self)
+            self._over = True
+            self._release()
 
-    async def _fly(self) -> Awaitable[None] | None:
-        """The call itself. What it returns remains to be awaited to keep the answer; None = it is not kept."""
+    async def _fly(self) -> tuple[Headers, tuple[bytes, ...]] | None:
+        """The call itself. Headers and chunks of an answer that may be kept; None = it may not."""
         answer = await self._ask(self.trail)
         if isinstance(answer, WholeAnswer):
             self._whole = answer
             reply = answer.reply
             self._hold(len(reply.body))
-            kept = None
-            if reply.status == 200 and answer.final_failure is None:
-                kept = self._keep(reply.headers, (reply.body,))
-        else:
-            self._stream = answer
-            try:
-                await self._record(answer)
-            finally:
-                answer.close()
-            kept = None
-            if self._recording and answer.status == 200 and answer.failure is None:
-                kept = self._keep(answer.headers, tuple(self._chunks))
-        if kept is None:
-            self._flights.part(self)
-        return kept
+            return (reply.headers, (reply.body,)) if reply.status == 200 and answer.final_failure is None else None
+        self._stream = answer
+        try:
+            await self._record(answer)
+        finally:
+            answer.close()
+        whole = self._recording and answer.status == 200 and answer.failure is None
+        return (answer.headers, tuple(self._chunks)) if whole else None
+
+    async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
+        self._entry = await self._judge(headers, chunks)
+        self._judged.set()
+        if self._entry is not None:
+            await self._store(self._entry)
+            self.kept_at = self._flights.clock.now()
+            await self._flights.clock.sleep(LINGER_S)
 
     async def _record(self, stream: StreamedAnswer) -> None:
         self._opened.set()
@@ -206,8 +226,20 @@ class Flight:
                 self._flights.part(self)
                 self.advanced()
             while not self._recording and self._held > WINDOW_BYTES:
-                self._taken.clear()
+                await self._wait_for_the_slowest()
+
+    async def _wait_for_the_slowest(self) -> None:
+        """Until something more was taken. Who takes nothing any more must not keep the others waiting."""
+        self._taken.clear()
+        try:
+            async with asyncio.timeout(STALL_S):
                 await self._taken.wait()
+        except TimeoutError:
+            slowest = min((seat.position for seat in self._seats), default=0)
+            behind = [seat for seat in self._seats if seat.position == slowest]
+            if len(behind) < len(self._seats):
+                for seat in behind:
+                    seat.leave_behind()
 
     def _land(self) -> None:
         self.landed = True
@@ -229,13 +261,23 @@ class Flight:
         self._flights.held_bytes += size
 
 
+class TooSlow(ProxyError):
+    """The client took nothing of a stream that others share."""
+
+    code = "client_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("The stream goes on without this client, which took nothing of it for some seconds.")
+
+
 class SharedStream:
     """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_flight", "_over", "position")
+    __slots__ = ("_flight", "_left_behind", "_over", "position")
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
+        self._left_behind = False
         self._over = False
         self.position = 0
         """How many pieces this client has taken."""
@@ -256,7 +298,9 @@ class SharedStream:
         return self._flight.stream.failure
 
     async def next(self) -> bytes:
-        """The next events, b"" = the stream is over."""
+        """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""
+        if self._left_behind:
+            raise TooSlow
         if self._over:
             return b""
         chunk = await self._flight.chunk(self.position)
@@ -269,6 +313,11 @@ class SharedStream:
         """An event that tells this client why its stream ends here; the others' goes on."""
         self._over = True
         return self._flight.stream.error_frame(message, code)
+
+    def leave_behind(self) -> None:
+        """The others go on without this client."""
+        self._left_behind = True
+        self._flight.leave(self)
 
     def close(self) -> None:
         """Leave."""

@@ -14,6 +14,10 @@ Headers = tuple[tuple[str, str], ...]
 """Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
 
 
+KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
+"""Headers in which one provider or gateway or another takes its key."""
+
+
 class Api(StrEnum):
     """Which of the OpenAI APIs a request speaks: decides how its reply is read."""
 

@@ -36,7 +36,7 @@ class SharedView:
                 own = status.news()
                 news = news if own is NO_COOLDOWN else news.merged(own)
             if news is not NO_COOLDOWN:
-                news = news.of_interest(now)
+                news = news.of_interest(now, max(status.policy.longest_s for status in statuses))
             if news != NO_COOLDOWN:
                 endpoints[identity] = news
         return StateReport(endpoints, self._ledger.report(self._buckets, now))

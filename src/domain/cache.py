@@ -85,18 +85,19 @@ class CachePolicy(Struct, frozen=True):
         return self.ttl_s * (1 + TTL_JITTER * (2 * draw - 1))
 
 
-def decode_strictly(body: bytes) -> Mapping[str, Any] | None:
-    """The fields of a body whose meaning is beyond doubt; None = it is no JSON object, or one with a key twice.
-
-    Of two equal keys one reader takes the first and another the last, so a key made of one would answer the other.
-    """
+def decode(body: bytes) -> Mapping[str, Any] | None:
+    """The fields of a body; None = it is no JSON object."""
     try:
         fields = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or _quotes(msgspec.json.encode(fields)) != _quotes(body):
-        return None
-    return fields
+    return fields if isinstance(fields, dict) else None
+
+
+def is_unambiguous(body: bytes, fields: Mapping[str, Any]) -> bool:
+    """Does the body name no key twice, at any depth? Of two equal keys one reader takes the first and another the last,
+    so an entry made for one reading would answer the other."""
+    return _quotes(msgspec.json.encode(fields)) == _quotes(body)
 
 
 def _quotes(text: bytes) -> int:

@@ -88,6 +88,11 @@ class CooldownPolicy(Struct, frozen=True):
         if self.allowed_fails < 1 or self.cooldown_s <= 0:
             raise ValueError("allowed_fails must be at least 1 and cooldown_time above 0 s")
 
+    @property
+    def longest_s(self) -> float:
+        """No cooldown is longer, whatever its reason."""
+        return max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
+
     def after_start(self, health: EndpointHealth, now: float) -> EndpointHealth:
         """A request is sent: if a cooldown has just ended it is the probe, and takes the lease."""
         if health.state(now) is not HealthState.HALF_OPEN:
@@ -157,9 +162,9 @@ class CooldownPolicy(Struct, frozen=True):
         opened_at = _past(news.opened_at, now)
         if news.open_until is None or opened_at <= max(health.closed_at + SKEW_S, well_at):
             return health
-        limit_s = max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
+        limit_s = self.longest_s
         until = min(news.open_until, opened_at + limit_s)
-        if not until > max(opened_at, health.open_until + SKEW_S if health.open_until else NEVER):
+        if not until or not until > max(opened_at, health.open_until + SKEW_S if health.open_until else NEVER):
             return health
         length_s = min(news.cooldown_s, limit_s) if news.cooldown_s > 0 else self.cooldown_s
         if health.open_until:

@@ -21,7 +21,8 @@ Moments that are nearer to each other than this have no certain order."""
 COOLDOWN_TOLD_S = 60.0
 """For how long after its end a cooldown is still told: as yet nobody has shown that the endpoint is well."""
 RECOVERY_TOLD_S = 600.0
-"""For how long a recovery is told: as long as an old report of the cooldown that it ended may linger."""
+"""For how long a recovery is told, beside the longest cooldown there may be: as long as an old report of the cooldown
+that it ended may linger."""
 READING_TOLD_S = 60.0
 """For how long a reading is told: by then most limits have all their room back."""
 
@@ -55,10 +56,10 @@ class CooldownNews(Struct, frozen=True):
             _moved(self.opened_at, by_s), _moved(self.open_until, by_s), self.cooldown_s, _moved(self.closed_at, by_s)
         )
 
-    def of_interest(self, now: float) -> "CooldownNews":
-        """What of it may still mean something to somebody at `now`."""
+    def of_interest(self, now: float, longest_s: float) -> "CooldownNews":
+        """What of it may still mean something to somebody at `now`, where no cooldown is longer than `longest_s`."""
         cooldown_over = self.open_until is not None and self.open_until + COOLDOWN_TOLD_S <= now
-        recovery_over = self.closed_at is not None and self.closed_at + RECOVERY_TOLD_S <= now
+        recovery_over = self.closed_at is not None and self.closed_at + longest_s + RECOVERY_TOLD_S <= now
         if not cooldown_over and not recovery_over:
             return self
         closed_at = None if recovery_over else self.closed_at

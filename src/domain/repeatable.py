@@ -23,10 +23,15 @@ _ASKED_TO_STAY_OUT = (
     "conversation",
     "prompt",
     "context_management",
-    "web_search_options",
     "audio",
+    "web_search_options",
+    "data_sources",
+    "dataSources",
+    "search_parameters",
+    "plugins",
 )
-"""Fields of chat and Responses that tie a request to what is stored elsewhere, or to more than text."""
+"""Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
+provider look something up. An empty object turns them on as well."""
 
 _OWN_TOOLS = frozenset(("function", "custom"))
 """Tools that the client runs. All others are run by the provider."""
@@ -60,6 +65,7 @@ def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
     asks_only_for_an_answer = _SAMPLED.get(api)
     return (
         asks_only_for_an_answer is not None
+        and _is_plain_delivery(fields)
         and _is_deterministic(fields.get("temperature"), absent_is_zero)
         and asks_only_for_an_answer(fields)
     )
@@ -68,7 +74,7 @@ def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
 def _chat(fields: Fields) -> bool:
     return (
         fields.get("n") in (None, 1)
-        and not fields.get("store")
+        and fields.get("store") in (None, False)
         and fields.get("modalities") in (None, ["text"])
         and _stays_in_itself(fields)
     )
@@ -95,6 +101,14 @@ _SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
 """APIs that draw their answers: what a request must not ask for."""
 
 
+def _is_plain_delivery(fields: Fields) -> bool:
+    """Are the fields that are no part of the key what the API takes? What it refuses must not get another's answer."""
+    stream, options = fields.get("stream"), fields.get("stream_options")
+    if not (stream is None or isinstance(stream, bool)):
+        return False
+    return options is None or (stream is True and isinstance(options, dict))
+
+
 def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
     if temperature is None:
         return absent_is_zero
@@ -104,7 +118,7 @@ def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
 def _stays_in_itself(fields: Fields) -> bool:
     options = fields.get("prompt_cache_options") or {}
     return (
-        not any(fields.get(name) for name in _ASKED_TO_STAY_OUT)
+        all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT)
         and isinstance(options, dict)
         and not any(options.get(name) for name in _PROMPT_CACHE_ACTS)
         and all(_kind(tool) in _OWN_TOOLS for tool in _items(fields.get("tools")))

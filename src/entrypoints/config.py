@@ -163,9 +163,20 @@ def _build_general(general: Section, path: Path) -> GeneralSettings:
 
 
 def _warn_about_redis(general: Section, report: Report) -> None:
-    idle = sorted(key for key in general.given if key.startswith("redis_"))
+    cache = general.values.get("cache_params")
+    cache_given = cache.given if isinstance(cache, Section) else frozenset()
+    idle = {key for key in general.given if key.startswith("redis_")}
+    if "host" in cache_given:
+        idle.discard("redis_ssl")  # holds for the cache's own Redis too
     if idle and not general.given & {"redis_host", "redis_url"}:
-        report.warn(general.place(idle[0]), "has no effect without redis_host")
+        report.warn(general.place(min(idle)), "has no effect without redis_host")
+    if not isinstance(cache, Section):
+        return
+    if "host" in cache_given and cache.values.get("type") == "memory":
+        report.warn(cache.place("host"), "has no effect with type: memory")
+    lone = sorted(cache_given & {"port", "password"})
+    if lone and "host" not in cache_given:
+        report.warn(cache.place(lone[0]), "has no effect without host")
 
 
 def _warn_about_unused(general: Section, groups: Sequence[Section], report: Report) -> None:

@@ -8,12 +8,13 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from application.messages import KEY_HEADERS
 from domain.secret import Secret
 from entrypoints.config_rules import KEY, NAME, SECONDS, Choice, Converted, Hidden, Text, Whole
 from entrypoints.config_shapes import Nested, OneOrMap, TextMap
 from entrypoints.config_urls import BaseUrl
 
-CREDENTIAL_HEADERS = frozenset(("authorization", "api-key"))
+CREDENTIAL_HEADERS = KEY_HEADERS
 CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
 _HEADER_TEXT = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
 ENTRA_SCOPE = "https://ai.azure.com/.default"

@@ -27,13 +27,13 @@ def cache_redis(general: GeneralSettings) -> RedisSettings | None:
     """The Redis for the response cache; None = it is in memory, or there is none."""
     if general.cache_type != "redis":
         return None
-    params = general.cache_params
+    params, shared = general.cache_params, shared_redis(general)
     if params.host is None:
-        return shared_redis(general)
+        return shared
     return RedisSettings(
         nodes=((params.host, params.port),),
         password=params.password,
-        ssl=general.redis_ssl,
+        ssl=general.redis_ssl or (shared is not None and shared.ssl),
         ca_bundle=general.ca_bundle,
     )
 

@@ -1,6 +1,7 @@
 """What may be cached, and that two requests share a key only if they mean the same."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.cache import CachePolicy, decode_strictly
+from domain.cache import CachePolicy, decode, is_unambiguous
 
 POLICY = CachePolicy()
 LENIENT = CachePolicy(absent_is_cacheable=True)
@@ -31,6 +32,11 @@ bodies = st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=5)
 
 def name(fields: dict[str, Any], policy: CachePolicy = POLICY, client: str = "c", **other: str) -> str:
     return policy.key(other.get("api", "chat"), other.get("group", "g"), client, (other.get("part", ""),), fields).name
+
+
+def decode_strictly(body: bytes) -> Mapping[str, Any] | None:
+    fields = decode(body)
+    return fields if fields is not None and is_unambiguous(body, fields) else None
 
 
 def canonical(value: object) -> str:
@@ -68,6 +74,14 @@ def test_no_temperature_is_what_the_configuration_says(fields: dict[str, Any]) -
         {"conversation": "conv_1"},
         {"prompt": {"id": "pmpt_1"}},
         {"web_search_options": {"search_context_size": "low"}},
+        {"web_search_options": {}},
+        {"data_sources": [{"type": "azure_search"}]},
+        {"store": 1},
+        {"stream": "true"},
+        {"stream": 1},
+        {"stream_options": {"include_usage": True}},
+        {"stream": False, "stream_options": {}},
+        {"stream": True, "stream_options": "usage"},
         {"audio": {"voice": "alloy", "format": "wav"}},
         {"modalities": ["text", "audio"]},
         {"prompt_cache_options": {"prewarm": True}},
@@ -134,6 +148,11 @@ def test_order_and_spacing_do_not_matter(body: dict[str, Any], seed: Any) -> Non
     assert fields is not None
     assert same_fields is not None
     assert name(dict(fields)) == name(dict(same_fields))
+
+
+def test_parts_that_join_to_the_same_text_are_different_keys() -> None:
+    assert name(PLAIN, client="ab", group="c") != name(PLAIN, client="b", group="ca")
+    assert name(PLAIN, client="1:a", part="b") != name(PLAIN, client="1", part=":ab")
 
 
 @given(

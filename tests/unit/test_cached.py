@@ -368,6 +368,56 @@ async def test_a_patient_client_is_not_told_the_end_of_anothers_patience() -> No
     assert await late is good
 
 
+async def test_clients_that_only_their_provider_can_tell_apart_are_not_answered_from_the_cache() -> None:
+    shop = Shop()
+    passing = ModelGroup("g", (Endpoint("e1", "m", "openai", owns_credential=False),))
+    trails = [Trail(), Trail()]
+    await asyncio.gather(*(shop.answers(passing, request(tenant=""), trail) for trail in trails))
+    await settled()
+    named = Trail()
+    await shop.answers(passing, request(tenant="somebody"), named)
+
+    assert [trail.cache for trail in trails] == [CacheState.BYPASS] * 2
+    assert shop.asked == 3
+    assert named.cache is CacheState.MISS
+
+
+async def test_clients_of_different_patience_do_not_share_a_call() -> None:
+    shop = Shop()
+    await asyncio.gather(shop.ask(patience_s=1.0), shop.ask(patience_s=600.0))
+
+    assert shop.asked == 2
+
+
+async def test_a_refresh_is_not_answered_by_what_has_just_landed() -> None:
+    shop = Shop()
+    await shop.ask()
+    await shop.ask(cache_control=CacheControl(no_cache=True))
+    await shop.ask(cache_control=CacheControl(no_cache=True))
+
+    assert shop.asked == 3
+
+
+async def test_who_comes_while_the_answer_is_stored_gets_what_the_cache_would_give() -> None:
+    shop = Shop()
+    stored = asyncio.Event()
+    put = shop.cache.put
+
+    async def slowly(*arguments: Any) -> None:
+        await stored.wait()
+        await put(*arguments)
+
+    shop.cache.put = slowly  # type: ignore[method-assign]
+    await shop.ask()
+    answer = await shop.ask()
+    stored.set()
+
+    assert isinstance(answer, WholeAnswer)
+    assert (shop.trail.cache, shop.trail.attempts, shop.asked) == (CacheState.HIT, [], 1)
+    assert ("age", "0") in answer.reply.headers
+    assert not [name for name, _ in answer.reply.headers if name.startswith("x-")]
+
+
 async def test_errors_are_raised_and_nothing_is_kept() -> None:
     shop = Shop()
     shop.reply = lambda: ProxyError("all down")

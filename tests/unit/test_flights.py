@@ -1,14 +1,14 @@
 """Single flight: one upstream call for all who ask the same, whoever of them leaves."""
 
 import asyncio
-from collections.abc import Awaitable
 
 import pytest
 
 from application.answers import Answer, WholeAnswer
 from application.errors import ProxyError
-from application.flights import MAX_RECORDING_BYTES, WINDOW_BYTES, Flight, Flights, SharedStream
+from application.flights import MAX_RECORDING_BYTES, WINDOW_BYTES, Flight, Flights, SharedStream, TooSlow
 from application.messages import Headers, Trail, WholeReply
+from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
 
@@ -53,25 +53,30 @@ class Airfield:
         self.flights = Flights(self.clock, max_held_bytes)
         self.calls: list[asyncio.Future[Answer]] = []
         self.kept: list[tuple[bytes, ...]] = []
-        self.store = asyncio.Event()
+        self.judging, self.store = asyncio.Event(), asyncio.Event()
+        self.judging.set()
         self.store.set()
         self.keeps = True
+        self.breaks = False
 
     async def ask(self, trail: Trail) -> Answer:
         call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.calls.append(call)
         return await call
 
-    def keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[None] | None:
-        return self._put(chunks) if self.keeps else None
+    async def judge(self, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
+        await self.judging.wait()
+        return CachedAnswer(Shape(), (), chunks, 0.0) if self.keeps else None
 
-    async def _put(self, chunks: tuple[bytes, ...]) -> None:
+    async def put(self, answer: CachedAnswer) -> None:
         await self.store.wait()
-        self.kept.append(chunks)
+        if self.breaks:
+            raise RuntimeError("can't start new thread")
+        self.kept.append(answer.chunks)
 
     def flight(self) -> Flight:
         found = self.flights.under_way("same", self.clock.now())
-        return found or self.flights.start("same", self.ask, self.keep, self.clock.now())
+        return found or self.flights.start("same", self.ask, self.judge, self.put, self.clock.now())
 
     async def clients(self, count: int) -> list[asyncio.Task[Answer]]:
         tasks = [asyncio.ensure_future(self.flight().board()) for _ in range(count)]
@@ -89,6 +94,10 @@ class Airfield:
 async def settled() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def for_ever(seconds: float) -> None:
+    await asyncio.Event().wait()
 
 
 def whole(body: bytes = b"{}", status: int = 200) -> WholeAnswer:
@@ -257,14 +266,76 @@ async def test_a_good_answer_can_be_joined_until_it_is_in_the_cache_and_then_onl
     field.calls[0].set_result(answer)
     await client
 
-    assert await field.flight().board() is answer
+    entry = await field.flight().kept()
+    assert entry is not None
+    assert entry.chunks == (answer.reply.body,)
     looked = field.clock.now()
     field.clock.advance(0.05)
-    field.clock.sleep = asyncio.Event().wait  # type: ignore[assignment, method-assign]
+    field.clock.sleep = for_ever  # type: ignore[method-assign]
     field.store.set()
     await settled()
     assert field.flights.under_way("same", looked) is not None
     assert field.flights.under_way("same", field.clock.now()) is None
+
+
+async def test_who_comes_while_an_answer_is_judged_learns_whether_it_is_kept() -> None:
+    field = Airfield()
+    field.judging.clear()
+    field.keeps = False
+    client = (await field.clients(1))[0]
+    field.calls[0].set_result(whole())
+    await client
+    waiting = asyncio.ensure_future(field.flight().kept())
+    await settled()
+
+    assert not waiting.done()
+    field.judging.set()
+    assert await waiting is None
+    await settled()
+    assert field.flights.under_way("same", field.clock.now()) is None
+
+
+async def test_a_store_that_breaks_does_not_make_the_answer_immortal() -> None:
+    field = Airfield()
+    field.breaks = True
+    flight = field.flight()
+    client = asyncio.ensure_future(flight.board())
+    await settled()
+    field.calls[0].set_result(whole())
+    await client
+    await settled()
+
+    assert field.flights.under_way("same", field.clock.now()) is None
+    assert field.flights.held_bytes == 0
+    with pytest.raises(RuntimeError):
+        await flight._task
+
+
+async def test_who_boards_at_the_moment_the_last_one_leaves_makes_a_call_of_its_own() -> None:
+    field = Airfield()
+    (first,) = await field.clients(1)
+    first.cancel()
+    await asyncio.sleep(0)
+    answer = whole()
+    (second,) = await field.clients(1)
+    field.calls[-1].set_result(answer)
+
+    assert await second is answer
+    assert len(field.calls) == 2
+
+
+async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("application.flights.STALL_S", 0.01)
+    field = Airfield(max_held_bytes=1)
+    live, (fast, stalled) = await field.streams(2)
+    live.feed(*[b"x" * 4096] * 100, b"")
+
+    assert len(await text(fast)) == 100 * 4096
+    with pytest.raises(TooSlow):
+        await stalled.next()
+    assert field.flights.held_bytes == 0
 
 
 async def test_an_answer_that_is_not_kept_cannot_be_joined_any_more() -> None:

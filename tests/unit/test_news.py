@@ -84,13 +84,18 @@ def test_what_is_not_told_has_no_time_to_move() -> None:
     assert NO_LIMIT.shifted(5.0) == NO_LIMIT
 
 
+LONGEST_S = 300.0
+
+
 def test_a_cooldown_is_told_until_a_minute_after_its_end_and_a_recovery_for_ten() -> None:
     news = CooldownNews(100, 160, 60, closed_at=90)
 
-    assert news.of_interest(160 + COOLDOWN_TOLD_S - 1) is news
-    assert news.of_interest(160 + COOLDOWN_TOLD_S) == CooldownNews(closed_at=90)
-    assert news.of_interest(90 + RECOVERY_TOLD_S) == NO_COOLDOWN
-    assert CooldownNews(100, 1000, 900, 90).of_interest(90 + RECOVERY_TOLD_S) == CooldownNews(100, 1000, 900)
+    assert news.of_interest(160 + COOLDOWN_TOLD_S - 1, LONGEST_S) is news
+    assert news.of_interest(160 + COOLDOWN_TOLD_S, LONGEST_S) == CooldownNews(closed_at=90)
+    assert news.of_interest(90 + LONGEST_S + RECOVERY_TOLD_S, LONGEST_S) == NO_COOLDOWN
+    assert CooldownNews(100, 5000, 4900, 90).of_interest(90 + LONGEST_S + RECOVERY_TOLD_S, LONGEST_S) == CooldownNews(
+        100, 5000, 4900
+    )
 
 
 def test_a_clock_is_told_while_it_runs_and_a_reading_for_a_minute() -> None:

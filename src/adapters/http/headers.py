@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from application.errors import InvalidRequest
-from application.messages import Headers
+from application.messages import KEY_HEADERS, Headers
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
@@ -29,7 +29,7 @@ _HOP_BY_HOP = frozenset(
         b"expect",
     }
 )
-CREDENTIALS = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+CREDENTIALS = frozenset(name.encode() for name in KEY_HEADERS) | {b"openai-organization", b"openai-project"}
 _DECISIVE = CREDENTIALS | {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"expect"}
 _NOT_FORWARDED = (
     _HOP_BY_HOP

@@ -56,8 +56,8 @@ class ClientUpload:
         return UploadRun(self, head, None if self.length is None else self.length - len(self._head) + len(head))
 
     async def next(self) -> bytes:
-        """The next piece off the wire; b"" = that was all. Raises `ClientLeft`, or `InvalidRequest` (408) when the client
-        takes longer than its patience and one second for each `BODY_BYTES_PER_S`; waiting for the endpoint is free."""
+        """The next piece off the wire; b"" = that was all. Raises `ClientLeft`, and `InvalidRequest` (408) when waiting
+        for the client took longer than `BODY_PATIENCE_S` and one second for each `BODY_BYTES_PER_S` that came."""
         while not self.is_over:
             clock = asyncio.get_running_loop().time
             began = clock()
@@ -69,7 +69,8 @@ class ClientUpload:
             self._waited_s += clock() - began
             if self._is_gone:
                 raise ClientLeft
-            if piece := message.get("body", b""):
+            piece: bytes = message.get("body", b"")
+            if piece:
                 return piece
         return b""
 

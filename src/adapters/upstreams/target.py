@@ -6,7 +6,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from adapters.upstreams.tokens import TokenSource
-from application.messages import Headers
+from application.messages import KEY_HEADERS, Headers
 from domain.secret import Secret
 
 
@@ -60,7 +60,7 @@ def target(
 ) -> Target:
     """A target from the parts all providers share. A credential among the default headers stands in for the key."""
     revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
-    own = tuple(pair for pair in revealed if pair[0] in ("authorization", "api-key")) or key_headers
+    own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS) or key_headers
     owns_key = bool(own) or token is not None
     if organization is not None:
         own += (("openai-organization", organization),)

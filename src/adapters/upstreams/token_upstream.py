@@ -50,21 +50,22 @@ class TokenUpstream:
         self._upstream = upstream
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
-        """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token."""
+        """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token,
+        unless an upload was read: then the next call has it."""
         if not isinstance(call, TokenCall):
             return await self._upstream.send(call)
         source = call.source
         token = source.current or await source.token(call.patience_s)
         reply = await self._upstream.send(call.with_token(token))
-        is_spent = not isinstance(call.body, bytes) and call.body.begun
-        if reply.status != 401 or is_spent:
+        if reply.status != 401:
             return reply
         try:
             other = await source.other_than(token, call.patience_s)
         except BaseException:
             reply.close()
             raise
-        if other is None:
+        is_spent = not isinstance(call.body, bytes) and call.body.begun
+        if other is None or is_spent:
             return reply
         reply.close()
         return await self._upstream.send(call.with_token(other))

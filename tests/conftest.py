@@ -1,0 +1,6 @@
+"""For all tests: how long an example of a property test takes says something about the machine, and nothing else."""
+
+from hypothesis import settings
+
+settings.register_profile("llmproxy", deadline=None)
+settings.load_profile("llmproxy")
