@@ -5,10 +5,12 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-COPY requirements.txt /build/
+# requirements-azure.txt adds what azure_ad_token_provider needs.
+ARG REQUIREMENTS=requirements.txt
+COPY requirements.txt requirements-azure.txt /build/
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-      --require-hashes --only-binary :all: -r /build/requirements.txt
+      --require-hashes --only-binary :all: -r /build/${REQUIREMENTS}
 COPY src /app/src
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/src
 

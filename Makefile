@@ -7,10 +7,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 ARGS ?=
 export PYTHONPATH := src
 
-.PHONY: setup setup-dev run test check format lock clean
+.PHONY: setup setup-dev setup-azure run test check format lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
+setup-azure: $(VENV)/.azure
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "LLMProxy needs Python 3.11, 3.12 or 3.13 on PATH (or: make PYTHON=/path/to/python3.12 ...)"; exit 1; }
@@ -23,6 +24,11 @@ $(VENV)/.runtime: requirements.txt | $(BIN)/python
 $(VENV)/.dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
+
+# Entra ID for Azure endpoints: the optional extra `azure`.
+$(VENV)/.azure: requirements-azure.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-azure.txt
+	@touch $@
 
 # Serves ./llmproxy.yaml (or LLMPROXY_CONFIG) where there is one, and the demo where there is none.
 run: setup
@@ -47,6 +53,7 @@ format: setup-dev
 lock: setup-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra azure -c requirements.txt -o requirements-azure.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:

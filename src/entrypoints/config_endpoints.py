@@ -120,7 +120,7 @@ def _check_token_provider(params: Section, report: Report) -> None:
         report.add(
             params.place("azure_ad_token_provider"),
             "needs the optional package azure-identity, which is not installed beside the proxy; "
-            f"valid: pip install '{AZURE_IDENTITY}', or azure_ad_token",
+            f"valid: make setup-azure (or pip install '{AZURE_IDENTITY}'), or azure_ad_token",
         )
 
 
