@@ -23,13 +23,7 @@ from entrypoints.settings import (
 )
 from entrypoints.settings_params import CREDENTIAL_HEADERS, CREDENTIAL_PARAMS, ParamsSettings
 
-__all__ = ["NOT_YET_USED", "ConfigError", "load_settings"]
-
-# Settings that are read and checked, but that nothing in this version acts on.
-NOT_YET_USED = (
-    "general_settings.response_affinity_ttl",
-    "general_settings.passthrough_group",
-)
+__all__ = ["ConfigError", "load_settings"]
 
 _GROUP = Nested(GroupSettings, "a mapping with model_group and models", required=("model_group", "models"))
 
@@ -73,7 +67,6 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     settings = build_groups(groups, built, general.given)
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
-    _warn_about_unused(general, groups, report)
     return Settings(built, settings, tuple(report.warnings), path)
 
 
@@ -177,11 +170,3 @@ def _warn_about_redis(general: Section, report: Report) -> None:
     lone = sorted(cache_given & {"port", "password"})
     if lone and "host" not in cache_given:
         report.warn(cache.place(lone[0]), "has no effect without host")
-
-
-def _warn_about_unused(general: Section, groups: Sequence[Section], report: Report) -> None:
-    used = {general.place(key) for key in general.given}
-    used |= {f"models.{key}" for group in groups for model in group.values["models"] for key in model.given}
-    unused = [path for path in NOT_YET_USED if path in used]
-    if unused:
-        report.warn("", f"accepted, but not yet used by this version: {', '.join(unused)}")

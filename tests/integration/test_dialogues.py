@@ -132,7 +132,7 @@ async def hold_dialogues(site: Site, half_way: Callable[[], Awaitable[None]] | N
 
 @pytest.fixture
 async def providers(start_provider: StartProvider) -> list[SimulatedProvider]:
-    return [await start_provider(name=name) for name in NAMES]
+    return [await start_provider(name=name, answer_tokens=2) for name in NAMES]
 
 
 @pytest.fixture
@@ -173,7 +173,8 @@ async def test_dialogues_go_straight_on_after_a_restart_with_redis(
         answerers = await hold_dialogues(site, site.restart)
 
     assert evenly(answerers)
-    assert received(providers) == site.calls
+    # Redis is not waited for: what it did not say in time is found by asking.
+    assert received(providers) < site.calls * 1.1
 
 
 async def test_replicas_with_one_redis_take_turns_in_dialogues(
@@ -185,7 +186,7 @@ async def test_replicas_with_one_redis_take_turns_in_dialogues(
 
     assert evenly(answerers)
     # A turn may be faster than the news of the turn before it: then the account is found by asking.
-    assert received(providers) < site.calls * 1.2
+    assert received(providers) < site.calls * 1.1
 
 
 async def test_dialogues_go_on_after_a_restart_without_redis_by_asking(

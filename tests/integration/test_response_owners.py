@@ -198,7 +198,7 @@ async def made_behind_the_proxys_back(provider: SimulatedProvider, what: str) ->
     turns: dict[str, tuple[str, dict[str, Any]]] = {
         "response": (first.id, {"input": "two", "previous_response_id": first.id}),
         "reference": (reasoning.id, {"input": [{"type": "item_reference", "id": reasoning.id}]}),
-        "reasoning": ("", {"input": [reasoning.to_dict()], "store": False}),
+        "reasoning": ("", {"input": [reasoning.to_dict()]}),
     }
     return turns[what]
 
@@ -380,8 +380,9 @@ async def test_a_background_response_is_begun_though_its_client_has_left_meanwhi
 ) -> None:
     for provider in world.providers:
         provider.set_faults(at("gpt", {"kind": "latency", "seconds": 0.5}))
-    with pytest.raises(openai.APITimeoutError):
-        await client.with_options(timeout=0.2).responses.create(model="gpt", input="hi", background=True, stream=stream)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.responses.create(model="gpt", input="hi", background=True, stream=stream)
 
     async with asyncio.timeout(10):
         while sum(provider.counts().faulted for provider in world.providers) != 1:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.secret import Secret
-from entrypoints.config import NOT_YET_USED, load_settings
-from entrypoints.config_reader import rules_of
+from entrypoints.config import load_settings
 from entrypoints.settings import EndpointSettings, GeneralSettings, Settings
 
 Load = Callable[..., Settings]
@@ -250,13 +249,6 @@ def test_printed_settings_show_no_secret(load: Load) -> None:
     )
 
     assert "canary" not in repr(settings)
-
-
-def test_every_setting_that_is_not_used_yet_exists() -> None:
-    known = {f"general_settings.{key}" for key in rules_of(GeneralSettings)}
-    known |= {f"models.{key}" for key in rules_of(EndpointSettings)}
-
-    assert set(NOT_YET_USED) <= known
 
 
 # A self-signed certificate of nobody, made for this test.

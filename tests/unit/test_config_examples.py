@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from entrypoints.config import NOT_YET_USED, load_settings
+from entrypoints.config import load_settings
 from entrypoints.config_reader import rules_of
 from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
@@ -76,13 +76,6 @@ def test_every_setting_is_documented_and_shown_in_the_full_example(key: str) -> 
 @pytest.mark.parametrize("key", sorted(REFUSED_PARAMS))
 def test_every_refused_param_is_documented(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-
-
-def test_the_settings_of_later_versions_are_documented_as_such() -> None:
-    documentation = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    section = documentation.partition("## Not yet used")[2].partition("\n## ")[0]
-
-    assert set(re.findall(r"`([a-z_.]+)`", section)) == set(NOT_YET_USED)
 
 
 def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import NOT_YET_USED, load_settings
+from entrypoints.config import load_settings
 
 
 def warnings(tmp_path: Path, models: str, general: str = "{}") -> tuple[str, ...]:
@@ -78,40 +78,12 @@ def test_a_redis_without_a_host_is_told(tmp_path: Path) -> None:
     assert "general_settings.redis_port: has no effect without redis_host" in told[0]
 
 
-_SET = {
-    "redis_host": "r",
-    "redis_port": "6379",
-    "redis_password": "p",
-    "redis_username": "u",
-    "redis_ssl": "true",
-    "redis_url": "redis://r",
-    "cache": "true",
-    "cache_params": "{type: memory}",
-    "response_affinity_ttl": "60",
-    "rate_limit_reserve": "0.5",
-    "passthrough_group": "g",
-    "rpm": "5",
-    "tpm": "5",
-}
-
-
-@pytest.mark.parametrize("unused", NOT_YET_USED)
-def test_a_setting_that_is_not_used_yet_is_told_when_it_is_set(tmp_path: Path, unused: str) -> None:
-    section, key = unused.split(".")
-    in_model = section == "models"
-    model = f"{{model: m, params: {{api_key: k}}, {key}: {_SET[key]}}}" if in_model else ONE
-
-    told = warnings(tmp_path, model, "{}" if in_model else f"{{{key}: {_SET[key]}}}")
-
-    assert any(f"not yet used by this version: {unused}" in warning for warning in told)
-
-
 def test_a_variable_that_is_empty_sets_nothing_to_warn_about(tmp_path: Path) -> None:
     assert warnings(tmp_path, ONE, "{redis_host: os.environ/EMPTY}") == ()
 
 
 def test_every_warning_names_its_file(tmp_path: Path) -> None:
-    told = warnings(tmp_path, "{model: m, weight: 0, rpm: 5, params: {max_retries: 2}}", "{passthrough_group: g}")
+    told = warnings(tmp_path, "{model: m, weight: 0, rpm: 5, params: {max_retries: 2}}", "{redis_port: 6379}")
 
     assert len(told) == 3
     assert all(warning.startswith(f"{tmp_path}/llmproxy.yaml") for warning in told)
