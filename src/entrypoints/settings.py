@@ -155,7 +155,7 @@ class GeneralSettings(Struct, frozen=True):
     log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
     """How log lines look; None = text on a terminal, json elsewhere."""
     passthrough_group: Annotated[str | None, NAME] = None
-    """The group that takes /v1 paths that name no model; None = the only group, and with several they are answered 404."""
+    """The group that takes /v1 paths that name no model; None = the only group; with several they are answered 404."""
 
     @property
     def uses_redis(self) -> bool:
