@@ -19,6 +19,7 @@ MAX_IDS = 256
 """More ids than this in one text are not looked up, nor learned: the first are the ones that matter."""
 
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
+_WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
 _STORE = b'"store"'
 _FILE_OR_AUDIO = (b'"file_id"', b'"audio"')
 
@@ -53,8 +54,8 @@ class StateOwners:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
     def _named(self, request: ProxyRequest) -> Sequence[str]:
-        ids = list(_in_path(self._providers, request))
         body = request.body
+        ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
         if body and (request.api in _STATEFUL or any(word in body for word in _FILE_OR_AUDIO)):
             ids += self._providers.state_ids(body)
         return ids[:MAX_IDS]

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ WAV = "audio.wav", b"RIFF" + bytes(100_000), "audio/wav"
 NOTHING_FOUND = reply(b'{"error":{"message":"No such File","type":"invalid_request_error"}}', JSON, status="404 Not")
 
 StartUpstream = Callable[..., Awaitable[ScriptedServer]]
+Connect = Callable[..., Any]
 
 
 @pytest.fixture
@@ -36,6 +38,19 @@ async def start_upstream() -> AsyncIterator[StartUpstream]:
             return await stack.enter_async_context(ScriptedServer(*scripts))
 
         yield start
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Connect]:
+    """Makes SDK clients of a proxy: `client(proxy)`, or of another class."""
+    async with AsyncExitStack() as stack:
+
+        def connect(proxy: Proxy, kind: Any = AsyncOpenAI, **options: Any) -> Any:
+            made = kind(**{"base_url": f"{proxy.url}/v1", "api_key": "sk-client", "max_retries": 0} | options)
+            stack.push_async_callback(made.close)
+            return made
+
+        yield connect
 
 
 def at(upstream: ScriptedServer, **changes: Any) -> dict[str, Any]:
@@ -51,10 +66,6 @@ def two_groups(first: ScriptedServer, second: ScriptedServer, **general: Any) ->
     return {"model_groups": groups, "general_settings": general}
 
 
-def client(proxy: Proxy, **options: Any) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key="sk-client", **{"max_retries": 0} | options)
-
-
 async def raw(proxy: Proxy, head: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A request on a socket of its own, without its body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, limit=MEGABYTE)
@@ -66,6 +77,12 @@ def memory_kb(proxy: Proxy, field: str) -> int:
     """`VmRSS` (now) or `VmHWM` (the most there ever was) of all workers."""
     lines = [line for pid in proxy.worker_pids() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def json_in_chunks(value: object) -> bytes:
+    """A JSON reply of unknown length."""
+    text = json.dumps(value).encode()
+    return chunked(text[:10], text[10:]).replace(b"\r\n", f"\r\n{JSON}\r\n".encode(), 1)
 
 
 def fields_of(body: bytes) -> dict[str, bytes]:
@@ -299,7 +316,7 @@ async def test_a_shutdown_does_not_end_a_download_as_if_it_were_whole(
 
 @pytest.mark.parametrize("lingers", [True, False])
 async def test_an_upload_that_is_refused_early_gets_the_reason(
-    start_upstream: StartUpstream, start_proxy: StartProxy, lingers: bool
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect, lingers: bool
 ) -> None:
     async def refuse(peer: Peer) -> None:
         await peer.head()
@@ -318,7 +335,7 @@ async def test_an_upload_that_is_refused_early_gets_the_reason(
 
 
 async def test_an_upload_with_the_wrong_key_gets_the_reason(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
     upstream = await start_upstream(answering(reply()))
     proxy = await start_proxy(config([at(upstream)], api_keys=["sk-proxy"]))
@@ -358,7 +375,7 @@ async def test_large_bodies_go_to_another_endpoint_as_long_as_nothing_of_them_is
 ) -> None:
     good = await start_upstream(counting)
     proxy = await start_proxy(config([endpoint("http://127.0.0.1:1/v1"), at(good)]))
-    async with http.post(f"{proxy.url}/v1/files", data=bytes(5 * MEGABYTE)) as answer:
+    async with http.post(f"{proxy.url}/v1/files", data=BytesIO(bytes(5 * MEGABYTE))) as answer:
         assert await answer.json() == {"size": 5 * MEGABYTE}
         assert answer.headers["x-llmproxy-attempts"] == "2"
 
@@ -368,7 +385,7 @@ async def test_a_large_body_that_was_sent_on_is_not_sent_again(
 ) -> None:
     bad, good = await start_upstream(failing("500 Oops")), await start_upstream(counting)
     proxy = await start_proxy(config([at(bad), at(good, weight=0)]))
-    async with http.post(f"{proxy.url}/v1/files", data=bytes(5 * MEGABYTE)) as answer:
+    async with http.post(f"{proxy.url}/v1/files", data=BytesIO(bytes(5 * MEGABYTE))) as answer:
         assert answer.status == 502
         assert "x-should-retry" not in answer.headers
 
@@ -379,7 +396,7 @@ async def test_a_large_body_that_was_sent_on_is_not_sent_again(
 
 
 async def test_the_sdk_transcribes_by_the_group_that_its_form_names(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
     other, whisper = (
         await start_upstream(failing("500 No")),
@@ -394,13 +411,13 @@ async def test_the_sdk_transcribes_by_the_group_that_its_form_names(
         assert (fields["model"], fields["file"]) == (b"whisper-at-home", bytes(size))
 
 
-async def test_the_sdk_keeps_files(start_upstream: StartUpstream, start_proxy: StartProxy) -> None:
+async def test_the_sdk_keeps_files(start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect) -> None:
     file = {"id": "file-abc123", "object": "file", "bytes": 3, "created_at": 1, "filename": "a", "purpose": "batch"}
     binary = b"\x00\xff" * 1000
     upstream = await start_upstream(
         answering(
             reply(json.dumps(file).encode(), JSON),
-            chunked(json.dumps({"object": "list", "data": [file]}).encode()),
+            json_in_chunks({"object": "list", "data": [file]}),
             reply(binary, "content-type: application/octet-stream"),
             reply(b'{"id":"file-abc123","object":"file","deleted":true}', JSON),
         )
@@ -408,7 +425,7 @@ async def test_the_sdk_keeps_files(start_upstream: StartUpstream, start_proxy: S
     sdk = client(await start_proxy(config([at(upstream)])))
 
     assert (await sdk.files.create(file=("a", b"abc"), purpose="batch")).id == "file-abc123"
-    assert [kept.id async for kept in await sdk.files.list()] == ["file-abc123"]
+    assert [kept.id for kept in (await sdk.files.list()).data] == ["file-abc123"]
     assert (await sdk.files.content("file-abc123")).content == binary
     assert (await sdk.files.delete("file-abc123")).deleted
     assert [request.line for request in upstream.requests] == [
@@ -420,11 +437,15 @@ async def test_the_sdk_keeps_files(start_upstream: StartUpstream, start_proxy: S
 
 
 async def test_the_sdk_makes_and_edits_images_and_speaks(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
-    image = json.dumps({"created": 1, "data": [{"b64_json": "A" * 2 * MEGABYTE}]}).encode()
+    image = {"created": 1, "data": [{"b64_json": "A" * 2 * MEGABYTE}]}
     upstream = await start_upstream(
-        answering(reply(image, JSON), chunked(image), reply(b"ID3" + PIECE, "content-type: audio/mpeg"))
+        answering(
+            reply(json.dumps(image).encode(), JSON),
+            json_in_chunks(image),
+            reply(b"ID3" + PIECE, "content-type: audio/mpeg"),
+        )
     )
     sdk = client(await start_proxy(config([at(upstream)])))
     made = await sdk.images.generate(model="gpt", prompt="x")
@@ -437,7 +458,9 @@ async def test_the_sdk_makes_and_edits_images_and_speaks(
     assert fields_of(upstream.requests[1].body)["model"] == b"gpt-sim"
 
 
-async def test_events_pass_as_they_come(start_upstream: StartUpstream, start_proxy: StartProxy) -> None:
+async def test_events_pass_as_they_come(
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
+) -> None:
     heard = asyncio.Event()
 
     async def speaking(peer: Peer) -> None:
@@ -457,7 +480,9 @@ async def test_events_pass_as_they_come(start_upstream: StartUpstream, start_pro
     assert seen == ["transcript.text.delta", "transcript.text.done"]
 
 
-async def test_a_file_is_asked_for_where_it_is_kept(start_upstream: StartUpstream, start_proxy: StartProxy) -> None:
+async def test_a_file_is_asked_for_where_it_is_kept(
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
+) -> None:
     def keeping(name: str) -> Script:
         file = json.dumps({"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "a", "purpose": "b"})
 
@@ -495,7 +520,7 @@ async def test_what_names_no_group_goes_to_the_passthrough_group_as_it_is(
 
 
 async def test_without_a_passthrough_group_the_client_is_told_how_to_configure_one(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
     upstream = await start_upstream(answering(reply()))
     proxy = await start_proxy(two_groups(upstream, upstream))
@@ -518,14 +543,15 @@ async def test_all_spellings_of_a_path(
 
 
 async def test_an_azure_client_transcribes_by_its_deployment(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
     other, whisper = (
         await start_upstream(failing("500 No")),
         await start_upstream(answering(reply(b'{"text":"Hi"}', JSON))),
     )
     proxy = await start_proxy(two_groups(other, whisper))
-    azure = AsyncAzureOpenAI(azure_endpoint=proxy.url, api_key="k", api_version="2025-04-01-preview", max_retries=0)
+    options = {"base_url": None, "azure_endpoint": proxy.url, "api_version": "2025-04-01-preview"}
+    azure = client(proxy, AsyncAzureOpenAI, **options)
     heard = await azure.audio.transcriptions.create(model="whisper", file=WAV)
 
     assert heard.text == "Hi"
@@ -567,7 +593,7 @@ async def test_what_does_not_pass(
 
 
 async def test_the_clients_key_and_the_endpoints_are_kept_apart(
-    start_upstream: StartUpstream, start_proxy: StartProxy
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:
     upstream = await start_upstream(answering(reply(b"{}", JSON)))
     await client(await start_proxy(config([at(upstream)]))).files.create(file=("a", b"x"), purpose="batch")

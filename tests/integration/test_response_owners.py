@@ -11,13 +11,14 @@ import pytest
 import pytest_asyncio
 
 from adapters.provider import SimulatedProvider
+from tests.integration.harness import endpoint
 from tests.integration.responses_world import NAMES, World, group, running_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GROUPS = (
     "gpt", "denying", "forgetful", "cooling", "returning", "limited", "exhausted",
-    "failed", "erring", "refusing", "breaking", "unfinished",
+    "failed", "erring", "refusing", "unsure", "breaking", "unfinished",
 )  # fmt: skip
 ERROR = {"code": "server_error", "message": "It broke."}
 FAILED = {
@@ -36,7 +37,11 @@ FRAMES = {
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with running_world(
         tmp_path_factory.mktemp("owners"),
-        lambda providers: [*[group(name, providers) for name in GROUPS], passing_through(providers)],
+        lambda providers: [
+            *[group(name, providers) for name in GROUPS],
+            passing_through(providers),
+            siblings(providers),
+        ],
         num_retries=2,
         max_wait=5,
         passthrough_group="gpt",
@@ -48,6 +53,13 @@ def passing_through(providers: Any) -> dict[str, Any]:
     """Endpoints without a key of their own: the client's goes on."""
     models = [{"model": "own-keys", "params": {"base_url": f"{provider.url}/v1"}} for provider in providers]
     return {"model_group": "own-keys", "models": models}
+
+
+def siblings(providers: Any) -> dict[str, Any]:
+    """Two endpoints of one account, and one of another."""
+    alpha, beta, _ = providers
+    names = {"first": alpha, "second": alpha, "else": beta}
+    return {"model_group": "siblings", "models": [endpoint(p, model=f"sibling-{n}") for n, p in names.items()]}
 
 
 @pytest.fixture
@@ -166,22 +178,58 @@ async def test_a_limit_that_lasts_too_long_is_a_429_and_no_other_account_is_aske
     assert maker_of(world, elsewhere) is not owner
 
 
+async def test_endpoints_of_one_account_stand_in_for_each_other(world: World, client: openai.AsyncOpenAI) -> None:
+    made = [await client.responses.create(model="siblings", input="one") for _ in range(6)]
+    kept = [response for response in made if maker_of(world, response) is world.named("alpha")]
+    world.named("alpha").set_faults(at("sibling-first", {"kind": "status", "status": 500}))
+    for response in kept:
+        second = await client.responses.create(model="siblings", input="two", previous_response_id=response.id)
+        assert maker_of(world, second) is world.named("alpha")
+        assert second.model == "sibling-second"
+
+    assert {response.model for response in kept} == {"sibling-first", "sibling-second"}
+
+
 # Who keeps it is not known.
+
+
+async def test_an_account_is_asked_once_however_many_endpoints_it_has(world: World, client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model="siblings", input="two", previous_response_id="resp_0unknown")
+
+    assert {name: len(records) for name, records in world.asked("resp_0unknown").items()} == {"alpha": 1, "beta": 1}
+
+
+async def test_nothing_is_called_unknown_while_an_account_that_was_not_asked_is_limited(
+    world: World, client: openai.AsyncOpenAI
+) -> None:
+    gamma = world.named("gamma")
+    _, turn = await made_behind_the_proxys_back(gamma, "response")
+    gamma.set_faults(at("unsure", {"kind": "status", "status": 429, "headers": {"retry-after": "60"}}))
+    for _ in range(3):
+        await client.responses.create(model="unsure", input="one")
+    assert gamma.counts().faulted
+
+    with pytest.raises(openai.RateLimitError):
+        await client.responses.create(model="unsure", **turn)
 
 
 async def test_an_id_that_nobody_knows_is_not_found_after_all_were_asked(
     world: World, client: openai.AsyncOpenAI
 ) -> None:
-    with pytest.raises(openai.NotFoundError, match="Response with id 'resp_unknown' not found"):
-        await client.responses.retrieve("resp_unknown")
-    with pytest.raises(openai.NotFoundError, match="Conversation with id"):
-        await client.conversations.retrieve("conv_unknown")
     with pytest.raises(openai.BadRequestError) as caught:
-        await client.responses.create(model="gpt", input="two", previous_response_id="resp_unknown")
-
+        await client.responses.create(model="gpt", input="two", previous_response_id="resp_0unknown")
     assert caught.value.code == "previous_response_not_found"
-    assert {name: len(records) for name, records in world.asked("resp_unknown").items()} == dict.fromkeys(NAMES, 2)
-    assert set(world.asked("conv_unknown")) == set(NAMES)
+    assert {name: len(records) for name, records in world.asked("resp_0unknown").items()} == dict.fromkeys(NAMES, 1)
+
+    world.reset()
+    with pytest.raises(openai.NotFoundError, match="Response with id 'resp_0unknown' not found"):
+        await client.responses.retrieve("resp_0unknown")
+    with pytest.raises(openai.NotFoundError, match="Conversation with id"):
+        await client.conversations.retrieve("conv_0unknown")
+    # With the proxy's key and with the client's: to the proxy these are two accounts.
+    for name in ("resp_0unknown", "conv_0unknown"):
+        assert {asked: len(records) for asked, records in world.asked(name).items()} == dict.fromkeys(NAMES, 2)
 
 
 async def made_behind_the_proxys_back(provider: SimulatedProvider, what: str) -> tuple[str, dict[str, Any]]:

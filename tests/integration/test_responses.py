@@ -281,6 +281,14 @@ async def test_an_input_is_counted(voice: Voice) -> None:
     assert all(each.input_tokens > 0 for each in counts)
 
 
+async def test_what_follows_a_response_is_counted_without_naming_a_model(voice: Voice) -> None:
+    for response in await beginnings(voice):
+        count = await voice.call(
+            voice.client.responses.input_tokens.count, input="go on", previous_response_id=response.id
+        )
+        assert count.input_tokens > 0
+
+
 async def test_a_compacted_dialogue_goes_on_where_it_was_compacted(voice: Voice) -> None:
     said = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
     compacted = [

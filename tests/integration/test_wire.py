@@ -416,7 +416,7 @@ async def test_a_preflight_gives_no_web_page_leave(world: World) -> None:
         assert not [name for name, _ in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("method", [b"GET", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"])
+@pytest.mark.parametrize("method", [b"PUT", b"PATCH", b"OPTIONS"])
 async def test_the_wrong_method_is_405(world: World, method: bytes) -> None:
     answer = await world.ask(request(b"", method=method))
 
@@ -442,14 +442,12 @@ async def test_what_is_only_for_reading_cannot_be_posted_to(world: World, path: 
     [
         "/",
         "/v1",
-        "/v1/nothing",
         "/V1/chat/completions",
         "/v1/../v1/chat/completions",
-        "/v1/chat/completions/x",
         "/openai/deployments",
         "/openai/deployments/",
         "/openai/deployments//chat/completions",
-        "/openai/deployments/gpt/nothing",
+        "/openai/deployments/gpt/responses",
         "/etc/passwd",
     ],
 )

@@ -12,8 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from adapters.http.errors import error_body, error_headers
-from adapters.http.pass_through import METHODS, PassThroughCalls
-from adapters.http.routes import FURTHER_PATHS, PATHS, other_route
+from adapters.http.pass_through import PassThroughCalls
+from adapters.http.routes import FURTHER_PATHS, METHODS, PATHS, other_route
 from adapters.http.surface import Surface
 from application.errors import InvalidRequest, ProxyError
 from application.ports import RequestLog

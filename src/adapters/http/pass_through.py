@@ -18,9 +18,6 @@ from application.messages import ProxyRequest
 from application.pass_through import PassThrough
 from application.ports import Clock, RequestLog
 
-METHODS = ("GET", "POST", "DELETE")
-"""What the OpenAI API uses."""
-
 HELD_BYTES = 1024 * 1024
 """Bodies up to this size are read before they are sent on: then another endpoint can be sent them as well."""
 

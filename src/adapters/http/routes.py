@@ -4,12 +4,16 @@
 `/openai/deployments/{deployment}/...` as `AzureOpenAI` clients do (openai-python, lib/azure.py).
 """
 
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 from application.errors import InvalidRequest
 from application.messages import Api
+
+METHODS = ("GET", "POST", "DELETE")
+"""What the OpenAI API uses."""
 
 PREFIXES = ("/openai/v1", "/openai", "/v1", "")
 DEPLOYMENTS = "/openai/deployments"
@@ -64,6 +68,8 @@ def find_route(method: str, path: str) -> Route:
     """The route of a request line; `path` is percent-encoded, without query. Raises `InvalidRequest`: 404, 405."""
     if path.startswith(f"{DEPLOYMENTS}/"):
         deployment, slash, rest = path.removeprefix(f"{DEPLOYMENTS}/").partition("/")
+        if not deployment:
+            raise unknown_path()
         return _route(method, slash + rest, unquote(deployment))
     for prefix in PREFIXES:
         if path.startswith(f"{prefix}/"):
@@ -100,10 +106,17 @@ def _route(method: str, path: str, deployment: str | None) -> Route:
     if deployment is None and path.startswith(_STORED) and not (api is Api.RESPONSES or path == "/responses/"):
         if _climbs(path):
             raise unknown_path()
+        if method not in METHODS:
+            raise _wrong_method(method, METHODS)
         return Route(Api.STORED, path)
     if api is not None:
-        raise InvalidRequest(f"{method} is not served here; use POST.", code="method_not_allowed", status=405)
+        raise _wrong_method(method, ("POST",))
     raise unknown_path()
+
+
+def _wrong_method(method: str, served: Sequence[str]) -> InvalidRequest:
+    text = f"{method} is not served here; use {' or '.join(served)}."
+    return InvalidRequest(text, code="method_not_allowed", status=405)
 
 
 def unknown_path() -> InvalidRequest:

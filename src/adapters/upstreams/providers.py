@@ -57,6 +57,6 @@ class OpenAIProviders:
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")
-    if not request.model or endpoint.model == request.body_model:
+    if not request.model or not request.body or endpoint.model == request.body_model:
         return request.body
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
