@@ -105,5 +105,6 @@ _UPSTREAM_CODES = {
     FailureKind.DEADLINE: "deadline_exceeded",
     FailureKind.SLOW: "deadline_exceeded",
     FailureKind.LOCAL: "proxy_out_of_resources",
+    FailureKind.PATH_REFUSED: "upstream_path_refused",
     FailureKind.NO_CREDENTIAL: "upstream_credential_unavailable",
 }

@@ -37,6 +37,7 @@ class FailureKind(StrEnum):
     KEY = "key_refused"
     NOT_FOUND = "model_not_found"
     MISCONFIGURED = "misconfigured"
+    PATH_REFUSED = "path_refused"
     STATE = "state_elsewhere"
     CLIENT = "client_error"
 
@@ -98,6 +99,7 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.KEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False),
     FailureKind.NOT_FOUND: Meaning(Effect.FAULT, same_endpoint=False, relayed=True),
     FailureKind.MISCONFIGURED: Meaning(Effect.FAULT, same_endpoint=False),
+    FailureKind.PATH_REFUSED: Meaning(Effect.NONE, same_endpoint=False),
     FailureKind.STATE: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
     FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
 }

@@ -392,6 +392,32 @@ async def test_a_large_body_that_was_sent_on_is_not_sent_again(
     assert good.peers == []
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "seen"),
+    [
+        ("403 Forbidden", {"message": "Missing scopes: api.files.read", "code": "missing_scope"}, 502),
+        ("401 Unauthorized", {"message": "You have insufficient permissions for this operation."}, 502),
+        ("404 Not Found", {"message": "The model does not exist.", "code": "model_not_found"}, 404),
+        ("302 Found", {}, 502),
+    ],
+)
+async def test_what_an_endpoint_cannot_do_is_not_held_against_what_it_can(
+    start_upstream: StartUpstream,
+    start_proxy: StartProxy,
+    http: aiohttp.ClientSession,
+    status: str,
+    error: dict[str, str],
+    seen: int,
+) -> None:
+    upstream = await start_upstream(answering(reply(json.dumps({"error": error}).encode(), JSON, status=status)))
+    proxy = await start_proxy(config([at(upstream)]))
+    async with http.get(f"{proxy.url}/v1/files") as answer:
+        assert answer.status == seen
+
+    async with http.get(f"{proxy.url}/health") as answer:
+        assert (await answer.json())["groups"][0]["endpoints"][0]["state"] == "closed"
+
+
 # Routing.
 
 

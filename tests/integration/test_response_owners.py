@@ -313,14 +313,16 @@ async def test_deleting_a_response_forgets_who_kept_it(world: World, client: ope
 async def test_deleting_an_item_does_not_forget_who_keeps_its_conversation(
     world: World, client: openai.AsyncOpenAI
 ) -> None:
-    made = await client.conversations.create(items=[{"type": "message", "role": "user", "content": "hi"}])
-    items: list[Any] = [item async for item in client.conversations.items.list(made.id)]
-    await client.conversations.items.delete(items[0].id, conversation_id=made.id)
-    world.reset()
-    for _ in range(3):
-        await client.conversations.retrieve(made.id)
+    hello: Any = {"type": "message", "role": "user", "content": "hi"}
+    for _ in NAMES:
+        made = await client.conversations.create(items=[hello])
+        items: list[Any] = [item async for item in client.conversations.items.list(made.id)]
+        await client.conversations.items.delete(items[0].id, conversation_id=made.id)
+        world.reset()
+        for _ in range(3):
+            await client.conversations.retrieve(made.id)
 
-    assert len(world.asked(made.id)) == 1
+        assert len(world.asked(made.id)) == 1
 
 
 async def test_another_clients_ids_are_found_only_by_asking(world: World, client: openai.AsyncOpenAI) -> None:

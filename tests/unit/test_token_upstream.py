@@ -228,3 +228,25 @@ async def test_neither_a_call_nor_a_target_shows_the_token() -> None:
     await bench.source.token(1.0)
 
     assert "token-1" not in f"{bench.call()!r} {with_base_url(bench.source)!r}"
+
+
+class _ReadUpload:
+    """An upload as it is after a call: it was read."""
+
+    length = 4
+    begun = True
+
+    async def read(self) -> bytes:
+        return b""
+
+
+async def test_an_upload_that_was_read_is_not_sent_again_but_the_next_call_has_another_token() -> None:
+    bench = Bench(good, unauthorized, good)
+    call = TokenCall.of(UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0), bench.source)
+    await bench.upstream.send(bench.call())
+    await bench.clock.advance(YOUNG_S)
+    refused = await bench.upstream.send(call)
+    reply = await bench.upstream.send(bench.call())
+
+    assert (refused.status, reply.status) == (401, 200)
+    assert bench.sent == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]

@@ -175,8 +175,8 @@ class Exchange:
             await self._send_body(b"", more=False)
 
     async def _break_off(self, error: ProxyError) -> None:
-        """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: the server then
-        cuts the connection, without the chunk or the bytes that would complete it."""
+        """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
+        server cuts the connection, without the chunk or the bytes that would complete it."""
         if self._stream is not None and not isinstance(self._stream, RawStream):
             await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
 

@@ -101,7 +101,9 @@ def _climbs(path: str) -> bool:
 
 def _route(method: str, path: str, deployment: str | None) -> Route:
     api = _MODEL_CALLS.get(path)
-    if api is not None and method == "POST" and (deployment is None or api in _DEPLOYMENT_APIS):
+    if deployment is not None and api not in _DEPLOYMENT_APIS:
+        raise unknown_path()
+    if api is not None and method == "POST":
         return Route(api, path, deployment, has_model=True)
     if deployment is None and path.startswith(_STORED) and not (api is Api.RESPONSES or path == "/responses/"):
         if _climbs(path):

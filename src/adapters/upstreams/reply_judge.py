@@ -12,7 +12,7 @@ from adapters.upstreams.error_words import ErrorWords, classify, classify_in_str
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.retry_delay import retry_delay_s
 from application.messages import Api, Headers, Verdict, WholeReply, header
-from domain.failure import Failure, FailureKind
+from domain.failure import Effect, Failure, FailureKind
 from domain.tokens import Usage
 
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
@@ -84,7 +84,13 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
-    return Verdict(classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s))
+    failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
+    if api is Api.OTHER and failure.meaning.effect is Effect.FAULT:
+        # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
+        # cannot do this says nothing of what it is there for.
+        kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED
+        return Verdict(Failure(kind, failure.reason, failure.status))
+    return Verdict(failure)
 
 
 def error_words(reply: WholeReply) -> ErrorWords:
