@@ -32,6 +32,10 @@ class StreamedAnswer(Protocol):
     def failure(self) -> Failure | None:
         """Why the stream broke after it had begun; None = it did not (yet)."""
 
+    @property
+    def complete(self) -> bool:
+        """Has the event passed that makes it complete? What may still come adds no content."""
+
     async def next(self) -> bytes:
         """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
 

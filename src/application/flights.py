@@ -36,6 +36,10 @@ Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
 Store = Callable[[CachedAnswer], Awaitable[None]]
 """Keeps it."""
 
+FINISH_S = 0.5
+"""How long the end of a complete stream is waited for when nobody listens any more: SDKs leave at `[DONE]`, and what
+they were sent is worth keeping."""
+
 STALL_S = 5.0
 """Who takes nothing for so long, while others wait for it, is left behind."""
 
@@ -75,9 +79,9 @@ class Flight:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask", "_chunks", "_dropped", "_entry", "_flights", "_grown", "_held", "_judge", "_judged", "_opened", "_over",
-        "_recording", "_seats", "_store", "_stream", "_taken", "_task", "_whole", "error", "identity", "kept_at",
-        "landed", "received", "trail",
+        "_ask", "_chunks", "_dropped", "_ending", "_entry", "_flights", "_grown", "_held", "_judge", "_judged",
+        "_opened", "_over", "_recording", "_seats", "_store", "_stream", "_taken", "_task", "_whole", "error",
+        "identity", "kept_at", "landed", "received", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +108,7 @@ class Flight:
         self._recording = True
         self._over = False
         self._seats: set[SharedStream] = set()
+        self._ending: asyncio.TimerHandle | None = None
         self._entry: CachedAnswer | None = None
         self._judged = asyncio.Event()
         self._opened = asyncio.Event()
@@ -115,6 +120,9 @@ class Flight:
         """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
         seat = SharedStream(self)
         self._seats.add(seat)
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
         try:
             await self._opened.wait()
         except BaseException:
@@ -169,6 +177,8 @@ class Flight:
             self.advanced()
         elif self.landed:
             self._release()
+        elif self._stream is not None and self._stream.complete and self._recording:
+            self._ending = asyncio.get_running_loop().call_later(FINISH_S, self._task.cancel)
         else:
             self._flights.part(self)
             self._task.cancel()
@@ -202,6 +212,10 @@ class Flight:
         self._stream = answer
         try:
             await self._record(answer)
+        except asyncio.CancelledError:
+            if not answer.complete:
+                raise
+            self._task.uncancel()
         finally:
             answer.close()
         whole = self._recording and answer.status == 200 and answer.failure is None
@@ -296,6 +310,11 @@ class SharedStream:
     def failure(self) -> Failure | None:
         """The upstream's."""
         return self._flight.stream.failure
+
+    @property
+    def complete(self) -> bool:
+        """Has the upstream's terminal event come?"""
+        return self._flight.stream.complete
 
     async def next(self) -> bytes:
         """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""

@@ -22,6 +22,11 @@ class ReplayedStream:
         self._interval_s = interval_s
         self.headers = headers
 
+    @property
+    def complete(self) -> bool:
+        """Has all been sent?"""
+        return self._at >= len(self._answer.chunks)
+
     async def next(self) -> bytes:
         """The next piece, b"" = that was all."""
         if self._at >= len(self._answer.chunks):

@@ -80,6 +80,11 @@ class StreamAnswer:
         """The upstream's headers."""
         return self._source.reply.headers
 
+    @property
+    def complete(self) -> bool:
+        """Has the terminal event passed?"""
+        return self._scanner.ended
+
     async def next(self) -> bytes:
         """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
         if self._head:

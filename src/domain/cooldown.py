@@ -160,7 +160,10 @@ class CooldownPolicy(Struct, frozen=True):
         elif closed_at > health.closed_at + SKEW_S:
             health = structs.replace(health, closed_at=closed_at, closed_elsewhere=True)
         opened_at = _past(news.opened_at, now)
-        if news.open_until is None or opened_at <= max(health.closed_at + SKEW_S, well_at):
+        # What one replica tells of itself is in order, however near its moments are; those of different ones need not be.
+        same = health.closed_elsewhere and abs(closed_at - health.closed_at) <= SKEW_S
+        recovered_at = closed_at if same else health.closed_at + SKEW_S
+        if news.open_until is None or opened_at <= max(recovered_at, well_at):
             return health
         limit_s = self.longest_s
         until = min(news.open_until, opened_at + limit_s)

@@ -356,3 +356,15 @@ TestAnyHistory = AnyHistory.TestCase
 @given(st.floats(0, 1e6), st.floats(0, 0.999))
 def test_the_same_draw_gives_the_same_cooldown(now: float, draw: float) -> None:
     assert POLICY.after_failure(FRESH, now, now, draw) == POLICY.after_failure(FRESH, now, now, draw)
+
+
+def test_a_cooldown_that_began_right_after_a_recovery_is_news_when_one_replica_tells_of_both() -> None:
+    policy = CooldownPolicy(cooldown_s=60)
+    recovered = policy.after_news(EndpointHealth(opened_at=80, open_until=140), CooldownNews(closed_at=100), 100.1)
+    again = CooldownNews(opened_at=100.05, open_until=160.05, cooldown_s=60, closed_at=100.001)
+
+    assert recovered.state(100.2) is HealthState.CLOSED
+    assert policy.after_news(recovered, again, 100.2).state(100.2) is HealthState.COOLING
+    # Of another replica's moment, so near to our own recovery, nobody can say which came first.
+    own = EndpointHealth(closed_at=100)
+    assert policy.after_news(own, again, 100.2) is own

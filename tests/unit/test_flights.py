@@ -26,6 +26,7 @@ class LiveStream:
         self.queue: asyncio.Queue[bytes | Exception] = asyncio.Queue()
         self.taken = 0
         self.closed = False
+        self.complete = False
 
     def feed(self, *pieces: bytes | Exception) -> None:
         for piece in pieces:
@@ -221,6 +222,40 @@ async def test_a_stream_nobody_listens_to_is_closed_and_not_kept() -> None:
 
     assert live.closed
     assert not field.kept
+    assert field.flights.held_bytes == 0
+
+
+async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes_later() -> None:
+    field = Airfield()
+    live, (seat,) = await field.streams(1)
+    live.feed(b"a", b"[DONE]")
+    assert [await seat.next(), await seat.next()] == [b"a", b"[DONE]"]
+    live.complete = True
+    seat.close()
+    await settled()
+
+    assert not live.closed
+    joined = await field.flight().board()
+    assert isinstance(joined, SharedStream)
+    live.feed(b"")
+    assert await text(joined) == b"a[DONE]"
+    await settled()
+    assert field.kept == [(b"a", b"[DONE]")]
+
+
+async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.flights.FINISH_S", 0.0)
+    field = Airfield()
+    live, (seat,) = await field.streams(1)
+    live.feed(b"a", b"[DONE]")
+    await seat.next()
+    await seat.next()
+    live.complete = True
+    seat.close()
+    await settled()
+
+    assert live.closed
+    assert field.kept == [(b"a", b"[DONE]")]
     assert field.flights.held_bytes == 0
 
 
