@@ -160,7 +160,7 @@ class CooldownPolicy(Struct, frozen=True):
         elif closed_at > health.closed_at + SKEW_S:
             health = structs.replace(health, closed_at=closed_at, closed_elsewhere=True)
         opened_at = _past(news.opened_at, now)
-        # What one replica tells of itself is in order, however near its moments are; those of different ones need not be.
+        # What one replica tells is in order, however near its moments are; what different ones tell need not be.
         same = health.closed_elsewhere and abs(closed_at - health.closed_at) <= SKEW_S
         recovered_at = closed_at if same else health.closed_at + SKEW_S
         if news.open_until is None or opened_at <= max(recovered_at, well_at):
