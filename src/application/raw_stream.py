@@ -47,6 +47,11 @@ class RawStream:
         length = header(self.headers, "content-length")
         return length if length is not None and length.isdecimal() else None
 
+    @property
+    def complete(self) -> bool:
+        """Has all come?"""
+        return self._over and self.failure is None
+
     async def next(self) -> bytes:
         """The next piece, b"" = that was all, or `failure` is set."""
         if self._head:
