@@ -127,9 +127,11 @@ class Dispatch:
                 if outcome.failure.kind is FailureKind.STATE and await self._recalls(request, progress):
                     continue
                 progress.note(lease.endpoint.id, outcome)
-                if outcome.failure.kind is FailureKind.STATE:
-                    progress.note_elsewhere(group, lease)
                 self._end_retry(group, progress)
+                if outcome.failure.kind is FailureKind.STATE:
+                    if not request.bound:
+                        break  # names nothing that another account could know
+                    progress.note_elsewhere(group, lease)
                 if not outcome.failure.meaning.next_endpoint or progress.is_spent:
                     break
         except _OutOfOptions:
@@ -299,6 +301,8 @@ class Dispatch:
             raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
         final = _most_telling(progress.failures)
         failure = final.failure
+        if failure.kind is FailureKind.STATE and progress.elsewhere:
+            self._check_all_were_asked(group, progress, trail)
         if failure.meaning.relayed and final.reply is not None:
             return WholeAnswer(final.reply, failure)
         limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
@@ -306,6 +310,16 @@ class Dispatch:
             raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
         spent = not (progress.denied or progress.on_credit or progress.is_spent)
         raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
+
+    def _check_all_were_asked(self, group: ModelGroup, progress: _Progress, trail: Trail) -> None:
+        """Nothing is called unknown while an account that may know it was not asked."""
+        if all(endpoint.id in progress.barred for endpoint in group.endpoints):
+            return
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
+        if limited_s is not None:
+            raise AllLimited(group.name, limited_s, trail.attempts)
+        failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=False)
 
 
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:

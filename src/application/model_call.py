@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from application.answers import Answer, WholeAnswer
 from application.cached import Answers
 from application.errors import NoGroup, UnknownModel
@@ -35,6 +37,8 @@ class AnswerModelCall:
             raise UnknownModel(request.model, sorted(self._groups)) if request.model else NoGroup(request.path)
         bound = await self._owners.bind(group, request)
         if bound.background:
+            # Who waits for it, and how long, is no matter; a second attempt would be a second job.
+            bound = structs.replace(bound, patience_s=None)
             return await self._whoever_leaves(group, bound, trail)
         return await self._answers(group, bound, trail)
 

@@ -21,6 +21,10 @@ MAX_IDS = 256
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
 _STORE = b'"store"'
+_REFERENCE = b'"item_reference"'
+_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
+"""Items that a request has with all their content: whoever made them, anybody can go on from them."""
+
 _FILE_OR_AUDIO = (b'"file_id"', b'"audio"')
 
 
@@ -47,17 +51,25 @@ class StateOwners:
         if request.api not in _STATEFUL and not (request.api is Api.CHAT and _STORE in request.body):
             return
         if request.method == "DELETE":
-            self._start(self._owners.forget([_scoped(request, name) for name in _in_path(self._providers, request)]))
+            gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]
+            self._start(self._owners.forget([_scoped(request, name) for name in gone]))
             return
         ids = self._providers.state_ids(text)[:MAX_IDS]
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
+    async def close(self) -> None:
+        """Wait for what is still being written down, as long as the store lets it."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
         if body and (request.api in _STATEFUL or any(word in body for word in _FILE_OR_AUDIO)):
-            ids += self._providers.state_ids(body)
+            named = self._providers.state_ids(body)
+            if request.api is Api.RESPONSES and _REFERENCE not in body:
+                named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
+            ids += named
         return ids[:MAX_IDS]
 
     def _start(self, writing: Coroutine[object, object, None]) -> None:
@@ -67,7 +79,8 @@ class StateOwners:
 
 
 def _in_path(providers: Providers, request: ProxyRequest) -> Sequence[str]:
-    return providers.state_ids(b'"' + request.path.replace("/", '""').encode() + b'"')
+    parts = [*request.path.split("/"), *(pair.partition("=")[2] for pair in request.query.split("&"))]
+    return providers.state_ids("".join(f'"{part}"' for part in parts if part).encode())
 
 
 def _scoped(request: ProxyRequest, name: str) -> str:

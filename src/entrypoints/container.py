@@ -122,6 +122,7 @@ def _lifespan(
     tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
     sharing: StateSharing,
+    owners: StateOwners,
     logger: logging.Logger,
 ) -> AbstractAsyncContextManager[None]:
     @asynccontextmanager
@@ -135,7 +136,7 @@ def _lifespan(
             yield
         keeps_sharing.cancel()
         await asyncio.gather(keeps_sharing, return_exceptions=True)
-        await asyncio.gather(*(source.close() for source in tokens.values()))
+        await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
         await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
         for handler in logger.handlers:
             handler.close()
@@ -291,7 +292,7 @@ class Container(containers.DeclarativeContainer):
     routes = providers.Singleton(
         catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
-    lifespan = providers.Factory(_lifespan, in_flight, upstream, tokens, gates, sharing, logger)
+    lifespan = providers.Factory(_lifespan, in_flight, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
         build_app, surface, others, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )

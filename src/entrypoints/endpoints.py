@@ -16,8 +16,8 @@ from domain.retry import RetryPolicy
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
 
-ACCOUNTS = ""
-"""The name of the group of all accounts; no model can be called so."""
+ACCOUNTS = "all accounts "
+"""The name of the group of all accounts; no model can be called so, as a space ends it."""
 
 
 def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:

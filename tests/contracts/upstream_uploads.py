@@ -20,6 +20,7 @@ from tests.contracts.scripted_server import (
     reply,
 )
 from tests.contracts.upstream_calls import UpstreamBase, body_of, call, cancel, failure_of, fetch, until_waiting
+from tests.contracts.upstream_tls import certificate
 
 SOON_S = 0.2
 PIECE = bytes(range(256)) * 256
@@ -126,7 +127,8 @@ class UploadContract(UpstreamBase):
         async with ScriptedServer(first_then_rest) as server:
             assert await fetch(upstream, upload(server.url(), Pieces(b"abc", arrived.wait, b"de", length=5))) == b"ok"
 
-    async def test_no_more_is_read_than_the_server_takes(self, upstream: Upstream) -> None:
+    @pytest.mark.parametrize("encrypted", [False, True])
+    async def test_no_more_is_read_than_the_server_takes(self, encrypted: bool) -> None:
         go_on = asyncio.Event()
 
         async def hesitant(peer: Peer) -> None:
@@ -135,7 +137,8 @@ class UploadContract(UpstreamBase):
             await peer.send(reply())
 
         body = whole(*[PIECE] * MANY)
-        async with ScriptedServer(hesitant) as server:
+        tls, trusting = certificate("IP:127.0.0.1") if encrypted else (None, None)
+        async with self.opened(ssl_context=trusting) as upstream, ScriptedServer(hesitant, tls=tls) as server:
             task = asyncio.create_task(fetch(upstream, upload(server.url(), body)))
             await until_waiting(0.5)
             read_before = body.read_bytes
@@ -144,6 +147,16 @@ class UploadContract(UpstreamBase):
             assert await task == b"ok"
             assert 0 < read_before < MANY * len(PIECE) / 2
             assert body.read_bytes == MANY * len(PIECE)
+
+    async def test_an_encrypted_upload_is_given_up_and_answered_early_as_well(self) -> None:
+        tls, trusting = certificate("IP:127.0.0.1")
+        scripts = refusing(), never_read
+        async with self.opened(ssl_context=trusting) as upstream, ScriptedServer(*scripts, tls=tls) as server:
+            got = await upstream.send(upload(server.url(), whole(*[PIECE] * MANY)))
+            assert (got.status, await body_of(got)) == (413, b"too large")
+
+            failure = await failure_of(upstream.send(upload(server.url(), whole(*[PIECE] * MANY), idle_s=SOON_S)))
+            assert failure.kind is FailureKind.IDLE_TIMEOUT
 
     @pytest.mark.parametrize("then", [None, Peer.finish, Peer.reset])
     @pytest.mark.parametrize("known", [True, False])

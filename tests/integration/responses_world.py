@@ -14,6 +14,7 @@ from adapters.provider.records import Record
 from tests.integration.harness import Proxy, config, endpoint
 
 CLIENT_KEY = "sk-client"
+UPSTREAM_KEY = "sk-upstream"
 NAMES = ("alpha", "beta", "gamma")
 
 
@@ -99,16 +100,17 @@ class Voice(NamedTuple):
         await self.call(self.client.close)
 
 
-def group(name: str, providers: Sequence[SimulatedProvider], **changes: Any) -> dict[str, Any]:
+def group(name: str, providers: Sequence[SimulatedProvider]) -> dict[str, Any]:
     """A model group with an endpoint at each provider, where its model has the group's name."""
-    return {"model_group": name, "models": [endpoint(p, model=name, **changes) for p in providers]}
+    params = {"api_key": UPSTREAM_KEY}
+    return {"model_group": name, "models": [endpoint(p, model=name, params=params) for p in providers]}
 
 
 def azure_group(name: str, providers: Sequence[SimulatedProvider]) -> dict[str, Any]:
-    """The same, reached in Azure's way and with another key."""
+    """The same accounts, reached in Azure's way."""
 
     def model(provider: SimulatedProvider) -> dict[str, Any]:
-        params = {"azure_endpoint": provider.url, "api_version": "2025-04-01-preview", "api_key": "azure-key"}
+        params = {"azure_endpoint": provider.url, "api_version": "2025-04-01-preview", "api_key": UPSTREAM_KEY}
         return {"model": name, "params": params}
 
     return {"model_group": name, "models": [model(p) for p in providers]}

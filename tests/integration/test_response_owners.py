@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from adapters.provider import SimulatedProvider
 from tests.integration.harness import endpoint
-from tests.integration.responses_world import NAMES, World, group, running_world
+from tests.integration.responses_world import NAMES, UPSTREAM_KEY, World, group, running_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +59,11 @@ def siblings(providers: Any) -> dict[str, Any]:
     """Two endpoints of one account, and one of another."""
     alpha, beta, _ = providers
     names = {"first": alpha, "second": alpha, "else": beta}
-    return {"model_group": "siblings", "models": [endpoint(p, model=f"sibling-{n}") for n, p in names.items()]}
+    params = {"api_key": UPSTREAM_KEY}
+    return {
+        "model_group": "siblings",
+        "models": [endpoint(p, model=f"sibling-{n}", params=params) for n, p in names.items()],
+    }
 
 
 @pytest.fixture

@@ -394,6 +394,31 @@ async def test_stored_completions_are_listed_page_by_page_by_the_account_that_wa
     assert all(each in kept for each in lists)
 
 
+# Files.
+
+
+async def test_files_are_kept_by_one_account_and_used_there(voice: Voice) -> None:
+    files = voice.client.files
+    content = bytes(range(256)) * 100
+    users = set()
+    for _ in range(3):
+        made = await voice.call(files.create, file=("some.bin", content), purpose="user_data")
+        part = {"type": "input_file", "file_id": made.id}
+        asked = [{"role": "user", "content": [part]}]
+        answers = {said_by(await voice.respond(input=asked)) for _ in range(3)}
+        seen = await voice.call(files.retrieve, made.id)
+        back = await voice.call(files.content, made.id)
+        await voice.call(files.delete, made.id)
+
+        assert (seen.filename, seen.bytes) == ("some.bin", len(content))
+        assert back.content == content
+        assert len(answers) == 1
+        users |= answers
+        with pytest.raises(openai.NotFoundError):
+            await voice.call(files.retrieve, made.id)
+    assert users == {"alpha", "beta", "gamma"}
+
+
 # What keeps nothing.
 
 

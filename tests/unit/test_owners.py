@@ -226,3 +226,57 @@ async def test_denying_costs_an_endpoint_nothing() -> None:
 
     assert all(bench.routing.state(e)[0].value == "closed" for e in bench.group.endpoints)
     assert FailureKind.STATE.value in str(bench.trail.attempts)
+
+
+async def test_items_carried_whole_do_not_bind_and_references_do() -> None:
+    shop = Shop()
+    await shop.learn("e1", follow_up(), b'{"id":"resp_1234567890","output":[{"id":"msg_12345678"}]}')
+    carried = {"input": [{"type": "message", "id": "msg_12345678", "role": "assistant", "content": "Hi"}]}
+    referred = {"input": [{"type": "item_reference", "id": "msg_12345678"}]}
+
+    assert await shop.pinned(follow_up(body=json.dumps(carried).encode())) is None
+    assert await shop.pinned(follow_up(body=json.dumps(referred).encode())) == {"e1"}
+
+
+async def test_a_page_of_a_list_is_asked_for_where_the_last_one_came_from() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up(api=Api.STORED, method="GET", path="/chat/completions"), b'["chatcmpl-12345678"]')
+    page = follow_up(api=Api.STORED, method="GET", path="/chat/completions", query="after=chatcmpl-12345678", body=b"")
+
+    assert await shop.pinned(page) == {"e2", "e3"}
+
+
+async def test_deleting_a_part_does_not_forget_the_whole() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up(), b'["conv_12345678","msg_12345678"]')
+    part = follow_up(api=Api.STORED, method="DELETE", path="/conversations/conv_12345678/items/msg_12345678", body=b"")
+    await shop.learn("e2", part, b"{}")
+
+    whole = follow_up(api=Api.STORED, method="GET", path="/conversations/conv_12345678", body=b"")
+    assert await shop.pinned(whole) == {"e2", "e3"}
+
+
+async def test_nothing_is_unknown_while_one_that_may_keep_it_is_limited() -> None:
+    limited = status(429, {"code": "rate_limit_exceeded", "message": "m"}, retry_after="60")
+    bench = Pinned([denied], [limited, response])
+    for _ in range(2):
+        with pytest.raises(AllLimited):
+            await bench.follow_up()
+
+    assert bench.asked == ["e1"]
+
+
+async def test_who_names_nothing_is_told_the_first_denial() -> None:
+    bench = Pinned([denied], [response])
+    answer = await bench.dispatch(bench.group, follow_up(received=bench.clock.now()), bench.trail)
+
+    assert told(answer)[0] == 400
+    assert bench.asked == ["e1"]
+
+
+async def test_what_is_being_written_down_is_waited_for_at_the_end() -> None:
+    shop = Shop()
+    shop.owners.learn(shop.group.endpoints[0], follow_up(), RESPONSE)
+    await shop.owners.close()
+
+    assert await shop.pinned(follow_up()) == {"e1"}

@@ -25,6 +25,10 @@ LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
+_MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
+"""Moderations have a default; the others may follow up on something that knows its model."""
+
+
 class Fields(Struct):
     """What the proxy acts on in a body."""
 
@@ -129,7 +133,7 @@ def model_request(
     """
     fields = decoded(body)
     model = route.deployment or fields.model
-    if not model and route.api is not Api.MODERATIONS:
+    if not model and route.api not in _MODEL_OPTIONAL:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
     onward, credentials = forwarded(raw_headers)
     return ProxyRequest(

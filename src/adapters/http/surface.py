@@ -9,6 +9,7 @@ from adapters.http.in_flight import InFlight
 from adapters.http.intake import model_request, read_body, stored_request
 from adapters.http.routes import find_route
 from application.answers import Answer
+from application.messages import Api
 from application.model_call import AnswerModelCall
 from application.ports import Clock, RequestLog
 from application.stored import AnswerStored
@@ -64,5 +65,6 @@ class Surface:
             request_id=exchange.request_id,
             received=exchange.received,
         )
-        use_case = self._model_call if route.has_model else self._stored
+        names_model = bool(exchange.request.model) or route.api is Api.MODERATIONS
+        use_case = self._model_call if names_model else self._stored
         return await exchange.while_connected(use_case(exchange.request, exchange.trail))
