@@ -1,13 +1,15 @@
 """What tests of the gate to Redis share: words for what they do with it, and an alarm that remembers."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from adapters.clock import SystemClock
 from adapters.stores.redis_gate import RedisClient, RedisGate
 from application.store_ports import StoreUnavailable
 
@@ -34,6 +36,40 @@ class RecordingStoreAlarm:
     @property
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.told]
+
+
+class StoppedClock(SystemClock):
+    """By this one nothing is ever late, however noisy the machine."""
+
+    def now(self) -> float:
+        return 0.0
+
+
+class HurriedClock(SystemClock):
+    """By this one everything is late: seconds pass between any two looks at it."""
+
+    def __init__(self) -> None:
+        self._now = time.monotonic()
+
+    def now(self) -> float:
+        self._now += 2.0
+        return self._now
+
+
+class NameServer:
+    """Says what it is told to, and nothing while it hangs; remembers for how many lookups it was asked."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.lookups = 0
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __call__(self, name: str) -> Sequence[str]:
+        assert name.endswith(".test")
+        self.lookups += 1
+        assert self.answers.wait(10 * BACK_S)
+        return self.addresses
 
 
 OpenGate = Callable[..., Awaitable[tuple[RedisGate, RecordingStoreAlarm]]]

@@ -15,6 +15,7 @@ from tests.integration.redis_gate_harness import (
     BACK_S,
     OpenGate,
     RecordingStoreAlarm,
+    StoppedClock,
     eventually,
     fail_until_shut,
     getting,
@@ -101,6 +102,7 @@ class TestRedisIsAway:
         server = start_redis()
         gate, alarm = await open_gate(server.url, pool_size=8)
         await asyncio.gather(*(gate.write(setting()) for _ in range(8)))
+        gate._clock = StoppedClock()
         server.freeze()
 
         outcomes = await asyncio.gather(*(refusal(gate.read(getting())) for _ in range(8)))
@@ -142,12 +144,11 @@ class TestRedisIsAway:
             assert alarm.told == [("lost", "timeout")]
             await gate.close()
 
-    async def test_a_name_that_does_not_resolve_is_said_so(self, open_gate: OpenGate, monkeypatch: Any) -> None:
-        async def unknown(*_: Any, **__: Any) -> Any:
+    async def test_a_name_that_does_not_resolve_is_said_so(self, open_gate: OpenGate) -> None:
+        def unknown(_: str) -> list[str]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", unknown)
-        _, alarm = await open_gate("redis://nowhere.test")
+        _, alarm = await open_gate("redis://nowhere.test", resolve=unknown)
 
         assert alarm.told == [("lost", "name not resolved")]
 

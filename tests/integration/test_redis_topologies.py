@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from adapters.stores.redis_connections import NamedConnection
 from adapters.stores.redis_gate import RedisClient
 from tests.integration.redis_fixtures import StartRedis
 from tests.integration.redis_gate_harness import (
+    NameServer,
     OpenGate,
     eventually,
     fail_until_shut,
@@ -118,12 +120,31 @@ class TestTls:
             assert alarm.told[0][1].startswith(reason)
             await gate.close()
 
+    async def test_the_certificate_is_checked_against_the_name_and_not_the_address(
+        self, start_redis: StartRedis, open_gate: OpenGate, certificates: Callable[[str], Path]
+    ) -> None:
+        named, addressed = certificates("DNS:redis.test"), certificates("IP:127.0.0.1")
+        names = NameServer("127.0.0.1")
+        async with tls_before(start_redis(), named) as port:
+            gate, alarm = await open_gate(f"rediss://redis.test:{port}", ca_bundle=named, resolve=names)
+
+            assert await gate.read(getting()) is None
+            assert alarm.told == []
+            await gate.close()
+        async with tls_before(start_redis(), addressed) as port:
+            gate, alarm = await open_gate(f"rediss://redis.test:{port}", ca_bundle=addressed, resolve=names)
+
+            assert alarm.told[0][1].startswith("certificate verify failed: Hostname mismatch")
+            await gate.close()
+
     def test_a_bundle_that_cannot_be_read_is_told_when_the_gate_is_made(self, tmp_path: Path) -> None:
+        from adapters.clock import SystemClock
         from adapters.stores.redis_clients import RedisSettings, new_link
+        from adapters.stores.redis_names import RedisNames
 
         settings = RedisSettings(nodes=(("r", 1),), ssl=True, ca_bundle=tmp_path / "missing.pem")
         with pytest.raises(OSError):
-            new_link(settings, op_timeout_s=0.1, max_connections=1)
+            new_link(settings, RedisNames(SystemClock(), 0.1), op_timeout_s=0.1, max_connections=1)
 
 
 class TestUnixSocket:
@@ -214,6 +235,14 @@ class TestSentinel:
         assert await asyncio.gather(*(gate.read(getting()) for _ in range(8))) == [None] * 8
         assert gate.health().state == "ok"
 
+    async def test_sentinels_are_found_by_names(self, sentinel: RedisServer, open_gate: OpenGate) -> None:
+        names = NameServer("127.0.0.1")
+        gate, _ = await open_gate(f"redis+sentinel://sentinel.test:{sentinel.port}/mymaster", resolve=names)
+        await eventually(is_ok(gate))
+
+        assert await gate.read(getting()) is None
+        assert names.lookups
+
     async def test_a_master_nobody_knows_is_said_so(self, sentinel: RedisServer, open_gate: OpenGate) -> None:
         _, alarm = await open_gate(f"redis+sentinel://127.0.0.1:{sentinel.port}/other")
 
@@ -247,6 +276,16 @@ class TestCluster:
         assert [await gate.read(getting(key)) for key in keys] == [key.encode() for key in keys]
         assert all(node.command("DBSIZE") for node in nodes)
         assert "recovered" not in alarm.kinds or alarm.kinds[0] == "lost"
+
+    async def test_its_nodes_are_found_by_names(self, nodes: list[RedisServer], open_gate: OpenGate) -> None:
+        names = NameServer("127.0.0.1")
+        gate, _ = await open_gate(f"redis+cluster://node.test:{nodes[0].port}", resolve=names)
+        await eventually(is_ok(gate))
+
+        assert [await gate.read(getting(key)) for key in ("t:1", "t:2", "t:3")] == [None] * 3
+        assert names.lookups
+        known = gate._client.nodes_manager.nodes_cache.values()  # type: ignore[union-attr]
+        assert [node.connection_class for node in known] == [NamedConnection] * 3
 
     async def test_a_script_with_one_key_runs_on_its_node(self, nodes: list[RedisServer], open_gate: OpenGate) -> None:
         gate, _ = await open_gate(f"redis+cluster://127.0.0.1:{nodes[1].port}")

@@ -14,6 +14,7 @@ from redis._parsers.base import BaseParser
 from redis.asyncio import sentinel
 
 from adapters.stores.redis_errors import CODES, ROWS, Effect, Trouble, trouble_of
+from adapters.stores.redis_names import SlowName
 
 CANARY = "hunter2"
 
@@ -88,6 +89,7 @@ def test_what_a_command_in_a_script_was_told_is_found_in_its_wrapping(code: str,
         (ConnectionResetError(errno.ECONNRESET, CANARY), "connection reset"),
         (FileNotFoundError(errno.ENOENT, CANARY), "no such socket"),
         (socket.gaierror(socket.EAI_NONAME, CANARY), "name not resolved"),
+        (SlowName(CANARY), "name not resolved in time"),
         (ssl.SSLError(1, CANARY), "TLS: failed"),
         (OSError(CANARY), "connection lost"),
         (TimeoutError(), "timeout"),

@@ -47,7 +47,7 @@ class BreakerState(Struct, frozen=True):
     seconds: tuple[Second, ...] = ()
     """The latest seconds in which something ended, oldest first."""
     busy_since: float | None = None
-    """When we first found no free connection, with no success after it; None = there was one."""
+    """When we first found no free connection, or the loop held up, with no success after it; None = there was one."""
     probes: int = 0
     """Probes that failed; more of them, longer pauses."""
     rest_s: float = 0.0
@@ -70,7 +70,7 @@ class BreakerPolicy(Struct, frozen=True):
     at_least: int = 20
     window_s: int = 5
     busy_s: float = 1.0
-    """Without a free connection for so long, and nothing succeeding, it is the store that hangs."""
+    """Hindered on our side for so long, and nothing succeeding, it is the store that hangs."""
     first_pause_s: float = 0.25
     """Before the first probe; every failed one doubles it."""
     longest_pause_s: float = 1.25
@@ -93,7 +93,7 @@ class BreakerPolicy(Struct, frozen=True):
         return state
 
     def after_busy(self, state: BreakerState, now: float, reason: str) -> BreakerState:
-        """No connection was free. That is no failure, unless it lasts and nothing succeeds."""
+        """No connection was free, or the loop was held up. That is no failure, unless it lasts and nothing succeeds."""
         if state.busy_since is None:
             return replace(state, busy_since=now)
         return state if now - state.busy_since < self.busy_s else self.after_failure(state, now, reason)

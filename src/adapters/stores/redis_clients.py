@@ -10,12 +10,14 @@ from typing import Any, Protocol, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import ConnectionPool, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
+from adapters.stores.redis_connections import NamedConnection, SentinelConnection, SentinelTlsConnection, TlsConnection
+from adapters.stores.redis_names import RedisNames
 from adapters.stores.redis_settings import RedisSettings
 from domain.secret import Secret
 
@@ -50,8 +52,8 @@ class RedisLink(Protocol):
         """All connections are closed."""
 
 
-def new_link(settings: RedisSettings, *, op_timeout_s: float, max_connections: int) -> RedisLink:
-    """A link to the Redis of `settings`; connects to nothing yet.
+def new_link(settings: RedisSettings, names: RedisNames, *, op_timeout_s: float, max_connections: int) -> RedisLink:
+    """A link to the Redis of `settings`, whose hosts' addresses `names` finds; connects to nothing yet.
 
     Nothing is tried again, but once in a cluster. The caller ends an operation after `deadline_s` by cancelling it, at
     which redis-py drops the connection. A timeout of redis-py's own as well would cost a GET a quarter more CPU; only a
@@ -59,38 +61,28 @@ def new_link(settings: RedisSettings, *, op_timeout_s: float, max_connections: i
     Raises `OSError` when the CA bundle cannot be read (`ssl.SSLError` is one).
     """
     options = _options(op_timeout_s)
-    tls = _tls_context(settings) if settings.ssl else None
+    tcp: dict[str, Any] = _TCP | {"connection_class": NamedConnection, "names": names}
+    if settings.ssl:
+        tcp |= {"connection_class": TlsConnection, "tls": _tls_context(settings)}
     if settings.kind == "cluster":
-        return _ClusterLink(settings, options, tls, max_connections)
+        return _ClusterLink(settings, options, tcp, max_connections)
     if settings.kind == "sentinel":
-        return _SentinelLink(settings, options, tls, max_connections)
-    return _SingleLink(settings, options, tls, max_connections)
-
-
-class TlsConnection(SSLConnection):
-    """Over TLS with a context all connections share: each would read the system's roots anew, for milliseconds."""
-
-    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
-        super().__init__(ssl_cert_reqs="required", ssl_check_hostname=True, **options)
-        self.ssl_context.context = tls
-
-
-class SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
-    """The same, to the master the Sentinels name."""
+        return _SentinelLink(settings, options, tcp, max_connections)
+    return _SingleLink(settings, options, tcp, max_connections)
 
 
 class _SingleLink:
     """One server, by TCP or by a unix socket."""
 
     def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tls: ssl.SSLContext | None, max_connections: int
+        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
     ) -> None:
         options |= _login(settings.username, settings.password) | {"db": settings.db}
         if settings.unix_path is not None:
             place: dict[str, Any] = {"connection_class": UnixDomainSocketConnection, "path": settings.unix_path}
         else:
             host, port = settings.nodes[0]
-            place = _tcp(tls) | {"host": host, "port": port}
+            place = tcp | {"host": host, "port": port}
         self._pool = ConnectionPool(
             max_connections=max_connections, maint_notifications_config=_NO_NOTIFICATIONS, **options, **place
         )
@@ -111,7 +103,7 @@ class _SentinelLink:
     """The master that Sentinels name; its reads go there, too."""
 
     def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tls: ssl.SSLContext | None, max_connections: int
+        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
     ) -> None:
         login = _login(settings.sentinel_username, settings.sentinel_password)
         limits = {"socket_timeout": _SENTINEL_TIMEOUT_S, "socket_connect_timeout": _SENTINEL_TIMEOUT_S}
@@ -124,21 +116,19 @@ class _SentinelLink:
                     port=port,
                     max_connections=max_connections,
                     maint_notifications_config=_NO_NOTIFICATIONS,
-                    **(options | limits | login | _tcp(tls)),
+                    **(options | limits | login | tcp),
                 )
             )
             for host, port in settings.nodes
         ]
-        place: dict[str, Any] = {"connection_class": SentinelManagedConnection}
-        if tls is not None:
-            place = {"connection_class": SentinelTlsConnection, "tls": tls}
+        place = tcp | {"connection_class": SentinelTlsConnection if settings.ssl else SentinelConnection}
         self._pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
             settings.service,
             self._sentinels,
             max_connections=max_connections,
             maint_notifications_config=_NO_NOTIFICATIONS,
             db=settings.db,
-            **(options | _login(settings.username, settings.password) | _TCP | place),
+            **(options | _login(settings.username, settings.password) | place),
         )
         self.client = Redis.from_pool(self._pool)
         # A Sentinel that is frozen costs two waits before the next is asked; the one that answers is asked first then.
@@ -158,7 +148,7 @@ class _ClusterLink:
     """A cluster, as found through some of its nodes. Slots that are not served do not keep the others from working."""
 
     def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tls: ssl.SSLContext | None, max_connections: int
+        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
     ) -> None:
         # The library's nodes hand out connections the server has closed, so one further try is needed after a restart.
         wait_s = options["socket_connect_timeout"]
@@ -172,13 +162,12 @@ class _ClusterLink:
             maint_notifications_config=_NO_NOTIFICATIONS,
             **(options | _TCP),
         )
-        if tls is not None:
-            # As the library's own mixin for maintenance notifications does: what later nodes get, and what these have.
-            manager = self.client.nodes_manager
-            manager.connection_kwargs.update({"connection_class": TlsConnection, "tls": tls})
-            for node in manager.startup_nodes.values():
-                node.connection_class = TlsConnection
-                node.connection_kwargs["tls"] = tls
+        # As the library's own mixin for maintenance notifications does: what later nodes get, and what these have.
+        manager = self.client.nodes_manager
+        manager.connection_kwargs.update(tcp)
+        for node in manager.startup_nodes.values():
+            node.connection_class = tcp["connection_class"]
+            node.connection_kwargs.update({name: tcp[name] for name in ("names", "tls") if name in tcp})
         self.deadline_s = 2 * wait_s
         self.contact_s = (3 + 2 * len(settings.nodes)) * wait_s
 
@@ -214,12 +203,6 @@ def _options(op_timeout_s: float) -> dict[str, Any]:
 
 _TCP: dict[str, Any] = {"socket_keepalive": True}
 """The intervals stay redis-py's: 30 s idle, then 3 probes 5 s apart."""
-
-
-def _tcp(tls: ssl.SSLContext | None) -> dict[str, Any]:
-    if tls is None:
-        return _TCP | {"connection_class": Connection}
-    return _TCP | {"connection_class": TlsConnection, "tls": tls}
 
 
 def _login(username: str | None, password: Secret | None) -> dict[str, Any]:

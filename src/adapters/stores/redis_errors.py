@@ -14,6 +14,8 @@ from msgspec import Struct
 from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError, SlaveNotFoundError
 
+from adapters.stores.redis_names import SlowName
+
 
 class Effect(Enum):
     """What an error says about Redis."""
@@ -37,6 +39,7 @@ class Trouble(Struct, frozen=True):
 
 BUSY = Trouble(Effect.BUSY, "busy")
 TIMEOUT = Trouble(Effect.FAILED, "timeout")
+SLOW_NAME = Trouble(Effect.FAILED, "name not resolved in time")
 _UNEXPECTED = Trouble(Effect.FAILED, "unexpected error")
 _LOST = Trouble(Effect.FAILED, "connection lost")
 _CREDENTIALS = Trouble(Effect.CLOSED, "wrong password or user")
@@ -181,6 +184,8 @@ def _system_trouble(error: OSError) -> Trouble:
         # OpenSSL's reason comes from a fixed list; errors of Python's own have none.
         words = str(getattr(error, "reason", None) or "failed")
         return Trouble(Effect.FAILED, f"TLS: {words.replace('_', ' ').lower()}")
+    if isinstance(error, SlowName):
+        return SLOW_NAME
     if isinstance(error, socket.gaierror):
         return _NOT_RESOLVED
     if isinstance(error, TimeoutError):

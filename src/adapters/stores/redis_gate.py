@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from adapters.stores.breaker import Access, BreakerPolicy, BreakerState, Draw
 from adapters.stores.redis_clients import RedisClient, RedisLink, RedisSettings, new_link
-from adapters.stores.redis_errors import BUSY, Effect, trouble_of
+from adapters.stores.redis_deadline import Deadline
+from adapters.stores.redis_errors import BUSY, SLOW_NAME, TIMEOUT, Effect, Trouble, trouble_of
+from adapters.stores.redis_names import RedisNames, Resolve, system_addresses
 from application.ports import Clock
 from application.store_ports import StoreAlarm, StoreReport, StoreUnavailable
 
@@ -18,6 +20,7 @@ T = TypeVar("T")
 
 _SLOT_S = 0.02
 _FIRST_CONTACT_S = 0.3
+_LOOKUP = 0.8  # of an operation's time; the rest is for connecting
 _FORBIDDEN_S = 30.0
 _PROBE_KEYS = 16  # in a cluster they are spread over its nodes
 _PROBE_TTL_S = 60
@@ -28,7 +31,8 @@ class RedisGate:
     """One Redis: its connections, its breaker, and the probing while that is open.
 
     An operation is one command or one script, made of the client it is given. It has `op_timeout_s` seconds, with
-    connecting, and in a cluster twice that. At most `pool_size` run at a time; others wait 20 ms for their turn.
+    connecting, and in a cluster twice that; a fifth more when the loop itself was held up. At most `pool_size` run at
+    a time; others wait 20 ms for their turn.
     """
 
     def __init__(
@@ -42,10 +46,14 @@ class RedisGate:
         namespace: str = "llmproxy",
         op_timeout_s: float = 0.1,
         pool_size: int = 32,
+        resolve: Resolve = system_addresses,
     ) -> None:
         """Connects to nothing yet and needs no running loop. `name` is what the alarm is told; `namespace` is what the
-        probe's keys begin with. Raises `OSError` when the CA bundle cannot be read."""
-        self._link: RedisLink = new_link(settings, op_timeout_s=op_timeout_s, max_connections=pool_size + 1)
+        probe's keys begin with; `resolve` is called in threads. Raises `OSError` when the CA bundle cannot be read."""
+        self._names = RedisNames(clock, _LOOKUP * op_timeout_s, resolve)
+        self._link: RedisLink = new_link(
+            settings, self._names, op_timeout_s=op_timeout_s, max_connections=pool_size + 1
+        )
         self._client = self._link.client
         self._deadline_s = self._link.deadline_s
         self._alarm = alarm
@@ -104,12 +112,13 @@ class RedisGate:
         else:
             await self._slots.acquire()
         era = self._state.era
+        deadline = Deadline(self._clock, self._deadline_s)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with deadline:
                 result = await operation(self._client)
         except Exception as error:
             # Not chained: what the library says may hold keys.
-            raise StoreUnavailable(self._judge(error, era)) from None
+            raise StoreUnavailable(self._judge(trouble_of(error), era, was_late=deadline.was_late)) from None
         finally:
             self._slots.release()
         if era == self._state.era:
@@ -137,13 +146,15 @@ class RedisGate:
                 )
             raise StoreUnavailable(BUSY.reason) from None
 
-    def _judge(self, error: Exception, era: int) -> str:
-        """Takes note of an error; the words for it."""
-        trouble = trouble_of(error)
+    def _judge(self, trouble: Trouble, era: int, *, was_late: bool) -> str:
+        """Takes note of what went wrong; the words for it."""
         if era != self._state.era:
             return trouble.reason
         state, now, reason = self._state, self._clock.now(), trouble.reason
         match trouble.effect:
+            case Effect.FAILED if was_late and trouble in (TIMEOUT, SLOW_NAME):
+                # The loop was held up, not Redis; or both, when that lasts and nothing succeeds.
+                state = self._policy.after_busy(state, now, reason)
             case Effect.FAILED:
                 state = self._policy.after_failure(state, now, reason)
             case Effect.CLOSED:
@@ -182,8 +193,7 @@ class RedisGate:
 
     async def _probe_until_recovered(self) -> None:
         # Idle connections may lead to a machine that is gone; each would cost an operation a timeout.
-        with suppress(Exception):
-            await self._link.renew()
+        await self._let_go()
         while self._state.access is not Access.ALL:
             await self._clock.sleep(self._policy.pause_s(self._state, self._draw))
             await self._probe(self._link.contact_s)
@@ -194,7 +204,7 @@ class RedisGate:
         self._probes += 1
         access, reason = Access.NONE, ""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with Deadline(self._clock, timeout_s):
                 await self._client.get(key)
                 access = Access.READS
                 await self._client.set(key, b"1", ex=_PROBE_TTL_S)
@@ -213,5 +223,6 @@ class RedisGate:
             self._renewing = asyncio.create_task(self._let_go(), name=f"{self._name}-renew")
 
     async def _let_go(self) -> None:
+        self._names.forget()
         with suppress(Exception):
             await self._link.renew()

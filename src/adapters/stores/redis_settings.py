@@ -61,6 +61,11 @@ class RedisSettings(Struct, frozen=True):
             raise ValueError("it holds a space, a backslash, a # or a character that is not ASCII; write those as %XX")
         scheme, _, rest = text.partition("://")
         rest, _, query = rest.partition("?")
+        if "@" in rest.partition("/")[2] or "@" in query:
+            # The password may end there, and what was read as host and path be parts of it.
+            raise ValueError(
+                "an @ comes after a / or a ?; in a password write those as %2F and %3F, elsewhere @ as %40"
+            )
         if scheme == "unix":
             return _unix(rest, _fields(query, ("db",)), ca_bundle)
         # Some write redis-sentinel:// and redis-cluster://.

@@ -38,7 +38,7 @@ def decode_report(packed: bytes) -> StateReport | None:
         return None
     try:
         report = _DECODER.decode(memoryview(packed)[1:])
-    except ValueError:
+    except (ValueError, RecursionError):  # fields we do not know are skipped, however deep
         return None
     endpoints = {name: news for name, news in report.endpoints.items() if _is_cooldown(news)}
     buckets = {name: news for name, news in report.buckets.items() if _is_bucket(news)}

@@ -1,0 +1,126 @@
+"""Names of Redis servers, resolved in threads of our own.
+
+The loop resolves in threads that all of the process shares: libuv has four, asyncio a handful. A lookup cannot be
+stopped, so that a few operations, each given up and each with a lookup that hangs, would leave none to resolve the
+providers' names. Here a name has one thread at most, and nobody else waits for it.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+
+from application.ports import Clock
+
+Resolve = Callable[[str], Sequence[str]]
+"""Gives a name's addresses, the best first, and may block; raises `OSError` when there are none."""
+
+KEPT_S = 3.0
+"""How long an answer holds. A failover that is told by DNS is to be followed, and a name server spared a burst."""
+
+
+class SlowName(OSError):
+    """The name was not resolved in time. Its lookup goes on."""
+
+
+class _Answer(Struct, frozen=True):
+    addresses: Sequence[str]
+    until: float
+
+
+class _Lookup(Struct, frozen=True):
+    landed: asyncio.Future[Sequence[str]]
+    patience_ends: float
+
+
+def system_addresses(name: str) -> list[str]:
+    """What the system's resolver says, IPv4 and IPv6 in the order it prefers. Raises `OSError`."""
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class RedisNames:
+    """The addresses of names, for one event loop. Nobody waits longer than `wait_s` seconds for a lookup, counted from
+    its begin: it goes on, and whoever comes after it has ended finds its answer."""
+
+    def __init__(self, clock: Clock, wait_s: float, resolve: Resolve = system_addresses) -> None:
+        self._clock = clock
+        self._wait_s = wait_s
+        self._resolve = resolve
+        self._answers: dict[str, _Answer] = {}
+        self._lookups: dict[str, _Lookup] = {}
+        self._failures: dict[str, int] = {}
+        """Addresses at which nobody was met, and in which order that was found."""
+        self._failed = 0
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        """Where to connect to, one after the other: what failed last comes last, so that an address that swallows
+        everything costs one attempt. Raises `SlowName`, or `socket.gaierror` when there is no address."""
+        if _is_address(name):
+            return (name,)
+        answer = self._answers.get(name)
+        if answer is not None and self._clock.now() < answer.until:
+            found = answer.addresses
+        else:
+            found = await self._looked_up(name)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "name not resolved")
+        return sorted(found, key=lambda address: self._failures.get(address, 0))
+
+    def forget(self) -> None:
+        """From now on every name is resolved anew."""
+        self._answers.clear()
+
+    def failed(self, address: str) -> None:
+        """Nobody was met there, or not in time."""
+        self._failed += 1
+        self._failures[address] = self._failed
+
+    def met(self, address: str) -> None:
+        """A connection was made there."""
+        self._failures.pop(address, None)
+
+    async def _looked_up(self, name: str) -> Sequence[str]:
+        lookup = self._lookups.get(name) or self._begin(name)
+        left_s = lookup.patience_ends - self._clock.now()
+        if left_s > 0:
+            # Not the lookup itself is waited for: one who gives up must not take it from the others.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    return await asyncio.shield(lookup.landed)
+        raise SlowName("name not resolved in time")
+
+    def _begin(self, name: str) -> _Lookup:
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            found: Sequence[str] = ()
+            with suppress(Exception):  # OSError; UnicodeError for a label that is too long; whatever it is, it ends
+                found = self._resolve(name)
+            with suppress(RuntimeError):  # the loop is closed; nobody waits any more
+                loop.call_soon_threadsafe(self._land, name, found)
+
+        lookup = _Lookup(loop.create_future(), self._clock.now() + self._wait_s)
+        # A daemon: the process does not wait for it when it ends.
+        threading.Thread(target=run, name=f"resolve-{name}", daemon=True).start()
+        self._lookups[name] = lookup
+        return lookup
+
+    def _land(self, name: str, found: Sequence[str]) -> None:
+        if found:
+            self._answers[name] = _Answer(found, self._clock.now() + KEPT_S)
+            known = {address for answer in self._answers.values() for address in answer.addresses}
+            self._failures = {address: number for address, number in self._failures.items() if address in known}
+        self._lookups.pop(name).landed.set_result(found)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
