@@ -37,7 +37,7 @@ run: setup
 	else exec $(BIN)/python -m entrypoints.http --demo; fi
 
 test: setup-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: setup-dev
 	$(BIN)/ruff format --check src tests bench
