@@ -132,3 +132,57 @@ class TestTheLoopIsHeldUp:
 
         assert not gate.usable
         assert alarm.told == [("lost", "timeout")]
+
+
+class SlowWay:
+    """A way to a Redis that delays what comes back by `delay_s`."""
+
+    def __init__(self, port: int) -> None:
+        self.delay_s = 0.0
+        self._target = port
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "SlowWay":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        ways = [self._carry(reader, redis_writer, delayed=False), self._carry(redis_reader, writer, delayed=True)]
+        tasks = {asyncio.ensure_future(way) for way in ways}
+        self._tasks |= tasks
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool) -> None:
+        try:
+            while data := await reader.read(65536):
+                if delayed:
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+async def test_a_redis_that_is_too_slow_is_left_alone_until_it_is_fast_again_and_told_of_once(
+    start_redis: StartRedis, open_gate: OpenGate
+) -> None:
+    async with SlowWay(start_redis().port) as way:
+        gate, alarm = await open_gate(f"redis://127.0.0.1:{way.port}")
+        await gate.write(setting())
+        way.delay_s = 0.15
+        for _ in range(60):
+            await refusal(gate.read(getting()))
+            await asyncio.sleep(0.05)
+
+        assert [event for event, _ in alarm.told] == ["lost"]
+        way.delay_s = 0.0
+        await eventually(is_ok(gate))
+        await gate.close()

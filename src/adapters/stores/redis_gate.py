@@ -199,16 +199,23 @@ class RedisGate:
             await self._probe(self._link.contact_s)
 
     async def _probe(self, timeout_s: float) -> None:
-        """Asks whether it reads and whether it writes. Outside the slots: no request is to wait for it."""
+        """Asks whether it reads and whether it writes. Outside the slots: no request is to wait for it.
+
+        Connecting may take longer than an operation may; what comes after must be as fast as an operation has to be, or
+        a Redis that is too slow would be taken back and lost again every second.
+        """
         key = self._probe_keys[self._probes % _PROBE_KEYS]
         self._probes += 1
         access, reason = Access.NONE, ""
         try:
             async with Deadline(self._clock, timeout_s):
                 await self._client.get(key)
-                access = Access.READS
+            async with Deadline(self._clock, self._deadline_s):
+                await self._client.get(key)
+            access = Access.READS
+            async with Deadline(self._clock, self._deadline_s):
                 await self._client.set(key, b"1", ex=_PROBE_TTL_S)
-                access = Access.ALL
+            access = Access.ALL
         except Exception as error:
             trouble = trouble_of(error)
             reason = trouble.reason
