@@ -149,13 +149,18 @@ class Flight:
 
     async def chunk(self, index: int) -> bytes:
         """The piece of that number, as soon as it is there; b"" = there is none, the stream is over."""
-        while index >= self._dropped + len(self._chunks):
+        while index >= self.end:
             if self.error is not None:
                 raise self.error.with_traceback(None)
             if self.landed:
                 return b""
             await self._grown.wait()
         return self._chunks[index - self._dropped]
+
+    @property
+    def end(self) -> int:
+        """How many pieces have come."""
+        return self._dropped + len(self._chunks)
 
     def advanced(self) -> None:
         """A client has taken a piece: what all have taken need not be held, unless it is recorded."""
@@ -313,8 +318,8 @@ class SharedStream:
 
     @property
     def complete(self) -> bool:
-        """Has the upstream's terminal event come?"""
-        return self._flight.stream.complete
+        """Has the upstream's terminal event come, and this client all there is?"""
+        return self._flight.stream.complete and self.position >= self._flight.end
 
     async def next(self) -> bytes:
         """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""

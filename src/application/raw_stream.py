@@ -17,7 +17,7 @@ class RawStream:
     that the client does not take half a file for the whole.
     """
 
-    __slots__ = ("_head", "_lease", "_over", "_reply", "_routing", "failure")
+    __slots__ = ("_complete", "_head", "_lease", "_over", "_reply", "_routing", "failure")
 
     def __init__(self, lease: Lease, routing: Routing, reply: UpstreamReply, head: bytes = b"") -> None:
         """`head` is what was read of the body already."""
@@ -26,6 +26,7 @@ class RawStream:
         self._reply = reply
         self._head = head
         self._over = False
+        self._complete = False
         self.failure: Failure | None = None
         """Why it broke; None = it did not (yet)."""
 
@@ -50,7 +51,7 @@ class RawStream:
     @property
     def complete(self) -> bool:
         """Has all come?"""
-        return self._over and self.failure is None
+        return self._complete
 
     async def next(self) -> bytes:
         """The next piece, b"" = that was all, or `failure` is set."""
@@ -66,7 +67,7 @@ class RawStream:
             self.failure = failed.failure
             self._routing.failed(self._lease, failed.failure)
             return b""
-        self._over = not piece
+        self._over = self._complete = not piece
         return piece
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002 - has nowhere to say it

@@ -73,7 +73,7 @@ def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
 
 def _chat(fields: Fields) -> bool:
     return (
-        fields.get("n") in (None, 1)
+        _is_one(fields.get("n"))
         and fields.get("store") in (None, False)
         and fields.get("modalities") in (None, ["text"])
         and _stays_in_itself(fields)
@@ -81,7 +81,7 @@ def _chat(fields: Fields) -> bool:
 
 
 def _completions(fields: Fields) -> bool:
-    return fields.get("n") in (None, 1) and fields.get("best_of") in (None, 1)
+    return _is_one(fields.get("n")) and _is_one(fields.get("best_of"))
 
 
 def _responses(fields: Fields) -> bool:
@@ -99,6 +99,11 @@ _SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
     "responses": _responses,
 }
 """APIs that draw their answers: what a request must not ask for."""
+
+
+def _is_one(count: object) -> bool:
+    """As it is where nothing is said. `true` equals 1 in Python, and is refused by providers."""
+    return count is None or (count == 1 and not isinstance(count, bool))
 
 
 def _is_plain_delivery(fields: Fields) -> bool:

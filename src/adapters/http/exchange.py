@@ -219,10 +219,15 @@ class Exchange:
             own.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
         return own
 
+    @property
+    def _had_all(self) -> bool:
+        """SDKs leave at the last event of a stream, without waiting for the end of the reply."""
+        return self._stream is not None and self._stream.complete
+
     def _record(self) -> None:
         now = self._clock.now()
         first_byte = self._first_byte if self._first_byte is not None else now
-        if self._client_left:
+        if self._client_left and not self._had_all:
             self._outcome = "client_left"
         elif self._stream is not None and self._stream.failure is not None:
             self._outcome = "stream_broken"
