@@ -14,82 +14,19 @@ from application.errors import AllLimited, UpstreamsFailed
 from application.leases import Lease
 from application.messages import Api, Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
+from application.progress import Progress
 from application.routing import Draw, Routing
 from application.waiting import WaitingRoom
-from domain.failure import Effect, Failure, FailureKind
+from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.limit_clock import MIN_DELAY_S
 from domain.retry import RetryBudget
-from domain.tokens import Demand
 
 RECALL_AFTER_S = (0.25, 0.75)
 """After so long the account that keeps a response, and says that it does not, is asked again."""
 
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
-
-
-class _Progress:
-    """Where one request stands in its attempts."""
-
-    __slots__ = (
-        "affinity", "backoffs", "barred", "client", "deadline", "demand", "denied", "elsewhere", "failures",
-        "on_credit", "out", "passed_over", "recalls", "retrying", "size", "tried", "upload", "wait_until",
-    )  # fmt: skip
-
-    def __init__(self, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> None:
-        self.client = request.client
-        self.affinity = request.affinity
-        self.demand = Demand.of(request.body, request.max_output_tokens)
-        self.size = len(request.body)
-        self.upload = request.upload
-        self.deadline = deadline
-        self.wait_until = min(deadline, wait_until)
-        """Until when a rate limit is waited for."""
-        pinned = request.pinned
-        self.out = set() if pinned is None else {e.id for e in group.endpoints if e.id not in pinned}
-        """Ids that this request is none of the business of: it builds on what another account keeps."""
-        self.tried: set[str] = set(self.out)
-        """Ids that failed for this request, other than by a rate limit, and those that are out."""
-        self.passed_over: set[str] = set(self.out)
-        """Ids that failed since the last backoff, or are barred."""
-        self.barred: set[str] = set(self.out)
-        """Ids that cannot do better for this request."""
-        self.elsewhere = 0
-        """Attempts that only showed that what the request builds on is not kept there."""
-        self.recalls = 0
-        """How often its own account was asked again for it."""
-        self.failures: list[AttemptFailed] = []
-        self.backoffs = 0
-        self.retrying = False
-        """Has the budget allowed the next attempt?"""
-        self.on_credit = False
-        """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
-        self.denied = False
-        """Has it refused the last one that was asked for?"""
-
-    @property
-    def is_spent(self) -> bool:
-        """Was the body sent on and not kept? Then nobody else can be asked, though the client may well ask again."""
-        return self.upload is not None and self.upload.begun
-
-    def note(self, endpoint_id: str, failed: AttemptFailed) -> None:
-        """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
-        self.failures.append(failed)
-        meaning = failed.failure.meaning
-        if meaning.effect is not Effect.CLOCK:
-            self.tried.add(endpoint_id)
-            self.passed_over.add(endpoint_id)
-        if not meaning.same_endpoint:
-            self.barred.add(endpoint_id)
-
-    def note_elsewhere(self, group: ModelGroup, lease: Lease) -> None:
-        """What this request builds on is not kept by this account, so no endpoint of the account needs to be asked."""
-        self.elsewhere += 1
-        siblings = {e.id for e in group.endpoints if e.account == lease.endpoint.account}
-        self.tried |= siblings
-        self.passed_over |= siblings
-        self.barred |= siblings
 
 
 class Dispatch:
@@ -116,7 +53,7 @@ class Dispatch:
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
         deadline = request.received + self._patience_s(group, request)
-        progress = _Progress(group, request, deadline, self._clock.now() + self._max_wait_s)
+        progress = Progress(group, request, deadline, self._clock.now() + self._max_wait_s)
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
             while len(progress.failures) - progress.elsewhere < group.retry.max_attempts:
@@ -140,7 +77,7 @@ class Dispatch:
             self._end_retry(group, progress)
         return self._give_up(group, progress, trail)
 
-    async def _recalls(self, request: ProxyRequest, progress: _Progress) -> bool:
+    async def _recalls(self, request: ProxyRequest, progress: Progress) -> bool:
         """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
         keep it is asked again before that is believed."""
         if request.pinned is None or request.api is not Api.RESPONSES or progress.recalls >= len(RECALL_AFTER_S):
@@ -152,7 +89,7 @@ class Dispatch:
         await self._clock.sleep(delay_s)
         return True
 
-    def _first_event_by(self, group: ModelGroup, lease: Lease, request: ProxyRequest, progress: _Progress) -> Deadlines:
+    def _first_event_by(self, group: ModelGroup, lease: Lease, request: ProxyRequest, progress: Progress) -> Deadlines:
         """When this attempt must have come to something. A stream leaves half of the client's time to the next
         endpoint, if there is one: a provider that is silent so long is likely to be silent to the end. A whole reply is
         silent until it is generated, so it gets all the time, unless the endpoint let the last request wait in vain."""
@@ -179,7 +116,7 @@ class Dispatch:
             trail.attempts.append(Attempt(lease.endpoint.id, outcome))
             trail.upstream_s += self._clock.now() - began
 
-    async def _next(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease:
+    async def _next(self, group: ModelGroup, progress: Progress, trail: Trail) -> Lease:
         """A lease on the endpoint to try now, after a wait where one is due. Raises `_OutOfOptions`."""
         while True:
             if self._clock.now() >= progress.deadline:
@@ -192,13 +129,13 @@ class Dispatch:
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
 
-    def _pick_fresh(self, group: ModelGroup, progress: _Progress) -> Lease | None:
+    def _pick_fresh(self, group: ModelGroup, progress: Progress) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request."""
         if not progress.failures and self._waiting.waiting(group.name):
             return None  # who waits already goes before who comes
         return self._routing.pick(group, progress.client, progress.demand, progress.tried, progress.affinity)
 
-    async def _pick_or_wait(self, group: ModelGroup, progress: _Progress, trail: Trail) -> Lease | None:
+    async def _pick_or_wait(self, group: ModelGroup, progress: Progress, trail: Trail) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask who failed or is not well, if the budget allows; else
         back off (None). Raises `_OutOfOptions`."""
         now = self._clock.now()
@@ -214,7 +151,7 @@ class Dispatch:
         finally:
             trail.upstream_s += self._clock.now() - now
 
-    def _pick_again(self, group: ModelGroup, progress: _Progress) -> Lease | None:
+    def _pick_again(self, group: ModelGroup, progress: Progress) -> Lease | None:
         client, demand = progress.client, progress.demand
         lease = self._routing.pick(group, client, demand, progress.passed_over, progress.affinity)
         return lease or self._routing.pick_last_resort(group, client, demand, progress.passed_over)
@@ -229,14 +166,14 @@ class Dispatch:
             self._routing.release(lease)
         return lives
 
-    def _limit_passes(self, group: ModelGroup, progress: _Progress, now: float) -> bool:
+    def _limit_passes(self, group: ModelGroup, progress: Progress, now: float) -> bool:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.tried)
         if limited_s is None:
             return not progress.failures and bool(self._waiting.waiting(group.name))
         return now + limited_s <= progress.wait_until
 
-    async def _queue(self, group: ModelGroup, progress: _Progress) -> Lease:
+    async def _queue(self, group: ModelGroup, progress: Progress) -> Lease:
         lease = await self._waiting.lease(
             group,
             progress.client,
@@ -250,7 +187,7 @@ class Dispatch:
             raise _OutOfOptions
         return lease
 
-    async def _back_off(self, group: ModelGroup, progress: _Progress) -> None:
+    async def _back_off(self, group: ModelGroup, progress: Progress) -> None:
         """Also when the budget said no: it may have recovered after the wait."""
         again = progress.tried - progress.barred
         if not again or progress.backoffs >= group.retry.num_retries:
@@ -263,7 +200,7 @@ class Dispatch:
         progress.passed_over = set(progress.barred)
         await self._clock.sleep(delay_s)
 
-    def _begin_retry(self, group: ModelGroup, progress: _Progress) -> bool:
+    def _begin_retry(self, group: ModelGroup, progress: Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
         if not progress.failures or progress.retrying:
             return True
@@ -277,7 +214,7 @@ class Dispatch:
         self._retrying[group.name] += 1
         return True
 
-    def _end_retry(self, group: ModelGroup, progress: _Progress) -> None:
+    def _end_retry(self, group: ModelGroup, progress: Progress) -> None:
         if progress.retrying:
             progress.retrying = False
             self._retrying[group.name] -= 1
@@ -292,7 +229,7 @@ class Dispatch:
         margin_s = min(PATIENCE_MARGIN_S, request.patience_s / 10)
         return min(group.request_timeout_s, request.patience_s - margin_s)
 
-    def _give_up(self, group: ModelGroup, progress: _Progress, trail: Trail) -> WholeAnswer:
+    def _give_up(self, group: ModelGroup, progress: Progress, trail: Trail) -> WholeAnswer:
         """The best that can be said when no endpoint answered: an upstream's own words, or ours."""
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
         if not progress.failures:
@@ -311,7 +248,7 @@ class Dispatch:
         spent = not (progress.denied or progress.on_credit or progress.is_spent)
         raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
 
-    def _check_all_were_asked(self, group: ModelGroup, progress: _Progress, trail: Trail) -> None:
+    def _check_all_were_asked(self, group: ModelGroup, progress: Progress, trail: Trail) -> None:
         """Nothing is called unknown while an account that may know it was not asked."""
         if all(endpoint.id in progress.barred for endpoint in group.endpoints):
             return
