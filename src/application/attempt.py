@@ -105,14 +105,16 @@ class SendAttempt:
         hurried = deadline.first_event < deadline.total and patience_s < limit_s
         if hurried:
             limit_s = patience_s
+        # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
+        passes = request.api is Api.OTHER or (request.api is Api.STORED and request.stream)
         source: StreamSource | None = None
         try:
             async with asyncio.timeout(None if request.upload is not None else limit_s):
                 reply = await self._send(lease, call)
-                if request.stream and 200 <= reply.status < 300:
+                if request.stream and not passes and 200 <= reply.status < 300:
                     source = StreamSource(reply)
                     first = await source.receive()
-            if request.api is Api.OTHER and 200 <= reply.status < 300:
+            if passes and 200 <= reply.status < 300:
                 return await self._pass(lease, request, reply)
             if source is None:
                 return await self._read_whole(lease, request, reply)

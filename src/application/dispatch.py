@@ -68,6 +68,7 @@ class Dispatch:
                 if outcome.failure.kind is FailureKind.STATE:
                     if not request.bound:
                         break  # names nothing that another account could know
+                    progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
                     progress.note_elsewhere(group, lease)
                 if not outcome.failure.meaning.next_endpoint or progress.is_spent:
                     break

@@ -5,6 +5,7 @@ one goes to the endpoints of that account. What nobody has heard of is found by 
 """
 
 import asyncio
+import re
 from collections.abc import Coroutine, Sequence
 
 from msgspec import structs
@@ -15,12 +16,17 @@ from application.store_ports import ResponseOwners
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
+_ID_LENGTH = 8
+_DIGIT = re.compile(r"[0-9]")
+
 MAX_IDS = 256
 """More ids than this in one text are not looked up, nor learned: the first are the ones that matter."""
 
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
-_STORE = b'"store"'
+_MAKES = (b'"store"', b'"audio"')
+"""Fields of chat requests whose answers are kept, or have parts that are."""
+
 _REFERENCE = b'"item_reference"'
 _CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
 """Items that a request has with all their content: whoever made them, anybody can go on from them."""
@@ -48,13 +54,17 @@ class StateOwners:
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
         """The endpoint said this: what it names is kept there. Written down in the background."""
-        if request.api not in _STATEFUL and not (request.api is Api.CHAT and _STORE in request.body):
+        if request.api not in _STATEFUL and not (request.api is Api.CHAT and any(w in request.body for w in _MAKES)):
             return
         if request.method == "DELETE":
             gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]
             self._start(self._owners.forget([_scoped(request, name) for name in gone]))
             return
-        ids = self._providers.state_ids(text)[:MAX_IDS]
+        # What the request named itself may only be repeated here; who has answered about a path has it.
+        hearsay = () if request.pinned else request.bound
+        ids = [name for name in self._providers.state_ids(text) if name not in hearsay][:MAX_IDS]
+        if request.api in _WITH_IDS_IN_PATH:
+            ids += _in_path(self._providers, structs.replace(request, query=""))
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -79,8 +89,10 @@ class StateOwners:
 
 
 def _in_path(providers: Providers, request: ProxyRequest) -> Sequence[str]:
-    parts = [*request.path.split("/"), *(pair.partition("=")[2] for pair in request.query.split("&"))]
-    return providers.state_ids("".join(f'"{part}"' for part in parts if part).encode())
+    """Whatever looks like an id below the first part of the path, and what the query names that certainly is one."""
+    segments = [part for part in request.path.split("/")[2:] if len(part) >= _ID_LENGTH and _DIGIT.search(part)]
+    named = providers.state_ids("".join(f'"{p.partition("=")[2]}"' for p in request.query.split("&") if p).encode())
+    return list(dict.fromkeys([*segments, *named]))
 
 
 def _scoped(request: ProxyRequest, name: str) -> str:

@@ -62,6 +62,12 @@ class Progress:
         if not meaning.same_endpoint:
             self.barred.add(endpoint_id)
 
+    def let_others_in(self) -> None:
+        """Who was none of this request's business may know what its keeper denies."""
+        for ids in (self.tried, self.passed_over, self.barred):
+            ids.difference_update(self.out)
+        self.out = set()
+
     def note_elsewhere(self, group: ModelGroup, lease: Lease) -> None:
         """What this request builds on is not kept by this account, so no endpoint of the account needs to be asked."""
         self.elsewhere += 1

@@ -49,7 +49,7 @@ class Routing:
         }
         self._statuses = {
             endpoint.id: EndpointStatus(endpoint, group.cooldown)
-            for group in self.groups.values()
+            for group in reversed(self.groups.values())  # of several groups with one endpoint the first has the say
             for endpoint in group.endpoints
         }
         self.ledger = Ledger(reserve, clock.now())

@@ -21,7 +21,8 @@ class Endpoint(Struct, frozen=True):
     bucket: str = ""
     """Digest of host, key and model: endpoints that are equal here share one rate limit."""
     account: str = ""
-    """Digest of host and key: endpoints that are equal here run out of money together."""
+    """Digest of host, key, organization and project: endpoints that are equal here run out of money together, and know
+    what each of them has stored."""
     identity: str = ""
     """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
     owns_credential: bool = True

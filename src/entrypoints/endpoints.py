@@ -26,12 +26,9 @@ def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
 
 
 def accounts_group(groups: Sequence[ModelGroup]) -> ModelGroup:
-    """One endpoint of each account, in the order of the file: for what names no model but belongs to one of them."""
-    first: dict[str, Endpoint] = {}
-    for group in groups:
-        for endpoint in group.endpoints:
-            first.setdefault(endpoint.account, endpoint)
-    return ModelGroup(ACCOUNTS, tuple(first.values()), groups[0].cooldown, groups[0].retry)
+    """All endpoints: for what names no model but belongs to one of their accounts."""
+    everybody = tuple(endpoint for group in groups for endpoint in group.endpoints)
+    return ModelGroup(ACCOUNTS, everybody, groups[0].cooldown, groups[0].retry)
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
@@ -75,7 +72,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
         provider="azure" if params.is_azure or url.netloc.endswith(".azure.com") else "openai",
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
-        account=_digest("account", url.netloc, key),
+        account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
         identity=_digest("endpoint", url.netloc, path, model.model, api_version, key),
         owns_credential=not params.passes_client_credential,
         rpm=model.rpm,

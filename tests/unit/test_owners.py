@@ -17,7 +17,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from tests.fakes import FakeClock, FakeReply
-from tests.unit.test_dispatch import Bench, refused, status
+from tests.unit.test_dispatch import Bench, refused, status, stream
 
 RESPONSE = b'{"id":"resp_1234567890","object":"response","status":"completed","output":[]}'
 NOT_FOUND = {
@@ -188,12 +188,37 @@ async def test_its_keeper_is_not_believed_at_once_when_it_denies() -> None:
     assert bench.asked == ["e2"] * 3
 
 
-async def test_a_keeper_that_goes_on_denying_is_believed() -> None:
-    bench = Pinned([response], [denied])
+async def test_a_keeper_that_goes_on_denying_is_believed_once_the_others_deny_as_well() -> None:
+    bench = Pinned([denied], [denied])
     code, body = told(await bench.follow_up("e2"))
 
     assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
-    assert bench.asked == ["e2"] * 3
+    assert bench.asked == ["e2"] * 3 + ["e1"]
+
+
+async def test_a_keeper_that_was_learned_wrongly_does_not_hide_the_right_one() -> None:
+    bench = Pinned([response], [denied])
+
+    assert told(await bench.follow_up("e2"))[0] == 200
+    assert bench.asked == ["e2"] * 3 + ["e1"]
+
+
+async def test_what_a_reply_only_repeats_teaches_nothing() -> None:
+    shop = Shop()
+    bound = await shop.owners.bind(shop.group, follow_up(body=b'{"metadata":{"parent":"resp_1234567890"}}'))
+    await shop.learn("e2", bound, b'{"id":"resp_new1234567","metadata":{"parent":"resp_1234567890"}}')
+
+    assert await shop.pinned(follow_up()) is None
+
+
+async def test_who_has_answered_about_a_path_keeps_what_it_names_whatever_its_ids_look_like() -> None:
+    shop = Shop()
+    get = follow_up(api=Api.OTHER, method="GET", path="/things/odd-id-4711/content", body=b"")
+    bound = await shop.owners.bind(shop.group, get)
+    await shop.learn("e1", bound, b"")
+
+    assert bound.bound == ("odd-id-4711",)
+    assert await shop.pinned(get) == {"e1"}
 
 
 async def test_what_nobody_has_heard_of_is_asked_for_everywhere_however_many_there_are() -> None:
@@ -280,3 +305,20 @@ async def test_what_is_being_written_down_is_waited_for_at_the_end() -> None:
     await shop.owners.close()
 
     assert await shop.pinned(follow_up()) == {"e1"}
+
+
+async def test_an_error_in_a_stream_that_is_replayed_is_what_happened_then_and_no_news_of_the_endpoint() -> None:
+    failed = (
+        b'event: response.failed\ndata: {"type":"response.failed","response":{"error":{"code":"server_error"}}}\n\n'
+    )
+    bench = Pinned([stream(failed)], [response])
+    get = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", stream=True, model="")
+    bound = structs.replace(get, received=bench.clock.now(), pinned=frozenset({"e1"}), bound=("resp_1234567890",))
+    answer = await bench.dispatch(bench.group, bound, bench.trail)
+
+    assert not isinstance(answer, WholeAnswer)
+    assert await answer.next() == failed
+    assert await answer.next() == b""
+    answer.close()
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.asked == ["e1"]

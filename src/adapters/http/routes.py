@@ -32,7 +32,8 @@ _MODEL_CALLS = {
 _DEPLOYMENT_APIS = frozenset({Api.CHAT, Api.EMBEDDINGS, Api.COMPLETIONS})
 """What Azure serves below a deployment; the rest names its model in the body alone."""
 
-_STORED = ("/responses/", "/conversations", "/chat/completions")
+_STORED = ("/conversations", "/chat/completions")
+_BELOW_STORED = ("/responses/", "/conversations/", "/chat/completions/")
 """What providers keep, and what is below it."""
 
 FAMILIES = (
@@ -90,8 +91,12 @@ def other_route(path: str) -> Route | None:
 
 
 def _other(path: str, deployment: str | None) -> Route | None:
-    is_known = path in _MODEL_CALLS or path.startswith(_STORED)
+    is_known = path in _MODEL_CALLS or _is_stored(path)
     return None if is_known or len(path) < 2 or _climbs(path) else Route(Api.OTHER, path, deployment)
+
+
+def _is_stored(path: str) -> bool:
+    return path in _STORED or (path.startswith(_BELOW_STORED) and not path.endswith("/"))
 
 
 def _climbs(path: str) -> bool:
@@ -105,7 +110,7 @@ def _route(method: str, path: str, deployment: str | None) -> Route:
         raise unknown_path()
     if api is not None and method == "POST":
         return Route(api, path, deployment, has_model=True)
-    if deployment is None and path.startswith(_STORED) and not (api is Api.RESPONSES or path == "/responses/"):
+    if deployment is None and _is_stored(path) and api is not Api.RESPONSES:
         if _climbs(path):
             raise unknown_path()
         if method not in METHODS:

@@ -3,7 +3,7 @@
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.exchange import Exchange
-from adapters.http.guards import Guard, check_json, check_upgrade
+from adapters.http.guards import Guard, check_json, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import model_request, read_body, stored_request
@@ -48,10 +48,12 @@ class Surface:
         raw_headers = list(scope["headers"])
         headers = by_name(raw_headers)
         self._guard.check(headers)
+        check_no_page(headers)
         check_upgrade(headers)
         method = scope["method"]
         route = find_route(method, scope["raw_path"].decode("latin-1"))
-        if method == "POST" and (route.has_model or headers.get(b"content-length", b"0") != b"0"):
+        has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        if method == "POST" and (route.has_model or has_body):
             check_json(headers)
         body = await read_body(exchange.receive, headers, self._max_body_bytes)
         exchange.request = (model_request if route.has_model else stored_request)(

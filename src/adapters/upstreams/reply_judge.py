@@ -71,6 +71,10 @@ _answers = msgspec.json.Decoder(_Answer)
 _errors = msgspec.json.Decoder(_ErrorBody)
 
 
+_BESIDE = frozenset({Api.STORED, Api.OTHER})
+"""What an endpoint refuses of these says nothing of what it is there for."""
+
+
 def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool = False) -> Verdict:
     """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
     nothing about the endpoint."""
@@ -79,13 +83,13 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
             return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
-    if reply.status == 404 and (is_bound or api is Api.OTHER) and not words.is_about_model:
+    if reply.status == 404 and (is_bound or api in _BESIDE) and not words.is_about_model:
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
     failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
-    if api is Api.OTHER and failure.meaning.effect is Effect.FAULT:
+    if api in _BESIDE and failure.meaning.effect is Effect.FAULT:
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
         # cannot do this says nothing of what it is there for.
         kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED

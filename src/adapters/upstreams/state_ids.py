@@ -14,7 +14,7 @@ from contextlib import suppress
 _PREFIXES = (
     "resp_", "conv_", "item_", "msg_", "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_",
     "pmpt_", "chatcmpl-", "audio_", "file-", "file_", "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_",
-    "upload_", "ftjob-",
+    "upload_", "ftjob-", "ftckpt_", "thread_", "asst_", "run_", "step_", "video_", "eval_", "evalrun_", "skill_",
 )  # fmt: skip
 # A digit is what tells an id from a word such as file_search_call.
 _IDS = re.compile(rb'"((?:' + "|".join(_PREFIXES).encode() + rb')(?=[A-Za-z_.\-]*[0-9])[A-Za-z0-9_.\-]{6,200})"')
