@@ -24,7 +24,7 @@ class PassThrough:
         owners: StateOwners,
         answers: Answers,
     ) -> None:
-        """`accounts` has the endpoints of all accounts. `start_group` None = nobody takes the rest."""
+        """`accounts` has one endpoint of each account. `start_group` None = nobody takes the rest."""
         self._groups = groups
         self._accounts = accounts
         self._start_group = start_group

@@ -14,7 +14,7 @@ class AnswerStored:
     def __init__(
         self, accounts: ModelGroup, start_group: ModelGroup | None, owners: StateOwners, answers: Answers
     ) -> None:
-        """`accounts` has the endpoints of all accounts. `start_group` takes what names neither a model nor anything
+        """`accounts` has one endpoint of each account. `start_group` takes what names neither a model nor anything
         that is kept; None = nobody does."""
         self._accounts = accounts
         self._start_group = start_group

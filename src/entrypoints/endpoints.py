@@ -26,9 +26,12 @@ def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
 
 
 def accounts_group(groups: Sequence[ModelGroup]) -> ModelGroup:
-    """All endpoints: for what names no model but belongs to one of their accounts."""
-    everybody = tuple(endpoint for group in groups for endpoint in group.endpoints)
-    return ModelGroup(ACCOUNTS, everybody, groups[0].cooldown, groups[0].retry)
+    """One endpoint of each account, in the order of the file: for what names no model but belongs to one of them."""
+    first: dict[str, Endpoint] = {}
+    for group in groups:
+        for endpoint in group.endpoints:
+            first.setdefault(endpoint.account, endpoint)
+    return ModelGroup(ACCOUNTS, tuple(first.values()), groups[0].cooldown, groups[0].retry)
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
