@@ -6,7 +6,7 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.cached import Answers
-from application.errors import NoGroup
+from application.errors import NoGroup, UnknownModel
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
 from domain.group import ModelGroup
@@ -37,6 +37,8 @@ class PassThrough:
         group = self._groups.get(request.model)
         if group is not None:
             return await self._answers(group, await self._owners.bind(group, request), trail)
+        if request.model and request.model != request.body_model:
+            raise UnknownModel(request.model, sorted(self._groups))  # a deployment in the path, which nobody here has
         bound = await self._owners.bind(self._accounts, structs.replace(request, model=""))
         if bound.bound:
             return await self._answers(self._accounts, bound, trail)

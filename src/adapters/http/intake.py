@@ -155,7 +155,7 @@ def model_request(
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
         patience_s=patience_s(headers),
         method=method,
-        background=fields.background is True,
+        background=fields.background is True and route.api is Api.RESPONSES,
         affinity=_affinity(fields),
     )
 

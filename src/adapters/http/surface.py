@@ -1,6 +1,7 @@
 """Everything that endpoints answer: which use case a request is for, and what it has to bring along for it."""
 
 from litestar.types import HTTPScope, Receive, Send
+from msgspec import structs
 
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_json, check_no_page, check_upgrade
@@ -9,6 +10,7 @@ from adapters.http.in_flight import InFlight
 from adapters.http.intake import model_request, read_body, stored_request
 from adapters.http.routes import find_route
 from application.answers import Answer
+from application.detached import Detached
 from application.messages import Api
 from application.model_call import AnswerModelCall
 from application.ports import Clock, RequestLog
@@ -31,6 +33,7 @@ class Surface:
     ) -> None:
         self._model_call = model_call
         self._stored = stored
+        self._detached = Detached()
         self._guard = guard
         self._clock = clock
         self._log = log
@@ -69,4 +72,8 @@ class Surface:
         )
         names_model = bool(exchange.request.model) or route.api is Api.MODERATIONS
         use_case = self._model_call if names_model else self._stored
-        return await exchange.while_connected(use_case(exchange.request, exchange.trail))
+        if not exchange.request.background:
+            return await exchange.while_connected(use_case(exchange.request, exchange.trail))
+        # Who waits for it, and how long, is no matter; a second attempt would be a second job.
+        request = exchange.request = structs.replace(exchange.request, patience_s=None)
+        return await exchange.while_connected(self._detached(use_case(request, exchange.trail)))
