@@ -15,6 +15,9 @@ from enum import Enum
 from msgspec import Struct, structs
 
 PER_MINUTE_S = 60.0
+ADMISSION_S = 0.5
+"""A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
+reply allows, but not later than this: a window that is thought to end too early costs a 429, too late a short wait."""
 UNSAID_RESET_S = 10.0
 """How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
 was longer, the provider's 429 will say so."""
@@ -106,13 +109,14 @@ class Gauge(Struct, frozen=True):
         limit = self._capacity(reading)
         if reading.remaining is None:
             return structs.replace(self._advanced(now), limit=limit)
+        admitted = sent + min(max(0.0, now - sent), ADMISSION_S)
         gauge = structs.replace(
             self,
             limit=limit,
             level=reading.remaining,
             at=sent,
             rate=self._rate(reading, limit),
-            window_end=sent + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s),
+            window_end=admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s),
             reading=reading,
             read_at=sent,
             read_mark=mark,
