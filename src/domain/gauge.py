@@ -21,6 +21,9 @@ reply allows, but not later than this: a window that is thought to end too early
 UNSAID_RESET_S = 10.0
 """How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
 was longer, the provider's 429 will say so."""
+SAME_WINDOW_S = 1.5
+"""Ends of windows no further apart than this are those of one window: resets are in whole seconds, and when a request
+was let in is not known better than to `ADMISSION_S`."""
 ECHO_S = 0.005
 """Moments that another replica tells and that are no further apart than this are taken for the same."""
 
@@ -73,14 +76,18 @@ class Gauge(Struct, frozen=True):
     read_at: float = -math.inf
     """When the request was sent whose reply gave it; -inf = there was none."""
     read_mark: float = 0.0
+    is_exact: bool = False
+    """Is what is charged known, and no estimate?"""
     read_elsewhere: bool = False
     """Did another replica read it? Then it is not ours to tell."""
 
     @classmethod
-    def of(cls, refill: Refill, window_s: float, per_minute: float | None, now: float) -> "Gauge":
+    def of(
+        cls, refill: Refill, window_s: float, per_minute: float | None, now: float, *, is_exact: bool = False
+    ) -> "Gauge":
         """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
-            return cls(refill=refill, window_s=window_s)
+            return cls(refill=refill, window_s=window_s, is_exact=is_exact)
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
         rate = per_minute / PER_MINUTE_S
         return cls(Refill.CONTINUOUS, PER_MINUTE_S, per_minute, per_minute, now, rate)
@@ -103,26 +110,44 @@ class Gauge(Struct, frozen=True):
         return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.limit))
 
     def after_reading(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
-        """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing."""
+        """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing.
+
+        Requests overtake each other on their way: the reading of one that did knows nothing of one that was sent before
+        it. So where the charges are exact no reading makes more of a window's room than is left by its charges.
+        """
         if reading.is_empty or sent < self.read_at:
             return self
         limit = self._capacity(reading)
         if reading.remaining is None:
             return structs.replace(self._advanced(now), limit=limit)
         admitted = sent + min(max(0.0, now - sent), ADMISSION_S)
+        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
+        before = self._advanced(now)
         gauge = structs.replace(
             self,
             limit=limit,
             level=reading.remaining,
             at=sent,
             rate=self._rate(reading, limit),
-            window_end=admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s),
+            window_end=window_end,
             reading=reading,
             read_at=sent,
             read_mark=mark,
             read_elsewhere=False,
         )._advanced(now)
-        return structs.replace(gauge, level=None if gauge.level is None else gauge.level - (gauge.charged - mark))
+        level = None if gauge.level is None else gauge.level - (gauge.charged - mark)
+        if (
+            level is not None
+            and before.level is not None
+            and before._is_counted_to(window_end)
+            and level > before.level
+        ):
+            return structs.replace(gauge, level=before.level, read_mark=self.read_mark)
+        return structs.replace(gauge, level=level)
+
+    def _is_counted_to(self, window_end: float) -> bool:
+        """Is the window that ends then the one whose charges are in the level, exactly?"""
+        return self.is_exact and self.refill is Refill.WINDOW and abs(window_end - self.window_end) <= SAME_WINDOW_S
 
     def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this

@@ -76,7 +76,7 @@ class Bucket(Struct, frozen=True):
         azure = provider == "azure"
         refill = Refill.WINDOW if azure else Refill.CONTINUOUS
         slice_s = AZURE_REQUEST_SLICE_S if azure else PER_MINUTE_S
-        return cls(Gauge.of(refill, slice_s, rpm, now), Gauge.of(refill, PER_MINUTE_S, tpm, now))
+        return cls(Gauge.of(refill, slice_s, rpm, now, is_exact=True), Gauge.of(refill, PER_MINUTE_S, tpm, now))
 
     def room_for(self, need: Need, reserve: float, now: float) -> Room:
         """How well `need` fits, keeping the fraction `reserve` of each limit, but at least 1, untouched."""

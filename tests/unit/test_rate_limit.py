@@ -142,6 +142,45 @@ def test_what_a_later_reading_has_counted_is_not_given_back() -> None:
     assert state.settle(lost, 0.1, reached=False).requests.room(0.1) == 48
 
 
+@given(st.permutations(range(12)), st.integers(1, 12), st.data())
+def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
+    order: list[int], limit: int, data: st.DataObject
+) -> None:
+    """The provider counts in the order of `order`; replies come in that order, too, each before its room is used."""
+    known = said(bucket("azure"), Reading(limit * 6, limit - 1, 10.0))
+    sent: list[Marks] = []
+
+    def send_what_fits() -> None:
+        nonlocal known
+        while known.room_for(NEED, 0.0, 0.1) is not Room.NONE and len(sent) < len(order):
+            known, marks = known.reserve(NEED, 0.1 + len(sent) / 1000)
+            sent.append(marks)
+
+    send_what_fits()
+    for counted, index in enumerate([i for i in order if i < len(sent)], start=1):
+        reading = Reading(limit * 6, limit - 1 - counted, float(data.draw(st.integers(9, 10))))
+        known = known.after_reading(Readings(reading), sent[index], 0.1 + index / 1000, 0.2)
+        send_what_fits()
+
+    assert len(sent) <= limit - 1
+
+
+def test_what_never_reached_the_provider_comes_back_in_a_window_too() -> None:
+    state, lost = said(bucket("azure"), Reading(600, 50, 10.0)).reserve(NEED, 0.0)
+    state, marks = state.reserve(NEED, 0.1)
+    state = state.after_reading(Readings(Reading(600, 49, 10.0)), marks, 0.1, 0.1)
+
+    assert state.requests.room(0.1) == 48
+    assert state.settle(lost, 0.1, reached=False).requests.room(0.1) == 49
+
+
+def test_a_new_window_is_believed_whatever_was_left_of_the_old_one() -> None:
+    state, marks = said(bucket("azure"), Reading(600, 0, 1.0)).reserve(NEED, 0.6)
+    state = state.after_reading(Readings(Reading(600, 99, 10.0)), marks, 0.6, 0.6)
+
+    assert state.requests.room(0.6) == 99
+
+
 def test_configured_limits_are_counted_where_no_header_comes() -> None:
     known = bucket(rpm=60, tpm=600)
     for _ in range(60):
