@@ -8,6 +8,8 @@ started, and what is sent to endpoints that failed already has to fit the group'
 import asyncio
 from collections import Counter
 
+from msgspec import structs
+
 from application.answers import Answer, WholeAnswer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.errors import AllLimited, UpstreamsFailed
@@ -70,6 +72,7 @@ class Dispatch:
                         break  # names nothing that another account could know
                     progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
                     progress.note_elsewhere(group, lease)
+                    request = structs.replace(request, denied=True)
                 if not outcome.failure.meaning.next_endpoint or progress.is_spent:
                     break
         except _OutOfOptions:
@@ -171,7 +174,8 @@ class Dispatch:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.tried)
         if limited_s is None:
-            return not progress.failures and bool(self._waiting.waiting(group.name))
+            # Who comes later goes later; but for what one account keeps the others' queue is no matter.
+            return not (progress.failures or progress.out) and bool(self._waiting.waiting(group.name))
         return now + limited_s <= progress.wait_until
 
     async def _queue(self, group: ModelGroup, progress: Progress) -> Lease:

@@ -109,6 +109,12 @@ class ProxyRequest(Struct, frozen=True):
     """Does the provider go on when its client has left?"""
     bound: tuple[str, ...] = ()
     """Ids of what it builds on, that one provider account keeps: what another does not know it cannot answer."""
+    kept: tuple[str, ...] = ()
+    """Those of them that the account it is pinned to is known to keep."""
+    unclaimed: tuple[str, ...] = ()
+    """Those of them that nobody is known to keep."""
+    denied: bool = False
+    """Has an account said that it does not know what this builds on? Then who answers does."""
     pinned: frozenset[str] | None = None
     """Ids of the only endpoints that may answer; None = any of the group may."""
 

@@ -23,6 +23,7 @@ MAX_IDS = 256
 """More ids than this in one text are not looked up, nor learned: the first are the ones that matter."""
 
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
+_WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
 _MAKES = (b'"store"', b'"audio"')
 """Fields of chat requests whose answers are kept, or have parts that are."""
@@ -47,24 +48,39 @@ class StateOwners:
         ids = self._named(request)
         if not ids:
             return request
-        owners = await self._owners.find([_scoped(request, name) for name in ids])
-        account = next((owner for owner in owners if owner is not None), None)
+        owners = dict(
+            zip(ids, await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]]), strict=False)
+        )
+        account = next((owner for owner in owners.values() if owner is not None), None)
         pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
-        return structs.replace(request, bound=tuple(ids), pinned=pinned or None)
+        return structs.replace(
+            request,
+            bound=tuple(ids),
+            kept=tuple(name for name, owner in owners.items() if owner is not None and owner == account),
+            unclaimed=tuple(name for name, owner in owners.items() if owner is None),
+            pinned=pinned or None,
+        )
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
-        """The endpoint said this: what it names is kept there. Written down in the background."""
+        """The endpoint said this: what it names is kept there. Written down in the background.
+
+        What the request named itself is no news: a reply repeats whatever words a client puts into its tools or
+        metadata, which may look like ids, or be the ids of somebody else. Of those, who answers keeps what was known to
+        be kept where it went, and what another account has just denied to know.
+        """
         if request.api not in _STATEFUL and not (request.api is Api.CHAT and any(w in request.body for w in _MAKES)):
             return
         if request.method == "DELETE":
             gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]
             self._start(self._owners.forget([_scoped(request, name) for name in gone]))
             return
-        # What the request named itself may only be repeated here; who has answered about a path has it.
-        hearsay = () if request.pinned else request.bound
-        ids = [name for name in self._providers.state_ids(text) if name not in hearsay][:MAX_IDS]
+        named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
+        ids = [name for name in self._providers.state_ids(text) if name not in named][:MAX_IDS]
         if request.api in _WITH_IDS_IN_PATH:
             ids += _in_path(self._providers, structs.replace(request, query=""))
+        ids += request.kept
+        if request.denied:
+            ids += request.unclaimed
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -77,10 +93,10 @@ class StateOwners:
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
         if body and (request.api in _STATEFUL or any(word in body for word in _FILE_OR_AUDIO)):
             named = self._providers.state_ids(body)
-            if request.api is Api.RESPONSES and _REFERENCE not in body:
+            if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
             ids += named
-        return ids[:MAX_IDS]
+        return list(dict.fromkeys(ids))
 
     def _start(self, writing: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(writing)

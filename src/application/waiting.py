@@ -7,7 +7,7 @@ leaves the queue with its lease already in hand, so as many leave as there is ro
 
 import asyncio
 from bisect import insort
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from application.leases import Lease
 from application.ports import Clock
@@ -28,7 +28,7 @@ class _Waiter:
         key: tuple[float, int],
         client: str,
         demand: Demand,
-        barred: Collection[str],
+        barred: frozenset[str],
         size: int,
         affinity: str,
     ) -> None:
@@ -78,7 +78,7 @@ class WaitingRoom:
         group: ModelGroup,
         client: str,
         demand: Demand,
-        barred: Collection[str],
+        barred: frozenset[str],
         until: float,
         size: int,
         affinity: str = "",
@@ -116,27 +116,30 @@ class WaitingRoom:
 
     def _serve(self, queue: _Queue) -> None:
         """In the order of the deadlines. Once a request that may go anywhere finds no room, those behind it do not."""
+        unserved: dict[tuple[frozenset[str], str], _Waiter] = {}
         for waiter in tuple(queue.waiters):
             lease = self._routing.pick(queue.group, waiter.client, waiter.demand, waiter.barred, waiter.affinity)
             if lease is not None:
                 waiter.future.set_result(lease)
                 self._leave(queue, waiter)
-            elif not waiter.barred and not waiter.client:
+                continue
+            unserved.setdefault((waiter.barred, waiter.client), waiter)
+            if not waiter.barred and not waiter.client:
                 break
-        self._sleep(queue)
+        if unserved:
+            self._sleep(queue, unserved.values())
 
     def _leave(self, queue: _Queue, waiter: _Waiter) -> None:
         if waiter in queue.waiters:
             queue.waiters.remove(waiter)
             queue.bytes -= waiter.size
 
-    def _sleep(self, queue: _Queue) -> None:
-        """Until the first waiter fits, unless the queue is asleep until then or earlier already."""
-        if not queue.waiters:
-            return
+    def _sleep(self, queue: _Queue, firsts: Iterable[_Waiter]) -> None:
+        """Until one fits of the `firsts` of those that may go to the same endpoints, unless the queue is asleep until
+        then or earlier already."""
         now = self._clock.now()
-        first = queue.waiters[0]
-        wait_s = self._routing.next_chance_s(queue.group, first.client, first.demand, first.barred)
+        chance_s = self._routing.next_chance_s
+        wait_s = min(chance_s(queue.group, one.client, one.demand, one.barred) for one in firsts)
         due = now + max(_SHORTEST_SLEEP_S, wait_s)
         if queue.sleeper is not None and not queue.sleeper.done():
             if queue.due <= due:

@@ -16,6 +16,7 @@ from application.owners import StateOwners
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply
 from tests.unit.test_dispatch import Bench, refused, status, stream
 
@@ -49,8 +50,8 @@ def follow_up(**changes: object) -> ProxyRequest:
 class Shop:
     """What is known of ids, in memory."""
 
-    def __init__(self) -> None:
-        self.owners = StateOwners(OpenAIProviders({}), MemoryResponseOwners(FakeClock(), 100.0))
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.owners = StateOwners(OpenAIProviders({}), MemoryResponseOwners(clock or FakeClock(), 100.0))
         self.group = ModelGroup("g", (endpoint("e1", "a"), endpoint("e2", "b"), endpoint("e3", "b")))
 
     async def learn(self, name: str, request: ProxyRequest, text: bytes = RESPONSE) -> None:
@@ -181,6 +182,24 @@ async def test_who_keeps_it_and_is_limited_for_too_long_is_a_429_that_says_when(
     assert bench.asked == ["e2"]
 
 
+async def test_who_keeps_it_and_cools_is_asked_though_others_wait_for_another() -> None:
+    limited = status(429, {"code": "rate_limit_exceeded", "message": "m"}, retry_after="20")
+    bench = Pinned([limited, response], [refused, response], retries=0)
+    with pytest.raises(UpstreamsFailed):
+        await bench.follow_up("e2")
+    with pytest.raises(AllLimited):
+        await bench.follow_up("e1")
+    lease = bench.waiting.lease(bench.group, "", Demand.of(b"{}", None), frozenset({"e2"}), bench.clock.now() + 15, 1)
+    waiting = asyncio.ensure_future(lease)
+    await asyncio.sleep(0)
+    assert bench.waiting.waiting("g") == 1
+    slept = list(bench.clock.slept)
+
+    assert told(await bench.follow_up("e2"))[0] == 200
+    assert bench.clock.slept == slept
+    waiting.cancel()
+
+
 async def test_its_keeper_is_not_believed_at_once_when_it_denies() -> None:
     bench = Pinned([response], [denied, denied, response])
 
@@ -209,6 +228,50 @@ async def test_what_a_reply_only_repeats_teaches_nothing() -> None:
     await shop.learn("e2", bound, b'{"id":"resp_new1234567","metadata":{"parent":"resp_1234567890"}}')
 
     assert await shop.pinned(follow_up()) is None
+
+
+async def test_words_of_a_client_are_not_learned_from_who_repeats_them_pinned_or_not() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+    words = {"tools": [{"name": "file_v2_search"}], "metadata": {"thread": "thread_12345678"}}
+    body = json.dumps({"previous_response_id": "resp_1234567890", **words}).encode()
+    pinned = await shop.owners.bind(shop.group, follow_up(body=body))
+    assert pinned.pinned == {"e2", "e3"}
+
+    await shop.learn("e2", pinned, json.dumps({"id": "resp_new1234567", **words}).encode())
+
+    assert await shop.pinned(follow_up(body=json.dumps(words).encode())) is None
+    assert await shop.pinned(follow_up(body=b'{"previous_response_id":"resp_new1234567"}')) == {"e2", "e3"}
+
+
+async def test_what_was_found_by_asking_is_known_from_then_on() -> None:
+    shop = Shop()
+    bound = await shop.owners.bind(shop.group, follow_up())
+    await shop.learn("e2", structs.replace(bound, denied=True), b'{"id":"resp_new1234567"}')
+
+    assert await shop.pinned(follow_up()) == {"e2", "e3"}
+
+
+async def test_an_id_that_is_known_to_be_anothers_is_never_claimed() -> None:
+    shop = Shop()
+    await shop.learn("e1", follow_up(), b'["resp_stranger1234"]')
+    await shop.learn("e2", follow_up())
+    body = b'{"previous_response_id":"resp_1234567890","metadata":{"x":"resp_stranger1234"}}'
+    bound = await shop.owners.bind(shop.group, follow_up(body=body))
+    await shop.learn("e2", structs.replace(bound, denied=True), body)
+
+    assert await shop.pinned(follow_up(body=b'{"previous_response_id":"resp_stranger1234"}')) == {"e1"}
+
+
+async def test_going_on_with_it_keeps_what_is_known_from_growing_old() -> None:
+    clock = FakeClock()
+    shop = Shop(clock)
+    await shop.learn("e2", follow_up())
+    for _ in range(3):
+        clock.advance(60.0)
+        await shop.learn("e2", await shop.owners.bind(shop.group, follow_up()), b'{"id":"resp_new1234567"}')
+
+    assert await shop.pinned(follow_up()) == {"e2", "e3"}
 
 
 async def test_who_has_answered_about_a_path_keeps_what_it_names_whatever_its_ids_look_like() -> None:

@@ -158,7 +158,7 @@ async def test_who_had_to_wait_goes_to_its_owner_if_that_has_room() -> None:
     room = WaitingRoom(scene.routing, scene.clock)
 
     leases = await asyncio.gather(
-        *(room.lease(scene.group, "", DEMAND, (), scene.clock.now() + 5, 100, key) for key in KEYS)
+        *(room.lease(scene.group, "", DEMAND, frozenset(), scene.clock.now() + 5, 100, key) for key in KEYS)
     )
 
     assert [lease and lease.endpoint.id for lease in leases] == list(owners.values())

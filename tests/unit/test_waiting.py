@@ -8,6 +8,7 @@ import pytest
 from application.routing import Routing
 from application.waiting import WaitingRoom
 from domain.endpoint import Endpoint
+from domain.failure import Failure, FailureKind
 from domain.gauge import Reading
 from domain.group import ModelGroup
 from domain.rate_limit import Readings
@@ -55,7 +56,7 @@ class Scene:
 
     def wait(self, seconds: float = 30.0, size: int = 10) -> "asyncio.Task[Any]":
         until = self.clock.now() + seconds
-        return asyncio.ensure_future(self.room.lease(self.group, "", DEMAND, (), until, size))
+        return asyncio.ensure_future(self.room.lease(self.group, "", DEMAND, frozenset(), until, size))
 
 
 async def settle() -> None:
@@ -77,6 +78,31 @@ async def test_as_many_go_as_there_is_room_for_and_no_more() -> None:
 
     assert all(task.done() for task in waiting)
     assert scene.room.waiting("g") == 0
+
+
+async def test_who_waits_for_one_endpoint_does_not_make_others_wait_as_long_for_theirs() -> None:
+    scene = Scene()
+    other = Endpoint(id="f", model="m", provider="openai", bucket="c")
+    group = ModelGroup("g", (scene.endpoint, other))
+    routing = Routing([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = WaitingRoom(routing, scene.clock)
+    for endpoint, reset_s in ((scene.endpoint, 25.0), (other, 1.0)):
+        lease = routing.pick(group, "", DEMAND, {"e", "f"} - {endpoint.id})
+        assert lease is not None
+        limited = Failure(FailureKind.RATE_LIMITED, "429", 429, reset_s)
+        routing.failed(lease, limited)
+        routing.release(lease)
+    until = scene.clock.now() + 30
+    first = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset("f"), until, 1))
+    await settle()
+    second = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset("e"), until + 1, 1))
+    await settle()
+
+    await scene.clock.pass_time(1.1)
+
+    assert second.done()
+    assert not first.done()
+    first.cancel()
 
 
 async def test_those_whose_time_is_up_first_go_first() -> None:
