@@ -72,6 +72,8 @@ class SendAttempt:
 
     async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
+        lease.use = request.api
+        lease.is_beside = not request.model or request.api is Api.STORED
         try:
             answer = await self._within(deadline, lease, request)
         except AttemptFailed as failed:

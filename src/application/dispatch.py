@@ -27,6 +27,9 @@ from domain.retry import RetryBudget
 RECALL_AFTER_S = (0.25, 0.75)
 """After so long the account that keeps a response, and says that it does not, is asked again."""
 
+_NOT_FOR_US = frozenset({401, 403, 405})
+"""What an account says to a credential it does not know, or to an id that is none of its own."""
+
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
 
@@ -63,17 +66,19 @@ class Dispatch:
                 outcome = await self._try(lease, request, self._first_event_by(group, lease, request, progress), trail)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
-                if outcome.failure.kind is FailureKind.STATE and await self._recalls(request, progress):
+                denied = outcome.failure.kind is FailureKind.STATE
+                if denied and await self._recalls(request, progress):
                     continue
                 progress.note(lease.endpoint.id, outcome)
                 self._end_retry(group, progress)
-                if outcome.failure.kind is FailureKind.STATE:
-                    if not request.bound:
-                        break  # names nothing that another account could know
+                if denied and request.bound:
                     progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
-                    progress.note_elsewhere(group, lease)
                     request = structs.replace(request, denied=True)
-                if not outcome.failure.meaning.next_endpoint or progress.is_spent:
+                if request.bound and (denied or _is_another_accounts(request, outcome.failure)):
+                    progress.note_elsewhere(group, lease)
+                elif denied or not outcome.failure.meaning.next_endpoint:
+                    break  # also where it names nothing that another account could know
+                if progress.is_spent:
                     break
         except _OutOfOptions:
             pass
@@ -239,7 +244,7 @@ class Dispatch:
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
         if not progress.failures:
             if limited_s is not None:
-                raise AllLimited(group.name, limited_s, trail.attempts)
+                raise AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
             raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
         final = _most_telling(progress.failures)
         failure = final.failure
@@ -249,7 +254,8 @@ class Dispatch:
             return WholeAnswer(final.reply, failure)
         limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
         if limited or failure.kind is FailureKind.RATE_LIMITED:
-            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts)
+            is_pinned = bool(progress.out)
+            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts, is_pinned=is_pinned)
         spent = not (progress.denied or progress.on_credit or progress.is_spent)
         raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
 
@@ -270,10 +276,20 @@ def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
     A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped.
     """
     last = failures[-1]
+    asked = [failed for failed in failures if failed.failure.status not in _NOT_FOR_US]
+    if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
+        return asked[-1]  # who may not even be asked is not who keeps it
     if not last.failure.meaning.next_endpoint:
         return last
     transient = [failed for failed in failures if not failed.failure.meaning.relayed]
     return transient[-1] if transient else last
+
+
+def _is_another_accounts(request: ProxyRequest, failure: Failure) -> bool:
+    """Does an account that is asked for what nobody is known to keep not even take the question? That is no answer yet:
+    the credential or the id may be one of another account."""
+    searching = request.pinned is None and request.api in (Api.STORED, Api.OTHER)
+    return searching and failure.kind is FailureKind.CLIENT and failure.status in _NOT_FOR_US
 
 
 class _OutOfOptions(Exception):

@@ -72,11 +72,14 @@ class AllLimited(ProxyError):
     status = 429
     type = "rate_limit_error"
 
-    def __init__(self, group: str, retry_after_s: float, attempts: Sequence[Attempt]) -> None:
+    def __init__(
+        self, group: str, retry_after_s: float, attempts: Sequence[Attempt], *, is_pinned: bool = False
+    ) -> None:
+        """`is_pinned`: only one account was asked, the one that keeps what the request builds on."""
         tried = f" Tried: {reasons(attempts)}." if attempts else ""
-        super().__init__(
-            f"Every endpoint of '{group}' is at its rate limit; the first one recovers in {retry_after_s:.1f} s.{tried}"
-        )
+        is_last = f"is at its rate limit; the first one recovers in {retry_after_s:.1f} s.{tried}"
+        whose = "the account that keeps what this request builds on" if is_pinned else f"'{group.rstrip()}'"
+        super().__init__(f"Every endpoint of {whose} {is_last}")
         self.retry_after_s = retry_after_s
 
 
@@ -90,7 +93,7 @@ class UpstreamsFailed(ProxyError):
         self.retry_after_s = failure.retry_after_s
         self.should_retry = False if spent else None
         tried = f" Tried: {reasons(attempts)}." if attempts else ""
-        super().__init__(f"No endpoint of '{group}' could answer: {failure}.{tried}")
+        super().__init__(f"No endpoint of '{group.rstrip()}' could answer: {failure}.{tried}")
 
 
 _UPSTREAM_CODES = {

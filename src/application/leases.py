@@ -9,6 +9,9 @@ from domain.failure import Failure, FailureKind
 from domain.news import CooldownNews
 from domain.tokens import Demand
 
+WELL_S = 300.0
+"""How long an endpoint that was well for one use is believed to be so when another is refused."""
+
 SILENT_REQUESTS = 3
 """After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
 
@@ -17,7 +20,8 @@ class Lease:
     """One attempt's claim on an endpoint, from the pick to the last byte."""
 
     __slots__ = (
-        "demand", "endpoint", "held", "last_resort", "on_trial", "open", "probe_until", "reached", "started", "verdict"
+        "demand", "endpoint", "held", "is_beside", "last_resort", "on_trial", "open", "probe_until", "reached",
+        "started", "use", "verdict",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
@@ -34,6 +38,10 @@ class Lease:
         self.reached = True
         """Has the provider seen the request? False = it cost nothing there."""
         self.verdict = False
+        self.use = ""
+        """The API it is asked for."""
+        self.is_beside = False
+        """Is it asked for something that says little of how well it does what it is there for?"""
 
 
 class EndpointStatus:
@@ -41,7 +49,7 @@ class EndpointStatus:
 
     __slots__ = (
         "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent",
-        "well_at", "withheld"
+        "well_at", "well_for", "withheld"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -57,6 +65,8 @@ class EndpointStatus:
         self.heard = False
         self.well_at = NEVER
         """When the latest request was sent that went well."""
+        self.well_for: dict[str, float] = {}
+        """The same, for each use."""
         self.contact = asyncio.Event()
         self.contact_until = 0.0
 
@@ -96,6 +106,12 @@ class EndpointStatus:
         """It was answered well."""
         self.health = self.policy.after_success(self.health, lease.started)
         self.well_at = max(self.well_at, lease.started)
+        self.well_for[lease.use] = self.well_at
+
+    def is_well_for_others(self, lease: Lease, now: float) -> bool:
+        """It refuses this use; has another gone well lately, and not been refused since?"""
+        self.well_for.pop(lease.use, None)
+        return any(now - well_at < WELL_S for well_at in self.well_for.values())
 
     def news(self) -> CooldownNews:
         """What was found out here."""

@@ -28,6 +28,7 @@ _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
 _MAKES = (b'"store"', b'"audio"')
 """Fields of chat requests whose answers are kept, or have parts that are."""
 
+_ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
 _REFERENCE = b'"item_reference"'
 _CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
 """Items that a request has with all their content: whoever made them, anybody can go on from them."""
@@ -66,7 +67,7 @@ class StateOwners:
 
         What the request named itself is no news: a reply repeats whatever words a client puts into its tools or
         metadata, which may look like ids, or be the ids of somebody else. Of those, who answers keeps what was known to
-        be kept where it went, and what another account has just denied to know.
+        be kept where it went, what another account has just denied to know, and what the request goes on from.
         """
         if request.api not in _STATEFUL and not (request.api is Api.CHAT and any(w in request.body for w in _MAKES)):
             return
@@ -81,6 +82,8 @@ class StateOwners:
         ids += request.kept
         if request.denied:
             ids += request.unclaimed
+        elif request.unclaimed:
+            ids += [name for name in _going_on_from(request.body) if name in request.unclaimed]
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -104,9 +107,17 @@ class StateOwners:
         task.add_done_callback(self._writing.discard)
 
 
+def _going_on_from(body: bytes) -> Sequence[str]:
+    return [name.decode() for name in _ROOTS.findall(body)]
+
+
 def _in_path(providers: Providers, request: ProxyRequest) -> Sequence[str]:
     """Whatever looks like an id below the first part of the path, and what the query names that certainly is one."""
-    segments = [part for part in request.path.split("/")[2:] if len(part) >= _ID_LENGTH and _DIGIT.search(part)]
+    segments = [
+        part
+        for part in request.path.split("/")[2:]
+        if (len(part) >= _ID_LENGTH and _DIGIT.search(part)) or providers.state_ids(f'"{part}"'.encode())
+    ]
     named = providers.state_ids("".join(f'"{p.partition("=")[2]}"' for p in request.query.split("&") if p).encode())
     return list(dict.fromkeys([*segments, *named]))
 

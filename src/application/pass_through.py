@@ -9,6 +9,7 @@ from application.cached import Answers
 from application.errors import NoGroup, UnknownModel
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
+from application.stored import names_what_is_kept
 from domain.group import ModelGroup
 
 
@@ -40,7 +41,7 @@ class PassThrough:
         if request.model and request.model != request.body_model:
             raise UnknownModel(request.model, sorted(self._groups))  # a deployment in the path, which nobody here has
         bound = await self._owners.bind(self._accounts, structs.replace(request, model=""))
-        if bound.bound:
+        if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
             return await self._answers(self._accounts, bound, trail)
         if self._start_group is None:
             raise NoGroup(request.path)

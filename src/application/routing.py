@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterable
 
 from application.leases import EndpointStatus, Lease
 from application.ledger import Ledger
+from application.picking import Picker
 from application.ports import Clock, EndpointAlarm
 from application.shared_view import SharedView
-from domain.affinity import Affinity, Rendezvous
+from application.verdicts import Verdicts
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
-from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+from domain.failure import Failure
 from domain.group import ModelGroup
 from domain.news import StateReport
-from domain.rate_limit import Readings, Room
-from domain.selector import Selector
+from domain.rate_limit import Readings
 from domain.tokens import Demand, Usage
 
 Draw = Callable[[], float]
@@ -27,8 +27,6 @@ Draw = Callable[[], float]
 FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
-_NO_CHANCE_S = 1.0
-"""How soon to look again where time alone opens nothing: what does open it says so."""
 
 
 class Routing:
@@ -38,24 +36,19 @@ class Routing:
         self, groups: Iterable[ModelGroup], clock: Clock, draw: Draw, alarm: EndpointAlarm, reserve: float
     ) -> None:
         self._clock = clock
-        self._draw = draw
-        self._alarm = alarm
         self.groups = {group.name: group for group in groups}
-        self._weights = {name: group.weights() for name, group in self.groups.items()}
-        self._selectors = {name: Selector.fresh(len(group.endpoints)) for name, group in self.groups.items()}
-        self._rendezvous = {
-            name: Rendezvous.of(endpoint.identity or endpoint.id for endpoint in group.endpoints)
-            for name, group in self.groups.items()
-        }
         self._statuses = {
             endpoint.id: EndpointStatus(endpoint, group.cooldown)
             for group in reversed(self.groups.values())  # of several groups with one endpoint the first has the say
             for endpoint in group.endpoints
         }
         self.ledger = Ledger(reserve, clock.now())
+        self._picker = Picker(self.groups.values(), self._statuses, self.ledger, clock.now)
+        self._verdicts = Verdicts(self._statuses, self.ledger, clock, draw, alarm)
         self._shared = SharedView(self._statuses.values(), self.ledger)
         self._on_change: Callable[[], None] = _nothing
-        self._on_news: Callable[[], None] = _nothing
+        self.limited_s = self._picker.limited_s
+        self.next_chance_s = self._picker.next_chance_s
 
     def when_room_may_have_come(self, told: Callable[[], None]) -> None:
         """`told` is called whenever a request that found no endpoint might find one now."""
@@ -63,7 +56,7 @@ class Routing:
 
     def when_news(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
-        self._on_news = told
+        self._verdicts.on_news = told
 
     def checkpoint(self, now: float) -> None:
         """Remember what was sent up to now, so that readings of other replicas can be compared with it."""
@@ -94,37 +87,12 @@ class Routing:
         key takes, instead of whose turn it is, the one that its key prefers of those; nobody's turn is used up.
         """
         now = self._clock.now()
-        weights = self._weights[group.name]
-        primary: list[int] = []
-        fallback: list[int] = []
-        scarce: list[Endpoint] = []
-        for index, endpoint in enumerate(group.endpoints):
-            if endpoint.id in passed_over:
-                continue
-            status = self._statuses[endpoint.id]
-            if not status.admits(now):
-                continue
-            room = self.ledger.room(endpoint, client, demand, now)
-            if room is Room.AMPLE:
-                (primary if weights[index] else fallback).append(index)
-            elif room is Room.SCARCE:
-                scarce.append(endpoint)
-        candidates = primary or fallback
-        if candidates:
-            index = self._choose(group, affinity, candidates)
-            return self._claim(group.endpoints[index], client, demand, now, last_resort=False)
-        if not scarce:
-            return None
-        roomiest = max(scarce, key=lambda endpoint: self.ledger.share_left(endpoint, client, demand, now))
-        return self._claim(roomiest, client, demand, now, last_resort=False)
+        endpoint = self._picker.pick(group, client, demand, passed_over, affinity, now)
+        return None if endpoint is None else self._claim(endpoint, client, demand, now, last_resort=False)
 
     def others(self, group: ModelGroup, lease: Lease, tried: Collection[str]) -> bool:
         """Is there an endpoint that could take over at once, should this lease's come to nothing?"""
-        now = self._clock.now()
-        return any(
-            endpoint.id != lease.endpoint.id and endpoint.id not in tried and self._statuses[endpoint.id].admits(now)
-            for endpoint in group.endpoints
-        )
+        return self._picker.others(group, lease.endpoint, tried)
 
     def is_silent(self, lease: Lease) -> bool:
         """Did the last request to this endpoint run out of time without a byte?"""
@@ -135,32 +103,8 @@ class Routing:
     ) -> Lease | None:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""
         now = self._clock.now()
-        candidates = [e for e in group.endpoints if e.id not in passed_over and self._lets_in(e, client, demand, now)]
-        if not candidates:
-            return None
-        statuses = self._statuses
-        first = min(candidates, key=lambda e: (statuses[e.id].withheld, statuses[e.id].health.open_until))
-        return self._claim(first, client, demand, now, last_resort=True)
-
-    def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
-        """Seconds until the first endpoint without room has some again; None = none is without."""
-        now = self._clock.now()
-        waits = [
-            self.ledger.fits_in_s(e, client, demand, now)
-            for e in group.endpoints
-            if e.id not in barred and not self._statuses[e.id].withheld and not self._lets_in(e, client, demand, now)
-        ]
-        return min(waits, default=None)
-
-    def next_chance_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float:
-        """Seconds until time alone may open an endpoint: a limit refills, or a cooldown ends."""
-        now = self._clock.now()
-        waits = [
-            max(self.ledger.fits_in_s(e, client, demand, now), self._statuses[e.id].health.open_until - now)
-            for e in group.endpoints
-            if e.id not in barred and not self._statuses[e.id].withheld
-        ]
-        return max(0.0, min(waits, default=_NO_CHANCE_S))
+        endpoint = self._picker.pick_last_resort(group, client, demand, passed_over, now)
+        return None if endpoint is None else self._claim(endpoint, client, demand, now, last_resort=True)
 
     def read(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
@@ -196,33 +140,11 @@ class Routing:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
-        status = self._hear(lease)
-        before = status.health
-        status.thrive(lease)
-        if before.open_until and not status.health.open_until:
-            self._alarm.recovered(lease.endpoint)
-            self._on_news()
-        self.ledger.succeeded(lease.held)
+        self._verdicts.succeeded(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
-        status = self._hear(lease)
-        lease.reached = failure.kind not in NEVER_SENT
-        if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW):
-            failure = status.of_silence(failure)
-        match failure.meaning.effect:
-            case Effect.COUNT:
-                self._count(status, lease, failure)
-            case Effect.FAULT:
-                self._fault(status, failure)
-            case Effect.ACCOUNT_FAULT:
-                for other in self._statuses.values():
-                    if other.endpoint.account == lease.endpoint.account:
-                        self._fault(other, failure)
-            case Effect.CLOCK:
-                self._set_clock(lease, failure)
-            case Effect.NONE:
-                lease.verdict = False
+        self._verdicts.failed(lease, failure)
 
     def release(self, lease: Lease) -> None:
         """The attempt is over, whatever became of it. A second call does nothing."""
@@ -246,16 +168,6 @@ class Routing:
         """How many requests are on it now."""
         return self._statuses[endpoint.id].in_flight
 
-    def _choose(self, group: ModelGroup, affinity: str, candidates: list[int]) -> int:
-        weights = self._weights[group.name]
-        if affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
-            return self._rendezvous[group.name].order(affinity, weights, candidates)[0]
-        index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
-        return index
-
-    def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
-        return self.ledger.room(endpoint, client, demand, now) is not Room.NONE
-
     def _kept(self, lease: Lease) -> bool:
         """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""
         room = self.ledger.overdrawn(lease.held, self._clock.now())
@@ -267,36 +179,6 @@ class Routing:
         lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
         self._statuses[endpoint.id].begin(lease, now)
         return lease
-
-    def _hear(self, lease: Lease) -> EndpointStatus:
-        status = self._statuses[lease.endpoint.id]
-        status.hear(lease)
-        return status
-
-    def _count(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
-        now = self._clock.now()
-        before = status.health
-        status.health = status.policy.after_failure(before, lease.started, now, self._draw())
-        if status.health.open_until > before.open_until:
-            self._alarm.cooling(status.endpoint, failure, status.health.open_until - now)
-            self._on_news()
-
-    def _fault(self, status: EndpointStatus, failure: Failure) -> None:
-        now = self._clock.now()
-        before = status.health
-        status.health = status.policy.after_fault(before, now)
-        known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
-        if not known:
-            self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
-            self._on_news()
-
-    def _set_clock(self, lease: Lease, failure: Failure) -> None:
-        seconds, news = self.ledger.limited(lease.held, failure, self._clock.now())
-        lease.verdict = False
-        if news:
-            self._alarm.limited(lease.endpoint, failure, seconds)
-        if news and lease.endpoint.owns_credential:
-            self._on_news()
 
 
 def _nothing() -> None:

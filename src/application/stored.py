@@ -24,8 +24,14 @@ class AnswerStored:
     async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `ProxyError`. A stream must be closed by whoever takes it."""
         bound = await self._owners.bind(self._accounts, request)
-        if bound.bound:
+        if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
             return await self._answers(self._accounts, bound, trail)
         if self._start_group is None:
             raise NoGroup(request.path)
         return await self._answers(self._start_group, bound, trail)
+
+
+def names_what_is_kept(request: ProxyRequest) -> bool:
+    """Is it about something that one of all accounts keeps? What is only created may have words that look so."""
+    creates = request.method == "POST" and request.path.count("/") == 1
+    return bool(request.bound) and not (creates and request.pinned is None)

@@ -48,7 +48,7 @@ from application.status import ReportStatus, ReportStores
 from application.stored import AnswerStored
 from application.waiting import WaitingRoom
 from domain.group import ModelGroup
-from entrypoints.endpoints import accounts_group, model_groups, targets
+from entrypoints.endpoints import accounts_group, creating_group, model_groups, targets
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
@@ -96,8 +96,8 @@ def _start_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> Mo
     return groups[0] if len(groups) == 1 else None
 
 
-def _routed(groups: tuple[ModelGroup, ...], accounts: ModelGroup) -> tuple[ModelGroup, ...]:
-    return (*groups, accounts)
+def _routed(groups: tuple[ModelGroup, ...], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
+    return (*groups, *(group for group in others if group is not None))
 
 
 def _states_type(general: GeneralSettings) -> str:
@@ -186,8 +186,15 @@ class Container(containers.DeclarativeContainer):
 
     states_type = providers.Callable(_states_type, general)
     accounts = providers.Singleton(accounts_group, groups)
+    start_group = providers.Callable(_start_group, general, groups)
+    creating = providers.Singleton(creating_group, start_group)
     routing = providers.Singleton(
-        Routing, providers.Callable(_routed, groups, accounts), clock, draw, alarm, general.provided.rate_limit_reserve
+        Routing,
+        providers.Callable(_routed, groups, accounts, creating),
+        clock,
+        draw,
+        alarm,
+        general.provided.rate_limit_reserve,
     )
 
     ssl_context = providers.Singleton(_ssl_context, general)
@@ -245,10 +252,9 @@ class Container(containers.DeclarativeContainer):
     )
     answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
 
-    start_group = providers.Callable(_start_group, general, groups)
     model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
     stored = providers.Singleton(AnswerStored, accounts, start_group, state_owners, dispatch)
-    pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, start_group, state_owners, dispatch)
+    pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, creating, state_owners, dispatch)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from adapters.upstreams.azure import azure_target
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.target import Target
@@ -32,6 +34,20 @@ def accounts_group(groups: Sequence[ModelGroup]) -> ModelGroup:
         for endpoint in group.endpoints:
             first.setdefault(endpoint.account, endpoint)
     return ModelGroup(ACCOUNTS, tuple(first.values()), groups[0].cooldown, groups[0].retry)
+
+
+def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
+    """The start group, with the others there only to stand in for its first account: what is created without a model
+    (files, vector stores, batches) has to end up in one place, or nothing could be made of two of them."""
+    if start_group is None:
+        return None
+    weighted = zip(start_group.endpoints, start_group.weights(), strict=True)
+    account = next(endpoint for endpoint, weight in weighted if weight).account
+    weights = (
+        w if e.account == account else 0 for e, w in zip(start_group.endpoints, start_group.weights(), strict=True)
+    )
+    endpoints = tuple(structs.replace(e, weight=w) for e, w in zip(start_group.endpoints, weights, strict=True))
+    return structs.replace(start_group, name=f"{start_group.name} ", endpoints=endpoints)
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:

@@ -24,6 +24,7 @@ PIECE = bytes(range(256)) * 256
 JSON = "content-type: application/json"
 WAV = "audio.wav", b"RIFF" + bytes(100_000), "audio/wav"
 NOTHING_FOUND = reply(b'{"error":{"message":"No such File","type":"invalid_request_error"}}', JSON, status="404 Not")
+BROKEN = reply(b'{"error":{"message":"Out of order","type":"server_error"}}', JSON, status="503 Out")
 
 StartUpstream = Callable[..., Awaitable[ScriptedServer]]
 Connect = Callable[..., Any]
@@ -522,13 +523,39 @@ async def test_a_file_is_asked_for_where_it_is_kept(
 
     upstreams = [await start_upstream(keeping(f"file-{n}abcdef")) for n in (1, 2)]
     sdk = client(await start_proxy(config([at(upstream) for upstream in upstreams])))
-    names = [(await sdk.files.create(file=("a", b"x"), purpose="batch")).id for _ in range(2)]
+    names = [(await sdk.files.create(file=("a", b"x"), purpose="batch")).id, "file-2abcdef"]
+    assert (await sdk.files.retrieve(names[1])).id == names[1]
     asked = [len(upstream.requests) for upstream in upstreams]
     for name in names * 3:
         assert (await sdk.files.retrieve(name)).id == name
 
-    assert sorted(names) == ["file-1abcdef", "file-2abcdef"]
+    assert names == ["file-1abcdef", "file-2abcdef"]
     assert [len(upstream.requests) for upstream in upstreams] == [count + 3 for count in asked]
+
+
+async def test_what_is_created_without_a_model_ends_up_in_one_account_and_in_the_next_when_that_is_down(
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
+) -> None:
+    def keeping(name: str, most: int) -> Script:
+        file = json.dumps({"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "a", "purpose": "b"})
+        kept = 0
+
+        async def script(peer: Peer) -> None:
+            nonlocal kept
+            while True:
+                await peer.request()
+                kept += 1
+                await peer.send(reply(file.encode(), JSON) if kept <= most else BROKEN)
+
+        return script
+
+    upstreams = [await start_upstream(keeping("file-1abcdef", 6)), await start_upstream(keeping("file-2abcdef", 9))]
+    sdk = client(await start_proxy(config([at(upstreams[0], weight=1), at(upstreams[1], weight=5)])))
+    made = [(await sdk.files.create(file=("a", b"x"), purpose="batch")).id for _ in range(6)]
+    after = [(await sdk.files.create(file=("a", b"x"), purpose="batch")).id for _ in range(2)]
+
+    assert made == ["file-1abcdef"] * 6
+    assert after == ["file-2abcdef"] * 2
 
 
 async def test_what_names_no_group_goes_to_the_passthrough_group_as_it_is(

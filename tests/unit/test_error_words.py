@@ -187,7 +187,7 @@ def test_no_error_object_whatever_its_shape_breaks_the_classification(error: obj
 @pytest.mark.parametrize("api", [Api.STORED, Api.OTHER])
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, FailureKind.STATE), (403, FailureKind.PATH_REFUSED), (307, FailureKind.PATH_REFUSED)],
+    [(404, FailureKind.UNSERVABLE), (403, FailureKind.PATH_REFUSED), (307, FailureKind.PATH_REFUSED)],
 )
 def test_what_an_endpoint_refuses_beside_its_models_does_not_rest_it(api: Api, status: int, kind: FailureKind) -> None:
     body = b'{"error":{"message":"You have insufficient permissions (missing scopes).","type":"x"}}'

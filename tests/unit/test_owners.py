@@ -251,6 +251,15 @@ async def test_what_was_found_by_asking_is_known_from_then_on() -> None:
     assert await shop.pinned(follow_up()) == {"e2", "e3"}
 
 
+@pytest.mark.parametrize("conversation", ["conv_12345678", {"id": "conv_12345678"}])
+async def test_who_goes_on_from_something_keeps_it(conversation: object) -> None:
+    shop = Shop()
+    turn = follow_up(body=json.dumps({"input": "Hi", "conversation": conversation}).encode())
+    await shop.learn("e2", await shop.owners.bind(shop.group, turn), b'{"id":"resp_new1234567"}')
+
+    assert await shop.pinned(turn) == {"e2", "e3"}
+
+
 async def test_an_id_that_is_known_to_be_anothers_is_never_claimed() -> None:
     shop = Shop()
     await shop.learn("e1", follow_up(), b'["resp_stranger1234"]')
@@ -359,6 +368,39 @@ async def test_who_names_nothing_is_told_the_first_denial() -> None:
 
     assert told(answer)[0] == 400
     assert bench.asked == ["e1"]
+
+
+def about_a_path(bench: Pinned) -> ProxyRequest:
+    get = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", model="")
+    return structs.replace(get, received=bench.clock.now(), bound=("resp_1234567890",))
+
+
+NO_SUCH = status(404, {"message": "Response with id 'resp_1234567890' not found.", "type": "invalid_request_error"})
+NOT_ALLOWED = status(405, {"message": "Method not allowed", "type": "invalid_request_error"})
+NO_SCOPE = status(403, {"message": "Missing scopes: api.responses.read", "type": "invalid_request_error"})
+
+
+@pytest.mark.parametrize("other", [NOT_ALLOWED, NO_SCOPE])
+async def test_an_account_that_does_not_take_the_question_does_not_hide_the_one_that_answers(
+    other: Callable[[], FakeReply],
+) -> None:
+    bench = Pinned([other], [response])
+    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trail)
+
+    assert told(answer)[0] == 200
+    assert bench.asked == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("other", [NOT_ALLOWED, NO_SCOPE])
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_not_found_is_told_though_another_account_may_not_be_asked(
+    other: Callable[[], FakeReply], is_first: bool
+) -> None:
+    bench = Pinned([other], [NO_SUCH]) if is_first else Pinned([NO_SUCH], [other])
+    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trail)
+
+    assert told(answer)[0] == 404
+    assert bench.asked == ["e1", "e2"]
 
 
 async def test_what_is_being_written_down_is_waited_for_at_the_end() -> None:

@@ -32,12 +32,13 @@ async def test_json_of_a_moderate_size_is_held_and_nothing_else(
     assert await read_json(FakeReply(200, pieces, headers)) == held
 
 
-def other(bench: Bench) -> ProxyRequest:
-    return ProxyRequest(Api.OTHER, "/files/a", "", (), (), b"", "", None, False, "req", bench.clock.now(), method="GET")
+def other(bench: Bench, model: str = "") -> ProxyRequest:
+    now = bench.clock.now()
+    return ProxyRequest(Api.OTHER, "/files/a", "", (), (), b"", model, None, False, "req", now, method="GET")
 
 
-async def ask(bench: Bench) -> RawStream:
-    answer = await bench.dispatch(bench.group, other(bench), bench.trail)
+async def ask(bench: Bench, model: str = "") -> RawStream:
+    answer = await bench.dispatch(bench.group, other(bench, model), bench.trail)
     assert isinstance(answer, RawStream)
     return answer
 
@@ -54,16 +55,19 @@ async def test_bytes_come_as_they_are() -> None:
     assert bench.upstream.replies[0].closed
 
 
-async def test_a_break_shows_and_counts_against_the_endpoint() -> None:
+@pytest.mark.parametrize(("model", "told"), [("", []), ("g", [("cooling", "e1")])])
+async def test_a_break_shows_and_counts_against_an_endpoint_for_what_it_is_there_for(
+    model: str, told: list[tuple[str, str]]
+) -> None:
     broken = Failure(FailureKind.RESET, "connection reset")
     bench = Bench([lambda: FakeReply(200, [b"ID3", broken], BINARY)])
-    answer = await ask(bench)
+    answer = await ask(bench, model)
     pieces = [await answer.next() for _ in range(3)]
     answer.close()
 
     assert (pieces, answer.failure) == ([b"ID3", b"", b""], broken)
     assert answer.error_frame("m", "c") == b""
-    assert bench.alarm.told == [("cooling", "e1")]
+    assert bench.alarm.told == told
 
 
 async def test_json_that_is_too_large_to_be_held_loses_nothing() -> None:

@@ -59,3 +59,17 @@ def test_another_method_is_a_405(path: str) -> None:
         find_route("GET", path)
 
     assert refused.value.status == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/chat/completions"),
+        ("GET", "/chat/completions/chatcmpl-1/messages"),
+        ("DELETE", "/chat/completions/c1"),
+    ],
+)
+def test_what_an_azure_client_with_a_deployment_keeps_is_found_below_it(method: str, path: str) -> None:
+    route = find_route(method, f"/openai/deployments/gpt{path}")
+
+    assert (route.api, route.path, route.deployment) == (Api.STORED, path, None)

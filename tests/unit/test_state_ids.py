@@ -68,3 +68,13 @@ def test_encrypted_reasoning_is_known_by_a_digest_however_its_letters_are_escape
 @given(st.binary(max_size=200))
 def test_no_text_is_too_odd_to_look_at(text: bytes) -> None:
     assert isinstance(state_ids(text + b'"encrypted_content": "' + text), tuple)
+
+
+@pytest.mark.parametrize("name", ["resp_1", "resp_abc", "conv_x", "rs_1", "chatcmpl-9"])
+def test_short_ids_of_what_a_dialogue_goes_on_from_are_ids(name: str) -> None:
+    assert state_ids(json.dumps({"previous_response_id": name}).encode()) == (name,)
+
+
+@pytest.mark.parametrize("name", ["step_1", "run_2", "file_v1", "fc_search", "resp_"])
+def test_words_that_only_begin_like_ids_are_none(name: str) -> None:
+    assert state_ids(json.dumps({"x": name}).encode()) == ()

@@ -80,3 +80,10 @@ def test_an_azure_endpoint_of_the_v1_api_has_its_routes_right_below() -> None:
 
     assert target.url("/chat/completions", "") == "https://r.openai.azure.com/openai/v1/chat/completions"
     assert target.headers((), ()) == (("api-key", "sk-1"),)
+
+
+def test_only_posts_go_below_azures_deployment() -> None:
+    target = azure_target("https://r.openai.azure.com", "d", "2024-10-21", api_key=KEY)
+
+    assert target.url("/chat/completions", "", "POST").startswith("https://r.openai.azure.com/openai/deployments/d/")
+    assert target.url("/chat/completions", "", "GET").startswith("https://r.openai.azure.com/openai/chat/completions?")

@@ -46,7 +46,9 @@ class Bench:
         self.upstream = TokenUpstream(self.wire)
 
     def call(self, headers: Headers = (("x-a", "1"),)) -> TokenCall:
-        return TokenCall.of(UpstreamCall("POST", "http://h/v1/p", headers, b"body", 5.0, 10.0, 300.0), self.source)
+        return TokenCall.of(
+            UpstreamCall("POST", "http://h/v1/p", headers, b"body", 5.0, 10.0, 300.0), self.source, lambda: b"body"
+        )
 
     @property
     def sent(self) -> list[str]:
@@ -242,11 +244,24 @@ class _ReadUpload:
 
 async def test_an_upload_that_was_read_is_not_sent_again_but_the_next_call_has_another_token() -> None:
     bench = Bench(good, unauthorized, good)
-    call = TokenCall.of(UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0), bench.source)
+    upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
+    call = TokenCall.of(upload, bench.source, lambda: None)
     await bench.upstream.send(bench.call())
     await bench.clock.advance(YOUNG_S)
     refused = await bench.upstream.send(call)
     reply = await bench.upstream.send(bench.call())
 
     assert (refused.status, reply.status) == (401, 200)
+    assert bench.sent == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+
+
+async def test_an_upload_that_is_still_held_is_sent_again_with_another_token() -> None:
+    bench = Bench(good, unauthorized, good)
+    upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
+    call = TokenCall.of(upload, bench.source, lambda: b"held")
+    await bench.upstream.send(bench.call())
+    await bench.clock.advance(YOUNG_S)
+    reply = await bench.upstream.send(call)
+
+    assert reply.status == 200
     assert bench.sent == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]

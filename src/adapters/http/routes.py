@@ -106,11 +106,12 @@ def _climbs(path: str) -> bool:
 
 def _route(method: str, path: str, deployment: str | None) -> Route:
     api = _MODEL_CALLS.get(path)
-    if deployment is not None and api not in _DEPLOYMENT_APIS:
+    if deployment is not None and api not in _DEPLOYMENT_APIS and not path.startswith("/chat/completions/"):
         raise unknown_path()
     if api is not None and method == "POST":
         return Route(api, path, deployment, has_model=True)
-    if deployment is None and _is_stored(path) and api is not Api.RESPONSES:
+    # What an AzureOpenAI client with a deployment of its own asks for below that: it is kept by the account.
+    if _is_stored(path) and api is not Api.RESPONSES:
         if _climbs(path):
             raise unknown_path()
         if method not in METHODS:

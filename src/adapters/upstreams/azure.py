@@ -55,7 +55,7 @@ def azure_target(
     if api_version is not None:
         query["api-version"] = api_version
     return target(
-        lambda path: (deployed if path in DEPLOYMENT_ROUTES else root) + path,
+        lambda method, path: (deployed if method == "POST" and path in DEPLOYMENT_ROUTES else root) + path,
         key,
         default_headers,
         query.items(),

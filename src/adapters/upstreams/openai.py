@@ -21,7 +21,7 @@ def openai_target(
     root = base_url.rstrip("/")
     key = () if bearer is None else (("authorization", f"Bearer {bearer.reveal()}"),)
     return target(
-        lambda path: root + path,
+        lambda _method, path: root + path,
         key,
         default_headers,
         default_query,

@@ -1,7 +1,9 @@
 """The `Providers` port: speaks to each endpoint as its configuration says, and reads what comes back."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from adapters.upstreams.azure import DEPLOYMENT_ROUTES
 from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
@@ -9,7 +11,7 @@ from adapters.upstreams.state_ids import state_ids
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
 from adapters.upstreams.token_upstream import TokenCall
-from application.messages import Headers, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
+from application.messages import Api, Headers, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
 
@@ -28,14 +30,16 @@ class OpenAIProviders:
         target = self._targets[endpoint.id]
         call = UpstreamCall(
             request.method,
-            target.url(request.path, request.query),
+            target.url(request.path, request.query, request.method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
             endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
         )
-        return call if target.token is None else TokenCall.of(call, target.token)
+        return (
+            call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))
+        )
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits."""
@@ -59,4 +63,11 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
         return request.upload.upload(endpoint.model if request.model else "")
     if not request.model or not request.body or endpoint.model == request.body_model:
         return request.body
+    if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:
+        return request.body  # named by the client's URL for a route that takes none
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
+
+
+def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload | None:
+    """The body for a second run; None = it is spent."""
+    return None if request.upload is not None and request.upload.begun else _body(endpoint, request)

@@ -83,7 +83,7 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
             return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
-    if reply.status == 404 and (is_bound or api in _BESIDE) and not words.is_about_model:
+    if reply.status == 404 and is_bound and not words.is_about_model:
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
     delay_s = None
     if reply.status in (429, 503):

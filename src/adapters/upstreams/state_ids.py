@@ -11,13 +11,22 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
+_ROOTS = ("resp_", "conv_")
+"""Of what dialogues go on from: nobody else's words begin so."""
 _PREFIXES = (
-    "resp_", "conv_", "item_", "msg_", "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_",
-    "pmpt_", "chatcmpl-", "audio_", "file-", "file_", "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_",
-    "upload_", "ftjob-", "ftckpt_", "thread_", "asst_", "run_", "step_", "video_", "eval_", "evalrun_", "skill_",
+    "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_", "pmpt_", "chatcmpl-", "file-",
+    "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_", "ftjob-", "ftckpt_", "asst_", "evalrun_",
 )  # fmt: skip
+_WORDS = (
+    "item_", "msg_", "audio_", "file_", "upload_", "thread_", "run_", "step_", "video_", "eval_", "skill_",
+)  # fmt: skip
+"""These begin other names as well, so what follows must be long."""
 # A digit is what tells an id from a word such as file_search_call.
-_IDS = re.compile(rb'"((?:' + "|".join(_PREFIXES).encode() + rb')(?=[A-Za-z_.\-]*[0-9])[A-Za-z0-9_.\-]{6,200})"')
+_WITH_DIGIT = rb"(?=[A-Za-z_.\-]*[0-9])[A-Za-z0-9_.\-]"
+_IDS = re.compile(
+    rb'"((?:%b)[A-Za-z0-9_.\-]{1,200}|(?:%b)%b{1,200}|(?:%b)%b{6,200})"'
+    % ("|".join(_ROOTS).encode(), "|".join(_PREFIXES).encode(), _WITH_DIGIT, "|".join(_WORDS).encode(), _WITH_DIGIT)
+)
 _ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
 
 

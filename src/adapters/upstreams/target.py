@@ -13,8 +13,8 @@ from domain.secret import Secret
 class Target(Struct, frozen=True):
     """One endpoint's address and credential, as its provider wants them. Holds keys: never log it."""
 
-    url_for: Callable[[str], str]
-    """Path below the version root (`/chat/completions`) -> URL without query."""
+    url_for: Callable[[str, str], str]
+    """Method and path below the version root (`/chat/completions`) -> URL without query."""
     query: tuple[tuple[str, str], ...]
     """Query parameters of every call, percent-encoded."""
     credentials: Headers
@@ -29,12 +29,13 @@ class Target(Struct, frozen=True):
     def __repr__(self) -> str:
         return "Target(***)"
 
-    def url(self, path: str, client_query: str) -> str:
+    def url(self, path: str, client_query: str, method: str = "POST") -> str:
         """The whole URL. The client's query comes along, but for an `api-version`: that is the endpoint's affair."""
         parts = [part for part in client_query.split("&") if part and part.partition("=")[0] != "api-version"]
         named = {part.partition("=")[0] for part in parts}
         query = "&".join([f"{name}={value}" for name, value in self.query if name not in named] + parts)
-        return f"{self.url_for(path)}?{query}" if query else self.url_for(path)
+        url = self.url_for(method, path)
+        return f"{url}?{query}" if query else url
 
     def headers(self, client_headers: Headers, client_credentials: Headers) -> Headers:
         """All headers of a call: the client's, the credential, then defaults that are not there yet."""
@@ -49,7 +50,7 @@ class Target(Struct, frozen=True):
 
 
 def target(
-    url_for: Callable[[str], str],
+    url_for: Callable[[str, str], str],
     key_headers: Headers,
     default_headers: Iterable[tuple[str, Secret]],
     query: Iterable[tuple[str, str]],

@@ -1,7 +1,9 @@
 """The `Upstream` port for endpoints whose credential is a token that expires: puts it in, and renews it after a 401."""
 
+from collections.abc import Callable
+
 from adapters.upstreams.tokens import TokenSource
-from application.messages import UpstreamCall
+from application.messages import Upload, UpstreamCall
 from application.ports import Upstream, UpstreamReply
 from domain.secret import Secret
 
@@ -10,10 +12,13 @@ class TokenCall(UpstreamCall, frozen=True):
     """A call that is complete but for the token, which is put in when it is sent."""
 
     source: TokenSource
+    body_again: Callable[[], bytes | Upload | None]
 
     @classmethod
-    def of(cls, call: UpstreamCall, source: TokenSource) -> "TokenCall":
-        """The call, with a token from `source`."""
+    def of(
+        cls, call: UpstreamCall, source: TokenSource, body_again: Callable[[], bytes | Upload | None]
+    ) -> "TokenCall":
+        """The call, with a token from `source`. `body_again` gives its body for a second run, None = it is spent."""
         return cls(
             call.method,
             call.url,
@@ -23,15 +28,16 @@ class TokenCall(UpstreamCall, frozen=True):
             call.first_byte_timeout_s,
             call.idle_timeout_s,
             source,
+            body_again,
         )
 
-    def with_token(self, token: Secret) -> UpstreamCall:
+    def with_token(self, token: Secret, body: bytes | Upload) -> UpstreamCall:
         """The call as it goes on the wire."""
         return UpstreamCall(
             self.method,
             self.url,
             (*self.headers, ("authorization", f"Bearer {token.reveal()}")),
-            self.body,
+            body,
             self.connect_timeout_s,
             self.first_byte_timeout_s,
             self.idle_timeout_s,
@@ -51,12 +57,12 @@ class TokenUpstream:
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token,
-        unless an upload was read: then the next call has it."""
+        unless an upload is spent: then the next call has it."""
         if not isinstance(call, TokenCall):
             return await self._upstream.send(call)
         source = call.source
         token = source.current or await source.token(call.patience_s)
-        reply = await self._upstream.send(call.with_token(token))
+        reply = await self._upstream.send(call.with_token(token, call.body))
         if reply.status != 401:
             return reply
         try:
@@ -64,11 +70,11 @@ class TokenUpstream:
         except BaseException:
             reply.close()
             raise
-        is_spent = not isinstance(call.body, bytes) and call.body.begun
-        if other is None or is_spent:
+        body = None if other is None else call.body_again()
+        if other is None or body is None:
             return reply
         reply.close()
-        return await self._upstream.send(call.with_token(other))
+        return await self._upstream.send(call.with_token(other, body))
 
     async def close(self) -> None:
         """See `Upstream.close`."""

@@ -1,0 +1,109 @@
+"""Whose turn it is: which endpoint a request goes to, and when there may be one if there is none now.
+
+Reads the picture, and changes nothing of it but whose turn is next.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from application.leases import EndpointStatus
+from application.ledger import Ledger
+from domain.affinity import Affinity, Rendezvous
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+from domain.rate_limit import Room
+from domain.selector import Selector
+from domain.tokens import Demand
+
+_NO_CHANCE_S = 1.0
+"""How soon to look again where time alone opens nothing: what does open it says so."""
+
+
+class Picker:
+    """Chooses among the endpoints of a group. Passed over or barred endpoints are given by their ids."""
+
+    def __init__(
+        self,
+        groups: Iterable[ModelGroup],
+        statuses: Mapping[str, EndpointStatus],
+        ledger: Ledger,
+        now: Callable[[], float],
+    ) -> None:
+        self._statuses = statuses
+        self._ledger = ledger
+        self._now = now
+        self._weights: dict[str, tuple[int, ...]] = {}
+        self._selectors: dict[str, Selector] = {}
+        self._rendezvous: dict[str, Rendezvous] = {}
+        for group in groups:
+            self._weights[group.name] = group.weights()
+            self._selectors[group.name] = Selector.fresh(len(group.endpoints))
+            self._rendezvous[group.name] = Rendezvous.of(e.identity or e.id for e in group.endpoints)
+
+    def pick(
+        self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str, now: float
+    ) -> Endpoint | None:
+        """See `Routing.pick`."""
+        weights = self._weights[group.name]
+        primary: list[int] = []
+        fallback: list[int] = []
+        scarce: list[Endpoint] = []
+        for index, endpoint in enumerate(group.endpoints):
+            if endpoint.id in passed_over or not self._statuses[endpoint.id].admits(now):
+                continue
+            room = self._ledger.room(endpoint, client, demand, now)
+            if room is Room.AMPLE:
+                (primary if weights[index] else fallback).append(index)
+            elif room is Room.SCARCE:
+                scarce.append(endpoint)
+        candidates = primary or fallback
+        if candidates:
+            return group.endpoints[self._choose(group, affinity, candidates)]
+        if not scarce:
+            return None
+        return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
+
+    def pick_last_resort(
+        self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], now: float
+    ) -> Endpoint | None:
+        """See `Routing.pick_last_resort`."""
+        candidates = [e for e in group.endpoints if e.id not in passed_over and self._lets_in(e, client, demand, now)]
+        statuses = self._statuses
+        return min(candidates, key=lambda e: (statuses[e.id].withheld, statuses[e.id].health.open_until), default=None)
+
+    def others(self, group: ModelGroup, endpoint: Endpoint, tried: Collection[str]) -> bool:
+        """Is there an endpoint that could take over at once, should this one come to nothing?"""
+        now = self._now()
+        return any(
+            other.id != endpoint.id and other.id not in tried and self._statuses[other.id].admits(now)
+            for other in group.endpoints
+        )
+
+    def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
+        """Seconds until the first endpoint without room has some again; None = none is without."""
+        now = self._now()
+        waits = [
+            self._ledger.fits_in_s(e, client, demand, now)
+            for e in group.endpoints
+            if e.id not in barred and not self._statuses[e.id].withheld and not self._lets_in(e, client, demand, now)
+        ]
+        return min(waits, default=None)
+
+    def next_chance_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float:
+        """Seconds until time alone may open an endpoint: a limit refills, or a cooldown ends."""
+        now = self._now()
+        waits = [
+            max(self._ledger.fits_in_s(e, client, demand, now), self._statuses[e.id].health.open_until - now)
+            for e in group.endpoints
+            if e.id not in barred and not self._statuses[e.id].withheld
+        ]
+        return max(0.0, min(waits, default=_NO_CHANCE_S))
+
+    def _choose(self, group: ModelGroup, affinity: str, candidates: list[int]) -> int:
+        weights = self._weights[group.name]
+        if affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
+            return self._rendezvous[group.name].order(affinity, weights, candidates)[0]
+        index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
+        return index
+
+    def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
+        return self._ledger.room(endpoint, client, demand, now) is not Room.NONE

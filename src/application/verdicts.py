@@ -1,0 +1,110 @@
+"""What the outcome of an attempt means for the endpoints: their health, and the clock of their rate limit.
+
+Not everything a request meets says how well an endpoint does what it is configured for. Of what is *beside* that
+(files, stored responses, whatever names no model) only a connection that cannot be made counts; and what is refused for
+one API while another goes well is a right or a deployment that is missing there, no reason to give up the endpoint.
+"""
+
+from collections.abc import Callable, Mapping
+
+from application.leases import EndpointStatus, Lease
+from application.ledger import Ledger
+from application.ports import Clock, EndpointAlarm
+from domain.cooldown import HealthState
+from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+
+
+class Verdicts:
+    """Learns from what becomes of attempts, and tells people and other replicas of changes."""
+
+    def __init__(
+        self,
+        statuses: Mapping[str, EndpointStatus],
+        ledger: Ledger,
+        clock: Clock,
+        draw: Callable[[], float],
+        alarm: EndpointAlarm,
+    ) -> None:
+        """`draw` gives random numbers in [0, 1)."""
+        self._statuses = statuses
+        self._ledger = ledger
+        self._clock = clock
+        self._draw = draw
+        self._alarm = alarm
+        self.on_news: Callable[[], None] = _nothing
+        """Called whenever other replicas should soon hear of something."""
+
+    def succeeded(self, lease: Lease) -> None:
+        """See `Routing.succeeded`."""
+        status = self._hear(lease)
+        if lease.is_beside:
+            lease.verdict = False
+            return
+        before = status.health
+        status.thrive(lease)
+        if before.open_until and not status.health.open_until:
+            self._alarm.recovered(lease.endpoint)
+            self.on_news()
+        self._ledger.succeeded(lease.held)
+
+    def failed(self, lease: Lease, failure: Failure) -> None:
+        """See `Routing.failed`."""
+        status = self._hear(lease)
+        lease.reached = failure.kind not in NEVER_SENT
+        if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW) and not lease.is_beside:
+            failure = status.of_silence(failure)
+        match self._effect(status, lease, failure):
+            case Effect.COUNT:
+                self._count(status, lease, failure)
+            case Effect.FAULT:
+                self._fault(status, failure)
+            case Effect.ACCOUNT_FAULT:
+                for other in self._statuses.values():
+                    if other.endpoint.account == lease.endpoint.account:
+                        self._fault(other, failure)
+            case Effect.CLOCK:
+                self._set_clock(lease, failure)
+            case Effect.NONE:
+                lease.verdict = False
+
+    def _effect(self, status: EndpointStatus, lease: Lease, failure: Failure) -> Effect:
+        effect = failure.meaning.effect
+        if lease.is_beside and (effect is Effect.FAULT or (effect is Effect.COUNT and lease.reached)):
+            return Effect.NONE
+        if effect is Effect.FAULT and status.is_well_for_others(lease, self._clock.now()):
+            return Effect.NONE
+        return effect
+
+    def _hear(self, lease: Lease) -> EndpointStatus:
+        status = self._statuses[lease.endpoint.id]
+        status.hear(lease)
+        return status
+
+    def _count(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
+        now = self._clock.now()
+        before = status.health
+        status.health = status.policy.after_failure(before, lease.started, now, self._draw())
+        if status.health.open_until > before.open_until:
+            self._alarm.cooling(status.endpoint, failure, status.health.open_until - now)
+            self.on_news()
+
+    def _fault(self, status: EndpointStatus, failure: Failure) -> None:
+        now = self._clock.now()
+        before = status.health
+        status.health = status.policy.after_fault(before, now)
+        known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
+        if not known:
+            self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
+            self.on_news()
+
+    def _set_clock(self, lease: Lease, failure: Failure) -> None:
+        seconds, news = self._ledger.limited(lease.held, failure, self._clock.now())
+        lease.verdict = False
+        if news:
+            self._alarm.limited(lease.endpoint, failure, seconds)
+        if news and lease.endpoint.owns_credential:
+            self.on_news()
+
+
+def _nothing() -> None:
+    """Nobody listens."""
