@@ -109,11 +109,14 @@ class Gauge(Struct, frozen=True):
             return gauge
         return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.limit))
 
-    def after_reading(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
+    def after_reading(
+        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
+    ) -> "Gauge":
         """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing.
 
-        Requests overtake each other on their way: the reading of one that did knows nothing of one that was sent before
-        it. So where the charges are exact no reading makes more of a window's room than is left by its charges.
+        Requests overtake each other on their way: the reading of one that did knows nothing of others that were sent
+        before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
+        than they have left is believed less that.
         """
         if reading.is_empty or sent < self.read_at:
             return self
@@ -136,26 +139,30 @@ class Gauge(Struct, frozen=True):
             read_elsewhere=False,
         )._advanced(now)
         level = None if gauge.level is None else gauge.level - (gauge.charged - mark)
-        if (
-            level is not None
-            and before.level is not None
-            and before._is_counted_to(window_end)
-            and level > before.level
-        ):
-            return structs.replace(gauge, level=before.level, read_mark=self.read_mark)
+        if level is not None and before.level is not None and level > before.level and before._counts(reading, gauge):
+            held_back = max(before.level, level - in_flight)
+            return structs.replace(gauge, level=held_back, read_mark=self.read_mark)
         return structs.replace(gauge, level=level)
 
-    def _is_counted_to(self, window_end: float) -> bool:
-        """Is the window that ends then the one whose charges are in the level, exactly?"""
-        return self.is_exact and self.refill is Refill.WINDOW and abs(window_end - self.window_end) <= SAME_WINDOW_S
+    def _counts(self, reading: Reading, read: "Gauge") -> bool:
+        """Is the level what the last reading left, less every charge since, in the very window or at the very refill
+        that the new `reading` (`read` when taken alone) speaks of?"""
+        if not self.is_exact or self.reading.reset_s is None or reading.reset_s is None:
+            return False
+        if self.refill is Refill.WINDOW:
+            return abs(read.window_end - self.window_end) <= SAME_WINDOW_S
+        return self.limit == read.limit and self.rate > 0
 
-    def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float) -> "Gauge":
+    def after_hearsay(
+        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
+    ) -> "Gauge":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
         replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
         is_news = self.read_at + ECHO_S < sent <= now + ECHO_S
         if not is_news or reading.remaining is None or not reading.is_possible:
             return self
-        return structs.replace(self.after_reading(reading, min(sent, now), mark, now), read_elsewhere=True)
+        read = self.after_reading(reading, min(sent, now), mark, now, in_flight=in_flight)
+        return structs.replace(read, read_elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""

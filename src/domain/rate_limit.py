@@ -129,9 +129,10 @@ class Bucket(Struct, frozen=True):
 
     def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
         """The headers of the reply to a request that was sent at `sent`."""
+        others = max(0.0, self.reserved_requests - marks.need.requests)
         return structs.replace(
             self,
-            requests=self.requests.after_reading(readings.requests, sent, marks.requests, now),
+            requests=self.requests.after_reading(readings.requests, sent, marks.requests, now, in_flight=others),
             tokens=self.tokens.after_reading(readings.tokens, sent, marks.tokens, now),
         )
 
@@ -149,7 +150,8 @@ class Bucket(Struct, frozen=True):
         if news.limited_until is not None:
             clock = clock.after_hearsay(news.limited_until, news.unexplained, now)
         if news.requests.read_at is not None:
-            requests = requests.after_hearsay(news.requests.reading, news.requests.read_at, marks.requests, now)
+            reading, read_at = news.requests.reading, news.requests.read_at
+            requests = requests.after_hearsay(reading, read_at, marks.requests, now, in_flight=self.reserved_requests)
         if news.tokens.read_at is not None:
             tokens = tokens.after_hearsay(news.tokens.reading, news.tokens.read_at, marks.tokens, now)
         if clock is self.clock and requests is self.requests and tokens is self.tokens:

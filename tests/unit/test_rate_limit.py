@@ -165,6 +165,35 @@ def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
     assert len(sent) <= limit - 1
 
 
+@given(st.permutations(range(12)), st.integers(2, 12))
+def test_requests_that_overtake_each_other_make_no_room_where_it_refills_either(order: list[int], limit: int) -> None:
+    """All within a moment, in which nothing comes back."""
+    known = said(bucket(), Reading(limit, limit - 1, 60.0 / limit))
+    sent: list[Marks] = []
+
+    def send_what_fits() -> None:
+        nonlocal known
+        while known.room_for(NEED, 0.0, 0.001) is not Room.NONE and len(sent) < len(order):
+            known, marks = known.reserve(NEED, 0.0005 + len(sent) / 100_000)
+            sent.append(marks)
+
+    send_what_fits()
+    for counted, index in enumerate([i for i in order if i < len(sent)], start=1):
+        left = limit - 1 - counted
+        reading = Reading(limit, left, (limit - left) * 60.0 / limit)
+        known = known.after_reading(Readings(reading), sent[index], 0.0005 + index / 100_000, 0.001)
+        send_what_fits()
+
+    assert len(sent) <= limit - 1
+
+
+def test_what_cannot_be_explained_by_what_is_in_flight_is_believed() -> None:
+    state, marks = said(bucket(), Reading(60, 0, 60.0)).reserve(NEED, 1.0)
+    state = state.after_reading(Readings(Reading(60, 50, 10.0)), marks, 1.0, 1.0)
+
+    assert state.requests.room(1.0) == pytest.approx(50)
+
+
 def test_what_never_reached_the_provider_comes_back_in_a_window_too() -> None:
     state, lost = said(bucket("azure"), Reading(600, 50, 10.0)).reserve(NEED, 0.0)
     state, marks = state.reserve(NEED, 0.1)
