@@ -9,7 +9,7 @@ from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import decoded, read_body, stored_request
+from adapters.http.intake import Arrival, decoded, read_body, request_of
 from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model
 from adapters.http.routes import other_route, unknown_path
 from adapters.http.upload import ClientUpload
@@ -61,17 +61,16 @@ class PassThroughCalls:
         route = other_route(scope["raw_path"].decode("latin-1"))
         if route is None:
             raise unknown_path()
-        request = stored_request(
-            route,
-            b"",
-            raw_headers,
-            headers,
+        arrival = Arrival(
             method=scope["method"],
             query=scope["query_string"].decode("latin-1"),
+            raw_headers=raw_headers,
+            headers=headers,
             keep_credentials=not self._guard.needs_key,
             request_id=exchange.request_id,
             received=exchange.received,
         )
+        request = request_of(route, arrival, b"")
         exchange.request = await self._with_body(structs.replace(request, stream=False), body, headers)
         try:
             return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))

@@ -7,14 +7,18 @@ from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_json, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import model_request, read_body, stored_request
-from adapters.http.routes import find_route
+from adapters.http.intake import NO_FIELDS, Arrival, decoded, read_body, request_of
+from adapters.http.routes import Route, find_route
 from application.answers import Answer
 from application.detached import Detached
-from application.messages import Api
+from application.errors import InvalidRequest
+from application.messages import Api, ProxyRequest
 from application.model_call import AnswerModelCall
 from application.ports import Clock, RequestLog
 from application.stored import AnswerStored
+
+_MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
+"""Moderations have a default; the others may follow up on something that knows its model."""
 
 
 class Surface:
@@ -59,21 +63,28 @@ class Surface:
         if method == "POST" and (route.has_model or has_body):
             check_json(headers)
         body = await read_body(exchange.receive, headers, self._max_body_bytes)
-        exchange.request = (model_request if route.has_model else stored_request)(
-            route,
-            body,
-            raw_headers,
-            headers,
+        arrival = Arrival(
             method=method,
             query=scope["query_string"].decode("latin-1"),
+            raw_headers=raw_headers,
+            headers=headers,
             keep_credentials=not self._guard.needs_key,
             request_id=exchange.request_id,
             received=exchange.received,
         )
-        names_model = bool(exchange.request.model) or route.api is Api.MODERATIONS
+        request = request_of(route, arrival, body, decoded(body) if route.has_model else NO_FIELDS)
+        check_model(route, request)
+        exchange.request = request
+        names_model = bool(request.model) or route.api is Api.MODERATIONS
         use_case = self._model_call if names_model else self._stored
-        if not exchange.request.background:
-            return await exchange.while_connected(use_case(exchange.request, exchange.trail))
+        if not request.background:
+            return await exchange.while_connected(use_case(request, exchange.trail))
         # Who waits for it, and how long, is no matter; a second attempt would be a second job.
-        request = exchange.request = structs.replace(exchange.request, patience_s=None)
+        request = exchange.request = structs.replace(request, patience_s=None)
         return await exchange.while_connected(self._detached(use_case(request, exchange.trail)))
+
+
+def check_model(route: Route, request: ProxyRequest) -> None:
+    """Raises `InvalidRequest` when the request must name a model and does not."""
+    if route.has_model and not request.model and route.api not in _MODEL_OPTIONAL:
+        raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
