@@ -50,18 +50,8 @@ class Recording:
     """What has come of one answer so far, and who reads it."""
 
     __slots__ = (
-        "_budget",
-        "_chunks",
-        "_dropped",
-        "_grown",
-        "_held",
-        "_taken",
-        "error",
-        "kept",
-        "over",
-        "readers",
-        "source",
-    )
+        "_budget", "_chunks", "_dropped", "_grown", "_held", "_taken", "error", "kept", "over", "readers", "source",
+    )  # fmt: skip
 
     def __init__(self, budget: ByteBudget) -> None:
         self.source: StreamedAnswer | None = None

@@ -110,7 +110,8 @@ def write_event(chunk: Struct) -> bytes:
 
 
 class _Telling(Protocol[W_contra]):
-    def __call__(self, whole: W_contra, *, with_usage: bool) -> Iterable[Struct]: ...
+    def __call__(self, whole: W_contra, *, with_usage: bool) -> Iterable[Struct]:
+        """The chunks of a whole answer."""
 
 
 class Dialect(Struct, Generic[W, C], frozen=True):
