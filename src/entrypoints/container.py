@@ -14,6 +14,7 @@ from dependency_injector import containers, providers
 from adapters.clock import SystemClock
 from adapters.http.app import build_app
 from adapters.http.catalogue import catalogue_routes
+from adapters.http.front import Front
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
 from adapters.http.pass_through import PassThroughCalls
@@ -274,10 +275,8 @@ class Container(containers.DeclarativeContainer):
 
     guard = providers.Singleton(_guard, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
-    surface = providers.Singleton(
-        Surface,
-        model_call,
-        stored,
+    front = providers.Singleton(
+        Front,
         guard,
         clock,
         request_log,
@@ -285,16 +284,8 @@ class Container(containers.DeclarativeContainer):
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
     )
-    others = providers.Singleton(
-        PassThroughCalls,
-        pass_through,
-        guard,
-        clock,
-        request_log,
-        in_flight,
-        general.provided.max_body_bytes,
-        general.provided.stream_idle_timeout,
-    )
+    surface = providers.Singleton(Surface, front, model_call, stored)
+    others = providers.Singleton(PassThroughCalls, front, pass_through)
     routes = providers.Singleton(
         catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )

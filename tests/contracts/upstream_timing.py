@@ -168,6 +168,7 @@ class TimingContract(UpstreamBase):
         await until_waiting()
 
         await cancel(task)
+        assert task.cancelled()
 
     async def test_cancelled_while_connecting(self, upstream: Upstream) -> None:
         async with deaf_port() as port:
@@ -175,6 +176,7 @@ class TimingContract(UpstreamBase):
             await until_waiting()
 
             await cancel(task)
+            assert task.cancelled()
 
     async def test_cancelled_in_the_tls_handshake(self, upstream: Upstream) -> None:
         async with ScriptedServer(hold) as server:
@@ -185,6 +187,7 @@ class TimingContract(UpstreamBase):
             await cancel(task)
 
             await server.over(0)
+            assert server.open == 0
 
     @pytest.mark.parametrize(("script", "body"), SILENCES)
     async def test_cancelled_before_the_reply(self, upstream: Upstream, script: Script, body: bytes) -> None:
@@ -209,6 +212,7 @@ class TimingContract(UpstreamBase):
             await cancel(task)
 
             await server.over(0)
+            assert server.open == 0
             got.close()
 
     @pytest.mark.parametrize("read_first", [False, True])
@@ -222,6 +226,7 @@ class TimingContract(UpstreamBase):
             got.close()
 
             await server.over(0)
+            assert server.open == 0
 
     async def test_closed_while_the_sender_is_held_back(self, upstream: Upstream) -> None:
         async def flood(peer: Peer) -> None:
@@ -237,3 +242,4 @@ class TimingContract(UpstreamBase):
             got.close()
 
             await server.over(0)
+            assert server.open == 0

@@ -152,6 +152,7 @@ class TlsContract(UpstreamBase):
             await cancel(task)
 
             await server.over(0)
+            assert server.open == 0
 
     @pytest.mark.parametrize("size", [10_000_000])
     async def test_large_bodies_pass_both_ways_over_tls(self, size: int) -> None:

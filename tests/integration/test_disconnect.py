@@ -47,6 +47,7 @@ async def test_before_the_headers(
 
     await closes_upstream(provider, writer)
 
+    assert provider.counts().client_closed == 1
     await works_after(http, proxy)
 
 
@@ -61,6 +62,8 @@ async def test_while_a_whole_reply_is_being_read(
     await asyncio.sleep(0.2)
 
     await closes_upstream(provider, writer)
+
+    assert provider.counts().client_closed == 1
     await works_after(http, proxy)
 
 
@@ -73,6 +76,8 @@ async def test_in_the_middle_of_a_stream(
     await reader.readuntil(b'"content":" ')
 
     await closes_upstream(provider, writer)
+
+    assert provider.counts().client_closed == 1
     await works_after(http, proxy)
 
 
@@ -87,6 +92,8 @@ async def test_while_the_preamble_is_held_back(
     await asyncio.sleep(0.2)
 
     await closes_upstream(provider, writer)
+
+    assert provider.counts().client_closed == 1
     await works_after(http, proxy)
 
 

@@ -116,6 +116,8 @@ async def test_a_waiting_client_that_leaves_is_forgotten(
             await asyncio.sleep(0.02)
     await eventually(lambda: proxy.log()[-1:] and proxy.log()[-1]["outcome"] == "client_left")
 
+    assert await waiters() == 0
+
 
 async def test_a_clients_patience_is_not_outwaited(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession

@@ -424,8 +424,9 @@ async def test_a_client_that_leaves_ends_a_response_at_the_provider(world: World
     await stream.close()
 
     async with asyncio.timeout(10):
-        while sum(provider.counts().client_closed for provider in world.providers) != 1:
+        while not (closed := sum(provider.counts().client_closed for provider in world.providers)):
             await asyncio.sleep(0.01)
+    assert closed == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -140,3 +140,4 @@ async def test_workers_end_with_a_parent_that_is_killed(start_provider: StartPro
         return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
     await eventually(gone)
+    assert gone()

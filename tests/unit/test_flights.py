@@ -6,8 +6,10 @@ import pytest
 
 from application.answers import Answer, WholeAnswer
 from application.errors import ProxyError
-from application.flights import MAX_RECORDING_BYTES, WINDOW_BYTES, Flight, Flights, SharedStream, TooSlow
+from application.flights import Flight, Flights
 from application.messages import Headers, Trail, WholeReply
+from application.recording import MAX_RECORDING_BYTES, WINDOW_BYTES
+from application.shared_stream import SharedStream, TooSlow
 from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
@@ -362,7 +364,7 @@ async def test_who_boards_at_the_moment_the_last_one_leaves_makes_a_call_of_its_
 async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("application.flights.STALL_S", 0.01)
+    monkeypatch.setattr("application.recording.STALL_S", 0.01)
     field = Airfield(max_held_bytes=1)
     live, (fast, stalled) = await field.streams(2)
     live.feed(*[b"x" * 4096] * 100, b"")

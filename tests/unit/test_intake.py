@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import model_request, patience_s, read_body
+from adapters.http.intake import Arrival, decoded, patience_s, read_body, request_of
 from adapters.http.routes import Route
+from adapters.http.surface import check_model
 from application.errors import InvalidRequest
 from application.messages import Api, ProxyRequest
 
@@ -27,10 +28,14 @@ def part(body: bytes, more: bool = False) -> dict[str, Any]:
 
 
 def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers: Any = ()) -> ProxyRequest:
-    return model_request(
-        Route(Api.CHAT, "/chat/completions", path_model), body, headers, dict(headers), method="POST", query="",
-        keep_credentials=keep, request_id="r", received=0.0,
+    route = Route(Api.CHAT, "/chat/completions", path_model, has_model=True)
+    arrival = Arrival(
+        method="POST", query="", raw_headers=headers, headers=dict(headers), keep_credentials=keep, request_id="r",
+        received=0.0,
     )  # fmt: skip
+    request = request_of(route, arrival, body, decoded(body))
+    check_model(route, request)
+    return request
 
 
 async def test_a_body_is_joined_from_its_parts() -> None:

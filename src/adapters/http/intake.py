@@ -25,11 +25,23 @@ LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
-_MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
-"""Moderations have a default; the others may follow up on something that knows its model."""
+class Arrival(Struct, frozen=True):
+    """What came before the body, and when."""
+
+    method: str
+    query: str
+    """As it came, without `?`; empty = none."""
+    raw_headers: RawHeaders
+    headers: dict[bytes, bytes]
+    """By lower-case name."""
+    keep_credentials: bool
+    """Do the client's credentials go on? They do not where they are the proxy's own."""
+    request_id: str
+    received: float
+    """In seconds of the monotonic clock."""
 
 
-class Fields(Struct):
+class Fields(Struct, frozen=True):
     """What the proxy acts on in a body."""
 
     model: str | None = None
@@ -43,6 +55,8 @@ class Fields(Struct):
     safety_identifier: Any = None
     user: Any = None
 
+
+NO_FIELDS = Fields()
 
 _fields = msgspec.json.Decoder(Fields)
 
@@ -115,82 +129,39 @@ def decoded(body: bytes) -> Fields:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
 
 
-def model_request(
-    route: Route,
-    body: bytes,
-    raw_headers: RawHeaders,
-    headers: dict[bytes, bytes],
-    *,
-    method: str,
-    query: str,
-    keep_credentials: bool,
-    request_id: str,
-    received: float,
-) -> ProxyRequest:
-    """Raises `InvalidRequest` when the body is no JSON object or names no model.
+def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_FIELDS) -> ProxyRequest:
+    """The request; `fields` are those of its body, if that is to be acted on.
 
     The deployment of an Azure URL decides whatever the body says.
     """
-    fields = decoded(body)
-    model = route.deployment or fields.model
-    if not model and route.api not in _MODEL_OPTIONAL:
-        raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")
-    onward, credentials = forwarded(raw_headers)
+    onward, credentials = forwarded(arrival.raw_headers)
+    digest = _digest(credentials)
     return ProxyRequest(
         api=route.api,
         path=route.path,
-        query=query,
+        query=arrival.query,
         headers=onward,
-        credentials=credentials if keep_credentials else (),
+        credentials=credentials if arrival.keep_credentials else (),
         body=body,
-        model=model or "",
+        model=route.deployment or fields.model or "",
         body_model=fields.model,
-        stream=fields.stream is True,
-        request_id=request_id,
-        received=received,
-        client=_digest(credentials) if keep_credentials else "",
-        tenant=_digest(credentials),
-        cache_control=cache_control(raw_headers),
+        stream=fields.stream is True or (arrival.method == "GET" and _asks_for_stream(arrival.query)),
+        request_id=arrival.request_id,
+        received=arrival.received,
+        client=digest if arrival.keep_credentials else "",
+        tenant=digest,
+        cache_control=cache_control(arrival.raw_headers),
         max_output_tokens=_max_output_tokens(fields),
         choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
-        patience_s=patience_s(headers),
-        method=method,
+        patience_s=patience_s(arrival.headers),
+        method=arrival.method,
         background=fields.background is True and route.api is Api.RESPONSES,
         affinity=_affinity(fields),
     )
 
 
-def stored_request(
-    route: Route,
-    body: bytes,
-    raw_headers: RawHeaders,
-    headers: dict[bytes, bytes],
-    *,
-    method: str,
-    query: str,
-    keep_credentials: bool,
-    request_id: str,
-    received: float,
-) -> ProxyRequest:
-    """A request about something that is kept; its body, if it has one, names no model."""
-    onward, credentials = forwarded(raw_headers)
-    return ProxyRequest(
-        api=route.api,
-        path=route.path,
-        query=query,
-        headers=onward,
-        credentials=credentials if keep_credentials else (),
-        body=body,
-        model=route.deployment or "",
-        body_model=None,
-        stream=method == "GET" and "stream=true" in query.lower().split("&"),
-        request_id=request_id,
-        received=received,
-        client=_digest(credentials) if keep_credentials else "",
-        tenant=_digest(credentials),
-        patience_s=patience_s(headers),
-        method=method,
-    )
+def _asks_for_stream(query: str) -> bool:
+    return "stream=true" in query.lower().split("&")
 
 
 def _lenient_fields(body: bytes) -> Fields | None:

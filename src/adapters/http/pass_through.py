@@ -6,17 +6,14 @@ from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
 from adapters.http.exchange import Exchange
-from adapters.http.guards import Guard, check_no_page, check_upgrade
-from adapters.http.headers import by_name
-from adapters.http.in_flight import InFlight
-from adapters.http.intake import decoded, read_body, stored_request
+from adapters.http.front import Front
+from adapters.http.intake import Arrival, decoded, request_of
 from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model
 from adapters.http.routes import other_route, unknown_path
 from adapters.http.upload import ClientUpload
 from application.answers import Answer
 from application.messages import ProxyRequest
 from application.pass_through import PassThrough
-from application.ports import Clock, RequestLog
 
 HELD_BYTES = 1024 * 1024
 """Bodies up to this size are read before they are sent on: then another endpoint can be sent them as well."""
@@ -25,67 +22,38 @@ HELD_BYTES = 1024 * 1024
 class PassThroughCalls:
     """The ASGI application behind these routes."""
 
-    def __init__(
-        self,
-        pass_through: PassThrough,
-        guard: Guard,
-        clock: Clock,
-        log: RequestLog,
-        in_flight: InFlight,
-        max_body_bytes: int,
-        write_timeout_s: float,
-    ) -> None:
-        """`max_body_bytes` is for JSON, which is held whole whatever its size: it has to be read for its model."""
+    def __init__(self, front: Front, pass_through: PassThrough) -> None:
+        self._front = front
         self._pass_through = pass_through
-        self._guard = guard
-        self._clock = clock
-        self._log = log
-        self._in_flight = in_flight
-        self._max_body_bytes = max_body_bytes
-        self._write_timeout_s = write_timeout_s
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         body = ClientUpload(receive, dict(scope["headers"]))
-        exchange = Exchange(scope, body.receive, send, self._clock, self._log, self._in_flight, self._write_timeout_s)
-        await exchange.run(partial(self._answer, body))
+        await self._front.exchange(scope, body.receive, send).run(partial(self._answer, body))
         await body.linger()
 
     async def _answer(self, body: ClientUpload, exchange: Exchange) -> Answer:
-        scope = exchange.scope
-        raw_headers = list(scope["headers"])
-        headers = by_name(raw_headers)
-        self._guard.check(headers)
-        check_no_page(headers)
-        check_upgrade(headers)
-        route = other_route(scope["raw_path"].decode("latin-1"))
+        arrival = self._front.admit(exchange)
+        route = other_route(exchange.scope["raw_path"].decode("latin-1"))
         if route is None:
             raise unknown_path()
-        request = stored_request(
-            route,
-            b"",
-            raw_headers,
-            headers,
-            method=scope["method"],
-            query=scope["query_string"].decode("latin-1"),
-            keep_credentials=not self._guard.needs_key,
-            request_id=exchange.request_id,
-            received=exchange.received,
-        )
-        exchange.request = await self._with_body(structs.replace(request, stream=False), body, headers)
+        request = structs.replace(request_of(route, arrival, b""), stream=False)
+        exchange.request = await self._with_body(request, body, arrival)
         try:
             return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
         finally:
             body.let_go()
 
-    async def _with_body(self, request: ProxyRequest, body: ClientUpload, headers: dict[bytes, bytes]) -> ProxyRequest:
-        """The request with its body, or with what the body is going to come from, and the model that it names."""
+    async def _with_body(self, request: ProxyRequest, body: ClientUpload, arrival: Arrival) -> ProxyRequest:
+        """The request with its body, or with what the body is going to come from, and the model that it names. JSON is
+        held whole, however large it is: it has to be read for its model."""
         if body.is_over:
             return request
+        headers = arrival.headers
         is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await read_body(body.receive_body, headers, self._max_body_bytes)
+            held = await self._front.body(body.receive_body, arrival)
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None

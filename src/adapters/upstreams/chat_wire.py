@@ -6,22 +6,17 @@ their order are those of openai-python's `ChatCompletion` and `ChatCompletionChu
 there, which is not the same as null. Numbers and lists that only pass through are not looked into.
 """
 
-import json
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from adapters.upstreams.lenient_json import decode
-from adapters.upstreams.reshaping import NotUnderstood
-from adapters.upstreams.sse import Event, read_whole
 
 Text = str | UnsetType | None
 Items = list[Any] | UnsetType | None
 Words = dict[str, Any] | UnsetType | None
 
-DONE = b"[DONE]"
-DONE_EVENT = b"data: [DONE]\n\n"
 CHUNK: Final = "chat.completion.chunk"
 
 
@@ -136,7 +131,6 @@ class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt_filter_results: list[Any] | UnsetType = UNSET
 
 
-_LINE_SEPARATORS = [(code.encode(), b"\\u%04x" % ord(code)) for code in "\x85\u2028\u2029"]
 _completions = msgspec.json.Decoder(Completion)
 _chunks = msgspec.json.Decoder(Chunk)
 
@@ -149,34 +143,3 @@ def read_completion(body: bytes) -> Completion:
 def read_chunk(data: bytes) -> Chunk:
     """The data of one event. Raises as `read_completion` does."""
     return decode(_chunks, data)
-
-
-def read_events(body: bytes) -> list[Event]:
-    """The events that carry something, `[DONE]` included if it is there. Raises `ValueError` where the stream was cut
-    inside an event, goes on after `[DONE]`, or holds what is no event of chat or of the older completions."""
-    events: list[Event] = []
-    for event in read_whole(body):
-        if event.name not in (b"", b"message"):
-            raise NotUnderstood("not an event of this API")
-        if events and events[-1].data == DONE:
-            raise NotUnderstood("the stream goes on after its end")
-        events.append(event)
-    return events
-
-
-def write(value: Struct) -> bytes:
-    """As JSON. Half of a surrogate pair, which has no UTF-8, is written as the escape it came as; where two halves have
-    come together, their escapes are the character."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False).encode()
-
-
-def write_event(chunk: Struct) -> bytes:
-    """A chunk as an event. Escapes what `str.splitlines` takes for the end of a line and the standard does not: clients
-    that read lines as httpx does would cut the event there."""
-    data = write(chunk)
-    for raw, escaped in _LINE_SEPARATORS:
-        data = data.replace(raw, escaped)
-    return b"data: %b\n\n" % data

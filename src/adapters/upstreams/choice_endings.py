@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from adapters.upstreams.chat_wire import DONE, read_events
 from adapters.upstreams.lenient_json import decode
-from adapters.upstreams.reshaping import wants_usage
+from adapters.upstreams.reshaping import read_events, wants_usage
+from adapters.upstreams.sse import DONE
 from application.store_ports import CachedAnswer
 
 

@@ -11,17 +11,10 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from adapters.upstreams.chat_wire import DONE, DONE_EVENT, Text, Words, read_events, write, write_event
+from adapters.upstreams.chat_wire import Text, Words
 from adapters.upstreams.choice_endings import all_ended
 from adapters.upstreams.lenient_json import decode
-from adapters.upstreams.reshaping import (
-    NotUnderstood,
-    StreamOptions,
-    as_stream,
-    as_whole,
-    check_unstreamed,
-    options_of,
-)
+from adapters.upstreams.reshaping import Dialect, NotUnderstood
 from application.store_ports import CachedAnswer, Shape
 
 GOOD_ENDS = frozenset(("stop",))
@@ -62,20 +55,11 @@ class CompletionsFormat:
 
     def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
         """Either shape from the other; of a stream, none with other options."""
-        have, wanted = options_of(answer.shape), options_of(shape)
-        if not shape.stream:
-            check_unstreamed(wanted)
-            return as_whole(answer, shape, _whole_body(answer)) if answer.shape.stream else replace(answer, shape=shape)
-        if not answer.shape.stream:
-            return as_stream(answer, shape, _stream_body(answer, wanted))
-        if have.means(wanted):
-            return replace(answer, shape=shape)
-        raise NotUnderstood("another stream was recorded")
+        return COMPLETIONS.reshaped(answer, shape)
 
 
-def _whole_body(answer: CachedAnswer) -> bytes:
-    events = read_events(b"".join(answer.chunks))
-    return write(_merged([decode(_completions, event.data or b"") for event in events if event.data != DONE]))
+def _read(text: bytes) -> TextCompletion:
+    return decode(_completions, text)
 
 
 def _merged(chunks: list[TextCompletion]) -> TextCompletion:
@@ -101,13 +85,6 @@ def _strung(pieces: list[TextChoice]) -> TextChoice:
     return replace(last, text="".join(piece.text for piece in pieces))
 
 
-def _stream_body(answer: CachedAnswer, wanted: StreamOptions) -> tuple[bytes, ...]:
-    if wanted.include_obfuscation:
-        raise NotUnderstood("padding is not made up")
-    whole = decode(_completions, b"".join(answer.chunks))
-    return *map(write_event, _chunks(whole, with_usage=wanted.usage)), DONE_EVENT
-
-
 def _chunks(whole: TextCompletion, *, with_usage: bool) -> Iterable[TextCompletion]:
     """Each text in one piece, then its end, and the usage last if it is wanted: null in all others then, as OpenAI does
     with `include_usage`."""
@@ -127,3 +104,6 @@ def _pieces(choice: TextChoice) -> Iterator[TextChoice]:
         raise NotUnderstood("a text has no end")
     yield replace(choice, finish_reason=None)
     yield replace(choice, text="")
+
+
+COMPLETIONS = Dialect(_read, _read, _merged, _chunks)

@@ -1,4 +1,4 @@
-"""Decodes what msgspec refuses and JSON allows: half of a surrogate pair, as `"\\ud83d"`.
+"""Reads and writes what msgspec refuses and JSON allows: half of a surrogate pair, as `"\\ud83d"`.
 
 Providers that cut tokens inside an emoji send such halves, often in two events of one stream; they are no junk.
 """
@@ -7,6 +7,7 @@ import json
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -24,3 +25,12 @@ def decode(decoder: "msgspec.json.Decoder[T]", text: bytes, shape: type[T] | Non
         if b"\\u" not in text:
             raise
         return msgspec.convert(json.loads(text), shape or decoder.type)
+
+
+def encode(value: Struct) -> bytes:
+    """As JSON. Half of a surrogate pair, which has no UTF-8, is written as the escape it came as; where two halves have
+    come together, their escapes are the character."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), allow_nan=False).encode()

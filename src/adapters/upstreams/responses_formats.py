@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from adapters.upstreams.chat_wire import DONE
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reshaping import NotUnderstood, as_whole, check_unstreamed, options_of
-from adapters.upstreams.sse import Event, read_whole
+from adapters.upstreams.sse import DONE, Event, read_whole
 from application.store_ports import CachedAnswer, Shape
 
 COMPLETED = "response.completed"

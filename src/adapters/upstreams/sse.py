@@ -13,6 +13,10 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
+DONE = b"[DONE]"
+DONE_EVENT = b"data: [DONE]\n\n"
+"""What OpenAI ends a stream with."""
+
 
 class Event(Struct, frozen=True):
     """What one event says: its name, its data lines joined, and whether it is server-sent-event syntax at all."""

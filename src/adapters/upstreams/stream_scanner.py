@@ -14,7 +14,7 @@ from msgspec import Struct
 from adapters.upstreams.error_words import ErrorWords, classify_in_stream
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reply_judge import UsageWords
-from adapters.upstreams.sse import begins_like_events, complete_until, parse_event, split_events
+from adapters.upstreams.sse import DONE, begins_like_events, complete_until, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.tokens import Usage
@@ -134,7 +134,7 @@ class OpenAIStreamScanner:
         if event.data is None:
             return Frame(frame, FrameKind.PREAMBLE)
         self.began = True
-        if event.data == b"[DONE]":
+        if event.data == DONE:
             self.ended = True
             return Frame(frame, FrameKind.END)
         try:

@@ -1,0 +1,57 @@
+"""What every request meets first, whatever it wants: its exchange, who may come in, how large a body may be."""
+
+from litestar.types import HTTPScope, Receive, Send
+
+from adapters.http.exchange import Exchange
+from adapters.http.guards import Guard, check_no_page, check_upgrade
+from adapters.http.headers import by_name
+from adapters.http.in_flight import InFlight
+from adapters.http.intake import Arrival, read_body
+from application.ports import Clock, RequestLog
+
+
+class Front:
+    """Stands before all that endpoints answer."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        clock: Clock,
+        log: RequestLog,
+        in_flight: InFlight,
+        max_body_bytes: int,
+        write_timeout_s: float,
+    ) -> None:
+        """`max_body_bytes` is for bodies that are held whole, because they have to be read."""
+        self._guard = guard
+        self._clock = clock
+        self._log = log
+        self._in_flight = in_flight
+        self._max_body_bytes = max_body_bytes
+        self._write_timeout_s = write_timeout_s
+
+    def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
+        """For one request, still to be run."""
+        return Exchange(scope, receive, send, self._clock, self._log, self._in_flight, self._write_timeout_s)
+
+    def admit(self, exchange: Exchange) -> Arrival:
+        """What has come, if it may come in; else raises `ProxyError`."""
+        scope = exchange.scope
+        raw_headers = list(scope["headers"])
+        headers = by_name(raw_headers)
+        self._guard.check(headers)
+        check_no_page(headers)
+        check_upgrade(headers)
+        return Arrival(
+            method=scope["method"],
+            query=scope["query_string"].decode("latin-1"),
+            raw_headers=raw_headers,
+            headers=headers,
+            keep_credentials=not self._guard.needs_key,
+            request_id=exchange.request_id,
+            received=exchange.received,
+        )
+
+    async def body(self, receive: Receive, arrival: Arrival) -> bytes:
+        """The whole body; raises `InvalidRequest` as `read_body` does."""
+        return await read_body(receive, arrival.headers, self._max_body_bytes)

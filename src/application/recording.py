@@ -1,0 +1,155 @@
+"""A stream kept from its start for several readers: who comes later begins there and goes on live.
+
+Once it is too long to be kept it only passes on, at the pace of its slowest reader.
+"""
+
+import asyncio
+from typing import Protocol
+
+from application.answers import StreamedAnswer
+
+MAX_RECORDING_BYTES = 8 * 1024 * 1024
+"""A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
+
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""What all recordings together may hold; beyond it there are no more of them."""
+
+WINDOW_BYTES = 64 * 1024
+"""How far a stream that is not recorded may run ahead of its slowest reader."""
+
+STALL_S = 5.0
+"""Who takes nothing for so long, while others wait for it, is left behind."""
+
+
+class ByteBudget:
+    """The memory that all recordings share."""
+
+    __slots__ = ("_max_bytes", "held_bytes")
+
+    def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
+        self.held_bytes = 0
+        self._max_bytes = max_bytes
+
+    @property
+    def full(self) -> bool:
+        """Is there none left?"""
+        return self.held_bytes >= self._max_bytes
+
+
+class Reader(Protocol):
+    """Who reads along."""
+
+    position: int
+    """How many pieces it has taken."""
+
+    def leave_behind(self) -> None:
+        """The others go on without it: takes it out of the `readers`."""
+
+
+class Recording:
+    """What has come of one answer so far, and who reads it."""
+
+    __slots__ = (
+        "_budget", "_chunks", "_dropped", "_grown", "_held", "_taken", "error", "kept", "over", "readers", "source",
+    )  # fmt: skip
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self.source: StreamedAnswer | None = None
+        """Where it comes from; None = it has not opened, or what came is no stream."""
+        self.readers: set[Reader] = set()
+        self.kept = True
+        """Is it held from its start?"""
+        self.over = False
+        """Has all come that will?"""
+        self.error: Exception | None = None
+        """Why nothing has come, or why it broke off for a fault of our own."""
+        self._budget = budget
+        self._chunks: list[bytes] = []
+        self._dropped = 0
+        self._held = 0
+        self._grown = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    @property
+    def stream(self) -> StreamedAnswer:
+        """Where it comes from; only after it has opened."""
+        if self.source is None:
+            raise RuntimeError("there is no stream")
+        return self.source
+
+    @property
+    def end(self) -> int:
+        """How many pieces have come."""
+        return self._dropped + len(self._chunks)
+
+    @property
+    def chunks(self) -> tuple[bytes, ...]:
+        """All that is held: everything that has come, while it is `kept`."""
+        return tuple(self._chunks)
+
+    async def chunk(self, index: int) -> bytes:
+        """The piece of that number, as soon as it is there; b"" = there is none, the stream is over."""
+        while index >= self.end:
+            if self.error is not None:
+                raise self.error.with_traceback(None)
+            if self.over:
+                return b""
+            await self._grown.wait()
+        return self._chunks[index - self._dropped]
+
+    def append(self, chunk: bytes) -> None:
+        """One more piece. With it the recording may be too long to be `kept`."""
+        self._chunks.append(chunk)
+        self.hold(len(chunk))
+        self._wake()
+        if self.kept and (self._held > MAX_RECORDING_BYTES or self._budget.full):
+            self.kept = False
+            self.advanced()
+
+    def finish(self) -> None:
+        """Nothing more comes. Readers that have what had come get to hear its end, or the `error`."""
+        self.over = True
+        self._wake()
+
+    def advanced(self) -> None:
+        """A reader has taken a piece, or left: what all have taken need not be held, unless it is kept."""
+        if self.kept:
+            return
+        gone = min((reader.position for reader in self.readers), default=self._dropped) - self._dropped
+        if gone > 0:
+            self.hold(-sum(map(len, self._chunks[:gone])))
+            del self._chunks[:gone]
+            self._dropped += gone
+            self._taken.set()
+
+    async def wait_for_the_slowest(self) -> None:
+        """Until what is not kept is no longer too far ahead of any reader."""
+        while not self.kept and self._held > WINDOW_BYTES:
+            await self._wait_until_taken()
+
+    def hold(self, size: int) -> None:
+        """So many more bytes are held, or fewer."""
+        self._held += size
+        self._budget.held_bytes += size
+
+    def release(self) -> None:
+        """Nobody can want any of it any more."""
+        self.hold(-self._held)
+
+    async def _wait_until_taken(self) -> None:
+        """Until something more was taken. Who takes nothing any more must not keep the others waiting."""
+        self._taken.clear()
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._taken.wait()
+        except TimeoutError:
+            slowest = min((reader.position for reader in self.readers), default=0)
+            behind = [reader for reader in self.readers if reader.position == slowest]
+            if len(behind) < len(self.readers):
+                for reader in behind:
+                    reader.leave_behind()
+
+    def _wake(self) -> None:
+        """Everybody who waits for the next piece. A new event for the next one: who is slow must not miss it."""
+        self._grown.set()
+        self._grown = asyncio.Event()

@@ -1,0 +1,79 @@
+"""One client's part in a stream that others may read as well."""
+
+from collections.abc import Callable
+
+from application.errors import ProxyError
+from application.messages import Headers
+from application.recording import Recording
+from domain.failure import Failure
+
+
+class TooSlow(ProxyError):
+    """The client took nothing of a stream that others share."""
+
+    code = "client_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("The stream goes on without this client, which took nothing of it for some seconds.")
+
+
+class SharedStream:
+    """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
+
+    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "position")
+
+    def __init__(self, recording: Recording, leave: "Callable[[SharedStream], None]") -> None:
+        """`leave` is told when the client wants no more of it, maybe more than once."""
+        self._recording = recording
+        self._leave = leave
+        self._left_behind = False
+        self._over = False
+        self.position = 0
+        """How many pieces this client has taken."""
+
+    @property
+    def status(self) -> int:
+        """The upstream's."""
+        return self._recording.stream.status
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's."""
+        return self._recording.stream.headers
+
+    @property
+    def failure(self) -> Failure | None:
+        """The upstream's."""
+        return self._recording.stream.failure
+
+    @property
+    def complete(self) -> bool:
+        """Has the upstream's terminal event come, and this client all there is?"""
+        return self._recording.stream.complete and self.position >= self._recording.end
+
+    async def next(self) -> bytes:
+        """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""
+        if self._left_behind:
+            raise TooSlow
+        if self._over:
+            return b""
+        chunk = await self._recording.chunk(self.position)
+        if chunk:
+            self.position += 1
+            self._recording.advanced()
+        return chunk
+
+    def error_frame(self, message: str, code: str) -> bytes:
+        """An event that tells this client why its stream ends here; the others' goes on."""
+        self._over = True
+        return self._recording.stream.error_frame(message, code)
+
+    def leave_behind(self) -> None:
+        """The others go on without this client."""
+        self._left_behind = True
+        self._leave(self)
+
+    def close(self) -> None:
+        """Leave."""
+        self._over = True
+        self._leave(self)
