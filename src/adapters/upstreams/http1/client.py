@@ -111,7 +111,7 @@ async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, dea
     """Send a request on a connection, and come back with the headers of the reply. Cancelled, it cuts."""
     reply = connection.start(call.idle_timeout_s, deadline, has_body=call.method != "HEAD")
     transport, body = connection.transport, call.body
-    if transport is not None and connection.is_open:
+    if transport is not None and connection.is_open and not reply.status:
         if not isinstance(body, bytes):
             transport.write(head)
             await _upload(connection, call, Outgoing(body, connection, call.idle_timeout_s))
@@ -126,7 +126,7 @@ async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, dea
 
 async def _upload(connection: Connection, call: UpstreamCall, outgoing: Outgoing) -> None:
     """The time for the reply begins when all is sent."""
-    connection.hold_deadline()
+    connection.expect_head(float("inf"))
     try:
         await outgoing.send()
     except BaseException:

@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from msgspec import Struct
 
+from adapters.upstreams.http1.addresses import Names, first_to_answer
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import (
     BAD_URL,
@@ -19,7 +20,6 @@ from adapters.upstreams.http1.failures import (
     not_connected,
 )
 from adapters.upstreams.http1.request import Origin
-from adapters.upstreams.http1.sockets import Names, connected
 from adapters.upstreams.http1.tls_sessions import TlsSessions
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
@@ -88,15 +88,20 @@ class Connecting:
 
     async def _tcp(self, origin: Origin, *, to_proxy: bool) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(loop, self._max_head_bytes)
+
+        async def connect(address: str) -> Connection:
+            # By address: a socket of ours would be closed twice by uvloop, the second time when its number is reused.
+            connection = Connection(loop, self._max_head_bytes)
+            await loop.create_connection(lambda: connection, address, origin.port)
+            return connection
+
         try:
-            sock = await connected(await self._names.addresses(origin.host, origin.port))
-            await loop.create_connection(lambda: connection, sock=sock)
-        except UnicodeError:  # a name that no encoding of names has room for
+            addresses = await self._names.addresses(origin.host)
+            return await first_to_answer(addresses, connect, Connection.abort)
+        except UnicodeError:  # a name too long for any encoding of names
             raise UpstreamFailed(BAD_URL) from None
         except OSError as error:
             raise UpstreamFailed(not_connected(error, to_proxy)) from error
-        return connection
 
     async def _tunnel(self, connection: Connection, origin: Origin, proxy: OutboundProxy) -> None:
         """RFC 9110 section 9.3.6."""
