@@ -94,6 +94,8 @@ def playing(played: Played) -> Script:
         if played.ending == "finish":
             with suppress(OSError):  # the client may have cut it already
                 peer.finish()
+            await peer.gone()
+            return
         elif played.ending == "reset":
             await until_waiting(0.02)  # so that what was sent has been read: a reset can overtake it
             peer.reset()

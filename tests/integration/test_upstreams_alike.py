@@ -97,7 +97,7 @@ def excuse(http1: Outcome, httpx: Outcome) -> str | None:
 class TestUpstreamsAlike:
     on_both_loops = True
 
-    @settings(EXAMPLES, max_examples=80)
+    @settings(EXAMPLES, max_examples=40)
     @given(played=good())
     async def test_good_replies_are_the_same(self, played: Played) -> None:
         http1, httpx = await both(played)
@@ -106,7 +106,7 @@ class TestUpstreamsAlike:
         assert http1[:4] == httpx[:4]
         assert http1.is_used_again == httpx.is_used_again or excuse(http1, httpx)
 
-    @settings(EXAMPLES, max_examples=150)
+    @settings(EXAMPLES, max_examples=60)
     @given(played=broken())
     async def test_broken_replies_are_the_same_or_http1_is_stricter(self, played: Played) -> None:
         http1, httpx = await both(played)

@@ -6,6 +6,7 @@ from functools import partial
 
 from adapters.upstreams.http1.connecting import Connecting, OutboundProxy
 from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.pool import Pool
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.request import Origin, head_of, target_of
@@ -59,6 +60,7 @@ class Http1Upstream:
             ssl_context or ssl.create_default_context(), outbound_proxy, trust_env, max_reply_header_bytes
         )
         self._routes: dict[Origin, _Route] = {}
+        self._is_closed = False
 
     async def send(self, call: UpstreamCall) -> Http1Reply:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
@@ -90,6 +92,8 @@ class Http1Upstream:
         return await _exchange(connection, call, head, deadline)
 
     def _route(self, origin: Origin) -> _Route:
+        if self._is_closed:
+            raise UpstreamFailed(LOST)
         proxy = self._connecting.proxy_for(origin)
         pool = Pool(
             partial(self._connecting.open, origin, proxy),
@@ -102,6 +106,7 @@ class Http1Upstream:
 
     async def close(self) -> None:
         """See `Upstream.close`."""
+        self._is_closed = True
         for route in self._routes.values():
             route.pool.close()
         self._connecting.close()

@@ -92,6 +92,8 @@ class Pool:
                 return None
             waiter: asyncio.Future[Connection | None] = self._loop.create_future()
             self._waiters[waiter] = None
+            if fresh:  # it has had its turn, and got a dead connection
+                self._waiters.move_to_end(waiter, last=False)
             try:
                 given = await waiter
             except BaseException:
