@@ -96,7 +96,7 @@ def playing(played: Played) -> Script:
                 peer.finish()
             await peer.gone()
             return
-        elif played.ending == "reset":
+        if played.ending == "reset":
             await until_waiting(0.02)  # so that what was sent has been read: a reset can overtake it
             peer.reset()
             return
