@@ -138,10 +138,8 @@ class GeneralSettings(Struct, frozen=True):
     workers: Annotated[int | Literal["auto"], Workers(1, 256)] = 1
     """Processes that serve; auto = one per CPU."""
 
-    upstream_client: Annotated[Literal["httpx"], Choice(("httpx",), {"http1": "http1 comes with a later version"})] = (
-        "httpx"
-    )
-    """What speaks HTTP with the endpoints."""
+    upstream_client: Annotated[Literal["http1", "httpx"], Choice(("http1", "httpx"))] = "http1"
+    """What speaks HTTP with the endpoints: the adapter of our own, or httpx over aiohttp."""
     ca_bundle: Annotated[Path | None, Text("the path of a PEM file with certificates, seen from this file")] = None
     """Certificates to trust besides the system's; None = the system's alone."""
     outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None

@@ -51,7 +51,7 @@ def test_a_minimal_file_gets_every_default_of_the_design(load: Load) -> None:
     assert (general.stream_idle_timeout, general.request_timeout) == (300, 600)
     assert (general.stream_hold, general.max_wait, general.rate_limit_reserve) == (5, 30, 0.02)
     assert (general.max_body_bytes, general.max_connections) == (33_554_432, 1000)
-    assert (general.drain_timeout, general.workers, general.upstream_client) == (30, 1, "httpx")
+    assert (general.drain_timeout, general.workers, general.upstream_client) == (30, 1, "http1")
     assert (general.cache, general.cache_params.ttl, general.cache_params.scope) == (False, 604_800, "credential")
     assert not general.uses_redis
 

@@ -93,4 +93,4 @@ def test_no_source_stands_between_requests_and_the_wire_where_none_is_needed(tmp
     container = Container(settings=settings_of(tmp_path, f"api_key: k, {V1}"))
 
     assert container.tokens() == {}
-    assert type(container.upstream()).__name__ == "HttpxUpstream"
+    assert type(container.upstream()).__name__ == "Http1Upstream"

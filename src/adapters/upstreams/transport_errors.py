@@ -15,6 +15,7 @@ import httpx
 from aiohttp import client_exceptions as aio
 from aiohttp.http_exceptions import HttpProcessingError
 
+from adapters.upstreams.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
 from domain.failure import Failure, FailureKind
 
 
@@ -127,24 +128,6 @@ ROWS: dict[type[BaseException], Row] = {
     httpx.InvalidURL: _BAD_URL,
 }
 
-_WORDS = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ECONNRESET: "connection reset",
-    errno.ECONNABORTED: "connection aborted",
-    errno.EPIPE: "connection closed while sending",
-    errno.ETIMEDOUT: "connection timed out",
-    errno.EHOSTUNREACH: "no route to host",
-    errno.ENETUNREACH: "network unreachable",
-    errno.EHOSTDOWN: "host is down",
-    errno.EADDRNOTAVAIL: "no local address available",
-    errno.EMFILE: "too many open files",
-    errno.ENFILE: "too many open files",
-}
-
-_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}
-"""What this machine has run out of: no endpoint is to blame."""
-
-_BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
 _SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.IDLE_TIMEOUT, FailureKind.DNS}
 """Kinds that the library's own name settles, whatever caused them."""
 
@@ -158,7 +141,7 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(kind, reason)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, aio.ClientError):
-            return Failure(FailureKind.TLS, _tls_words(cause))
+            return Failure(FailureKind.TLS, tls_words(cause))
         if isinstance(cause, OSError):
             row = _system_row(cause, kind, error)
             if row is not None:
@@ -177,13 +160,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _system_row(error: OSError, kind: FailureKind, wrapper: BaseException) -> Row | None:
     """What the operating system said, placed in the phase the wrapper names; None = it said nothing."""
-    number = error.errno
-    if number is None and isinstance(error, ConnectionResetError) and error.args == ():
-        number = errno.ECONNRESET
-    if number not in _WORDS:
+    number = number_of(error)
+    if number is None:
         return None
-    words = _WORDS[number]
-    if number in _OURS:
+    words = WORDS[number]
+    if number in OURS:
         return FailureKind.LOCAL, words
     if isinstance(wrapper, aio.ClientProxyConnectionError):
         return FailureKind.CONNECT, f"outbound proxy: {words}"
@@ -191,15 +172,8 @@ def _system_row(error: OSError, kind: FailureKind, wrapper: BaseException) -> Ro
         return FailureKind.RESET, words
     if number == errno.ETIMEDOUT:
         return FailureKind.CONNECT_TIMEOUT, words
-    if number in _BROKEN:
+    if number in BROKEN:
         # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
         encrypted = isinstance(wrapper, aio.ClientConnectorError) and wrapper._conn_key.is_ssl
         return (FailureKind.TLS, f"{words} in the handshake") if encrypted else (FailureKind.RESET, words)
     return kind, words
-
-
-def _tls_words(error: ssl.SSLError) -> str:
-    """OpenSSL's reason, which it takes from a fixed list; Python's own errors have none."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {getattr(error, 'verify_message', '')}".removesuffix(": ")
-    return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()

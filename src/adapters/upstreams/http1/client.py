@@ -1,0 +1,140 @@
+"""The upstream adapter of our own: one write and one wait per call."""
+
+import asyncio
+import ssl
+from functools import partial
+
+from adapters.upstreams.http1.connecting import Connecting, OutboundProxy
+from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.failures import LOST
+from adapters.upstreams.http1.pool import Pool
+from adapters.upstreams.http1.reply import Http1Reply
+from adapters.upstreams.http1.request import Origin, head_of, target_of
+from adapters.upstreams.http1.upload import Outgoing
+from application.messages import Headers, UpstreamCall
+from application.ports import UpstreamFailed
+
+_MAX_REPLY_HEADER_BYTES = 64 * 1024
+
+_JOIN_BYTES = 64 * 1024
+"""Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
+
+_RACE_S = 1.0
+"""How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+
+
+class _Route:
+    """Where the calls of one origin go."""
+
+    def __init__(self, pool: Pool, proxy: OutboundProxy | None) -> None:
+        self.pool = pool
+        self.is_relayed = proxy is not None
+        self.added: Headers = ()
+        if proxy is not None and proxy.authorization:
+            self.added = (("proxy-authorization", proxy.authorization),)
+
+
+class Http1Upstream:
+    """`Upstream` on asyncio's transports and llhttp, with pools of its own."""
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = 1000,
+        ssl_context: ssl.SSLContext | None = None,
+        outbound_proxy: str | None = None,
+        trust_env: bool = False,
+        keepalive_s: float = 30.0,
+        max_reply_header_bytes: int = _MAX_REPLY_HEADER_BYTES,
+    ) -> None:
+        """Does no network I/O and needs no running loop.
+
+        `max_connections` is per origin; more calls wait for a slot. `ssl_context` None = the system's roots.
+        `outbound_proxy` is the URL of an HTTP proxy for all calls, with credentials if it wants them; None = none, or
+        with `trust_env` what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Idle connections are kept for
+        `keepalive_s` seconds.
+        """
+        self._max_connections = max_connections
+        self._keepalive_s = keepalive_s
+        self._connecting = Connecting(
+            ssl_context or ssl.create_default_context(), outbound_proxy, trust_env, max_reply_header_bytes
+        )
+        self._routes: dict[Origin, _Route] = {}
+        self._is_closed = False
+
+    async def send(self, call: UpstreamCall) -> Http1Reply:
+        """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
+        body = call.body
+        upload = None if isinstance(body, bytes) else body
+        if upload is not None and upload.begun:
+            raise ValueError("an upload cannot be sent a second time")
+        target = target_of(call.url)
+        route = self._routes.get(target.origin) or self._route(target.origin)
+        pool = route.pool
+        if route.is_relayed and not target.origin.is_tls:
+            head = head_of(call, target.proxy_line, route.added)
+        else:
+            head = head_of(call, target.line)
+        now = asyncio.get_running_loop().time()
+        deadline = now + call.first_byte_timeout_s
+        connection = pool.take(now) or await pool.wait(deadline, call.connect_timeout_s)
+        began = connection.loop.time()
+        try:
+            return await _exchange(connection, call, head, deadline)
+        except UpstreamFailed:
+            # A server may close an idle connection at any time, also while a request is on its way (RFC 9112 9.3.1).
+            # That shows at once: one that is lost later was lost by a server that had begun to work on the request.
+            is_crossing = connection.exchanges > 1 and connection.was_lost_unanswered
+            late = connection.loop.time() - began > _RACE_S
+            if not is_crossing or late or (upload is not None and upload.begun):
+                raise
+        connection = await pool.wait(deadline, call.connect_timeout_s, fresh=True)
+        return await _exchange(connection, call, head, deadline)
+
+    def _route(self, origin: Origin) -> _Route:
+        if self._is_closed:
+            raise UpstreamFailed(LOST)
+        proxy = self._connecting.proxy_for(origin)
+        pool = Pool(
+            partial(self._connecting.open, origin, proxy),
+            self._max_connections,
+            self._keepalive_s,
+            self._connecting.keep_session if origin.is_tls else None,
+        )
+        route = self._routes[origin] = _Route(pool, proxy)
+        return route
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+        self._is_closed = True
+        for route in self._routes.values():
+            route.pool.close()
+        self._connecting.close()
+
+
+async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, deadline: float) -> Http1Reply:
+    """Send a request on a connection, and come back with the headers of the reply. Cancelled, it cuts."""
+    reply = connection.start(call.idle_timeout_s, deadline, has_body=call.method != "HEAD")
+    transport, body = connection.transport, call.body
+    if transport is not None and connection.is_open and not reply.status:
+        if not isinstance(body, bytes):
+            transport.write(head)
+            await _upload(connection, call, Outgoing(body, connection, call.idle_timeout_s))
+        elif len(body) <= _JOIN_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+    await reply.head()
+    return reply
+
+
+async def _upload(connection: Connection, call: UpstreamCall, outgoing: Outgoing) -> None:
+    """The time for the reply begins when all is sent."""
+    connection.expect_head(float("inf"))
+    try:
+        await outgoing.send()
+    except BaseException:
+        connection.abort()
+        raise
+    connection.expect_head(connection.loop.time() + call.first_byte_timeout_s)

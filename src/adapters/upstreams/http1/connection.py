@@ -1,0 +1,241 @@
+"""One connection: what was asked goes out, what comes back goes to its reply, and it is let go of at once.
+
+It is used again only if its last reply came to a clean end: complete, meant to be followed by another, after the whole
+request, and with not a byte behind it.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from adapters.upstreams.http1.failures import CUT_IN_BODY, CUT_IN_HEAD, SLOW_BODY, SLOW_HEAD, UNANSWERED, lost
+from adapters.upstreams.http1.reply import Http1Reply
+from adapters.upstreams.http1.reply_reader import ReplyReader
+from domain.failure import Failure
+
+_READ_AHEAD_BYTES = 128 * 1024
+"""When more than this of a body waits for its reader, nothing is read from the socket."""
+
+_NEVER = float("inf")
+
+
+class Owner(Protocol):
+    """Who a connection belongs to between two exchanges."""
+
+    def released(self, connection: "Connection") -> None:
+        """It can be used again."""
+
+    def left(self, connection: "Connection") -> None:
+        """It is lost or was cut."""
+
+
+class Connection(asyncio.Protocol):
+    """An HTTP/1.1 connection with one exchange at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_head_bytes: int) -> None:
+        self.loop = loop
+        self.owner: Owner | None = None
+        """None = it belongs to nobody yet, and is left open after an exchange (with an outbound proxy)."""
+        self.transport: asyncio.Transport | None = None
+        self.opened = self.idle_since = loop.time()
+        self.exchanges = 0
+        self.is_sending = False
+        """Is a request being sent that is not handed over completely?"""
+        self.was_lost_unanswered = False
+        """Did the other side end it before a byte of the current reply?"""
+        self.writing_paused = False
+        self.on_settled: Callable[[], None] | None = None
+        """Called when the headers have come, or it is certain that they will not; None = nobody needs to be told."""
+        self.on_writable: Callable[[], None] | None = None
+        """Called when more can be written, or nothing any more."""
+        self._max_head_bytes = max_head_bytes
+        self._reader = ReplyReader(max_head_bytes)
+        self._reply: Http1Reply | None = None
+        self._reading_paused = False
+        self._early = b""
+        self._has_ended_early = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
+        self._deadline = _NEVER
+
+    # What the adapter does with it.
+
+    @property
+    def is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def was_spoken_to(self) -> bool:
+        """Has anything come before the first request?"""
+        return bool(self._early)
+
+    def start(self, idle_s: float, deadline: float, *, has_body: bool = True) -> Http1Reply:
+        """A request goes out now; what comes from here on is its reply, and its headers are due at `deadline`."""
+        self.exchanges += 1
+        reply = self._reply = Http1Reply(self, idle_s)
+        self._reader.begin(reply, has_body=has_body)
+        if self._early or self.is_open:
+            self.wait_until(deadline)
+            if self._early:
+                self._hear_early()
+        else:
+            self.was_lost_unanswered = True
+            self.fail(UNANSWERED)
+        return reply
+
+    def expect_head(self, deadline: float) -> None:
+        """The headers are due at `deadline`, unless they have come; inf = the time stands still."""
+        if self._reply is not None and self._reader.in_head:
+            self.wait_until(deadline)
+
+    def wait_until(self, deadline: float) -> None:
+        """See `Line`. The timer is moved only where it would fire too late: mostly it need not be touched."""
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self.loop.call_at(deadline, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer, self._timer_at = None, _NEVER
+        if self._deadline <= self.loop.time():
+            self.fail(SLOW_HEAD if self._reader.in_head else SLOW_BODY)
+        else:
+            self.wait_until(self._deadline)
+
+    def go_on(self) -> None:
+        """See `Line`."""
+        if self._reading_paused and self.transport is not None:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def fail(self, failure: Failure) -> None:
+        """Cut, and tell whoever waits."""
+        reply = self._reply
+        self.abort()
+        if reply is not None:
+            reply.fail(failure)
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def abort(self) -> None:
+        """Cut at once; the reply is not told."""
+        self._reply = None
+        self._leave()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _leave(self) -> None:
+        self._deadline = self._timer_at = _NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.left(self)
+
+    # What asyncio tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def eof_received(self) -> bool:
+        if self._early:
+            self._has_ended_early = True
+            return True
+        self._end(None)
+        # The transport would first send what is left of the request, and a server that has gone reads no more.
+        self.abort()
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end(exc)
+        self._leave()
+        self.transport = None
+        if self._early:
+            self._has_ended_early = True
+        else:
+            self._reader.close()
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def _end(self, exc: BaseException | None) -> None:
+        """Nothing more will come."""
+        reply, reader = self._reply, self._reader
+        if reply is None:
+            return
+        self.was_lost_unanswered = reader.in_head and not reader.overhead_bytes
+        if exc is not None:
+            self.fail(lost(exc))
+        elif reader.in_head:
+            self.fail(UNANSWERED if self.was_lost_unanswered else CUT_IN_HEAD)
+        elif reader.ends_with_connection():
+            self._reply = None
+            reply.complete()
+            reply.wake()
+        else:
+            self.fail(CUT_IN_BODY)
+
+    def data_received(self, data: bytes) -> None:
+        reply, reader = self._reply, self._reader
+        if reply is None:
+            self._hear_unasked(data)
+            return
+        failure = reader.feed(data)
+        if failure is not None:
+            self.fail(failure)
+            return
+        if reader.in_head:
+            return
+        self._deadline = _NEVER
+        if reader.is_whole:
+            self._reply = None
+            reply.complete()
+            self._let_go()
+        elif reply.waiting_bytes > _READ_AHEAD_BYTES and not self._reading_paused and self.transport is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
+        reply.wake()
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def _let_go(self) -> None:
+        """The reply is complete."""
+        reader, transport = self._reader, self.transport
+        if self.owner is None and not reader.is_followed:
+            return
+        is_clean = reader.is_kept and not reader.is_followed and not self.is_sending
+        # A reply may come before the request is sent completely; the rest would precede the next one.
+        if is_clean and self.owner is not None and transport is not None and not transport.get_write_buffer_size():
+            self.owner.released(self)
+        else:
+            self.abort()
+
+    # A server may say before it has seen a request that it has no time for one.
+
+    def _hear_unasked(self, data: bytes) -> None:
+        self._early += data
+        if self.exchanges or len(self._early) > self._max_head_bytes:
+            self._early = b""
+            self.abort()
+
+    def _hear_early(self) -> None:
+        early, self._early = self._early, b""
+        self.is_sending = True  # nothing has been: if all of the reply is here, this is the last exchange
+        self.data_received(early)
+        self.is_sending = not self._reader.in_head
+        if self._has_ended_early:
+            self.eof_received()

@@ -1,0 +1,180 @@
+"""The connections of one origin: the last used first, never more than allowed, waiters in the order they came.
+
+A slot is taken from before a connection is opened until it is lost or cut. Whoever waits is handed a connection or a
+slot of its own, and hands it on if it has gone by then.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.failures import LOST, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
+from application.ports import UpstreamFailed
+
+_MAX_AGE_S = 300.0
+"""After that a connection is not used again: a new one sees where the name points now."""
+
+
+class Pool:
+    """See above. Times are those of the loop's clock, in seconds."""
+
+    def __init__(
+        self,
+        open_one: Callable[[], Awaitable[Connection]],
+        limit: int,
+        keepalive_s: float,
+        on_proven: Callable[[Connection], None] | None,
+    ) -> None:
+        """`on_proven` is called with each connection after its first good exchange; None = nobody wants to know."""
+        self._open_one = open_one
+        self._limit = limit
+        self._keepalive_s = keepalive_s
+        self._on_proven = on_proven
+        self._loop = asyncio.get_running_loop()
+        self._taken = 0
+        """Slots."""
+        self._members: set[Connection] = set()
+        self._idle: list[Connection] = []
+        """The last used at the end."""
+        self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        self._waits: set[asyncio.Timeout] = set()
+        """What can be interrupted when the pool is closed."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def take(self, now: float) -> Connection | None:
+        """An idle connection that can be used; None = there is none."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if self._is_usable(connection, now):
+                return connection
+            connection.abort()
+        return None
+
+    def _is_usable(self, connection: Connection, now: float) -> bool:
+        is_recent = now - connection.idle_since <= self._keepalive_s and now - connection.opened <= _MAX_AGE_S
+        return is_recent and connection.is_open and connection.owner is self
+
+    async def wait(self, deadline: float, connect_s: float, *, fresh: bool = False) -> Connection:
+        """A connection, when one comes free or can be opened; only a new one if `fresh`. Raises `UpstreamFailed`."""
+        has_slot = False
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                self._watch(limit)
+                try:
+                    given = await self._turn(fresh)
+                    if given is not None:
+                        return given
+                    has_slot = True
+                    return await self._open(connect_s)
+                finally:
+                    self._waits.discard(limit)
+        except TimeoutError:
+            if self._is_closed:
+                raise UpstreamFailed(LOST) from None
+            raise UpstreamFailed(SLOW_HEAD if has_slot else NO_SLOT) from None
+
+    def _watch(self, limit: asyncio.Timeout) -> None:
+        if self._is_closed:
+            raise UpstreamFailed(LOST)
+        self._waits.add(limit)
+
+    async def _turn(self, fresh: bool) -> Connection | None:
+        """None = a slot is the caller's."""
+        while True:
+            if self._taken < self._limit:
+                self._taken += 1
+                return None
+            if fresh and self._idle:
+                self._evict(self._idle.pop(0))
+                return None
+            waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+            self._waiters[waiter] = None
+            if fresh:  # it has had its turn, and got a dead connection
+                self._waiters.move_to_end(waiter, last=False)
+            try:
+                given = await waiter
+            except BaseException:
+                if waiter.cancelled() or not waiter.done():
+                    self._waiters.pop(waiter, None)
+                else:
+                    self._pass_on(waiter.result())
+                raise
+            if given is None:
+                return None
+            if fresh and given.owner is self:
+                self._evict(given)
+                return None
+            if self._is_usable(given, self._loop.time()):
+                return given
+            given.abort()
+
+    async def _open(self, connect_s: float) -> Connection:
+        try:
+            async with asyncio.timeout(connect_s):
+                connection = await self._open_one()
+        except TimeoutError:
+            self._pass_on(None)
+            raise UpstreamFailed(SLOW_CONNECT) from None
+        except BaseException:
+            self._pass_on(None)
+            raise
+        connection.owner = self
+        self._members.add(connection)
+        return connection
+
+    def _evict(self, connection: Connection) -> None:
+        """Its slot becomes the caller's."""
+        self._members.discard(connection)
+        connection.owner = None
+        connection.abort()
+
+    def _pass_on(self, given: Connection | None) -> None:
+        """To the next who waits; None = a slot."""
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(given)
+                return
+        if given is None:
+            self._taken -= 1
+        elif given.owner is self:
+            self._idle.append(given)
+            if self._sweep is None:
+                self._sweep = self._loop.call_later(self._keepalive_s, self._drop_old)
+
+    def released(self, connection: Connection) -> None:
+        """See `Owner`."""
+        connection.idle_since = self._loop.time()
+        if connection.exchanges == 1 and self._on_proven is not None:
+            self._on_proven(connection)
+        self._pass_on(connection)
+
+    def left(self, connection: Connection) -> None:
+        """See `Owner`."""
+        self._members.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._pass_on(None)
+
+    def _drop_old(self) -> None:
+        """One timer for all: the first in the row is the one that has been idle for longest."""
+        self._sweep = None
+        now = self._loop.time()
+        while self._idle and now - self._idle[0].idle_since >= self._keepalive_s:
+            self._idle[0].abort()
+        if self._idle:
+            rest_s = self._idle[0].idle_since + self._keepalive_s - now
+            self._sweep = self._loop.call_later(rest_s, self._drop_old)
+
+    def close(self) -> None:
+        """End everything: calls that wait fail, connections are cut."""
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for limit in self._waits:
+            limit.reschedule(self._loop.time())
+        for connection in list(self._members):
+            connection.fail(LOST)

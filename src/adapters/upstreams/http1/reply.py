@@ -1,0 +1,129 @@
+"""What one exchange brings: a buffer between the connection, which fills it, and its reader."""
+
+import asyncio
+from typing import Protocol
+
+from adapters.upstreams.http1.failures import LOST
+from application.messages import Headers
+from application.ports import UpstreamFailed
+from domain.failure import Failure
+
+
+class Line(Protocol):
+    """The connection a reply comes over, as its reader sees it."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def wait_until(self, deadline: float) -> None:
+        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed."""
+
+    def go_on(self) -> None:
+        """There is room again: read from the socket."""
+
+    def abort(self) -> None:
+        """Cut at once."""
+
+
+class Http1Reply:
+    """See `UpstreamReply`. A reply that has come completely has let go of its connection."""
+
+    __slots__ = (
+        "_failure",
+        "_idle_s",
+        "_is_whole",
+        "_line",
+        "_pieces",
+        "_waiter",
+        "headers",
+        "status",
+        "waiting_bytes",
+    )
+
+    def __init__(self, line: Line, idle_s: float) -> None:
+        self.status = 0
+        """0 = the headers have not come."""
+        self.headers: Headers = ()
+        self.waiting_bytes = 0
+        """How much of the body waits for its reader."""
+        self._idle_s = idle_s
+        self._line: Line | None = line
+        self._pieces: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_whole = False
+        self._failure: Failure | None = None
+
+    # What the connection says. Nobody is woken before it has said all it has to say.
+
+    @property
+    def last_piece(self) -> bytes:
+        """The piece that came last; b"" = there is none."""
+        return self._pieces[-1] if self._pieces else b""
+
+    def feed(self, piece: bytes) -> None:
+        """More of the body."""
+        self._pieces.append(piece)
+        self.waiting_bytes += len(piece)
+
+    def complete(self) -> None:
+        """The body has come to its end, and the connection is the pool's."""
+        self._is_whole = True
+        self._line = None
+
+    def fail(self, failure: Failure) -> None:
+        """No more will come."""
+        self._failure = failure
+        self._line = None
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something new."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # What the reader asks for.
+
+    async def head(self) -> None:
+        """Wait for the headers. Raises `UpstreamFailed`."""
+        while not self.status:
+            if self._failure is not None:
+                raise UpstreamFailed(self._failure)
+            await self._news()
+
+    async def receive(self) -> bytes:
+        """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
+        while True:
+            pieces = self._pieces
+            if pieces:
+                self._pieces = []
+                self.waiting_bytes = 0
+                if self._line is not None:
+                    self._line.go_on()
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._is_whole:
+                return b""
+            if self._failure is not None or self._line is None:
+                raise UpstreamFailed(self._failure or LOST)
+            self._line.wait_until(self._line.loop.time() + self._idle_s)
+            await self._news()
+
+    async def _news(self) -> None:
+        if self._line is None:
+            raise UpstreamFailed(self._failure or LOST)
+        self._waiter = self._line.loop.create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """See `UpstreamReply.close`."""
+        line, self._line = self._line, None
+        if line is not None:
+            self._failure = LOST
+            line.abort()
+            self.wake()
+        self._pieces = []

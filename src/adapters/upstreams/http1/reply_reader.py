@@ -1,0 +1,146 @@
+"""Reads replies off one connection, with llhttp, and never mistakes where one ends.
+
+llhttp refuses what could be read in two ways; what it lets pass and could still be mistaken is refused here.
+"""
+
+import httptools
+
+from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
+from adapters.upstreams.http1.reply import Http1Reply
+from domain.failure import Failure
+
+_MAX_HEADERS = 256
+
+
+class _Refused(Exception):
+    """Stops the parser; the reader knows why."""
+
+
+class ReplyReader:
+    """One reply after the other."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        """`max_head_bytes` bounds the headers of a reply with all interim replies before it, and trailers likewise."""
+        self.in_head = True
+        """Are the headers of the final reply still to come?"""
+        self.is_whole = False
+        """Is the reply complete?"""
+        self.is_kept = False
+        """Does the server keep the connection open after it?"""
+        self.is_followed = False
+        """Did anything come after the end of the reply?"""
+        self.overhead_bytes = 0
+        """What has come since the request was sent, or since the headers, or the last piece of the body, were whole."""
+        self._max_head_bytes = max_head_bytes
+        self._parser = httptools.HttpResponseParser(self)
+        self._reply: Http1Reply | None = None
+        self._has_body = True
+        self._fields: list[tuple[str, str]] = []
+        self._field_bytes = 0
+        self._is_chunked = False
+        self._is_interim = False
+        self._refusal: Failure | None = None
+
+    def begin(self, reply: Http1Reply, *, has_body: bool) -> None:
+        """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
+        self.in_head = True
+        self.is_whole = self.is_kept = self.is_followed = False
+        self.overhead_bytes = 0
+        self._reply = reply
+        self._has_body = has_body
+        self._fields = []
+        self._field_bytes = 0
+        self._is_chunked = self._is_interim = False
+
+    def feed(self, data: bytes) -> Failure | None:
+        """Read what has come; None = it was good so far."""
+        self.overhead_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self.is_whole:
+                return self._refusal or NOT_HTTP
+            self.is_followed = True
+        if self.is_whole:
+            if data[-1] in b"\r\n" and self._has_blank_lines_after(data):
+                self.is_followed = True
+            if not self._has_body:
+                self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+            self._reply = None
+        elif self.overhead_bytes > self._max_head_bytes:
+            return HEAD_TOO_LARGE
+        return None
+
+    def close(self) -> None:
+        """Nothing more comes: let go of the parser, which holds on to this reader."""
+        self._reply = None
+        del self._parser
+
+    def ends_with_connection(self) -> bool:
+        """Is the end of the connection the end of the body? Where no header says how long it is (RFC 9112 6.3)."""
+        if self.in_head or self._is_chunked:
+            return False
+        return not any(name == "content-length" for name, _ in self._fields)
+
+    def _has_blank_lines_after(self, data: bytes) -> bool:
+        """llhttp skips line breaks before a reply, and so does not tell of those after one."""
+        breaks = len(data) - len(data.rstrip(b"\r\n"))
+        piece = b"" if self._is_chunked or self._reply is None else self._reply.last_piece
+        own = len(piece) - len(piece.rstrip(b"\r\n"))
+        return breaks > (own if own < len(piece) else own + 4)
+
+    # What llhttp tells us.
+
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            self.is_followed = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_head:
+            return  # trailers mean nothing to anybody here
+        self._field_bytes += len(name) + len(value) + 4
+        if self._field_bytes > self._max_head_bytes or len(self._fields) >= _MAX_HEADERS:
+            self._refuse(HEAD_TOO_LARGE)
+        field = (name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t"))
+        self._fields.append(field)
+        if field[0] == "transfer-encoding":
+            self._is_chunked = True
+            if field[1].lower() != "chunked":
+                self._refuse(NOT_HTTP)  # no other coding was asked for, and its end could be mistaken
+
+    def on_headers_complete(self) -> None:
+        if self._reply is None or self.is_whole:
+            return  # of a reply that nobody asked for
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101 or status < 100:
+                self._refuse(SWITCHED if status == 101 else NOT_HTTP)
+            self._fields = []
+            self._is_chunked = False
+            self._is_interim = True
+            return
+        self.in_head = False
+        self.overhead_bytes = 0
+        self._reply.status = status
+        self._reply.headers = tuple(self._fields)
+        if not self._has_body:
+            self.is_whole = True
+            self.is_kept = self._parser.should_keep_alive() and not self._is_chunked
+
+    def on_body(self, piece: bytes) -> None:
+        if self._reply is None or self.is_whole:
+            self.is_followed = True
+        else:
+            self.overhead_bytes = 0
+            self._reply.feed(piece)
+
+    def on_message_complete(self) -> None:
+        if self._is_interim:
+            self._is_interim = False
+        elif not self.is_whole:
+            self.is_whole = True
+            self.is_kept = self._parser.should_keep_alive()
+
+    def _refuse(self, failure: Failure) -> None:
+        self._refusal = failure
+        raise _Refused

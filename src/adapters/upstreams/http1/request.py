@@ -1,0 +1,93 @@
+"""The bytes of a request's head, and where they go."""
+
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from adapters.upstreams.http1.failures import BAD_URL
+from application.messages import Headers, UpstreamCall
+from application.ports import UpstreamFailed
+
+_PORTS = {"http": 80, "https": 443}
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+"""Headers that are this side's own affair; the caller's are not sent."""
+
+
+class Origin(Struct, frozen=True):
+    """Where connections go to."""
+
+    is_tls: bool
+    host: str
+    """A name or an IP address, without brackets."""
+    port: int
+
+    @property
+    def address(self) -> str:
+        """`host:port`, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Target(Struct, frozen=True):
+    """What one URL means."""
+
+    origin: Origin
+    line: str
+    """The request line after the method, and `host`, for the origin itself."""
+    proxy_line: str
+    """The same for an HTTP proxy, which wants the whole URL."""
+
+
+@lru_cache(maxsize=256)
+def target_of(url: str) -> Target:
+    """What a URL means; what it asks for goes out as it stands, without the fragment.
+
+    Raises `UpstreamFailed` with MISCONFIGURED, and ValueError for control characters.
+    """
+    if any(character < " " or character == "\x7f" for character in url):
+        raise ValueError("the URL of an upstream call holds a control character")
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
+    path = rest[end:].partition("#")[0]
+    if not path.startswith("/"):
+        path = "/" + path
+    try:
+        parts = urlsplit(f"{scheme}://{rest[:end]}")
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError:
+        raise UpstreamFailed(BAD_URL) from None
+    if scheme not in _PORTS or not host or port == 0 or " " in url:
+        raise UpstreamFailed(BAD_URL)
+    origin = Origin(scheme == "https", host, port or _PORTS[scheme])
+    authority = f"[{host}]" if ":" in host else host
+    if origin.port != _PORTS[scheme]:
+        authority = f"{authority}:{port}"
+    ending = f" HTTP/1.1\r\nhost: {authority}"
+    return Target(origin, f" {path}{ending}", f" {scheme}://{authority}{path}{ending}")
+
+
+def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
+    """The head of a request: its headers in their order and encoding, `host`, and how its body is framed.
+
+    `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
+    """
+    fields = [f"{name}: {value}" for name, value in call.headers if name.lower() not in _FRAMING]
+    fields += [f"{name}: {value}" for name, value in added]
+    body = call.body
+    if isinstance(body, bytes):
+        if body or call.method in _BODY_METHODS:
+            fields.append(f"content-length: {len(body)}")
+    elif body.length is None:
+        fields.append("transfer-encoding: chunked")
+    else:
+        fields.append(f"content-length: {body.length}")
+    fields.append("\r\n")
+    head = f"{call.method}{line}\r\n" + "\r\n".join(fields)
+    # The request line and `host` end in one line break each, every field and the head itself in one more.
+    ends = len(fields) + 2
+    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+        raise ValueError("a header or the method of an upstream call holds a control character")
+    return head.encode("latin-1")
