@@ -1,6 +1,5 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +11,7 @@ from application.ports import Clock, Providers, StreamScanner, Upstream, Upstrea
 from application.raw_stream import RawStream, read_json
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
+from application.time_limit import TimeLimit
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 
@@ -20,6 +20,8 @@ MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
 
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
+
+_NO_TIME_LEFT = Failure(FailureKind.DEADLINE, "no time left for this request")
 
 
 Outcome = WholeReply | StreamAnswer | RawStream
@@ -45,6 +47,35 @@ class Deadlines(Struct, frozen=True):
     first_event: float
     """For the first sign of life (a stream's first event, a whole reply's headers): then there is time for another
     endpoint."""
+
+
+class _Patience:
+    """How long an attempt may take until its next step, and what it is called when that is too long."""
+
+    __slots__ = ("_deadline", "failure", "limit_s")
+
+    def __init__(self, call: UpstreamCall, request: ProxyRequest, deadline: Deadlines, now: float) -> None:
+        self._deadline = deadline.total
+        self.failure = _NO_TIME_LEFT
+        self.limit_s: float | None = None
+        """Seconds from now; None = how long an upload takes is the client's affair, and the upstream times the rest."""
+        if request.upload is not None:
+            return
+        self.limit_s = deadline.total - now
+        # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
+        first_s = call.first_byte_timeout_s + _GRACE_S
+        kind = FailureKind.FIRST_BYTE_TIMEOUT
+        if deadline.first_event < deadline.total and deadline.first_event - now < first_s:
+            first_s, kind = deadline.first_event - now, FailureKind.SLOW
+        if first_s < self.limit_s:
+            self.limit_s = first_s
+            self.failure = Failure(kind, f"nothing came within {first_s:.1f} s")
+
+    def first_sign_came(self, limit: TimeLimit, clock: Clock) -> None:
+        """From here on only the deadline of the whole request counts."""
+        if self.failure is not _NO_TIME_LEFT:
+            self.failure = _NO_TIME_LEFT
+            limit.reschedule(self._deadline - clock.now())
 
 
 class SendAttempt:
@@ -75,7 +106,7 @@ class SendAttempt:
         lease.use = request.api
         lease.is_beside = not request.model or request.api is Api.STORED
         try:
-            answer = await self._within(deadline, lease, request)
+            answer = await self._exchange(lease, request, deadline)
         except AttemptFailed as failed:
             self._routing.failed(lease, failed.failure)
             self._routing.release(lease)
@@ -88,43 +119,30 @@ class SendAttempt:
             self._routing.release(lease)
         return answer
 
-    async def _within(self, deadline: Deadlines, lease: Lease, request: ProxyRequest) -> Outcome:
-        # How long an upload takes is the client's affair; what comes after it is timed by the upstream.
-        limit_s = None if request.upload is not None else deadline.total - self._clock.now()
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._exchange(lease, request, deadline)
-        except TimeoutError:
-            raise AttemptFailed(Failure(FailureKind.DEADLINE, "no time left for this request")) from None
-        except UpstreamFailed as failed:
-            raise AttemptFailed(failed.failure) from failed
-
     async def _exchange(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         call = self._providers.call(lease.endpoint, request)
-        # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
-        limit_s = call.first_byte_timeout_s + _GRACE_S
-        patience_s = deadline.first_event - self._clock.now()
-        hurried = deadline.first_event < deadline.total and patience_s < limit_s
-        if hurried:
-            limit_s = patience_s
+        patience = _Patience(call, request, deadline, self._clock.now())
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = request.api is Api.OTHER or (request.api is Api.STORED and request.stream)
         source: StreamSource | None = None
         try:
-            async with asyncio.timeout(None if request.upload is not None else limit_s):
+            with TimeLimit(patience.limit_s) as limit:
                 reply = await self._send(lease, call)
                 if request.stream and not passes and 200 <= reply.status < 300:
                     source = StreamSource(reply)
                     first = await source.receive()
-            if passes and 200 <= reply.status < 300:
-                return await self._pass(lease, request, reply)
-            if source is None:
-                return await self._read_whole(lease, request, reply)
-            return await self._open_stream(lease, request, source, first)
+                patience.first_sign_came(limit, self._clock)
+                if passes and 200 <= reply.status < 300:
+                    return await self._pass(lease, request, reply)
+                if source is None:
+                    return await self._read_whole(lease, request, reply)
+                return await self._open_stream(lease, request, source, first)
         except TimeoutError:
             self._close(source)
-            kind = FailureKind.SLOW if hurried else FailureKind.FIRST_BYTE_TIMEOUT
-            raise AttemptFailed(Failure(kind, f"nothing came within {limit_s:.1f} s")) from None
+            raise AttemptFailed(patience.failure) from None
+        except UpstreamFailed as failed:
+            self._close(source)
+            raise AttemptFailed(failed.failure) from failed
         except BaseException:
             self._close(source)
             raise

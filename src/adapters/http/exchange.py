@@ -1,8 +1,10 @@
 """One request and its reply on the wire: watches for a client that leaves, sends the answer, writes the log line."""
 
 import asyncio
-import uuid
+import random
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
@@ -57,12 +59,12 @@ class Exchange:
         self._log = log
         self._in_flight = in_flight
         self.received = clock.now()
-        self.request_id = f"req_{uuid.uuid4().hex}"
+        self.request_id = f"req_{random.getrandbits(128):032x}"
         self.trail = Trail()
         self.request: ProxyRequest | None = None
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Future[Any] | None = None
         self._writes = WriteWatch(write_timeout_s, self._leave)
         self._client_left = False
         self._interrupted = False
@@ -89,18 +91,17 @@ class Exchange:
             self._log.crashed(self.request_id, error)
             await self._send_error(ProxyError("The proxy failed to handle this request; its log says where."))
         finally:
-            if self._watcher is not None:
-                self._watcher.cancel()
+            self._stop_watching()
             self._in_flight.remove(self)
             if self._stream is not None:
                 self._stream.close()
             self._record()
-            # The watcher's last traceback refers to this object: cut the circle, so that the body goes at once.
-            self._watcher = self._task = self.request = self._stream = None
+            # The task refers to this object: cut the circle, so that the body goes at once.
+            self._task = self.request = self._stream = None
 
     async def while_connected(self, work: Awaitable[Answer]) -> Answer:
         """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""
-        self._watcher = asyncio.ensure_future(self._watch())
+        self._watch()
         return await work
 
     def interrupt(self) -> None:
@@ -109,10 +110,23 @@ class Exchange:
         if self._task is not None:
             self._task.cancel()
 
-    async def _watch(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
+    def _watch(self) -> None:
+        # What granian gives is a future already: there is no task where there is nothing to do but wait.
+        self._watcher = asyncio.ensure_future(self.receive())
+        self._watcher.add_done_callback(self._heard)
+
+    def _heard(self, message: asyncio.Future[Any]) -> None:
+        if message is not self._watcher or message.cancelled():
+            return
+        if message.exception() is None and message.result()["type"] != "http.disconnect":
+            self._watch()
+        else:
+            self._leave()
+
+    def _stop_watching(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
 
     def _leave(self) -> None:
         """The client is gone, or takes nothing any more."""
@@ -260,6 +274,7 @@ def _bytes_in(request: ProxyRequest | None) -> int:
     return len(request.body) if request.upload is None else request.upload.taken_bytes
 
 
+@lru_cache(maxsize=1024)
 def _header_text(text: str) -> bytes:
     """Header values are ASCII; other letters of a group's name are percent-encoded."""
     return quote(text, safe=_PLAIN_TEXT).encode()

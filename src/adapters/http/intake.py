@@ -14,6 +14,7 @@ from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.routes import Route
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
+from application.time_limit import TimeLimit
 from domain.cache import CacheControl
 
 BODY_PATIENCE_S = 15.0
@@ -68,16 +69,19 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
         if headers.get(b"expect", b"").lower() != b"100-continue":
             await _discard(receive)
         _refuse_size(max_bytes)
+    length = int(announced) if announced.isdigit() else -1
     try:
-        async with asyncio.timeout(BODY_PATIENCE_S) as patience:
-            began = asyncio.get_running_loop().time()
+        with TimeLimit(BODY_PATIENCE_S) as patience:
             body, more = await _receive(receive)
-            if more:
+            # A server may say "more" until it has seen the end; who has announced a length has no more.
+            if more and len(body) != length:
+                began = asyncio.get_running_loop().time()
                 parts = bytearray(body)
-                while more and len(parts) <= max_bytes:
+                while more and len(parts) <= max_bytes and len(parts) != length:
                     body, more = await _receive(receive)
                     parts += body
-                    patience.reschedule(began + BODY_PATIENCE_S + len(parts) / BODY_BYTES_PER_S)
+                    spent_s = asyncio.get_running_loop().time() - began
+                    patience.reschedule(BODY_PATIENCE_S + len(parts) / BODY_BYTES_PER_S - spent_s)
                 body = bytes(parts)
     except TimeoutError:
         raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
@@ -91,9 +95,11 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
 def patience_s(headers: dict[bytes, bytes]) -> float | None:
     """How long the client's SDK waits, in seconds: openai-python always says it, openai-node where a timeout is set."""
     for name in (b"x-stainless-read-timeout", b"x-stainless-timeout"):
+        if name not in headers:
+            continue
         try:
             seconds = float(headers[name])
-        except (KeyError, ValueError):
+        except ValueError:
             continue
         if 0 < seconds < 1e9:
             return seconds

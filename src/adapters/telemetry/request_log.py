@@ -1,12 +1,48 @@
 """The `RequestLog` and `EndpointAlarm` ports, as log lines."""
 
 import logging
+import time
 import traceback
 
 from application.messages import reasons
 from application.ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure
+
+
+class RequestLine(logging.LogRecord):
+    """A record that is no more than a reference: what its line says is worked out by the thread that writes it."""
+
+    def __init__(self, name: str, level: int, request: RequestRecord) -> None:  # all that handlers here ask for
+        self.name = name
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.created = time.time()
+        self.msg = "request"
+        self.args = None
+        self.request = request
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What the line says."""
+        request = self.request
+        return {
+            "request_id": request.request_id,
+            "group": request.group,
+            "api": request.api,
+            "endpoint": request.endpoint,
+            "attempts": len(request.attempts),
+            "reasons": reasons(request.attempts),
+            "status": request.status,
+            "outcome": request.outcome,
+            "stream": request.stream,
+            "cache": request.cache,
+            "total_ms": round(request.total_ms, 2),
+            "first_byte_ms": round(request.first_byte_ms, 2),
+            "overhead_ms": round(request.overhead_ms, 2),
+            "bytes_in": request.bytes_in,
+            "bytes_out": request.bytes_out,
+        }
 
 
 class RequestLogLines:
@@ -21,24 +57,7 @@ class RequestLogLines:
         level = logging.WARNING if failed else logging.INFO
         if not self._logger.isEnabledFor(level):
             return
-        fields = {
-            "request_id": record.request_id,
-            "group": record.group,
-            "api": record.api,
-            "endpoint": record.endpoint,
-            "attempts": len(record.attempts),
-            "reasons": reasons(record.attempts),
-            "status": record.status,
-            "outcome": record.outcome,
-            "stream": record.stream,
-            "cache": record.cache,
-            "total_ms": round(record.total_ms, 2),
-            "first_byte_ms": round(record.first_byte_ms, 2),
-            "overhead_ms": round(record.overhead_ms, 2),
-            "bytes_in": record.bytes_in,
-            "bytes_out": record.bytes_out,
-        }
-        self._logger.log(level, "request", extra={"fields": fields})
+        self._logger.handle(RequestLine(self._logger.name, level, record))
 
     def crashed(self, request_id: str, error: BaseException) -> None:
         """The kind of error and the lines of code it went through; its text might quote a body."""
