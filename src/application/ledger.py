@@ -76,8 +76,7 @@ class Ledger:
 
     def read(self, held: Reservation, readings: Readings, now: float) -> None:
         """The headers of its reply came."""
-        bucket = self._buckets[held.bucket]
-        self._buckets[held.bucket] = bucket.after_reading(readings, held.marks, held.sent, now)
+        self._buckets[held.bucket] = self._buckets[held.bucket].after_reading(readings, held.marks, held.sent, now)
 
     def limited(self, held: Reservation, failure: Failure, now: float) -> tuple[float, bool]:
         """It was answered 429: (seconds until the bucket may be asked again, whether that is news)."""

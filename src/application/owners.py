@@ -25,7 +25,7 @@ MAX_IDS = 256
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
 _WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
-_MAKES = (b'"store"', b'"audio"')
+_MAKES = re.compile(rb'"(?:store|audio)"')
 """Fields of chat requests whose answers are kept, or have parts that are."""
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
@@ -33,7 +33,7 @@ _REFERENCE = b'"item_reference"'
 _CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
 """Items that a request has with all their content: whoever made them, anybody can go on from them."""
 
-_FILE_OR_AUDIO = (b'"file_id"', b'"audio"')
+_FILE_OR_AUDIO = re.compile(rb'"(?:file_id|audio)"')
 
 
 class StateOwners:
@@ -69,7 +69,7 @@ class StateOwners:
         metadata, which may look like ids, or be the ids of somebody else. Of those, who answers keeps what was known to
         be kept where it went, what another account has just denied to know, and what the request goes on from.
         """
-        if request.api not in _STATEFUL and not (request.api is Api.CHAT and any(w in request.body for w in _MAKES)):
+        if request.api not in _STATEFUL and not (request.api is Api.CHAT and _MAKES.search(request.body)):
             return
         if request.method == "DELETE":
             gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]
@@ -94,7 +94,7 @@ class StateOwners:
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or any(word in body for word in _FILE_OR_AUDIO)):
+        if body and (request.api in _STATEFUL or _FILE_OR_AUDIO.search(body)):
             named = self._providers.state_ids(body)
             if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]

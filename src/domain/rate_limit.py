@@ -36,6 +36,10 @@ class Readings(Struct, frozen=True):
     tokens: Reading = Reading()
 
 
+NO_READINGS = Readings()
+"""Of a reply that says nothing."""
+
+
 class Room(IntEnum):
     """How well a request fits, worst first."""
 
@@ -129,6 +133,8 @@ class Bucket(Struct, frozen=True):
 
     def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
         """The headers of the reply to a request that was sent at `sent`."""
+        if readings is NO_READINGS:
+            return self
         others = max(0.0, self.reserved_requests - marks.need.requests)
         return structs.replace(
             self,

@@ -1,15 +1,26 @@
 """The Litestar application: routes to handlers, and every error in the shape the OpenAI SDKs read."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
 from litestar import HttpMethod, Litestar, MediaType, Request, Response, asgi, route
 from litestar.config.cors import CORSConfig
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import (
+    ASGIApp,
+    ControllerRouterHandler,
+    HTTPScope,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Receive,
+    Scope,
+    Send,
+)
 
 from adapters.http.errors import error_body, error_headers
 from adapters.http.pass_through import PassThroughCalls
@@ -19,6 +30,25 @@ from application.errors import InvalidRequest, ProxyError
 from application.ports import RequestLog
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class App(Litestar):
+    """Litestar with an express way to the surface: for requests that meet their errors, their log line and their guards
+    there, its own layers only cost time (a sixth of the whole way of a small request)."""
+
+    def __init__(self, surface: Surface, express: Collection[str], **options: Any) -> None:
+        """`express`: the paths that go to the surface at once."""
+        super().__init__(**options)
+        self._surface = surface
+        self._express = frozenset(express)
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["path"] in self._express:
+            await self._surface(cast(HTTPScope, scope), cast(Receive, receive), cast(Send, send))
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def build_app(
@@ -39,7 +69,9 @@ def build_app(
         async with lifespan():
             yield
 
-    return Litestar(
+    return App(
+        surface,
+        express=() if allowed_origins else PATHS,  # Litestar speaks CORS, which the surface does not
         route_handlers=[
             asgi(list(PATHS), copy_scope=False)(surface.__call__),
             _further(surface, others),

@@ -8,20 +8,19 @@ own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based` se
 from adapters.upstreams.retry_delay import parse_duration_s
 from application.messages import Headers
 from domain.gauge import Reading
-from domain.rate_limit import Readings
+from domain.rate_limit import NO_READINGS, Readings
 
 _PREFIX = "x-ratelimit-"
 _TOKEN_LIMITS = ("tokens", "project-tokens", "tokens_usage_based")
 _MAX_COUNT = 1e12
 _MAX_RESET_S = 86_400.0
-_EMPTY = Readings()
 
 
 def readings(headers: Headers) -> Readings:
     """What the headers say; empty readings where they say nothing."""
     said = {name[len(_PREFIX) :]: value for name, value in headers if name.startswith(_PREFIX)}
     if not said:
-        return _EMPTY
+        return NO_READINGS
     tokens = [reading for name in _TOKEN_LIMITS if not (reading := _reading(said, name)).is_empty]
     return Readings(_reading(said, "requests"), min(tokens, key=_scarcity, default=Reading()))
 
