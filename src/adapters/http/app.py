@@ -45,8 +45,9 @@ class App(Litestar):
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["path"] in self._express:
-            await self._surface(cast(HTTPScope, scope), cast(Receive, receive), cast(Send, send))
+        http = cast(HTTPScope, scope)
+        if http["type"] == ScopeType.HTTP and http["path"] in self._express:
+            await self._surface(http, cast(Receive, receive), cast(Send, send))
         else:
             await super().__call__(scope, receive, send)
 
