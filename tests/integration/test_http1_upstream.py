@@ -253,7 +253,7 @@ class TestHttp1Beyond(UpstreamBase):
             bodies = await asyncio.gather(*(fetch(upstream, call(server.url())) for _ in range(3)))
 
             assert bodies == [b"fresh", b"ok", b"fresh"]
-            assert len(server.peers) == 3
+            assert (len(server.peers), len(server.requests)) == (3, 5)
 
     async def test_a_connection_lost_late_is_not_replaced(
         self, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
