@@ -312,6 +312,29 @@ class TestHttp1Beyond(UpstreamBase):
             await server.over(0)
             assert await fetch(upstream, call(server.url())) == b"next"
 
+    async def test_a_reader_may_take_longer_than_any_deadline(self, upstream: Upstream) -> None:
+        async def in_parts(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(chunked(b"a", end=b""))
+            await go_on.wait()
+            await peer.send(b"1\r\nb\r\n")
+            await finish.wait()
+            await peer.send(b"0\r\n\r\n")
+
+        go_on, finish = asyncio.Event(), asyncio.Event()
+        async with ScriptedServer(in_parts) as server:
+            got = await upstream.send(call(server.url(), first_byte_s=0.3, idle_s=0.3))
+            await asyncio.sleep(0.5)
+            assert await got.receive() == b"a"
+            waiting = asyncio.create_task(got.receive())
+            await until_waiting()
+            go_on.set()
+            assert await waiting == b"b"
+            await asyncio.sleep(0.5)
+            finish.set()
+
+            assert await got.receive() == b""
+
     async def test_whole_reply_in_one_segment_is_received_without_waiting(self, upstream: Upstream) -> None:
         async with ScriptedServer(answering(reply(b"a" * 1000), chunked(b"b" * 10, b"c" * 10))) as server:
             for expected in (b"a" * 1000, b"b" * 10 + b"c" * 10):
