@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.upstreams.http1 import addresses, pool
 from adapters.upstreams.http1.client import Http1Upstream
+from adapters.upstreams.http1.connecting import Connecting
+from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.request import Origin
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import JUNK, Played, playing
@@ -114,6 +118,19 @@ class TestHttp1Beyond(UpstreamBase):
             failure = await failure_of(fetch(upstream, call(server.url().replace("http:", "https:"))))
 
             assert failure.kind is FailureKind.TLS
+
+    async def test_what_came_in_plain_text_never_counts_as_said_over_tls(self) -> None:
+        """Else whoever sits on the line could answer the first request (as with STARTTLS, CVE-2011-0411)."""
+        plain = Mock(spec=asyncio.Transport)
+        plain.is_closing.return_value = False
+        connection = Connection(asyncio.get_running_loop(), 65_536)
+        connection.connection_made(plain)
+        connection.data_received(reply(b"evil"))
+
+        with pytest.raises(UpstreamFailed) as failed:
+            await Connecting(_TRUST_NOTHING, None, False, 65_536)._tls(connection, Origin(True, "h.test", 443))
+
+        assert failed.value.failure.kind is FailureKind.TLS
 
     async def test_bytes_after_the_tunnels_headers_are_refused(self) -> None:
         async def chatty(peer: Peer) -> None:
