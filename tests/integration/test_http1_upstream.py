@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.upstreams.http1 import addresses, pool
 from adapters.upstreams.http1.client import Http1Upstream
+from adapters.upstreams.http1.connecting import Connecting
+from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.request import Origin
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import JUNK, Played, playing
@@ -114,6 +118,19 @@ class TestHttp1Beyond(UpstreamBase):
             failure = await failure_of(fetch(upstream, call(server.url().replace("http:", "https:"))))
 
             assert failure.kind is FailureKind.TLS
+
+    async def test_what_came_in_plain_text_never_counts_as_said_over_tls(self) -> None:
+        """Else whoever sits on the line could answer the first request (as with STARTTLS, CVE-2011-0411)."""
+        plain = Mock(spec=asyncio.Transport)
+        plain.is_closing.return_value = False
+        connection = Connection(asyncio.get_running_loop(), 65_536)
+        connection.connection_made(plain)
+        connection.data_received(reply(b"evil"))
+
+        with pytest.raises(UpstreamFailed) as failed:
+            await Connecting(_TRUST_NOTHING, None, False, 65_536)._tls(connection, Origin(True, "h.test", 443))
+
+        assert failed.value.failure.kind is FailureKind.TLS
 
     async def test_bytes_after_the_tunnels_headers_are_refused(self) -> None:
         async def chatty(peer: Peer) -> None:
@@ -248,12 +265,12 @@ class TestHttp1Beyond(UpstreamBase):
             await peer.request()
             peer.reset()
 
-        async with ScriptedServer(dies, answering(reply(b"fresh"))) as server:
+        async with ScriptedServer(dies, dies, answering(reply(b"fresh"))) as server:
             await fetch(upstream, call(server.url()))
             bodies = await asyncio.gather(*(fetch(upstream, call(server.url())) for _ in range(3)))
 
-            assert bodies == [b"fresh"] * 3
-            assert len(server.peers) <= 3
+            assert bodies == [b"fresh", b"ok", b"fresh"]
+            assert (len(server.peers), len(server.requests)) == (3, 5)
 
     async def test_a_connection_lost_late_is_not_replaced(
         self, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
@@ -311,6 +328,29 @@ class TestHttp1Beyond(UpstreamBase):
             assert (got.status, await body_of(got)) == (503, b"later")
             await server.over(0)
             assert await fetch(upstream, call(server.url())) == b"next"
+
+    async def test_a_reader_may_take_longer_than_any_deadline(self, upstream: Upstream) -> None:
+        async def in_parts(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(chunked(b"a", end=b""))
+            await go_on.wait()
+            await peer.send(b"1\r\nb\r\n")
+            await finish.wait()
+            await peer.send(b"0\r\n\r\n")
+
+        go_on, finish = asyncio.Event(), asyncio.Event()
+        async with ScriptedServer(in_parts) as server:
+            got = await upstream.send(call(server.url(), first_byte_s=0.3, idle_s=0.3))
+            await asyncio.sleep(0.5)
+            assert await got.receive() == b"a"
+            waiting = asyncio.create_task(got.receive())
+            await until_waiting()
+            go_on.set()
+            assert await waiting == b"b"
+            await asyncio.sleep(0.5)
+            finish.set()
+
+            assert await got.receive() == b""
 
     async def test_whole_reply_in_one_segment_is_received_without_waiting(self, upstream: Upstream) -> None:
         async with ScriptedServer(answering(reply(b"a" * 1000), chunked(b"b" * 10, b"c" * 10))) as server:

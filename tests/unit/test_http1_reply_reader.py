@@ -167,6 +167,13 @@ def test_any_byte_after_a_chunked_reply_is_seen(trailers: bytes, rest: bytes) ->
     assert got.is_clean == (rest == b"")
 
 
+def test_trailers_mean_nothing() -> None:
+    got = Read(OK + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + b"x-trailer: 1\r\n" * 300 + b"\r\n")
+
+    assert got.is_clean
+    assert (got.body, got.reply.headers) == (b"ok", (("transfer-encoding", "chunked"),))
+
+
 @pytest.mark.parametrize("rest", [b"", b"abc", b"a", b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
 def test_any_byte_after_a_reply_to_head_is_seen(rest: bytes) -> None:
     got = Read(OK + b"content-length: 3\r\n\r\n" + rest, has_body=False)
