@@ -76,7 +76,7 @@ class StateOwners:
             self._start(self._owners.forget([_scoped(request, name) for name in gone]))
             return
         named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
-        ids = [name for name in self._providers.state_ids(text) if name not in named][:MAX_IDS]
+        ids = [name for name in self._providers.made_ids(text) if name not in named][:MAX_IDS]
         if request.api in _WITH_IDS_IN_PATH:
             ids += _in_path(self._providers, structs.replace(request, query=""))
         ids += request.kept

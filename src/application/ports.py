@@ -125,7 +125,10 @@ class Providers(Protocol):
         """What a whole reply to this request means. Also finds errors and junk under status 200."""
 
     def state_ids(self, text: bytes) -> Sequence[str]:
-        """The ids in a path, a request or a reply of what only one provider account knows, each once, in order."""
+        """The ids in a path or a request of what only one provider account knows, each once, in order."""
+
+    def made_ids(self, text: bytes) -> Sequence[str]:
+        """The ids in a reply: those of what it is about as well, whatever they look like."""
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
         """A reader for the stream that answers this request."""

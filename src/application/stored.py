@@ -1,5 +1,10 @@
 """Requests about what a provider keeps: responses, conversations, stored completions."""
 
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from msgspec import structs
+
 from application.answers import Answer
 from application.cached import Answers
 from application.errors import NoGroup
@@ -12,10 +17,16 @@ class AnswerStored:
     """The use case behind their routes: asks the account that keeps a thing, or all of them where nobody knows who."""
 
     def __init__(
-        self, accounts: ModelGroup, start_group: ModelGroup | None, owners: StateOwners, answers: Answers
+        self,
+        groups: Mapping[str, ModelGroup],
+        accounts: ModelGroup,
+        start_group: ModelGroup | None,
+        owners: StateOwners,
+        answers: Answers,
     ) -> None:
-        """`accounts` has one endpoint of each account. `start_group` takes what names neither a model nor anything
-        that is kept; None = nobody does."""
+        """`groups` are for lists that are asked for by model. `accounts` has one endpoint of each account.
+        `start_group` takes what names neither a model nor anything that is kept; None = nobody does."""
+        self._groups = groups
         self._accounts = accounts
         self._start_group = start_group
         self._owners = owners
@@ -23,12 +34,23 @@ class AnswerStored:
 
     async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `ProxyError`. A stream must be closed by whoever takes it."""
+        named = self._groups.get(_model_asked_for(request))
+        if named is not None:
+            asked = await self._owners.bind(named, structs.replace(request, model=named.name))
+            return await self._answers(named, asked, trail)
         bound = await self._owners.bind(self._accounts, request)
         if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
             return await self._answers(self._accounts, bound, trail)
         if self._start_group is None:
             raise NoGroup(request.path)
         return await self._answers(self._start_group, bound, trail)
+
+
+def _model_asked_for(request: ProxyRequest) -> str:
+    """Whose stored completions a list is of, by its query; empty = anybody's."""
+    if request.method != "GET" or "model=" not in request.query:
+        return ""
+    return next(iter(parse_qs(request.query).get("model", ())), "")
 
 
 def names_what_is_kept(request: ProxyRequest) -> bool:

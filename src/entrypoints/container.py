@@ -260,7 +260,7 @@ class Container(containers.DeclarativeContainer):
     answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
 
     model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
-    stored = providers.Singleton(AnswerStored, accounts, start_group, state_owners, dispatch)
+    stored = providers.Singleton(AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch)
     pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, creating, state_owners, dispatch)
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)

@@ -1,6 +1,7 @@
 """What the proxy does not understand passes through it: bodies of any size, both ways, and neither is held."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -570,6 +571,52 @@ async def test_what_names_no_group_goes_to_the_passthrough_group_as_it_is(
             assert answer.status == 200
 
     assert [request.body for request in chosen.requests] == [body, b""]
+
+
+@pytest.mark.parametrize("size", [1000, 300_000, 3 * MEGABYTE])
+async def test_a_form_may_name_its_model_after_its_file(
+    start_upstream: StartUpstream, start_proxy: StartProxy, http: aiohttp.ClientSession, size: int
+) -> None:
+    other, whisper = (
+        await start_upstream(failing("500 No")),
+        await start_upstream(answering(reply(b'{"text":"Hi"}', JSON))),
+    )
+    proxy = await start_proxy(two_groups(other, whisper))
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(bytes(size)), filename="a.wav")
+    form.add_field("model", "whisper")
+    async with http.post(f"{proxy.url}/v1/audio/transcriptions", data=form) as answer:
+        assert answer.status == 200
+
+    sent = whisper.requests[0].body
+    assert b'name="model"\r\n\r\nwhisper-at-home\r\n' in sent
+    assert bytes(size) in sent
+
+
+async def test_not_modified_is_an_answer(
+    start_upstream: StartUpstream, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    upstreams = [await start_upstream(answering(reply(b"", 'etag: "a"\r\n', status="304 Same"))) for _ in range(2)]
+    proxy = await start_proxy(config([at(upstream) for upstream in upstreams]))
+    async with http.get(f"{proxy.url}/v1/files/file-1234567890/content", headers={"if-none-match": '"a"'}) as answer:
+        assert answer.status == 304
+        assert answer.headers["etag"] == '"a"'
+
+    assert sum(len(upstream.requests) for upstream in upstreams) == 1
+
+
+async def test_a_list_of_stored_completions_is_asked_for_by_the_groups_model(
+    start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
+) -> None:
+    page = b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}'
+    other, whisper = await start_upstream(failing("500 No")), await start_upstream(answering(reply(page, JSON)))
+    sdk = client(await start_proxy(two_groups(other, whisper)))
+    listed = await sdk.chat.completions.list(model="whisper", limit=3)
+
+    assert listed.data == []
+    assert whisper.requests[0].line.startswith(b"GET /v1/chat/completions?")
+    assert b"model=whisper-at-home" in whisper.requests[0].line
+    assert b"limit=3" in whisper.requests[0].line
 
 
 async def test_without_a_passthrough_group_the_client_is_told_how_to_configure_one(

@@ -260,6 +260,34 @@ async def test_who_goes_on_from_something_keeps_it(conversation: object) -> None
     assert await shop.pinned(turn) == {"e2", "e3"}
 
 
+@pytest.mark.parametrize(
+    "name", ["0b5e0f0c-8c1c-4f6a-9d0a-1f2e3d4c5b6a", "resp-abc", "gen-17", "resp_ab==", "a:b", "7"]
+)
+async def test_ids_of_any_shape_are_followed_where_a_field_says_that_they_are_ids(name: str) -> None:
+    shop = Shop()
+    reply = {"id": name, "object": "response", "output": [{"type": "reasoning", "id": f"{name}-item"}]}
+    await shop.learn("e2", follow_up(body=b'{"input":"Hi"}'), json.dumps(reply).encode())
+    bodies = [
+        {"previous_response_id": name},
+        {"conversation": name},
+        {"conversation": {"id": name}},
+        {"input": [{"type": "item_reference", "id": f"{name}-item"}]},
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": name}]}]},
+    ]
+
+    for body in bodies:
+        assert await shop.pinned(follow_up(body=json.dumps(body).encode())) == {"e2", "e3"}
+
+
+async def test_calls_and_items_that_are_carried_whole_do_not_bind_whatever_their_ids_look_like() -> None:
+    shop = Shop()
+    call = {"type": "function_call", "id": "9f0c", "call_id": "call_77", "name": "f", "arguments": "{}"}
+    await shop.learn("e2", follow_up(body=b'{"input":"Hi"}'), json.dumps({"id": "x1", "output": [call]}).encode())
+    carried = {"input": [call, {"type": "function_call_output", "call_id": "call_77", "output": "1"}]}
+
+    assert await shop.pinned(follow_up(body=json.dumps(carried).encode())) is None
+
+
 async def test_an_id_that_is_known_to_be_anothers_is_never_claimed() -> None:
     shop = Shop()
     await shop.learn("e1", follow_up(), b'["resp_stranger1234"]')

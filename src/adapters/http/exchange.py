@@ -202,7 +202,8 @@ class Exchange:
             await self._break_off(error)
 
     async def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> None:
-        headers.append((b"content-length", b"%d" % len(body)))
+        if status != 304:  # that would have to be the length of what it stands for (RFC 9110, 8.6)
+            headers.append((b"content-length", b"%d" % len(body)))
         await self._start(status, headers)
         await self._send_body(body, more=False)
 

@@ -22,12 +22,12 @@ class Front:
         max_body_bytes: int,
         write_timeout_s: float,
     ) -> None:
-        """`max_body_bytes` is for bodies that are held whole, because they have to be read."""
+        """`max_body_bytes` is for bodies that are held, because they have to be read."""
         self._guard = guard
         self._clock = clock
         self._log = log
         self._in_flight = in_flight
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._write_timeout_s = write_timeout_s
 
     def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
@@ -54,4 +54,4 @@ class Front:
 
     async def body(self, receive: Receive, arrival: Arrival) -> bytes:
         """The whole body; raises `InvalidRequest` as `read_body` does."""
-        return await read_body(receive, arrival.headers, self._max_body_bytes)
+        return await read_body(receive, arrival.headers, self.max_body_bytes)

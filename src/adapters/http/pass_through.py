@@ -18,6 +18,9 @@ from application.pass_through import PassThrough
 HELD_BYTES = 1024 * 1024
 """Bodies up to this size are read before they are sent on: then another endpoint can be sent them as well."""
 
+_NAME_A_MODEL = ("/audio/", "/images/", "/videos")
+"""Forms that name a model, before their file as SDKs do, or after it: then they are held until it comes."""
+
 
 class PassThroughCalls:
     """The ASGI application behind these routes."""
@@ -58,7 +61,9 @@ class PassThroughCalls:
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None
         if boundary is not None:
-            head = await body.peek(PEEKED_BYTES, lambda head: find_model(head, boundary) is not None)
+            names_model = request.path.startswith(_NAME_A_MODEL)
+            most = self._front.max_body_bytes if names_model else PEEKED_BYTES
+            head = await body.peek(most, lambda head: find_model(head, boundary) is not None)
             field = find_model(head, boundary)
             if field is not None:
                 body.rename_with(field.renamed)

@@ -39,9 +39,20 @@ class ClientUpload:
             self._unclaimed.set()
 
     async def peek(self, max_bytes: int, is_enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
-        """Read ahead until that is enough, or about `max_bytes`, or all. Only before anything is sent on."""
+        """Read ahead until that is enough, or about `max_bytes`, or all. Only before anything is sent on.
+
+        What has come is looked at again when it has doubled, lest looking take longer than reading.
+        """
         head = bytearray(self._head)
-        while len(head) < max_bytes and not (head and is_enough(bytes(head))) and (piece := await self.next()):
+        look_at = 1
+        while len(head) < max_bytes:
+            if len(head) >= look_at:
+                look_at = 2 * len(head)
+                if is_enough(bytes(head)):
+                    break
+            piece = await self.next()
+            if not piece:
+                break
             head += piece
         self._head = bytes(head)
         return self._head

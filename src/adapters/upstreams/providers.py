@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from urllib.parse import quote
 
 from adapters.upstreams.azure import DEPLOYMENT_ROUTES
 from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
-from adapters.upstreams.state_ids import state_ids
+from adapters.upstreams.state_ids import made_ids, state_ids
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
 from adapters.upstreams.token_upstream import TokenCall
@@ -30,7 +31,7 @@ class OpenAIProviders:
         target = self._targets[endpoint.id]
         call = UpstreamCall(
             request.method,
-            target.url(request.path, request.query, request.method),
+            target.url(request.path, _query(endpoint, request), request.method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -53,6 +54,10 @@ class OpenAIProviders:
         """The ids of what only one provider account knows."""
         return state_ids(text)
 
+    def made_ids(self, text: bytes) -> Sequence[str]:
+        """The ids of what a reply is about, and of whatever it names."""
+        return made_ids(text)
+
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         """A reader for the stream that answers this request."""
         return OpenAIStreamScanner(endpoint.owns_credential, request.choices)
@@ -66,6 +71,14 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
     if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:
         return request.body  # named by the client's URL for a route that takes none
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
+
+
+def _query(endpoint: Endpoint, request: ProxyRequest) -> str:
+    """The query, where a list is asked for by its model with the endpoint's name for that."""
+    if not request.query or request.method != "GET" or not request.model:
+        return request.query
+    parts = request.query.split("&")
+    return "&".join(f"model={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
 
 
 def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload | None:

@@ -78,7 +78,7 @@ _BESIDE = frozenset({Api.STORED, Api.OTHER})
 def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool = False) -> Verdict:
     """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
     nothing about the endpoint."""
-    if 200 <= reply.status < 300:
+    if 200 <= reply.status < 300 or reply.status == 304:
         if api not in _CONTENT:
             return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)

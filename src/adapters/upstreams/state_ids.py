@@ -27,12 +27,22 @@ _IDS = re.compile(
     rb'"((?:%b)[A-Za-z0-9_.\-]{1,200}|(?:%b)%b{1,200}|(?:%b)%b{6,200})"'
     % ("|".join(_ROOTS).encode(), "|".join(_PREFIXES).encode(), _WITH_DIGIT, "|".join(_WORDS).encode(), _WITH_DIGIT)
 )
+# Other providers make ids of other shapes. What stands in these fields is one, whatever it looks like.
+_ID = rb'"([^"\\\x00-\x1f]{1,200})"'
+_IN_FIELDS = re.compile(
+    rb'"(?:previous_response_id|file_id|container_id)"\s*:\s*%b'
+    rb'|"conversation"\s*:\s*(?:\{\s*"id"\s*:\s*)?%b'
+    rb'|"item_reference"\s*,\s*"id"\s*:\s*%b|"id"\s*:\s*%b\s*,\s*"type"\s*:\s*"item_reference"' % (_ID, _ID, _ID, _ID)
+)
+_MADE = re.compile(rb'"id"\s*:\s*%b' % _ID)
 _ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
 
 
 def state_ids(text: bytes) -> Sequence[str]:
     """Each once, in the order of the text; encrypted contents as digests, after the ids."""
     found = dict.fromkeys(match.decode() for match in _IDS.findall(text))
+    for groups in _IN_FIELDS.findall(text):
+        found[next(filter(None, groups)).decode("utf-8", "replace")] = None
     if b'"encrypted_content"' in text:
         for literal in _ENCRYPTED.findall(text):
             # Decoded, because a client may escape other letters of it than the provider did.
@@ -40,3 +50,9 @@ def state_ids(text: bytes) -> Sequence[str]:
                 content = json.loads(literal).encode("utf-8", "surrogatepass")
                 found[f"enc_{hashlib.blake2b(content, digest_size=16).hexdigest()}"] = None
     return tuple(found)
+
+
+def made_ids(text: bytes) -> Sequence[str]:
+    """What a reply calls the things in it, whatever their ids look like, and all that `state_ids` finds."""
+    made = (match.decode("utf-8", "replace") for match in _MADE.findall(text))
+    return tuple(dict.fromkeys((*state_ids(text), *made)))
