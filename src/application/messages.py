@@ -107,6 +107,8 @@ class ProxyRequest(Struct, frozen=True):
     """A body that is not in `body`; None = it is. Once it has begun there is no second attempt."""
     background: bool = False
     """Does the provider go on when its client has left?"""
+    is_kept: bool = False
+    """Is its answer, or some part of that, one that the provider keeps, though it speaks an API that keeps nothing?"""
     bound: tuple[str, ...] = ()
     """Ids of what it builds on, that one provider account keeps: what another does not know it cannot answer."""
     kept: tuple[str, ...] = ()

@@ -25,15 +25,13 @@ MAX_IDS = 256
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
 _WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
-_MAKES = re.compile(rb'"(?:store|audio)"')
-"""Fields of chat requests whose answers are kept, or have parts that are."""
+_FILE_OR_AUDIO = re.compile(rb'"(?:file_id|audio)"')
+"""Fields of chat requests that name what is kept."""
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
 _REFERENCE = b'"item_reference"'
 _CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
 """Items that a request has with all their content: whoever made them, anybody can go on from them."""
-
-_FILE_OR_AUDIO = re.compile(rb'"(?:file_id|audio)"')
 
 
 class StateOwners:
@@ -69,7 +67,7 @@ class StateOwners:
         metadata, which may look like ids, or be the ids of somebody else. Of those, who answers keeps what was known to
         be kept where it went, what another account has just denied to know, and what the request goes on from.
         """
-        if request.api not in _STATEFUL and not (request.api is Api.CHAT and _MAKES.search(request.body)):
+        if request.api not in _STATEFUL and not request.is_kept:
             return
         if request.method == "DELETE":
             gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]

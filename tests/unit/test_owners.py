@@ -123,7 +123,7 @@ async def test_chat_is_learned_only_where_it_is_stored() -> None:
     get = follow_up(api=Api.STORED, method="GET", path="/chat/completions/chatcmpl-1234567890", body=b"")
     await shop.learn("e1", follow_up(api=Api.CHAT, body=b'{"messages":[]}'), completion)
     assert await shop.pinned(get) is None
-    await shop.learn("e1", follow_up(api=Api.CHAT, body=b'{"store":true,"messages":[]}'), completion)
+    await shop.learn("e1", follow_up(api=Api.CHAT, body=b'{"store":true,"messages":[]}', is_kept=True), completion)
 
     assert await shop.pinned(get) == {"e1"}
 

@@ -6,6 +6,7 @@ the proxy, or to the provider's own web site stops here.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
@@ -78,11 +79,22 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
         if name == b"connection":
             listed |= {part.strip().lower() for part in value.split(b",")}
     for name, value in headers:
-        if name in CREDENTIALS:
-            credentials.append((name.decode("latin-1"), value.decode("latin-1")))
-        elif name not in _NOT_FORWARDED and name not in listed and not name.startswith(_NOT_FORWARDED_PREFIXES):
-            onward.append((name.decode("latin-1"), value.decode("latin-1")))
+        text, is_credential = _forwarded_name(name)
+        if is_credential:
+            credentials.append((text, value.decode("latin-1")))
+        elif text and name not in listed:
+            onward.append((text, value.decode("latin-1")))
     return tuple(onward), tuple(credentials)
+
+
+@lru_cache(maxsize=4096)
+def _forwarded_name(name: bytes) -> tuple[str, bool]:
+    """As it goes to the endpoint, and whether it is a credential; empty = it does not."""
+    if name in CREDENTIALS:
+        return name.decode("latin-1"), True
+    if name in _NOT_FORWARDED or name.startswith(_NOT_FORWARDED_PREFIXES):
+        return "", False
+    return name.decode("latin-1"), False
 
 
 def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -91,11 +103,18 @@ def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     for name, value in headers:
         if name == "connection":
             listed |= {part.strip().lower() for part in value.split(",")}
-    return [
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in headers
-        if name not in _NOT_RELAYED
-        and name not in listed
-        and not name.startswith(_NOT_RELAYED_PREFIXES)
-        and not _CONTROL.search(value)
-    ]
+    sent = []
+    for name, value in headers:
+        raw_name = _relayed_name(name)
+        # Nearly all values are printable, which costs less to see than that none of their letters is forbidden.
+        if raw_name and name not in listed and (value.isprintable() or not _CONTROL.search(value)):
+            sent.append((raw_name, value.encode("latin-1")))
+    return sent
+
+
+@lru_cache(maxsize=4096)
+def _relayed_name(name: str) -> bytes:
+    """As it goes to the client; empty = it does not."""
+    if name in _NOT_RELAYED or name.startswith(_NOT_RELAYED_PREFIXES):
+        return b""
+    return name.encode("latin-1")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -52,6 +53,8 @@ class Fields(Struct, frozen=True):
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
     background: Any = None
+    store: Any = None
+    audio: Any = None
     prompt_cache_key: Any = None
     safety_identifier: Any = None
     user: Any = None
@@ -60,6 +63,7 @@ class Fields(Struct, frozen=True):
 NO_FIELDS = Fields()
 
 _fields = msgspec.json.Decoder(Fields)
+_NO_CONTROL = CacheControl()
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
@@ -76,13 +80,14 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
             # A server may say "more" until it has seen the end; who has announced a length has no more.
             if more and len(body) != length:
                 began = asyncio.get_running_loop().time()
-                parts = bytearray(body)
-                while more and len(parts) <= max_bytes and len(parts) != length:
+                parts, size = [body], len(body)
+                while more and size <= max_bytes and size != length:
                     body, more = await _receive(receive)
-                    parts += body
+                    parts.append(body)
+                    size += len(body)
                     spent_s = asyncio.get_running_loop().time() - began
-                    patience.reschedule(BODY_PATIENCE_S + len(parts) / BODY_BYTES_PER_S - spent_s)
-                body = bytes(parts)
+                    patience.reschedule(BODY_PATIENCE_S + size / BODY_BYTES_PER_S - spent_s)
+                body = b"".join(parts)
     except TimeoutError:
         raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
     if len(body) > max_bytes:
@@ -108,9 +113,9 @@ def patience_s(headers: dict[bytes, bytes]) -> float | None:
 
 def cache_control(headers: RawHeaders) -> CacheControl:
     """What the client's `Cache-Control` says; directives that are not for us, or make no sense, say nothing."""
-    text = b",".join(value for name, value in headers if name == b"cache-control")
+    text = b",".join([value for name, value in headers if name == b"cache-control"])
     if not text:
-        return CacheControl()
+        return _NO_CONTROL
     directives: dict[bytes, bytes] = {}
     for part in text.lower().split(b","):
         name, _, value = part.partition(b"=")
@@ -163,6 +168,7 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
         method=arrival.method,
         background=fields.background is True and route.api is Api.RESPONSES,
         affinity=_affinity(fields),
+        is_kept=route.api is Api.CHAT and (fields.store is True or fields.audio is not None),
     )
 
 
@@ -200,6 +206,7 @@ def _affinity(fields: Fields) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _digest(credentials: Headers) -> str:
     if not credentials:
         return ""

@@ -11,7 +11,9 @@ from domain.gauge import Reading
 from domain.rate_limit import NO_READINGS, Readings
 
 _PREFIX = "x-ratelimit-"
-_TOKEN_LIMITS = ("tokens", "project-tokens", "tokens_usage_based")
+_FURTHER_TOKEN_LIMITS = ("project-tokens", "tokens_usage_based")
+_USUAL = 6
+"""Limit, remaining and reset, of requests and of tokens."""
 _MAX_COUNT = 1e12
 _MAX_RESET_S = 86_400.0
 
@@ -21,8 +23,11 @@ def readings(headers: Headers) -> Readings:
     said = {name[len(_PREFIX) :]: value for name, value in headers if name.startswith(_PREFIX)}
     if not said:
         return NO_READINGS
-    tokens = [reading for name in _TOKEN_LIMITS if not (reading := _reading(said, name)).is_empty]
-    return Readings(_reading(said, "requests"), min(tokens, key=_scarcity, default=Reading()))
+    tokens = _reading(said, "tokens")
+    if len(said) > _USUAL or tokens.is_empty:
+        others = [reading for name in _FURTHER_TOKEN_LIMITS if not (reading := _reading(said, name)).is_empty]
+        tokens = min((*others, tokens) if not tokens.is_empty else others, key=_scarcity, default=tokens)
+    return Readings(_reading(said, "requests"), tokens)
 
 
 def _reading(said: dict[str, str], name: str) -> Reading:

@@ -69,12 +69,17 @@ def target_of(url: str) -> Target:
     return Target(origin, f" {path}{ending}", f" {scheme}://{authority}{path}{ending}")
 
 
+@lru_cache(maxsize=4096)
+def _is_framing(name: str) -> bool:
+    return name.lower() in _FRAMING
+
+
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     """The head of a request: its headers in their order and encoding, `host`, and how its body is framed.
 
     `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
     """
-    fields = [f"{name}: {value}" for name, value in call.headers if name.lower() not in _FRAMING]
+    fields = [f"{name}: {value}" for name, value in call.headers if not _is_framing(name)]
     fields += [f"{name}: {value}" for name, value in added]
     body = call.body
     if isinstance(body, bytes):
