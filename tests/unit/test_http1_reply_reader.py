@@ -1,5 +1,6 @@
 """The reader of replies never takes for whole and clean what a second, stricter parser (h11) does not."""
 
+import re
 from typing import Any
 
 import h11
@@ -49,7 +50,16 @@ class Read:
 
 
 def by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
-    """The status and body of the one reply that `sent` is; None = it is no whole reply, or not only one."""
+    """The status and body of the one reply that `sent` is; None = it is no whole reply, or not only one.
+
+    llhttp skips line breaks before a status line and does not look at the reason behind the status; neither can hide
+    anything, but h11 refuses the one and control characters in the other.
+    """
+    plain = re.sub(rb"(^|\r\n\r\n)[\r\n]+HTTP/", rb"\1HTTP/", sent)
+    return _by_h11(method, sent) or _by_h11(method, re.sub(rb"(HTTP/1\.[01] \d{3})[^\r\n]*", rb"\1", plain))
+
+
+def _by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method=method, target="/", headers=[("host", "h"), ("content-length", "0")]))
     parser.send(h11.EndOfMessage())
