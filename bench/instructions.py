@@ -5,6 +5,7 @@ machine is. What was recorded for this minor version of Python is in `instructio
 """
 
 import argparse
+import os
 import platform
 import re
 import subprocess
@@ -26,6 +27,7 @@ TOLERANCE = 1.05
 _TIMES = 200
 _AT_A_TIME = 2
 _LIMIT_S = 300
+_COUNTED = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
@@ -61,9 +63,10 @@ def record(counts: Mapping[str, int], path: Path = RECORD) -> None:
 
 def count_all() -> dict[str, int]:
     """Instructions that one more request costs, by kind of work. Two runs at a time: that changes no count."""
-    runs = [(next(iter(WORKS)), 0), *((work, _TIMES) for work in WORKS)]
+    driver(WORKS[0], 0)  # leaves compiled modules behind, or the first run would count the compiling
+    runs = [(WORKS[0], 0), *((work, _TIMES) for work in WORKS)]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        base, *totals = pool.map(lambda run: _total(*run), runs)
+        base, *totals = pool.map(lambda run: total(driver(*run, *_COUNTED)), runs)
     return {work: round((counted - base) / _TIMES) for work, counted in zip(WORKS, totals, strict=True)}
 
 
@@ -94,12 +97,12 @@ def checks(counts: Mapping[str, int], known: Recorded | None) -> list[Check]:
     ]
 
 
-def _total(work: str, times: int) -> int:
-    valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+def driver(work: str, times: int, *under: str) -> str:
+    """Run it, under that program, and return what went to standard error."""
     done = subprocess.run(  # noqa: S603 - a command of our own
-        [*valgrind, sys.executable, "-m", "bench.instructions_driver", work, str(times)],
+        [*under, sys.executable, "-m", "bench.instructions_driver", work, str(times)],
         cwd=ROOT,
-        env={"PYTHONPATH": "src:.", "PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": "src:.", "PYTHONHASHSEED": "0", "PATH": os.environ.get("PATH", os.defpath)},
         capture_output=True,
         text=True,
         check=False,
@@ -107,7 +110,7 @@ def _total(work: str, times: int) -> int:
     )
     if done.returncode:
         raise RuntimeError(f"the driver ended with {done.returncode}: {done.stderr.strip()[-600:]}")
-    return total(done.stderr)
+    return done.stderr
 
 
 def measure(world: World, plan: Plan) -> Row:

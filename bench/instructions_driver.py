@@ -1,19 +1,22 @@
-"""`python -m bench.instructions_driver WORK N`: the real application, asked N times in one process without any socket.
+"""`python -m bench.instructions_driver WORK N`: one kind of work, N times in one process.
 
-Every kind of work is warmed up first. Run under an instruction counter with N and with none: the difference is what N
-requests cost, start-up cancels out.
-Requests enter as granian hands them over (ASGI) and leave at the `Upstream` port, which answers at once; so routing,
-ledger, guards, header filters, cache and log line are counted, the HTTP server and the HTTP client are not.
+Every kind is warmed up first. Run under an instruction counter with N and with none: the difference is what N times
+cost, start-up cancels out.
+
+`chat`, `hit` and `stream` are the real application: requests enter as granian hands them over (ASGI) and leave at the
+`Upstream` port, which answers at once. So routing, ledger, guards, header filters, cache and log line are counted.
+`upstream` is the adapter behind that port, with a provider in the same loop (whose cost is part of the count, and
+always the same): the one piece that cannot do without a socket.
 """
 
 import asyncio
 import contextlib
 import gc
 import io
-import logging
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,78 +25,46 @@ import yaml
 from dependency_injector import providers
 
 from adapters.telemetry.log_lines import JsonLines
-from application.messages import Headers, UpstreamCall
+from application.messages import UpstreamCall
+from application.ports import Upstream
+from bench.canned import CannedUpstream, LinesNowhere, NothingToShare, SteppingClock
 from bench.servers.llmproxy import configuration
-from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT, question
+from bench.servers.payloads import question
+from bench.servers.provider import Connection
 from entrypoints.config import load_settings
 from entrypoints.container import Container
 
-_EVENTS = 100
-WORKS: dict[str, tuple[bytes, str]] = {
-    "chat": (question(), "bypass"),
-    "hit": (question(temperature=0), "hit"),
-    "stream": (question(stream=True), "bypass"),
+Work = Callable[[], Awaitable[object]]
+
+REQUESTS: Mapping[str, tuple[bytes, bytes]] = {
+    "chat": (question(), b"bypass"),
+    "hit": (question(temperature=0), b"hit"),
+    "stream": (question(stream=True), b"bypass"),
 }
-"""What is asked, and what the cache then says of itself. A stream has a hundred events between its first and last."""
+"""What is asked, and what the cache then says of itself."""
 
+WORKS = (*REQUESTS, "upstream")
 _WARMING = 30
-_JSON_HEADERS: Headers = (("content-type", "application/json"), *REPLY_HEADERS.items())
-_SSE_HEADERS: Headers = (("content-type", "text/event-stream"), *REPLY_HEADERS.items())
+_PATIENCE_S = 60.0
 
 
-class CannedReply:
-    """A reply whose pieces are there already."""
-
-    status = 200
-
-    def __init__(self, headers: Headers, pieces: list[bytes]) -> None:
-        self.headers = headers
-        self._pieces = pieces
-
-    async def receive(self) -> bytes:
-        """The next piece."""
-        return self._pieces.pop() if self._pieces else b""
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-
-class CannedUpstream:
-    """The `Upstream` port without a network."""
-
-    async def send(self, call: UpstreamCall) -> CannedReply:
-        """Answers at once."""
-        if isinstance(call.body, bytes) and b'"stream":true' in call.body:
-            return CannedReply(_SSE_HEADERS, [LAST_EVENTS, *([TOKEN_EVENT] * _EVENTS), FIRST_EVENT])
-        return CannedReply(_JSON_HEADERS, [REPLY])
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
-class LinesNowhere(logging.Handler):
-    """Formats each line as it would be written, in the same thread: one that waits for others is not repeatable."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format it."""
-        self.format(record)
-
-
-def application() -> Any:
-    """The application as `entrypoints.http` composes it, but for network and log file."""
+def composed() -> tuple[Any, Upstream]:
+    """What `entrypoints.http` composes: the application, but for network, wall clock and log file; and its adapter."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "llmproxy.yaml"
         path.write_text(yaml.safe_dump(configuration("http://127.0.0.1:9")), encoding="utf-8")
-        settings = load_settings(path, {}, {})
-    container = Container(settings=settings)
-    container.upstream.override(providers.Object(CannedUpstream()))
-    logger = container.logger()
+        parts = Container(settings=load_settings(path, {}, {}))
+    upstream = parts.upstream()
+    parts.upstream.override(providers.Object(CannedUpstream()))
+    parts.clock.override(providers.Object(SteppingClock()))
+    parts.sharing.override(providers.Object(NothingToShare()))
+    logger = parts.logger()
     for handler in logger.handlers:
         handler.close()
-    handler = LinesNowhere()
-    handler.setFormatter(JsonLines())
-    logger.handlers = [handler]
-    return container.app()
+    nowhere = LinesNowhere()
+    nowhere.setFormatter(JsonLines())
+    logger.handlers = [nowhere]
+    return parts.app(), upstream
 
 
 async def ask(app: Any, body: bytes) -> list[dict[str, Any]]:
@@ -135,50 +106,72 @@ async def ask(app: Any, body: bytes) -> list[dict[str, Any]]:
     return sent
 
 
+async def call(upstream: Upstream, to: UpstreamCall) -> None:
+    """One call and its whole reply."""
+    reply = await upstream.send(to)
+    while await reply.receive():
+        pass
+    reply.close()
+
+
 @contextlib.asynccontextmanager
-async def running(app: Any) -> Any:
+async def running(app: Any) -> AsyncIterator[None]:
     """The application between its start-up and its shutdown."""
     loop = asyncio.get_running_loop()
-    stop, started = loop.create_future(), loop.create_future()
-    messages: list[Callable[[], Any]] = [lambda: stop, lambda: _ready({"type": "lifespan.startup"})]
-
-    async def receive() -> Any:
-        return await messages.pop()()
+    messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    messages.put_nowait({"type": "lifespan.startup"})
+    started = loop.create_future()
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "lifespan.startup.complete":
             started.set_result(None)
 
-    task = loop.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
+    task = loop.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, messages.get, send))
     await started
     yield
-    stop.set_result({"type": "lifespan.shutdown"})
+    messages.put_nowait({"type": "lifespan.shutdown"})
     await task
 
 
-async def _ready(value: Any) -> Any:
-    return value
-
-
-def checked(sent: list[dict[str, Any]], cache: str) -> None:
-    """Raises `RuntimeError` when what is counted is not what was meant."""
-    headers = dict(sent[0]["headers"])
-    if sent[0]["status"] != 200 or headers[b"x-llmproxy-cache"] != cache.encode():
-        raise RuntimeError(f"the application answered {sent[0]}")
+@contextlib.asynccontextmanager
+async def calling(upstream: Upstream) -> AsyncIterator[Work]:
+    """A call through the adapter, to a provider in this loop."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(0, 0, 1), "127.0.0.1", 0)
+    to = UpstreamCall(
+        method="POST",
+        url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions",
+        headers=(("content-type", "application/json"), ("authorization", "Bearer sk-endpoint-1")),
+        body=question(),
+        connect_timeout_s=_PATIENCE_S,
+        first_byte_timeout_s=_PATIENCE_S,
+        idle_timeout_s=_PATIENCE_S,
+    )
+    yield lambda: call(upstream, to)
+    await upstream.close()
+    server.close()
 
 
 async def main() -> None:
-    work, times = sys.argv[1], int(sys.argv[2])
-    app = application()
-    async with running(app):
-        for body, cache in WORKS.values():
+    """Warm up, then work."""
+    chosen, times = sys.argv[1], int(sys.argv[2])
+    app, adapter = composed()
+    async with running(app), calling(adapter) as called:
+        works: dict[str, Work] = {
+            "upstream": called,
+            **{name: partial(ask, app, body) for name, (body, _) in REQUESTS.items()},
+        }
+        for name, (body, cache) in REQUESTS.items():
             for _ in range(_WARMING):
                 sent = await ask(app, body)
-            checked(sent, cache)
+            if sent[0]["status"] != 200 or (b"x-llmproxy-cache", cache) not in sent[0]["headers"]:
+                raise RuntimeError(f"{name}: the application answered {sent[0]}")
+        for _ in range(_WARMING):
+            await called()
         gc.collect()
         gc.disable()  # when it runs depends on what start-up left behind
         for _ in range(times):
-            await ask(app, WORKS[work][0])
+            await works[chosen]()
 
 
 if __name__ == "__main__":
