@@ -15,6 +15,8 @@ def lines(row: Row) -> str:
     if row.reason:
         return f"{head}\n    {row.reason}"
     told = [f"    {_MARKS[check.met]:5} {_line(check)}" for check in row.checks]
+    if row.forgiven:
+        told += [f"    {subject:10} {_beside(row, subject)}" for subject in row.subjects]
     if row.errors:
         told.append(f"    {row.errors} requests went wrong: {_errors(row)}")
     if row.busy_cores > NOISY_CORES:
@@ -60,6 +62,16 @@ def _line(check: Check) -> str:
     limit = f"{'at most' if check.at_most else 'at least'} {figure(check.budget, check.unit)}"
     note = f"; {check.note}" if check.note else ""
     return f"{check.what}: {figure(check.measured, check.unit)} ({limit}{note})"
+
+
+def _beside(row: Row, subject: str) -> str:
+    """What was measured of one of several subjects, or what happened."""
+    rounds = [one for one in row.rounds if one.subject == subject]
+    values = dict.fromkeys(value for one in rounds for value in one.values)
+    told = [f"{value} {figure(row.median(subject, value), '')}" for value in values]
+    failed = sum(sum(one.errors.values()) for one in rounds)
+    told += [f"{failed:,} failed"] if failed else []
+    return ", ".join([*told, *(one.note for one in rounds if one.note)])
 
 
 def _errors(row: Row) -> str:
