@@ -58,18 +58,16 @@ format: setup-dev
 	$(BIN)/ruff check --fix src tests bench
 
 # Every row of the performance budget, beside nginx, in about ten minutes; bench/README.md. ARGS='--only streams', '--quick'.
-bench: setup-dev bench-setup
+bench: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench $(ARGS)
 
 # The same work through nginx, LiteLLM and Portkey, which it installs below bench/.peers.
-bench-peers: setup-dev bench-setup
+bench-peers: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench peers $(ARGS)
 
-# vegeta sends at a fixed rate; Debian has no package of it. v12.11.1 is the last that builds with Go 1.19, which Debian 12 has.
-VEGETA := github.com/tsenart/vegeta/v12@v12.11.1
-bench-setup:
-	@command -v vegeta >/dev/null || [ -x bench/.tools/vegeta ] || { command -v go >/dev/null && \
-		echo "building vegeta into bench/.tools (once)" && GOBIN=$(CURDIR)/bench/.tools go install $(VEGETA); } || true
+# Says what has to be installed by hand, and how.
+bench-setup: setup-dev
+	@PYTHONPATH=src:. $(BIN)/python -m bench.needs
 
 # Rewrites the hash-locked requirements from pyproject.toml, for every supported Python and platform.
 lock: setup-dev
@@ -79,4 +77,4 @@ lock: setup-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers bench/.tools
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers

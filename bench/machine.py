@@ -12,7 +12,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench.load import vegeta
 from bench.servers import nginx
 from bench.servers.children import ROOT
 from entrypoints.settings import GeneralSettings
@@ -76,20 +75,13 @@ def _versions() -> dict[str, str]:
     programs = {
         "nginx": [nginx.installed() or "nginx", "-v"],
         "wrk": ["wrk", "-v"],
-        "vegeta": ["go", "version", "-m", vegeta.installed() or "vegeta"],
         "redis-server": ["redis-server", "--version"],
     }
     for name, command in programs.items():
-        number = re.search(r"\bv?(\d+\.\d+\.\d+)(?![\d.]*\))", _relevant(name, _said(command)))
+        number = re.search(r"\d+\.\d+\.\d+", _said(command))
         if number is not None:
-            found[name] = number.group(1)
+            found[name] = number.group()
     return found
-
-
-def _relevant(name: str, said: str) -> str:
-    """`go version -m` also tells what else is in the program."""
-    lines = [line for line in said.splitlines() if name != "vegeta" or "\tmod\t" in line]
-    return lines[0] if lines else ""
 
 
 def _said(command: list[str]) -> str:

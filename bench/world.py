@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bench.load import streams, vegeta, wrk
+from bench.load import steady, streams, wrk
 from bench.load.seen import Seen
 from bench.progress import Progress
 from bench.results import Round, Row
@@ -81,9 +81,7 @@ class World:
     def steady(self, subject: Subject, number: int, bodies: Sequence[bytes], rate: int, seconds: float) -> Round:
         """So many a second, each when it is due."""
         self.progress.step(f"{subject.name}, {rate} a second, round {number}")
-        return _observed(
-            subject, number, lambda: vegeta.run(self.scratch, subject.url, subject.headers, bodies, rate, seconds)
-        )
+        return _observed(subject, number, lambda: steady.run(subject.url, subject.headers, bodies, rate, seconds))
 
     def streamed(self, subject: Subject, number: int, count: int, tokens: int) -> Round:
         """So many streams at once."""
@@ -137,6 +135,7 @@ def _observed(subject: Subject, number: int, load: Callable[[], Seen]) -> Round:
     used, began = (cpu_s(subject.pids()), time.monotonic()) if watched else (0.0, 0.0)
     seen = load()
     values = {"requests": seen.requests, "rps": round(seen.rps, 1), **_percentiles(dict(seen.latencies_ms))}
+    values |= _percentiles(dict(seen.late_ms), "sent_late_")
     if watched:
         cpu = cpu_s(subject.pids()) - used
         values["cpu_cores"] = round(cpu / (time.monotonic() - began), 3)

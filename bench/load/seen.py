@@ -17,6 +17,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     errors: Mapping[str, int]
     """What went wrong, by kind, such as `status` or `timeout`; only kinds that occurred."""
     latencies_ms: Curve
+    late_ms: Curve = ()
+    """How late the generator itself sent; only where there is a moment at which it should. Latencies contain it."""
 
     @property
     def failed(self) -> int:

@@ -20,7 +20,8 @@ wrk.body = file:read("*a")
 function done(summary, latency, requests)
   local points = {{}}
   for i, percent in ipairs({{ {percentiles} }}) do
-    points[i] = string.format("[%g,%.3f]", percent, latency:percentile(percent) / 1000)
+    local us = percent < 100 and latency:percentile(percent) or latency.max
+    points[i] = string.format("[%g,%.3f]", percent, us / 1000)
   end
   local errors = summary.errors
   io.write(string.format('{mark}{{"requests":%d,"duration_us":%d,"curve":[%s],"errors":{{"connect":%d,"read":%d,' ..

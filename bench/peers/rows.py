@@ -172,14 +172,14 @@ PLANS: tuple[Plan, ...] = (
         name="peers-latency-100",
         title="Latency at 100 requests/s",
         about_s=110,
-        needs=("wrk", "vegeta", "nginx"),
+        needs=("wrk", "nginx"),
         measure=_latency(100),
     ),
     Plan(
         name="peers-latency-1000",
         title="Latency at 1,000 requests/s",
         about_s=110,
-        needs=("wrk", "vegeta", "nginx"),
+        needs=("wrk", "nginx"),
         measure=_latency(1000),
     ),
     Plan(

@@ -1,11 +1,15 @@
 """1,000 requests a second, each sent when it is due: what the proxy adds to the provider's latency."""
 
+import msgspec
+
 from bench.results import Check, Row
 from bench.servers.payloads import question
 from bench.servers.subjects import direct
 from bench.world import Plan, World
 
 RATE = 1000
+_BY_WRK = "direct, wrk with 1 connection"
+"""Beside what our generator sees of the provider: the difference is its own share, which is in both its figures."""
 
 
 def measure(world: World, plan: Plan) -> Row:
@@ -17,7 +21,8 @@ def measure(world: World, plan: Plan) -> Row:
         for number in world.rounds()
         for subject in ((ours, provider) if number % 2 else (provider, ours))
     ]
-    row = plan.row(rounds)
+    by_wrk = world.saturated(msgspec.structs.replace(provider, name=_BY_WRK), 1, question(), 1, 2)
+    row = plan.row([*rounds, msgspec.structs.replace(by_wrk, curve=())])
     checks = tuple(
         Check(
             what=f"added at {percentile}",
@@ -37,6 +42,6 @@ PLAN = Plan(
     name="added-latency",
     title="Added latency at a steady 1,000 requests/s",
     about_s=68,
-    needs=("vegeta", "nginx"),
+    needs=("wrk", "nginx"),
     measure=measure,
 )

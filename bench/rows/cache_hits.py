@@ -83,6 +83,6 @@ PLAN = Plan(
     name="cache-hits",
     title="Cache hits, memory and Redis",
     about_s=100,
-    needs=("wrk", "vegeta", "nginx", "redis-server"),
+    needs=("wrk", "nginx", "redis-server"),
     measure=measure,
 )

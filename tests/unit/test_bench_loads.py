@@ -1,12 +1,21 @@
 """What the load generators print is read right, and latency counts from when a request was due."""
 
+import asyncio
+import contextlib
 import math
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bench.load import vegeta, wrk
+from bench.load import wrk
 from bench.load.distribution import at, curve, median, median_curve, percentile
+from bench.load.steady_client import Schedule
+from bench.load.steady_client import run as run_steadily
 from bench.load.stream_client import Stream, Watch
+from bench.servers.payloads import question
+from bench.servers.provider import Connection
+from bench.servers.subjects import HEADERS
 
 WRK = """Running 5s test @ http://127.0.0.1:4000
   1 threads and 64 connections
@@ -56,36 +65,64 @@ def test_a_wrk_that_could_not_connect_is_quoted() -> None:
         wrk.parsed("unable to connect to 127.0.0.1:9 Connection refused\n")
 
 
-def hit(number: int, sent: float, took: float, status: int = 200) -> str:
-    return f"{int(sent * 1e9)},{status},{int(took * 1e9)},10,0,,,bench,{number},POST,http://x/,"
+def schedule(uncounted: int = 0) -> Schedule:
+    made = Schedule(10, requests=20, uncounted=uncounted)
+    made.began = time.monotonic() - 100
+    return made
 
 
 def test_a_request_that_was_sent_late_is_late_from_when_it_was_due() -> None:
-    # Ten a second; the generator itself is held up for 0.3 s at the third.
-    rows = [hit(0, 100.0, 0.01), hit(1, 100.1, 0.01), hit(2, 100.5, 0.01), hit(3, 100.5, 0.01)]
+    kept = schedule()
 
-    seen = vegeta.seen(vegeta.hits("\n".join(rows)), rate=10, warming_s=0)
+    kept.is_sent(2, kept.due(2) + 0.3)
+    kept.is_over(2, None)
 
-    assert seen.latencies_ms[-1][1] == pytest.approx(310, abs=0.01)
-    assert seen.p50_ms == pytest.approx(10, abs=0.01)
-
-
-def test_what_vegeta_got_no_good_answer_to_is_an_error() -> None:
-    rows = [hit(0, 100.0, 0.01), hit(1, 100.1, 0.01, status=502), hit(2, 100.2, 20, status=0)]
-
-    seen = vegeta.seen(vegeta.hits("\n".join(rows)), rate=10, warming_s=0)
-
-    assert seen.errors == {"status": 1, "no_answer": 1}
+    assert kept.late_ms[0] == pytest.approx(300)
+    assert kept.latencies_ms[0] > 99_000  # due a hundred seconds ago, though answered at once
 
 
-def test_the_first_second_of_a_steady_rate_is_not_counted() -> None:
-    rows = [hit(number, 100 + number / 10, 0.5 if number < 10 else 0.01) for number in range(20)]
+def test_what_is_due_in_the_uncounted_time_is_not_counted() -> None:
+    kept = schedule(uncounted=10)
 
-    seen = vegeta.seen(vegeta.hits("\n".join(rows)), rate=10)
+    for number in (9, 10):
+        kept.is_sent(number, kept.due(number))
+        kept.is_over(number, None)
 
-    assert seen.requests == 10
-    assert seen.latencies_ms[-1][1] == pytest.approx(10, abs=0.01)
-    assert seen.rps == pytest.approx(10, rel=0.1)
+    assert len(kept.latencies_ms) == len(kept.late_ms) == 1
+
+
+@contextlib.asynccontextmanager
+async def serving(protocol: Callable[[], asyncio.Protocol]) -> AsyncIterator[str]:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server.close()
+    await asyncio.sleep(0)
+
+
+async def test_each_request_is_sent_and_answered_once() -> None:
+    async with serving(lambda: Connection(0, 0, 1)) as url:
+        told = await run_steadily(url, HEADERS, [question()], rate=100, seconds=0.1)
+
+    assert told["requests"] == 10
+    assert told["errors"] == {}
+
+
+class Breaking(asyncio.Protocol):
+    """Cuts the connection when something comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.abort()  # type: ignore[attr-defined]
+
+
+async def test_connections_that_break_are_errors() -> None:
+    async with serving(Breaking) as url:
+        told = await run_steadily(url, HEADERS, [question()], rate=100, seconds=0.1)
+
+    assert told["requests"] == 0
+    assert told["errors"] == {"no_answer": 110}
 
 
 def chunked(*pieces: bytes) -> bytes:
