@@ -76,18 +76,22 @@ class Schedule:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time."""
+    """One request at a time; `first` is sent as soon as it is open."""
 
-    def __init__(self, schedule: Schedule, idle: list["Connection"]) -> None:
+    def __init__(self, schedule: Schedule, idle: list["Connection"], first: tuple[int, bytes] | None = None) -> None:
         self._schedule = schedule
         self._idle = idle
+        self._first = first
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._number: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._idle.append(self)
+        if self._first is None:
+            self._idle.append(self)
+        else:
+            self.ask(*self._first)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._transport = None
@@ -98,6 +102,7 @@ class Connection(asyncio.Protocol):
     def ask(self, number: int, request: bytes) -> None:
         """Send a request. The connection is not idle until it is answered."""
         self._number = number
+        self._schedule.is_sent(number, time.monotonic())
         if self._transport is not None:
             self._transport.write(request)
 
@@ -149,33 +154,26 @@ class Sender:
         now = time.monotonic()
         while not self.done and schedule.due(self._next) <= now:
             number, self._next = self._next, self._next + 1
+            request = self._requests[number % len(self._requests)]
             if self._idle:
-                self._ask(self._idle.pop(), number)
+                self._idle.pop().ask(number, request)
             else:
-                task = asyncio.ensure_future(self._open_and_ask(number))
+                task = asyncio.ensure_future(self._open_for(number, request))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
             now = time.monotonic()
 
-    def _ask(self, connection: Connection, number: int) -> None:
-        self._schedule.is_sent(number, time.monotonic())
-        connection.ask(number, self._requests[number % len(self._requests)])
-
-    async def _open_and_ask(self, number: int) -> None:
+    async def _open_for(self, number: int, request: bytes) -> None:
         try:
-            connection = await opened(self._schedule, self._idle, self._port)
+            await opened(self._schedule, self._idle, self._port, (number, request))
         except OSError:
             self._schedule.is_over(number, "connect")
-            return
-        self._idle.remove(connection)
-        self._ask(connection, number)
 
 
-async def opened(schedule: Schedule, idle: list[Connection], port: int) -> Connection:
-    """One more connection, which is idle."""
+async def opened(schedule: Schedule, idle: list[Connection], port: int, first: tuple[int, bytes] | None = None) -> None:
+    """One more connection."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(schedule, idle), "127.0.0.1", port)
-    return connection
+    await loop.create_connection(lambda: Connection(schedule, idle, first), "127.0.0.1", port)
 
 
 def tick(began: float, period_s: float, on_tick: Callable[[], None]) -> Callable[[], None]:

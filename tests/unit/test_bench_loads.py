@@ -107,6 +107,14 @@ async def test_each_request_is_sent_and_answered_once() -> None:
     assert told["errors"] == {}
 
 
+async def test_requests_that_find_no_idle_connection_are_sent_as_well() -> None:
+    async with serving(lambda: Connection(0.3, 0, 1)) as url:
+        told = await run_steadily(url, HEADERS, [question()], rate=500, seconds=0.2)
+
+    assert told["requests"] == 100
+    assert told["errors"] == {}
+
+
 class Breaking(asyncio.Protocol):
     """Cuts the connection when something comes."""
 
