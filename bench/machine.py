@@ -85,10 +85,11 @@ def _versions() -> dict[str, str]:
 
 
 def _said(command: list[str]) -> str:
-    """What a program prints; empty where it is not there or fails."""
+    """What a program prints; empty where it is not there."""
     if shutil.which(command[0]) is None:
         return ""
     run = subprocess.run(  # noqa: S603 - commands of our own
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
     )
-    return (run.stdout or run.stderr).strip()
+    failed = run.returncode != 0 and command[0] == "git"  # wrk tells its version and fails
+    return "" if failed else (run.stdout or run.stderr).strip()
