@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 ARGS ?=
 export PYTHONPATH := src
 
-.PHONY: setup setup-dev setup-azure run test check format lock clean
+.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -57,6 +57,18 @@ format: setup-dev
 	$(BIN)/ruff format src tests bench
 	$(BIN)/ruff check --fix src tests bench
 
+# Every row of the performance budget, beside nginx, in about ten minutes; bench/README.md. ARGS='--only streams', '--quick'.
+bench: bench-setup
+	PYTHONPATH=src:. $(BIN)/python -m bench $(ARGS)
+
+# The same work through nginx, LiteLLM and Portkey, which it installs below bench/.peers.
+bench-peers: bench-setup
+	PYTHONPATH=src:. $(BIN)/python -m bench peers $(ARGS)
+
+# Says what has to be installed by hand, and how.
+bench-setup: setup-dev
+	@PYTHONPATH=src:. $(BIN)/python -m bench.needs
+
 # Rewrites the hash-locked requirements from pyproject.toml, for every supported Python and platform.
 lock: setup-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
@@ -65,4 +77,4 @@ lock: setup-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers

@@ -1,0 +1,82 @@
+"""Stand-ins that make an instruction count repeatable: no network, no wall clock, no other thread."""
+
+import asyncio
+import logging
+
+from application.messages import Headers, UpstreamCall
+from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT
+
+EVENTS = 100
+"""Events of a stream between its first and last."""
+
+_JSON_HEADERS: Headers = (("content-type", "application/json"), *REPLY_HEADERS.items())
+_SSE_HEADERS: Headers = (("content-type", "text/event-stream"), *REPLY_HEADERS.items())
+
+
+class CannedReply:
+    """A reply whose pieces are there already."""
+
+    status = 200
+
+    def __init__(self, headers: Headers, pieces: list[bytes]) -> None:
+        self.headers = headers
+        self._pieces = pieces
+
+    async def receive(self) -> bytes:
+        """The next piece."""
+        return self._pieces.pop() if self._pieces else b""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class CannedUpstream:
+    """The `Upstream` port without a network."""
+
+    async def send(self, call: UpstreamCall) -> CannedReply:
+        """Answers at once."""
+        if isinstance(call.body, bytes) and b'"stream":true' in call.body:
+            return CannedReply(_SSE_HEADERS, [LAST_EVENTS, *([TOKEN_EVENT] * EVENTS), FIRST_EVENT])
+        return CannedReply(_JSON_HEADERS, [REPLY])
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class SteppingClock:
+    """Time that is the same in every run: a tenth of a millisecond passes whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def now(self) -> float:
+        """Seconds."""
+        self._now += 0.0001
+        return self._now
+
+    def unix(self) -> float:
+        """Unix seconds."""
+        return 1_800_000_000.0 + self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Nobody who is counted sleeps."""
+        await asyncio.sleep(seconds)
+
+
+class NothingToShare:
+    """In place of the exchange with other replicas: it runs by the clock on the wall, not by requests."""
+
+    async def load(self) -> None:
+        """There is nothing."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.get_running_loop().create_future()
+
+
+class LinesNowhere(logging.Handler):
+    """Formats each line as it would be written, in the same thread: one that waits for others is not repeatable."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format it."""
+        self.format(record)

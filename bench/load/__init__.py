@@ -1,0 +1,1 @@
+"""Who sends the load, and what it saw."""

@@ -1,0 +1,1 @@
+"""The rows of the performance budget, each a measurement of its own."""

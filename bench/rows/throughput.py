@@ -1,0 +1,34 @@
+"""64 connections, an instant provider, nothing cached: the rate beside nginx as a reverse proxy."""
+
+from bench.results import Check, Row
+from bench.servers.payloads import question
+from bench.servers.subjects import direct
+from bench.world import Plan, World
+
+_OF_NGINX = 0.17
+CONNECTIONS = 64
+
+
+def measure(world: World, plan: Plan) -> Row:
+    origin = world.instant_provider()
+    ours, theirs = world.llmproxy(origin), world.nginx(origin)
+    rounds = world.saturate_in_turn([ours, theirs, direct(origin)], question(), CONNECTIONS, 5)
+    row = plan.row(rounds)
+    check = Check(
+        what="requests/s, of nginx's",
+        unit="",
+        measured=row.ratio(ours.name, theirs.name, "rps"),
+        budget=_OF_NGINX,
+        at_most=False,
+        note=f"{row.median(ours.name, 'rps'):,.0f} of {row.median(theirs.name, 'rps'):,.0f} requests/s",
+    )
+    return row.judged(check)
+
+
+PLAN = Plan(
+    name="throughput",
+    title="64 connections, instant provider, 1.1 kB reply, not cacheable",
+    about_s=55,
+    needs=("wrk", "nginx"),
+    measure=measure,
+)
