@@ -45,7 +45,9 @@ async def run(options: argparse.Namespace) -> bool:
     """Did it pass?"""
     async with World() as world:
         with tempfile.TemporaryDirectory() as folder:
-            proxy = SoakedProxy(Path(folder), world.config(), world.providers["alpha"].port, options.plant_leak)
+            proxy = SoakedProxy(
+                Path(folder), world.config(options.upstream_client), world.providers["alpha"].port, options.plant_leak
+            )
             try:
                 await proxy.start()
                 if options.aborted_streams:
@@ -98,6 +100,7 @@ def _about(options: argparse.Namespace) -> dict[str, object]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "minutes": options.minutes,
         "rate": options.rate,
+        "upstream_client": options.upstream_client or "default",
         "planted_leak": options.plant_leak,
         "seed": options.seed,
     }
@@ -115,6 +118,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=150, help="arrivals a second")
     parser.add_argument("--seed", type=int, default=1, help="of the traffic")
     parser.add_argument("--plant-leak", choices=KINDS, help="make the worker leak, to see that it is found")
+    parser.add_argument("--upstream-client", help="what the proxy speaks to providers with; default: the proxy's")
     parser.add_argument("--aborted-streams", type=int, metavar="N", help="instead of a soak: abort N streams")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     parser.add_argument("--name", help="of the results; default: soak, or soak-aborted")

@@ -35,11 +35,15 @@ def _whole(is_exact: bool, reply: Answer) -> None:
         raise Unexpected(f"not the bytes that the provider sent: {reply.body[:200]!r} ... {reply.body[-200:]!r}")
 
 
-def _told(reply: Answer) -> None:
-    """A stream that broke upstream: an error event, and nothing that looks like its end."""
-    _expect(reply, 200)
+def _told(reply: Answer) -> str:
+    """A stream that broke upstream: an error event, and nothing that looks like its end. Or an error at once, where the
+    proxy saw it break at every endpoint before it had begun to answer: events that lag behind arrive together."""
+    _expect(reply, 200, 502, 503, 504)
+    if reply.status != 200:
+        return str(reply.status)
     if b'"error"' not in reply.body or b"[DONE]" in reply.body or b"response.completed" in reply.body:
         raise Unexpected(f"a broken stream that looks whole: {reply.body[-300:]!r}")
+    return "told by an error event"
 
 
 async def _chat(client: Client, dice: Dice, body: bytes, fault: str | None = None, *, stream: bool) -> Answer:
@@ -106,8 +110,7 @@ async def broken_stream(client: Client, dice: Dice) -> str:
         body, path = questions.respond(dice.text(), stream=True), RESPONSES
     else:
         body, path = questions.chat("chat", dice.text(), stream=True), CHAT
-    _told(await client.ask("POST", path, dice.headers(fault), body))
-    return "told by an error event"
+    return _told(await client.ask("POST", path, dice.headers(fault), body))
 
 
 async def response_stream(client: Client, dice: Dice) -> str:

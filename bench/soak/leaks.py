@@ -7,6 +7,7 @@ from collections.abc import Callable
 LEAKED_BYTES = 100
 """Kept per request by the leak `memory`: less than a tenth of a short prompt."""
 
+OBJECTS_ONE_IN = 10
 ONE_IN = 200
 """So many requests make the other leaks leak once."""
 
@@ -24,7 +25,7 @@ class Leaks:
 
     def objects(self) -> None:
         """Small objects that refer to each other, as a forgotten callback would."""
-        if self._due():
+        if self._due(OBJECTS_ONE_IN):
             cycle: list[object] = []
             cycle.append(cycle)
             self._kept.append(cycle)
@@ -44,9 +45,9 @@ class Leaks:
         if self._due():
             self._kept.append(asyncio.ensure_future(self._connect()))
 
-    def _due(self) -> bool:
+    def _due(self, one_in: int = ONE_IN) -> bool:
         self._requests += 1
-        return self._requests % ONE_IN == 0
+        return self._requests % one_in == 0
 
     async def _connect(self) -> None:
         port = int(os.environ[PROVIDER_PORT_VARIABLE])

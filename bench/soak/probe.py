@@ -23,6 +23,7 @@ COLLECTED_PATH = f"{PATH}/collected"
 TOP_TYPES = 50
 
 _PACKAGES = frozenset({"domain", "application", "adapters", "entrypoints"})
+_HTTP1_POOL = "adapters.upstreams.http1.pool"
 _LAG_EVERY_S = 0.05
 
 Scope = MutableMapping[str, Any]
@@ -113,20 +114,21 @@ def census() -> dict[str, float]:
     chosen |= {kind for kind in counted if str(kind.__module__).partition(".")[0] in _PACKAGES}
     found: dict[str, float] = {f"type {kind.__module__}.{kind.__qualname__}": counted[kind] for kind in chosen}
     found["objects"] = len(objects)
-    return found | _pools(
-        # By type: to ask a dead weak proxy for its class raises.
-        each
-        for each in objects
-        if issubclass(type(each), aiohttp.BaseConnector)
-    )
+    return found | _pools(objects)
 
 
-def _pools(connectors: Iterable[aiohttp.BaseConnector]) -> dict[str, float]:
-    """What the pools say of themselves: connections lent out, connections idle. A lost one stays lent for ever."""
+def _pools(objects: Iterable[Any]) -> dict[str, float]:
+    """What the pools of either upstream client say of themselves: connections lent out, and connections idle. A lost
+    one stays lent for ever."""
     lent = idle = 0
-    for connector in connectors:
-        lent += len(connector._acquired)
-        idle += sum(map(len, connector._conns.values()))
+    for each in objects:
+        kind = type(each)  # to ask a dead weak proxy for its class raises
+        if issubclass(kind, aiohttp.BaseConnector):
+            lent += len(each._acquired)
+            idle += sum(map(len, each._conns.values()))
+        elif kind.__qualname__ == "Pool" and kind.__module__ == _HTTP1_POOL:
+            lent += each._taken - len(each._idle)
+            idle += len(each._idle)
     return {"pool_lent": lent, "pool_idle": idle}
 
 

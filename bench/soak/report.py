@@ -13,7 +13,7 @@ from bench.soak.chart import Panel, chart
 from bench.soak.load import Outcomes
 from bench.soak.run import Soaked
 from bench.soak.samples import Block
-from bench.soak.verdict import DAY_REQUESTS, Finding, Verdict
+from bench.soak.verdict import DAY_REQUESTS, Finding, State, Verdict
 
 SHOWN = {
     "rss": "resident memory, all processes (bytes)",
@@ -55,11 +55,13 @@ def typical(blocks: Sequence[Block], metric: str) -> float:
 
 
 def table(findings: Sequence[Finding]) -> list[str]:
-    """A line for each metric; of the types of objects those that are not flat."""
+    """A line for each metric; of the types of objects those that leak, and how many there are of the others."""
+    types = [finding for finding in findings if finding.metric.startswith("type ")]
+    states = Counter(finding.state.value for finding in types)
     lines = [f"{'metric':28} {'slope a request':>16} {'95 % interval':>26} {'in a day':>24} {'allowed':>9}  state"]
     for finding in findings:
         found = finding.trend
-        if finding.metric.startswith("type ") and finding.state.value == "flat":
+        if finding in types and finding.state is not State.LEAK:
             continue
         interval = f"{found.low:.3g} to {found.high:.3g}"
         day = f"{found.low * DAY_REQUESTS:.3g} to {found.high * DAY_REQUESTS:.3g}"
@@ -67,7 +69,8 @@ def table(findings: Sequence[Finding]) -> list[str]:
             f"{finding.metric[-28:]:28} {found.slope:16.3g} {interval:>26} {day:>24} {finding.day_limit:9.3g}"
             f"  {finding.state.value}"
         )
-    return lines
+    counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return [*lines, f"types of objects: {counted or 'none was counted often enough'}"]
 
 
 def outcome_lines(outcomes: Outcomes) -> list[str]:

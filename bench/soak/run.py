@@ -13,11 +13,11 @@ from bench.soak.verdict import Rest
 from bench.soak.world import World
 
 MOST_WARM_UP_S = 600.0
-REST_S = 35.0
-"""Longer than the proxy keeps an idle connection (30 s)."""
+REST_S = 75.0
+"""At most. An idle connection is closed when it is between 30 and 60 s old."""
 
 LEAD_IN_S = 35.0
-"""After the first rest, and not judged; as long as it took to empty what fills again then."""
+"""After the first rest, and not judged: pools fill again."""
 
 BLOCKS = 100
 """So many in the part after the warm-up, and as many more as the warm-up needs."""
@@ -25,6 +25,7 @@ BLOCKS = 100
 PATHS = 1_200
 """The framework remembers the routes of the last 1,024 paths; at the rate of the mix they would take long to come."""
 
+_CALM_S = 3.0
 _SAMPLE_S = 1.0
 _CENSUS_S = 10.0
 _CENSUSES = 60
@@ -97,7 +98,10 @@ async def rest(world: World, proxy: SoakedProxy, load: Load) -> Rest:
     """Let everything end, wait until idle connections are closed, collect the garbage, and look."""
     await load.settle()
     proxy.let_go()
-    await asyncio.sleep(REST_S)
+    until = time.monotonic() + REST_S
+    while time.monotonic() < until and read_connections(proxy.port, world.ports)["upstream_connections"]:  # noqa: ASYNC110
+        await asyncio.sleep(_SAMPLE_S)
+    await asyncio.sleep(_CALM_S)
     await proxy.look(collected=True)
     told = await proxy.look(collected=True)
     values = read_all(world, proxy)

@@ -18,6 +18,7 @@ from bench.soak.probe import App, Probe
 from entrypoints import http
 from entrypoints.container import Container
 from entrypoints.settings import Settings
+from entrypoints.worker import die_with_parent
 
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000
@@ -49,7 +50,8 @@ def create_app(settings: Settings) -> Any:
 
 
 def main() -> int:
-    """What the entrypoint does, with another application."""
+    """What the entrypoint does, with another application; a soak that is killed takes its proxy along."""
+    die_with_parent()
     http.create_app = create_app
     return http.main()
 

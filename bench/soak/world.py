@@ -107,10 +107,11 @@ class World:
         """Where the providers listen."""
         return [provider.port for provider in self.providers.values()]
 
-    def config(self) -> dict[str, Any]:
-        """What the proxy reads."""
+    def config(self, upstream_client: str | None = None) -> dict[str, Any]:
+        """What the proxy reads. `upstream_client` None = its default."""
         return {
             "general_settings": {
+                **({"upstream_client": upstream_client} if upstream_client else {}),
                 "allowed_fails": 3,
                 "cooldown_time": 2,
                 "max_wait": 3,

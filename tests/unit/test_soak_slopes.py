@@ -160,7 +160,23 @@ def test_samples_become_medians_of_blocks() -> None:
     assert samples.blocks[0].values["objects"] == (7, 7, 7)
 
 
-CALM = {"tasks": 4, "fds": 40, "client_connections": 1, "upstream_connections": 0, "pool_lent": 0, "in_flight": 0}
+CALM = {
+    "tasks": 4,
+    "fds": 40,
+    "client_connections": 1,
+    "upstream_connections": 0,
+    "pool_lent": 0,
+    "in_flight": 0,
+    "python_blocks": 400_000,
+    "malloc": 21e6,
+}
+
+
+def test_a_hundred_bytes_a_request_are_seen_between_two_rests_of_a_short_run() -> None:
+    before = Rest(CALM, {})
+
+    assert compare(before, Rest({**CALM, "python_blocks": 413_000}, {}), 13_000)
+    assert not compare(before, Rest({**CALM, "python_blocks": 404_000}, {}), 13_000)
 
 
 def test_one_more_task_at_rest_is_growth_and_two_more_files_are_not() -> None:
