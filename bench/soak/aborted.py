@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bench.soak import questions
-from bench.soak.kinds import CHAT, RESPONSES, Kind, Unexpected, chat_stream, unknown_model
+from bench.soak.kinds import CHAT, RESPONSES, Kind, Unexpected, chat_stream
 from bench.soak.load import Load
 from bench.soak.proxy import SoakedProxy
 from bench.soak.questions import Dice
-from bench.soak.run import PATHS, Tell, rest
+from bench.soak.run import Tell, rest
 from bench.soak.verdict import Rest, compare
 from bench.soak.wire import Client, Cut, head_of
 from bench.soak.world import World
@@ -39,7 +39,7 @@ async def abort_streams(world: World, proxy: SoakedProxy, count: int, tell: Tell
     """Abort `count` of them, after some that are not counted, and see that streams still work."""
     client, dice, outcomes = Client(proxy.port), Dice(2), Counter[str]()
     load = Load(client, 1)
-    await load.many(unknown_model, PATHS)
+    await load.fill()
     await _abort_all(client, dice, int(count * _WARM_UP), Counter(), tell)
     before = await rest(world, proxy, load)
     await _abort_all(client, dice, count, outcomes, tell)
@@ -106,7 +106,7 @@ def told(aborted: Aborted) -> tuple[bool, list[str], Mapping[str, Any]]:
     unexpected = sum(n for outcome, n in aborted.outcomes.items() if "unexpected" in outcome)
     passed = not aborted.grown and not unexpected
     names = ("tasks", "fds", "threads", "client_connections", "upstream_connections", "pool_lent", "pool_idle", "rss",
-             "uss", "python_blocks", "malloc", "objects", "owners", "cache_entries")  # fmt: skip
+             "uss", "live_blocks", "live_malloc", "objects", "owners", "cache_entries")  # fmt: skip
     numbers = {name: (aborted.before.metrics[name], aborted.after.metrics[name]) for name in names}
     lines = [f"{'PASS' if passed else 'FAIL'}. {aborted.streams} streams aborted in the middle."]
     lines += [f"{name:22} {before:14.0f} before {after:14.0f} after" for name, (before, after) in numbers.items()]

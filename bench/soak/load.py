@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bench.soak.kinds import MIX, Kind, Unexpected
+from bench.soak.kinds import FILLING, MIX, Kind, Unexpected
 from bench.soak.questions import Dice
 from bench.soak.wire import Client, Cut
 
@@ -62,10 +62,11 @@ class Load:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def many(self, kind: Kind, count: int) -> None:
-        """So many of one kind, one after another, before anything else."""
-        for _ in range(count):
-            await self._one(kind)
+    async def fill(self) -> None:
+        """What comes before anything else, one after another."""
+        for kind, count in FILLING.items():
+            for _ in range(count):
+                await self._one(kind)
 
     async def settle(self) -> None:
         """Wait for what is under way, and let go of all connections."""

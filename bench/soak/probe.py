@@ -1,4 +1,5 @@
-"""A look inside a worker: an ASGI application around the proxy's that answers one path of its own.
+"""A look inside a worker: an ASGI application around the proxy's that answers one path of its own, and a longer look
+(the census) at what is left after a garbage collection.
 
 What the kernel cannot tell: tasks, what the Python heap and malloc hold, the pools of upstream connections, live
 objects by type, how late the event loop is.
@@ -19,7 +20,6 @@ import msgspec
 
 PATH = "/_soak"
 CENSUS_PATH = f"{PATH}/census"
-COLLECTED_PATH = f"{PATH}/collected"
 TOP_TYPES = 50
 
 _PACKAGES = frozenset({"domain", "application", "adapters", "entrypoints"})
@@ -56,12 +56,12 @@ class Probe:
             await self._app(scope, receive, send)
 
     def _look(self, path: str) -> dict[str, Any]:
-        if path == COLLECTED_PATH:
-            gc.collect()
-        report = {"requests": self._requests, "metrics": self._metrics()}
-        if path != PATH:
-            report["types"] = census()
-        return report
+        metrics = self._metrics()
+        if path != CENSUS_PATH:
+            return {"requests": self._requests, "metrics": metrics}
+        gc.collect()
+        live = {"live_blocks": sys.getallocatedblocks(), "live_malloc": malloc_in_use_bytes()}
+        return {"requests": self._requests, "metrics": metrics | live, "types": census()}
 
     def _metrics(self) -> dict[str, float]:
         self._lag.start()
@@ -104,7 +104,7 @@ class LoopLag:
 
 
 def census() -> dict[str, float]:
-    """Live objects that the collector knows: all, the most frequent types, and every type of the proxy's own.
+    """Objects that the collector knows: all, the most frequent types, and every type of the proxy's own.
 
     Pools of upstream connections are in here as well, by what they hold.
     """
@@ -143,14 +143,16 @@ class _MallInfo2(ctypes.Structure):
     )  # fmt: skip
 
 
+_mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if _mallinfo2 is not None:
+    _mallinfo2.restype = _MallInfo2
+
+
 def malloc_in_use_bytes() -> float:
     """What C's allocator has given out, all arenas; 0 where it cannot tell (musl, macOS, glibc before 2.33)."""
-    try:
-        mallinfo2 = ctypes.CDLL(None).mallinfo2
-    except AttributeError:
+    if _mallinfo2 is None:
         return 0.0
-    mallinfo2.restype = _MallInfo2
-    info = mallinfo2()
+    info = _mallinfo2()
     return float(info.uordblks + info.hblkhd)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from bench.soak.leaks import PROVIDER_PORT_VARIABLE
-from bench.soak.probe import CENSUS_PATH, COLLECTED_PATH, PATH
+from bench.soak.probe import CENSUS_PATH, PATH
 from bench.soak.wire import Client
 from bench.soak.worker import LEAK_VARIABLE
 from tests.integration.harness import ROOT, free_port
@@ -77,9 +77,9 @@ class SoakedProxy:
             self._process.kill()
             return await self._process.wait()
 
-    async def look(self, *, census: bool = False, collected: bool = False) -> dict[str, Any]:
-        """What the probe tells; `collected`: after a garbage collection."""
-        path = COLLECTED_PATH if collected else CENSUS_PATH if census else PATH
+    async def look(self, *, census: bool = False) -> dict[str, Any]:
+        """What the probe tells."""
+        path = CENSUS_PATH if census else PATH
         told: dict[str, Any] = json.loads((await self._client.ask("GET", path, {})).body)
         return told
 

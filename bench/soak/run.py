@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.soak.kinds import unknown_model
 from bench.soak.load import Load
 from bench.soak.proxy import SoakedProxy
 from bench.soak.samples import Block, Samples, family, read_connections, read_processes
@@ -21,9 +20,6 @@ LEAD_IN_S = 35.0
 
 BLOCKS = 100
 """So many in the part after the warm-up, and as many more as the warm-up needs."""
-
-PATHS = 1_200
-"""The framework remembers the routes of the last 1,024 paths; at the rate of the mix they would take long to come."""
 
 _CALM_S = 3.0
 _SAMPLE_S = 1.0
@@ -102,8 +98,8 @@ async def rest(world: World, proxy: SoakedProxy, load: Load) -> Rest:
     while time.monotonic() < until and read_connections(proxy.port, world.ports)["upstream_connections"]:  # noqa: ASYNC110
         await asyncio.sleep(_SAMPLE_S)
     await asyncio.sleep(_CALM_S)
-    await proxy.look(collected=True)
-    told = await proxy.look(collected=True)
+    await proxy.look(census=True)
+    told = await proxy.look(census=True)
     values = read_all(world, proxy)
     return Rest(values | told["metrics"] | told["types"], told["types"])
 
@@ -114,7 +110,7 @@ async def soak(world: World, proxy: SoakedProxy, load: Load, seconds: float, tel
     measured_s = seconds - warm_up_s
     samples = Samples(max(_SAMPLE_S, measured_s / BLOCKS))
     sampler = Sampler(world, proxy, samples, max(2 * _SAMPLE_S, min(_CENSUS_S, measured_s / _CENSUSES)))
-    await load.many(unknown_model, PATHS)
+    await load.fill()
     await asyncio.gather(load.run(warm_up_s), sampler.watch(warm_up_s, tell))
     tell("resting")
     before = await rest(world, proxy, load)

@@ -6,7 +6,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-_ESTABLISHED = "01"
+_HELD = frozenset({"01", "08"})
+"""Established, and closed by the other side while nobody here has noticed (CLOSE_WAIT): both hold a file."""
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _KB = 1024
 
@@ -106,7 +108,7 @@ def read_connections(client_port: int, provider_ports: Iterable[int]) -> dict[st
     clients = upstream = 0
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
-        if fields[3] == _ESTABLISHED:
+        if fields[3] in _HELD:
             clients += fields[1].endswith(proxy)
             upstream += fields[2][-4:] in providers
     return {"client_connections": clients, "upstream_connections": upstream}

@@ -34,14 +34,14 @@ _PLATEAU = 0.25
 _SEEN = 0.8
 """A type that is in fewer of the looks is a rare one: nothing accumulates."""
 
-HEAP = ("python_blocks", "malloc")
+HEAP = ("live_blocks", "live_malloc")
 MEMORY = ("rss", "uss")
 
 DAY_LIMITS: Mapping[str, float] = {
     "rss": DAY_BYTES,
     "uss": DAY_BYTES,
-    "malloc": DAY_BYTES,
-    "python_blocks": DAY_BYTES / _BLOCK_BYTES,
+    "live_malloc": DAY_BYTES,
+    "live_blocks": DAY_BYTES / _BLOCK_BYTES,
     "fds": _DAY_COUNT,
     "threads": _DAY_COUNT,
     "tasks": _DAY_COUNT,
@@ -144,10 +144,10 @@ REST_ALLOWS: Mapping[str, float] = {
 }
 """By how much two rests may differ upwards."""
 
-HEAP_NOISE: Mapping[str, float] = {"python_blocks": 3_000, "malloc": 1e6}
+HEAP_NOISE: Mapping[str, float] = {"live_blocks": 3_000, "live_malloc": 1e6}
 """What the heaps may have more of at the second rest, besides their limit for the requests between the two: caches
-replace entries by others. This is what finds small leaks in short runs: garbage that waits for its collection, which
-blurs the slope, is gone at a rest."""
+replace entries by others. This is what finds small leaks in short runs: what requests under way hold, which blurs
+the slope, is gone at a rest."""
 
 _OBJECTS_DIFFER = 0.001
 

@@ -108,9 +108,9 @@ def test_of_many_tests_one_with_an_ordinary_p_does_not_stand() -> None:
 
 
 def test_a_hundred_bytes_a_request_are_a_leak_in_spite_of_noise() -> None:
-    measured = blocks(rss=plus(leaking(100), wandering(100, 50_000, 3)), python_blocks=leaking(1))
+    measured = blocks(rss=plus(leaking(100), wandering(100, 50_000, 3)), live_blocks=leaking(1))
 
-    assert states(measured) == {"rss": State.LEAK, "python_blocks": State.LEAK}
+    assert states(measured) == {"rss": State.LEAK, "live_blocks": State.LEAK}
 
 
 def test_memory_that_only_wanders_is_flat_when_there_is_enough_of_it_to_see() -> None:
@@ -139,8 +139,8 @@ def test_resident_memory_that_levels_off_while_the_heap_is_flat_is_fragmentation
     levelling = [150e6 + 40e6 * (1 - math.exp(-i / 30)) for i in range(100)]
     heap = plus([400_000.0] * 100, noise(100, 50))
 
-    assert states(blocks(rss=levelling, python_blocks=heap))["rss"] is State.FRAGMENTATION
-    assert states(blocks(rss=levelling, python_blocks=leaking(1)))["rss"] is not State.FRAGMENTATION
+    assert states(blocks(rss=levelling, live_blocks=heap))["rss"] is State.FRAGMENTATION
+    assert states(blocks(rss=levelling, live_blocks=leaking(1)))["rss"] is not State.FRAGMENTATION
 
 
 def test_types_of_objects_are_judged_too() -> None:
@@ -167,16 +167,16 @@ CALM = {
     "upstream_connections": 0,
     "pool_lent": 0,
     "in_flight": 0,
-    "python_blocks": 400_000,
-    "malloc": 21e6,
+    "live_blocks": 400_000,
+    "live_malloc": 21e6,
 }
 
 
 def test_a_hundred_bytes_a_request_are_seen_between_two_rests_of_a_short_run() -> None:
     before = Rest(CALM, {})
 
-    assert compare(before, Rest({**CALM, "python_blocks": 413_000}, {}), 13_000)
-    assert not compare(before, Rest({**CALM, "python_blocks": 404_000}, {}), 13_000)
+    assert compare(before, Rest({**CALM, "live_blocks": 413_000}, {}), 13_000)
+    assert not compare(before, Rest({**CALM, "live_blocks": 404_000}, {}), 13_000)
 
 
 def test_one_more_task_at_rest_is_growth_and_two_more_files_are_not() -> None:
