@@ -23,6 +23,7 @@ from bench.soak.wire import Client
 from bench.soak.world import World
 
 RESULTS = Path(__file__).parents[1] / "results"
+_STRAIN_S = 1.0
 _TELL_EVERY_S = 10.0
 
 
@@ -75,9 +76,17 @@ async def _soaked(world: World, proxy: SoakedProxy, options: argparse.Namespace)
     failures = load.failures + len(errors) + bool(load.skipped)
     if load.skipped:
         load.outcomes.unexpected.append(f"{load.skipped} arrivals left out: too many were under way")
+    if load.latest_s > _STRAIN_S:
+        print(
+            f"The load came up to {load.latest_s:.1f} s late: this machine has too much else to do for a good result."
+        )
     rss = report.typical(soaked.judged, "rss")
     verdict = conclude(findings, grown, failures, soaked.requests, soaked.judged_s, rss)
-    about = _about(options) | {"arrivals": load.outcomes.arrivals, "log": dict(proxy.log_counts.most_common(50))}
+    about = _about(options) | {
+        "arrivals": load.outcomes.arrivals,
+        "latest_arrival_s": round(load.latest_s, 2),
+        "log": dict(proxy.log_counts.most_common(50)),
+    }
     print("\n".join([*report.outcome_lines(load.outcomes), "", *report.table(findings), "", *verdict.sentences]))
     _written(
         report.write(

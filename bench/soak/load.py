@@ -42,6 +42,8 @@ class Load:
         """Outcomes that must not be, also those beyond the first that are kept."""
         self.skipped = 0
         """Arrivals that were left out because too many before them were still under way."""
+        self.latest_s = 0.0
+        """By how much an arrival came late at worst."""
 
     @property
     def in_flight(self) -> int:
@@ -54,6 +56,7 @@ class Load:
             pause = began + number / self._rate - time.monotonic()
             if pause > 0:
                 await asyncio.sleep(pause)
+            self.latest_s = max(self.latest_s, -pause)
             if len(self._running) >= MOST_AT_ONCE:
                 self.skipped += 1
                 continue

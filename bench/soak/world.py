@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.provider import ProviderSettings, SimulatedProvider
 
-Faults = Mapping[str, Mapping[str, Any]]
+Faults = dict[str, dict[str, Any]]
 
 LONG_WORDS = 1500
 TOKENS_PER_SECOND = 100
@@ -60,23 +60,26 @@ FAILOVER: Faults = {
     "junk": {"kind": "junk", "body": "<html>"},
     "empty": {"kind": "empty"},
 }
-"""What alpha and beta do when a request asks for it; gamma does not, so that its client notices nothing."""
+"""What these do to any request that asks for it; its client must notice nothing."""
 
 BREAKING: Faults = {
     "break": {"kind": "reset", "when": "mid_stream", "after_events": 5},
     "error": {"kind": "stream_error", "after_events": 5},
     "no-done": {"kind": "no_done"},
 }
-"""What every provider does to a stream when asked: its client has to be told."""
+"""What these do to a stream when asked: its client has to be told."""
+
+FAILING = ("alpha", "beta")
+"""Gamma is always well, so that there is always one that can answer."""
 
 HARMLESS: Faults = {
     "chop": {"kind": "chop", "bytes": 97, "delay_ms": 1},
     "latency": {"kind": "latency", "seconds": 0.3},
 }
-"""What costs time and changes nothing."""
+"""What every provider does when asked; it costs time and changes nothing."""
 
 
-def _rules(actions: Faults) -> list[dict[str, Any]]:
+def _rules(actions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"match": {"header": [FAULT_HEADER, name]}, "action": dict(action)} for name, action in actions.items()]
 
 
@@ -90,7 +93,7 @@ class World:
     async def __aenter__(self) -> "World":
         for name, provider in self.providers.items():
             await self._stack.enter_async_context(provider)
-            faults = _rules({**BREAKING, **HARMLESS, **(FAILOVER if name in ("alpha", "beta") else {})})
+            faults = _rules(HARMLESS) + (_rules(BREAKING | FAILOVER) if name in FAILING else [])
             if name == "broken":
                 faults = [{"match": {"path": "chat/completions"}, "action": FAILOVER["500"]}]
             provider.set_faults(faults)
