@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bench.soak import questions
-from bench.soak.kinds import CHAT, RESPONSES, Kind, Unexpected, chat_stream
+from bench.soak.checks import CHAT, RESPONSES, Unexpected
+from bench.soak.kinds import chat_stream
 from bench.soak.load import Load
+from bench.soak.mix import Kind
 from bench.soak.proxy import SoakedProxy
 from bench.soak.questions import Dice
 from bench.soak.run import Tell, rest

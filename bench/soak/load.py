@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bench.soak.kinds import FILLING, MIX, Kind, Unexpected
+from bench.soak.checks import Unexpected
+from bench.soak.mix import FILLING, MIX, Kind
 from bench.soak.questions import Dice
 from bench.soak.wire import Client, Cut
 
