@@ -135,6 +135,16 @@ def test_one_more_for_every_two_hundred_requests_is_a_leak(metric: str) -> None:
     assert states(blocks(**{metric: plus(rising, noise(100, 6))})) == {metric: State.LEAK}
 
 
+def test_in_a_short_run_pools_that_still_fill_are_no_leak_but_tasks_are() -> None:
+    rising = [20 + i * REQUESTS_A_BLOCK // 200 for i in range(40)]
+
+    assert states(blocks(fds=rising, pool_idle=rising, tasks=rising)) == {
+        "fds": State.NOT_SHOWN,
+        "tasks": State.LEAK,
+        "pool_idle": State.NOT_SHOWN,
+    }
+
+
 def test_resident_memory_that_levels_off_while_the_heap_is_flat_is_fragmentation() -> None:
     levelling = [150e6 + 40e6 * (1 - math.exp(-i / 30)) for i in range(100)]
     heap = plus([400_000.0] * 100, noise(100, 50))
