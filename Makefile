@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 ARGS ?=
 export PYTHONPATH := src
 
-.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers lock clean
+.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -52,6 +52,10 @@ check: setup-dev
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Mixed traffic for 20 minutes, or for as long as `ARGS="--minutes N"` says: does anything grow? See bench/soak/README.md.
+soak: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.soak $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench

@@ -245,6 +245,8 @@ class Dispatch:
         if not progress.failures:
             if limited_s is not None:
                 raise AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
+            if self._clock.now() < progress.deadline:  # the wait for a rate limit ended as room came: next time it fits
+                raise AllLimited(group.name, MIN_DELAY_S, trail.attempts, is_pinned=bool(progress.out))
             raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
         final = _most_telling(progress.failures)
         failure = final.failure

@@ -96,8 +96,9 @@ class Exchange:
             if self._stream is not None:
                 self._stream.close()
             self._record()
-            # The task refers to this object: cut the circle, so that the body goes at once.
+            # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
+            self._writes.forget()
 
     async def while_connected(self, work: Awaitable[Answer]) -> Answer:
         """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""

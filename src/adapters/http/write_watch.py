@@ -33,6 +33,10 @@ class WriteWatch:
         """It is done."""
         self._began = None
 
+    def forget(self) -> None:
+        """Nothing will stall any more: let go of who would have been told."""
+        self._stalled = _nobody
+
     def _arm(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
@@ -42,3 +46,7 @@ class WriteWatch:
             self._stalled()
         else:
             self._arm(self._timeout_s - waited_s)
+
+
+def _nobody() -> None:
+    """Is told nothing."""

@@ -1,0 +1,32 @@
+"""What a client checks in a reply, and what it raises when nothing that was injected explains it."""
+
+from bench.soak.wire import Answer
+
+CHAT, RESPONSES, EMBEDDINGS, FILES = "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/files"
+
+
+class Unexpected(Exception):
+    """An outcome that nothing which was injected explains."""
+
+
+def expect(reply: Answer, *statuses: int) -> None:
+    if reply.status not in statuses or not reply.ended:
+        cut = "" if reply.ended else ", cut"
+        raise Unexpected(f"status {reply.status}{cut}, expected {statuses}: {reply.body[:300]!r}")
+
+
+def whole(is_exact: bool, reply: Answer) -> None:
+    if not is_exact:
+        raise Unexpected(f"not the bytes that the provider sent: {reply.body[:200]!r} ... {reply.body[-200:]!r}")
+
+
+def told(reply: Answer, *, is_exact: bool) -> str:
+    """A stream that broke upstream: an error event, and nothing that looks like its end. Or all of it from another
+    endpoint, or an error at once, where the proxy saw it break before it had begun to answer: events that lag behind
+    arrive together. That is a 429 where all endpoints have just answered 429 to others."""
+    expect(reply, 200, 429, 502, 503, 504)
+    if reply.status != 200 or is_exact:
+        return "exact" if is_exact else str(reply.status)
+    if b'"error"' not in reply.body or b"[DONE]" in reply.body or b"response.completed" in reply.body:
+        raise Unexpected(f"a broken stream that looks whole: {reply.body[-300:]!r}")
+    return "told by an error event"

@@ -1,0 +1,60 @@
+"""`python -m bench.soak.worker ...`: the proxy as `python -m entrypoints.http ...` runs it, with a probe around it.
+
+Two bounds are lowered, since a soak of minutes would never reach them, and would see them fill and call it a leak.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+from dependency_injector import providers
+
+from adapters.stores.memory_owners import MemoryResponseOwners
+from application import ledger
+from application.owners import StateOwners
+from bench.soak.leaks import leak_of
+from bench.soak.probe import App, Probe
+from entrypoints import http
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+from entrypoints.worker import die_with_parent
+
+LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
+MOST_OWNERS = 2_000
+MOST_BUCKETS = 25
+
+
+def create_app(settings: Settings) -> Any:
+    """The application of one worker."""
+    ledger.MAX_BUCKETS = MOST_BUCKETS
+    container = Container(settings=settings)
+    owners = providers.Singleton(
+        MemoryResponseOwners, container.clock, settings.general.response_affinity_ttl, MOST_OWNERS
+    )
+    container.state_owners.override(providers.Singleton(StateOwners, container.endpoints, owners))
+    kind = os.environ.get(LEAK_VARIABLE)
+    leak: Callable[[], None] | None = leak_of(kind) if kind else None
+
+    def sizes() -> dict[str, float]:
+        cache = container.memory_cache().health()
+        return {
+            "cache_entries": cache.entries or 0,
+            "cache_bytes": cache.bytes or 0,
+            "owners": len(owners()._owners),
+            "buckets": len(container.routing().ledger._buckets),
+            "in_flight": len(container.in_flight()._running),
+        }
+
+    return Probe(cast(App, container.app()), sizes, leak)
+
+
+def main() -> int:
+    """What the entrypoint does, with another application; a soak that is killed takes its proxy along."""
+    die_with_parent()
+    http.create_app = create_app
+    return http.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
