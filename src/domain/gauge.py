@@ -94,7 +94,12 @@ class Gauge(Struct, frozen=True):
 
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
-        return self._advanced(now).level
+        level = self.level
+        if level is None or now <= self.at:
+            return level
+        if self.rate > 0:
+            return _capped(level + self.rate * (now - self.at), self.limit)
+        return level if now < self.window_end else self.limit
 
     def charge(self, amount: float, now: float) -> "Gauge":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
@@ -125,7 +130,6 @@ class Gauge(Struct, frozen=True):
             return structs.replace(self._advanced(now), limit=limit)
         admitted = sent + min(max(0.0, now - sent), ADMISSION_S)
         window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
-        before = self._advanced(now)
         gauge = structs.replace(
             self,
             limit=limit,
@@ -139,18 +143,19 @@ class Gauge(Struct, frozen=True):
             read_elsewhere=False,
         )._advanced(now)
         level = None if gauge.level is None else gauge.level - (gauge.charged - mark)
-        if level is not None and before.level is not None and level > before.level and before._counts(reading, gauge):
-            held_back = max(before.level, level - in_flight)
-            return structs.replace(gauge, level=held_back, read_mark=self.read_mark)
+        if level is not None and self._counts(reading, gauge, now):
+            before = self.room(now)
+            if before is not None and level > before:
+                level, gauge = max(before, level - in_flight), structs.replace(gauge, read_mark=self.read_mark)
         return structs.replace(gauge, level=level)
 
-    def _counts(self, reading: Reading, read: "Gauge") -> bool:
-        """Is the level what the last reading left, less every charge since, in the very window or at the very refill
-        that the new `reading` (`read` when taken alone) speaks of?"""
+    def _counts(self, reading: Reading, read: "Gauge", now: float) -> bool:
+        """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
+        refill that the new `reading` (`read` when taken alone) speaks of?"""
         if not self.is_exact or self.reading.reset_s is None or reading.reset_s is None:
             return False
         if self.refill is Refill.WINDOW:
-            return abs(read.window_end - self.window_end) <= SAME_WINDOW_S
+            return abs(read.window_end - self._advanced(now).window_end) <= SAME_WINDOW_S
         return self.limit == read.limit and self.rate > 0
 
     def after_hearsay(

@@ -74,10 +74,7 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
     """The client's headers as (those for any endpoint, its credentials)."""
     onward: list[tuple[str, str]] = []
     credentials: list[tuple[str, str]] = []
-    listed: frozenset[bytes] = frozenset()
-    for name, value in headers:
-        if name == b"connection":
-            listed |= {part.strip().lower() for part in value.split(b",")}
+    listed = _listed(headers)
     for name, value in headers:
         text, is_credential = _forwarded_name(name)
         if is_credential:
@@ -85,6 +82,12 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
         elif text and name not in listed:
             onward.append((text, value.decode("latin-1")))
     return tuple(onward), tuple(credentials)
+
+
+def _listed(headers: RawHeaders) -> frozenset[bytes]:
+    """What `connection` names, and so belongs to the connection."""
+    connection = [value for name, value in headers if name == b"connection"]
+    return frozenset(part.strip().lower() for part in b",".join(connection).split(b",")) if connection else frozenset()
 
 
 @lru_cache(maxsize=4096)
@@ -99,17 +102,17 @@ def _forwarded_name(name: bytes) -> tuple[str, bool]:
 
 def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The upstream's headers, as far as they are the client's business and can be sent at all."""
-    listed: set[str] = set()
-    for name, value in headers:
-        if name == "connection":
-            listed |= {part.strip().lower() for part in value.split(",")}
-    sent = []
-    for name, value in headers:
-        raw_name = _relayed_name(name)
-        # Nearly all values are printable, which costs less to see than that none of their letters is forbidden.
-        if raw_name and name not in listed and (value.isprintable() or not _CONTROL.search(value)):
-            sent.append((raw_name, value.encode("latin-1")))
-    return sent
+    # Nearly all values are printable, which costs less to see than that none of their letters is forbidden.
+    sent = [
+        (raw_name, value.encode("latin-1"))
+        for name, value in headers
+        if (raw_name := _relayed_name(name)) and (value.isprintable() or not _CONTROL.search(value))
+    ]
+    connection = [value for name, value in headers if name == "connection"]
+    if not connection:
+        return sent
+    listed = {part.strip().lower().encode("latin-1") for part in ",".join(connection).split(",")}
+    return [pair for pair in sent if pair[0] not in listed]
 
 
 @lru_cache(maxsize=4096)
