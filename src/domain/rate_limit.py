@@ -184,10 +184,12 @@ def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:
     level = gauge.room(now)
     if level is None:
         return Room.AMPLE
-    limit = gauge.limit
-    kept = 0.0 if limit is None else max(1.0, reserve * limit)
-    # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
-    need = amount if limit is None else min(amount, limit - kept)
+    kept, need = 0.0, amount
+    if gauge.limit is not None:
+        kept = reserve * gauge.limit
+        kept = max(kept, 1.0)
+        # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
+        need = min(need, gauge.limit - kept)
     if level - need >= kept:
         return Room.AMPLE
     if level < 1:

@@ -28,7 +28,7 @@ def catalogue_routes(
     """The handlers. `started_unix` is what every model says it was `created`."""
 
     def check(request: Request[Any, Any, Any], *, key: bool) -> None:
-        guard.check(by_name(request.scope["headers"]), key=key)
+        guard.check(by_name(list(request.scope["headers"])), key=key)
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}

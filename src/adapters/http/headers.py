@@ -5,7 +5,7 @@ the proxy, or to the provider's own web site stops here.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from application.errors import InvalidRequest
@@ -14,7 +14,7 @@ from application.messages import KEY_HEADERS, Headers
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _HOP_BY_HOP = frozenset(
     {
@@ -54,6 +54,7 @@ _NOT_RELAYED = frozenset(name.decode() for name in _HOP_BY_HOP) | {
     "alt-svc",
     "strict-transport-security",
 }
+_LIST_NOTHING = ("", "keep-alive", "close")
 _NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-")
 
 
@@ -62,11 +63,13 @@ def by_name(headers: RawHeaders) -> dict[bytes, bytes]:
 
     Of two values, one would be checked here and the other believed elsewhere.
     """
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in _DECISIVE and name in found:
-            raise InvalidRequest(f"The header '{name.decode('latin-1')}' stands twice.", code="repeated_header")
-        found[name] = value
+    found = dict(headers)
+    if len(found) < len(headers):
+        seen: set[bytes] = set()
+        for name, _ in headers:
+            if name in _DECISIVE and name in seen:
+                raise InvalidRequest(f"The header '{name.decode('latin-1')}' stands twice.", code="repeated_header")
+            seen.add(name)
     return found
 
 
@@ -86,8 +89,10 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
 
 def _listed(headers: RawHeaders) -> frozenset[bytes]:
     """What `connection` names, and so belongs to the connection."""
+    if b"connection" not in dict(headers):
+        return frozenset()
     connection = [value for name, value in headers if name == b"connection"]
-    return frozenset(part.strip().lower() for part in b",".join(connection).split(b",")) if connection else frozenset()
+    return frozenset(part.strip().lower() for part in b",".join(connection).split(b","))
 
 
 @lru_cache(maxsize=4096)
@@ -108,9 +113,10 @@ def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
         for name, value in headers
         if (raw_name := _relayed_name(name)) and (value.isprintable() or not _CONTROL.search(value))
     ]
-    connection = [value for name, value in headers if name == "connection"]
-    if not connection:
+    once = dict(headers)
+    if len(once) == len(headers) and once.get("connection", "") in _LIST_NOTHING:
         return sent
+    connection = [value for name, value in headers if name == "connection"]
     listed = {part.strip().lower().encode("latin-1") for part in ",".join(connection).split(",")}
     return [pair for pair in sent if pair[0] not in listed]
 

@@ -12,8 +12,6 @@ import re
 import ssl
 from typing import Any
 
-import aiohttp
-
 from adapters.upstreams.tokens import AccessToken, TokenUnavailable
 from domain.secret import Secret
 
@@ -38,6 +36,7 @@ class DefaultAzureTokens:
         logging.getLogger("azure").setLevel(logging.CRITICAL)
         identity: Any = await asyncio.to_thread(importlib.import_module, "azure.identity.aio")
         transports: Any = importlib.import_module("azure.core.pipeline.transport")
+        aiohttp: Any = importlib.import_module("aiohttp")  # nobody else may need it, and it takes memory
         connector = aiohttp.TCPConnector(ssl=self._ssl_context)
         async with aiohttp.ClientSession(
             connector=connector, trust_env=self._trust_env, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False

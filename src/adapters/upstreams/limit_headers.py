@@ -10,32 +10,38 @@ from application.messages import Headers
 from domain.gauge import Reading
 from domain.rate_limit import NO_READINGS, Readings
 
-_PREFIX = "x-ratelimit-"
-_FURTHER_TOKEN_LIMITS = ("project-tokens", "tokens_usage_based")
-_USUAL = 6
-"""Limit, remaining and reset, of requests and of tokens."""
+
+def _names(of: str) -> tuple[str, str, str]:
+    return f"x-ratelimit-limit-{of}", f"x-ratelimit-remaining-{of}", f"x-ratelimit-reset-{of}"
+
+
+_REQUESTS, _TOKENS = _names("requests"), _names("tokens")
+_PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
+_FURTHER = frozenset((*_PROJECT_TOKENS, *_USAGE_TOKENS))
+_SILENT = Reading()
 _MAX_COUNT = 1e12
 _MAX_RESET_S = 86_400.0
 
 
 def readings(headers: Headers) -> Readings:
     """What the headers say; empty readings where they say nothing."""
-    said = {name[len(_PREFIX) :]: value for name, value in headers if name.startswith(_PREFIX)}
-    if not said:
-        return NO_READINGS
-    tokens = _reading(said, "tokens")
-    if len(said) > _USUAL or tokens.is_empty:
-        others = [reading for name in _FURTHER_TOKEN_LIMITS if not (reading := _reading(said, name)).is_empty]
-        tokens = min((*others, tokens) if not tokens.is_empty else others, key=_scarcity, default=tokens)
-    return Readings(_reading(said, "requests"), tokens)
+    said = dict(headers)
+    requests, tokens = _reading(said, _REQUESTS), _reading(said, _TOKENS)
+    if not said.keys().isdisjoint(_FURTHER):
+        limits = (_reading(said, names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
+        tokens = min((reading for reading in limits if not reading.is_empty), key=_scarcity, default=tokens)
+    return NO_READINGS if requests is _SILENT and tokens is _SILENT else Readings(requests, tokens)
 
 
-def _reading(said: dict[str, str], name: str) -> Reading:
-    reset_s = parse_duration_s(said.get(f"reset-{name}", ""))
+def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
+    limit, remaining, reset = map(said.get, names)
+    if limit is None and remaining is None:
+        return _SILENT
+    reset_s = parse_duration_s(reset or "")
     if reset_s is not None and reset_s > _MAX_RESET_S:
         reset_s = None
     # A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else.
-    return Reading(_count(said.get(f"limit-{name}")) or None, _count(said.get(f"remaining-{name}")), reset_s)
+    return Reading(_count(limit) or None, _count(remaining), reset_s)
 
 
 def _count(text: str | None) -> float | None:
