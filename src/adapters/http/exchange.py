@@ -23,6 +23,9 @@ from domain.cache import CacheState
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
 
+_WATCH_AFTER_S = 0.02
+"""When it is worth asking the server whether the client is still there: asking costs a fifth of a quick answer."""
+
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
@@ -65,6 +68,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._watcher: asyncio.Future[Any] | None = None
+        self._delay: asyncio.TimerHandle | None = None
         self._writes = WriteWatch(write_timeout_s, self._leave)
         self._client_left = False
         self._interrupted = False
@@ -102,7 +106,7 @@ class Exchange:
 
     async def while_connected(self, work: Awaitable[Answer]) -> Answer:
         """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""
-        self._watch()
+        self._delay = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
         return await work
 
     def interrupt(self) -> None:
@@ -112,6 +116,7 @@ class Exchange:
             self._task.cancel()
 
     def _watch(self) -> None:
+        self._delay = None
         # What granian gives is a future already: there is no task where there is nothing to do but wait.
         self._watcher = asyncio.ensure_future(self.receive())
         self._watcher.add_done_callback(self._heard)
@@ -125,6 +130,9 @@ class Exchange:
             self._leave()
 
     def _stop_watching(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.cancel()
