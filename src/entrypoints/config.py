@@ -67,6 +67,12 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     settings = build_groups(groups, built, general.given)
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
+    if built.workers != 1 and not built.uses_redis:
+        report.warn(
+            general.place("workers"),
+            "without Redis each worker keeps cooldowns, rate limits, cached answers and the owners of responses to "
+            "itself; limits are used up faster than any of them knows",
+        )
     return Settings(built, settings, tuple(report.warnings), path)
 
 

@@ -87,3 +87,16 @@ def test_every_warning_names_its_file(tmp_path: Path) -> None:
 
     assert len(told) == 3
     assert all(warning.startswith(f"{tmp_path}/llmproxy.yaml") for warning in told)
+
+
+@pytest.mark.parametrize("workers", ["2", "auto"])
+def test_workers_that_share_nothing_are_told(tmp_path: Path, workers: str) -> None:
+    told = warnings(tmp_path, ONE, f"{{workers: {workers}}}")
+
+    assert len(told) == 1
+    assert "general_settings.workers: without Redis each worker keeps cooldowns" in told[0]
+
+
+@pytest.mark.parametrize("general", ["{workers: 1}", "{workers: 2, redis_host: h}", "{workers: auto, redis_host: h}"])
+def test_workers_that_share_and_one_alone_are_not(tmp_path: Path, general: str) -> None:
+    assert warnings(tmp_path, ONE, general) == ()
