@@ -12,7 +12,7 @@ from msgspec import structs
 
 from application.answers import Answer, WholeAnswer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
-from application.errors import AllLimited, UpstreamsFailed
+from application.last_word import NOT_FOR_US, LastWord
 from application.leases import Lease
 from application.messages import Api, Attempt, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
@@ -21,14 +21,10 @@ from application.routing import Draw, Routing
 from application.waiting import WaitingRoom
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.limit_clock import MIN_DELAY_S
 from domain.retry import RetryBudget
 
 RECALL_AFTER_S = (0.25, 0.75)
 """After so long the account that keeps a response, and says that it does not, is asked again."""
-
-_NOT_FOR_US = frozenset({401, 403, 405})
-"""What an account says to a credential it does not know, or to an id that is none of its own."""
 
 PATIENCE_MARGIN_S = 1.0
 """How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
@@ -49,6 +45,7 @@ class Dispatch:
         self._routing = routing
         self._waiting = waiting
         self._attempt = attempt
+        self._last_word = LastWord(routing, clock)
         self._clock = clock
         self._draw = draw
         self._max_wait_s = max_wait_s
@@ -84,7 +81,7 @@ class Dispatch:
             pass
         finally:
             self._end_retry(group, progress)
-        return self._give_up(group, progress, trail)
+        return self._last_word(group, progress, trail)
 
     async def _recalls(self, request: ProxyRequest, progress: Progress) -> bool:
         """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
@@ -239,59 +236,12 @@ class Dispatch:
         margin_s = min(PATIENCE_MARGIN_S, request.patience_s / 10)
         return min(group.request_timeout_s, request.patience_s - margin_s)
 
-    def _give_up(self, group: ModelGroup, progress: Progress, trail: Trail) -> WholeAnswer:
-        """The best that can be said when no endpoint answered: an upstream's own words, or ours."""
-        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
-        if not progress.failures:
-            if limited_s is not None:
-                raise AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
-            if self._clock.now() < progress.deadline:  # the wait for a rate limit ended as room came: next time it fits
-                raise AllLimited(group.name, MIN_DELAY_S, trail.attempts, is_pinned=bool(progress.out))
-            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
-        final = _most_telling(progress.failures)
-        failure = final.failure
-        if failure.kind is FailureKind.STATE and progress.elsewhere:
-            self._check_all_were_asked(group, progress, trail)
-        if failure.meaning.relayed and final.reply is not None:
-            return WholeAnswer(final.reply, failure)
-        limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
-        if limited or failure.kind is FailureKind.RATE_LIMITED:
-            is_pinned = bool(progress.out)
-            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts, is_pinned=is_pinned)
-        spent = not (progress.denied or progress.on_credit or progress.is_spent)
-        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
-
-    def _check_all_were_asked(self, group: ModelGroup, progress: Progress, trail: Trail) -> None:
-        """Nothing is called unknown while an account that may know it was not asked."""
-        if all(endpoint.id in progress.barred for endpoint in group.endpoints):
-            return
-        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
-        if limited_s is not None:
-            raise AllLimited(group.name, limited_s, trail.attempts)
-        failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")
-        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=False)
-
-
-def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
-    """The failure the client is told of: the last, but one endpoint's own refusal speaks only for all when all refuse.
-
-    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped.
-    """
-    last = failures[-1]
-    asked = [failed for failed in failures if failed.failure.status not in _NOT_FOR_US]
-    if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
-        return asked[-1]  # who may not even be asked is not who keeps it
-    if not last.failure.meaning.next_endpoint:
-        return last
-    transient = [failed for failed in failures if not failed.failure.meaning.relayed]
-    return transient[-1] if transient else last
-
 
 def _is_another_accounts(request: ProxyRequest, failure: Failure) -> bool:
     """Does an account that is asked for what nobody is known to keep not even take the question? That is no answer yet:
     the credential or the id may be one of another account."""
     searching = request.pinned is None and request.api in (Api.STORED, Api.OTHER)
-    return searching and failure.kind is FailureKind.CLIENT and failure.status in _NOT_FOR_US
+    return searching and failure.kind is FailureKind.CLIENT and failure.status in NOT_FOR_US
 
 
 class _OutOfOptions(Exception):

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import random
-import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from dependency_injector import containers, providers
@@ -31,7 +30,6 @@ from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.providers import OpenAIProviders
 from adapters.upstreams.tokens import TokenSource
 from application.attempt import SendAttempt
@@ -53,34 +51,12 @@ from entrypoints.endpoints import accounts_group, creating_group, model_groups, 
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
+from entrypoints.upstreams import http_upstream, trusted_roots
 from entrypoints.worker import worker_process
 
 
 def _general(settings: Settings) -> GeneralSettings:
     return settings.general
-
-
-def _upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upstream:
-    make: Callable[..., Upstream] = Http1Upstream
-    if general.upstream_client == "httpx":
-        # Imported only where it is used: that takes a tenth of the memory.
-        from adapters.upstreams.httpx_client import HttpxUpstream  # noqa: PLC0415
-
-        make = HttpxUpstream
-    return make(
-        max_connections=general.max_connections,
-        ssl_context=ssl_context,
-        outbound_proxy=general.outbound_proxy.reveal() if general.outbound_proxy else None,
-        trust_env=general.trust_env,
-    )
-
-
-def _ssl_context(general: GeneralSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if general.ca_bundle is not None:
-        context.load_verify_locations(general.ca_bundle)
-    return context
 
 
 def _guard(general: GeneralSettings) -> Guard:
@@ -204,12 +180,12 @@ class Container(containers.DeclarativeContainer):
         general.provided.rate_limit_reserve,
     )
 
-    ssl_context = providers.Singleton(_ssl_context, general)
+    ssl_context = providers.Singleton(trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
     tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
-    upstream = providers.Singleton(with_tokens, providers.Singleton(_upstream, general, ssl_context), tokens)
+    upstream = providers.Singleton(with_tokens, providers.Singleton(http_upstream, general, ssl_context), tokens)
 
     state_owners = providers.Singleton(
         StateOwners,

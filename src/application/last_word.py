@@ -1,0 +1,70 @@
+"""What a client is told when no endpoint answered: the best that can be said."""
+
+from application.answers import WholeAnswer
+from application.attempt import AttemptFailed
+from application.errors import AllLimited, UpstreamsFailed
+from application.messages import Trail
+from application.ports import Clock
+from application.progress import Progress
+from application.routing import Routing
+from domain.failure import Failure, FailureKind
+from domain.group import ModelGroup
+from domain.limit_clock import MIN_DELAY_S
+
+NOT_FOR_US = frozenset({401, 403, 405})
+"""What an account says to a credential it does not know, or to an id that is none of its own."""
+
+
+class LastWord:
+    """Decides it by what the attempts came to, and by what the endpoints are now."""
+
+    def __init__(self, routing: Routing, clock: Clock) -> None:
+        self._routing = routing
+        self._clock = clock
+
+    def __call__(self, group: ModelGroup, progress: Progress, trail: Trail) -> WholeAnswer:
+        """An upstream's own words; raises ours: `AllLimited`, `UpstreamsFailed`."""
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
+        if not progress.failures:
+            if limited_s is not None:
+                raise AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
+            if self._clock.now() < progress.deadline:  # the wait for a rate limit ended as room came: next time it fits
+                raise AllLimited(group.name, MIN_DELAY_S, trail.attempts, is_pinned=bool(progress.out))
+            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
+        final = _most_telling(progress.failures)
+        failure = final.failure
+        if failure.kind is FailureKind.STATE and progress.elsewhere:
+            self._check_all_were_asked(group, progress, trail)
+        if failure.meaning.relayed and final.reply is not None:
+            return WholeAnswer(final.reply, failure)
+        limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
+        if limited or failure.kind is FailureKind.RATE_LIMITED:
+            is_pinned = bool(progress.out)
+            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts, is_pinned=is_pinned)
+        spent = not (progress.denied or progress.on_credit or progress.is_spent)
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
+
+    def _check_all_were_asked(self, group: ModelGroup, progress: Progress, trail: Trail) -> None:
+        """Nothing is called unknown while an account that may know it was not asked."""
+        if all(endpoint.id in progress.barred for endpoint in group.endpoints):
+            return
+        limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
+        if limited_s is not None:
+            raise AllLimited(group.name, limited_s, trail.attempts)
+        failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")
+        raise UpstreamsFailed(group.name, failure, trail.attempts, spent=False)
+
+
+def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
+    """The failure the client is told of: the last, but one endpoint's own refusal speaks only for all when all refuse.
+
+    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped.
+    """
+    last = failures[-1]
+    asked = [failed for failed in failures if failed.failure.status not in NOT_FOR_US]
+    if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
+        return asked[-1]  # who may not even be asked is not who keeps it
+    if not last.failure.meaning.next_endpoint:
+        return last
+    transient = [failed for failed in failures if not failed.failure.meaning.relayed]
+    return transient[-1] if transient else last
