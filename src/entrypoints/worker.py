@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 
 DRAIN_SIGNAL = signal.SIGUSR1
 """What the parent sends when the shutdown begins, just before the server stops accepting."""
+
+_COLLECT_AFTER = (20_000, 20, 50)
+"""Objects more than before, collections of the youngest, and of the middle generation."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -22,10 +26,19 @@ def worker_process(drain: Callable[[], None]) -> Iterator[None]:
     loop.remove_signal_handler(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
+    collect_seldom()
     try:
         yield
     finally:
         loop.remove_signal_handler(DRAIN_SIGNAL)
+
+
+def collect_seldom() -> None:
+    """What was imported stays for good, and requests leave no circles behind: looking for any after each 700 new objects
+    takes a tenth of the throughput (measured with `bench`, row `throughput`)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def die_with_parent() -> None:
