@@ -34,8 +34,8 @@ def worker_process(drain: Callable[[], None]) -> Iterator[None]:
 
 
 def collect_seldom() -> None:
-    """What was imported stays for good, and requests leave no circles behind: looking for any after each 700 new objects
-    takes a tenth of the throughput (measured with `bench`, row `throughput`)."""
+    """What was imported stays for good, and requests leave no circles behind: looking for any as often as Python does
+    (after 700 new objects) takes a tenth of the throughput (`bench`, row `throughput`)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
