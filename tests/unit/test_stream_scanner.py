@@ -4,8 +4,10 @@ import json
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.stream_scanner import _WORTH_READING, OpenAIStreamScanner, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
 
@@ -176,3 +178,16 @@ def test_error_frames_have_the_shape_the_sdks_raise_on() -> None:
     assert lead == b"event: error"
     assert msgspec.json.decode(body)["sequence_number"] == 5
     assert msgspec.json.decode(body)["error"]["message"] == msgspec.json.decode(body)["message"] == "broke"
+
+
+WORDS = [
+    *('"finish_reason"', '"usage"', '"error"', "event:", "error", "[DONE]", "response.", "completed", "failed"),
+    *("incomplete", " : ", ":", '"', "{", "}", "\n", " ", "null", "x"),
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=8))
+def test_plain_words_find_all_that_is_worth_reading(parts: list[str]) -> None:
+    chunk = "".join(parts).encode()
+
+    assert is_worth_reading(chunk) is (_WORTH_READING.search(chunk) is not None)

@@ -105,7 +105,7 @@ class OpenAIStreamScanner:
             chunk = chunk[:end]
         if chunk:
             self._mid_event = False
-            if _WORTH_READING.search(chunk):
+            if is_worth_reading(chunk):
                 for frame in split_events(chunk):
                     self._read(frame)
         return chunk
@@ -181,6 +181,20 @@ class OpenAIStreamScanner:
     def _junk(self, frame: bytes) -> Frame:
         """Before content a reason to try elsewhere; after it, only the client can say what it makes of it."""
         return Frame(frame, FrameKind.ERROR, Failure(FailureKind.JUNK, "not an event of this API"))
+
+
+def is_worth_reading(chunk: bytes) -> bool:
+    """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in a tenth of the time."""
+    may_be = (
+        b"[DONE]" in chunk
+        or b"error" in chunk
+        or b"response.completed" in chunk
+        or b"response.incomplete" in chunk
+        or b"response.failed" in chunk
+        or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
+        or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
+    )
+    return bool(may_be and _WORTH_READING.search(chunk))
 
 
 def _flat(error: dict[str, Any]) -> dict[str, Any]:
