@@ -1,4 +1,4 @@
-"""A deadline over a piece of work: `asyncio.timeout` for the hot path, at a third of its price."""
+"""A deadline over a piece of work: `asyncio.timeout` for the hot path, without its coroutines."""
 
 import asyncio
 from types import TracebackType

@@ -12,7 +12,7 @@ def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upst
     """The adapter that `upstream_client` names."""
     make: Callable[..., Upstream] = Http1Upstream
     if general.upstream_client == "httpx":
-        # Imported only where it is used: that takes a tenth of the memory.
+        # Imported only where it is used: it brings httpx and aiohttp along.
         from adapters.upstreams.httpx_client import HttpxUpstream  # noqa: PLC0415
 
         make = HttpxUpstream

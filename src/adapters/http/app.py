@@ -34,7 +34,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 class App(Litestar):
     """Litestar with an express way to the surface: for requests that meet their errors, their log line and their guards
-    there, its own layers only cost time (a sixth of the whole way of a small request)."""
+    there, its own layers only cost time."""
 
     def __init__(self, surface: Surface, express: Collection[str], **options: Any) -> None:
         """`express`: the paths that go to the surface at once."""

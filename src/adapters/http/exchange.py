@@ -24,7 +24,7 @@ CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
 
 _WATCH_AFTER_S = 0.02
-"""When it is worth asking the server whether the client is still there: asking costs a fifth of a quick answer."""
+"""When it is worth asking the server whether the client is still there: asking costs a quick answer time."""
 
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
