@@ -49,33 +49,35 @@ class Deadlines(Struct, frozen=True):
     endpoint."""
 
 
-class _Patience:
+class _Patience(Struct):
     """How long an attempt may take until its next step, and what it is called when that is too long."""
 
-    __slots__ = ("_deadline", "failure", "limit_s")
+    limit_s: float | None = None
+    """Seconds from its start; None = how long an upload takes is the client's affair, and the upstream times the
+    rest."""
+    late: FailureKind = FailureKind.DEADLINE
+    """DEADLINE = it is the time of the whole request that ends then."""
 
-    def __init__(self, call: UpstreamCall, request: ProxyRequest, deadline: Deadlines, now: float) -> None:
-        self._deadline = deadline.total
-        self.failure = _NO_TIME_LEFT
-        self.limit_s: float | None = None
-        """Seconds from now; None = how long an upload takes is the client's affair, and the upstream times the rest."""
-        if request.upload is not None:
-            return
-        self.limit_s = deadline.total - now
-        # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
-        first_s = call.first_byte_timeout_s + _GRACE_S
-        kind = FailureKind.FIRST_BYTE_TIMEOUT
-        if deadline.first_event < deadline.total and deadline.first_event - now < first_s:
-            first_s, kind = deadline.first_event - now, FailureKind.SLOW
-        if first_s < self.limit_s:
-            self.limit_s = first_s
-            self.failure = Failure(kind, f"nothing came within {first_s:.1f} s")
+    @property
+    def failure(self) -> Failure:
+        if self.late is FailureKind.DEADLINE:
+            return _NO_TIME_LEFT
+        return Failure(self.late, f"nothing came within {self.limit_s:.1f} s")
 
-    def first_sign_came(self, limit: TimeLimit, clock: Clock) -> None:
-        """From here on only the deadline of the whole request counts."""
-        if self.failure is not _NO_TIME_LEFT:
-            self.failure = _NO_TIME_LEFT
-            limit.reschedule(self._deadline - clock.now())
+
+_UNTIMED = _Patience()
+
+
+def _patience(call: UpstreamCall, request: ProxyRequest, deadline: Deadlines, now: float) -> _Patience:
+    if request.upload is not None:
+        return _UNTIMED
+    limit_s = deadline.total - now
+    # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
+    first_s = call.first_byte_timeout_s + _GRACE_S
+    kind = FailureKind.FIRST_BYTE_TIMEOUT
+    if deadline.first_event < deadline.total and deadline.first_event - now < first_s:
+        first_s, kind = deadline.first_event - now, FailureKind.SLOW
+    return _Patience(first_s, kind) if first_s < limit_s else _Patience(limit_s)
 
 
 class SendAttempt:
@@ -105,57 +107,44 @@ class SendAttempt:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
         lease.use = request.api
         lease.is_beside = not request.model or request.api is Api.STORED
-        try:
-            answer = await self._exchange(lease, request, deadline)
-        except AttemptFailed as failed:
-            self._routing.failed(lease, failed.failure)
-            self._routing.release(lease)
-            raise
-        except BaseException:
-            self._routing.release(lease)
-            raise
-        self._routing.succeeded(lease)
-        if isinstance(answer, WholeReply):
-            self._routing.release(lease)
-        return answer
-
-    async def _exchange(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
-        call = self._providers.call(lease.endpoint, request)
-        patience = _Patience(call, request, deadline, self._clock.now())
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = request.api is Api.OTHER or (request.api is Api.STORED and request.stream)
         source: StreamSource | None = None
+        patience = _UNTIMED
         try:
+            call = self._providers.call(lease.endpoint, request)
+            patience = _patience(call, request, deadline, self._clock.now())
             with TimeLimit(patience.limit_s) as limit:
-                reply = await self._send(lease, call)
-                if request.stream and not passes and 200 <= reply.status < 300:
+                reply = await self._upstream.send(call)
+                self._routing.read(lease, self._providers.readings(reply.headers))
+                is_good = 200 <= reply.status < 300
+                if request.stream and not passes and is_good:
                     source = StreamSource(reply)
                     first = await source.receive()
-                patience.first_sign_came(limit, self._clock)
-                if passes and 200 <= reply.status < 300:
-                    return await self._pass(lease, request, reply)
-                if source is None:
-                    return await self._read_whole(lease, request, reply)
-                return await self._open_stream(lease, request, source, first)
-        except TimeoutError:
-            self._close(source)
-            raise AttemptFailed(patience.failure) from None
-        except UpstreamFailed as failed:
-            self._close(source)
-            raise AttemptFailed(failed.failure) from failed
-        except BaseException:
-            self._close(source)
-            raise
-
-    @staticmethod
-    def _close(source: StreamSource | None) -> None:
-        if source is not None:
-            source.close()
-
-    async def _send(self, lease: Lease, call: UpstreamCall) -> UpstreamReply:
-        reply = await self._upstream.send(call)
-        self._routing.read(lease, self._providers.readings(reply.headers))
-        return reply
+                if patience.late is not FailureKind.DEADLINE:  # the first sign came
+                    patience = _Patience(deadline.total - self._clock.now())
+                    limit.reschedule(patience.limit_s)
+                answer: Outcome
+                if source is not None:
+                    answer = await self._open_stream(lease, request, source, first)
+                elif passes and is_good:
+                    answer = await self._pass(lease, request, reply)
+                else:
+                    answer = await self._read_whole(lease, request, reply)
+        except BaseException as error:
+            if source is not None:
+                source.close()
+            failed = _as_failure(error, patience)
+            if failed is not None:
+                self._routing.failed(lease, failed.failure)
+            self._routing.release(lease)
+            if failed is None or failed is error:
+                raise
+            raise failed from error
+        self._routing.succeeded(lease)
+        if source is None and type(answer) is WholeReply:
+            self._routing.release(lease)
+        return answer
 
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
@@ -235,6 +224,15 @@ class SendAttempt:
             raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
         failure = self._providers.judge(lease.endpoint, request, whole).failure
         raise AttemptFailed(failure or _NOT_A_STREAM, whole)
+
+
+def _as_failure(error: BaseException, patience: _Patience) -> AttemptFailed | None:
+    """What ended the attempt, as a failure of it; None = it is none: the client left, or the proxy is at fault."""
+    if isinstance(error, AttemptFailed):
+        return error
+    if isinstance(error, UpstreamFailed):
+        return AttemptFailed(error.failure)
+    return AttemptFailed(patience.failure) if isinstance(error, TimeoutError) else None
 
 
 async def _read(reply: UpstreamReply) -> bytes:

@@ -55,7 +55,7 @@ class Dispatch:
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
         deadline = request.received + self._patience_s(group, request)
-        progress = Progress(group, request, deadline, self._clock.now() + self._max_wait_s)
+        progress = Progress.of(group, request, deadline, self._clock.now() + self._max_wait_s)
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
             while len(progress.failures) - progress.elsewhere < group.retry.max_attempts:
@@ -67,7 +67,8 @@ class Dispatch:
                 if denied and await self._recalls(request, progress):
                     continue
                 progress.note(lease.endpoint.id, outcome)
-                self._end_retry(group, progress)
+                if progress.retrying:
+                    self._end_retry(group, progress)
                 if denied and request.bound:
                     progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
                     request = structs.replace(request, denied=True)
@@ -80,7 +81,8 @@ class Dispatch:
         except _OutOfOptions:
             pass
         finally:
-            self._end_retry(group, progress)
+            if progress.retrying:
+                self._end_retry(group, progress)
         return self._last_word(group, progress, trail)
 
     async def _recalls(self, request: ProxyRequest, progress: Progress) -> bool:
@@ -112,12 +114,11 @@ class Dispatch:
         outcome = "client left"
         try:
             answer = await self._attempt(lease, request, deadline)
+            outcome = "ok"
+            return WholeAnswer(answer) if type(answer) is WholeReply else answer
         except AttemptFailed as failed:
             outcome = str(failed.failure)
             return failed
-        else:
-            outcome = "ok"
-            return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
         finally:
             trail.attempts.append(Attempt(lease.endpoint.id, outcome))
             trail.upstream_s += self._clock.now() - began
@@ -130,7 +131,7 @@ class Dispatch:
             lease = self._pick_fresh(group, progress)
             if lease is None:
                 lease = await self._pick_or_wait(group, progress, trail)
-            if lease is not None and await self._lives(lease):
+            if lease is not None and (self._routing.is_known(lease) or await self._lives(lease)):
                 return lease
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
@@ -222,9 +223,8 @@ class Dispatch:
         return True
 
     def _end_retry(self, group: ModelGroup, progress: Progress) -> None:
-        if progress.retrying:
-            progress.retrying = False
-            self._retrying[group.name] -= 1
+        progress.retrying = False
+        self._retrying[group.name] -= 1
 
     def _budget(self, group: ModelGroup) -> RetryBudget:
         return self._budgets.get(group.name) or group.retry.full_budget

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import Struct
+
 from application.ledger import Reservation
 from domain.cooldown import FRESH, NEVER, CooldownPolicy, EndpointHealth
 from domain.endpoint import Endpoint
@@ -16,32 +18,26 @@ SILENT_REQUESTS = 3
 """After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
 
 
-class Lease:
+class Lease(Struct, eq=False):
     """One attempt's claim on an endpoint, from the pick to the last byte."""
 
-    __slots__ = (
-        "demand", "endpoint", "held", "is_beside", "last_resort", "on_trial", "open", "probe_until", "reached",
-        "started", "use", "verdict",
-    )  # fmt: skip
-
-    def __init__(self, endpoint: Endpoint, held: Reservation, demand: Demand, *, last_resort: bool) -> None:
-        self.endpoint = endpoint
-        self.held = held
-        self.demand = demand
-        self.started = held.sent
-        self.last_resort = last_resort
-        self.open = True
-        self.probe_until = 0.0
-        """The lease of the probe that this attempt is; 0 = it is none."""
-        self.on_trial = False
-        """Does it count against the ramp of an endpoint that has just recovered?"""
-        self.reached = True
-        """Has the provider seen the request? False = it cost nothing there."""
-        self.verdict = False
-        self.use = ""
-        """The API it is asked for."""
-        self.is_beside = False
-        """Is it asked for something that says little of how well it does what it is there for?"""
+    endpoint: Endpoint
+    held: Reservation
+    demand: Demand
+    last_resort: bool
+    started: float
+    open: bool = True
+    probe_until: float = 0.0
+    """The lease of the probe that this attempt is; 0 = it is none."""
+    on_trial: bool = False
+    """Does it count against the ramp of an endpoint that has just recovered?"""
+    reached: bool = True
+    """Has the provider seen the request? False = it cost nothing there."""
+    verdict: bool = False
+    use: str = ""
+    """The API it is asked for."""
+    is_beside: bool = False
+    """Is it asked for something that says little of how well it does what it is there for?"""
 
 
 class EndpointStatus:
@@ -76,9 +72,11 @@ class EndpointStatus:
 
     def begin(self, lease: Lease, now: float) -> None:
         """A request is sent."""
-        before = self.health
-        self.health = self.policy.after_start(before, now)
         self.in_flight += 1
+        before = self.health
+        if not before.open_until and not before.ramp:
+            return
+        self.health = self.policy.after_start(before, now)
         if self.health is not before:
             lease.probe_until = self.health.probe_until
         if self.health.ramp:
@@ -87,15 +85,18 @@ class EndpointStatus:
 
     def hear(self, lease: Lease) -> None:
         """It was answered, one way or the other."""
-        self.heard = True
-        self.contact.set()
-        self._end_trial(lease)
         lease.verdict = True
+        if not self.heard:
+            self.heard = True
+            self.contact.set()
+        if lease.on_trial:
+            self._end_trial(lease)
 
     def end(self, lease: Lease) -> None:
         """It is over; if nobody can say how it went, a probe gives its lease back."""
         self.in_flight -= 1
-        self._end_trial(lease)
+        if lease.on_trial:
+            self._end_trial(lease)
         if lease.verdict:
             return
         if lease.probe_until:
@@ -105,7 +106,8 @@ class EndpointStatus:
     def thrive(self, lease: Lease) -> None:
         """It was answered well."""
         self.health = self.policy.after_success(self.health, lease.started)
-        self.well_at = max(self.well_at, lease.started)
+        if lease.started > self.well_at:
+            self.well_at = lease.started
         self.well_for[lease.use] = self.well_at
 
     def is_well_for_others(self, lease: Lease, now: float) -> bool:
@@ -132,6 +134,5 @@ class EndpointStatus:
         return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
     def _end_trial(self, lease: Lease) -> None:
-        if lease.on_trial:
-            lease.on_trial = False
-            self.on_trial -= 1
+        lease.on_trial = False
+        self.on_trial -= 1

@@ -1,51 +1,59 @@
 """Where one request stands in its attempts: who was asked, who need not be asked again, how long there is."""
 
+from msgspec import Struct
+
 from application.attempt import AttemptFailed
 from application.leases import Lease
-from application.messages import ProxyRequest
+from application.messages import ClientBody, ProxyRequest
 from domain.failure import Effect
 from domain.group import ModelGroup
 from domain.tokens import Demand
 
 
-class Progress:
+class Progress(Struct, eq=False):
     """Where one request stands in its attempts."""
 
-    __slots__ = (
-        "affinity", "backoffs", "barred", "client", "deadline", "demand", "denied", "elsewhere", "failures",
-        "on_credit", "out", "passed_over", "recalls", "retrying", "size", "tried", "upload", "wait_until",
-    )  # fmt: skip
+    client: str
+    affinity: str
+    demand: Demand
+    size: int
+    upload: ClientBody | None
+    deadline: float
+    wait_until: float
+    """Until when a rate limit is waited for."""
+    out: set[str] = set()
+    """Ids that this request is none of the business of: it builds on what another account keeps."""
+    tried: set[str] = set()
+    """Ids that failed for this request, other than by a rate limit, and those that are out."""
+    passed_over: set[str] = set()
+    """Ids that failed since the last backoff, or are barred."""
+    barred: set[str] = set()
+    """Ids that cannot do better for this request."""
+    elsewhere: int = 0
+    """Attempts that only showed that what the request builds on is not kept there."""
+    recalls: int = 0
+    """How often its own account was asked again for it."""
+    failures: list[AttemptFailed] = []
+    backoffs: int = 0
+    retrying: bool = False
+    """Has the budget allowed the next attempt?"""
+    on_credit: bool = False
+    """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
+    denied: bool = False
+    """Has it refused the last one that was asked for?"""
 
-    def __init__(self, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> None:
-        self.client = request.client
-        self.affinity = request.affinity
-        self.demand = Demand.of(request.body, request.max_output_tokens)
-        self.size = len(request.body)
-        self.upload = request.upload
-        self.deadline = deadline
-        self.wait_until = min(deadline, wait_until)
-        """Until when a rate limit is waited for."""
+    @classmethod
+    def of(cls, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> "Progress":
+        """Before the first attempt."""
+        body = request.body
+        demand = Demand.of(body, request.max_output_tokens)
+        wait_until = min(deadline, wait_until)
+        start = cls(request.client, request.affinity, demand, len(body), request.upload, deadline, wait_until)
         pinned = request.pinned
-        self.out = set() if pinned is None else {e.id for e in group.endpoints if e.id not in pinned}
-        """Ids that this request is none of the business of: it builds on what another account keeps."""
-        self.tried: set[str] = set(self.out)
-        """Ids that failed for this request, other than by a rate limit, and those that are out."""
-        self.passed_over: set[str] = set(self.out)
-        """Ids that failed since the last backoff, or are barred."""
-        self.barred: set[str] = set(self.out)
-        """Ids that cannot do better for this request."""
-        self.elsewhere = 0
-        """Attempts that only showed that what the request builds on is not kept there."""
-        self.recalls = 0
-        """How often its own account was asked again for it."""
-        self.failures: list[AttemptFailed] = []
-        self.backoffs = 0
-        self.retrying = False
-        """Has the budget allowed the next attempt?"""
-        self.on_credit = False
-        """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
-        self.denied = False
-        """Has it refused the last one that was asked for?"""
+        if pinned is not None:
+            start.out = {e.id for e in group.endpoints if e.id not in pinned}
+            start.tried, start.passed_over, start.barred = set(start.out), set(start.out), set(start.out)
+        return start
 
     @property
     def is_spent(self) -> bool:

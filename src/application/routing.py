@@ -116,15 +116,19 @@ class Routing:
         """The reply said what its request took."""
         self.ledger.learn(lease.held, lease.demand, usage)
 
+    def is_known(self, lease: Lease) -> bool:
+        """Is its endpoint known to live, or not to be waited for? Else see `first_contact`."""
+        return lease.last_resort or self._statuses[lease.endpoint.id].heard
+
     async def first_contact(self, lease: Lease) -> bool:
         """Let the first request to an unknown endpoint find out whether it lives, for at most `FIRST_CONTACT_S`.
 
         False = it does not: the lease is returned and another endpoint should be picked.
         """
+        if self.is_known(lease):
+            return True
         status = self._statuses[lease.endpoint.id]
         now = self._clock.now()
-        if status.heard or lease.last_resort:
-            return True
         if status.in_flight == 1:
             status.contact.clear()
             status.contact_until = now + FIRST_CONTACT_S
@@ -176,7 +180,7 @@ class Routing:
         return not room
 
     def _claim(self, endpoint: Endpoint, client: str, demand: Demand, now: float, *, last_resort: bool) -> Lease:
-        lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort=last_resort)
+        lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort, now)
         self._statuses[endpoint.id].begin(lease, now)
         return lease
 

@@ -1,5 +1,7 @@
 """A model group: one public model name, the endpoints behind it, and the policies they are run by."""
 
+from functools import cached_property
+
 from msgspec import Struct
 
 from domain.affinity import Affinity
@@ -8,7 +10,7 @@ from domain.endpoint import Endpoint
 from domain.retry import RetryPolicy
 
 
-class ModelGroup(Struct, frozen=True):
+class ModelGroup(Struct, frozen=True, dict=True):
     """What a client means by a model name."""
 
     name: str
@@ -21,7 +23,7 @@ class ModelGroup(Struct, frozen=True):
         if not self.endpoints:
             raise ValueError(f"model group '{self.name}' has no endpoints")
 
-    @property
+    @cached_property
     def request_timeout_s(self) -> float:
         """How long one request may take until its first content, over all attempts: the most patient endpoint's."""
         return max(endpoint.request_timeout_s for endpoint in self.endpoints)

@@ -14,6 +14,8 @@ class RetryBudget(Struct, frozen=True):
 
     def after_request(self, policy: "RetryPolicy") -> "RetryBudget":
         """A request came."""
+        if self.tokens >= policy.budget_burst:
+            return self
         return RetryBudget(min(policy.budget_burst, self.tokens + policy.budget_ratio))
 
     def allows(self, policy: "RetryPolicy", retrying: int) -> bool:
