@@ -142,7 +142,7 @@ class SendAttempt:
                 raise
             raise failed from error
         self._routing.succeeded(lease)
-        if source is None and type(answer) is WholeReply:
+        if isinstance(answer, WholeReply):
             self._routing.release(lease)
         return answer
 

@@ -115,7 +115,7 @@ class Dispatch:
         try:
             answer = await self._attempt(lease, request, deadline)
             outcome = "ok"
-            return WholeAnswer(answer) if type(answer) is WholeReply else answer
+            return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
         except AttemptFailed as failed:
             outcome = str(failed.failure)
             return failed

@@ -106,8 +106,7 @@ class EndpointStatus:
     def thrive(self, lease: Lease) -> None:
         """It was answered well."""
         self.health = self.policy.after_success(self.health, lease.started)
-        if lease.started > self.well_at:
-            self.well_at = lease.started
+        self.well_at = max(self.well_at, lease.started)
         self.well_for[lease.use] = self.well_at
 
     def is_well_for_others(self, lease: Lease, now: float) -> bool:

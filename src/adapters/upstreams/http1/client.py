@@ -116,7 +116,7 @@ async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, dea
     """Send a request on a connection, and come back with the headers of the reply. Cancelled, it cuts."""
     reply = connection.start(call.idle_timeout_s, deadline, has_body=call.method != "HEAD")
     transport, body = connection.transport, call.body
-    if transport is not None and connection.is_open and not reply.status:
+    if transport is not None and not transport.is_closing() and not reply.status:
         if not isinstance(body, bytes):
             transport.write(head)
             await _upload(connection, call, Outgoing(body, connection, call.idle_timeout_s))

@@ -3,13 +3,21 @@
 llhttp refuses what could be read in two ways; what it lets pass and could still be mistaken is refused here.
 """
 
+from functools import lru_cache
+
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
 from adapters.upstreams.http1.reply import Http1Reply
+from application.messages import Headers
 from domain.failure import Failure
 
 _MAX_HEADERS = 256
+
+
+@lru_cache(maxsize=1024)
+def _name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 class _Refused(Exception):
@@ -35,8 +43,8 @@ class ReplyReader:
         self._parser = httptools.HttpResponseParser(self)
         self._reply: Http1Reply | None = None
         self._has_body = True
-        self._fields: list[tuple[str, str]] = []
-        self._field_bytes = 0
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._interim_bytes = 0
         self._is_chunked = False
         self._is_interim = False
         self._refusal: Failure | None = None
@@ -49,7 +57,7 @@ class ReplyReader:
         self._reply = reply
         self._has_body = has_body
         self._fields = []
-        self._field_bytes = 0
+        self._interim_bytes = 0
         self._is_chunked = self._is_interim = False
 
     def feed(self, data: bytes) -> Failure | None:
@@ -80,7 +88,7 @@ class ReplyReader:
         """Is the end of the connection the end of the body? Where no header says how long it is (RFC 9112 6.3)."""
         if self.in_head or self._is_chunked:
             return False
-        return not any(name == "content-length" for name, _ in self._fields)
+        return not any(name.lower() == b"content-length" for name, _ in self._fields)
 
     def _has_blank_lines_after(self, data: bytes) -> bool:
         """llhttp skips line breaks before a reply, and so does not tell of those after one."""
@@ -96,33 +104,26 @@ class ReplyReader:
             self.is_followed = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.in_head:
-            return  # trailers mean nothing to anybody here
-        self._field_bytes += len(name) + len(value) + 4
-        if self._field_bytes > self._max_head_bytes or len(self._fields) >= _MAX_HEADERS:
-            self._refuse(HEAD_TOO_LARGE)
-        field = (name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t"))
-        self._fields.append(field)
-        if field[0] == "transfer-encoding":
-            self._is_chunked = True
-            if field[1].lower() != "chunked":
-                self._refuse(NOT_HTTP)  # no other coding was asked for, and its end could be mistaken
+        if self.in_head:  # trailers mean nothing to anybody here
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._reply is None or self.is_whole:
             return  # of a reply that nobody asked for
+        if self.overhead_bytes > self._max_head_bytes or len(self._fields) > _MAX_HEADERS:
+            self._check_size()
+        headers = tuple([(_name(name), value.decode("latin-1").rstrip(" \t")) for name, value in self._fields])
+        if "transfer-encoding" in dict(headers):
+            self._is_chunked = True
+            self._check_coding(headers)
         status = self._parser.get_status_code()
         if status < 200:
-            if status == 101 or status < 100:
-                self._refuse(SWITCHED if status == 101 else NOT_HTTP)
-            self._fields = []
-            self._is_chunked = False
-            self._is_interim = True
+            self._end_interim(status)
             return
         self.in_head = False
         self.overhead_bytes = 0
         self._reply.status = status
-        self._reply.headers = tuple(self._fields)
+        self._reply.headers = headers
         if not self._has_body:
             self.is_whole = True
             self.is_kept = self._parser.should_keep_alive() and not self._is_chunked
@@ -140,6 +141,27 @@ class ReplyReader:
         elif not self.is_whole:
             self.is_whole = True
             self.is_kept = self._parser.should_keep_alive()
+
+    def _end_interim(self, status: int) -> None:
+        if status == 101 or status < 100:
+            self._refuse(SWITCHED if status == 101 else NOT_HTTP)
+        self._interim_bytes += self._field_bytes()
+        self._fields = []
+        self._is_chunked = False
+        self._is_interim = True
+
+    def _check_size(self) -> None:
+        """What has come with the headers may be a body already, so that is left out."""
+        if len(self._fields) > _MAX_HEADERS or self._interim_bytes + self._field_bytes() > self._max_head_bytes:
+            self._refuse(HEAD_TOO_LARGE)
+
+    def _field_bytes(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self._fields)
+
+    def _check_coding(self, headers: Headers) -> None:
+        """No other coding than chunked was asked for, and its end could be mistaken."""
+        if any(name == "transfer-encoding" and value.lower() != "chunked" for name, value in headers):
+            self._refuse(NOT_HTTP)
 
     def _refuse(self, failure: Failure) -> None:
         self._refusal = failure
