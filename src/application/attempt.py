@@ -19,6 +19,10 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
 
+# Bound once: to read a member of an enumeration by its name is slow before Python 3.12.
+_DEADLINE = FailureKind.DEADLINE
+_STORED, _OTHER = Api.STORED, Api.OTHER
+
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
 
 _NO_TIME_LEFT = Failure(FailureKind.DEADLINE, "no time left for this request")
@@ -55,12 +59,12 @@ class _Patience(Struct):
     limit_s: float | None = None
     """Seconds from its start; None = how long an upload takes is the client's affair, and the upstream times the
     rest."""
-    late: FailureKind = FailureKind.DEADLINE
+    late: FailureKind = _DEADLINE
     """DEADLINE = it is the time of the whole request that ends then."""
 
     @property
     def failure(self) -> Failure:
-        if self.late is FailureKind.DEADLINE:
+        if self.late is _DEADLINE:
             return _NO_TIME_LEFT
         return Failure(self.late, f"nothing came within {self.limit_s:.1f} s")
 
@@ -74,10 +78,9 @@ def _patience(call: UpstreamCall, request: ProxyRequest, deadline: Deadlines, no
     limit_s = deadline.total - now
     # The upstream keeps this time as well, and knows better what was waited for: it gets to speak first.
     first_s = call.first_byte_timeout_s + _GRACE_S
-    kind = FailureKind.FIRST_BYTE_TIMEOUT
-    if deadline.first_event < deadline.total and deadline.first_event - now < first_s:
-        first_s, kind = deadline.first_event - now, FailureKind.SLOW
-    return _Patience(first_s, kind) if first_s < limit_s else _Patience(limit_s)
+    if deadline.first_event < deadline.total and deadline.first_event - now < min(first_s, limit_s):
+        return _Patience(deadline.first_event - now, FailureKind.SLOW)
+    return _Patience(first_s, FailureKind.FIRST_BYTE_TIMEOUT) if first_s < limit_s else _Patience(limit_s)
 
 
 class SendAttempt:
@@ -105,10 +108,10 @@ class SendAttempt:
 
     async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
-        lease.use = request.api
-        lease.is_beside = not request.model or request.api is Api.STORED
+        api = lease.use = request.api
+        lease.is_beside = not request.model or api is _STORED
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
-        passes = request.api is Api.OTHER or (request.api is Api.STORED and request.stream)
+        passes = api is _OTHER or (api is _STORED and request.stream)
         source: StreamSource | None = None
         patience = _UNTIMED
         try:
@@ -121,7 +124,7 @@ class SendAttempt:
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply)
                     first = await source.receive()
-                if patience.late is not FailureKind.DEADLINE:  # the first sign came
+                if patience.late is not _DEADLINE:  # the first sign came
                     patience = _Patience(deadline.total - self._clock.now())
                     limit.reschedule(patience.limit_s)
                 answer: Outcome

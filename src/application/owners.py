@@ -25,7 +25,7 @@ MAX_IDS = 256
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
 _WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
-_FILE_OR_AUDIO = re.compile(rb'"(?:file_id|audio)"')
+_FILE, _AUDIO = b'"file_id"', b'"audio"'
 """Fields of chat requests that name what is kept."""
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
@@ -92,12 +92,12 @@ class StateOwners:
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or _FILE_OR_AUDIO.search(body)):
+        if body and (request.api in _STATEFUL or _FILE in body or _AUDIO in body):
             named = self._providers.state_ids(body)
             if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
             ids += named
-        return list(dict.fromkeys(ids))
+        return list(dict.fromkeys(ids)) if ids else ids
 
     def _start(self, writing: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(writing)
