@@ -5,6 +5,7 @@ import ipaddress
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ class Names:
         self._lookups.clear()
 
 
+@lru_cache(maxsize=256)
 def _is_ip(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

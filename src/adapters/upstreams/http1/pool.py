@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
 from application.ports import UpstreamFailed
+from application.time_limit import TimeLimit
 
 _MAX_AGE_S = 300.0
 """After that a connection is not used again: a new one sees where the name points now."""
@@ -38,7 +39,7 @@ class Pool:
         self._idle: list[Connection] = []
         """The last used at the end."""
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
-        self._waits: set[asyncio.Timeout] = set()
+        self._waits: set[TimeLimit] = set()
         """What can be interrupted when the pool is closed."""
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -61,7 +62,7 @@ class Pool:
         """A connection, when one comes free or can be opened; only a new one if `fresh`. Raises `UpstreamFailed`."""
         has_slot = False
         try:
-            async with asyncio.timeout_at(deadline) as limit:
+            with TimeLimit(deadline - self._loop.time()) as limit:
                 self._watch(limit)
                 try:
                     given = await self._turn(fresh)
@@ -76,7 +77,7 @@ class Pool:
                 raise UpstreamFailed(LOST) from None
             raise UpstreamFailed(SLOW_HEAD if has_slot else NO_SLOT) from None
 
-    def _watch(self, limit: asyncio.Timeout) -> None:
+    def _watch(self, limit: TimeLimit) -> None:
         if self._is_closed:
             raise UpstreamFailed(LOST)
         self._waits.add(limit)
@@ -113,7 +114,7 @@ class Pool:
 
     async def _open(self, connect_s: float) -> Connection:
         try:
-            async with asyncio.timeout(connect_s):
+            with TimeLimit(connect_s):
                 connection = await self._open_one()
         except TimeoutError:
             self._pass_on(None)
@@ -175,6 +176,6 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
         for limit in self._waits:
-            limit.reschedule(self._loop.time())
+            limit.reschedule(0.0)
         for connection in list(self._members):
             connection.fail(LOST)
