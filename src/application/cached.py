@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +27,11 @@ _DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
 
 _OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
 """Codes of errors that say that a wait was over."""
+
+_REMEMBERED = 1024
+_REMEMBERED_BYTES = 4096
+"""A request that is answered from the cache has mostly been asked before, word for word: so many bodies of up to so
+many bytes are remembered, and need not be read again to know their entry."""
 
 _ASIDE_ABOVE_BYTES = 64 * 1024
 """Larger answers are read in a thread: it takes milliseconds, and would hold up every other request."""
@@ -71,6 +77,7 @@ class CachedAnswers:
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
+        self._remembered_place = lru_cache(maxsize=_REMEMBERED)(self._find_place)
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
@@ -84,13 +91,10 @@ class CachedAnswers:
     async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        fields = None if goes_past or _is_anonymous(group, request) else self._cacheable(request)
-        if fields is None:
+        place = None if goes_past or _is_anonymous(group, request) else self._place(group, request)
+        if place is None:
             return await self._dispatch(group, request, trail)
-        parts = (request.path, request.query, *_decisive(request.headers))
-        key = self._policy.key(request.api.value, group.name, request.tenant, parts, fields)
-        shape = _shape(request, fields.get("stream_options"))
-        asked = _Asked(key, shape, control.no_cache or control.max_age_s == 0, request.patience_s)
+        asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
         trail.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
         looked = self._clock.now()
         if not asked.refresh and self._flights.under_way(asked, looked) is None:
@@ -100,15 +104,22 @@ class CachedAnswers:
                 return self._replay(found)
         return await self._fly(asked, looked, group, request, trail)
 
-    def _cacheable(self, request: ProxyRequest) -> Mapping[str, Any] | None:
-        """The fields of a body that may be answered from the cache; None = it may not."""
-        api, body = request.api.value, request.body
+    def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
+        """Where the answer to a request would be kept; None = it may not be answered from the cache."""
+        api, body = request.api, request.body
         if not self._policy.needs_look(api, body):
             return None
+        find = self._remembered_place if len(body) <= _REMEMBERED_BYTES else self._find_place
+        parts = (request.path, request.query, *_decisive(request.headers))
+        return find(api, group.name, request.tenant, parts, request.stream, body)
+
+    def _find_place(
+        self, api: str, group: str, tenant: str, parts: tuple[str, ...], stream: bool, body: bytes
+    ) -> tuple[CacheKey, Shape] | None:
         fields = decode(body)
         if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
             return None
-        return fields
+        return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
 
     async def _find(self, asked: _Asked, request: ProxyRequest, trail: Trail) -> CachedAnswer | None:
         """The entry, in the shape that is wanted; None = there is none, or none young enough."""
@@ -197,11 +208,11 @@ def _is_anonymous(group: ModelGroup, request: ProxyRequest) -> bool:
     return not request.tenant and not all(endpoint.owns_credential for endpoint in group.endpoints)
 
 
-def _decisive(headers: Headers) -> tuple[str, ...]:
-    return tuple(f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES))
+def _decisive(headers: Headers) -> list[str]:
+    return [f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES)]
 
 
-def _shape(request: ProxyRequest, options: object) -> Shape:
-    if not request.stream:
+def _shape(stream: bool, options: object) -> Shape:
+    if not stream:
         return Shape()
     return Shape(True, msgspec.json.encode(options, order="sorted").decode() if options else "")
