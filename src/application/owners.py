@@ -92,7 +92,7 @@ class StateOwners:
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or _FILE in body or _AUDIO in body):
+        if body and (request.api in _STATEFUL or body.find(_FILE) >= 0 or body.find(_AUDIO) >= 0):
             named = self._providers.state_ids(body)
             if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]

@@ -1,7 +1,7 @@
 """A stream on its way to the client, from the first content on: bytes pass, and its end is told from a break."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from application.leases import Lease
 from application.messages import Headers
@@ -19,16 +19,12 @@ class StreamSource:
         self.reply = reply
         self._pending: asyncio.Task[bytes] | None = None
 
-    async def receive(self) -> bytes:
-        """The next piece, b"" = the end; raises `UpstreamFailed`."""
+    def receive(self) -> Awaitable[bytes]:
+        """The next piece, b"" = the end; raises `UpstreamFailed`. To be awaited at once."""
         if self._pending is None:
-            return await self.reply.receive()
+            return self.reply.receive()
         pending, self._pending = self._pending, None
-        try:
-            return await pending
-        except asyncio.CancelledError:
-            pending.cancel()
-            raise
+        return _awaited(pending)
 
     async def receive_within(self, seconds: float) -> bytes | None:
         """The next piece, or None when it does not come in time: it is then still waited for by the next call."""
@@ -43,6 +39,14 @@ class StreamSource:
             self._pending.cancel()
             self._pending = None
         self.reply.close()
+
+
+async def _awaited(pending: asyncio.Task[bytes]) -> bytes:
+    try:
+        return await pending
+    except asyncio.CancelledError:
+        pending.cancel()
+        raise
 
 
 class StreamAnswer:

@@ -177,11 +177,13 @@ class Exchange:
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
-        with self._writes:
+        time, send = asyncio.get_running_loop().time, self._send
+        with self._writes as writes:
             while events := await stream.next():
-                self._writes.begin()
-                await self._send_body(events, more=True)
-                self._writes.end()
+                self._bytes_out += len(events)
+                writes.began = time()
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+                writes.began = None
         await self._send_body(b"", more=False)
 
     async def _send_raw(self, raw: RawStream) -> None:
@@ -189,11 +191,12 @@ class Exchange:
         if raw.length is not None:
             headers.append((b"content-length", raw.length.encode()))
         await self._start(raw.status, headers)
-        with self._writes:
+        time = asyncio.get_running_loop().time
+        with self._writes as writes:
             while piece := await raw.next():
-                self._writes.begin()
+                writes.began = time()
                 await self._send_body(piece, more=True)
-                self._writes.end()
+                writes.began = None
         if raw.failure is None:
             await self._send_body(b"", more=False)
 

@@ -185,12 +185,13 @@ class OpenAIStreamScanner:
 
 def is_worth_reading(chunk: bytes) -> bool:
     """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
+    find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
     may_be = (
-        b"[DONE]" in chunk
-        or b"error" in chunk
-        or b"response.completed" in chunk
-        or b"response.incomplete" in chunk
-        or b"response.failed" in chunk
+        find(b"[DONE]") >= 0
+        or find(b"error") >= 0
+        or find(b"response.completed") >= 0
+        or find(b"response.incomplete") >= 0
+        or find(b"response.failed") >= 0
         or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
         or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
     )
