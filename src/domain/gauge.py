@@ -54,32 +54,49 @@ class Reading(Struct, frozen=True):
         return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
 
 
-class Gauge(Struct, frozen=True):
-    """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
+class Meter(Struct, frozen=True):
+    """How one limit is counted; that never changes."""
 
     refill: Refill = Refill.CONTINUOUS
     window_s: float = PER_MINUTE_S
     """After how long the room is back, where no reading says so."""
-    limit: float | None = None
-    """The most room there can be, per window."""
+    is_exact: bool = False
+    """Is what is charged known, and no estimate?"""
+
+
+class Heard(Struct, frozen=True):
+    """The newest reading of what remains. `NOTHING_HEARD` = there was none."""
+
+    reading: Reading = Reading()
+    """As it came."""
+    at: float = -math.inf
+    """When the request was sent whose reply gave it."""
+    mark: float = 0.0
+    """What had been charged up to it, and so is in the reading."""
+    elsewhere: bool = False
+    """Did another replica read it? Then it is not ours to tell."""
+
+
+NOTHING_HEARD = Heard()
+_WINDOW = Refill.WINDOW
+
+
+class Gauge(Struct, frozen=True):
+    """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
+
+    meter: Meter = Meter()
     level: float | None = None
     """The room at the time `at`; below 0 when more was sent than there was room for."""
     at: float = 0.0
+    charged: float = 0.0
+    """Everything ever charged. Only grows, so that marks can be compared."""
+    limit: float | None = None
+    """The most room there can be, per window."""
     rate: float = 0.0
     """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
     window_end: float = 0.0
     """When all room is back, where it does not come back bit by bit."""
-    charged: float = 0.0
-    """Everything ever charged. Only grows, so that marks can be compared."""
-    reading: Reading = Reading()
-    """The newest reading of what remains, as it came."""
-    read_at: float = -math.inf
-    """When the request was sent whose reply gave it; -inf = there was none."""
-    read_mark: float = 0.0
-    is_exact: bool = False
-    """Is what is charged known, and no estimate?"""
-    read_elsewhere: bool = False
-    """Did another replica read it? Then it is not ours to tell."""
+    heard: Heard = NOTHING_HEARD
 
     @classmethod
     def of(
@@ -87,10 +104,9 @@ class Gauge(Struct, frozen=True):
     ) -> "Gauge":
         """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
-            return cls(refill=refill, window_s=window_s, is_exact=is_exact)
+            return cls(Meter(refill, window_s, is_exact))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
-        rate = per_minute / PER_MINUTE_S
-        return cls(Refill.CONTINUOUS, PER_MINUTE_S, per_minute, per_minute, now, rate)
+        return cls(level=per_minute, at=now, limit=per_minute, rate=per_minute / PER_MINUTE_S)
 
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
@@ -103,71 +119,65 @@ class Gauge(Struct, frozen=True):
 
     def charge(self, amount: float, now: float) -> "Gauge":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
-        gauge = self._advanced(now)
-        level = None if gauge.level is None else gauge.level - amount
-        return structs.replace(gauge, level=level, charged=gauge.charged + amount)
+        level, at, limit, rate = self.level, self.at, self.limit, self.rate
+        if level is not None:
+            if now > at:
+                if rate > 0:
+                    level, at = level + rate * (now - at), now
+                    level = level if limit is None or level < limit else limit
+                elif now >= self.window_end:
+                    return self._advanced(now).charge(amount, now)
+            level -= amount
+        return Gauge(self.meter, level, at, self.charged + amount, limit, rate, self.window_end, self.heard)
 
     def refund(self, amount: float, mark: float, now: float) -> "Gauge":
         """What was charged up to `mark` never reached the provider. Known already where a later reading was taken."""
         gauge = self._advanced(now)
-        if gauge.level is None or mark <= gauge.read_mark:
+        if gauge.level is None or mark <= gauge.heard.mark:
             return gauge
         return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.limit))
 
     def after_reading(
-        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
+        self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0, *, elsewhere: bool = False
     ) -> "Gauge":
         """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing.
 
         Requests overtake each other on their way: the reading of one that did knows nothing of others that were sent
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
-        than they have left is believed less that.
+        than they have left is believed less that. `elsewhere`: it was a reply to another replica.
         """
-        if reading.is_empty or sent < self.read_at:
+        remaining = reading.remaining
+        if sent < self.heard.at or (remaining is None and reading.limit is None):
             return self
-        limit = self._capacity(reading)
-        if reading.remaining is None:
+        limit, rate = self._terms(reading)
+        if remaining is None:
             return structs.replace(self._advanced(now), limit=limit)
-        admitted = sent + min(max(0.0, now - sent), ADMISSION_S)
-        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
-        gauge = structs.replace(
-            self,
-            limit=limit,
-            level=reading.remaining,
-            at=sent,
-            rate=self._rate(reading, limit),
-            window_end=window_end,
-            reading=reading,
-            read_at=sent,
-            read_mark=mark,
-            read_elsewhere=False,
-        )._advanced(now)
-        level = None if gauge.level is None else gauge.level - (gauge.charged - mark)
-        if level is not None and self._counts(reading, gauge, now):
-            before = self.room(now)
-            if before is not None and level > before:
-                level, gauge = max(before, level - in_flight), structs.replace(gauge, read_mark=self.read_mark)
-        return structs.replace(gauge, level=level)
+        level: float | None = remaining
+        at, reset_s = sent, UNSAID_RESET_S if reading.reset_s is None else reading.reset_s
+        window_end = sent + reset_s
+        if now > sent:
+            window_end = (now if now - sent < ADMISSION_S else sent + ADMISSION_S) + reset_s
+            if rate > 0:
+                level, at = remaining + rate * (now - sent), now
+                level = level if limit is None or level < limit else limit
+            elif now >= window_end:
+                level, at, window_end = limit, now, self._next_end(window_end, now)
+        if level is not None:
+            level -= self.charged - mark
+            if self.meter.is_exact and self._counts(reading, limit, window_end, now):
+                before = self.room(now)
+                if before is not None and level > before:
+                    level, mark = max(before, level - in_flight), self.heard.mark
+        heard = Heard(reading, sent, mark, elsewhere)
+        return Gauge(self.meter, level, at, self.charged, limit, rate, window_end, heard)
 
-    def _counts(self, reading: Reading, read: "Gauge", now: float) -> bool:
-        """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
-        refill that the new `reading` (`read` when taken alone) speaks of?"""
-        if not self.is_exact or self.reading.reset_s is None or reading.reset_s is None:
-            return False
-        if self.refill is Refill.WINDOW:
-            return abs(read.window_end - self._advanced(now).window_end) <= SAME_WINDOW_S
-        return self.limit == read.limit and self.rate > 0
-
-    def after_hearsay(
-        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
-    ) -> "Gauge":
+    def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0) -> "Gauge":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
         replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
-        is_news = self.read_at + ECHO_S < sent <= now + ECHO_S
+        is_news = self.heard.at + ECHO_S < sent <= now + ECHO_S
         if not is_news or reading.remaining is None or not reading.is_possible:
             return self
-        read = self.after_reading(reading, min(sent, now), mark, now, in_flight=in_flight)
-        return structs.replace(read, read_elsewhere=True)
+        return self.after_reading(reading, min(sent, now), mark, now, in_flight, elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""
@@ -194,31 +204,43 @@ class Gauge(Struct, frozen=True):
         if self.level is None or now <= self.at:
             return self
         if self.rate > 0:
-            level = self.level + self.rate * (now - self.at)
-            return structs.replace(self, level=_capped(level, self.limit), at=now)
+            return structs.replace(self, level=self.room(now), at=now)
         if now < self.window_end:
             return self
-        passed = (now - self.window_end) // self.window_s + 1
-        return structs.replace(self, level=self.limit, at=now, window_end=self.window_end + passed * self.window_s)
+        return structs.replace(self, level=self.limit, at=now, window_end=self._next_end(self.window_end, now))
 
-    def _capacity(self, reading: Reading) -> float | None:
-        """The limit per window. Azure names the limit per minute also where it counts in slices of 10 s."""
-        if reading.limit is None:
-            return self.limit
-        slice_ = reading.limit * self.window_s / PER_MINUTE_S
-        if self.refill is Refill.WINDOW and (reading.remaining is None or reading.remaining <= slice_):
-            return slice_
-        return reading.limit
+    def _next_end(self, window_end: float, now: float) -> float:
+        """When the window ends in which `now` is, where one ended at `window_end`."""
+        return window_end + ((now - window_end) // self.meter.window_s + 1) * self.meter.window_s
 
-    def _rate(self, reading: Reading, limit: float | None) -> float:
-        """Room per second: what is missing comes back within the reset; else the limit within a minute."""
-        if self.refill is Refill.WINDOW or limit is None or reading.remaining is None:
-            return 0.0
-        missing = limit - reading.remaining
-        if reading.reset_s and missing > 0 and reading.reset_s > 0:
-            return missing / reading.reset_s
-        return limit / PER_MINUTE_S
+    def _counts(self, reading: Reading, limit: float | None, window_end: float, now: float) -> bool:
+        """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
+        refill that the new `reading` speaks of? `limit` and `window_end` are those of the new one."""
+        if self.heard.reading.reset_s is None or reading.reset_s is None:
+            return False
+        if self.meter.refill is _WINDOW:
+            return abs(window_end - self._advanced(now).window_end) <= SAME_WINDOW_S
+        return self.limit == limit and self.rate > 0
+
+    def _terms(self, reading: Reading) -> tuple[float | None, float]:
+        """The limit per window, and the room that comes back per second, as of a reading."""
+        limit, remaining = reading.limit, reading.remaining
+        if self.meter.refill is _WINDOW:
+            if limit is None:
+                return self.limit, 0.0
+            # Azure names the limit per minute also where it counts in slices of 10 s.
+            slice_ = limit * self.meter.window_s / PER_MINUTE_S
+            return (slice_ if remaining is None or remaining <= slice_ else limit), 0.0
+        if limit is None:
+            limit = self.limit
+        if limit is None or remaining is None:
+            return limit, 0.0
+        # What is missing comes back within the reset; else the limit within a minute.
+        reset_s = reading.reset_s
+        if reset_s is not None and reset_s > 0 and remaining < limit:
+            return limit, (limit - remaining) / reset_s
+        return limit, limit / PER_MINUTE_S
 
 
 def _capped(level: float, limit: float | None) -> float:
-    return level if limit is None else min(level, limit)
+    return level if limit is None or level < limit else limit

@@ -28,13 +28,13 @@ class Selector(Struct, frozen=True):
         weight of 0 counts as 1: it gets here only when its whole tier is made of such.
         """
         purses = list(self.credits)
-        earned = 0
-        best = candidates[0]
+        earned = best = 0
+        richest: int | None = None
         for index in candidates:
             weight = weights[index] or 1
             earned += weight
-            purses[index] += weight
-            if purses[index] > purses[best]:
-                best = index
+            purses[index] = purse = purses[index] + weight
+            if richest is None or purse > richest:
+                best, richest = index, purse
         purses[best] -= earned
         return best, Selector(tuple(purses))

@@ -8,10 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain.gauge import ECHO_S, Gauge, Reading, Refill
 from domain.limit_clock import MAX_DELAY_S
 from domain.news import NO_LIMIT, BucketNews, ReadingNews
-from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Need, Readings, Room
+from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
 from domain.tokens import Demand, TokenEstimate, Usage
 
-NEED = Need(tokens=10)
+NEED = 10.0
 
 
 def bucket(provider: str = "openai", rpm: float | None = None, tpm: float | None = None, now: float = 0.0) -> Bucket:
@@ -123,7 +123,7 @@ def test_too_few_tokens_are_waited_for_shortly_and_asked_for_after_all_if_it_wou
 def test_a_request_larger_than_the_limit_may_be_tried_when_all_room_is_there() -> None:
     known = said(bucket(), tokens=Reading(1000, 1000, 0.0))
 
-    assert known.room_for(Need(tokens=5000), 0.02, 0.0) is Room.AMPLE
+    assert known.room_for(5000.0, 0.02, 0.0) is Room.AMPLE
 
 
 def test_what_never_reached_the_provider_is_given_back_once() -> None:
@@ -213,11 +213,11 @@ def test_a_new_window_is_believed_whatever_was_left_of_the_old_one() -> None:
 def test_configured_limits_are_counted_where_no_header_comes() -> None:
     known = bucket(rpm=60, tpm=600)
     for _ in range(60):
-        assert known.room_for(Need(tokens=1), 0.02, 0.0) is not Room.NONE
-        known, _ = known.reserve(Need(tokens=1), 0.0)
+        assert known.room_for(1.0, 0.02, 0.0) is not Room.NONE
+        known, _ = known.reserve(1.0, 0.0)
 
-    assert known.room_for(Need(tokens=1), 0.02, 0.0) is Room.NONE
-    assert known.room_for(Need(tokens=1), 0.02, 1.0) is Room.SCARCE
+    assert known.room_for(1.0, 0.02, 0.0) is Room.NONE
+    assert known.room_for(1.0, 0.02, 1.0) is Room.SCARCE
 
 
 def test_the_429_clock_overrules_what_headers_say_is_left() -> None:
@@ -419,7 +419,7 @@ class AnyTraffic(RuleBasedStateMachine):
         marks = Charged(self.state.requests.charged, self.state.tokens.charged)
         self.state = self.state.after_news(news, marks, self.now)
 
-        assert self.state.requests.read_at == self.now
+        assert self.state.requests.heard.at == self.now
 
     @rule(delay=st.one_of(st.none(), st.floats(-10, 1e6)))
     def it_says_429(self, delay: float | None) -> None:

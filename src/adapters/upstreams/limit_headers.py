@@ -5,6 +5,8 @@ sent -1, openai-dotnet#838), absurd or unreadable is unknown, and never zero. Wh
 own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based` seen in 2025) the scarcer one counts.
 """
 
+from functools import lru_cache
+
 from adapters.upstreams.retry_delay import parse_duration_s
 from application.messages import Headers
 from domain.gauge import Reading
@@ -26,27 +28,38 @@ _MAX_RESET_S = 86_400.0
 def readings(headers: Headers) -> Readings:
     """What the headers say; empty readings where they say nothing."""
     said = dict(headers)
-    requests, tokens = _reading(said, _REQUESTS), _reading(said, _TOKENS)
+    requests, tokens = _reading(said, *_REQUESTS), _reading(said, *_TOKENS)
     if not said.keys().isdisjoint(_FURTHER):
-        limits = (_reading(said, names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
+        limits = (_reading(said, *names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
         tokens = min((reading for reading in limits if not reading.is_empty), key=_scarcity, default=tokens)
     return NO_READINGS if requests is _SILENT and tokens is _SILENT else Readings(requests, tokens)
 
 
-def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
-    limit, remaining, reset = map(said.get, names)
-    if limit is None and remaining is None:
+def _reading(said: dict[str, str], limit_name: str, remaining_name: str, reset_name: str) -> Reading:
+    limit, remaining = said.get(limit_name), said.get(remaining_name)
+    if remaining is None and limit is None:
         return _SILENT
-    reset_s = parse_duration_s(reset or "")
-    if reset_s is not None and reset_s > _MAX_RESET_S:
-        reset_s = None
-    # A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else.
-    return Reading(_count(limit) or None, _count(remaining), reset_s)
+    reset = said.get(reset_name)
+    return Reading(
+        None if limit is None else _limit(limit),
+        None if remaining is None else _count(remaining),
+        None if reset is None else _reset_s(reset),
+    )
 
 
-def _count(text: str | None) -> float | None:
-    if text is None:
-        return None
+@lru_cache(maxsize=1024)
+def _limit(text: str) -> float | None:
+    """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
+    return _count(text) or None
+
+
+@lru_cache(maxsize=4096)
+def _reset_s(text: str) -> float | None:
+    reset_s = parse_duration_s(text)
+    return None if reset_s is None or reset_s > _MAX_RESET_S else reset_s
+
+
+def _count(text: str) -> float | None:
     try:
         count = float(text)
     except ValueError:
