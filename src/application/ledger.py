@@ -56,7 +56,7 @@ class Ledger:
             if endpoint.rpm is None and endpoint.tpm is None:
                 return _AMPLE
             page = self._open(name, endpoint)
-        return page.bucket.room_for(page.estimate.tokens(demand), self._reserve, now)
+        return page.bucket.room_for(page.estimate.tokens(demand), now)
 
     def share_left(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> float:
         """To choose among the scarce: the fraction of the limit that would be left."""
@@ -152,7 +152,7 @@ class Ledger:
     def _open(self, name: str, endpoint: Endpoint) -> Page:
         if len(self._pages) >= MAX_BUCKETS:
             self._forget_idle()
-        page = Page(Bucket.fresh(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started))
+        page = Page(Bucket.fresh(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve))
         self._pages[name] = page
         if endpoint.owns_credential:
             self._charges.begin(name)

@@ -5,11 +5,12 @@ clock of its last 429. Reservations are what requests in flight hold; they are f
 that an idle bucket holds none, while the gauges do the counting.
 """
 
+import math
 from enum import IntEnum
 
 from msgspec import Struct, structs
 
-from domain.gauge import NOTHING_HEARD, PER_MINUTE_S, Gauge, Reading, Refill
+from domain.gauge import PER_MINUTE_S, Gauge, Meter, Reading, Refill
 from domain.limit_clock import UNLIMITED, RateLimitClock
 from domain.news import NO_READING, BucketNews, ReadingNews
 
@@ -71,21 +72,27 @@ class Bucket(Struct, frozen=True):
     reserved_tokens: float = 0.0
 
     @classmethod
-    def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float) -> "Bucket":
-        """A bucket nothing was heard of; `rpm` and `tpm` are what the configuration knows, None = nothing."""
+    def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> "Bucket":
+        """A bucket nothing was heard of; `rpm` and `tpm` are what the configuration knows, None = nothing. The
+        fraction `reserve` of each limit, but at least 1, is kept untouched while another bucket has room."""
         azure = provider == "azure"
         refill = Refill.WINDOW if azure else Refill.CONTINUOUS
         slice_s = AZURE_REQUEST_SLICE_S if azure else PER_MINUTE_S
-        return cls(Gauge.of(refill, slice_s, rpm, now, is_exact=True), Gauge.of(refill, PER_MINUTE_S, tpm, now))
+        requests = Meter(refill, slice_s, is_exact=True, reserve=reserve)
+        return cls(Gauge.of(requests, rpm, now), Gauge.of(Meter(refill, reserve=reserve), tpm, now))
 
-    def room_for(self, need: float, reserve: float, now: float) -> Room:
-        """How well a request of `need` tokens fits, keeping the fraction `reserve` of each limit, but at least 1,
-        untouched."""
+    def room_for(self, need: float, now: float) -> Room:
+        """How well a request of `need` tokens fits."""
         if now < self.clock.until:
             return _NONE
-        requests = _room(self.requests, 1.0, reserve, now)
-        tokens = _room(self.tokens, need * TOKEN_MARGIN, reserve, now)
-        return tokens if tokens < requests else requests
+        requests, tokens = self.requests, self.tokens
+        need *= TOKEN_MARGIN
+        # Mostly there is plenty, and there is no less now than at the last charge or reading.
+        if (requests.level is None or requests.level - 1.0 >= requests.terms.kept) and (
+            tokens.level is None or tokens.level - need >= tokens.terms.kept
+        ):
+            return _AMPLE
+        return min(_room(requests, 1.0, now), _room(tokens, need, now))
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there was room for?"""
@@ -159,23 +166,14 @@ class Bucket(Struct, frozen=True):
 
 
 def _told(gauge: Gauge) -> ReadingNews:
-    heard = gauge.heard
-    return NO_READING if heard is NOTHING_HEARD or heard.elsewhere else ReadingNews(heard.reading, heard.at)
+    terms = gauge.terms
+    if terms.read_elsewhere or terms.read_at == -math.inf:
+        return NO_READING
+    return ReadingNews(terms.reading, terms.read_at)
 
 
-def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:
-    level, limit = gauge.level, gauge.limit
-    if level is None:
-        return _AMPLE
-    kept = 0.0 if limit is None else reserve * limit if reserve * limit > 1.0 else 1.0
-    # There is no less room now than when it was last looked at, unless that was more than the limit.
-    if level - amount >= kept:
-        return _AMPLE
-    return _little_room(gauge, amount, kept, now)
-
-
-def _little_room(gauge: Gauge, amount: float, kept: float, now: float) -> Room:
-    level, limit = gauge.room(now), gauge.limit
+def _room(gauge: Gauge, amount: float, now: float) -> Room:
+    level, limit, kept = gauge.room(now), gauge.terms.limit, gauge.terms.kept
     if level is None:
         return _AMPLE
     # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
@@ -190,7 +188,5 @@ def _little_room(gauge: Gauge, amount: float, kept: float, now: float) -> Room:
 
 
 def _share_left(gauge: Gauge, amount: float, now: float) -> float:
-    level = gauge.room(now)
-    if level is None or not gauge.limit:
-        return 1.0
-    return (level - amount) / gauge.limit
+    level, limit = gauge.room(now), gauge.terms.limit
+    return 1.0 if level is None or not limit else (level - amount) / limit

@@ -604,7 +604,7 @@ class AnyFleet(RuleBasedStateMachine):
             assert theirs is not None
             assert theirs.clock.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
-                assert theirs.requests.heard.at >= bucket.requests.read_at - 2 * ECHO_S
+                assert theirs.requests.terms.read_at >= bucket.requests.read_at - 2 * ECHO_S
 
     def _is_settled(self) -> None:
         """Another round changes nothing."""

@@ -19,7 +19,7 @@ def _names(of: str) -> tuple[str, str, str]:
 
 _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
-_FURTHER = frozenset((*_PROJECT_TOKENS, *_USAGE_TOKENS))
+_FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
 _SILENT = Reading()
 _MAX_COUNT = 1e12
 _MAX_RESET_S = 86_400.0
@@ -28,38 +28,37 @@ _MAX_RESET_S = 86_400.0
 def readings(headers: Headers) -> Readings:
     """What the headers say; empty readings where they say nothing."""
     said = dict(headers)
-    requests, tokens = _reading(said, *_REQUESTS), _reading(said, *_TOKENS)
+    requests, tokens = _reading(said, _REQUESTS), _reading(said, _TOKENS)
     if not said.keys().isdisjoint(_FURTHER):
-        limits = (_reading(said, *names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
+        limits = (_reading(said, names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
         tokens = min((reading for reading in limits if not reading.is_empty), key=_scarcity, default=tokens)
     return NO_READINGS if requests is _SILENT and tokens is _SILENT else Readings(requests, tokens)
 
 
-def _reading(said: dict[str, str], limit_name: str, remaining_name: str, reset_name: str) -> Reading:
+def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
+    limit_name, remaining_name, reset_name = names
     limit, remaining = said.get(limit_name), said.get(remaining_name)
     if remaining is None and limit is None:
         return _SILENT
-    reset = said.get(reset_name)
-    return Reading(
-        None if limit is None else _limit(limit),
-        None if remaining is None else _count(remaining),
-        None if reset is None else _reset_s(reset),
-    )
+    return Reading(_limit(limit), _count(remaining), _reset_s(said.get(reset_name)))
 
 
+# Unlike what remains, limits and resets are the same again and again.
 @lru_cache(maxsize=1024)
-def _limit(text: str) -> float | None:
+def _limit(text: str | None) -> float | None:
     """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
     return _count(text) or None
 
 
 @lru_cache(maxsize=4096)
-def _reset_s(text: str) -> float | None:
-    reset_s = parse_duration_s(text)
+def _reset_s(text: str | None) -> float | None:
+    reset_s = None if text is None else parse_duration_s(text)
     return None if reset_s is None or reset_s > _MAX_RESET_S else reset_s
 
 
-def _count(text: str) -> float | None:
+def _count(text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         count = float(text)
     except ValueError:
