@@ -31,7 +31,7 @@ class Page:
         self.estimate = UNTAUGHT
 
 
-class Reservation(Struct, frozen=True):
+class Reservation(Struct, frozen=True, gc=False):
     """What one attempt holds of a bucket."""
 
     page: Page

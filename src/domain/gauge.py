@@ -7,6 +7,8 @@ up to it, and the room is what the reading said, less the charges beyond its mar
 Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
 (OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
 10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
+
+All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
 """
 
 import math
@@ -35,7 +37,7 @@ class Refill(Enum):
     WINDOW = "window"
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct, frozen=True, gc=False):
     """What one reply says about one limit. None = it does not say, or nothing that can be true."""
 
     limit: float | None = None
@@ -54,7 +56,7 @@ class Reading(Struct, frozen=True):
         return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
 
 
-class Meter(Struct, frozen=True):
+class Meter(Struct, frozen=True, gc=False):
     """How one limit is counted; that never changes."""
 
     refill: Refill = Refill.CONTINUOUS
@@ -78,7 +80,7 @@ class Meter(Struct, frozen=True):
         return ended + ((now - ended) // self.window_s + 1) * self.window_s
 
 
-class Terms(Struct, frozen=True):
+class Terms(Struct, frozen=True, gc=False):
     """What is known of one limit and stays as it is however much is sent."""
 
     meter: Meter = Meter()
@@ -101,7 +103,7 @@ class Terms(Struct, frozen=True):
 _CONTINUOUS = Refill.CONTINUOUS
 
 
-class Gauge(Struct, frozen=True):
+class Gauge(Struct, frozen=True, gc=False):
     """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
 
     level: float | None
@@ -128,7 +130,7 @@ class Gauge(Struct, frozen=True):
         level, terms = self.level, self.terms
         if level is None or now <= self.at:
             return level
-        if terms.rate > 0:
+        if terms.rate > 0.0:
             return _capped(level + terms.rate * (now - self.at), terms.limit)
         return level if now < terms.window_end else terms.limit
 
@@ -137,7 +139,7 @@ class Gauge(Struct, frozen=True):
         level, at, terms = self.level, self.at, self.terms
         if level is not None:
             if now > at:
-                if terms.rate > 0:
+                if terms.rate > 0.0:
                     level, limit = level + terms.rate * (now - at), terms.limit
                     level, at = level if limit is None or level < limit else limit, now
                 elif now >= terms.window_end:
@@ -180,8 +182,9 @@ class Gauge(Struct, frozen=True):
             limit, level, at, window_end = self._in_window(reading, remaining, sent, now)
         if level is not None:
             level -= self.charged - mark
-            if meter.is_exact and self._counts(reading, limit, window_end, now):
-                level, mark = self._believed(level, mark, now, in_flight)
+            left = self.room(now) if meter.is_exact else None
+            if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                level, mark = max(left, level - in_flight), self.read_mark
         kept = before.kept if limit == before.limit else meter.kept(limit)
         terms = Terms(meter, limit, kept, rate, window_end, reading, sent, elsewhere)
         return Gauge(level, at, self.charged, mark, terms)
@@ -203,7 +206,7 @@ class Gauge(Struct, frozen=True):
         need = amount if terms.limit is None else min(amount, terms.limit)
         if level >= need:
             return 0.0
-        return (need - level) / terms.rate if terms.rate > 0 else max(0.0, terms.window_end - now)
+        return (need - level) / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
@@ -214,14 +217,14 @@ class Gauge(Struct, frozen=True):
         missing = terms.limit - level
         if missing <= 0:
             return 0.0
-        return missing / terms.rate if terms.rate > 0 else max(0.0, terms.window_end - now)
+        return missing / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def _advanced(self, now: float) -> "Gauge":
         """The same gauge, seen at `now`."""
         terms = self.terms
         if self.level is None or now <= self.at:
             return self
-        if terms.rate > 0:
+        if terms.rate > 0.0:
             return Gauge(self.room(now), now, self.charged, self.read_mark, terms)
         if now < terms.window_end:
             return self
@@ -259,15 +262,8 @@ class Gauge(Struct, frozen=True):
         if terms.reading.reset_s is None or reading.reset_s is None:
             return False
         if terms.meter.refill is _CONTINUOUS:
-            return terms.limit == limit and terms.rate > 0
+            return terms.limit == limit and terms.rate > 0.0
         return abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
-
-    def _believed(self, level: float, mark: float, now: float, in_flight: float) -> tuple[float, float]:
-        """(level, `read_mark`) after a reading that makes it `level`, where every charge since the last one counts."""
-        left = self.room(now)
-        if left is None or level <= left:
-            return level, mark
-        return max(left, level - in_flight), self.read_mark
 
 
 def _capped(level: float, limit: float | None) -> float:

@@ -22,7 +22,7 @@ SOFT_WAIT_S = 2.0
 """An estimate that says "not yet" is waited for only this long: it is an estimate, and headers may mislead."""
 
 
-class Readings(Struct, frozen=True):
+class Readings(Struct, frozen=True, gc=False):
     """What one reply says about its bucket."""
 
     requests: Reading = Reading()
@@ -46,7 +46,7 @@ class Room(IntEnum):
 _NONE, _AMPLE = Room.NONE, Room.AMPLE
 
 
-class Marks(Struct, frozen=True):
+class Marks(Struct, frozen=True, gc=False):
     """Where a reservation of one request stands in its bucket's books."""
 
     need: float
@@ -62,7 +62,7 @@ class Charged(Struct, frozen=True):
     tokens: float = 0.0
 
 
-class Bucket(Struct, frozen=True):
+class Bucket(Struct, frozen=True, gc=False):
     """The state of one bucket."""
 
     requests: Gauge

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Selector(Struct, frozen=True):
+class Selector(Struct, frozen=True, gc=False):
     """The credit of each endpoint of one group, in the order of the group. Nobody has any at the start."""
 
     credits: tuple[int, ...]

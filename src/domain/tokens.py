@@ -12,14 +12,14 @@ _TOKENS_PER_ATTACHMENT = 1000.0
 _ATTACHMENT = b";base64,"
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """What a reply says that its request took."""
 
     prompt_tokens: int
     output_tokens: int
 
 
-class Demand(Struct, frozen=True):
+class Demand(Struct, frozen=True, gc=False):
     """What can be seen of a request's size before it is sent."""
 
     text_bytes: int
@@ -41,7 +41,7 @@ class Demand(Struct, frozen=True):
         return cls(size, attachments, max_output_tokens)
 
 
-class TokenEstimate(Struct, frozen=True):
+class TokenEstimate(Struct, frozen=True, gc=False):
     """What was learned of one bucket's requests."""
 
     tokens_per_byte: float = _TOKENS_PER_BYTE
