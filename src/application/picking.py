@@ -71,9 +71,7 @@ class Picker:
                 return group.endpoints[turns.rendezvous.order(affinity, turns.weights, candidates)[0]]
             index, turns.selector = turns.selector.choose(turns.weights, candidates)
             return group.endpoints[index]
-        if not scarce:
-            return None
-        return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
+        return self._roomiest(scarce, client, demand, now) if scarce else None
 
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], now: float
@@ -86,10 +84,10 @@ class Picker:
     def others(self, group: ModelGroup, endpoint: Endpoint, tried: Collection[str]) -> bool:
         """Is there an endpoint that could take over at once, should this one come to nothing?"""
         now = self._now()
-        return any(
-            other.id != endpoint.id and other.id not in tried and self._statuses[other.id].admits(now)
-            for other in group.endpoints
-        )
+        for _, other, status, _ in self._turns[group.name].members:
+            if other.id != endpoint.id and other.id not in tried and status.admits(now):
+                return True
+        return False
 
     def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
         """Seconds until the first endpoint without room has some again; None = none is without."""
@@ -110,6 +108,9 @@ class Picker:
             if e.id not in barred and not self._statuses[e.id].withheld
         ]
         return max(0.0, min(waits, default=_NO_CHANCE_S))
+
+    def _roomiest(self, scarce: list[Endpoint], client: str, demand: Demand, now: float) -> Endpoint:
+        return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
 
     def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
         return self._ledger.room(endpoint, client, demand, now) is not Room.NONE

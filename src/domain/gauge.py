@@ -171,14 +171,14 @@ class Gauge(Struct, frozen=True, gc=False):
         meter = before.meter
         if limit is None:
             limit = before.limit
-        rate, window_end, at = 0.0, 0.0, now
         level: float | None
         if limit and meter.refill is _CONTINUOUS:
             # What is missing comes back within the reset; else the limit within a minute.
             rate = (limit - remaining) / reset_s if reset_s and remaining < limit else limit / PER_MINUTE_S
             level = remaining + rate * (now - sent)
-            level = level if level < limit else limit
+            level, at, window_end = level if level < limit else limit, now, 0.0
         else:
+            rate = 0.0
             limit, level, at, window_end = self._in_window(reading, remaining, sent, now)
         if level is not None:
             level -= self.charged - mark

@@ -27,7 +27,7 @@ class Selector(Struct, frozen=True, gc=False):
         candidates earn and pay, so those that are out keep their credit, and the others share by their weights. A
         weight of 0 counts as 1: it gets here only when its whole tier is made of such.
         """
-        purses = list(self.credits)
+        purses = [*self.credits]
         earned = best = 0
         richest: int | None = None
         for index in candidates:
