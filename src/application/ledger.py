@@ -12,17 +12,29 @@ from application.charges import ChargeHistory
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.news import NO_LIMIT, BucketNews
-from domain.rate_limit import Bucket, Charged, Marks, Need, Readings, Room
-from domain.tokens import Demand, TokenEstimate, Usage
+from domain.rate_limit import Bucket, Charged, Marks, Readings, Room
+from domain.tokens import UNTAUGHT, Demand, Usage
 
 MAX_BUCKETS = 10_000
 """Clients may bring their own keys; beyond this many buckets those that hold nothing are forgotten."""
 
+_AMPLE = Room.AMPLE
 
-class Reservation(Struct, frozen=True):
+
+class Page:
+    """The page of one bucket: its state now, and what was learned of the requests that it is charged for."""
+
+    __slots__ = ("bucket", "estimate")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.estimate = UNTAUGHT
+
+
+class Reservation(Struct, frozen=True, gc=False):
     """What one attempt holds of a bucket."""
 
-    bucket: str
+    page: Page
     marks: Marks
     sent: float
 
@@ -33,91 +45,92 @@ class Ledger:
     def __init__(self, reserve: float, now: float) -> None:
         self._reserve = reserve
         self._started = now
-        self._buckets: dict[str, Bucket] = {}
-        self._estimates: dict[str, TokenEstimate] = {}
+        self._pages: dict[str, Page] = {}
         self._charges = ChargeHistory()
 
     def room(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> Room:
         """How well a request fits where it would be charged."""
-        name = _name(endpoint, client)
-        bucket = self._buckets.get(name)
-        if bucket is None:
+        name = endpoint.bucket if endpoint.owns_credential else _of_client(endpoint, client)
+        page = self._pages.get(name)
+        if page is None:
             if endpoint.rpm is None and endpoint.tpm is None:
-                return Room.AMPLE
-            bucket = self._open(name, endpoint)
-        return bucket.room_for(self._need(name, demand), self._reserve, now)
+                return _AMPLE
+            page = self._open(name, endpoint)
+        return page.bucket.room_for(page.estimate.tokens(demand), now)
 
     def share_left(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> float:
         """To choose among the scarce: the fraction of the limit that would be left."""
-        name = _name(endpoint, client)
-        bucket = self._buckets.get(name)
-        return 1.0 if bucket is None else bucket.share_left(self._need(name, demand), now)
+        page = self._page(endpoint, client)
+        return 1.0 if page is None else page.bucket.share_left(page.estimate.tokens(demand), now)
 
     def fits_in_s(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> float:
         """Seconds until a request fits, as far as is known; 0 = now."""
-        name = _name(endpoint, client)
-        bucket = self._buckets.get(name)
-        return 0.0 if bucket is None else bucket.fits_in_s(self._need(name, demand), now)
+        page = self._page(endpoint, client)
+        return 0.0 if page is None else page.bucket.fits_in_s(page.estimate.tokens(demand), now)
 
     def charge(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> Reservation:
         """A request is sent."""
-        name = _name(endpoint, client)
-        bucket = self._buckets.get(name) or self._open(name, endpoint)
-        self._buckets[name], marks = bucket.reserve(self._need(name, demand), now)
-        return Reservation(name, marks, now)
+        name = endpoint.bucket if endpoint.owns_credential else _of_client(endpoint, client)
+        page = self._pages.get(name) or self._open(name, endpoint)
+        page.bucket, marks = page.bucket.reserve(page.estimate.tokens(demand), now)
+        return Reservation(page, marks, now)
 
     def overdrawn(self, held: Reservation, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""
-        return self._buckets[held.bucket].is_overdrawn(now)
+        return held.page.bucket.is_overdrawn(now)
 
     def settle(self, held: Reservation, now: float, *, reached: bool) -> None:
         """The request is over; to be called once for each `charge`."""
-        self._buckets[held.bucket] = self._buckets[held.bucket].settle(held.marks, now, reached=reached)
+        page = held.page
+        page.bucket = page.bucket.settle(held.marks, now, reached=reached)
 
     def read(self, held: Reservation, readings: Readings, now: float) -> None:
         """The headers of its reply came."""
-        self._buckets[held.bucket] = self._buckets[held.bucket].after_reading(readings, held.marks, held.sent, now)
+        page = held.page
+        page.bucket = page.bucket.after_reading(readings, held.marks, held.sent, now)
 
     def limited(self, held: Reservation, failure: Failure, now: float) -> tuple[float, bool]:
         """It was answered 429: (seconds until the bucket may be asked again, whether that is news)."""
-        bucket = self._buckets[held.bucket]
-        news = not bucket.clock.wait_s(now)
-        bucket = bucket.after_limit(failure.retry_after_s, held.sent, now)
-        self._buckets[held.bucket] = bucket
-        return bucket.clock.wait_s(now), news
+        page = held.page
+        news = not page.bucket.clock.wait_s(now)
+        page.bucket = page.bucket.after_limit(failure.retry_after_s, held.sent, now)
+        return page.bucket.clock.wait_s(now), news
 
     def succeeded(self, held: Reservation) -> None:
         """It was answered well."""
-        self._buckets[held.bucket] = self._buckets[held.bucket].after_success()
+        page = held.page
+        if page.bucket.clock.unexplained:
+            page.bucket = page.bucket.after_success()
 
     def learn(self, held: Reservation, demand: Demand, usage: Usage) -> None:
         """Its reply said what it took."""
-        estimate = self._estimates.get(held.bucket, TokenEstimate())
-        self._estimates[held.bucket] = estimate.after_usage(demand, usage)
+        page = held.page
+        page.estimate = page.estimate.after_usage(demand, usage)
 
     def clock_s(self, endpoint: Endpoint, now: float) -> float:
         """Seconds until the endpoint's own 429 clock ends; 0 = none runs."""
-        bucket = self._buckets.get(endpoint.bucket)
-        return 0.0 if bucket is None else bucket.clock.wait_s(now)
+        page = self._pages.get(endpoint.bucket)
+        return 0.0 if page is None else page.bucket.clock.wait_s(now)
 
     def own_buckets(self, endpoints: Iterable[Endpoint]) -> Mapping[str, Bucket | None]:
         """The bucket of each endpoint (by endpoint id) that has a key of its own; None = nothing was heard yet."""
-        return {e.id: self._buckets.get(e.bucket) for e in endpoints if e.owns_credential}
+        pages = {e.id: self._pages.get(e.bucket) for e in endpoints if e.owns_credential}
+        return {name: None if page is None else page.bucket for name, page in pages.items()}
 
     def checkpoint(self, names: Iterable[str], now: float) -> None:
         """Remember where the books of these buckets stand, to be called about ten times a second while replicas tell
         each other what they read."""
         for name in names:
-            bucket = self._buckets.get(name)
-            if bucket is not None:
-                self._charges.note(name, bucket, now)
+            page = self._pages.get(name)
+            if page is not None:
+                self._charges.note(name, page.bucket, now)
 
     def report(self, names: Iterable[str], now: float) -> dict[str, BucketNews]:
         """What this replica found out of these buckets and is still of interest."""
         report = {}
         for name in names:
-            bucket = self._buckets.get(name)
-            news = NO_LIMIT if bucket is None else bucket.news().of_interest(now)
+            page = self._pages.get(name)
+            news = NO_LIMIT if page is None else page.bucket.news().of_interest(now)
             if news != NO_LIMIT:
                 report[name] = news
         return report
@@ -125,33 +138,31 @@ class Ledger:
     def take(self, endpoint: Endpoint, news: BucketNews, now: float) -> bool:
         """Another replica says this of the endpoint's bucket: does it change anything?"""
         name = endpoint.bucket
-        bucket = self._buckets.get(name) or self._open(name, endpoint)
+        page = self._pages.get(name) or self._open(name, endpoint)
         marks = Charged(
             self._charges.at(name, news.requests.read_at).requests, self._charges.at(name, news.tokens.read_at).tokens
         )
-        self._buckets[name] = bucket.after_news(news, marks, now)
-        return self._buckets[name] is not bucket
+        before = page.bucket
+        page.bucket = before.after_news(news, marks, now)
+        return page.bucket is not before
 
-    def _need(self, name: str, demand: Demand) -> Need:
-        return Need(self._estimates.get(name, _UNTAUGHT).tokens(demand))
+    def _page(self, endpoint: Endpoint, client: str) -> Page | None:
+        return self._pages.get(endpoint.bucket if endpoint.owns_credential else _of_client(endpoint, client))
 
-    def _open(self, name: str, endpoint: Endpoint) -> Bucket:
-        if len(self._buckets) >= MAX_BUCKETS:
+    def _open(self, name: str, endpoint: Endpoint) -> Page:
+        if len(self._pages) >= MAX_BUCKETS:
             self._forget_idle()
-        bucket = Bucket.fresh(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started)
-        self._buckets[name] = bucket
+        page = Page(Bucket.fresh(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve))
+        self._pages[name] = page
         if endpoint.owns_credential:
             self._charges.begin(name)
-        return bucket
+        return page
 
     def _forget_idle(self) -> None:
         """What no request holds; what it knew is learned again from the next reply."""
-        self._buckets = {name: bucket for name, bucket in self._buckets.items() if bucket.reserved_requests > 0}
-        self._estimates = {name: e for name, e in self._estimates.items() if name in self._buckets}
+        self._pages = {name: page for name, page in self._pages.items() if page.bucket.reserved_requests > 0}
 
 
-_UNTAUGHT = TokenEstimate()
-
-
-def _name(endpoint: Endpoint, client: str) -> str:
-    return endpoint.bucket if endpoint.owns_credential else f"{endpoint.bucket}/{client}"
+def _of_client(endpoint: Endpoint, client: str) -> str:
+    """The bucket of a client that brings its own key."""
+    return f"{endpoint.bucket}/{client}"

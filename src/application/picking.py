@@ -16,6 +16,22 @@ from domain.tokens import Demand
 
 _NO_CHANCE_S = 1.0
 """How soon to look again where time alone opens nothing: what does open it says so."""
+_AMPLE, _SCARCE = Room.AMPLE, Room.SCARCE
+
+
+class _Turns:
+    """Whose turn it is in one group."""
+
+    __slots__ = ("members", "rendezvous", "selector", "weights")
+
+    def __init__(self, group: ModelGroup, statuses: Mapping[str, EndpointStatus]) -> None:
+        self.weights = group.weights()
+        self.members = tuple(
+            (index, endpoint, statuses[endpoint.id], weight)
+            for index, (endpoint, weight) in enumerate(zip(group.endpoints, self.weights, strict=True))
+        )
+        self.selector = Selector.fresh(len(group.endpoints))
+        self.rendezvous = Rendezvous.of(e.identity or e.id for e in group.endpoints)
 
 
 class Picker:
@@ -31,36 +47,31 @@ class Picker:
         self._statuses = statuses
         self._ledger = ledger
         self._now = now
-        self._weights: dict[str, tuple[int, ...]] = {}
-        self._selectors: dict[str, Selector] = {}
-        self._rendezvous: dict[str, Rendezvous] = {}
-        for group in groups:
-            self._weights[group.name] = group.weights()
-            self._selectors[group.name] = Selector.fresh(len(group.endpoints))
-            self._rendezvous[group.name] = Rendezvous.of(e.identity or e.id for e in group.endpoints)
+        self._turns = {group.name: _Turns(group, statuses) for group in groups}
 
     def pick(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str, now: float
     ) -> Endpoint | None:
         """See `Routing.pick`."""
-        weights = self._weights[group.name]
+        turns, room_of = self._turns[group.name], self._ledger.room
         primary: list[int] = []
         fallback: list[int] = []
         scarce: list[Endpoint] = []
-        for index, endpoint in enumerate(group.endpoints):
-            if endpoint.id in passed_over or not self._statuses[endpoint.id].admits(now):
+        for index, endpoint, status, weight in turns.members:
+            if endpoint.id in passed_over or not status.admits(now):
                 continue
-            room = self._ledger.room(endpoint, client, demand, now)
-            if room is Room.AMPLE:
-                (primary if weights[index] else fallback).append(index)
-            elif room is Room.SCARCE:
+            room = room_of(endpoint, client, demand, now)
+            if room is _AMPLE:
+                (primary if weight else fallback).append(index)
+            elif room is _SCARCE:
                 scarce.append(endpoint)
         candidates = primary or fallback
         if candidates:
-            return group.endpoints[self._choose(group, affinity, candidates)]
-        if not scarce:
-            return None
-        return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
+            if affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
+                return group.endpoints[turns.rendezvous.order(affinity, turns.weights, candidates)[0]]
+            index, turns.selector = turns.selector.choose(turns.weights, candidates)
+            return group.endpoints[index]
+        return self._roomiest(scarce, client, demand, now) if scarce else None
 
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], now: float
@@ -73,10 +84,10 @@ class Picker:
     def others(self, group: ModelGroup, endpoint: Endpoint, tried: Collection[str]) -> bool:
         """Is there an endpoint that could take over at once, should this one come to nothing?"""
         now = self._now()
-        return any(
-            other.id != endpoint.id and other.id not in tried and self._statuses[other.id].admits(now)
-            for other in group.endpoints
-        )
+        for _, other, status, _ in self._turns[group.name].members:
+            if other.id != endpoint.id and other.id not in tried and status.admits(now):
+                return True
+        return False
 
     def limited_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float | None:
         """Seconds until the first endpoint without room has some again; None = none is without."""
@@ -98,12 +109,8 @@ class Picker:
         ]
         return max(0.0, min(waits, default=_NO_CHANCE_S))
 
-    def _choose(self, group: ModelGroup, affinity: str, candidates: list[int]) -> int:
-        weights = self._weights[group.name]
-        if affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
-            return self._rendezvous[group.name].order(affinity, weights, candidates)[0]
-        index, self._selectors[group.name] = self._selectors[group.name].choose(weights, candidates)
-        return index
+    def _roomiest(self, scarce: list[Endpoint], client: str, demand: Demand, now: float) -> Endpoint:
+        return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
 
     def _lets_in(self, endpoint: Endpoint, client: str, demand: Demand, now: float) -> bool:
         return self._ledger.room(endpoint, client, demand, now) is not Room.NONE

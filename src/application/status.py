@@ -129,7 +129,7 @@ def _limit(gauge: Gauge, reserved: float, now: float) -> LimitStatus:
     room = gauge.room(now)
     reset_s = gauge.full_in_s(now)
     return LimitStatus(
-        limit=gauge.limit,
+        limit=gauge.terms.limit,
         remaining=None if room is None else round(max(0.0, room), 1),
         reserved=round(reserved, 1),
         reset_s=None if reset_s is None else round(reset_s, 1),

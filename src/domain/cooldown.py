@@ -95,7 +95,7 @@ class CooldownPolicy(Struct, frozen=True):
 
     def after_start(self, health: EndpointHealth, now: float) -> EndpointHealth:
         """A request is sent: if a cooldown has just ended it is the probe, and takes the lease."""
-        if health.state(now) is not HealthState.HALF_OPEN:
+        if not health.open_until or health.state(now) is not HealthState.HALF_OPEN:
             return health
         return structs.replace(health, probe_until=now + self.probe_lease_s)
 

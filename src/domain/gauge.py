@@ -7,6 +7,8 @@ up to it, and the room is what the reading said, less the charges beyond its mar
 Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
 (OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
 10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
+
+All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
 """
 
 import math
@@ -35,7 +37,7 @@ class Refill(Enum):
     WINDOW = "window"
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct, frozen=True, gc=False):
     """What one reply says about one limit. None = it does not say, or nothing that can be true."""
 
     limit: float | None = None
@@ -54,171 +56,215 @@ class Reading(Struct, frozen=True):
         return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
 
 
-class Gauge(Struct, frozen=True):
-    """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
+class Meter(Struct, frozen=True, gc=False):
+    """How one limit is counted; that never changes."""
 
     refill: Refill = Refill.CONTINUOUS
     window_s: float = PER_MINUTE_S
     """After how long the room is back, where no reading says so."""
+    is_exact: bool = False
+    """Is what is charged known, and no estimate?"""
+    reserve: float = 0.0
+    """The fraction of the limit that is kept untouched while another bucket has room."""
+
+    def kept(self, limit: float | None) -> float:
+        """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""
+        return 0.0 if limit is None else max(self.reserve * limit, 1.0)
+
+    def per_window(self, per_minute: float) -> float:
+        """The limit of one window, where one is named per minute."""
+        return per_minute * self.window_s / PER_MINUTE_S
+
+    def window_end(self, ended: float, now: float) -> float:
+        """The end of the window that `now` is in, where one ended at `ended`."""
+        return ended + ((now - ended) // self.window_s + 1) * self.window_s
+
+
+class Terms(Struct, frozen=True, gc=False):
+    """What is known of one limit and stays as it is however much is sent."""
+
+    meter: Meter = Meter()
     limit: float | None = None
     """The most room there can be, per window."""
-    level: float | None = None
-    """The room at the time `at`; below 0 when more was sent than there was room for."""
-    at: float = 0.0
+    kept: float = 0.0
+    """How much of it is kept untouched, see `Meter.kept`."""
     rate: float = 0.0
     """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
     window_end: float = 0.0
     """When all room is back, where it does not come back bit by bit."""
-    charged: float = 0.0
-    """Everything ever charged. Only grows, so that marks can be compared."""
     reading: Reading = Reading()
     """The newest reading of what remains, as it came."""
     read_at: float = -math.inf
     """When the request was sent whose reply gave it; -inf = there was none."""
-    read_mark: float = 0.0
-    is_exact: bool = False
-    """Is what is charged known, and no estimate?"""
     read_elsewhere: bool = False
     """Did another replica read it? Then it is not ours to tell."""
 
+
+_CONTINUOUS = Refill.CONTINUOUS
+
+
+class Gauge(Struct, frozen=True, gc=False):
+    """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
+
+    level: float | None
+    """The room at the time `at`; below 0 when more was sent than there was room for."""
+    at: float
+    charged: float
+    """Everything ever charged. Only grows, so that marks can be compared."""
+    read_mark: float
+    """How much of it the newest reading counts."""
+    terms: Terms
+
     @classmethod
-    def of(
-        cls, refill: Refill, window_s: float, per_minute: float | None, now: float, *, is_exact: bool = False
-    ) -> "Gauge":
+    def of(cls, meter: Meter, per_minute: float | None, now: float) -> "Gauge":
         """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
-            return cls(refill=refill, window_s=window_s, is_exact=is_exact)
+            return cls(None, 0.0, 0.0, 0.0, Terms(meter))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
-        rate = per_minute / PER_MINUTE_S
-        return cls(Refill.CONTINUOUS, PER_MINUTE_S, per_minute, per_minute, now, rate)
+        meter = Meter(reserve=meter.reserve)
+        terms = Terms(meter, per_minute, meter.kept(per_minute), per_minute / PER_MINUTE_S)
+        return cls(per_minute, now, 0.0, 0.0, terms)
 
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
-        level = self.level
+        level, terms = self.level, self.terms
         if level is None or now <= self.at:
             return level
-        if self.rate > 0:
-            return _capped(level + self.rate * (now - self.at), self.limit)
-        return level if now < self.window_end else self.limit
+        if terms.rate > 0.0:
+            return _capped(level + terms.rate * (now - self.at), terms.limit)
+        return level if now < terms.window_end else terms.limit
 
     def charge(self, amount: float, now: float) -> "Gauge":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
-        gauge = self._advanced(now)
-        level = None if gauge.level is None else gauge.level - amount
-        return structs.replace(gauge, level=level, charged=gauge.charged + amount)
+        level, at, terms = self.level, self.at, self.terms
+        if level is not None:
+            if now > at:
+                if terms.rate > 0.0:
+                    level, limit = level + terms.rate * (now - at), terms.limit
+                    level, at = level if limit is None or level < limit else limit, now
+                elif now >= terms.window_end:
+                    return self._advanced(now).charge(amount, now)
+            level -= amount
+        return Gauge(level, at, self.charged + amount, self.read_mark, terms)
 
     def refund(self, amount: float, mark: float, now: float) -> "Gauge":
         """What was charged up to `mark` never reached the provider. Known already where a later reading was taken."""
         gauge = self._advanced(now)
         if gauge.level is None or mark <= gauge.read_mark:
             return gauge
-        return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.limit))
+        return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.terms.limit))
 
     def after_reading(
-        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
+        self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0, *, elsewhere: bool = False
     ) -> "Gauge":
         """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing.
 
         Requests overtake each other on their way: the reading of one that did knows nothing of others that were sent
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
-        than they have left is believed less that.
+        than they have left is believed less that. `elsewhere`: it was a reply to another replica.
         """
-        if reading.is_empty or sent < self.read_at:
+        before, limit, remaining, reset_s = self.terms, reading.limit, reading.remaining, reading.reset_s
+        if sent < before.read_at:
             return self
-        limit = self._capacity(reading)
-        if reading.remaining is None:
-            return structs.replace(self._advanced(now), limit=limit)
-        admitted = sent + min(max(0.0, now - sent), ADMISSION_S)
-        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
-        gauge = structs.replace(
-            self,
-            limit=limit,
-            level=reading.remaining,
-            at=sent,
-            rate=self._rate(reading, limit),
-            window_end=window_end,
-            reading=reading,
-            read_at=sent,
-            read_mark=mark,
-            read_elsewhere=False,
-        )._advanced(now)
-        level = None if gauge.level is None else gauge.level - (gauge.charged - mark)
-        if level is not None and self._counts(reading, gauge, now):
-            before = self.room(now)
-            if before is not None and level > before:
-                level, gauge = max(before, level - in_flight), structs.replace(gauge, read_mark=self.read_mark)
-        return structs.replace(gauge, level=level)
+        if remaining is None:
+            return self if limit is None else self._limited(limit, now)
+        meter = before.meter
+        if limit is None:
+            limit = before.limit
+        level: float | None
+        if limit and meter.refill is _CONTINUOUS:
+            # What is missing comes back within the reset; else the limit within a minute.
+            rate = (limit - remaining) / reset_s if reset_s and remaining < limit else limit / PER_MINUTE_S
+            level = remaining + rate * (now - sent)
+            level, at, window_end = level if level < limit else limit, now, 0.0
+        else:
+            rate = 0.0
+            limit, level, at, window_end = self._in_window(reading, remaining, sent, now)
+        if level is not None:
+            level -= self.charged - mark
+            left = self.room(now) if meter.is_exact else None
+            if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                level, mark = max(left, level - in_flight), self.read_mark
+        kept = before.kept if limit == before.limit else meter.kept(limit)
+        terms = Terms(meter, limit, kept, rate, window_end, reading, sent, elsewhere)
+        return Gauge(level, at, self.charged, mark, terms)
 
-    def _counts(self, reading: Reading, read: "Gauge", now: float) -> bool:
-        """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
-        refill that the new `reading` (`read` when taken alone) speaks of?"""
-        if not self.is_exact or self.reading.reset_s is None or reading.reset_s is None:
-            return False
-        if self.refill is Refill.WINDOW:
-            return abs(read.window_end - self._advanced(now).window_end) <= SAME_WINDOW_S
-        return self.limit == read.limit and self.rate > 0
-
-    def after_hearsay(
-        self, reading: Reading, sent: float, mark: float, now: float, *, in_flight: float = 0.0
-    ) -> "Gauge":
+    def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0) -> "Gauge":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
         replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
-        is_news = self.read_at + ECHO_S < sent <= now + ECHO_S
+        is_news = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
         if not is_news or reading.remaining is None or not reading.is_possible:
             return self
-        read = self.after_reading(reading, min(sent, now), mark, now, in_flight=in_flight)
-        return structs.replace(read, read_elsewhere=True)
+        return self.after_reading(reading, min(sent, now), mark, now, in_flight, elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""
         gauge = self._advanced(now)
-        if gauge.level is None:
+        level, terms = gauge.level, gauge.terms
+        if level is None:
             return 0.0
-        need = amount if gauge.limit is None else min(amount, gauge.limit)
-        if gauge.level >= need:
+        need = amount if terms.limit is None else min(amount, terms.limit)
+        if level >= need:
             return 0.0
-        return (need - gauge.level) / gauge.rate if gauge.rate > 0 else max(0.0, gauge.window_end - now)
+        return (need - level) / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
         gauge = self._advanced(now)
-        if gauge.level is None or gauge.limit is None:
+        level, terms = gauge.level, gauge.terms
+        if level is None or terms.limit is None:
             return None
-        missing = gauge.limit - gauge.level
+        missing = terms.limit - level
         if missing <= 0:
             return 0.0
-        return missing / gauge.rate if gauge.rate > 0 else max(0.0, gauge.window_end - now)
+        return missing / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def _advanced(self, now: float) -> "Gauge":
         """The same gauge, seen at `now`."""
+        terms = self.terms
         if self.level is None or now <= self.at:
             return self
-        if self.rate > 0:
-            level = self.level + self.rate * (now - self.at)
-            return structs.replace(self, level=_capped(level, self.limit), at=now)
-        if now < self.window_end:
+        if terms.rate > 0.0:
+            return Gauge(self.room(now), now, self.charged, self.read_mark, terms)
+        if now < terms.window_end:
             return self
-        passed = (now - self.window_end) // self.window_s + 1
-        return structs.replace(self, level=self.limit, at=now, window_end=self.window_end + passed * self.window_s)
+        terms = structs.replace(terms, window_end=terms.meter.window_end(terms.window_end, now))
+        return Gauge(terms.limit, now, self.charged, self.read_mark, terms)
 
-    def _capacity(self, reading: Reading) -> float | None:
-        """The limit per window. Azure names the limit per minute also where it counts in slices of 10 s."""
-        if reading.limit is None:
-            return self.limit
-        slice_ = reading.limit * self.window_s / PER_MINUTE_S
-        if self.refill is Refill.WINDOW and (reading.remaining is None or reading.remaining <= slice_):
-            return slice_
-        return reading.limit
+    def _limited(self, limit: float, now: float) -> "Gauge":
+        """After a reply that names the limit and not what remains of it."""
+        gauge, meter = self._advanced(now), self.terms.meter
+        if meter.refill is Refill.WINDOW:
+            limit = meter.per_window(limit)
+        return structs.replace(gauge, terms=structs.replace(gauge.terms, limit=limit, kept=meter.kept(limit)))
 
-    def _rate(self, reading: Reading, limit: float | None) -> float:
-        """Room per second: what is missing comes back within the reset; else the limit within a minute."""
-        if self.refill is Refill.WINDOW or limit is None or reading.remaining is None:
-            return 0.0
-        missing = limit - reading.remaining
-        if reading.reset_s and missing > 0 and reading.reset_s > 0:
-            return missing / reading.reset_s
-        return limit / PER_MINUTE_S
+    def _in_window(
+        self, reading: Reading, remaining: float, sent: float, now: float
+    ) -> tuple[float | None, float | None, float, float]:
+        """(limit, level, `at`, `window_end`) as of a reading, where all room comes back at once or its limit is not
+        known."""
+        meter, limit = self.terms.meter, reading.limit
+        if limit is None:
+            limit = self.terms.limit
+        elif meter.refill is Refill.WINDOW and remaining <= meter.per_window(limit):
+            # Azure names the limit per minute also where it counts in slices of 10 s.
+            limit = meter.per_window(limit)
+        admitted = sent + min(now - sent, ADMISSION_S)
+        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
+        if sent < now and window_end <= now:
+            return limit, limit, now, meter.window_end(window_end, now)
+        return limit, remaining, sent, window_end
+
+    def _counts(self, reading: Reading, limit: float | None, window_end: float, now: float) -> bool:
+        """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
+        refill that the new `reading` speaks of? `limit` and `window_end` are as it has them."""
+        terms = self.terms
+        if terms.reading.reset_s is None or reading.reset_s is None:
+            return False
+        if terms.meter.refill is _CONTINUOUS:
+            return terms.limit == limit and terms.rate > 0.0
+        return abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
 
 
 def _capped(level: float, limit: float | None) -> float:
-    return level if limit is None else min(level, limit)
+    return level if limit is None or level < limit else limit

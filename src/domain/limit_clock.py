@@ -12,7 +12,7 @@ MAX_DELAY_S = 300.0
 DEFAULT_CAP_S = 60.0
 
 
-class RateLimitClock(Struct, frozen=True):
+class RateLimitClock(Struct, frozen=True, gc=False):
     """The 429 clock of one bucket (host, key and model). `UNLIMITED` has never run."""
 
     until: float = 0.0

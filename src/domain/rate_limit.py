@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from msgspec import Struct, structs
 
-from domain.gauge import PER_MINUTE_S, Gauge, Reading, Refill
+from domain.gauge import PER_MINUTE_S, Gauge, Meter, Reading, Refill
 from domain.limit_clock import UNLIMITED, RateLimitClock
 from domain.news import NO_READING, BucketNews, ReadingNews
 
@@ -22,14 +22,7 @@ SOFT_WAIT_S = 2.0
 """An estimate that says "not yet" is waited for only this long: it is an estimate, and headers may mislead."""
 
 
-class Need(Struct, frozen=True):
-    """What one request is expected to take."""
-
-    tokens: float
-    requests: float = 1.0
-
-
-class Readings(Struct, frozen=True):
+class Readings(Struct, frozen=True, gc=False):
     """What one reply says about its bucket."""
 
     requests: Reading = Reading()
@@ -50,10 +43,14 @@ class Room(IntEnum):
     AMPLE = 2
 
 
-class Marks(Struct, frozen=True):
-    """Where a reservation stands in its bucket's books."""
+_NONE, _AMPLE = Room.NONE, Room.AMPLE
 
-    need: Need
+
+class Marks(Struct, frozen=True, gc=False):
+    """Where a reservation of one request stands in its bucket's books."""
+
+    need: float
+    """The tokens that it is expected to take."""
     requests: float
     tokens: float
 
@@ -65,7 +62,7 @@ class Charged(Struct, frozen=True):
     tokens: float = 0.0
 
 
-class Bucket(Struct, frozen=True):
+class Bucket(Struct, frozen=True, gc=False):
     """The state of one bucket."""
 
     requests: Gauge
@@ -75,72 +72,66 @@ class Bucket(Struct, frozen=True):
     reserved_tokens: float = 0.0
 
     @classmethod
-    def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float) -> "Bucket":
-        """A bucket nothing was heard of; `rpm` and `tpm` are what the configuration knows, None = nothing."""
+    def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> "Bucket":
+        """A bucket nothing was heard of; `rpm` and `tpm` are what the configuration knows, None = nothing. The
+        fraction `reserve` of each limit, but at least 1, is kept untouched while another bucket has room."""
         azure = provider == "azure"
         refill = Refill.WINDOW if azure else Refill.CONTINUOUS
         slice_s = AZURE_REQUEST_SLICE_S if azure else PER_MINUTE_S
-        return cls(Gauge.of(refill, slice_s, rpm, now, is_exact=True), Gauge.of(refill, PER_MINUTE_S, tpm, now))
+        requests = Meter(refill, slice_s, is_exact=True, reserve=reserve)
+        return cls(Gauge.of(requests, rpm, now), Gauge.of(Meter(refill, reserve=reserve), tpm, now))
 
-    def room_for(self, need: Need, reserve: float, now: float) -> Room:
-        """How well `need` fits, keeping the fraction `reserve` of each limit, but at least 1, untouched."""
-        if self.clock.wait_s(now):
-            return Room.NONE
-        return min(
-            _room(self.requests, need.requests, reserve, now),
-            _room(self.tokens, need.tokens * TOKEN_MARGIN, reserve, now),
-        )
+    def room_for(self, need: float, now: float) -> Room:
+        """How well a request of `need` tokens fits."""
+        if now < self.clock.until:
+            return _NONE
+        requests, tokens = self.requests, self.tokens
+        need *= TOKEN_MARGIN
+        # Mostly there is plenty, and there is no less now than at the last charge or reading.
+        if (requests.level is None or requests.level - 1.0 >= requests.terms.kept) and (
+            tokens.level is None or tokens.level - need >= tokens.terms.kept
+        ):
+            return _AMPLE
+        return min(_room(requests, 1.0, now), _room(tokens, need, now))
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there was room for?"""
         return (self.requests.room(now) or 0.0) < 0 or (self.tokens.room(now) or 0.0) < 0
 
-    def share_left(self, need: Need, now: float) -> float:
+    def share_left(self, need: float, now: float) -> float:
         """The fraction of the scarcer limit that would be left: the larger, the better the choice. 1 = unknown."""
-        return min(_share_left(self.requests, need.requests, now), _share_left(self.tokens, need.tokens, now))
+        return min(_share_left(self.requests, 1.0, now), _share_left(self.tokens, need, now))
 
-    def fits_in_s(self, need: Need, now: float) -> float:
-        """Seconds until `need` fits, as far as is known; 0 = now."""
-        waits = (self.requests.fits_in_s(need.requests, now), self.tokens.fits_in_s(need.tokens * TOKEN_MARGIN, now))
+    def fits_in_s(self, need: float, now: float) -> float:
+        """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
+        waits = (self.requests.fits_in_s(1.0, now), self.tokens.fits_in_s(need * TOKEN_MARGIN, now))
         return max(self.clock.wait_s(now), *waits)
 
-    def reserve(self, need: Need, now: float) -> tuple["Bucket", Marks]:
-        """A request is sent."""
-        requests, tokens = self.requests.charge(need.requests, now), self.tokens.charge(need.tokens, now)
-        bucket = structs.replace(
-            self,
-            requests=requests,
-            tokens=tokens,
-            reserved_requests=self.reserved_requests + need.requests,
-            reserved_tokens=self.reserved_tokens + need.tokens,
-        )
+    def reserve(self, need: float, now: float) -> tuple["Bucket", Marks]:
+        """A request is sent that is expected to take `need` tokens."""
+        requests, tokens = self.requests.charge(1.0, now), self.tokens.charge(need, now)
+        bucket = Bucket(requests, tokens, self.clock, self.reserved_requests + 1.0, self.reserved_tokens + need)
         return bucket, Marks(need, requests.charged, tokens.charged)
 
     def settle(self, marks: Marks, now: float, *, reached: bool) -> "Bucket":
         """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing."""
-        bucket = structs.replace(
-            self,
-            reserved_requests=max(0.0, self.reserved_requests - marks.need.requests),
-            reserved_tokens=max(0.0, self.reserved_tokens - marks.need.tokens),
-        )
-        if reached:
-            return bucket
-        return structs.replace(
-            bucket,
-            requests=self.requests.refund(marks.need.requests, marks.requests, now),
-            tokens=self.tokens.refund(marks.need.tokens, marks.tokens, now),
-        )
+        requests, tokens = self.requests, self.tokens
+        if not reached:
+            requests = requests.refund(1.0, marks.requests, now)
+            tokens = tokens.refund(marks.need, marks.tokens, now)
+        reserved = self.reserved_tokens
+        # Sums of fractions need not come to exactly nothing.
+        left = reserved - marks.need if reserved > marks.need else 0.0
+        return Bucket(requests, tokens, self.clock, self.reserved_requests - 1.0, left)
 
     def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
         """The headers of the reply to a request that was sent at `sent`."""
         if readings is NO_READINGS:
             return self
-        others = max(0.0, self.reserved_requests - marks.need.requests)
-        return structs.replace(
-            self,
-            requests=self.requests.after_reading(readings.requests, sent, marks.requests, now, in_flight=others),
-            tokens=self.tokens.after_reading(readings.tokens, sent, marks.tokens, now),
-        )
+        others = self.reserved_requests - 1.0
+        requests = self.requests.after_reading(readings.requests, sent, marks.requests, now, others)
+        tokens = self.tokens.after_reading(readings.tokens, sent, marks.tokens, now)
+        return Bucket(requests, tokens, self.clock, self.reserved_requests, self.reserved_tokens)
 
     def news(self) -> BucketNews:
         """What this replica was told by the provider itself."""
@@ -157,7 +148,7 @@ class Bucket(Struct, frozen=True):
             clock = clock.after_hearsay(news.limited_until, news.unexplained, now)
         if news.requests.read_at is not None:
             reading, read_at = news.requests.reading, news.requests.read_at
-            requests = requests.after_hearsay(reading, read_at, marks.requests, now, in_flight=self.reserved_requests)
+            requests = requests.after_hearsay(reading, read_at, marks.requests, now, self.reserved_requests)
         if news.tokens.read_at is not None:
             tokens = tokens.after_hearsay(news.tokens.reading, news.tokens.read_at, marks.tokens, now)
         if clock is self.clock and requests is self.requests and tokens is self.tokens:
@@ -175,32 +166,27 @@ class Bucket(Struct, frozen=True):
 
 
 def _told(gauge: Gauge) -> ReadingNews:
-    if gauge.read_elsewhere or gauge.read_at == -math.inf:
+    terms = gauge.terms
+    if terms.read_elsewhere or terms.read_at == -math.inf:
         return NO_READING
-    return ReadingNews(gauge.reading, gauge.read_at)
+    return ReadingNews(terms.reading, terms.read_at)
 
 
-def _room(gauge: Gauge, amount: float, reserve: float, now: float) -> Room:
-    level = gauge.room(now)
+def _room(gauge: Gauge, amount: float, now: float) -> Room:
+    level, limit, kept = gauge.room(now), gauge.terms.limit, gauge.terms.kept
     if level is None:
-        return Room.AMPLE
-    kept, need = 0.0, amount
-    if gauge.limit is not None:
-        kept = reserve * gauge.limit
-        kept = max(kept, 1.0)
-        # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
-        need = min(need, gauge.limit - kept)
+        return _AMPLE
+    # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
+    need = amount if limit is None else min(amount, limit - kept)
     if level - need >= kept:
-        return Room.AMPLE
+        return _AMPLE
     if level < 1:
-        return Room.NONE
+        return _NONE
     if level >= need:
         return Room.SCARCE
-    return Room.SCARCE if gauge.fits_in_s(need, now) > SOFT_WAIT_S else Room.NONE
+    return Room.SCARCE if gauge.fits_in_s(need, now) > SOFT_WAIT_S else _NONE
 
 
 def _share_left(gauge: Gauge, amount: float, now: float) -> float:
-    level = gauge.room(now)
-    if level is None or not gauge.limit:
-        return 1.0
-    return (level - amount) / gauge.limit
+    level, limit = gauge.room(now), gauge.terms.limit
+    return 1.0 if level is None or not limit else (level - amount) / limit

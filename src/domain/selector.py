@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Selector(Struct, frozen=True):
+class Selector(Struct, frozen=True, gc=False):
     """The credit of each endpoint of one group, in the order of the group. Nobody has any at the start."""
 
     credits: tuple[int, ...]
@@ -27,14 +27,14 @@ class Selector(Struct, frozen=True):
         candidates earn and pay, so those that are out keep their credit, and the others share by their weights. A
         weight of 0 counts as 1: it gets here only when its whole tier is made of such.
         """
-        purses = list(self.credits)
-        earned = 0
-        best = candidates[0]
+        purses = [*self.credits]
+        earned = best = 0
+        richest: int | None = None
         for index in candidates:
             weight = weights[index] or 1
             earned += weight
-            purses[index] += weight
-            if purses[index] > purses[best]:
-                best = index
+            purses[index] = purse = purses[index] + weight
+            if richest is None or purse > richest:
+                best, richest = index, purse
         purses[best] -= earned
         return best, Selector(tuple(purses))

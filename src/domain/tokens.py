@@ -12,14 +12,14 @@ _TOKENS_PER_ATTACHMENT = 1000.0
 _ATTACHMENT = b";base64,"
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """What a reply says that its request took."""
 
     prompt_tokens: int
     output_tokens: int
 
 
-class Demand(Struct, frozen=True):
+class Demand(Struct, frozen=True, gc=False):
     """What can be seen of a request's size before it is sent."""
 
     text_bytes: int
@@ -41,7 +41,7 @@ class Demand(Struct, frozen=True):
         return cls(size, attachments, max_output_tokens)
 
 
-class TokenEstimate(Struct, frozen=True):
+class TokenEstimate(Struct, frozen=True, gc=False):
     """What was learned of one bucket's requests."""
 
     tokens_per_byte: float = _TOKENS_PER_BYTE
@@ -55,13 +55,16 @@ class TokenEstimate(Struct, frozen=True):
 
     def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
         """A reply said what its request took; what came with attachments says nothing about text."""
-        per_byte = self.tokens_per_byte
-        if demand.text_bytes > 0 and not demand.attachments and usage.prompt_tokens > 0:
+        per_byte, output = self.tokens_per_byte, self.output_tokens
+        prompt_tokens, text_bytes = usage.prompt_tokens, demand.text_bytes
+        if text_bytes > 0 and prompt_tokens > 0 and not demand.attachments:
             # Never below the start: limits are charged by length, whatever the text turns out to be.
-            seen = usage.prompt_tokens / demand.text_bytes
-            per_byte = _nearer(per_byte, min(1.0, max(_TOKENS_PER_BYTE, seen)))
-        return TokenEstimate(per_byte, _nearer(self.output_tokens, max(0, usage.output_tokens)))
+            seen = prompt_tokens / text_bytes
+            seen = 1.0 if seen > 1.0 else seen if seen > _TOKENS_PER_BYTE else _TOKENS_PER_BYTE
+            per_byte += _LEARNING_RATE * (seen - per_byte)
+        answered = usage.output_tokens if usage.output_tokens > 0 else 0
+        return TokenEstimate(per_byte, output + _LEARNING_RATE * (answered - output))
 
 
-def _nearer(known: float, seen: float) -> float:
-    return known + _LEARNING_RATE * (seen - known)
+UNTAUGHT = TokenEstimate()
+"""Of a bucket whose requests nothing was learned of yet."""

@@ -5,17 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.gauge import ECHO_S, Gauge, Reading, Refill
+from domain.gauge import ECHO_S, Gauge, Meter, Reading, Refill
 from domain.limit_clock import MAX_DELAY_S
 from domain.news import NO_LIMIT, BucketNews, ReadingNews
-from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Need, Readings, Room
+from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
 from domain.tokens import Demand, TokenEstimate, Usage
 
-NEED = Need(tokens=10)
+NEED = 10.0
 
 
-def bucket(provider: str = "openai", rpm: float | None = None, tpm: float | None = None, now: float = 0.0) -> Bucket:
-    return Bucket.fresh(provider, rpm, tpm, now)
+def bucket(
+    provider: str = "openai", rpm: float | None = None, tpm: float | None = None, reserve: float = 0.02
+) -> Bucket:
+    return Bucket.fresh(provider, rpm, tpm, 0.0, reserve)
 
 
 def said(bucket: Bucket, requests: Reading = Reading(), tokens: Reading = Reading(), now: float = 0.0) -> Bucket:  # noqa: B008
@@ -26,7 +28,7 @@ def said(bucket: Bucket, requests: Reading = Reading(), tokens: Reading = Readin
 
 
 def test_a_bucket_nothing_is_known_of_has_room() -> None:
-    assert bucket().room_for(NEED, 0.02, 0) is Room.AMPLE
+    assert bucket().room_for(NEED, 0) is Room.AMPLE
     assert bucket().fits_in_s(NEED, 0) == 0
 
 
@@ -84,7 +86,7 @@ def test_azure_that_only_says_what_remains_is_known_for_one_window_and_unknown_a
 
     assert known.requests.room(AZURE_REQUEST_SLICE_S - 0.1) == 0
     assert known.requests.room(AZURE_REQUEST_SLICE_S) is None
-    assert known.room_for(NEED, 0.02, AZURE_REQUEST_SLICE_S) is Room.AMPLE
+    assert known.room_for(NEED, AZURE_REQUEST_SLICE_S) is Room.AMPLE
 
 
 @pytest.mark.parametrize("provider", ["openai", "azure"])
@@ -97,33 +99,33 @@ def test_a_reading_without_a_limit_keeps_nobody_away_for_long(provider: str, rea
         known = known.settle(marks, 0.0, reached=True)
 
     assert known.fits_in_s(NEED, 0.0) <= 10
-    assert known.room_for(NEED, 0.02, 10.0) is Room.AMPLE
+    assert known.room_for(NEED, 10.0) is Room.AMPLE
 
 
 def test_absent_and_negative_values_are_unknown_and_never_zero() -> None:
-    assert said(bucket("azure"), Reading(), Reading()).room_for(NEED, 0.02, 0) is Room.AMPLE
+    assert said(bucket("azure"), Reading(), Reading()).room_for(NEED, 0) is Room.AMPLE
 
 
 @pytest.mark.parametrize(
     ("remaining", "room"), [(0, Room.NONE), (1, Room.SCARCE), (2, Room.SCARCE), (3, Room.AMPLE), (100, Room.AMPLE)]
 )
 def test_the_reserve_is_kept_while_others_have_room(remaining: float, room: Room) -> None:
-    assert said(bucket(), Reading(100, remaining, 60.0)).room_for(NEED, 0.02, 0.0) is room
+    assert said(bucket(), Reading(100, remaining, 60.0)).room_for(NEED, 0.0) is room
 
 
 def test_too_few_tokens_are_waited_for_shortly_and_asked_for_after_all_if_it_would_take_long() -> None:
     soon = said(bucket(), tokens=Reading(6000, 5, 59.9))
     late = said(bucket("azure"), tokens=Reading(6000, 5, 50.0))
 
-    assert soon.room_for(NEED, 0.02, 0.0) is Room.NONE
+    assert soon.room_for(NEED, 0.0) is Room.NONE
     assert 0 < soon.fits_in_s(NEED, 0.0) < 0.1
-    assert late.room_for(NEED, 0.02, 0.0) is Room.SCARCE, "an estimate does not park an endpoint for a minute"
+    assert late.room_for(NEED, 0.0) is Room.SCARCE, "an estimate does not park an endpoint for a minute"
 
 
 def test_a_request_larger_than_the_limit_may_be_tried_when_all_room_is_there() -> None:
     known = said(bucket(), tokens=Reading(1000, 1000, 0.0))
 
-    assert known.room_for(Need(tokens=5000), 0.02, 0.0) is Room.AMPLE
+    assert known.room_for(5000.0, 0.0) is Room.AMPLE
 
 
 def test_what_never_reached_the_provider_is_given_back_once() -> None:
@@ -147,12 +149,12 @@ def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
     order: list[int], limit: int, data: st.DataObject
 ) -> None:
     """The provider counts in the order of `order`; replies come in that order, too, each before its room is used."""
-    known = said(bucket("azure"), Reading(limit * 6, limit - 1, 10.0))
+    known = said(bucket("azure", reserve=0.0), Reading(limit * 6, limit - 1, 10.0))
     sent: list[Marks] = []
 
     def send_what_fits() -> None:
         nonlocal known
-        while known.room_for(NEED, 0.0, 0.1) is not Room.NONE and len(sent) < len(order):
+        while known.room_for(NEED, 0.1) is not Room.NONE and len(sent) < len(order):
             known, marks = known.reserve(NEED, 0.1 + len(sent) / 1000)
             sent.append(marks)
 
@@ -168,12 +170,12 @@ def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
 @given(st.permutations(range(12)), st.integers(2, 12))
 def test_requests_that_overtake_each_other_make_no_room_where_it_refills_either(order: list[int], limit: int) -> None:
     """All within a moment, in which nothing comes back."""
-    known = said(bucket(), Reading(limit, limit - 1, 60.0 / limit))
+    known = said(bucket(reserve=0.0), Reading(limit, limit - 1, 60.0 / limit))
     sent: list[Marks] = []
 
     def send_what_fits() -> None:
         nonlocal known
-        while known.room_for(NEED, 0.0, 0.001) is not Room.NONE and len(sent) < len(order):
+        while known.room_for(NEED, 0.001) is not Room.NONE and len(sent) < len(order):
             known, marks = known.reserve(NEED, 0.0005 + len(sent) / 100_000)
             sent.append(marks)
 
@@ -213,19 +215,19 @@ def test_a_new_window_is_believed_whatever_was_left_of_the_old_one() -> None:
 def test_configured_limits_are_counted_where_no_header_comes() -> None:
     known = bucket(rpm=60, tpm=600)
     for _ in range(60):
-        assert known.room_for(Need(tokens=1), 0.02, 0.0) is not Room.NONE
-        known, _ = known.reserve(Need(tokens=1), 0.0)
+        assert known.room_for(1.0, 0.0) is not Room.NONE
+        known, _ = known.reserve(1.0, 0.0)
 
-    assert known.room_for(Need(tokens=1), 0.02, 0.0) is Room.NONE
-    assert known.room_for(Need(tokens=1), 0.02, 1.0) is Room.SCARCE
+    assert known.room_for(1.0, 0.0) is Room.NONE
+    assert known.room_for(1.0, 1.0) is Room.SCARCE
 
 
 def test_the_429_clock_overrules_what_headers_say_is_left() -> None:
     known = said(bucket("azure"), Reading(50, 45, 10.0)).after_limit(3.0, 0.0, 0.0)
 
-    assert known.room_for(NEED, 0.02, 2.9) is Room.NONE
+    assert known.room_for(NEED, 2.9) is Room.NONE
     assert known.fits_in_s(NEED, 0.0) == 3.0
-    assert known.room_for(NEED, 0.02, 3.0) is not Room.NONE
+    assert known.room_for(NEED, 3.0) is not Room.NONE
 
 
 def test_estimates_start_at_four_bytes_a_token_and_learn_from_usage() -> None:
@@ -357,7 +359,7 @@ def test_no_reading_makes_an_endpoint_wait_for_ever(
     wait_s = state.fits_in_s(NEED, sent)
 
     assert wait_s >= 0
-    assert state.room_for(NEED, 0.02, sent + later) in Room
+    assert state.room_for(NEED, sent + later) in Room
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -367,7 +369,7 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @initialize(provider=st.sampled_from(["openai", "azure"]))
     def begin(self, provider: str) -> None:
-        self.state = bucket(provider)
+        self.state = bucket(provider, reserve=0.0)
         self.azure = provider == "azure"
         self.now = 0.0
         self.level = self.LIMIT
@@ -390,7 +392,7 @@ class AnyTraffic(RuleBasedStateMachine):
     @rule()
     def a_request_is_sent_if_there_is_room(self) -> None:
         known = self.state.requests.level is not None
-        if self.state.room_for(NEED, 0.0, self.now) is Room.NONE:
+        if self.state.room_for(NEED, self.now) is Room.NONE:
             return
         self.state, marks = self.state.reserve(NEED, self.now)
         if known:
@@ -419,7 +421,7 @@ class AnyTraffic(RuleBasedStateMachine):
         marks = Charged(self.state.requests.charged, self.state.tokens.charged)
         self.state = self.state.after_news(news, marks, self.now)
 
-        assert self.state.requests.read_at == self.now
+        assert self.state.requests.terms.read_at == self.now
 
     @rule(delay=st.one_of(st.none(), st.floats(-10, 1e6)))
     def it_says_429(self, delay: float | None) -> None:
@@ -442,7 +444,7 @@ TestAnyTraffic = AnyTraffic.TestCase
 
 
 def test_a_gauge_without_refill_of_its_own_takes_the_windows() -> None:
-    gauge = Gauge.of(Refill.WINDOW, 10.0, None, 0.0)
+    gauge = Gauge.of(Meter(Refill.WINDOW, 10.0), None, 0.0)
 
     assert gauge.room(0.0) is None
     assert gauge.fits_in_s(1.0, 0.0) == 0.0

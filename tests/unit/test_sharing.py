@@ -18,7 +18,7 @@ from domain.gauge import ECHO_S, Reading
 from domain.group import ModelGroup
 from domain.limit_clock import MAX_DELAY_S
 from domain.news import COOLDOWN_TOLD_S, SKEW_S, BucketNews, CooldownNews, StateReport
-from domain.rate_limit import Bucket, Charged, Need, Readings, Room
+from domain.rate_limit import Bucket, Charged, Readings, Room
 from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeStateStore, RecordingAlarm, RecordingLog
 
@@ -479,7 +479,7 @@ async def test_rounds_that_go_wrong_are_told_once_and_do_not_end_the_exchange(wo
 
 def sent(bucket: Bucket, requests: int) -> Bucket:
     for _ in range(requests):
-        bucket, _ = bucket.reserve(Need(tokens=10), 0.0)
+        bucket, _ = bucket.reserve(10.0, 0.0)
     return bucket
 
 
@@ -604,7 +604,7 @@ class AnyFleet(RuleBasedStateMachine):
             assert theirs is not None
             assert theirs.clock.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
-                assert theirs.requests.read_at >= bucket.requests.read_at - 2 * ECHO_S
+                assert theirs.requests.terms.read_at >= bucket.requests.read_at - 2 * ECHO_S
 
     def _is_settled(self) -> None:
         """Another round changes nothing."""

@@ -5,6 +5,8 @@ sent -1, openai-dotnet#838), absurd or unreadable is unknown, and never zero. Wh
 own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based` seen in 2025) the scarcer one counts.
 """
 
+from functools import lru_cache
+
 from adapters.upstreams.retry_delay import parse_duration_s
 from application.messages import Headers
 from domain.gauge import Reading
@@ -17,7 +19,7 @@ def _names(of: str) -> tuple[str, str, str]:
 
 _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
-_FURTHER = frozenset((*_PROJECT_TOKENS, *_USAGE_TOKENS))
+_FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
 _SILENT = Reading()
 _MAX_COUNT = 1e12
 _MAX_RESET_S = 86_400.0
@@ -34,14 +36,24 @@ def readings(headers: Headers) -> Readings:
 
 
 def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
-    limit, remaining, reset = map(said.get, names)
-    if limit is None and remaining is None:
+    limit_name, remaining_name, reset_name = names
+    limit, remaining = said.get(limit_name), said.get(remaining_name)
+    if remaining is None and limit is None:
         return _SILENT
-    reset_s = parse_duration_s(reset or "")
-    if reset_s is not None and reset_s > _MAX_RESET_S:
-        reset_s = None
-    # A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else.
-    return Reading(_count(limit) or None, _count(remaining), reset_s)
+    return Reading(_limit(limit), _count(remaining), _reset_s(said.get(reset_name)))
+
+
+# Unlike what remains, limits and resets are the same again and again.
+@lru_cache(maxsize=1024)
+def _limit(text: str | None) -> float | None:
+    """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
+    return _count(text) or None
+
+
+@lru_cache(maxsize=4096)
+def _reset_s(text: str | None) -> float | None:
+    reset_s = None if text is None else parse_duration_s(text)
+    return None if reset_s is None or reset_s > _MAX_RESET_S else reset_s
 
 
 def _count(text: str | None) -> float | None:

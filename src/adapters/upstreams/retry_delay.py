@@ -8,7 +8,6 @@ after 60 seconds"). What is absent, negative or no number is unknown. Nothing is
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 _UNIT_S = {
     "h": 3600.0,
@@ -35,7 +34,6 @@ _GO_PARTS = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|µs|μs|ns|s))+", re.I)
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|μs|ns|s)", re.I)
 
 
-@lru_cache(maxsize=4096)
 def parse_duration_s(text: str) -> float | None:
     """A Go duration (`6m0s`, `1m2.5s`, `20ms`) or a bare number of seconds; None = neither, or negative."""
     text = text.strip()
