@@ -8,40 +8,37 @@ from types import TracebackType
 class WriteWatch:
     """Calls `stalled` when one write takes longer than `timeout_s` seconds. One timer per stream, not one per write."""
 
-    __slots__ = ("_began", "_stalled", "_timeout_s", "_timer")
+    __slots__ = ("_began", "_loop", "_stalled", "_timeout_s", "_timer")
 
     def __init__(self, timeout_s: float, stalled: Callable[[], None]) -> None:
         self._timeout_s = timeout_s
         self._stalled = stalled
         self._began: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "WriteWatch":
         self._arm(self._timeout_s)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
+        self._stalled = _nobody  # let go of who would have been told
 
     def begin(self) -> None:
         """A write begins."""
-        self._began = asyncio.get_running_loop().time()
+        self._began = self._loop.time()
 
     def end(self) -> None:
         """It is done."""
         self._began = None
 
-    def forget(self) -> None:
-        """Nothing will stall any more: let go of who would have been told."""
-        self._stalled = _nobody
-
     def _arm(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        waited_s = 0.0 if self._began is None else asyncio.get_running_loop().time() - self._began
+        waited_s = 0.0 if self._began is None else self._loop.time() - self._began
         if waited_s >= self._timeout_s:
             self._stalled()
         else:
