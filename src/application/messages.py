@@ -209,4 +209,4 @@ def header(headers: Headers, name: str) -> str | None:
 
 def reasons(attempts: Sequence[Attempt]) -> str:
     """The attempts in one line: `gpt/1: connection_reset; gpt/2: ok`."""
-    return "; ".join(f"{attempt.endpoint}: {attempt.outcome}" for attempt in attempts)
+    return "; ".join([f"{attempt.endpoint}: {attempt.outcome}" for attempt in attempts])

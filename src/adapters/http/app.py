@@ -1,6 +1,6 @@
 """The Litestar application: routes to handlers, and every error in the shape the OpenAI SDKs read."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -13,7 +13,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import (
     ASGIApp,
     ControllerRouterHandler,
-    HTTPScope,
     LifeSpanReceive,
     LifeSpanScope,
     LifeSpanSend,
@@ -42,14 +41,14 @@ class App(Litestar):
         self._surface = surface
         self._express = frozenset(express)
 
-    async def __call__(
+    def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
-    ) -> None:
-        http = cast(HTTPScope, scope)
+    ) -> Coroutine[Any, Any, None]:
+        http: Any = scope
         if http["type"] == ScopeType.HTTP and http["path"] in self._express:
-            await self._surface(http, cast(Receive, receive), cast(Send, send))
-        else:
-            await super().__call__(scope, receive, send)
+            express: Any = (receive, send)
+            return self._surface.answering(http, *express)
+        return super().__call__(scope, receive, send)
 
 
 def build_app(

@@ -1,8 +1,8 @@
 """One request and its reply on the wire: watches for a client that leaves, sends the answer, writes the log line."""
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +29,8 @@ _WATCH_AFTER_S = 0.02
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
+_CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
+_ID_BYTES = 16
 
 
 class ShuttingDown(ProxyError):
@@ -40,6 +42,17 @@ class ShuttingDown(ProxyError):
 
     def __init__(self) -> None:
         super().__init__("The proxy is shutting down and could not finish this request.")
+
+
+def _request_ids() -> Iterator[str]:
+    """Random ones. The system is asked for many at once, and not before the first request: by then nobody forks."""
+    while True:
+        digits = os.urandom(64 * _ID_BYTES).hex()
+        for start in range(0, len(digits), 2 * _ID_BYTES):
+            yield f"req_{digits[start : start + 2 * _ID_BYTES]}"
+
+
+_ids = _request_ids()
 
 
 class Exchange:
@@ -62,14 +75,14 @@ class Exchange:
         self._log = log
         self._in_flight = in_flight
         self.received = clock.now()
-        self.request_id = f"req_{random.getrandbits(128):032x}"
+        self.request_id = next(_ids)
         self.trail = Trail()
         self.request: ProxyRequest | None = None
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._watcher: asyncio.Future[Any] | None = None
         self._delay: asyncio.TimerHandle | None = None
-        self._writes = WriteWatch(write_timeout_s, self._leave)
+        self._write_timeout_s = write_timeout_s
         self._client_left = False
         self._interrupted = False
         self._finished = False
@@ -102,12 +115,12 @@ class Exchange:
             self._record()
             # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
-            self._writes.forget()
 
-    async def while_connected(self, work: Awaitable[Answer]) -> Answer:
-        """Wait for `work`; from here on a client that leaves cancels the whole exchange, whatever it waits for."""
+    def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
+        """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
+        for."""
         self._delay = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
-        return await work
+        return work
 
     def interrupt(self) -> None:
         """The proxy stops: end this request and tell the client."""
@@ -158,27 +171,22 @@ class Exchange:
             self._outcome = stopped.code
             await self._break_off(stopped)
 
-    async def _send_answer(self, answer: Answer) -> None:
-        if isinstance(answer, RawStream):
-            self._stream = answer
-            await self._send_raw(answer)
-            return
-        if not isinstance(answer, WholeAnswer):
-            self._stream = answer
-            await self._send_stream(answer)
-            return
-        reply = answer.reply
-        headers = relayed(reply.headers)
-        if answer.final_failure is not None:
-            headers = relayed_error_headers(headers, answer.final_failure)
-            self._outcome = answer.final_failure.kind.value
-        await self._send_whole(reply.status, headers, reply.body)
+    def _send_answer(self, answer: Answer) -> Awaitable[None]:
+        if isinstance(answer, WholeAnswer):
+            reply = answer.reply
+            headers = relayed(reply.headers)
+            if answer.final_failure is not None:
+                headers = relayed_error_headers(headers, answer.final_failure)
+                self._outcome = answer.final_failure.kind.value
+            return self._send_whole(reply.status, headers, reply.body)
+        self._stream = answer
+        return self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer)
 
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
         time, send = asyncio.get_running_loop().time, self._send
-        with self._writes as writes:
+        with WriteWatch(self._write_timeout_s, self._leave) as writes:
             while events := await stream.next():
                 self._bytes_out += len(events)
                 writes.began = time()
@@ -192,7 +200,7 @@ class Exchange:
             headers.append((b"content-length", raw.length.encode()))
         await self._start(raw.status, headers)
         time = asyncio.get_running_loop().time
-        with self._writes as writes:
+        with WriteWatch(self._write_timeout_s, self._leave) as writes:
             while piece := await raw.next():
                 writes.began = time()
                 await self._send_body(piece, more=True)
@@ -222,68 +230,67 @@ class Exchange:
     async def _start(self, status: int, headers: RawHeaderList) -> None:
         now = self._clock.now()
         self._overhead_s = now - self.received - self.trail.upstream_s
-        await self._send({"type": "http.response.start", "status": status, "headers": headers + self._own_headers()})
+        self._add_own(headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         self._status = status
         self._first_byte = now
 
-    async def _send_body(self, body: bytes, *, more: bool) -> None:
+    def _send_body(self, body: bytes, *, more: bool) -> Awaitable[None]:
         self._bytes_out += len(body)
         self._finished = not more
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    def _own_headers(self) -> RawHeaderList:
-        attempts = self.trail.attempts
-        own = [
+    def _add_own(self, headers: RawHeaderList) -> None:
+        trail = self.trail
+        attempts = trail.attempts
+        headers += (
             (b"x-llmproxy-request-id", self.request_id.encode()),
             (b"x-llmproxy-attempts", b"%d" % len(attempts)),
             (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
-        ]
+        )
         if attempts:
-            own.append((b"x-llmproxy-endpoint", _header_text(attempts[-1].endpoint)))
+            headers.append((b"x-llmproxy-endpoint", _header_text(attempts[-1].endpoint)))
         if self.request is not None:
-            own.append((b"x-llmproxy-cache", self.trail.cache.value.encode()))
+            headers.append(_CACHE_HEADERS[trail.cache])
         if len(attempts) > 1:
-            own.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
-        return own
-
-    @property
-    def _had_all(self) -> bool:
-        """SDKs leave at the last event of a stream, without waiting for the end of the reply."""
-        return self._stream is not None and self._stream.complete
+            headers.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
 
     def _record(self) -> None:
         now = self._clock.now()
-        first_byte = self._first_byte if self._first_byte is not None else now
-        if self._client_left and not self._had_all:
+        received = self.received
+        first_byte = self._first_byte
+        stream = self._stream
+        # SDKs leave at the last event of a stream, without waiting for the end of the reply.
+        if self._client_left and not (stream is not None and stream.complete):
             self._outcome = "client_left"
-        elif self._stream is not None and self._stream.failure is not None:
+        elif stream is not None and stream.failure is not None:
             self._outcome = "stream_broken"
         request = self.request
-        attempts = self.trail.attempts
-        known = bool(attempts) or self.trail.cache is not CacheState.BYPASS
+        trail = self.trail
+        attempts = trail.attempts
+        known = bool(attempts) or trail.cache is not CacheState.BYPASS
+        # By position: the search for each keyword of a Struct this wide costs more than making it.
         self._log.record(
             RequestRecord(
-                request_id=self.request_id,
-                api=request.api.value if request else "",
-                group=request.model if request and known else "",
-                endpoint=attempts[-1].endpoint if attempts else "",
-                attempts=tuple(attempts),
-                status=self._status or CLIENT_CLOSED_REQUEST,
-                outcome=self._outcome,
-                stream=bool(request and request.stream),
-                cache=self.trail.cache.value,
-                total_ms=(now - self.received) * 1000,
-                first_byte_ms=(first_byte - self.received) * 1000,
-                overhead_ms=self._overhead_s * 1000,
-                bytes_in=_bytes_in(request),
-                bytes_out=self._bytes_out,
+                self.request_id,
+                "" if request is None else request.api,
+                request.model if request is not None and known else "",
+                attempts[-1].endpoint if attempts else "",
+                tuple(attempts),
+                self._status or CLIENT_CLOSED_REQUEST,
+                self._outcome,
+                request is not None and request.stream,
+                trail.cache,
+                (now - received) * 1000,
+                ((now if first_byte is None else first_byte) - received) * 1000,
+                self._overhead_s * 1000,
+                0 if request is None else _bytes_in(request),
+                self._bytes_out,
             )
         )
 
 
-def _bytes_in(request: ProxyRequest | None) -> int:
-    if request is None:
-        return 0
+def _bytes_in(request: ProxyRequest) -> int:
     return len(request.body) if request.upload is None else request.upload.taken_bytes
 
 

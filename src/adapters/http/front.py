@@ -1,5 +1,7 @@
 """What every request meets first, whatever it wants: its exchange, who may come in, how large a body may be."""
 
+from collections.abc import Awaitable
+
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.exchange import Exchange
@@ -24,6 +26,7 @@ class Front:
     ) -> None:
         """`max_body_bytes` is for bodies that are held, because they have to be read."""
         self._guard = guard
+        self._keep_credentials = not guard.needs_key
         self._clock = clock
         self._log = log
         self._in_flight = in_flight
@@ -43,15 +46,15 @@ class Front:
         check_no_page(headers)
         check_upgrade(headers)
         return Arrival(
-            method=scope["method"],
-            query=scope["query_string"].decode("latin-1"),
-            raw_headers=raw_headers,
-            headers=headers,
-            keep_credentials=not self._guard.needs_key,
-            request_id=exchange.request_id,
-            received=exchange.received,
+            scope["method"],
+            scope["query_string"].decode("latin-1"),
+            raw_headers,
+            headers,
+            self._keep_credentials,
+            exchange.request_id,
+            exchange.received,
         )
 
-    async def body(self, receive: Receive, arrival: Arrival) -> bytes:
+    def body(self, receive: Receive, arrival: Arrival) -> Awaitable[bytes]:
         """The whole body; raises `InvalidRequest` as `read_body` does."""
-        return await read_body(receive, arrival.headers, self.max_body_bytes)
+        return read_body(receive, arrival.headers, self.max_body_bytes)

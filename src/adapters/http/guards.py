@@ -6,6 +6,7 @@ A proxy on localhost is within reach of every web page its user opens. A page ca
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from application.errors import InvalidRequest, ProxyError
 
@@ -48,6 +49,7 @@ class Guard:
     ) -> None:
         own = f"[{bind_address}]" if ":" in bind_address else bind_address
         self._hosts = LOOPBACK_NAMES | {own.lower()} | {host.lower() for host in allowed_hosts}
+        self._is_known = lru_cache(maxsize=32)(self._knows)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._keys = frozenset(_digest(key.encode()) for key in api_keys)
 
@@ -64,17 +66,19 @@ class Guard:
                 "Requests of web pages are refused; allowed_origins names exceptions.", "origin_not_allowed"
             )
         if not self._keys:
-            self._check_host(headers.get(b"host", b"").decode("latin-1").lower())
+            if not self._is_known(headers.get(b"host", b"")):
+                raise NotAllowed(
+                    "This proxy is not known by the host name of this request;"
+                    " add it to allowed_hosts if it should be.",
+                    "host_not_allowed",
+                )
         elif key and not self._has_key(headers):
             raise WrongKey
 
-    def _check_host(self, host: str) -> None:
+    def _knows(self, raw_host: bytes) -> bool:
+        host = raw_host.decode("latin-1").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in self._hosts and host not in self._hosts:
-            raise NotAllowed(
-                "This proxy is not known by the host name of this request; add it to allowed_hosts if it should be.",
-                "host_not_allowed",
-            )
+        return name in self._hosts or host in self._hosts
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
@@ -84,13 +88,14 @@ class Guard:
 
 def check_no_page(headers: dict[bytes, bytes]) -> None:
     """For routes that take any body: no page of another site, also where browsers send no `Origin` (images, frames)."""
-    if b"origin" not in headers and headers.get(b"sec-fetch-site", b"none") in (b"cross-site", b"same-site"):
+    if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and b"origin" not in headers:
         raise NotAllowed("Requests of web pages are refused.", "origin_not_allowed")
 
 
 def check_upgrade(headers: dict[bytes, bytes]) -> None:
     """WebSockets are not served: raises `InvalidRequest` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
-    if headers.get(b"upgrade", b"").strip().lower() == b"websocket":
+    upgrade = headers.get(b"upgrade")
+    if upgrade is not None and upgrade.strip().lower() == b"websocket":
         raise InvalidRequest(
             "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
             code="upgrade_not_served",
@@ -100,15 +105,20 @@ def check_upgrade(headers: dict[bytes, bytes]) -> None:
 
 def check_json(headers: dict[bytes, bytes]) -> None:
     """Only JSON that is not compressed: raises `InvalidRequest` with status 415."""
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
+    if not _is_json(headers.get(b"content-type", b"")):
         raise InvalidRequest(
             "The body must be JSON: send 'content-type: application/json'.", code="unsupported_media_type", status=415
         )
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
         raise InvalidRequest(
             "A compressed request body is not accepted; send it as it is.", code="unsupported_encoding", status=415
         )
+
+
+@lru_cache(maxsize=32)
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def _digest(key: bytes) -> bytes:

@@ -62,6 +62,8 @@ class Fields(Struct, frozen=True):
 
 NO_FIELDS = Fields()
 
+_PATIENCE = (b"x-stainless-read-timeout", b"x-stainless-timeout")
+
 _fields = msgspec.json.Decoder(Fields)
 _NO_CONTROL = CacheControl()
 
@@ -99,15 +101,12 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
 
 def patience_s(headers: dict[bytes, bytes]) -> float | None:
     """How long the client's SDK waits, in seconds: openai-python always says it, openai-node where a timeout is set."""
-    for name in (b"x-stainless-read-timeout", b"x-stainless-timeout"):
-        if name not in headers:
-            continue
-        try:
-            seconds = float(headers[name])
-        except ValueError:
-            continue
-        if 0 < seconds < 1e9:
-            return seconds
+    for name in _PATIENCE:
+        if name in headers:
+            with suppress(ValueError):
+                seconds = float(headers[name])
+                if 0 < seconds < 1e9:
+                    return seconds
     return None
 
 
@@ -147,28 +146,33 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     """
     onward, credentials = forwarded(arrival.raw_headers)
     digest = _digest(credentials)
+    api = route.api
+    model = fields.model
+    choices = fields.n
+    # By position: the search for each keyword of a Struct this wide costs more than making it.
     return ProxyRequest(
-        api=route.api,
-        path=route.path,
-        query=arrival.query,
-        headers=onward,
-        credentials=credentials if arrival.keep_credentials else (),
-        body=body,
-        model=route.deployment or fields.model or "",
-        body_model=fields.model,
-        stream=fields.stream is True or (arrival.method == "GET" and _asks_for_stream(arrival.query)),
-        request_id=arrival.request_id,
-        received=arrival.received,
-        client=digest if arrival.keep_credentials else "",
-        tenant=digest,
-        cache_control=cache_control(arrival.raw_headers) if b"cache-control" in arrival.headers else _NO_CONTROL,
-        max_output_tokens=_max_output_tokens(fields),
-        choices=fields.n if isinstance(fields.n, int) and fields.n > 0 else 1,
-        patience_s=patience_s(arrival.headers),
-        method=arrival.method,
-        background=fields.background is True and route.api is Api.RESPONSES,
-        affinity=_affinity(fields),
-        is_kept=route.api is Api.CHAT and (fields.store is True or fields.audio is not None),
+        api,
+        route.path,
+        arrival.query,
+        onward,
+        credentials if arrival.keep_credentials else (),
+        body,
+        route.deployment or model or "",
+        model,
+        fields.stream is True or (arrival.method == "GET" and _asks_for_stream(arrival.query)),
+        arrival.request_id,
+        arrival.received,
+        digest if arrival.keep_credentials else "",
+        digest,
+        cache_control(arrival.raw_headers) if b"cache-control" in arrival.headers else _NO_CONTROL,
+        choices if isinstance(choices, int) and choices > 0 else 1,
+        _max_output_tokens(fields),
+        patience_s(arrival.headers),
+        _affinity(fields),
+        arrival.method,
+        None,
+        fields.background is True and api is Api.RESPONSES,
+        api is Api.CHAT and (fields.store is True or fields.audio is not None),
     )
 
 

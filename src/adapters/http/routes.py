@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -65,6 +66,7 @@ class Route(Struct, frozen=True):
     """Must the body name a model?"""
 
 
+@lru_cache(maxsize=128)
 def find_route(method: str, path: str) -> Route:
     """The route of a request line; `path` is percent-encoded, without query. Raises `InvalidRequest`: 404, 405."""
     if path.startswith(f"{DEPLOYMENTS}/"):

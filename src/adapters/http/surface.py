@@ -1,5 +1,8 @@
 """Everything that endpoints answer: which use case a request is for, and what it has to bring along for it."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
@@ -30,7 +33,11 @@ class Surface:
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self._front.exchange(scope, receive, send).run(self._answer)
+        await self.answering(scope, receive, send)
+
+    def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """What answers one request when it is awaited, without a coroutine more than needed."""
+        return self._front.exchange(scope, receive, send).run(self._answer)
 
     async def _answer(self, exchange: Exchange) -> Answer:
         arrival = self._front.admit(exchange)

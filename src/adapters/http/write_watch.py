@@ -8,14 +8,14 @@ from types import TracebackType
 class WriteWatch:
     """Calls `stalled` when one write takes longer than `timeout_s` seconds. One timer per stream, not one per write."""
 
-    __slots__ = ("_stalled", "_timeout_s", "_timer", "began")
+    __slots__ = ("_loop", "_stalled", "_timeout_s", "_timer", "began")
 
     def __init__(self, timeout_s: float, stalled: Callable[[], None]) -> None:
         self._timeout_s = timeout_s
         self._stalled = stalled
+        self._loop = asyncio.get_running_loop()
         self.began: float | None = None
         """When the write began that is under way, in the loop's time; None = there is none. Set by who writes."""
-        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "WriteWatch":
         self._arm(self._timeout_s)
@@ -24,18 +24,14 @@ class WriteWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def forget(self) -> None:
-        """Nothing will stall any more: let go of who would have been told."""
-        self._stalled = _nobody
+        self._timer.cancel()
+        self._stalled = _nobody  # let go of who would have been told
 
     def _arm(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        waited_s = 0.0 if self.began is None else asyncio.get_running_loop().time() - self.began
+        waited_s = 0.0 if self.began is None else self._loop.time() - self.began
         if waited_s >= self._timeout_s:
             self._stalled()
         else:
