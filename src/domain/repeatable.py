@@ -47,7 +47,7 @@ _PLAIN_ITEMS = frozenset(
 _PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
 """Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
 
-_MAYBE_ZERO = re.compile(rb'"temperature"\s*:\s*(?!-?[0-9.]{0,20}[1-9][0-9.]*\s*[,}])')
+_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]*\s*[,}])')
 """A temperature that is not plainly another number than zero."""
 
 _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
