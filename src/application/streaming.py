@@ -1,7 +1,7 @@
 """A stream on its way to the client, from the first content on: bytes pass, and its end is told from a break."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from application.leases import Lease
 from application.messages import Headers
@@ -19,11 +19,12 @@ class StreamSource:
         self.reply = reply
         self._pending: asyncio.Task[bytes] | None = None
 
-    async def receive(self) -> bytes:
+    def receive(self) -> Awaitable[bytes]:
         """The next piece, b"" = the end; raises `UpstreamFailed`."""
-        if self._pending is None:
-            return await self.reply.receive()
-        pending, self._pending = self._pending, None
+        return self.reply.receive() if self._pending is None else self._receive_pending(self._pending)
+
+    async def _receive_pending(self, pending: asyncio.Task[bytes]) -> bytes:
+        self._pending = None
         try:
             return await pending
         except asyncio.CancelledError:
@@ -90,6 +91,7 @@ class StreamAnswer:
         if self._head:
             head, self._head = self._head, b""
             return head
+        scanner = self._scanner
         while not self._over:
             try:
                 chunk = await self._source.receive()
@@ -97,12 +99,12 @@ class StreamAnswer:
                 return self._broken(failed.failure)
             if not chunk:
                 return self._ended()
-            ended = self._scanner.ended
-            events = self._scanner.relay(chunk)
-            if self._scanner.ended and not ended:
+            ended = scanner.ended
+            events = scanner.relay(chunk)
+            if scanner.ended and not ended:
                 self._learn(events)
-            if self._scanner.failure is not None and self.failure is None:
-                self._fail(self._scanner.failure)
+            if scanner.failure is not None and self.failure is None:
+                self._fail(scanner.failure)
             if events:
                 return events
         return b""

@@ -20,18 +20,20 @@ DELIVERY = ("stream", "stream_options")
 _COMPUTED = frozenset(("embeddings", "moderations"))
 """APIs without chance: they know neither a temperature nor a stream."""
 
-_ASKED_TO_STAY_OUT = (
-    "background",
-    "previous_response_id",
-    "conversation",
-    "prompt",
-    "context_management",
-    "audio",
-    "web_search_options",
-    "data_sources",
-    "dataSources",
-    "search_parameters",
-    "plugins",
+_ASKED_TO_STAY_OUT = frozenset(
+    (
+        "background",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "context_management",
+        "audio",
+        "web_search_options",
+        "data_sources",
+        "dataSources",
+        "search_parameters",
+        "plugins",
+    )
 )
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
@@ -132,7 +134,7 @@ def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
 def _stays_in_itself(fields: Fields) -> bool:
     options = fields.get("prompt_cache_options") or {}
     return (
-        all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT)
+        (_ASKED_TO_STAY_OUT.isdisjoint(fields) or all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT))
         and isinstance(options, dict)
         and not any(options.get(name) for name in _PROMPT_CACHE_ACTS)
         and all(_kind(tool) in _OWN_TOOLS for tool in _items(fields.get("tools")))

@@ -178,10 +178,7 @@ class Exchange:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
         with self._writes:
-            while events := await stream.next():
-                self._writes.begin()
-                await self._send_body(events, more=True)
-                self._writes.end()
+            await self._send_pieces(stream.next)
         await self._send_body(b"", more=False)
 
     async def _send_raw(self, raw: RawStream) -> None:
@@ -190,12 +187,18 @@ class Exchange:
             headers.append((b"content-length", raw.length.encode()))
         await self._start(raw.status, headers)
         with self._writes:
-            while piece := await raw.next():
-                self._writes.begin()
-                await self._send_body(piece, more=True)
-                self._writes.end()
+            await self._send_pieces(raw.next)
         if raw.failure is None:
             await self._send_body(b"", more=False)
+
+    async def _send_pieces(self, next_piece: Callable[[], Awaitable[bytes]]) -> None:
+        """All that comes, each piece as it comes: what is done here is done for every event of every stream."""
+        send, writes = self._send, self._writes
+        while piece := await next_piece():
+            self._bytes_out += len(piece)
+            writes.begin()
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            writes.end()
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the

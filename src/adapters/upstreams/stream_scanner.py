@@ -96,8 +96,8 @@ class OpenAIStreamScanner:
             self._pending += chunk
             chunk = bytes(self._pending)
             self._pending.clear()
-        end = complete_until(chunk)
-        if end < len(chunk):
+        if not chunk.endswith(b"\n\n"):
+            end = complete_until(chunk)
             if len(chunk) - end > MAX_PENDING_BYTES:
                 self._mid_event = True
                 return chunk
@@ -188,8 +188,7 @@ def is_worth_reading(chunk: bytes) -> bool:
     may_be = (
         b"[DONE]" in chunk
         or b"error" in chunk
-        or b"response.completed" in chunk
-        or b"response.incomplete" in chunk
+        or b"complete" in chunk
         or b"response.failed" in chunk
         or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
         or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
