@@ -14,6 +14,9 @@ Headers = tuple[tuple[str, str], ...]
 """Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
 
 
+Pieces = tuple[bytes | memoryview, ...]
+"""A large body as it lies in memory, one piece after the other: joining them would be one more copy."""
+
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Headers in which one provider or gateway or another takes its key."""
 
@@ -134,7 +137,7 @@ class UpstreamCall(Struct, frozen=True):
     url: str
     """Absolute, percent-encoded, sent exactly as it stands here."""
     headers: Headers
-    body: bytes | Upload
+    body: bytes | Pieces | Upload
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float

@@ -15,6 +15,7 @@ from application.ports import Providers
 from application.store_ports import ResponseOwners
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
+from domain.outline import outline
 
 _ID_LENGTH = 8
 _DIGIT = re.compile(r"[0-9]")
@@ -92,7 +93,7 @@ class StateOwners:
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or body.find(_FILE) >= 0 or body.find(_AUDIO) >= 0):
+        if body and (request.api in _STATEFUL or _names_file_or_audio(body)):
             named = self._providers.state_ids(body)
             if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
@@ -103,6 +104,11 @@ class StateOwners:
         task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+def _names_file_or_audio(body: bytes) -> bool:
+    text = outline(body)
+    return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
 
 
 def _going_on_from(body: bytes) -> Sequence[str]:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from domain.outline import outline
+
 Fields = Mapping[str, Any]
 
 DELIVERY = ("stream", "stream_options")
@@ -18,18 +20,20 @@ DELIVERY = ("stream", "stream_options")
 _COMPUTED = frozenset(("embeddings", "moderations"))
 """APIs without chance: they know neither a temperature nor a stream."""
 
-_ASKED_TO_STAY_OUT = (
-    "background",
-    "previous_response_id",
-    "conversation",
-    "prompt",
-    "context_management",
-    "audio",
-    "web_search_options",
-    "data_sources",
-    "dataSources",
-    "search_parameters",
-    "plugins",
+_ASKED_TO_STAY_OUT = frozenset(
+    (
+        "background",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "context_management",
+        "audio",
+        "web_search_options",
+        "data_sources",
+        "dataSources",
+        "search_parameters",
+        "plugins",
+    )
 )
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
@@ -45,9 +49,8 @@ _PLAIN_ITEMS = frozenset(
 _PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
 """Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
 
-# Over megabytes of image a regular expression finds a word twice as fast as `in`.
-_TEMPERATURE = re.compile(rb'"temperature"')
-_STORE = re.compile(rb'"store"')
+_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]*\s*[,}])')
+"""A temperature that is not plainly another number than zero."""
 
 _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 """Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
@@ -57,9 +60,12 @@ def may_be_repeatable(api: str, body: bytes, *, absent_is_zero: bool) -> bool:
     """Is a body worth decoding to ask `is_repeatable`? Saves decoding those that need no look."""
     if api in _COMPUTED:
         return True
-    if api not in _SAMPLED or not (absent_is_zero or _TEMPERATURE.search(body)):
+    if api not in _SAMPLED:
         return False
-    return api != "responses" or _STORE.search(body) is not None
+    text = outline(body)
+    if not absent_is_zero and _MAYBE_ZERO.search(text) is None:
+        return False
+    return api != "responses" or b'"store"' in text
 
 
 def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
@@ -128,7 +134,7 @@ def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
 def _stays_in_itself(fields: Fields) -> bool:
     options = fields.get("prompt_cache_options") or {}
     return (
-        all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT)
+        (_ASKED_TO_STAY_OUT.isdisjoint(fields) or all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT))
         and isinstance(options, dict)
         and not any(options.get(name) for name in _PROMPT_CACHE_ACTS)
         and all(_kind(tool) in _OWN_TOOLS for tool in _items(fields.get("tools")))

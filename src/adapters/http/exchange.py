@@ -185,13 +185,7 @@ class Exchange:
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
-        time, send = asyncio.get_running_loop().time, self._send
-        with WriteWatch(self._write_timeout_s, self._leave) as writes:
-            while events := await stream.next():
-                self._bytes_out += len(events)
-                writes.began = time()
-                await send({"type": "http.response.body", "body": events, "more_body": True})
-                writes.began = None
+        await self._send_pieces(stream.next)
         await self._send_body(b"", more=False)
 
     async def _send_raw(self, raw: RawStream) -> None:
@@ -199,14 +193,19 @@ class Exchange:
         if raw.length is not None:
             headers.append((b"content-length", raw.length.encode()))
         await self._start(raw.status, headers)
-        time = asyncio.get_running_loop().time
-        with WriteWatch(self._write_timeout_s, self._leave) as writes:
-            while piece := await raw.next():
-                writes.began = time()
-                await self._send_body(piece, more=True)
-                writes.began = None
+        await self._send_pieces(raw.next)
         if raw.failure is None:
             await self._send_body(b"", more=False)
+
+    async def _send_pieces(self, next_piece: Callable[[], Awaitable[bytes]]) -> None:
+        """All that comes, each piece as it comes: what is done here is done for every event of every stream."""
+        send, time = self._send, asyncio.get_running_loop().time
+        with WriteWatch(self._write_timeout_s, self._leave) as writes:
+            while piece := await next_piece():
+                self._bytes_out += len(piece)
+                writes.began = time()
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                writes.began = None
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the

@@ -104,6 +104,8 @@ def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
     content = b""
     if isinstance(call.body, bytes):
         content = call.body
+    elif isinstance(call.body, tuple):
+        content = b"".join(call.body)
     else:
         extensions["upload"] = Outgoing(call.body, call.idle_timeout_s, call.first_byte_timeout_s, deadline)
     return httpx.Request(

@@ -5,8 +5,13 @@ import re
 
 import msgspec
 
+from application.messages import Pieces
+from domain.outline import outline
+
+_JOIN_BYTES = 64 * 1024
+"""Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
+
 _KEY = b'"model"'
-_KEYS = re.compile(_KEY)
 _KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")')
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
@@ -15,8 +20,9 @@ _NO_VALUE = msgspec.Raw(b"")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes:
-    """The body with the value of its top-level `model` replaced, or added where it is not `is_named`.
+def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | Pieces:
+    """The body with the value of its top-level `model` replaced, or added where it is not `is_named`; a large one in
+    pieces.
 
     `body` is a valid JSON object.
     """
@@ -24,31 +30,47 @@ def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes:
     if not is_named:
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
-    # Over megabytes of image only single letters are searched for faster than by a regular expression.
-    if len(_KEYS.findall(body)) == 1 and not (b"\\" in body and _ESCAPED_LETTER.search(body)):
-        found = _KEY_THEN_STRING.search(body)
+    text = outline(body)
+    if text.count(_KEY) == 1 and not (b"\\" in text and _ESCAPED_LETTER.search(text)):
+        found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:
-            return b"".join((body[: found.start(1)], value, body[found.end(1) :]))
+            return _assembled(body, [found.span(1)], value)
     return _spliced(body, value) or _with_member(body, value)
 
 
-def _spliced(body: bytes, value: bytes) -> bytes | None:
+def _place_of_key(body: bytes, text: bytes) -> int:
+    """Where the key stands that is in the body, and in `text`, its outline, once: mostly before all that is left out
+    there, or after it."""
+    at = text.index(_KEY)
+    for place in (at, at + len(body) - len(text)):
+        if body.startswith(_KEY, place):
+            return place
+    return body.index(_KEY)
+
+
+def _spliced(body: bytes, value: bytes) -> bytes | Pieces | None:
     spans = _model_values(body)
-    if not spans:
-        return None
-    pieces: list[bytes] = []
+    return _assembled(body, spans, value) if spans else None
+
+
+def _with_member(body: bytes, value: bytes) -> bytes | Pieces:
+    after_brace = body.index(b"{") + 1
+    is_empty = body.startswith(b"}", _skip_space(body, after_brace))
+    member = b"%b:%b%b" % (_KEY, value, b"" if is_empty else b",")
+    return _assembled(body, [(after_brace, after_brace)], member)
+
+
+def _assembled(body: bytes, spans: list[tuple[int, int]], new: bytes) -> bytes | Pieces:
+    """The body with `new` in each of these places."""
+    is_large = len(body) > _JOIN_BYTES
+    source = memoryview(body) if is_large else body
+    pieces: list[bytes | memoryview] = []
     start = 0
     for begin, end in spans:
-        pieces += (body[start:begin], value)
+        pieces += (source[start:begin], new)
         start = end
-    pieces.append(body[start:])
-    return b"".join(pieces)
-
-
-def _with_member(body: bytes, value: bytes) -> bytes:
-    after_brace = body.index(b"{") + 1
-    comma = b"" if body[_skip_space(body, after_brace) :].startswith(b"}") else b","
-    return b"".join((body[:after_brace], _KEY, b":", value, comma, body[after_brace:]))
+    pieces.append(source[start:])
+    return tuple(pieces) if is_large else b"".join(pieces)
 
 
 def _model_values(body: bytes) -> list[tuple[int, int]]:

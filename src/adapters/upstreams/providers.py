@@ -12,7 +12,7 @@ from adapters.upstreams.state_ids import made_ids, state_ids
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
 from adapters.upstreams.token_upstream import TokenCall
-from application.messages import Api, Headers, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
+from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
 
@@ -63,7 +63,7 @@ class OpenAIProviders:
         return OpenAIStreamScanner(endpoint.owns_credential, request.choices)
 
 
-def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload:
+def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")
     if not request.model or not request.body or endpoint.model == request.body_model:
@@ -81,6 +81,6 @@ def _query(endpoint: Endpoint, request: ProxyRequest) -> str:
     return "&".join(f"model={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
 
 
-def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Upload | None:
+def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload | None:
     """The body for a second run; None = it is spent."""
     return None if request.upload is not None and request.upload.begun else _body(endpoint, request)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
+from domain.outline import outline
+
 _ROOTS = ("resp_", "conv_")
 """Of what dialogues go on from: nobody else's words begin so."""
 _PREFIXES = (
@@ -40,10 +42,11 @@ _ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
 
 def state_ids(text: bytes) -> Sequence[str]:
     """Each once, in the order of the text; encrypted contents as digests, after the ids."""
-    found = dict.fromkeys(match.decode() for match in _IDS.findall(text))
-    for groups in _IN_FIELDS.findall(text):
+    short = outline(text)
+    found = dict.fromkeys(match.decode() for match in _IDS.findall(short))
+    for groups in _IN_FIELDS.findall(short):
         found[next(filter(None, groups)).decode("utf-8", "replace")] = None
-    if b'"encrypted_content"' in text:
+    if b'"encrypted_content"' in short:
         for literal in _ENCRYPTED.findall(text):
             # Decoded, because a client may escape other letters of it than the provider did.
             with suppress(ValueError):

@@ -96,8 +96,8 @@ class OpenAIStreamScanner:
             self._pending += chunk
             chunk = bytes(self._pending)
             self._pending.clear()
-        end = complete_until(chunk)
-        if end < len(chunk):
+        if not chunk.endswith(b"\n\n"):
+            end = complete_until(chunk)
             if len(chunk) - end > MAX_PENDING_BYTES:
                 self._mid_event = True
                 return chunk
@@ -189,8 +189,7 @@ def is_worth_reading(chunk: bytes) -> bool:
     may_be = (
         find(b"[DONE]") >= 0
         or find(b"error") >= 0
-        or find(b"response.completed") >= 0
-        or find(b"response.incomplete") >= 0
+        or find(b"complete") >= 0
         or find(b"response.failed") >= 0
         or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
         or chunk.count(b'"usage"') > chunk.count(b'"usage":null')

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from adapters.upstreams.tokens import TokenSource
-from application.messages import Upload, UpstreamCall
+from application.messages import Pieces, Upload, UpstreamCall
 from application.ports import Upstream, UpstreamReply
 from domain.secret import Secret
 
@@ -12,11 +12,11 @@ class TokenCall(UpstreamCall, frozen=True):
     """A call that is complete but for the token, which is put in when it is sent."""
 
     source: TokenSource
-    body_again: Callable[[], bytes | Upload | None]
+    body_again: Callable[[], bytes | Pieces | Upload | None]
 
     @classmethod
     def of(
-        cls, call: UpstreamCall, source: TokenSource, body_again: Callable[[], bytes | Upload | None]
+        cls, call: UpstreamCall, source: TokenSource, body_again: Callable[[], bytes | Pieces | Upload | None]
     ) -> "TokenCall":
         """The call, with a token from `source`. `body_again` gives its body for a second run, None = it is spent."""
         return cls(
@@ -31,7 +31,7 @@ class TokenCall(UpstreamCall, frozen=True):
             body_again,
         )
 
-    def with_token(self, token: Secret, body: bytes | Upload) -> UpstreamCall:
+    def with_token(self, token: Secret, body: bytes | Pieces | Upload) -> UpstreamCall:
         """The call as it goes on the wire."""
         return UpstreamCall(
             self.method,

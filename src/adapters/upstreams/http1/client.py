@@ -65,7 +65,7 @@ class Http1Upstream:
     async def send(self, call: UpstreamCall) -> Http1Reply:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
         body = call.body
-        upload = None if isinstance(body, bytes) else body
+        upload = None if isinstance(body, (bytes, tuple)) else body
         if upload is not None and upload.begun:
             raise ValueError("an upload cannot be sent a second time")
         target = target_of(call.url)
@@ -117,7 +117,9 @@ async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, dea
     reply = connection.start(call.idle_timeout_s, deadline, has_body=call.method != "HEAD")
     transport, body = connection.transport, call.body
     if transport is not None and not transport.is_closing() and not reply.status:
-        if not isinstance(body, bytes):
+        if isinstance(body, tuple):
+            transport.writelines((head, *body))
+        elif not isinstance(body, bytes):
             transport.write(head)
             await _upload(connection, call, Outgoing(body, connection, call.idle_timeout_s))
         elif len(body) <= _JOIN_BYTES:

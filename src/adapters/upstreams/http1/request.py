@@ -85,6 +85,8 @@ def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     if isinstance(body, bytes):
         if body or call.method in _BODY_METHODS:
             fields.append(f"content-length: {len(body)}")
+    elif isinstance(body, tuple):
+        fields.append(f"content-length: {sum(map(len, body))}")
     elif body.length is None:
         fields.append("transfer-encoding: chunked")
     else:
