@@ -24,9 +24,10 @@ class TimeLimit:
             raise RuntimeError("a time limit needs a task to cancel")
         self._task = task
         self._cancelling = task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        if self._seconds is not None:
-            self._timer = self._loop.call_later(max(0.0, self._seconds), self._expire)
+        self._loop = loop = task.get_loop()  # to ask for the running one is a system call before Python 3.12
+        seconds = self._seconds
+        if seconds is not None:
+            self._timer = loop.call_later(seconds if seconds > 0.0 else 0.0, self._expire)
         return self
 
     def reschedule(self, seconds: float | None) -> None:

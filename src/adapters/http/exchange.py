@@ -119,7 +119,8 @@ class Exchange:
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
         for."""
-        self._delay = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+        if self._task is not None:
+            self._delay = self._task.get_loop().call_later(_WATCH_AFTER_S, self._watch)
         return work
 
     def interrupt(self) -> None:
