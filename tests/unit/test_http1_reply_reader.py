@@ -125,6 +125,9 @@ def test_where_a_reply_is_cut_makes_no_difference(played: Played, cuts: list[int
         pytest.param(OK + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", id="length and chunked"),
         pytest.param(OK + b"transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n", id="chunked and length"),
         pytest.param(OK + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd", id="two lengths"),
+        pytest.param(
+            OK + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked twice"
+        ),
         pytest.param(OK + b"content-length: 3, 4\r\n\r\nabcd", id="a list of lengths"),
         pytest.param(OK + b"content-length: +3\r\n\r\nabc", id="length with a sign"),
         pytest.param(OK + b"content-length: 0x3\r\n\r\nabc", id="length in hexadecimal"),

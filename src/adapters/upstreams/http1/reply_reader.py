@@ -159,8 +159,9 @@ class ReplyReader:
         return sum(len(name) + len(value) + 4 for name, value in self._fields)
 
     def _check_coding(self, headers: Headers) -> None:
-        """No other coding than chunked was asked for, and its end could be mistaken."""
-        if any(name == "transfer-encoding" and value.lower() != "chunked" for name, value in headers):
+        """No other coding than chunked was asked for, nor chunked twice (RFC 9112 section 7.1): the end of either could
+        be mistaken."""
+        if [value.lower() for name, value in headers if name == "transfer-encoding"] != ["chunked"]:
             self._refuse(NOT_HTTP)
 
     def _refuse(self, failure: Failure) -> None:
