@@ -1,5 +1,6 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -105,6 +106,7 @@ class SendAttempt:
         self._clock = clock
         self._stream_hold_s = stream_hold_s
         self._learn = learn
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
@@ -117,7 +119,7 @@ class SendAttempt:
         try:
             call = self._providers.call(lease.endpoint, request)
             patience = _patience(call, request, deadline, self._clock.now())
-            with TimeLimit(patience.limit_s) as limit:
+            with TimeLimit(patience.limit_s, self._running_loop()) as limit:
                 reply = await self._upstream.send(call)
                 self._routing.read(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
@@ -148,6 +150,12 @@ class SendAttempt:
         if isinstance(answer, WholeReply):
             self._routing.release(lease)
         return answer
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Always the same one."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""

@@ -10,21 +10,25 @@ class TimeLimit:
     As `asyncio.timeout`, but that entering and leaving it is no coroutine. To be entered once, in a task.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_loop", "_seconds", "_task", "_timer")
+    __slots__ = ("_asked_loop", "_cancelling", "_expired", "_loop", "_seconds", "_task", "_timer")
 
-    def __init__(self, seconds: float | None) -> None:
-        """None = there is no limit. What is due already is cancelled at its first wait."""
+    def __init__(self, seconds: float | None, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """None = there is no limit. What is due already is cancelled at its first wait.
+
+        `loop` is the running one, from who has it at hand: to ask for it is a system call before Python 3.12.
+        """
         self._seconds = seconds
+        self._asked_loop = loop
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "TimeLimit":
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._asked_loop)
         if task is None:
             raise RuntimeError("a time limit needs a task to cancel")
         self._task = task
         self._cancelling = task.cancelling()
-        self._loop = loop = task.get_loop()  # to ask for the running one is a system call before Python 3.12
+        self._loop = loop = task.get_loop()
         seconds = self._seconds
         if seconds is not None:
             self._timer = loop.call_later(seconds if seconds > 0.0 else 0.0, self._expire)

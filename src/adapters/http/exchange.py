@@ -63,6 +63,7 @@ class Exchange:
         scope: HTTPScope,
         receive: Receive,
         send: Send,
+        loop: asyncio.AbstractEventLoop,
         clock: Clock,
         log: RequestLog,
         in_flight: InFlight,
@@ -71,6 +72,7 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self._send = send
+        self._loop = loop
         self._clock = clock
         self._log = log
         self._in_flight = in_flight
@@ -94,7 +96,7 @@ class Exchange:
 
     async def run(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> None:
         """Have `answer` read the request and find an answer, and send it."""
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         self._in_flight.add(self)
         try:
             await self._send_answer(await answer(self))
@@ -119,8 +121,7 @@ class Exchange:
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
         for."""
-        if self._task is not None:
-            self._delay = self._task.get_loop().call_later(_WATCH_AFTER_S, self._watch)
+        self._delay = self._loop.call_later(_WATCH_AFTER_S, self._watch)
         return work
 
     def interrupt(self) -> None:
@@ -200,7 +201,7 @@ class Exchange:
 
     async def _send_pieces(self, next_piece: Callable[[], Awaitable[bytes]]) -> None:
         """All that comes, each piece as it comes: what is done here is done for every event of every stream."""
-        send, time = self._send, asyncio.get_running_loop().time
+        send, time = self._send, self._loop.time
         with WriteWatch(self._write_timeout_s, self._leave) as writes:
             while piece := await next_piece():
                 self._bytes_out += len(piece)

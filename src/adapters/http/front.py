@@ -1,5 +1,6 @@
 """What every request meets first, whatever it wants: its exchange, who may come in, how large a body may be."""
 
+import asyncio
 from collections.abc import Awaitable
 
 from litestar.types import HTTPScope, Receive, Send
@@ -32,10 +33,14 @@ class Front:
         self._in_flight = in_flight
         self.max_body_bytes = max_body_bytes
         self._write_timeout_s = write_timeout_s
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
         """For one request, still to be run."""
-        return Exchange(scope, receive, send, self._clock, self._log, self._in_flight, self._write_timeout_s)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return Exchange(scope, receive, send, loop, self._clock, self._log, self._in_flight, self._write_timeout_s)
 
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""
@@ -57,4 +62,4 @@ class Front:
 
     def body(self, receive: Receive, arrival: Arrival) -> Awaitable[bytes]:
         """The whole body; raises `InvalidRequest` as `read_body` does."""
-        return read_body(receive, arrival.headers, self.max_body_bytes)
+        return read_body(receive, arrival.headers, self.max_body_bytes, self._loop)

@@ -68,8 +68,13 @@ _fields = msgspec.json.Decoder(Fields)
 _NO_CONTROL = CacheControl()
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
-    """The whole body; raises `InvalidRequest`: 413, 408 when it comes too slowly, 400 when it breaks off."""
+async def read_body(
+    receive: Receive, headers: dict[bytes, bytes], max_bytes: int, loop: asyncio.AbstractEventLoop | None = None
+) -> bytes:
+    """The whole body; raises `InvalidRequest`: 413, 408 when it comes too slowly, 400 when it breaks off.
+
+    For `loop` see `TimeLimit`.
+    """
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > max_bytes:
         if headers.get(b"expect", b"").lower() != b"100-continue":
@@ -77,7 +82,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
         _refuse_size(max_bytes)
     length = int(announced) if announced.isdigit() else -1
     try:
-        with TimeLimit(BODY_PATIENCE_S) as patience:
+        with TimeLimit(BODY_PATIENCE_S, loop) as patience:
             body, more = await _receive(receive)
             # A server may say "more" until it has seen the end; who has announced a length has no more.
             if more and len(body) != length:

@@ -1,6 +1,5 @@
 """The upstream adapter of our own: one write and one wait per call."""
 
-import asyncio
 import ssl
 from functools import partial
 
@@ -75,7 +74,7 @@ class Http1Upstream:
             head = head_of(call, target.proxy_line, route.added)
         else:
             head = head_of(call, target.line)
-        now = asyncio.get_running_loop().time()
+        now = pool.now()
         deadline = now + call.first_byte_timeout_s
         connection = pool.take(now) or await pool.wait(deadline, call.connect_timeout_s)
         began = connection.loop.time()

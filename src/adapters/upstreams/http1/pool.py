@@ -33,6 +33,7 @@ class Pool:
         self._keepalive_s = keepalive_s
         self._on_proven = on_proven
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._taken = 0
         """Slots."""
         self._members: set[Connection] = set()
@@ -62,7 +63,7 @@ class Pool:
         """A connection, when one comes free or can be opened; only a new one if `fresh`. Raises `UpstreamFailed`."""
         has_slot = False
         try:
-            with TimeLimit(deadline - self._loop.time()) as limit:
+            with TimeLimit(deadline - self.now(), self._loop) as limit:
                 self._watch(limit)
                 try:
                     given = await self._turn(fresh)
@@ -114,7 +115,7 @@ class Pool:
 
     async def _open(self, connect_s: float) -> Connection:
         try:
-            with TimeLimit(connect_s):
+            with TimeLimit(connect_s, self._loop):
                 connection = await self._open_one()
         except TimeoutError:
             self._pass_on(None)
