@@ -270,7 +270,7 @@ class Exchange:
         trail = self.trail
         attempts = trail.attempts
         known = bool(attempts) or trail.cache is not CacheState.BYPASS
-        # By position: the search for each keyword of a Struct this wide costs more than making it.
+        # By position: of a Struct this wide the keywords take several times as long as the making.
         self._log.record(
             RequestRecord(
                 self.request_id,

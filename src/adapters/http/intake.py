@@ -154,7 +154,7 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     api = route.api
     model = fields.model
     choices = fields.n
-    # By position: the search for each keyword of a Struct this wide costs more than making it.
+    # By position: of a Struct this wide the keywords take several times as long as the making.
     return ProxyRequest(
         api,
         route.path,

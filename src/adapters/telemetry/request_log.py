@@ -40,7 +40,7 @@ class RequestLine(logging.LogRecord):
         """All that the line says, in its order; `moment` is the time as it is written."""
         request = self.request
         attempts = request.attempts
-        # By position: the search for each keyword of a Struct this wide costs more than making it.
+        # By position: of a Struct this wide the keywords take several times as long as the making.
         return _Line(
             moment,
             "info" if self.levelno == logging.INFO else "warning",
