@@ -12,7 +12,7 @@ import math
 
 from msgspec import Struct, structs
 
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 
 SKEW_S = 0.25
 """By how much one moment may look later to another replica than it was: what a slow store takes to write and to read.

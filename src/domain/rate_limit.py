@@ -10,8 +10,9 @@ from enum import IntEnum
 
 from msgspec import Struct, structs
 
-from domain.gauge import PER_MINUTE_S, Gauge, Meter, Reading, Refill
+from domain.gauge import Gauge
 from domain.limit_clock import UNLIMITED, RateLimitClock
+from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill
 from domain.news import NO_READING, BucketNews, ReadingNews
 
 AZURE_REQUEST_SLICE_S = 10.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.stores.report_codec import MAX_AHEAD_S, MAX_BEHIND_S, MAX_REPORT_BYTES
 from application.store_ports import EndpointStateStore, HeardReport
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 from domain.news import BucketNews, CooldownNews, ReadingNews, StateReport
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, PassTime
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.upstreams.limit_headers import readings
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 from domain.rate_limit import Readings
 
 OPENAI = {

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 from domain.news import (
     COOLDOWN_TOLD_S,
     NO_COOLDOWN,

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.gauge import ECHO_S, Gauge, Meter, Reading, Refill
+from domain.gauge import ECHO_S, Gauge
 from domain.limit_clock import MAX_DELAY_S
+from domain.limit_terms import Meter, Reading, Refill
 from domain.news import NO_LIMIT, BucketNews, ReadingNews
 from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
 from domain.tokens import Demand, TokenEstimate, Usage

@@ -15,8 +15,8 @@ from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.gauge import Reading
 from domain.group import ModelGroup
+from domain.limit_terms import Reading
 from domain.rate_limit import Readings
 from domain.tokens import Demand
 from tests.fakes import FakeClock, RecordingAlarm

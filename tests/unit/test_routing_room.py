@@ -8,8 +8,8 @@ from application.leases import Lease
 from application.routing import Routing
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.gauge import Reading
 from domain.group import ModelGroup
+from domain.limit_terms import Reading
 from domain.rate_limit import Readings, Room
 from domain.tokens import Demand
 from tests.fakes import FakeClock, RecordingAlarm

@@ -14,9 +14,10 @@ from application.sharing import REFRESH_S, StateSharing
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.gauge import ECHO_S, Reading
+from domain.gauge import ECHO_S
 from domain.group import ModelGroup
 from domain.limit_clock import MAX_DELAY_S
+from domain.limit_terms import Reading
 from domain.news import COOLDOWN_TOLD_S, SKEW_S, BucketNews, CooldownNews, StateReport
 from domain.rate_limit import Bucket, Charged, Readings, Room
 from domain.tokens import Demand

@@ -8,7 +8,7 @@ each other's reports. The version is raised when a field comes to mean something
 
 import msgspec
 
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 from domain.news import BucketNews, CooldownNews, ReadingNews, StateReport
 
 VERSION = 1

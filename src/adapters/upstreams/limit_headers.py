@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from adapters.upstreams.retry_delay import parse_duration_s
 from application.messages import Headers
-from domain.gauge import Reading
+from domain.limit_terms import Reading
 from domain.rate_limit import NO_READINGS, Readings
 
 

@@ -1,0 +1,82 @@
+"""What is known of one limit: how it is counted, what replies say about it, and what that makes of it.
+
+None of it changes when a request is sent: what does is in `domain.gauge`. Times are monotonic seconds.
+These values hold no cycles, so the collector is spared them (`gc=False`).
+"""
+
+import math
+from enum import Enum
+
+from msgspec import Struct
+
+PER_MINUTE_S = 60.0
+
+
+class Refill(Enum):
+    """How a provider gives room back."""
+
+    CONTINUOUS = "continuous"
+    WINDOW = "window"
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """What one reply says about one limit. None = it does not say, or nothing that can be true."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_s: float | None = None
+    """Seconds from the reply's admission until all room is back."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Does it say anything?"""
+        return self.limit is None and self.remaining is None
+
+    @property
+    def is_possible(self) -> bool:
+        """Can all of it be true?"""
+        return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
+
+
+class Meter(Struct, frozen=True, gc=False):
+    """How one limit is counted; that never changes."""
+
+    refill: Refill = Refill.CONTINUOUS
+    window_s: float = PER_MINUTE_S
+    """After how long the room is back, where no reading says so."""
+    is_exact: bool = False
+    """Is what is charged known, and no estimate?"""
+    reserve: float = 0.0
+    """The fraction of the limit that is kept untouched while another bucket has room."""
+
+    def kept(self, limit: float | None) -> float:
+        """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""
+        return 0.0 if limit is None else max(self.reserve * limit, 1.0)
+
+    def per_window(self, per_minute: float) -> float:
+        """The limit of one window, where one is named per minute."""
+        return per_minute * self.window_s / PER_MINUTE_S
+
+    def window_end(self, ended: float, now: float) -> float:
+        """The end of the window that `now` is in, where one ended at `ended`."""
+        return ended + ((now - ended) // self.window_s + 1) * self.window_s
+
+
+class Terms(Struct, frozen=True, gc=False):
+    """What is known of one limit and stays as it is however much is sent."""
+
+    meter: Meter = Meter()
+    limit: float | None = None
+    """The most room there can be, per window."""
+    kept: float = 0.0
+    """How much of it is kept untouched, see `Meter.kept`."""
+    rate: float = 0.0
+    """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
+    window_end: float = 0.0
+    """When all room is back, where it does not come back bit by bit."""
+    reading: Reading = Reading()
+    """The newest reading of what remains, as it came."""
+    read_at: float = -math.inf
+    """When the request was sent whose reply gave it; -inf = there was none."""
+    read_elsewhere: bool = False
+    """Did another replica read it? Then it is not ours to tell."""
