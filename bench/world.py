@@ -87,7 +87,7 @@ class World:
         """So many streams at once."""
         self.progress.step(f"{subject.name}, {count} streams, round {number}")
         pids = subject.pids if subject.child is not None else None
-        seen = streams.run(subject.url, count, tokens, PACE, pids, exact=subject.passes_events_on)
+        seen = streams.run(subject.url, subject.headers, count, tokens, PACE, pids, exact=subject.passes_events_on)
         values = {
             "streams": seen.streams,
             "complete": seen.complete,

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from array import array
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ import httptools
 import uvloop
 
 from bench.load.distribution import curve
-from bench.servers.payloads import EVENTS_AROUND, KEY, question
+from bench.servers.payloads import EVENTS_AROUND, question
 
 _TAIL_BYTES = 64
 
@@ -120,13 +121,14 @@ class Stream(asyncio.Protocol):
             self._transport.close()
 
 
-def request(url: str) -> bytes:
-    """The whole request of a stream."""
+def request(url: str, headers: Mapping[str, str]) -> bytes:
+    """The whole request of a stream; `headers` without those that follow from its body."""
     target = urlsplit(url)
     body = question(stream=True)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
-        f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {KEY}\r\naccept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\n{fields}"
+        f"accept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -136,7 +138,7 @@ async def watch(options: argparse.Namespace) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     target = urlsplit(options.url)
     shared = Watch(options.streams)
-    sent = request(options.url)
+    sent = request(options.url, json.loads(options.headers))
     events = options.tokens + EVENTS_AROUND if options.exact else 0
     opening = []
     began = loop.time()
@@ -168,6 +170,7 @@ async def _open(shared: Watch, sent: bytes, events: int, port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--url", required=True)
+    parser.add_argument("--headers", required=True, help="a JSON object")
     parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True, help="events between the first and the last")
     parser.add_argument("--ramp", type=float, default=2.0, help="seconds over which the streams are opened")

@@ -42,6 +42,7 @@ class Streamed(Struct, frozen=True, kw_only=True):
 
 def run(
     url: str,
+    headers: Mapping[str, str],
     streams: int,
     tokens: int,
     pace: float,
@@ -53,8 +54,8 @@ def run(
     """Open `streams` streams of `tokens` events each. `exact` = the events are passed on one by one, so they are
     counted; a proxy that writes its own events has none to compare with."""
     patience = ramp_s + tokens / pace + 20
-    command = [sys.executable, "-m", "bench.load.stream_client", "--url", url, "--streams", str(streams)]
-    command += ["--tokens", str(tokens), "--patience", str(patience), "--ramp", str(ramp_s)]
+    command = [sys.executable, "-m", "bench.load.stream_client", "--url", url, "--headers", json.dumps(dict(headers))]
+    command += ["--streams", str(streams), "--tokens", str(tokens), "--patience", str(patience), "--ramp", str(ramp_s)]
     client = subprocess.Popen(  # noqa: S603 - a command of our own
         [*command, "--exact"] if exact else command, cwd=ROOT, stdout=subprocess.PIPE, text=True, process_group=0
     )

@@ -70,6 +70,8 @@ def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 FIRST_EVENT = _event({"role": "assistant", "content": ""})
 TOKEN_EVENT = _event({"content": " token"})
+OTHER_TOKEN_EVENT = _event({"content": " words"})
+"""As long. A stream takes them by turns: LiteLLM breaks one off in which an event repeats a hundred times."""
 LAST_EVENTS = _event({}, "stop") + b"data: [DONE]\n\n"
 EVENTS_AROUND = 3
 """How many events a stream has besides its tokens: the role, the end, [DONE]."""

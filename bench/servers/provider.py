@@ -13,7 +13,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT
+from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, OTHER_TOKEN_EVENT, REPLY, REPLY_HEADERS, TOKEN_EVENT
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in REPLY_HEADERS.items()).encode()
 _WHOLE = (
@@ -28,7 +28,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 _STREAM_START = _STREAM % _HEADERS + _chunk(FIRST_EVENT)
-_TOKEN = _chunk(TOKEN_EVENT)
+_TOKENS = (_chunk(TOKEN_EVENT), _chunk(OTHER_TOKEN_EVENT))
 _STREAM_END = _chunk(LAST_EVENTS) + b"0\r\n\r\n"
 
 
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         if self._sent > self._tokens:
             self._write(_STREAM_END)
             return
-        self._write(_TOKEN)
+        self._write(_TOKENS[self._sent % 2])
         self._timer = self._loop.call_at(self._began + (self._sent + 1) / self._pace, self._next)
 
     def _write(self, data: bytes) -> None:
