@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> Any:
             "cache_entries": cache.entries or 0,
             "cache_bytes": cache.bytes or 0,
             "owners": len(owners()._owners),
-            "buckets": len(container.routing().ledger._buckets),
+            "buckets": len(container.routing().ledger._pages),
             "in_flight": len(container.in_flight()._running),
         }
 
