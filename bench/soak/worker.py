@@ -6,7 +6,7 @@ Two bounds are lowered, since a soak of minutes would never reach them, and woul
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from dependency_injector import providers
 
@@ -15,18 +15,17 @@ from application import ledger
 from application.owners import StateOwners
 from bench.soak.leaks import leak_of
 from bench.soak.probe import App, Probe
-from entrypoints import http
+from entrypoints import http, worker
 from entrypoints.container import Container
 from entrypoints.settings import Settings
-from entrypoints.worker import die_with_parent
 
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000
 MOST_BUCKETS = 25
 
 
-def create_app(settings: Settings) -> Any:
-    """The application of one worker."""
+def probed(settings: Settings) -> Container:
+    """What one worker composes."""
     ledger.MAX_BUCKETS = MOST_BUCKETS
     container = Container(settings=settings)
     owners = providers.Singleton(
@@ -46,13 +45,14 @@ def create_app(settings: Settings) -> Any:
             "in_flight": len(container.in_flight()._running),
         }
 
-    return Probe(cast(App, container.app()), sizes, leak)
+    container.app.override(providers.Object(Probe(cast(App, container.app()), sizes, leak)))
+    return container
 
 
 def main() -> int:
     """What the entrypoint does, with another application; a soak that is killed takes its proxy along."""
-    die_with_parent()
-    http.create_app = create_app
+    worker.die_with_parent()
+    worker.compose = probed
     return http.main()
 
 

@@ -17,6 +17,7 @@ from adapters.http.front import Front
 from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
 from adapters.http.pass_through import PassThroughCalls
+from adapters.http.server.http_server import HttpServer
 from adapters.http.surface import Surface
 from adapters.stores.memory_cache import MemoryResponseCache
 from adapters.stores.memory_owners import MemoryResponseOwners
@@ -52,7 +53,6 @@ from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
 from entrypoints.upstreams import http_upstream, trusted_roots
-from entrypoints.worker import worker_process
 
 
 def _general(settings: Settings) -> GeneralSettings:
@@ -100,7 +100,6 @@ def _cache_gate(general: GeneralSettings) -> str:
 
 
 def _lifespan(
-    in_flight: InFlight,
     upstream: Upstream,
     tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
@@ -110,13 +109,12 @@ def _lifespan(
 ) -> AbstractAsyncContextManager[None]:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        with worker_process(in_flight.drain):
-            for source in tokens.values():
-                source.start()
-            await asyncio.gather(*(gate.start() for gate in gates))
-            await sharing.load()
-            keeps_sharing = asyncio.ensure_future(sharing.run())
-            yield
+        for source in tokens.values():
+            source.start()
+        await asyncio.gather(*(gate.start() for gate in gates))
+        await sharing.load()
+        keeps_sharing = asyncio.ensure_future(sharing.run())
+        yield
         keeps_sharing.cancel()
         await asyncio.gather(keeps_sharing, return_exceptions=True)
         await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
@@ -271,7 +269,8 @@ class Container(containers.DeclarativeContainer):
     routes = providers.Singleton(
         catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
     )
-    lifespan = providers.Factory(_lifespan, in_flight, upstream, tokens, gates, sharing, state_owners, logger)
+    lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
         build_app, surface, others, routes, lifespan.provider, request_log, general.provided.allowed_origins
     )
+    server = providers.Factory(HttpServer, app, request_log)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from entrypoints.config import ConfigError, load_settings
 from entrypoints.settings import Settings
@@ -23,18 +22,6 @@ llmproxy: no configuration. Say where it is in one of three ways:
   {CONFIG_VARIABLE}=FILE in the environment
   a file ./{DEFAULT_CONFIG} in the working directory
 or try --demo, which needs none."""
-
-
-def create_app(settings: Settings) -> Any:
-    """The ASGI application of one worker."""
-    from entrypoints.container import Container
-
-    return Container(settings=settings).app()
-
-
-def read_and_create_app(path: Path, host: str, port: int) -> Any:
-    """The same where a worker does not inherit its parent's memory (macOS), and secrets are not to be sent through."""
-    return create_app(_settings(path, host, port))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,11 +48,11 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     from entrypoints.banner import banner
-    from entrypoints.server import PortTaken, address_to_bind, serve
+    from entrypoints.server import PortTaken, bind, serve, worker_count
 
     general = settings.general
     try:
-        address = address_to_bind(general.bind_address, general.bind_port)
+        sockets = bind(general.bind_address, general.bind_port, worker_count(general))
     except PortTaken as error:
         print(f"llmproxy: {error}", file=sys.stderr)
         return 2
@@ -73,11 +60,13 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
         print(banner(settings, demo=options.demo), flush=True)
     if multiprocessing.get_start_method() == "fork":
         # A worker that is replaced must not meet a file that somebody is editing.
-        load_app = partial(create_app, settings)
-    else:
-        load_app = partial(read_and_create_app, path, general.bind_address, general.bind_port)
-    serve(general, address, load_app)
-    return 0
+        return serve(general, sockets, partial(_same, settings))
+    # Where a worker does not inherit its parent's memory (macOS), secrets are not to be sent through.
+    return serve(general, sockets, partial(_settings, path, general.bind_address, general.bind_port))
+
+
+def _same(settings: Settings) -> Settings:
+    return settings
 
 
 def _settings(path: Path, host: str | None, port: int | None) -> Settings:

@@ -1,15 +1,18 @@
-"""What a worker process does besides answering: it notices the shutdown, and that its parent is gone."""
+"""A worker process: one event loop that serves one socket until it is told to stop, or its parent is gone."""
 
 import asyncio
 import ctypes
 import gc
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
-DRAIN_SIGNAL = signal.SIGUSR1
-"""What the parent sends when the shutdown begins, just before the server stops accepting."""
+import uvloop
+
+from entrypoints.container import Container
+from entrypoints.settings import Settings
 
 _COLLECT_AFTER = (20_000, 20, 50)
 """Objects more than before, collections of the youngest, and of the middle generation."""
@@ -17,20 +20,37 @@ _COLLECT_AFTER = (20_000, 20, 50)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-@contextmanager
-def worker_process(drain: Callable[[], None]) -> Iterator[None]:
-    """While the worker serves: `drain` is called when the shutdown begins. Needs a running loop in the main thread."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(DRAIN_SIGNAL, drain)
-    # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
-    loop.remove_signal_handler(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def work(
+    settings: Callable[[], Settings], sock: socket.socket, max_connections: int, backlog: int, ready: Connection
+) -> None:
+    """What the process does. `ready` is told when requests are taken."""
     die_with_parent()
-    collect_seldom()
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(DRAIN_SIGNAL)
+    # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    container = compose(settings())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(container, sock, max_connections, backlog, ready))
+
+
+def compose(settings: Settings) -> Container:
+    """Everything that a worker needs."""
+    return Container(settings=settings)
+
+
+async def _serve(
+    container: Container, sock: socket.socket, max_connections: int, backlog: int, ready: Connection
+) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    app = container.app()
+    async with app.lifespan():
+        server = container.server(sock, max_connections)
+        collect_seldom()
+        await server.start(backlog)
+        ready.send(True)
+        await stop.wait()
+        container.in_flight().drain()
+        await server.stop()
 
 
 def collect_seldom() -> None:

@@ -1,0 +1,254 @@
+"""One connection of a client: requests come in, one after the other they have their turn, and it is closed in order.
+
+Nothing here sets a timer for each request: a connection says until when it may stay as it is, and the server looks at
+all of them once a second.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any, Protocol, cast
+
+from adapters.http.server.request_reader import RequestReader
+from adapters.http.server.turn import Turn
+from application.errors import InvalidRequest
+
+HEAD_S = 30.0
+"""How long the head of a request may take, and how long nothing may come on a fresh connection."""
+
+IDLE_S = 75.0
+"""How long a connection is kept for another request (nginx's keepalive_timeout)."""
+
+LINGER_S = 10.0
+LINGER_BYTES = 256 * 1024 * 1024
+"""How long, and how much, is read and thrown away after the last reply from who still sends: closing at once would
+reset the connection, and take the reply from them (RFC 9112, 9.6)."""
+
+_READ_AHEAD_BYTES = 256 * 1024
+"""When more than this of a body waits for the application, nothing is read from the socket."""
+
+_NEVER = float("inf")
+_SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
+
+
+class Host(Protocol):
+    """The server that a connection belongs to."""
+
+    app: Any
+    loop: asyncio.AbstractEventLoop
+    is_draining: bool
+    running: set[asyncio.Task[None]]
+
+    def opened(self, connection: "Connection") -> None:
+        """It is there."""
+
+    def left(self, connection: "Connection") -> None:
+        """It is gone."""
+
+    def crashed(self, error: Exception) -> None:
+        """The application raised."""
+
+
+class Connection(asyncio.Protocol):
+    """`Desk` for its reader, `Line` for its turns."""
+
+    def __init__(self, host: Host) -> None:
+        self.loop = host.loop
+        self.deadline = self.loop.time() + HEAD_S
+        """When it is to be closed unless something happens; inf = not before the application is done."""
+        self._host = host
+        self._transport: asyncio.Transport | None = None
+        self._reader: RequestReader | None = None
+        self._turn: Turn | None = None
+        self._queue: deque[Turn] = deque()
+        self._is_reading = True
+        self._is_closing = False
+        self._discarded = 0
+        self._unsent = 0
+        self._writing_paused: asyncio.Future[None] | None = None
+
+    # What asyncio tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        addresses = {
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "scheme": "http",
+            "root_path": "",
+            "client": _address(transport.get_extra_info("peername")),
+            "server": _address(transport.get_extra_info("sockname")),
+        }
+        self._reader = RequestReader(self, addresses)
+        self._host.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        if self._is_closing or reader is None:
+            self._discard(data)
+            return
+        was_idle = reader.in_head and not reader.overhead_bytes
+        refusal = reader.feed(data)
+        if refusal is not None:
+            self._refuse(refusal)
+        elif was_idle and reader.in_head and self._turn is None:
+            self.deadline = self.loop.time() + HEAD_S
+        elif self._turn is not None and (self._queue or self._turn.bytes_waiting > _READ_AHEAD_BYTES):
+            self._pause_reading()
+
+    def eof_received(self) -> None:
+        """Who sends no more has left: a socket that was closed looks the same."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
+        self._is_closing = True
+        self._transport = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        turn, self._turn = self._turn, None
+        self._queue.clear()
+        if turn is not None:
+            turn.gone()
+        self.resume_writing()
+        self._host.left(self)
+
+    def pause_writing(self) -> None:
+        if self._writing_paused is None:
+            self._writing_paused = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        paused, self._writing_paused = self._writing_paused, None
+        if paused is not None and not paused.done():
+            paused.set_result(None)
+
+    # What the server tells us.
+
+    def expire(self) -> None:
+        """The deadline has come. Who still takes what was sent has another `IDLE_S` for it."""
+        reader, transport = self._reader, self._transport
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self.deadline = self.loop.time() + IDLE_S
+        elif not self._is_closing and self._turn is None and reader is not None and reader.overhead_bytes:
+            self._refuse(_SLOW_HEAD)
+        else:
+            transport.abort()
+
+    def drain(self) -> None:
+        """The server stops: close after the current reply, or now."""
+        if self._turn is not None:
+            self._turn.keeps = False
+        elif not self._is_closing:
+            self._close(is_done=True)
+        elif self._transport is not None and not self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    # What the reader tells us.
+
+    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Turn:
+        """See `Desk`."""
+        turn = Turn(self, scope, keeps=keeps and not self._host.is_draining, waits_for_100=waits_for_100)
+        if self._turn is None:
+            self._begin(turn)
+        else:
+            self._queue.append(turn)
+        return turn
+
+    def _begin(self, turn: Turn) -> None:
+        self._turn = turn
+        self.deadline = _NEVER
+        turn.task = task = self.loop.create_task(turn.run(self._host.app))
+        self._host.running.add(task)
+
+    # What a turn tells us.
+
+    def write(self, data: bytes) -> None:
+        """See `Line`."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def writable(self) -> Awaitable[None] | None:
+        """See `Line`."""
+        paused = self._writing_paused
+        return None if paused is None else asyncio.shield(paused)
+
+    def taken(self) -> None:
+        """See `Line`."""
+        turn = self._turn
+        if not self._is_reading and not self._queue and turn is not None and not turn.bytes_waiting:
+            self._resume_reading()
+
+    def finished(self, turn: Turn) -> None:
+        """See `Line`."""
+        self._turn = None
+        if not turn.keeps:
+            self._close(is_done=turn.is_complete)
+        elif self._queue:
+            self._begin(self._queue.popleft())
+        else:
+            self.deadline = self.loop.time() + IDLE_S
+            self._resume_reading()
+
+    def cut(self) -> None:
+        """See `Line`."""
+        self._is_closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def ended(self, task: asyncio.Task[None] | None, error: Exception | None) -> None:
+        """See `Line`."""
+        if task is not None:
+            self._host.running.discard(task)
+        if error is not None:
+            self._host.crashed(error)
+
+    # How it ends.
+
+    def _refuse(self, error: InvalidRequest) -> None:
+        """What came last is no request. Those before it are answered, and nothing more is read."""
+        if self._turn is not None:
+            last = self._queue[-1] if self._queue else self._turn
+            last.keeps = False
+            self._is_closing = True
+            if not last.is_complete:
+                last.broken(error)
+            return
+        turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
+        turn.refuse(error)
+
+    def _close(self, *, is_done: bool) -> None:
+        """`is_done`: the client has nothing more to send."""
+        self._is_closing = True
+        self._queue.clear()
+        transport = self._transport
+        if transport is None:
+            return
+        if is_done:
+            self.deadline = self.loop.time() + IDLE_S
+            transport.close()
+            return
+        self.deadline = self.loop.time() + LINGER_S
+        self._resume_reading()
+        transport.write_eof()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > LINGER_BYTES and self._transport is not None:
+            self._transport.abort()
+
+    def _pause_reading(self) -> None:
+        if self._is_reading and self._transport is not None:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._is_reading and self._transport is not None and not self._transport.is_closing():
+            self._is_reading = True
+            self._transport.resume_reading()
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """As ASGI has it; None = unknown."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

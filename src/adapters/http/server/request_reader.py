@@ -1,0 +1,217 @@
+"""Reads requests off one connection, with llhttp, and never mistakes where one ends.
+
+llhttp refuses what could be read in two ways (both framings, folded headers, bare line breaks, a length that is no
+number); what it lets pass and could still be mistaken is refused here.
+"""
+
+import re
+from typing import Any, NoReturn, Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from application.errors import InvalidRequest
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 256
+
+_UNPARSED_FROM_BYTES = 64 * 1024
+"""The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
+
+_MALFORMED = InvalidRequest("The request is not HTTP/1.1 as RFC 9112 has it.", code="malformed_request")
+_HEAD_TOO_LARGE = InvalidRequest(
+    f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
+)
+_TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large", status=431)
+_OTHER_VERSION = InvalidRequest(
+    "Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served", status=505
+)
+_OTHER_CODING = InvalidRequest(
+    "The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served", status=501
+)
+_BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
+
+_AUTHORITY = re.compile(rb"https?://([^/?#@]+)", re.IGNORECASE)
+
+
+class Taker(Protocol):
+    """Takes the body of one request."""
+
+    def feed(self, piece: bytes) -> None:
+        """A piece of it, never empty."""
+
+    def complete(self) -> None:
+        """That was all."""
+
+
+class Desk(Protocol):
+    """Where requests are handed in."""
+
+    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Taker:
+        """The head of a request; its body goes to what is returned. `keeps`: may another request follow?"""
+
+
+class _Refused(Exception):
+    """Stops the parser; the reader knows why."""
+
+
+class RequestReader:
+    """One request after the other."""
+
+    def __init__(self, desk: Desk, addresses: dict[str, Any]) -> None:
+        """`addresses`: what a scope says of the connection."""
+        self.in_head = True
+        """Is no request being received, or only its head?"""
+        self.overhead_bytes = 0
+        """What has come since a request, or its headers, or the last piece of its body were complete."""
+        self._desk = desk
+        self._addresses = addresses
+        self._parser = httptools.HttpRequestParser(self)
+        self._taker: Taker | None = None
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._left = 0
+        self._framing = b""
+        self._is_repeated = False
+        self._refusal: InvalidRequest | None = None
+
+    def feed(self, data: bytes) -> InvalidRequest | None:
+        """Read what has come; None = it was good so far."""
+        taker = self._taker
+        if self._left and taker is not None:
+            data = self._past_the_parser(taker, data)
+            if not data:
+                return None
+        self.overhead_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            return self._refusal or _MALFORMED
+        if self.overhead_bytes > MAX_HEAD_BYTES:
+            return _HEAD_TOO_LARGE
+        return None
+
+    def close(self) -> None:
+        """Nothing more comes: let go of the parser, which holds on to this reader."""
+        self._taker = None
+        self._left = 0
+        del self._parser
+
+    def _past_the_parser(self, taker: Taker, data: bytes) -> bytes:
+        """What is left after the body."""
+        rest = data[self._left :] if len(data) > self._left else b""
+        piece = data[: self._left] if rest else data
+        self._left -= len(piece)
+        taker.feed(piece)
+        if not self._left:
+            self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+            self.on_message_complete()
+        return rest
+
+    def _ignore_upgrade(self, rest: bytes) -> InvalidRequest | None:
+        """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
+        has left its body to whoever it would be upgraded to."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_repeated = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
+        self.overhead_bytes = 0
+        return self.feed(rest) if rest else None
+
+    # What llhttp tells us.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_repeated:
+            self._is_repeated = False
+            self._url, self._fields = b"", []
+            return
+        url, self._url = self._url, b""
+        fields, self._fields = self._fields, []
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in fields]
+        parser = self._parser
+        if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
+            self._check_size(url, headers)
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._refuse(_OTHER_VERSION)
+        by_name = dict(headers)
+        length = by_name.get(b"content-length", b"0")
+        self._framing = b"" if length == b"0" else b"content-length: %b\r\n" % length
+        if b"transfer-encoding" in by_name:
+            self._check_coding(headers)
+            self._framing = b"transfer-encoding: chunked\r\n"
+        scope = self._addresses.copy()
+        scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["headers"] = headers
+        scope["state"] = {}
+        self._add_target(scope, url)
+        waits = by_name.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
+        self.in_head = False
+        self.overhead_bytes = 0
+        self._taker = self._desk.arrived(scope, keeps=parser.should_keep_alive(), waits_for_100=waits)
+        bytes_left = int(length)
+        self._left = bytes_left if bytes_left > _UNPARSED_FROM_BYTES and not parser.should_upgrade() else 0
+
+    def on_body(self, piece: bytes) -> None:
+        self.overhead_bytes = 0
+        if self._left:
+            self._left -= len(piece)
+        if self._taker is not None:
+            self._taker.feed(piece)
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # not before its body
+        taker, self._taker = self._taker, None
+        self._left = 0
+        self._fields = []  # trailers mean nothing to anybody here
+        self.in_head = True
+        self.overhead_bytes = 0
+        if taker is not None:
+            taker.complete()
+
+    def _add_target(self, scope: dict[str, Any], url: bytes) -> None:
+        if not url.startswith(b"/") or b"#" in url:
+            url = self._origin_form(url, scope["headers"])
+        path, _, query = url.partition(b"?")
+        text = path.decode("latin-1")
+        scope["raw_path"] = path
+        scope["path"] = unquote(text) if "%" in text else text
+        scope["query_string"] = query
+
+    def _origin_form(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """A proxy may be asked with the whole URL, whose host then counts instead of the header (RFC 9112, 3.2.2)."""
+        if url == b"*":
+            return b"/*"
+        named = _AUTHORITY.match(url)
+        if named is not None:
+            headers[:] = [pair for pair in headers if pair[0] != b"host"]
+            headers.append((b"host", named[1]))
+            url = url[named.end() :]
+        elif not url.startswith(b"/"):
+            self._refuse(_BAD_TARGET)
+        path = url.partition(b"#")[0]
+        return path if path.startswith(b"/") else b"/" + path
+
+    def _check_size(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """What has come with the headers may be a body already, so that is left out."""
+        if len(headers) > MAX_HEADERS:
+            self._refuse(_TOO_MANY_HEADERS)
+        if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+
+    def _check_coding(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if [value.lower() for name, value in headers if name == b"transfer-encoding"] != [b"chunked"]:
+            self._refuse(_OTHER_CODING)
+
+    def _refuse(self, refusal: InvalidRequest) -> NoReturn:
+        self._refusal = refusal
+        raise _Refused

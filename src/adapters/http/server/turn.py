@@ -1,0 +1,233 @@
+"""One request and its reply, as ASGI has them: `receive` and `send`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Protocol
+
+from adapters.http.errors import error_body
+from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
+from application.errors import ProxyError
+
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+_END = {"type": "http.request", "body": b"", "more_body": False}
+_GONE = {"type": "http.disconnect"}
+_COPIED_BYTES = 16 * 1024
+"""A piece of a chunked body up to this size is copied together with its frame; that costs less than three writes."""
+
+
+class _Done:
+    """Awaited at once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return iter(())  # type: ignore[return-value] # an iterator does
+
+
+_DONE = _Done()
+
+
+class Line(Protocol):
+    """The connection that a turn belongs to."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def write(self, data: bytes) -> None:
+        """To the client, in the order of the calls."""
+
+    def writable(self) -> Awaitable[None] | None:
+        """To be awaited before more is written; None = no need."""
+
+    def taken(self) -> None:
+        """Some of the body was taken."""
+
+    def finished(self, turn: "Turn") -> None:
+        """Its reply is complete."""
+
+    def cut(self) -> None:
+        """Close at once, so that the client knows that the reply is not complete."""
+
+    def ended(self, task: "asyncio.Task[None] | None", error: Exception | None) -> None:
+        """The application is done with a turn, or failed with that error."""
+
+
+class Turn:
+    """Given to the application as its `receive` and `send`; `Taker` for the reader."""
+
+    # What a turn begins with; most of it stays so in most of them.
+    task: asyncio.Task[None] | None = None
+    bytes_waiting = 0
+    """How much of the body has come that the application has not taken."""
+    is_complete = False
+    """Has all of the request come?"""
+    _pieces: deque[bytes] | None = None
+    _said_end = False
+    _waiter: asyncio.Future[dict[str, Any]] | None = None
+    _on_gone: Callable[[], None] | None = None
+    _is_gone = False
+    _breakage: ProxyError | None = None
+    _head = b""
+    _is_started = False
+    _is_finished = False
+    _framing = NONE
+    _left = 0
+
+    def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
+        """`keeps`: another request may follow on the connection."""
+        self.scope = scope
+        self.keeps = keeps
+        self._line = line
+        self._waits_for_100 = waits_for_100
+
+    async def run(self, app: Any) -> None:
+        """Have the application answer. What it leaves unfinished is cut, so that nobody takes it for whole."""
+        failed: Exception | None = None
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception as error:  # no reason to let the client wait
+            failed = error
+        finally:
+            task, self.task = self.task, None
+            if not self._is_finished and not self._is_gone:
+                self._give_up()
+            self._line.ended(task, failed)
+
+    # What comes.
+
+    def feed(self, piece: bytes) -> None:
+        """See `Taker`."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self._waiter = None
+            waiter.set_result({"type": "http.request", "body": piece, "more_body": True})
+        else:
+            if self._pieces is None:
+                self._pieces = deque()
+            self._pieces.append(piece)
+            self.bytes_waiting += len(piece)
+
+    def complete(self) -> None:
+        """See `Taker`."""
+        self.is_complete = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self._waiter = None
+            self._said_end = True
+            waiter.set_result(_END)
+
+    def gone(self) -> None:
+        """The client has left."""
+        self._is_gone = True
+        self._tell_gone()
+
+    def broken(self, error: ProxyError) -> None:
+        """The rest of the request will not come, but the client may still read why."""
+        self.keeps = False
+        self._breakage = error
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(_GONE)
+
+    def receive(self) -> Awaitable[dict[str, Any]]:
+        """ASGI's: the next piece of the body, and after the last one that the client has left."""
+        waiter = self._line.loop.create_future()
+        message = self._next()
+        if message is not None:
+            waiter.set_result(message)
+            return waiter
+        if self._waits_for_100 and not self.is_complete and not self._is_started:
+            self._waits_for_100 = False
+            self._line.write(_GO_ON)
+        self._waiter = waiter
+        return waiter
+
+    def _next(self) -> dict[str, Any] | None:
+        if self._pieces:
+            piece = self._pieces.popleft()
+            self.bytes_waiting -= len(piece)
+            self._line.taken()
+            self._said_end = self.is_complete and not self._pieces
+            return {"type": "http.request", "body": piece, "more_body": not self._said_end}
+        if self._is_gone or self._is_finished or self._breakage is not None:
+            return _GONE
+        if self.is_complete and not self._said_end:
+            self._said_end = True
+            return _END
+        return None
+
+    # What goes.
+
+    def send(self, message: dict[str, Any]) -> Awaitable[None]:
+        """ASGI's: the start of the reply, then its body. To a client that has left it sends nothing."""
+        if not self._is_gone:
+            if message["type"] == "http.response.body":
+                self._send_body(message.get("body", b""), more=message.get("more_body", False))
+            else:
+                self._start(message["status"], message.get("headers", ()))
+        return self._line.writable() or _DONE
+
+    def _start(self, status: int, headers: Any) -> None:
+        if self._is_started:
+            raise RuntimeError("this reply has been started already")
+        # Who has not read all of a request cannot know where the next one begins.
+        self.keeps = self.keeps and self.is_complete
+        scope = self.scope
+        head = reply_head(
+            status,
+            headers,
+            is_head=scope["method"] == "HEAD",
+            is_http10=scope["http_version"] == "1.0",
+            keeps=self.keeps,
+        )
+        self._is_started = True
+        self._framing = head.framing
+        self._left = head.length
+        if head.framing is CLOSE:
+            self.keeps = False
+        self._line.write(head.raw)
+
+    def _send_body(self, body: bytes, *, more: bool) -> None:
+        if not self._is_started or self._is_finished:
+            raise RuntimeError("there is no reply that this could be the body of")
+        framing = self._framing
+        if framing is LENGTH:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the body of the reply has not the length that its head says")
+            if body:
+                self._line.write(body)
+        elif framing is CHUNKED:
+            self._send_chunk(body, more)
+        elif framing is CLOSE and body:
+            self._line.write(body)
+        if not more:
+            self._is_finished = True
+            self._line.finished(self)
+
+    def _send_chunk(self, body: bytes, more: bool) -> None:
+        write = self._line.write
+        if len(body) > _COPIED_BYTES:
+            write(b"%x\r\n" % len(body))
+            write(body)
+            write(b"\r\n" if more else b"\r\n0\r\n\r\n")
+        elif body:
+            write((b"%x\r\n%b\r\n" if more else b"%x\r\n%b\r\n0\r\n\r\n") % (len(body), body))
+        elif not more:
+            write(b"0\r\n\r\n")
+
+    def _give_up(self) -> None:
+        if self._is_started:
+            self._is_finished = True
+            self._line.cut()
+            return
+        self.refuse(self._breakage or ProxyError("The proxy failed to handle this request."))
+
+    def refuse(self, error: ProxyError) -> None:
+        """Answer in the application's place; the connection is closed after it."""
+        self.keeps = False
+        body = error_body(error)
+        headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        self._start(error.status, headers)
+        self._send_body(body, more=False)
