@@ -3,8 +3,8 @@
 Every kind is warmed up first. Run under an instruction counter with N and with none: the difference is what N times
 cost, start-up cancels out.
 
-`chat`, `hit` and `stream` are the real application: requests enter as granian hands them over (ASGI) and leave at the
-`Upstream` port, which answers at once. So routing, ledger, guards, header filters, cache and log line are counted.
+`chat`, `hit` and `stream` are the real application: requests enter as bytes off a connection, and leave at the
+`Upstream` port, which answers at once. So parsing, guards, routing, ledger, header filters, cache and log line count.
 `upstream` is the adapter behind that port, with a provider in the same loop (whose cost is part of the count, and
 always the same): the one piece that cannot do without a socket.
 """
@@ -13,17 +13,20 @@ import asyncio
 import contextlib
 import gc
 import io
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import uvloop
 import yaml
 from dependency_injector import providers
 
+from adapters.http.server.connection import Connection as Inbound
+from adapters.http.server.http_server import HttpServer
 from adapters.telemetry.log_lines import JsonLines
 from application.messages import UpstreamCall
 from application.ports import Upstream
@@ -48,8 +51,8 @@ _WARMING = 30
 _PATIENCE_S = 60.0
 
 
-def composed() -> tuple[Any, Upstream]:
-    """What `entrypoints.http` composes: the application, but for network, wall clock and log file; and its adapter."""
+def composed() -> tuple[HttpServer, Upstream]:
+    """What `entrypoints.http` composes: the server, but for network, wall clock and log file; and the adapter."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "llmproxy.yaml"
         path.write_text(yaml.safe_dump(configuration("http://127.0.0.1:9")), encoding="utf-8")
@@ -64,46 +67,46 @@ def composed() -> tuple[Any, Upstream]:
     nowhere = LinesNowhere()
     nowhere.setFormatter(JsonLines())
     logger.handlers = [nowhere]
-    return parts.app(), upstream
+    return parts.server(socket.socket(), 1), upstream
 
 
-async def ask(app: Any, body: bytes) -> list[dict[str, Any]]:
-    """One request, as granian would hand it over; what the application sent."""
-    sent: list[dict[str, Any]] = []
-    incoming = [{"type": "http.request", "body": body, "more_body": False}]
-    left = asyncio.get_running_loop().create_future()
+class Wire:
+    """A client's connection without a socket: one request at a time goes in, and its reply is kept."""
 
-    async def receive() -> Any:
-        return incoming.pop() if incoming else await left
+    def __init__(self, server: HttpServer) -> None:
+        self._connection = Inbound(server)
+        self._answered: asyncio.Future[bytes] | None = None
+        self._pieces: list[bytes] = []
+        self._connection.connection_made(cast("asyncio.Transport", self))
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    def ask(self, request: bytes) -> Awaitable[bytes]:
+        """The reply, head and body."""
+        self._pieces = []
+        self._answered = asyncio.get_running_loop().create_future()
+        self._connection.data_received(request)
+        return self._answered
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/v1/chat/completions",
-        "raw_path": b"/v1/chat/completions",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [
-            (b"host", b"127.0.0.1:4000"),
-            (b"content-type", b"application/json"),
-            (b"authorization", b"Bearer sk-bench"),
-            (b"accept", b"application/json"),
-            (b"user-agent", b"OpenAI/Python 2.0.0"),
-            (b"content-length", b"%d" % len(body)),
-        ],
-        "server": ("127.0.0.1", 4000),
-        "client": ("127.0.0.1", 50000),
-        "state": {},
-        "extensions": {},
-    }
-    await app(scope, receive, send)
-    return sent
+    # The transport.
+
+    def write(self, data: bytes) -> None:
+        """As `asyncio.Transport`."""
+        self._pieces.append(data)
+        is_whole = data.endswith(b"0\r\n\r\n") or b"\r\ncontent-length: " in self._pieces[0]
+        if is_whole and self._answered is not None and not self._answered.done():
+            self._answered.set_result(b"".join(self._pieces))
+
+    def get_extra_info(self, name: str) -> object:
+        """As `asyncio.Transport`."""
+        return ("127.0.0.1", 50000) if name in {"peername", "sockname"} else None
+
+
+def request(body: bytes) -> bytes:
+    """As a client sends it."""
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:4000\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer sk-bench\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python 2.0.0\r\n"
+    )
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 async def call(upstream: Upstream, to: UpstreamCall) -> None:
@@ -112,25 +115,6 @@ async def call(upstream: Upstream, to: UpstreamCall) -> None:
     while await reply.receive():
         pass
     reply.close()
-
-
-@contextlib.asynccontextmanager
-async def running(app: Any) -> AsyncIterator[None]:
-    """The application between its start-up and its shutdown."""
-    loop = asyncio.get_running_loop()
-    messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    messages.put_nowait({"type": "lifespan.startup"})
-    started = loop.create_future()
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "lifespan.startup.complete":
-            started.set_result(None)
-
-    task = loop.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, messages.get, send))
-    await started
-    yield
-    messages.put_nowait({"type": "lifespan.shutdown"})
-    await task
 
 
 @contextlib.asynccontextmanager
@@ -155,17 +139,18 @@ async def calling(upstream: Upstream) -> AsyncIterator[Work]:
 async def main() -> None:
     """Warm up, then work."""
     chosen, times = sys.argv[1], int(sys.argv[2])
-    app, adapter = composed()
-    async with running(app), calling(adapter) as called:
+    server, adapter = composed()
+    async with server.app.lifespan(), calling(adapter) as called:
+        wire = Wire(server)
         works: dict[str, Work] = {
             "upstream": called,
-            **{name: partial(ask, app, body) for name, (body, _) in REQUESTS.items()},
+            **{name: partial(wire.ask, request(body)) for name, (body, _) in REQUESTS.items()},
         }
         for name, (body, cache) in REQUESTS.items():
             for _ in range(_WARMING):
-                sent = await ask(app, body)
-            if sent[0]["status"] != 200 or (b"x-llmproxy-cache", cache) not in sent[0]["headers"]:
-                raise RuntimeError(f"{name}: the application answered {sent[0]}")
+                reply = await wire.ask(request(body))
+            if not reply.startswith(b"HTTP/1.1 200 OK\r\n") or b"x-llmproxy-cache: %b\r\n" % cache not in reply:
+                raise RuntimeError(f"{name}: the proxy answered {reply!r}")
         for _ in range(_WARMING):
             await called()
         gc.collect()

@@ -13,7 +13,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -29,7 +30,15 @@ _LAG_EVERY_S = 0.05
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class App(Protocol):
+    """An ASGI application that says itself what is to be done before and after."""
+
+    lifespan: Callable[[], AbstractAsyncContextManager[None]]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request."""
 
 
 class Probe:
@@ -38,6 +47,7 @@ class Probe:
 
     def __init__(self, app: App, sizes: Callable[[], dict[str, float]], leak: Callable[[], None] | None = None) -> None:
         self._app = app
+        self.lifespan = app.lifespan
         self._sizes = sizes
         self._leak = leak
         self._requests = 0

@@ -98,9 +98,10 @@ class Workers:
         before = {number: signal.signal(number, self._told) for number in _STOP_SIGNALS}
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         try:
+            self._look_after()
             while not self._stopping or self._alive():
-                self._look_after()
                 self._wait(heard)
+                self._look_after()
         finally:
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from litestar import HttpMethod, Litestar, MediaType, Request, Response, asgi, route
 from litestar.config.cors import CORSConfig
-from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import (
@@ -45,7 +44,7 @@ class App(Litestar):
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> Coroutine[Any, Any, None]:
         http: Any = scope
-        if http["type"] == ScopeType.HTTP and http["path"] in self._express:
+        if http["type"] == "http" and http["path"] in self._express:
             express: Any = (receive, send)
             return self._surface.answering(http, *express)
         return super().__call__(scope, receive, send)

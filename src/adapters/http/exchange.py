@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
@@ -23,14 +23,25 @@ from domain.cache import CacheState
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
 
-_WATCH_AFTER_S = 0.02
-"""When it is worth asking the server whether the client is still there: asking costs a quick answer time."""
-
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
 _ID_BYTES = 16
+
+
+class Client(Protocol):
+    """Who sent a request, and more than ASGI tells and does: both without waiting for it."""
+
+    def when_gone(self, tell: Callable[[], None] | None) -> None:
+        """Call `tell` when the client leaves before it has its reply, at once if it has left; None = nobody is told."""
+
+    def reply(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
+        """All of the reply."""
+
+
+CLIENT = "llmproxy.client"
+"""The ASGI extension that is a `Client`."""
 
 
 class ShuttingDown(ProxyError):
@@ -63,6 +74,7 @@ class Exchange:
         scope: HTTPScope,
         receive: Receive,
         send: Send,
+        client: Client,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         log: RequestLog,
@@ -72,6 +84,7 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self._send = send
+        self._client = client
         self._loop = loop
         self._clock = clock
         self._log = log
@@ -82,8 +95,6 @@ class Exchange:
         self.request: ProxyRequest | None = None
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
-        self._watcher: asyncio.Future[Any] | None = None
-        self._delay: asyncio.TimerHandle | None = None
         self._write_timeout_s = write_timeout_s
         self._client_left = False
         self._interrupted = False
@@ -110,7 +121,7 @@ class Exchange:
             self._log.crashed(self.request_id, error)
             await self._send_error(ProxyError("The proxy failed to handle this request; its log says where."))
         finally:
-            self._stop_watching()
+            self._client.when_gone(None)
             self._in_flight.remove(self)
             if self._stream is not None:
                 self._stream.close()
@@ -121,7 +132,7 @@ class Exchange:
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
         for."""
-        self._delay = self._loop.call_later(_WATCH_AFTER_S, self._watch)
+        self._client.when_gone(self._leave)
         return work
 
     def interrupt(self) -> None:
@@ -130,28 +141,6 @@ class Exchange:
         if self._task is not None:
             self._task.cancel()
 
-    def _watch(self) -> None:
-        self._delay = None
-        # What granian gives is a future already: there is no task where there is nothing to do but wait.
-        self._watcher = asyncio.ensure_future(self.receive())
-        self._watcher.add_done_callback(self._heard)
-
-    def _heard(self, message: asyncio.Future[Any]) -> None:
-        if message is not self._watcher or message.cancelled():
-            return
-        if message.exception() is None and message.result()["type"] != "http.disconnect":
-            self._watch()
-        else:
-            self._leave()
-
-    def _stop_watching(self) -> None:
-        if self._delay is not None:
-            self._delay.cancel()
-            self._delay = None
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-
     def _leave(self) -> None:
         """The client is gone, or takes nothing any more."""
         if not self._finished and self._task is not None:
@@ -159,7 +148,7 @@ class Exchange:
             self._task.cancel()
 
     async def _cancelled(self) -> None:
-        """By `_watch`, by `interrupt`, or by the server: only the last is passed on."""
+        """By `_leave`, by `interrupt`, or by the server: only the last is passed on."""
         if self._task is not None and (self._client_left or self._interrupted):
             self._task.uncancel()
         if self._client_left:
@@ -222,17 +211,22 @@ class Exchange:
         else:
             await self._break_off(error)
 
-    async def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> None:
+    def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
         if status != 304:  # that would have to be the length of what it stands for (RFC 9110, 8.6)
             headers.append((b"content-length", b"%d" % len(body)))
-        await self._start(status, headers)
-        await self._send_body(body, more=False)
+        now = self._add_own(headers)
+        sent = self._client.reply(status, headers, body)
+        self._begun(status, now)
+        self._bytes_out = len(body)
+        self._finished = True
+        return sent
 
     async def _start(self, status: int, headers: RawHeaderList) -> None:
-        now = self._clock.now()
-        self._overhead_s = now - self.received - self.trail.upstream_s
-        self._add_own(headers)
+        now = self._add_own(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self._begun(status, now)
+
+    def _begun(self, status: int, now: float) -> None:
         self._status = status
         self._first_byte = now
 
@@ -241,8 +235,11 @@ class Exchange:
         self._finished = not more
         return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    def _add_own(self, headers: RawHeaderList) -> None:
+    def _add_own(self, headers: RawHeaderList) -> float:
+        """What only we can say, as of now; which is returned."""
         trail = self.trail
+        now = self._clock.now()
+        self._overhead_s = now - self.received - trail.upstream_s
         attempts = trail.attempts
         headers += (
             (b"x-llmproxy-request-id", self.request_id.encode()),
@@ -255,6 +252,7 @@ class Exchange:
             headers.append(_CACHE_HEADERS[trail.cache])
         if len(attempts) > 1:
             headers.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
+        return now
 
     def _record(self) -> None:
         now = self._clock.now()

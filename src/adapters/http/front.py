@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from adapters.http.exchange import Exchange
+from adapters.http.exchange import CLIENT, Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
@@ -40,7 +41,10 @@ class Front:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        return Exchange(scope, receive, send, loop, self._clock, self._log, self._in_flight, self._write_timeout_s)
+        client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
+        return Exchange(
+            scope, receive, send, client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s
+        )
 
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""

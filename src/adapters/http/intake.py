@@ -81,9 +81,14 @@ async def read_body(
             await _discard(receive)
         _refuse_size(max_bytes)
     length = int(announced) if announced.isdigit() else -1
+    first = receive()
+    if isinstance(first, asyncio.Future) and first.done():  # what is there already needs no time limit
+        body, more = _piece(first.result())
+        if len(body) == length or not more:
+            return body if len(body) <= max_bytes else _refuse_size(max_bytes)
     try:
         with TimeLimit(BODY_PATIENCE_S, loop) as patience:
-            body, more = await _receive(receive)
+            body, more = _piece(await first)
             # A server may say "more" until it has seen the end; who has announced a length has no more.
             if more and len(body) != length:
                 began = asyncio.get_running_loop().time()
@@ -226,7 +231,10 @@ def _digest(credentials: Headers) -> str:
 
 
 async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    message: Any = await receive()
+    return _piece(await receive())
+
+
+def _piece(message: Any) -> tuple[bytes, bool]:
     if message["type"] != "http.request":
         raise InvalidRequest("The body ended before it was complete.", code="incomplete_body")
     return message.get("body", b""), message.get("more_body", False)

@@ -32,7 +32,7 @@ class PassThroughCalls:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         body = ClientUpload(receive, dict(scope["headers"]))
-        await self._front.exchange(scope, body.receive, send).run(partial(self._answer, body))
+        await self._front.exchange(scope, receive, send).run(partial(self._answer, body))
         await body.linger()
 
     async def _answer(self, body: ClientUpload, exchange: Exchange) -> Answer:
@@ -42,10 +42,7 @@ class PassThroughCalls:
             raise unknown_path()
         request = structs.replace(request_of(route, arrival, b""), stream=False)
         exchange.request = await self._with_body(request, body, arrival)
-        try:
-            return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
-        finally:
-            body.let_go()
+        return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
 
     async def _with_body(self, request: ProxyRequest, body: ClientUpload, arrival: Arrival) -> ProxyRequest:
         """The request with its body, or with what the body is going to come from, and the model that it names. JSON is
@@ -56,7 +53,7 @@ class PassThroughCalls:
         is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await self._front.body(body.receive_body, arrival)
+            held = await self._front.body(body.receive, arrival)
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None

@@ -34,9 +34,6 @@ class ClientUpload:
         self._is_gone = False
         self.is_over = self.length == 0
         """Has all of it come?"""
-        self._unclaimed = asyncio.Event()
-        if self.is_over:
-            self._unclaimed.set()
 
     async def peek(self, max_bytes: int, is_enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
         """Read ahead until that is enough, or about `max_bytes`, or all. Only before anything is sent on.
@@ -86,17 +83,8 @@ class ClientUpload:
         return b""
 
     async def receive(self) -> Any:
-        """The ASGI `receive` for who waits for the client to leave: says nothing while the body is being sent on."""
-        await self._unclaimed.wait()
-        return await self._take()
-
-    async def receive_body(self) -> Any:
         """The ASGI `receive` for who reads the body as a whole."""
         return await self._take()
-
-    def let_go(self) -> None:
-        """Nobody wants the rest."""
-        self._unclaimed.set()
 
     async def linger(self) -> None:
         """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
@@ -117,8 +105,6 @@ class ClientUpload:
         has_more = message.get("more_body", False)
         self.is_over = self.taken_bytes == self.length or (self.length is None and not has_more)
         self._is_gone = not self.is_over and not has_more
-        if self.is_over:
-            self._unclaimed.set()
         return message
 
 

@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         addresses = {
+            "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "scheme": "http",
             "root_path": "",

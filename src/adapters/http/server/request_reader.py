@@ -18,7 +18,7 @@ MAX_HEADERS = 256
 _UNPARSED_FROM_BYTES = 64 * 1024
 """The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
 
-_MALFORMED = InvalidRequest("The request is not HTTP/1.1 as RFC 9112 has it.", code="malformed_request")
+_MALFORMED = InvalidRequest("The request is malformed; RFC 9112 says how one is written.", code="malformed_request")
 _HEAD_TOO_LARGE = InvalidRequest(
     f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
 )
@@ -27,7 +27,7 @@ _OTHER_VERSION = InvalidRequest(
     "Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served", status=505
 )
 _OTHER_CODING = InvalidRequest(
-    "The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served", status=501
+    "The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served"
 )
 _BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
 from adapters.http.errors import error_body
+from adapters.http.exchange import CLIENT
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
 from application.errors import ProxyError
 
@@ -74,6 +75,7 @@ class Turn:
     def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
         """`keeps`: another request may follow on the connection."""
         self.scope = scope
+        scope["extensions"] = {CLIENT: self}
         self.keeps = keeps
         self._line = line
         self._waits_for_100 = waits_for_100
@@ -89,6 +91,7 @@ class Turn:
             task, self.task = self.task, None
             if not self._is_finished and not self._is_gone:
                 self._give_up()
+            self.scope = {}  # which holds on to this
             self._line.ended(task, failed)
 
     # What comes.
@@ -129,6 +132,15 @@ class Turn:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(_GONE)
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            on_gone()
+
+    def when_gone(self, tell: Callable[[], None] | None) -> None:
+        """See `Client`."""
+        self._on_gone = tell
+        if tell is not None and (self._is_gone or self._breakage is not None):
+            self._tell_gone()
 
     def receive(self) -> Awaitable[dict[str, Any]]:
         """ASGI's: the next piece of the body, and after the last one that the client has left."""
@@ -168,7 +180,15 @@ class Turn:
                 self._start(message["status"], message.get("headers", ()))
         return self._line.writable() or _DONE
 
-    def _start(self, status: int, headers: Any) -> None:
+    def reply(self, status: int, headers: Any, body: bytes) -> Awaitable[None]:
+        """See `Client`."""
+        if not self._is_gone:
+            self._start(status, headers, body)
+            self._send_body(b"", more=False)
+        return self._line.writable() or _DONE
+
+    def _start(self, status: int, headers: Any, body: bytes = b"") -> None:
+        """`body`: all of it, of the length that the headers say, if it is known already."""
         if self._is_started:
             raise RuntimeError("this reply has been started already")
         # Who has not read all of a request cannot know where the next one begins.
@@ -186,7 +206,15 @@ class Turn:
         self._left = head.length
         if head.framing is CLOSE:
             self.keeps = False
-        self._line.write(head.raw)
+        if not body or head.framing is NONE:
+            self._line.write(head.raw)
+        elif len(body) <= _COPIED_BYTES:
+            self._line.write(head.raw + body)
+            self._left -= len(body)
+        else:
+            self._line.write(head.raw)
+            self._line.write(body)
+            self._left -= len(body)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if not self._is_started or self._is_finished:
@@ -229,5 +257,5 @@ class Turn:
         self.keeps = False
         body = error_body(error)
         headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        self._start(error.status, headers)
-        self._send_body(body, more=False)
+        self._start(error.status, headers, body)
+        self._send_body(b"", more=False)
