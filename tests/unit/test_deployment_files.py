@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from adapters.http.server import connection
 from adapters.stores.redis_clients import RedisSettings
 from domain.secret import Secret
 from entrypoints import http, provider, server
@@ -146,7 +147,7 @@ def test_nginx_waits_longer_than_the_proxy_and_takes_bodies_as_large() -> None:
     size = directive("client_max_body_size")
 
     assert seconds(directive("proxy_read_timeout")) > max(general.request_timeout, general.stream_idle_timeout)
-    assert seconds(directive("keepalive_timeout")) * 1000 < server._HEADER_TIMEOUT_MS
+    assert seconds(directive("keepalive_timeout")) < connection.IDLE_S
     assert size.endswith("m") and int(size[:-1]) << 20 == general.max_body_bytes
 
 

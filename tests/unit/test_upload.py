@@ -31,7 +31,7 @@ class Wire:
 
 
 def sized(*pieces: bytes) -> tuple[ClientUpload, Wire]:
-    """A body of known length, in these pieces, ended as granian does: with an empty one."""
+    """A body of known length, in these pieces, ended as ASGI servers may: with an empty one."""
     wire = Wire(*map(part, pieces), part(b"", more=False))
     return ClientUpload(wire, {b"content-length": b"%d" % sum(map(len, pieces))}), wire  # type: ignore[arg-type]
 
@@ -127,30 +127,3 @@ async def test_a_client_that_is_too_slow_is_told(monkeypatch: pytest.MonkeyPatch
         await read_all(body)
 
     assert refused.value.status == 408
-
-
-async def test_who_waits_for_the_client_to_leave_takes_nothing_of_the_body() -> None:
-    body, wire = sized(b"ab", b"cd")
-    wire.messages.append(LEFT)
-    watcher = asyncio.ensure_future(body.receive())
-
-    assert await read_all(body) == [b"ab", b"cd"]
-    assert (await watcher)["body"] == b""
-    assert await body.receive() == LEFT
-
-
-async def test_a_body_that_nobody_wants_any_more_is_thrown_away() -> None:
-    body, wire = sized(b"ab", b"cd")
-    body.let_go()
-    await body.receive()
-    await body.linger()
-
-    assert (wire.messages, body.taken_bytes) == ([part(b"", more=False)], 4)
-
-
-async def test_nobody_lingers_for_a_client_that_waits_for_leave_to_send() -> None:
-    body = ClientUpload(Wire(), {b"content-length": b"3", b"expect": b"100-continue"})  # type: ignore[arg-type]
-
-    await body.linger()
-
-    assert body.taken_bytes == 0

@@ -33,7 +33,6 @@ class PassThroughCalls:
         """Answer one request."""
         body = ClientUpload(receive, dict(scope["headers"]))
         await self._front.exchange(scope, receive, send).run(partial(self._answer, body))
-        await body.linger()
 
     async def _answer(self, body: ClientUpload, exchange: Exchange) -> Answer:
         arrival = self._front.admit(exchange)

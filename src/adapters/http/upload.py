@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from litestar.types import Receive
 
-from adapters.http.intake import BODY_BYTES_PER_S, BODY_PATIENCE_S, LINGER_BYTES, LINGER_S
+from adapters.http.intake import BODY_BYTES_PER_S, BODY_PATIENCE_S
 from application.errors import InvalidRequest
 from application.messages import ClientLeft
 
@@ -25,7 +24,6 @@ class ClientUpload:
         self.length = int(announced) if announced.isdigit() else None
         if self.length is None and b"transfer-encoding" not in headers:
             self.length = 0
-        self._waits_for_100 = headers.get(b"expect", b"").lower() == b"100-continue"
         self.taken_bytes = 0
         self.begun = False
         self._head = b""
@@ -85,16 +83,6 @@ class ClientUpload:
     async def receive(self) -> Any:
         """The ASGI `receive` for who reads the body as a whole."""
         return await self._take()
-
-    async def linger(self) -> None:
-        """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
-        if self._waits_for_100 and not self.taken_bytes:
-            return
-        most = self.taken_bytes + LINGER_BYTES
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_S):
-                while not (self.is_over or self._is_gone) and self.taken_bytes < most:
-                    await self._take()
 
     async def _take(self) -> Any:
         message: Any = await self._receive()

@@ -37,13 +37,13 @@ class Host(Protocol):
     app: Any
     loop: asyncio.AbstractEventLoop
     is_draining: bool
-    running: set[asyncio.Task[None]]
+    running: set["Connection"]
 
     def opened(self, connection: "Connection") -> None:
         """It is there."""
 
     def left(self, connection: "Connection") -> None:
-        """It is gone."""
+        """It is gone, or is done with what it did when it went."""
 
     def crashed(self, error: Exception) -> None:
         """The application raised."""
@@ -60,9 +60,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader | None = None
         self._turn: Turn | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._next: asyncio.Future[None] | None = None
         self._queue: deque[Turn] = deque()
         self._is_reading = True
         self._is_closing = False
+        self._rest_of: Turn | None = None
         self._discarded = 0
         self._unsent = 0
         self._writing_paused: asyncio.Future[None] | None = None
@@ -89,7 +92,9 @@ class Connection(asyncio.Protocol):
             return
         was_idle = reader.in_head and not reader.overhead_bytes
         refusal = reader.feed(data)
-        if refusal is not None:
+        if self._rest_of is not None:
+            self._linger(self._rest_of, data, is_lost=refusal is not None)
+        elif refusal is not None:
             self._refuse(refusal)
         elif was_idle and reader.in_head and self._turn is None:
             self.deadline = self.loop.time() + HEAD_S
@@ -109,6 +114,9 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
         if turn is not None:
             turn.gone()
+        if self._next is not None:
+            self._next.set_result(None)
+            self._next = None
         self.resume_writing()
         self._host.left(self)
 
@@ -132,7 +140,7 @@ class Connection(asyncio.Protocol):
         if unsent and unsent != self._unsent:
             self._unsent = unsent
             self.deadline = self.loop.time() + IDLE_S
-        elif not self._is_closing and self._turn is None and reader is not None and reader.overhead_bytes:
+        elif self._is_idle and reader is not None and reader.overhead_bytes:
             self._refuse(_SLOW_HEAD)
         else:
             transport.abort()
@@ -141,8 +149,8 @@ class Connection(asyncio.Protocol):
         """The server stops: close after the current reply, or now."""
         if self._turn is not None:
             self._turn.keeps = False
-        elif not self._is_closing:
-            self._close(is_done=True)
+        elif self._is_idle:
+            self._close()
         elif self._transport is not None and not self._transport.get_write_buffer_size():
             self._transport.abort()
 
@@ -151,17 +159,42 @@ class Connection(asyncio.Protocol):
     def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Turn:
         """See `Desk`."""
         turn = Turn(self, scope, keeps=keeps and not self._host.is_draining, waits_for_100=waits_for_100)
-        if self._turn is None:
+        if self._is_idle:
             self._begin(turn)
-        else:
+        elif self._rest_of is None:
             self._queue.append(turn)
         return turn
 
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
         self.deadline = _NEVER
-        turn.task = task = self.loop.create_task(turn.run(self._host.app))
-        self._host.running.add(task)
+        if self._next is not None:
+            self._next.set_result(None)
+            self._next = None
+        elif self._task is None:
+            self._task = self.loop.create_task(self._take_turns())
+
+    async def _take_turns(self) -> None:
+        """One task for all of a connection's: another one for each would cost more than what it is given to do."""
+        app, running = self._host.app, self._host.running
+        running.add(self)
+        try:
+            while (turn := self._turn) is not None:
+                error = await turn.run(app)
+                if error is not None:
+                    self._host.crashed(error)
+                if self._turn is None:
+                    if self._transport is None:
+                        break
+                    running.discard(self)
+                    self._next = self.loop.create_future()
+                    await self._next
+                    running.add(self)
+        finally:
+            running.discard(self)
+            self._next = self._task = None
+            if self._transport is None:
+                self._host.left(self)
 
     # What a turn tells us.
 
@@ -185,7 +218,7 @@ class Connection(asyncio.Protocol):
         """See `Line`."""
         self._turn = None
         if not turn.keeps:
-            self._close(is_done=turn.is_complete)
+            self._close(turn)
         elif self._queue:
             self._begin(self._queue.popleft())
         else:
@@ -197,13 +230,6 @@ class Connection(asyncio.Protocol):
         self._is_closing = True
         if self._transport is not None:
             self._transport.abort()
-
-    def ended(self, task: asyncio.Task[None] | None, error: Exception | None) -> None:
-        """See `Line`."""
-        if task is not None:
-            self._host.running.discard(task)
-        if error is not None:
-            self._host.crashed(error)
 
     # How it ends.
 
@@ -219,20 +245,36 @@ class Connection(asyncio.Protocol):
         turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
         turn.refuse(error)
 
-    def _close(self, *, is_done: bool) -> None:
-        """`is_done`: the client has nothing more to send."""
-        self._is_closing = True
+    @property
+    def _is_idle(self) -> bool:
+        """Could a request come now?"""
+        return self._turn is None and not self._is_closing and self._rest_of is None
+
+    def _close(self, turn: Turn | None = None) -> None:
+        """Nothing is answered any more. `turn`: the last one; what is left of it is let in, and thrown away."""
         self._queue.clear()
         transport = self._transport
         if transport is None:
             return
-        if is_done:
+        if turn is None or turn.is_complete:
+            self._is_closing = True
             self.deadline = self.loop.time() + IDLE_S
             transport.close()
             return
         self.deadline = self.loop.time() + LINGER_S
         self._resume_reading()
-        transport.write_eof()
+        if turn.is_cut_short:
+            self._is_closing = True
+            transport.write_eof()
+        else:
+            self._rest_of = turn
+
+    def _linger(self, turn: Turn, data: bytes, *, is_lost: bool) -> None:
+        self._discard(data)
+        if is_lost and self._transport is not None:
+            self._transport.abort()
+        elif turn.is_complete:
+            self._close()
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)

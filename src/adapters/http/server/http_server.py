@@ -18,7 +18,7 @@ class HttpServer:
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
-        self.running: set[asyncio.Task[None]] = set()
+        self.running: set[Connection] = set()
         self._log = log
         self._sock = sock
         self._max_connections = max_connections
@@ -52,10 +52,7 @@ class HttpServer:
             connection.drain()
         while self._connections or self.running:
             self._changed.clear()
-            if self.running:
-                await asyncio.wait(self.running, timeout=_LOOK_EVERY_S)
-            else:
-                await self._changed.wait()
+            await self._changed.wait()
         if self._timer is not None:
             self._timer.cancel()
 

@@ -47,15 +47,11 @@ class Line(Protocol):
     def cut(self) -> None:
         """Close at once, so that the client knows that the reply is not complete."""
 
-    def ended(self, task: "asyncio.Task[None] | None", error: Exception | None) -> None:
-        """The application is done with a turn, or failed with that error."""
-
 
 class Turn:
     """Given to the application as its `receive` and `send`; `Taker` for the reader."""
 
     # What a turn begins with; most of it stays so in most of them.
-    task: asyncio.Task[None] | None = None
     bytes_waiting = 0
     """How much of the body has come that the application has not taken."""
     is_complete = False
@@ -80,19 +76,24 @@ class Turn:
         self._line = line
         self._waits_for_100 = waits_for_100
 
-    async def run(self, app: Any) -> None:
-        """Have the application answer. What it leaves unfinished is cut, so that nobody takes it for whole."""
+    async def run(self, app: Any) -> Exception | None:
+        """Have the application answer; returns what it raised. What it leaves unfinished is cut, so that nobody takes
+        it for whole."""
         failed: Exception | None = None
         try:
             await app(self.scope, self.receive, self.send)
         except Exception as error:  # no reason to let the client wait
             failed = error
         finally:
-            task, self.task = self.task, None
             if not self._is_finished and not self._is_gone:
                 self._give_up()
             self.scope = {}  # which holds on to this
-            self._line.ended(task, failed)
+        return failed
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Can nobody tell where its request ends, or only its end tell the client that the reply is complete?"""
+        return self._breakage is not None or self._framing is CLOSE
 
     # What comes.
 
@@ -102,7 +103,7 @@ class Turn:
         if waiter is not None and not waiter.done():
             self._waiter = None
             waiter.set_result({"type": "http.request", "body": piece, "more_body": True})
-        else:
+        elif not self._is_finished:
             if self._pieces is None:
                 self._pieces = deque()
             self._pieces.append(piece)
@@ -255,6 +256,7 @@ class Turn:
     def refuse(self, error: ProxyError) -> None:
         """Answer in the application's place; the connection is closed after it."""
         self.keeps = False
+        self._breakage = error
         body = error_body(error)
         headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
         self._start(error.status, headers, body)
