@@ -227,6 +227,7 @@ class Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """See `Line`."""
+        self._turn = None
         self._is_closing = True
         if self._transport is not None:
             self._transport.abort()
