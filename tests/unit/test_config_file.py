@@ -166,7 +166,7 @@ def test_a_value_as_long_as_the_file_is_refused_quickly_and_not_repeated(tmp_pat
 def test_reading_the_configuration_imports_nothing_slow() -> None:
     program = (
         "import sys, entrypoints.config\n"
-        "slow = {'litestar', 'httpx', 'aiohttp', 'asyncio', 'dependency_injector', 'granian'}\n"
+        "slow = {'litestar', 'httpx', 'aiohttp', 'asyncio', 'dependency_injector', 'uvloop'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
     )
 
