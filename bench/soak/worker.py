@@ -17,6 +17,7 @@ from bench.soak.leaks import leak_of
 from bench.soak.probe import App, Probe
 from entrypoints import http, worker
 from entrypoints.container import Container
+from entrypoints.parent import die_with
 from entrypoints.settings import Settings
 
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
@@ -51,7 +52,7 @@ def probed(settings: Settings) -> Container:
 
 def main() -> int:
     """What the entrypoint does, with another application; a soak that is killed takes its proxy along."""
-    worker.die_with_parent()
+    die_with(os.getppid())
     worker.compose = probed
     return http.main()
 

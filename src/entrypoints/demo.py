@@ -3,6 +3,7 @@ them. No key, no network; the config is an ordinary one and may be copied."""
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from adapters.provider import ProviderSettings, SimulatedProvider
-from entrypoints.worker import die_with_parent
+from entrypoints.parent import die_with
 
 _FLAKY = [
     {"every": 4, "action": {"kind": "status", "status": 503}},
@@ -48,7 +49,7 @@ general_settings:
 def demo_config() -> Iterator[Path]:
     """The path of a config for three providers that run until the context is left."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_run_providers, args=(theirs,), daemon=True)
+    process = multiprocessing.Process(target=_run_providers, args=(os.getpid(), theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -62,13 +63,14 @@ def demo_config() -> Iterator[Path]:
         process.join()
 
 
-def _run_providers(parent: Connection) -> None:
+def _run_providers(parent: int, told: Connection) -> None:
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
-    asyncio.run(_serve(parent))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    asyncio.run(_serve(told))
 
 
-async def _serve(parent: Connection) -> None:
+async def _serve(told: Connection) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
@@ -78,5 +80,5 @@ async def _serve(parent: Connection) -> None:
             provider.set_faults(faults)
             await stack.enter_async_context(provider)
             urls.append(provider.url)
-        parent.send(urls)
+        told.send(urls)
         await stopped.wait()

@@ -1,11 +1,9 @@
 """A worker process: one event loop that serves one socket until it is told to stop, or its parent is gone."""
 
 import asyncio
-import ctypes
 import gc
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
@@ -17,16 +15,11 @@ from entrypoints.settings import Settings
 _COLLECT_AFTER = (20_000, 20, 50)
 """Objects more than before, collections of the youngest, and of the middle generation."""
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 
 def work(
     settings: Callable[[], Settings], sock: socket.socket, max_connections: int, backlog: int, ready: Connection
 ) -> None:
     """What the process does. `ready` is told when requests are taken."""
-    die_with_parent()
-    # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     container = compose(settings())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(container, sock, max_connections, backlog, ready))
@@ -59,9 +52,3 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-
-
-def die_with_parent() -> None:
-    """A parent that was killed cannot stop its workers, and these would go on to share its port with the next one."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from entrypoints.parent import die_with
 from entrypoints.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -46,11 +47,15 @@ class Worker:
     def start(self, others: Iterable[socket.socket]) -> None:
         """`others`: sockets that are not its business."""
         self._ready, ready = multiprocessing.Pipe(duplex=False)
-        arguments = (self.sock, self._options, ready, tuple(others))
-        if multiprocessing.get_start_method() != "fork":
-            arguments = (self.sock, self._options, ready, ())
+        is_copy = multiprocessing.get_start_method() == "fork"
+        arguments = (os.getpid(), self.sock, self._options, ready, tuple(others) if is_copy else ())
         self.process = multiprocessing.Process(target=_work, args=arguments, name=f"llmproxy-{self.number}")
-        self.process.start()
+        # A signal that reaches the process while it still has our handlers would be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         ready.close()
         self._started = time.monotonic()
         self.due = float("inf")
@@ -163,13 +168,18 @@ class Workers:
             worker.sock.close()  # as long as one copy is open, the kernel takes connections
 
 
-def _work(sock: socket.socket, options: Options, ready: Connection, others: Sequence[socket.socket]) -> None:
-    from entrypoints.worker import work  # noqa: PLC0415 - what workers need, their parent does not
-
+def _work(
+    parent: int, sock: socket.socket, options: Options, ready: Connection, others: Sequence[socket.socket]
+) -> None:
+    die_with(parent)
     signal.set_wakeup_fd(-1)
+    # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
     for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL if number is signal.SIGTERM else signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     for other in others:
         other.close()
+    from entrypoints.worker import work  # noqa: PLC0415 - what workers need, their parent does not
+
     settings, max_connections, backlog = options
     work(settings, sock, max_connections, backlog, ready)

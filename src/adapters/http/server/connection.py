@@ -200,8 +200,9 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """See `Line`."""
-        if self._transport is not None:
-            self._transport.write(data)
+        transport = self._transport
+        if transport is not None and not transport.is_closing():  # else it would complain of each write
+            transport.write(data)
 
     def writable(self) -> Awaitable[None] | None:
         """See `Line`."""
