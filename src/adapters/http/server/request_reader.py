@@ -31,7 +31,7 @@ _OTHER_CODING = InvalidRequest(
 )
 _BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
 
-_AUTHORITY = re.compile(rb"https?://([^/?#@]+)", re.IGNORECASE)
+_AUTHORITY = re.compile(rb"https?://([^/?#@]+)(?=[/?#]|$)", re.IGNORECASE)
 
 
 class Taker(Protocol):

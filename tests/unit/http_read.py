@@ -1,0 +1,75 @@
+"""What the server's reader makes of some bytes."""
+
+from typing import Any
+
+from adapters.http.server.request_reader import RequestReader
+from application.errors import InvalidRequest
+
+
+class Request:
+    """One that arrived, and what of its body."""
+
+    def __init__(self, scope: dict[str, Any], keeps: bool, waits_for_100: bool) -> None:
+        self.scope = scope
+        self.keeps = keeps
+        self.waits_for_100 = waits_for_100
+        self.pieces: list[bytes] = []
+        self.is_complete = False
+
+    def feed(self, piece: bytes) -> None:
+        assert piece
+        assert not self.is_complete
+        self.pieces.append(piece)
+
+    def complete(self) -> None:
+        assert not self.is_complete
+        self.is_complete = True
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+    def told(self) -> tuple[object, ...]:
+        """All that an application could see."""
+        scope = self.scope
+        names = ("method", "raw_path", "path", "query_string", "http_version")
+        return *(scope[name] for name in names), tuple(scope["headers"]), self.body, self.is_complete, self.keeps
+
+
+class Read:
+    """What a reader makes of some bytes."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.requests: list[Request] = []
+        self.refusal: InvalidRequest | None = None
+        self.reader = RequestReader(self, {"type": "http"})
+        for piece in pieces:
+            self.refusal = self.reader.feed(piece)
+            if self.refusal is not None:
+                break
+
+    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Request:
+        assert all(each.is_complete for each in self.requests)
+        self.requests.append(Request(scope, keeps, waits_for_100))
+        return self.requests[-1]
+
+    @property
+    def only(self) -> Request:
+        assert self.refusal is None
+        (request,) = self.requests
+        return request
+
+    def told(self) -> object:
+        return [each.told() for each in self.requests], self.refusal and self.refusal.status
+
+
+def get(target: bytes = b"/", version: bytes = b"1.1", headers: bytes = b"host: here\r\n") -> bytes:
+    return b"GET %b HTTP/%b\r\n%b\r\n" % (target, version, headers)
+
+
+def post(headers: bytes, body: bytes) -> bytes:
+    return b"POST /v1/files HTTP/1.1\r\nhost: here\r\n%b\r\n%b" % (headers, body)
+
+
+def sized(body: bytes) -> bytes:
+    return post(b"content-length: %d\r\n" % len(body), body)

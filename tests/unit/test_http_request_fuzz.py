@@ -1,0 +1,141 @@
+"""Requests by the thousand, good and damaged: however they are cut, and as a stricter parser (h11) reads them."""
+
+import itertools
+from typing import Any
+
+import h11
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.http_read import Read
+
+TOKENS = st.sampled_from([b"x-a", b"X-B", b"accept", b"user-agent", b"x_y", b"te"])
+VALUES = st.binary(max_size=20).map(
+    lambda value: bytes(byte for byte in value if byte >= 0x20 and byte != 0x7F).strip()
+)
+BODIES = st.binary(max_size=300)
+
+
+def chunked(pieces: list[bytes]) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    headers = b"host: here\r\n" + b"".join(
+        b"%b: %b\r\n" % pair for pair in draw(st.lists(st.tuples(TOKENS, VALUES), max_size=5))
+    )
+    target = draw(st.sampled_from([b"/", b"/v1/models", b"/a%20b?c=d", b"/v1/files?purpose=x"]))
+    framing = draw(st.sampled_from(["none", "length", "chunked"]))
+    if framing == "none":
+        return b"GET %b HTTP/1.1\r\n%b\r\n" % (target, headers)
+    if framing == "length":
+        body = draw(BODIES)
+        headers += b"Content-Length: %d\r\n" % len(body)
+    else:
+        body = chunked(draw(st.lists(BODIES, max_size=4)))
+        headers += b"Transfer-Encoding: chunked\r\n"
+    return b"POST %b HTTP/1.1\r\n%b\r\n%b" % (target, headers, body)
+
+
+def by_h11(sent: bytes) -> list[tuple[bytes, bytes, bytes]] | None:
+    """Method, target and body of each request; None = it refuses them, or they are not whole."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=10**6)
+    seen: list[tuple[bytes, bytes, bytes]] = []
+    connection.receive_data(sent)
+    method = target = body = b""
+    try:
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request):
+                method, target, body = event.method, event.target, b""
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                seen.append((method, target, body))
+                connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+                connection.send(h11.EndOfMessage())
+                if connection.our_state is h11.MUST_CLOSE:
+                    return seen
+                connection.start_next_cycle()
+            else:
+                return seen if event is h11.NEED_DATA and not connection.trailing_data[0] else None
+    except h11.RemoteProtocolError:
+        return None
+
+
+def bounds(read: Read) -> list[tuple[bytes, bytes, bytes]]:
+    return [
+        (each.scope["method"].encode(), _target(each.scope), each.body) for each in read.requests if each.is_complete
+    ]
+
+
+def _target(scope: dict[str, Any]) -> bytes:
+    query = scope["query_string"]
+    return bytes(scope["raw_path"] + (b"?" + query if query else b""))
+
+
+@given(st.lists(requests(), min_size=1, max_size=4), st.data())
+def test_however_it_is_cut_the_same_requests_arrive(sent: list[bytes], data: st.DataObject) -> None:
+    all_of_it = b"".join(sent)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(all_of_it)), max_size=10)))
+    edges = [0, *cuts, len(all_of_it)]
+
+    pieces = [all_of_it[start:end] for start, end in itertools.pairwise(edges) if start < end]
+
+    assert Read(*pieces).told() == Read(all_of_it).told()
+
+
+@given(st.lists(requests(), min_size=1, max_size=4))
+def test_good_requests_are_read_as_h11_reads_them(sent: list[bytes]) -> None:
+    read = Read(b"".join(sent))
+
+    assert read.refusal is None
+    assert len(read.requests) == len(sent)
+    assert bounds(read) == by_h11(b"".join(sent))
+
+
+MUTATIONS = st.sampled_from(
+    [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"\0",
+        b":",
+        b",",
+        b";",
+        b"0",
+        b"1",
+        b"Content-Length: 1\r\n",
+        b"x",
+        b"Transfer-Encoding: chunked\r\n",
+        b"chunked",
+        b"HTTP/1.0",
+        b"\x0b",
+        b"\x80",
+        b"-",
+        b"+",
+        b"\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(requests(), min_size=1, max_size=2), st.lists(st.tuples(st.integers(0, 1000), MUTATIONS), max_size=3))
+def test_where_both_read_damaged_requests_they_read_the_same(
+    sent: list[bytes], damage: list[tuple[int, bytes]]
+) -> None:
+    damaged = bytearray(b"".join(sent))
+    for at, what in damage:
+        place = at % len(damaged)
+        damaged[place:place] = what
+    read = Read(bytes(damaged))
+
+    by_other = by_h11(bytes(damaged))
+
+    if read.refusal is None and by_other is not None:
+        keeping = bounds(read)[: len(by_other)]
+        assert keeping == by_other[: len(keeping)]
+        assert len(keeping) == len(by_other) or not read.requests[-1].is_complete
