@@ -174,11 +174,12 @@ class Turn:
 
     def send(self, message: dict[str, Any]) -> Awaitable[None]:
         """ASGI's: the start of the reply, then its body. To a client that has left it sends nothing."""
-        if not self._is_gone:
-            if message["type"] == "http.response.body":
-                self._send_body(message.get("body", b""), more=message.get("more_body", False))
-            else:
-                self._start(message["status"], message.get("headers", ()))
+        if self._is_gone:
+            return asyncio.sleep(0)  # nothing else would make who writes without end let others go on
+        if message["type"] == "http.response.body":
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            self._start(message["status"], message.get("headers", ()))
         return self._line.writable() or _DONE
 
     def reply(self, status: int, headers: Any, body: bytes) -> Awaitable[None]:

@@ -1,0 +1,255 @@
+"""The server on real sockets: how many connections it takes, how it ends, and what is left of clients that vanish."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+
+from adapters.http.exchange import CLIENT
+from adapters.http.server.http_server import HttpServer
+from application.ports import RequestLog
+from tests.integration.conftest import StartProvider, StartProxy
+from tests.integration.harness import ROOT, config, endpoint, eventually
+from tests.unit.http_line import GET, HELD, LAST, App, answer, echo
+
+StartServer = Callable[..., Awaitable["Served"]]
+
+
+class Crashes:
+    """The log, which is told of nothing but crashes."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def crashed(self, request_id: str, error: Exception) -> None:
+        self.errors.append(error)
+
+
+class Served:
+    """A server, and what is known of it from within."""
+
+    def __init__(self, app: App, max_connections: int) -> None:
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.log = Crashes()
+        self.server = HttpServer(app, cast("RequestLog", self.log), self.sock, max_connections)
+        self.clients: list[asyncio.StreamWriter] = []
+
+    @property
+    def is_quiet(self) -> bool:
+        return not self.server._connections and not self.server.running
+
+    async def connect(self, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.writelines(sent)
+        self.clients.append(writer)
+        return reader, writer
+
+    async def end(self) -> None:
+        for writer in self.clients:
+            writer.transport.abort()
+        await self.server.stop()
+
+
+@pytest_asyncio.fixture
+async def serve() -> AsyncIterator[StartServer]:
+    started: list[Served] = []
+
+    async def start(app: App = echo, max_connections: int = 100) -> Served:
+        started.append(Served(app, max_connections))
+        await started[-1].server.start(100)
+        return started[-1]
+
+    yield start
+    async with asyncio.timeout(20):
+        for each in started:
+            await each.end()
+
+
+class Gate:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        await self.go_on.wait()
+        await answer(send, b"done")
+
+
+class TestServer:
+    """On the loop that workers run, and on asyncio's."""
+
+    on_both_loops = True
+
+    async def test_whoever_is_too_many_waits_and_is_not_turned_away(self, serve: StartServer) -> None:
+        served = await serve(max_connections=2)
+        first, second = await served.connect(GET), await served.connect(GET)
+        for reader, _ in (first, second):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+        waiting = [await served.connect(LAST) for _ in range(5)]
+        answers = [asyncio.ensure_future(reader.read()) for reader, _ in waiting]
+        await asyncio.sleep(0.2)
+        assert not any(each.done() for each in answers)
+        first[1].close()
+
+        async with asyncio.timeout(20):
+            assert all(each.startswith(b"HTTP/1.1 200") for each in await asyncio.gather(*answers))
+
+    async def test_it_stops_when_the_last_answer_is_given(self, serve: StartServer) -> None:
+        gate = Gate()
+        served = await serve(gate)
+        idle, _ = await served.connect()
+        busy, _ = await served.connect(GET)
+        await eventually(lambda: gate.asked == 1)
+
+        stopped = asyncio.ensure_future(served.server.stop())
+        assert await idle.read() == b""
+        assert not stopped.done()
+        gate.go_on.set()
+
+        reply = await busy.read()
+        assert reply.startswith(b"HTTP/1.1 200")
+        assert reply.endswith(b"done")
+        await stopped
+        with pytest.raises(ConnectionError):
+            await served.connect()
+
+    async def test_it_stops_while_it_takes_no_connections(self, serve: StartServer) -> None:
+        served = await serve(max_connections=1)
+        reader, _ = await served.connect(GET)
+        await reader.readline()
+        await served.connect(GET)
+
+        async with asyncio.timeout(20):
+            await served.server.stop()
+
+        assert served.is_quiet
+
+    async def test_an_upload_that_nobody_takes_is_not_taken_from_the_client_either(self, serve: StartServer) -> None:
+        gate = Gate()
+        served = await serve(gate)
+        reader, writer = await served.connect(HELD.replace(b"300000", b"50000000"))
+        sent = 0
+
+        async def push() -> None:
+            nonlocal sent
+            for _ in range(500):
+                writer.write(bytes(100_000))
+                await writer.drain()
+                sent += 100_000
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await push()
+        assert sent < 30_000_000
+
+        gate.go_on.set()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+    async def test_an_answer_that_nobody_reads_stops_the_application(self, serve: StartServer) -> None:
+        sent = 0
+
+        async def endless(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal sent
+            is_gone = []
+            scope["extensions"][CLIENT].when_gone(lambda: is_gone.append(True))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not is_gone:
+                await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+                sent += 100_000
+
+        served = await serve(endless)
+        sock = socket.create_connection(("127.0.0.1", served.port))
+        sock.sendall(GET)
+        await eventually(lambda: sent > 0)
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+
+        assert sent < 30_000_000
+        assert next(iter(served.server.running))._writing_paused is not None
+        sock.close()
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_nothing_stays_behind_of_clients_that_vanish_at_any_moment(
+        self, serve: StartServer, seed: int
+    ) -> None:
+        dice = random.Random(seed)
+        served = await serve()
+        all_of_it = GET * 3 + HELD + bytes(300_000) + LAST
+
+        async def client() -> None:
+            _, writer = await served.connect(all_of_it[: dice.randrange(len(all_of_it))])
+            await asyncio.sleep(dice.random() / 100)
+            if dice.random() < 0.5:  # a reset, and not an end
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        for _ in range(10):
+            await asyncio.gather(*(client() for _ in range(30)))
+
+        await eventually(lambda: served.is_quiet)
+        assert not served.log.errors
+
+
+async def test_a_worker_that_cannot_start_ends_it_with_1() -> None:
+    program = (
+        "import sys\n"
+        "from entrypoints.server import bind, serve\n"
+        "from entrypoints.settings import GeneralSettings\n"
+        "def settings(): raise RuntimeError('no settings today')\n"
+        "sys.exit(serve(GeneralSettings(), bind('127.0.0.1', 0, 2), settings))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env={"PYTHONPATH": "src"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "before it took a request; giving up" in done.stderr
+    assert "no settings today" in done.stderr
+
+
+def _is_gone(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_signal_at_any_moment_of_the_start_of_a_worker_is_not_lost(
+    start_provider: StartProvider, start_proxy: StartProxy, how: signal.Signals
+) -> None:
+    settings = config([endpoint(await start_provider())], drain_timeout=300)
+    for delay_s in (0.0, 0.005, 0.02, 0.1):
+        proxy = await start_proxy(settings)
+        (first,) = proxy.worker_pids()
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda first=first, proxy=proxy: proxy.worker_pids() not in ([], [first]))  # type: ignore[misc]
+        (starting,) = proxy.worker_pids()
+        await asyncio.sleep(delay_s)
+
+        await proxy.stop(how)
+
+        await eventually(lambda starting=starting: _is_gone(starting))  # type: ignore[misc]
