@@ -54,11 +54,16 @@ class Worker:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             self.process.start()
+        except OSError as error:  # no memory or no process left: nothing that would not pass
+            self.process = None
+            self._put_off()
+            _say(f"worker {self.number} could not be started: {error}; trying again")
+        else:
+            self._started = time.monotonic()
+            self.due = float("inf")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        ready.close()
-        self._started = time.monotonic()
-        self.due = float("inf")
+            ready.close()
 
     def bury(self) -> str:
         """Its process has ended: how, in words. The next is due at once, or later if this one died young."""
@@ -72,11 +77,15 @@ class Worker:
         code = process.exitcode or 0
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         told = f"worker {self.number} (pid {process.pid}) ended unexpectedly: {how}"
-        now = time.monotonic()
-        is_young = now - self._started < _YOUNG_S
-        self.due = now + self._delay_s if is_young else now
-        self._delay_s = min(_LONGEST_DELAY_S, 2 * self._delay_s) if is_young else _FIRST_DELAY_S
+        if time.monotonic() - self._started < _YOUNG_S:
+            self._put_off()
+        else:
+            self.due, self._delay_s = 0.0, _FIRST_DELAY_S
         return told
+
+    def _put_off(self) -> None:
+        self.due = time.monotonic() + self._delay_s
+        self._delay_s = min(_LONGEST_DELAY_S, 2 * self._delay_s)
 
     def signal(self, number: int) -> None:
         """To its process, if there is one."""
@@ -100,7 +109,9 @@ class Workers:
         heard, woken = socket.socketpair()
         heard.setblocking(False)
         woken.setblocking(False)
-        before = {number: signal.signal(number, self._told) for number in _STOP_SIGNALS}
+        # `nohup` says that SIGHUP is no reason to stop.
+        ours = [each for each in _STOP_SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._told) for number in ours}
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         try:
             self._look_after()
@@ -155,9 +166,9 @@ class Workers:
         if self._stopping:
             return
         if worker.was_ready:
-            print(f"llmproxy: {told}; it is replaced", file=sys.stderr, flush=True)
+            _say(f"{told}; it is replaced")
         else:
-            print(f"llmproxy: {told}, before it took a request; giving up", file=sys.stderr, flush=True)
+            _say(f"{told}, before it took a request; giving up")
             self._exit_code = 1
             self._stop()
 
@@ -166,6 +177,11 @@ class Workers:
         for worker in self._workers:
             worker.signal(signal.SIGTERM)
             worker.sock.close()  # as long as one copy is open, the kernel takes connections
+
+
+def _say(what: str) -> None:
+    with suppress(OSError):  # that nobody can read it is no reason to stop
+        print(f"llmproxy: {what}", file=sys.stderr, flush=True)
 
 
 def _work(

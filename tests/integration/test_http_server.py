@@ -129,6 +129,15 @@ class TestServer:
         with pytest.raises(ConnectionError):
             await served.connect()
 
+    async def test_who_has_connected_before_it_stops_is_answered(self, serve: StartServer) -> None:
+        served = await serve()
+        waiting = [await served.connect(GET) for _ in range(20)]  # taken by the kernel, and not by the server yet
+
+        await served.server.stop()
+
+        for reader, _ in waiting:
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
     async def test_it_stops_while_it_takes_no_connections(self, serve: StartServer) -> None:
         served = await serve(max_connections=1)
         reader, _ = await served.connect(GET)

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
@@ -699,13 +700,16 @@ async def test_a_whole_reply_in_pieces_is_put_together(world: World) -> None:
 
 
 async def test_a_slow_reader_gets_the_whole_stream_and_the_provider_waits_for_it(world: World) -> None:
-    world.provider.change(answer_tokens=60_000)
+    world.provider.change(answer_tokens=100_000)
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", world.proxy.port, limit=4096)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # else the kernel gives it up to 32 MB
+        sock.connect(("127.0.0.1", world.proxy.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
         writer.write(request(STREAM))
         await reader.readuntil(b"\r\n\r\n")
         await eventually(lambda: world.provider.counts().in_flight == 1)
-        # Nobody reads now: 60,000 events are more than the buffers on the way hold.
+        # Nobody reads now: 100,000 events are more than the buffers on the way hold.
         await asyncio.sleep(0.5)
         in_flight = world.provider.counts().in_flight
         async with asyncio.timeout(60):

@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.http_line import GET, HELD, LAST, Holding, Line, answer, echo, refusing
 
 
@@ -17,20 +19,63 @@ async def test_requests_in_one_piece_are_answered_in_their_order_and_the_connect
     assert not line.host.running
 
 
-async def test_a_request_waits_for_its_turn_and_nothing_more_is_read_meanwhile() -> None:
+async def test_a_request_waits_for_its_turn() -> None:
     line = Line(app := Holding())
 
     await line.feed(GET + GET.replace(b"/a", b"/b"))
 
     assert app.asked == [b"/a"]
-    assert not line.wire.is_reading
     app.answer()
     await line.settle()
     assert app.asked == [b"/a", b"/b"]
     app.answer()
     await line.settle()
-    assert line.wire.is_reading
     assert line.replies() == [(200, b"/a"), (200, b"/b")]
+
+
+@pytest.mark.parametrize("ahead", [GET * 50, HELD + bytes(299_000)], ids=["many requests", "a large body"])
+async def test_so_much_is_read_ahead_and_no_more(ahead: bytes) -> None:
+    line = Line(app := Holding())
+    await line.feed(GET)
+    assert line.wire.is_reading
+
+    await line.feed(ahead)
+
+    assert not line.wire.is_reading
+    for _ in range(52):
+        app.answer()
+        await line.settle()
+    assert line.wire.is_reading
+
+
+async def test_the_body_of_a_request_may_come_when_it_has_its_turn() -> None:
+    line = Line(echo)
+
+    await line.feed(GET + HELD.replace(b"300000", b"3"))
+    assert line.wire.is_reading
+    await line.feed(b"abc")
+
+    assert line.replies() == [(200, b"/a "), (200, b"/held abc")]
+
+
+async def test_tiny_pieces_of_a_body_are_put_together() -> None:
+    taken: list[bytes] = []
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            taken.append(message["body"])
+            more = message["more_body"]
+        await answer(send, b"")
+
+    line = Line(reads)
+
+    head = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
+    await line.feed(head, b"1\r\na\r\n" * 10_000, b"0\r\n\r\n")
+
+    assert b"".join(taken) == b"a" * 10_000
+    assert len(taken) < 10
 
 
 async def test_after_the_last_request_the_connection_is_closed_and_nothing_after_it_answered() -> None:
@@ -179,12 +224,13 @@ async def test_who_waits_for_100_is_told_to_go_on_when_the_body_is_wanted() -> N
     assert line.replies() == [(200, b"/held abc")]
 
 
-async def test_who_waits_for_100_and_is_refused_is_not_told_to_go_on() -> None:
+async def test_who_waits_for_100_and_is_refused_is_not_told_to_go_on_and_need_not_send_the_body() -> None:
     line = Line(refusing)
 
     await line.feed(HELD.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
 
     assert line.replies("POST") == [(413, b"no")]
+    assert line.wire.events == ["eof"]
 
 
 async def test_a_server_that_stops_closes_what_is_idle_and_lets_what_runs_end() -> None:
@@ -202,3 +248,13 @@ async def test_a_server_that_stops_closes_what_is_idle_and_lets_what_runs_end() 
     assert b"\r\nconnection: close\r\n" in busy.wire.sent
     assert busy.wire.events == ["close"]
     assert app.asked == [b"/a"]
+
+
+async def test_between_two_requests_of_one_client_others_have_their_turn() -> None:
+    line = Line(echo)
+    line.connection.data_received(GET * 100)
+
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert 0 < len(line.replies()) < 20

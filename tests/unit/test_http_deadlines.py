@@ -92,3 +92,29 @@ async def test_the_rest_may_not_be_without_end() -> None:
             break
 
     assert line.wire.events == ["abort"]
+
+
+async def test_who_takes_nothing_and_asks_for_more_is_cut_off() -> None:
+    line = Line(echo)
+    line.connection.pause_writing()
+    await line.feed(GET + GET)
+    line.wire.unsent_bytes = 1_000
+
+    line.pass_time(IDLE_S + 1)
+    assert not line.wire.events
+    line.pass_time(IDLE_S + 1)
+
+    assert line.wire.events == ["abort"]
+
+
+async def test_who_takes_it_at_last_is_answered() -> None:
+    line = Line(echo)
+    line.connection.pause_writing()
+    await line.feed(GET + GET)
+
+    line.connection.resume_writing()
+    await line.settle()
+    line.pass_time(IDLE_S - 1)
+
+    assert len(line.replies()) == 2
+    assert not line.wire.events

@@ -108,6 +108,15 @@ def test_an_upgrade_is_a_request_like_any_other(upgrade: bytes, framing: bytes, 
     assert all(each.is_complete for each in read.requests)
 
 
+def test_upgrades_without_end_are_as_many_requests() -> None:
+    asked = get(headers=b"host: here\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
+
+    read = Read(asked * 3_000)
+
+    assert read.refusal is None
+    assert len(read.requests) == 3_000
+
+
 REFUSED = {
     "both framings": post(b"content-length: 3\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n"),
     "both framings, the other way": post(b"transfer-encoding: chunked\r\ncontent-length: 3\r\n", b"0\r\n\r\n"),
@@ -124,7 +133,7 @@ REFUSED = {
     "chunked in two headers": post(b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n"),
     "not chunked after all": post(b"transfer-encoding: identity\r\n", b""),
     "almost chunked": post(b"transfer-encoding: xchunked\r\n", b"0\r\n\r\n"),
-    "chunked by HTTP/1.0": b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\nno chunk",
+    "chunked by HTTP/1.0": b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "a chunk of no size": post(b"transfer-encoding: chunked\r\n", b"\r\nabc\r\n0\r\n\r\n"),
     "a chunk of a signed size": post(b"transfer-encoding: chunked\r\n", b"+3\r\nabc\r\n0\r\n\r\n"),
     "a chunk longer than it says": post(b"transfer-encoding: chunked\r\n", b"2\r\nabc\r\n0\r\n\r\n"),

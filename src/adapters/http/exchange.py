@@ -155,6 +155,8 @@ class Exchange:
             return
         if not self._interrupted:
             raise asyncio.CancelledError
+        if self._finished:  # but the client has not taken all of it
+            return
         stopped = ShuttingDown()
         if self._first_byte is None:
             await self._send_error(stopped)
@@ -212,7 +214,7 @@ class Exchange:
             await self._break_off(error)
 
     def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
-        if status != 304:  # that would have to be the length of what it stands for (RFC 9110, 8.6)
+        if status not in {204, 304}:  # that would have to be the length of what it stands for (RFC 9110, 8.6)
             headers.append((b"content-length", b"%d" % len(body)))
         now = self._add_own(headers)
         sent = self._client.reply(status, headers, body)

@@ -24,8 +24,14 @@ LINGER_BYTES = 256 * 1024 * 1024
 """How long, and how much, is read and thrown away after the last reply from who still sends: closing at once would
 reset the connection, and take the reply from them (RFC 9112, 9.6)."""
 
+FAREWELL_S = 1.0
+"""When the server stops: how long it waits for the request of who has just connected, and for the rest of one that is
+answered."""
+
 _READ_AHEAD_BYTES = 256 * 1024
-"""When more than this of a body waits for the application, nothing is read from the socket."""
+_READ_AHEAD_REQUESTS = 16
+"""When more than this of bodies, or of requests, waits for the application, nothing is read from the socket. As long as
+something is, we see when the client leaves."""
 
 _NEVER = float("inf")
 _SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
@@ -98,7 +104,7 @@ class Connection(asyncio.Protocol):
             self._refuse(refusal)
         elif was_idle and reader.in_head and self._turn is None:
             self.deadline = self.loop.time() + HEAD_S
-        elif self._turn is not None and (self._queue or self._turn.bytes_waiting > _READ_AHEAD_BYTES):
+        elif self._turn is not None and self._has_enough(self._turn):
             self._pause_reading()
 
     def eof_received(self) -> None:
@@ -125,6 +131,8 @@ class Connection(asyncio.Protocol):
             self._writing_paused = self.loop.create_future()
 
     def resume_writing(self) -> None:
+        if self._turn is not None:
+            self.deadline = _NEVER
         paused, self._writing_paused = self._writing_paused, None
         if paused is not None and not paused.done():
             paused.set_result(None)
@@ -152,7 +160,7 @@ class Connection(asyncio.Protocol):
         elif self._is_idle:
             self._close()
         elif self._transport is not None and not self._transport.get_write_buffer_size():
-            self._transport.abort()
+            self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
 
     # What the reader tells us.
 
@@ -167,7 +175,8 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
-        self.deadline = _NEVER
+        # Before this one is answered, the client has to take enough of what was sent before.
+        self.deadline = _NEVER if self._writing_paused is None else self.loop.time() + IDLE_S
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
@@ -183,6 +192,8 @@ class Connection(asyncio.Protocol):
                 error = await turn.run(app)
                 if error is not None:
                     self._host.crashed(error)
+                if self._turn is not None:
+                    await asyncio.sleep(0)  # who asks for much at once does not keep others waiting
                 if self._turn is None:
                     if self._transport is None:
                         break
@@ -212,7 +223,7 @@ class Connection(asyncio.Protocol):
     def taken(self) -> None:
         """See `Line`."""
         turn = self._turn
-        if not self._is_reading and not self._queue and turn is not None and not turn.bytes_waiting:
+        if not self._is_reading and turn is not None and not self._has_enough(turn):
             self._resume_reading()
 
     def finished(self, turn: Turn) -> None:
@@ -222,6 +233,7 @@ class Connection(asyncio.Protocol):
             self._close(turn)
         elif self._queue:
             self._begin(self._queue.popleft())
+            self.taken()
         else:
             self.deadline = self.loop.time() + IDLE_S
             self._resume_reading()
@@ -247,6 +259,11 @@ class Connection(asyncio.Protocol):
         turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
         turn.refuse(error)
 
+    def _has_enough(self, turn: Turn) -> bool:
+        queue = self._queue
+        waiting = turn.bytes_waiting + sum([each.bytes_waiting for each in queue]) if queue else turn.bytes_waiting
+        return waiting > _READ_AHEAD_BYTES or len(queue) > _READ_AHEAD_REQUESTS
+
     @property
     def _is_idle(self) -> bool:
         """Could a request come now?"""
@@ -265,7 +282,7 @@ class Connection(asyncio.Protocol):
             return
         self.deadline = self.loop.time() + LINGER_S
         self._resume_reading()
-        if turn.is_cut_short:
+        if turn.is_cut_short or turn.waits_for_100:
             self._is_closing = True
             transport.write_eof()
         else:

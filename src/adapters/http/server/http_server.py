@@ -1,13 +1,16 @@
 """Listens on one socket and keeps account of its connections: how many there may be, and how long each."""
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
-from adapters.http.server.connection import Connection
+from adapters.http.server.connection import FAREWELL_S, Connection
 from application.ports import RequestLog
 
 _LOOK_EVERY_S = 1.0
+_SETTLE_S = 0.05
+"""When it stops: for requests that have come already, on connections that would be closed as idle."""
 
 
 class HttpServer:
@@ -43,12 +46,18 @@ class HttpServer:
     async def stop(self) -> None:
         """Take no more connections, and return when those there are have had their answers."""
         self.is_draining = True
+        self._changed.set()
         if self._reopening is not None:
             await self._reopening
         if self._server is not None:
             self._server.close()
+        known = tuple(self._connections)
+        waiting = self._waiting()
         self._sock.close()
-        for connection in tuple(self._connections):
+        for sock in waiting:
+            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
+        await asyncio.sleep(_SETTLE_S)
+        for connection in known:
             connection.drain()
         while self._connections or self.running:
             self._changed.clear()
@@ -56,17 +65,28 @@ class HttpServer:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _waiting(self) -> list[socket.socket]:
+        """Connections that the kernel has taken for us: closing the socket would reset them, and their requests."""
+        found: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # no more, or no files left
+            self._sock.setblocking(False)
+            while len(self._connections) + len(found) < self._max_connections:
+                found.append(self._sock.accept()[0])
+        return found
+
     def _look(self) -> None:
         now = self.loop.time()
+        self._timer = self.loop.call_later(_LOOK_EVERY_S, self._look)
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
-        self._timer = self.loop.call_later(_LOOK_EVERY_S, self._look)
 
     # What connections tell us.
 
     def opened(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.add(connection)
+        if self.is_draining:
+            connection.deadline = self.loop.time() + FAREWELL_S
         if self._server is not None and len(self._connections) >= self._max_connections:
             self._server.close()
             self._server = None
@@ -85,8 +105,12 @@ class HttpServer:
     async def _reopen(self) -> None:
         while self._server is None and not self.is_draining:
             self._changed.clear()
-            if len(self._connections) < self._max_connections:
-                await self._listen()
-            else:
+            if len(self._connections) >= self._max_connections:
                 await self._changed.wait()
+                continue
+            try:
+                await self._listen()
+            except OSError as error:  # no files left
+                self._log.crashed("", error)
+                await asyncio.sleep(_LOOK_EVERY_S)
         self._reopening = None

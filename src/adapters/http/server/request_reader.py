@@ -82,13 +82,16 @@ class RequestReader:
             data = self._past_the_parser(taker, data)
             if not data:
                 return None
-        self.overhead_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            return self._refusal or _MALFORMED
+        while data:
+            self.overhead_bytes += len(data)
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._ignore_upgrade()
+            except httptools.HttpParserError:
+                return self._refusal or _MALFORMED
         if self.overhead_bytes > MAX_HEAD_BYTES:
             return _HEAD_TOO_LARGE
         return None
@@ -110,14 +113,13 @@ class RequestReader:
             self.on_message_complete()
         return rest
 
-    def _ignore_upgrade(self, rest: bytes) -> InvalidRequest | None:
+    def _ignore_upgrade(self) -> None:
         """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
         has left its body to whoever it would be upgraded to."""
         self._parser = httptools.HttpRequestParser(self)
         self._is_repeated = True
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
         self.overhead_bytes = 0
-        return self.feed(rest) if rest else None
 
     # What llhttp tells us.
 
@@ -145,7 +147,7 @@ class RequestReader:
         length = by_name.get(b"content-length", b"0")
         self._framing = b"" if length == b"0" else b"content-length: %b\r\n" % length
         if b"transfer-encoding" in by_name:
-            self._check_coding(headers)
+            self._check_coding(headers, version)
             self._framing = b"transfer-encoding: chunked\r\n"
         scope = self._addresses.copy()
         scope["http_version"] = version
@@ -208,8 +210,11 @@ class RequestReader:
         if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
 
-    def _check_coding(self, headers: list[tuple[bytes, bytes]]) -> None:
-        if [value.lower() for name, value in headers if name == b"transfer-encoding"] != [b"chunked"]:
+    def _check_coding(self, headers: list[tuple[bytes, bytes]], version: str) -> None:
+        # HTTP/1.0 has no codings: who sends one is not sure to mean it (RFC 9112, 6.1).
+        if version == "1.0" or [value.lower() for name, value in headers if name == b"transfer-encoding"] != [
+            b"chunked"
+        ]:
             self._refuse(_OTHER_CODING)
 
     def _refuse(self, refusal: InvalidRequest) -> NoReturn:

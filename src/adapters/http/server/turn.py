@@ -1,7 +1,6 @@
 """One request and its reply, as ASGI has them: `receive` and `send`."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
@@ -56,7 +55,7 @@ class Turn:
     """How much of the body has come that the application has not taken."""
     is_complete = False
     """Has all of the request come?"""
-    _pieces: deque[bytes] | None = None
+    _pieces: list[bytes] | None = None
     _said_end = False
     _waiter: asyncio.Future[dict[str, Any]] | None = None
     _on_gone: Callable[[], None] | None = None
@@ -73,8 +72,9 @@ class Turn:
         self.scope = scope
         scope["extensions"] = {CLIENT: self}
         self.keeps = keeps
+        self.waits_for_100 = waits_for_100
+        """Does the client keep its body back until it is told to go on?"""
         self._line = line
-        self._waits_for_100 = waits_for_100
 
     async def run(self, app: Any) -> Exception | None:
         """Have the application answer; returns what it raised. What it leaves unfinished is cut, so that nobody takes
@@ -105,7 +105,7 @@ class Turn:
             waiter.set_result({"type": "http.request", "body": piece, "more_body": True})
         elif not self._is_finished:
             if self._pieces is None:
-                self._pieces = deque()
+                self._pieces = []
             self._pieces.append(piece)
             self.bytes_waiting += len(piece)
 
@@ -150,18 +150,20 @@ class Turn:
         if message is not None:
             waiter.set_result(message)
             return waiter
-        if self._waits_for_100 and not self.is_complete and not self._is_started:
-            self._waits_for_100 = False
+        if self.waits_for_100 and not self.is_complete and not self._is_started:
+            self.waits_for_100 = False
             self._line.write(_GO_ON)
         self._waiter = waiter
         return waiter
 
     def _next(self) -> dict[str, Any] | None:
         if self._pieces:
-            piece = self._pieces.popleft()
-            self.bytes_waiting -= len(piece)
+            # Each by itself, many tiny ones would cost far more than they are worth.
+            piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self.bytes_waiting = 0
             self._line.taken()
-            self._said_end = self.is_complete and not self._pieces
+            self._said_end = self.is_complete
             return {"type": "http.request", "body": piece, "more_body": not self._said_end}
         if self._is_gone or self._is_finished or self._breakage is not None:
             return _GONE
