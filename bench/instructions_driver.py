@@ -95,6 +95,10 @@ class Wire:
         if is_whole and self._answered is not None and not self._answered.done():
             self._answered.set_result(b"".join(self._pieces))
 
+    def is_closing(self) -> bool:
+        """As `asyncio.Transport`."""
+        return False
+
     def get_extra_info(self, name: str) -> object:
         """As `asyncio.Transport`."""
         return ("127.0.0.1", 50000) if name in {"peername", "sockname"} else None

@@ -127,7 +127,7 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._is_repeated:
@@ -135,8 +135,7 @@ class RequestReader:
             self._url, self._fields = b"", []
             return
         url, self._url = self._url, b""
-        fields, self._fields = self._fields, []
-        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in fields]
+        headers, self._fields = self._fields, []
         parser = self._parser
         if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
             self._check_size(url, headers)
