@@ -39,6 +39,10 @@ class Client(Protocol):
     def reply(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
         """All of the reply."""
 
+    def put(self, piece: bytes) -> Awaitable[None] | None:
+        """A piece of the body of a reply that has been started, and more follows. To be awaited before the next one;
+        None = no need."""
+
 
 CLIENT = "llmproxy.client"
 """The ASGI extension that is a `Client`."""
@@ -192,13 +196,15 @@ class Exchange:
 
     async def _send_pieces(self, next_piece: Callable[[], Awaitable[bytes]]) -> None:
         """All that comes, each piece as it comes: what is done here is done for every event of every stream."""
-        send, time = self._send, self._loop.time
+        put, time = self._client.put, self._loop.time
         with WriteWatch(self._write_timeout_s, self._leave) as writes:
             while piece := await next_piece():
                 self._bytes_out += len(piece)
-                writes.began = time()
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                writes.began = None
+                waits = put(piece)
+                if waits is not None:
+                    writes.began = time()
+                    await waits
+                    writes.began = None
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the

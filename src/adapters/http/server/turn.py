@@ -191,6 +191,16 @@ class Turn:
             self._send_body(b"", more=False)
         return self._line.writable() or _DONE
 
+    def put(self, piece: bytes) -> Awaitable[None] | None:
+        """See `Client`."""
+        if self._is_gone:
+            return asyncio.sleep(0)
+        if self._framing is CHUNKED and not self._is_finished and 0 < len(piece) <= _COPIED_BYTES:
+            self._line.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        else:
+            self._send_body(piece, more=True)
+        return self._line.writable()
+
     def _start(self, status: int, headers: Any, body: bytes = b"") -> None:
         """`body`: all of it, of the length that the headers say, if it is known already."""
         if self._is_started:
