@@ -431,6 +431,16 @@ async def test_head_is_answered_without_a_body(world: World) -> None:
     assert world.provider.records == []
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/health", "/health/live", "/health/ready", "/status"])
+async def test_what_is_only_read_is_told_of_without_its_body(world: World, path: str) -> None:
+    answer = await world.ask(request(b"", method=b"HEAD", path=path.encode()))
+    whole = await world.ask(request(b"", method=b"GET", path=path.encode()))
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert whole.status == 200
+    assert whole.body
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/health"])
 async def test_what_is_only_for_reading_cannot_be_posted_to(world: World, path: str) -> None:
     answer = await world.post(b"{}", path)

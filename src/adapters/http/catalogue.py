@@ -1,9 +1,9 @@
-"""`GET /v1/models`, `GET /status` and the health routes: answered from memory, no provider is asked."""
+"""`GET /v1/models`, `GET /status` and the health routes, also with HEAD: answered from memory, no provider is asked."""
 
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get
+from litestar import HttpMethod, MediaType, Request, Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 
 from adapters.http.guards import Guard
@@ -12,6 +12,9 @@ from adapters.http.in_flight import InFlight
 from application.catalogue import ListModels, ReportHealth
 from application.errors import InvalidRequest
 from application.status import ReportStatus, ReportStores
+
+_METHODS = (HttpMethod.GET, HttpMethod.HEAD)
+"""What watches whether something is up often asks with HEAD."""
 
 MODELS_PATHS = ("/v1/models", "/models", "/openai/v1/models", "/openai/models")
 
@@ -33,12 +36,12 @@ def catalogue_routes(
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
 
-    @get(list(MODELS_PATHS), sync_to_thread=False)
+    @route(list(MODELS_PATHS), http_method=_METHODS, sync_to_thread=False)
     def list_models(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
         return _json({"object": "list", "data": [card(name) for name in models()]})
 
-    @get([f"{path}/{{model:path}}" for path in MODELS_PATHS], sync_to_thread=False)
+    @route([f"{path}/{{model:path}}" for path in MODELS_PATHS], http_method=_METHODS, sync_to_thread=False)
     def get_model(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
         name = request.path_params["model"].removeprefix("/")
@@ -51,23 +54,23 @@ def catalogue_routes(
             )
         return _json(card(name))
 
-    @get("/health", sync_to_thread=False)
+    @route("/health", http_method=_METHODS, sync_to_thread=False)
     def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=False)
         report = health()
         return _json(report, 503 if report.status == "unavailable" else 200)
 
-    @get("/status", sync_to_thread=False)
+    @route("/status", http_method=_METHODS, sync_to_thread=False)
     def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=True)
         return _json({"groups": status(), "stores": stores()})
 
-    @get("/health/live", sync_to_thread=False)
+    @route("/health/live", http_method=_METHODS, sync_to_thread=False)
     def live(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=False)
         return _json({"status": "ok"})
 
-    @get("/health/ready", sync_to_thread=False)
+    @route("/health/ready", http_method=_METHODS, sync_to_thread=False)
     def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
         check(request, key=False)
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
