@@ -27,6 +27,7 @@ _STORED, _OTHER = Api.STORED, Api.OTHER
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
 
 _NO_TIME_LEFT = Failure(FailureKind.DEADLINE, "no time left for this request")
+_CLIENT_TIMED_OUT = Failure(FailureKind.DEADLINE, "the client's own time-out")
 
 
 Outcome = WholeReply | StreamAnswer | RawStream
@@ -111,16 +112,19 @@ class SendAttempt:
     async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
         """The answer of the leased endpoint; raises `AttemptFailed`."""
         api = lease.use = request.api
+        lease.asked = request.body
         lease.is_beside = not request.model or api is _STORED
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and request.stream)
         source: StreamSource | None = None
+        is_silent = True
         patience = _UNTIMED
         try:
             call = self._providers.call(lease.endpoint, request)
             patience = _patience(call, request, deadline, self._clock.now())
             with TimeLimit(patience.limit_s, self._running_loop()) as limit:
                 reply = await self._upstream.send(call)
+                is_silent = False
                 self._routing.read(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
@@ -142,6 +146,8 @@ class SendAttempt:
             failed = _as_failure(error, patience)
             if failed is not None:
                 self._routing.failed(lease, failed.failure)
+            elif is_silent and request.has_run_out(self._clock.now()):
+                self._routing.failed(lease, _CLIENT_TIMED_OUT)
             self._routing.release(lease)
             if failed is None or failed is error:
                 raise
@@ -193,7 +199,10 @@ class SendAttempt:
         hold_until = 0.0
         while chunk:
             held += chunk
-            if self._decided(scanner, chunk):
+            decided = self._decided(scanner, chunk)
+            if isinstance(decided, Failure):
+                raise AttemptFailed(decided, _so_far(reply, held, scanner))
+            if decided:
                 break
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
@@ -209,18 +218,18 @@ class SendAttempt:
             chunk = more
         else:
             self._check_complete(lease, request, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
-        head = bytes(held[: len(held) - scanner.pending_bytes])
+        head = _so_far(reply, held, scanner).body
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
         return StreamAnswer(lease, self._routing, source, scanner, head, learn)
 
     @staticmethod
-    def _decided(scanner: StreamScanner, chunk: bytes) -> bool:
+    def _decided(scanner: StreamScanner, chunk: bytes) -> bool | Failure:
         """Has content come? An error beside it, not yet shown to anybody, still counts for more."""
         content = False
         for frame in scanner.feed(chunk):
             if frame.failure is not None and frame.failure.meaning.next_endpoint:
-                raise AttemptFailed(frame.failure)
+                return frame.failure
             content = content or frame.kind is not FrameKind.PREAMBLE
         return content
 
@@ -230,11 +239,16 @@ class SendAttempt:
         if scanner.ended:
             return
         if scanner.failure is not None:
-            raise AttemptFailed(scanner.failure)
+            raise AttemptFailed(scanner.failure, whole)
         if scanner.began:
             raise AttemptFailed(Failure(FailureKind.TRUNCATED, "the stream ended before any content"))
         failure = self._providers.judge(lease.endpoint, request, whole).failure
         raise AttemptFailed(failure or _NOT_A_STREAM, whole)
+
+
+def _so_far(reply: UpstreamReply, held: bytearray, scanner: StreamScanner) -> WholeReply:
+    """The whole events of what has come of a stream."""
+    return WholeReply(reply.status, reply.headers, bytes(held[: len(held) - scanner.pending_bytes]))
 
 
 def _as_failure(error: BaseException, patience: _Patience) -> AttemptFailed | None:

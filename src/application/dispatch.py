@@ -1,8 +1,9 @@
 """The only attempt loop: pick an endpoint, send, judge, and on failure the next one, until an answer or the deadline.
 
 An endpoint that has failed in this request is passed over while there is another. Only when there is none left does the
-loop wait, and begins again with all that may still do better. A retry that could not end before the deadline is not
-started, and what is sent to endpoints that failed already has to fit the group's retry budget.
+loop wait, and begins again with all that may still do better. A retry that could not end before the deadline, or while
+the client still waits, is not started, and what is sent to endpoints that failed already has to fit the group's retry
+budget. An error of unknown cause is asked about at one other endpoint, no more.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ from domain.retry import RetryBudget
 RECALL_AFTER_S = (0.25, 0.75)
 """After so long the account that keeps a response, and says that it does not, is asked again."""
 
-PATIENCE_MARGIN_S = 1.0
-"""How much earlier than the client the proxy gives up, so that the client reads why (less for impatient clients)."""
+MAX_UNKNOWN = 2
+"""Errors of unknown cause that one request may meet: what two endpoints say is most likely the request's."""
 
 
 class Dispatch:
@@ -54,7 +55,7 @@ class Dispatch:
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
-        deadline = request.received + self._patience_s(group, request)
+        deadline = request.received + group.request_timeout_s
         progress = Progress.of(group, request, deadline, self._clock.now() + self._max_wait_s)
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
@@ -69,6 +70,8 @@ class Dispatch:
                 progress.note(lease.endpoint.id, outcome)
                 if progress.retrying:
                     self._end_retry(group, progress)
+                if denied and request.is_gone:
+                    break
                 if denied and request.bound:
                     progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
                     request = structs.replace(request, denied=True)
@@ -76,7 +79,7 @@ class Dispatch:
                     progress.note_elsewhere(group, lease)
                 elif denied or not outcome.failure.meaning.next_endpoint:
                     break  # also where it names nothing that another account could know
-                if progress.is_spent:
+                if progress.is_spent or progress.unknown >= MAX_UNKNOWN:
                     break
         except _OutOfOptions:
             pass
@@ -88,11 +91,12 @@ class Dispatch:
     async def _recalls(self, request: ProxyRequest, progress: Progress) -> bool:
         """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
         keep it is asked again before that is believed."""
-        if request.pinned is None or request.api is not Api.RESPONSES or progress.recalls >= len(RECALL_AFTER_S):
+        may_be_wrong = request.pinned is not None and not request.is_gone and request.api is Api.RESPONSES
+        if not may_be_wrong or progress.recalls >= len(RECALL_AFTER_S):
             return False
         delay_s = RECALL_AFTER_S[progress.recalls]
         progress.recalls += 1
-        if self._clock.now() + delay_s >= progress.deadline:
+        if self._clock.now() + delay_s >= progress.must_end_by:
             return False
         await self._clock.sleep(delay_s)
         return True
@@ -102,10 +106,10 @@ class Dispatch:
         endpoint, if there is one: a provider that is silent so long is likely to be silent to the end. A whole reply is
         silent until it is generated, so it gets all the time, unless the endpoint let the last request wait in vain."""
         doubtful = request.stream or self._routing.is_silent(lease)
-        if not doubtful or not self._routing.others(group, lease, progress.tried):
+        left_s = progress.must_end_by - self._clock.now()
+        if left_s <= 0 or not doubtful or not self._routing.others(group, lease, progress.tried):
             return Deadlines(progress.deadline, progress.deadline)
-        now = self._clock.now()
-        return Deadlines(progress.deadline, now + (progress.deadline - now) / 2)
+        return Deadlines(progress.deadline, progress.must_end_by - left_s / 2)
 
     async def _try(
         self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trail: Trail
@@ -126,7 +130,7 @@ class Dispatch:
     async def _next(self, group: ModelGroup, progress: Progress, trail: Trail) -> Lease:
         """A lease on the endpoint to try now, after a wait where one is due. Raises `_OutOfOptions`."""
         while True:
-            if self._clock.now() >= progress.deadline:
+            if self._clock.now() >= (progress.must_end_by if progress.failures else progress.deadline):
                 raise _OutOfOptions
             lease = self._pick_fresh(group, progress)
             if lease is None:
@@ -149,6 +153,8 @@ class Dispatch:
         try:
             if self._limit_passes(group, progress, now):
                 return await self._queue(group, progress)
+            if progress.is_unexplained:
+                raise _OutOfOptions
             if self._begin_retry(group, progress) and not progress.on_credit:
                 lease = self._pick_again(group, progress)
                 if lease is not None:
@@ -179,7 +185,7 @@ class Dispatch:
         if limited_s is None:
             # Who comes later goes later; but for what one account keeps the others' queue is no matter.
             return not (progress.failures or progress.out) and bool(self._waiting.waiting(group.name))
-        return now + limited_s <= progress.wait_until
+        return now + limited_s <= min(progress.wait_until, progress.patience_ends)
 
     async def _queue(self, group: ModelGroup, progress: Progress) -> Lease:
         lease = await self._waiting.lease(
@@ -201,7 +207,7 @@ class Dispatch:
         if not again or progress.backoffs >= group.retry.num_retries:
             raise _OutOfOptions
         delay_s = group.retry.backoff_s(progress.backoffs, self._draw())
-        if self._clock.now() + delay_s >= progress.deadline:
+        if self._clock.now() + delay_s >= progress.must_end_by:
             raise _OutOfOptions
         progress.backoffs += 1
         progress.on_credit = False
@@ -229,19 +235,11 @@ class Dispatch:
     def _budget(self, group: ModelGroup) -> RetryBudget:
         return self._budgets.get(group.name) or group.retry.full_budget
 
-    def _patience_s(self, group: ModelGroup, request: ProxyRequest) -> float:
-        """Seconds from the request's arrival until its first content must have come."""
-        if request.patience_s is None:
-            return group.request_timeout_s
-        margin_s = min(PATIENCE_MARGIN_S, request.patience_s / 10)
-        return min(group.request_timeout_s, request.patience_s - margin_s)
-
 
 def _is_another_accounts(request: ProxyRequest, failure: Failure) -> bool:
-    """Does an account that is asked for what nobody is known to keep not even take the question? That is no answer yet:
-    the credential or the id may be one of another account."""
-    searching = request.pinned is None and request.api in (Api.STORED, Api.OTHER)
-    return searching and failure.kind is FailureKind.CLIENT and failure.status in NOT_FOR_US
+    """Does an account that is asked for what nobody is known to keep not even take the question? It has nothing of ours
+    then: the credential or the id may be one of another account."""
+    return request.pinned is None and failure.status in NOT_FOR_US
 
 
 class _OutOfOptions(Exception):

@@ -65,6 +65,18 @@ class NoGroup(ProxyError):
         )
 
 
+class WasDeleted(ProxyError):
+    """What the request asks for was deleted through the proxy."""
+
+    code = "not_found"
+    status = 404
+    type = "invalid_request_error"
+    should_retry = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"'{name[:200]}' is not found: it was deleted.")
+
+
 class AllLimited(ProxyError):
     """Every endpoint that could serve is at its rate limit, and the first to recover does not in time."""
 

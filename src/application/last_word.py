@@ -45,8 +45,9 @@ class LastWord:
         raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
 
     def _check_all_were_asked(self, group: ModelGroup, progress: Progress, trail: Trail) -> None:
-        """Nothing is called unknown while an account that may know it was not asked."""
-        if all(endpoint.id in progress.barred for endpoint in group.endpoints):
+        """Nothing is called unknown while an account that may know it was not asked. One that refuses its key keeps
+        nothing for us."""
+        if all(e.id in progress.barred or self._routing.refuses_key(e) for e in group.endpoints):
             return
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.barred)
         if limited_s is not None:
@@ -58,12 +59,18 @@ class LastWord:
 def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
     """The failure the client is told of: the last, but one endpoint's own refusal speaks only for all when all refuse.
 
-    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped.
+    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped. What a
+    provider said that may be about the request says more than any sentence of ours.
     """
     last = failures[-1]
     asked = [failed for failed in failures if failed.failure.status not in NOT_FOR_US]
     if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
         return asked[-1]  # who may not even be asked is not who keeps it
+    if last.failure.kind is FailureKind.CLIENT:
+        return last
+    unknown = [failed for failed in failures if failed.failure.kind is FailureKind.UNKNOWN and failed.reply is not None]
+    if unknown:
+        return unknown[-1]
     if not last.failure.meaning.next_endpoint:
         return last
     transient = [failed for failed in failures if not failed.failure.meaning.relayed]

@@ -36,6 +36,8 @@ class Lease(Struct, eq=False):
     verdict: bool = False
     use: str = ""
     """The API it is asked for."""
+    asked: bytes = b""
+    """The body of the request: tells one request from another."""
     is_beside: bool = False
     """Is it asked for something that says little of how well it does what it is there for?"""
 
@@ -44,8 +46,8 @@ class EndpointStatus:
     """What is known of one endpoint now."""
 
     __slots__ = (
-        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy", "silent",
-        "well_at", "well_for", "withheld"
+        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy",
+        "refuses_key", "silent", "well_at", "well_for", "withheld"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -56,6 +58,8 @@ class EndpointStatus:
         self.on_trial = 0
         self.withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
+        self.refuses_key = False
+        """Was that the last fault of its configuration?"""
         self.silent = 0
         """Requests in a row that ran out of time without a byte from it."""
         self.heard = False

@@ -71,6 +71,10 @@ class ClientLeft(Exception):
     """The client broke off in the middle of its body."""
 
 
+_MOST_OF_IT = 0.9
+"""The part of a client's patience after which its leaving is taken for its time-out."""
+
+
 class ProxyRequest(Struct, frozen=True):
     """One client request, decoded only as far as the proxy acts on it."""
 
@@ -120,8 +124,14 @@ class ProxyRequest(Struct, frozen=True):
     """Those of them that nobody is known to keep."""
     denied: bool = False
     """Has an account said that it does not know what this builds on? Then who answers does."""
+    is_gone: bool = False
+    """Was something that it builds on deleted through the proxy? Then the account that denies it is right."""
     pinned: frozenset[str] | None = None
     """Ids of the only endpoints that may answer; None = any of the group may."""
+
+    def has_run_out(self, now: float) -> bool:
+        """Has the client waited for as long as it said? Its time-out began a little before the request arrived."""
+        return self.patience_s is not None and now - self.received >= _MOST_OF_IT * self.patience_s
 
 
 class UpstreamCall(Struct, frozen=True):

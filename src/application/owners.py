@@ -1,7 +1,8 @@
 """Which account keeps what: responses, conversations, files, and the reasoning that only its maker can decrypt.
 
 Ids stay as the providers made them. What they belong to is learned from replies as they pass, and a request that names
-one goes to the endpoints of that account. What nobody has heard of is found by asking (see `Dispatch`).
+one goes to the endpoints of that account. What nobody has heard of is found by asking (see `Dispatch`). What was
+deleted through the proxy is remembered as gone: nobody needs to be asked for it.
 """
 
 import asyncio
@@ -10,12 +11,17 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec import structs
 
+from application.errors import WasDeleted
 from application.messages import Api, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.outline import outline
+
+_GONE = "gone:"
+"""Stands before the account of what was deleted there."""
+_NOT_DELETED = re.compile(rb'"deleted"\s*:\s*false')
 
 _ID_LENGTH = 8
 _DIGIT = re.compile(r"[0-9]")
@@ -44,21 +50,29 @@ class StateOwners:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
-        """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
+        """The request, tied to the endpoints that alone can answer it, if it builds on something that is known.
+
+        Raises `WasDeleted` when it asks for something that is gone.
+        """
         ids = self._named(request)
         if not ids:
             return request
-        owners = dict(
-            zip(ids, await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]]), strict=False)
-        )
+        found = await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]])
+        gone = {name for name, owner in zip(ids, found, strict=False) if owner is not None and owner.startswith(_GONE)}
+        if gone and (name := _asked_for(request.path)) in gone:
+            raise WasDeleted(name)
+        owners = {
+            name: None if owner is None else owner.removeprefix(_GONE) for name, owner in zip(ids, found, strict=False)
+        }
         account = next((owner for owner in owners.values() if owner is not None), None)
         pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
         return structs.replace(
             request,
             bound=tuple(ids),
-            kept=tuple(name for name, owner in owners.items() if owner is not None and owner == account),
+            kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
             unclaimed=tuple(name for name, owner in owners.items() if owner is None),
             pinned=pinned or None,
+            is_gone=bool(gone),
         )
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
@@ -71,8 +85,10 @@ class StateOwners:
         if request.api not in _STATEFUL and not request.is_kept:
             return
         if request.method == "DELETE":
-            gone = _in_path(self._providers, structs.replace(request, query=""))[-1:]
-            self._start(self._owners.forget([_scoped(request, name) for name in gone]))
+            gone = _asked_for(request.path)
+            is_id = gone in _in_path(self._providers, structs.replace(request, query=""))
+            if is_id and request.path.endswith(f"/{gone}") and not _NOT_DELETED.search(text):
+                self._start(self._owners.remember([_scoped(request, gone)], _GONE + endpoint.account))
             return
         named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
         ids = [name for name in self._providers.made_ids(text) if name not in named][:MAX_IDS]
@@ -113,6 +129,12 @@ def _names_file_or_audio(body: bytes) -> bool:
 
 def _going_on_from(body: bytes) -> Sequence[str]:
     return [name.decode() for name in _ROOTS.findall(body)]
+
+
+def _asked_for(path: str) -> str:
+    """The id of the thing that a path is about, or about a part of; empty = it names none."""
+    below = path.removeprefix("/chat").split("/", 3)
+    return below[2] if len(below) > 2 else ""
 
 
 def _in_path(providers: Providers, request: ProxyRequest) -> Sequence[str]:

@@ -189,7 +189,8 @@ class RequestRecord(Struct, frozen=True):
     status: int
     """What the client got; 499 = it left before anything was sent."""
     outcome: str
-    """`ok`, `client_left`, `stream_broken`, or the code of the error the client was told."""
+    """`ok`, `client_left`, `client_timed_out` (it left when the time was up that it had announced), `stream_broken`, or
+    the code of the error the client was told."""
     stream: bool
     cache: str
     """What the cache did: `hit`, `miss`, `bypass`, `refresh` or `shared`."""

@@ -1,11 +1,13 @@
 """Where one request stands in its attempts: who was asked, who need not be asked again, how long there is."""
 
+import math
+
 from msgspec import Struct
 
 from application.attempt import AttemptFailed
 from application.leases import Lease
 from application.messages import ClientBody, ProxyRequest
-from domain.failure import Effect
+from domain.failure import Blame, Effect
 from domain.group import ModelGroup
 from domain.tokens import Demand
 
@@ -19,6 +21,10 @@ class Progress(Struct, eq=False):
     size: int
     upload: ClientBody | None
     deadline: float
+    """When the proxy's own time for the request is up."""
+    patience_ends: float
+    """When the client is expected to leave: nothing is begun that could only come to something later, and nothing is
+    answered because of it."""
     wait_until: float
     """Until when a rate limit is waited for."""
     out: set[str] = set()
@@ -33,6 +39,8 @@ class Progress(Struct, eq=False):
     """Attempts that only showed that what the request builds on is not kept there."""
     recalls: int = 0
     """How often its own account was asked again for it."""
+    unknown: int = 0
+    """Attempts that ended with an error of unknown cause."""
     failures: list[AttemptFailed] = []
     backoffs: int = 0
     retrying: bool = False
@@ -47,13 +55,27 @@ class Progress(Struct, eq=False):
         """Before the first attempt."""
         body = request.body
         demand = Demand.of(body, request.max_output_tokens)
+        patience_ends = math.inf if request.patience_s is None else request.received + request.patience_s
         wait_until = min(deadline, wait_until)
-        start = cls(request.client, request.affinity, demand, len(body), request.upload, deadline, wait_until)
+        start = cls(
+            request.client, request.affinity, demand, len(body), request.upload, deadline, patience_ends, wait_until
+        )
         pinned = request.pinned
         if pinned is not None:
             start.out = {e.id for e in group.endpoints if e.id not in pinned}
             start.tried, start.passed_over, start.barred = set(start.out), set(start.out), set(start.out)
         return start
+
+    @property
+    def must_end_by(self) -> float:
+        """When an attempt must have come to something to be of use to anybody."""
+        return min(self.deadline, self.patience_ends)
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Has nothing come but an error of unknown cause? It may well be the request's: then nobody is troubled with it
+        who is not well, and nobody twice."""
+        return 0 < self.unknown == len(self.failures)
 
     @property
     def is_spent(self) -> bool:
@@ -64,6 +86,7 @@ class Progress(Struct, eq=False):
         """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
         self.failures.append(failed)
         meaning = failed.failure.meaning
+        self.unknown += meaning.blame is Blame.UNKNOWN
         if meaning.effect is not Effect.CLOCK:
             self.tried.add(endpoint_id)
             self.passed_over.add(endpoint_id)

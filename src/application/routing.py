@@ -168,6 +168,11 @@ class Routing:
         state = HealthState.COOLING if status.withheld else health.state(now)
         return state, max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
 
+    def refuses_key(self, endpoint: Endpoint) -> bool:
+        """Is it left alone because it took the key for none of its own?"""
+        status = self._statuses[endpoint.id]
+        return status.refuses_key and status.health.open_until > 0
+
     def in_flight(self, endpoint: Endpoint) -> int:
         """How many requests are on it now."""
         return self._statuses[endpoint.id].in_flight

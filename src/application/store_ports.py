@@ -90,13 +90,11 @@ class ResponseOwners(Protocol):
     """
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner (an endpoint's identity) of each id, in their order; None = unknown."""
+        """What was remembered of each id, in their order; None = unknown."""
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` holds these; for the store's time to live, anew for ids known already."""
-
-    async def forget(self, ids: Sequence[str]) -> None:
-        """These are gone."""
+        """From now on `owner` (words of the use case's own) holds these; for the store's time to live, anew for ids
+        known already."""
 
 
 class StoreAlarm(Protocol):

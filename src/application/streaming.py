@@ -71,8 +71,8 @@ class StreamAnswer:
         self._head = head
         self._learn = learn
         self._over = False
-        self.failure: Failure | None = None
-        """Why the stream broke after it had begun; None = it did not."""
+        self.failure: Failure | None = scanner.failure
+        """Why the stream broke after it had begun, or what the provider refused in it; None = neither."""
 
     @property
     def status(self) -> int:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from application.leases import EndpointStatus, Lease
 from application.ledger import Ledger
 from application.ports import Clock, EndpointAlarm
-from domain.cooldown import HealthState
+from domain.cooldown import EndpointHealth, HealthState
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+
+_OF_ITS_USE = (Effect.FAULT, Effect.SUSPECT)
+"""Effects that only what an endpoint is there for can have."""
 
 
 class Verdicts:
@@ -64,12 +67,14 @@ class Verdicts:
                         self._fault(other, failure)
             case Effect.CLOCK:
                 self._set_clock(lease, failure)
+            case Effect.SUSPECT:
+                self._suspect(status, lease, failure)
             case Effect.NONE:
                 lease.verdict = False
 
     def _effect(self, status: EndpointStatus, lease: Lease, failure: Failure) -> Effect:
         effect = failure.meaning.effect
-        if lease.is_beside and (effect is Effect.FAULT or (effect is Effect.COUNT and lease.reached)):
+        if lease.is_beside and (effect in _OF_ITS_USE or (effect is Effect.COUNT and lease.reached)):
             return Effect.NONE
         if effect is Effect.FAULT and status.is_well_for_others(lease, self._clock.now()):
             return Effect.NONE
@@ -82,16 +87,28 @@ class Verdicts:
 
     def _count(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
         now = self._clock.now()
-        before = status.health
-        status.health = status.policy.after_failure(before, lease.started, now, self._draw())
-        if status.health.open_until > before.open_until:
-            self._alarm.cooling(status.endpoint, failure, status.health.open_until - now)
+        self._may_cool(status, status.policy.after_failure(status.health, lease.started, now, self._draw()), failure)
+
+    def _suspect(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
+        now, asked = self._clock.now(), hash(lease.asked)
+        health = status.policy.after_unknown(status.health, asked, lease.started, now, self._draw())
+        if not self._may_cool(status, health, failure):
+            lease.verdict = False
+
+    def _may_cool(self, status: EndpointStatus, health: EndpointHealth, failure: Failure) -> bool:
+        """This is its health from now on: does it cool for longer than it did?"""
+        before, status.health = status.health, health
+        cools = health.open_until > before.open_until
+        if cools:
+            self._alarm.cooling(status.endpoint, failure, health.open_until - self._clock.now())
             self.on_news()
+        return cools
 
     def _fault(self, status: EndpointStatus, failure: Failure) -> None:
         now = self._clock.now()
         before = status.health
         status.health = status.policy.after_fault(before, now)
+        status.refuses_key = failure.kind in (FailureKind.AUTH, FailureKind.KEY)
         known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
         if not known:
             self._alarm.fault(status.endpoint, failure, status.health.open_until - now)

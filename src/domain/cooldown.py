@@ -5,7 +5,8 @@ closed --`allowed_fails` failures in a row--> cooling --time passes--> half-open
                                                  +--- twice as long -------+ probe fails
 
 A configuration fault (a refused key, a deployment that does not exist) cools at once and for `fault_s`. A rate limit is
-no failure and never gets here: it has a clock of its own (`domain.rate_limit`).
+no failure and never gets here: it has a clock of its own (`domain.rate_limit`). An error that nobody can tell the cause
+of is held against the endpoint only when `UNKNOWN_REQUESTS` different requests in a row meet one.
 
 Replicas tell each other of cooldowns and of recoveries (`domain.news`). What another one found out is believed where
 nothing newer is known here.
@@ -24,6 +25,11 @@ RAMP_END = 64
 """Once this many requests at a time went well after a cooldown, the endpoint takes all it is given."""
 
 
+UNKNOWN_REQUESTS = 3
+"""So many different requests in a row are not all wrong themselves: an endpoint that answers each of them with an error
+of unknown cause is at fault."""
+
+
 class HealthState(StrEnum):
     """What an endpoint's health says at one moment."""
 
@@ -38,6 +44,9 @@ class EndpointHealth(Struct, frozen=True):
 
     failures: int = 0
     """In a row; a success starts again from 0."""
+    unknown: tuple[int, ...] = ()
+    """The different requests, each as a number of its own, that met an error of unknown cause since the last success;
+    no more than decide."""
     opened_at: float = 0.0
     """When the current cooldown began. What was sent before that has no say in it."""
     open_until: float = 0.0
@@ -111,9 +120,10 @@ class CooldownPolicy(Struct, frozen=True):
         if health.open_until:
             return EndpointHealth(ramp=1, closed_at=started) if started >= health.opened_at else health
         if not health.ramp:
-            return structs.replace(health, failures=0) if health.failures else health
+            well = not health.failures and not health.unknown
+            return health if well else structs.replace(health, failures=0, unknown=())
         ramp = health.ramp * 2
-        return structs.replace(health, failures=0, ramp=ramp if ramp < RAMP_END else 0)
+        return structs.replace(health, failures=0, unknown=(), ramp=ramp if ramp < RAMP_END else 0)
 
     def after_failure(self, health: EndpointHealth, started: float, now: float, draw: float) -> EndpointHealth:
         """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter.
@@ -126,6 +136,26 @@ class CooldownPolicy(Struct, frozen=True):
         failures = health.failures + 1
         if failures < self.allowed_fails:
             return structs.replace(health, failures=failures)
+        return self._cooling(health, now, self.cooldown_s, draw)
+
+    def after_unknown(
+        self, health: EndpointHealth, request: int, started: float, now: float, draw: float
+    ) -> EndpointHealth:
+        """A request sent at `started` met an error of unknown cause at `now`. `request` is a number that tells it from
+        others: a client that repeats itself is one. `draw` in [0, 1) sets the jitter.
+
+        The very same object where that decides nothing. After a cooldown that this brought, one more such error of
+        another request brings the next.
+        """
+        if request in health.unknown:
+            return health
+        if len(health.unknown) < UNKNOWN_REQUESTS:
+            health = structs.replace(health, unknown=(*health.unknown, request))
+        if len(health.unknown) < UNKNOWN_REQUESTS:
+            return health
+        if health.open_until:
+            probed = started >= health.open_until
+            return self._cooling(health, now, 2 * health.cooldown_s, draw) if probed else health
         return self._cooling(health, now, self.cooldown_s, draw)
 
     def after_fault(self, health: EndpointHealth, now: float) -> EndpointHealth:
@@ -177,6 +207,7 @@ class CooldownPolicy(Struct, frozen=True):
     def _open(self, health: EndpointHealth, now: float, until: float, length_s: float) -> EndpointHealth:
         return EndpointHealth(
             failures=health.failures,
+            unknown=health.unknown,
             opened_at=now,
             open_until=until,
             cooldown_s=length_s,

@@ -40,6 +40,24 @@ class FailureKind(StrEnum):
     PATH_REFUSED = "path_refused"
     STATE = "state_elsewhere"
     CLIENT = "client_error"
+    UNKNOWN = "unknown_error"
+
+
+class Blame(Enum):
+    """Whose fault a failure is. An endpoint is held to account only for what is known to be its own."""
+
+    ENDPOINT = "endpoint"
+    """It does not work now: fail over; it counts."""
+    LIMIT = "limit"
+    """It is asked for more than it gives: fail over; its clock says for how long."""
+    KEY = "key"
+    """It cannot work as it is configured or paid: fail over; somebody has to look."""
+    REQUEST = "request"
+    """Something is wrong with the request, or refused about it: the client reads the provider's own words."""
+    UNKNOWN = "unknown"
+    """Nothing tells: one other endpoint is asked, and what that says is relayed."""
+    PROXY = "proxy"
+    """Of our own making: the endpoint has no part in it."""
 
 
 class Effect(Enum):
@@ -54,11 +72,14 @@ class Effect(Enum):
     """The same, for every endpoint with the same host and key."""
     CLOCK = "clock"
     """It is to be left alone for as long as it says."""
+    SUSPECT = "suspect"
+    """It counts only when nothing else comes: see `CooldownPolicy.after_unknown`."""
 
 
 class Meaning(Struct, frozen=True):
     """What follows from a failure."""
 
+    blame: Blame
     effect: Effect
     next_endpoint: bool = True
     """May another endpoint be tried?"""
@@ -70,8 +91,10 @@ class Meaning(Struct, frozen=True):
     """What the client gets otherwise."""
 
 
-_UNREACHABLE = Meaning(Effect.COUNT)
-_TOO_SLOW = Meaning(Effect.COUNT, status=504)
+_UNREACHABLE = Meaning(Blame.ENDPOINT, Effect.COUNT)
+_TOO_SLOW = Meaning(Blame.ENDPOINT, Effect.COUNT, status=504)
+_NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)
+"""What this endpoint cannot do for this request, and another one may."""
 
 MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.CONNECT: _UNREACHABLE,
@@ -81,28 +104,30 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.RESET: _UNREACHABLE,
     FailureKind.FIRST_BYTE_TIMEOUT: _TOO_SLOW,
     FailureKind.IDLE_TIMEOUT: _TOO_SLOW,
-    FailureKind.DEADLINE: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
-    FailureKind.SLOW: Meaning(Effect.NONE, status=504),
-    FailureKind.LOCAL: Meaning(Effect.NONE, same_endpoint=False, status=503),
-    FailureKind.NO_CREDENTIAL: Meaning(Effect.NONE, status=503),
     FailureKind.TRUNCATED: _UNREACHABLE,
     FailureKind.JUNK: _UNREACHABLE,
-    FailureKind.SERVER_ERROR: Meaning(Effect.COUNT),
+    FailureKind.SERVER_ERROR: _UNREACHABLE,
     FailureKind.REQUEST_TIMEOUT: _TOO_SLOW,
-    FailureKind.OVERLOADED: Meaning(Effect.CLOCK, status=503),
-    FailureKind.RATE_LIMITED: Meaning(Effect.CLOCK, status=429),
-    FailureKind.OVER_LIMIT: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
-    FailureKind.UNSERVABLE: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
-    FailureKind.CONFLICT: Meaning(Effect.NONE, relayed=True),
-    FailureKind.MONEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
-    FailureKind.AUTH: Meaning(Effect.FAULT, same_endpoint=False),
-    FailureKind.KEY: Meaning(Effect.ACCOUNT_FAULT, same_endpoint=False),
-    FailureKind.NOT_FOUND: Meaning(Effect.FAULT, same_endpoint=False, relayed=True),
-    FailureKind.MISCONFIGURED: Meaning(Effect.FAULT, same_endpoint=False),
-    FailureKind.PATH_REFUSED: Meaning(Effect.NONE, same_endpoint=False),
-    FailureKind.STATE: Meaning(Effect.NONE, same_endpoint=False, relayed=True),
-    FailureKind.CLIENT: Meaning(Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
+    FailureKind.OVERLOADED: Meaning(Blame.LIMIT, Effect.CLOCK, status=503),
+    FailureKind.RATE_LIMITED: Meaning(Blame.LIMIT, Effect.CLOCK, status=429),
+    FailureKind.MONEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
+    FailureKind.AUTH: Meaning(Blame.KEY, Effect.FAULT, same_endpoint=False),
+    FailureKind.KEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False),
+    FailureKind.NOT_FOUND: Meaning(Blame.KEY, Effect.FAULT, same_endpoint=False, relayed=True),
+    FailureKind.MISCONFIGURED: Meaning(Blame.KEY, Effect.FAULT, same_endpoint=False),
+    FailureKind.PATH_REFUSED: Meaning(Blame.KEY, Effect.NONE, same_endpoint=False),
+    FailureKind.OVER_LIMIT: _NOT_THIS_REQUEST,
+    FailureKind.UNSERVABLE: _NOT_THIS_REQUEST,
+    FailureKind.STATE: _NOT_THIS_REQUEST,
+    FailureKind.CONFLICT: Meaning(Blame.REQUEST, Effect.NONE, relayed=True),
+    FailureKind.CLIENT: Meaning(Blame.REQUEST, Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
+    FailureKind.UNKNOWN: Meaning(Blame.UNKNOWN, Effect.SUSPECT, same_endpoint=False, relayed=True),
+    FailureKind.DEADLINE: Meaning(Blame.PROXY, Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
+    FailureKind.SLOW: Meaning(Blame.PROXY, Effect.NONE, status=504),
+    FailureKind.LOCAL: Meaning(Blame.PROXY, Effect.NONE, same_endpoint=False, status=503),
+    FailureKind.NO_CREDENTIAL: Meaning(Blame.PROXY, Effect.NONE, status=503),
 }
+"""What an error means decides everything else, so it stands in one table."""
 
 NEVER_SENT = frozenset(
     {

@@ -30,18 +30,15 @@ class ResponseOwnersContract:
 
     async def test_no_ids_are_no_error(self, owners: ResponseOwners) -> None:
         await owners.remember([], "one")
-        await owners.forget([])
 
         assert list(await owners.find([])) == []
 
-    async def test_many_ids_at_once_are_all_remembered_and_all_forgotten(self, owners: ResponseOwners) -> None:
+    async def test_many_ids_at_once_are_all_remembered(self, owners: ResponseOwners) -> None:
         ids = [new_id() for _ in range(700)]
 
         await owners.remember(ids, "one")
 
         assert list(await owners.find(ids)) == ["one"] * 700
-        await owners.forget(ids)
-        assert list(await owners.find(ids)) == [None] * 700
 
     async def test_newer_owner_replaces_the_older(self, owners: ResponseOwners) -> None:
         a, b = new_id(), new_id()
@@ -50,14 +47,6 @@ class ResponseOwnersContract:
         await owners.remember([a], "two")
 
         assert list(await owners.find([a, b])) == ["two", "one"]
-
-    async def test_forgotten_id_is_unknown_and_the_others_stay(self, owners: ResponseOwners) -> None:
-        a, b, unknown = new_id(), new_id(), new_id()
-        await owners.remember([a, b], "one")
-
-        await owners.forget([a, unknown])
-
-        assert list(await owners.find([a, b])) == [None, "one"]
 
     async def test_owner_is_forgotten_when_its_time_is_over(self, owners: ResponseOwners, pass_time: PassTime) -> None:
         a = new_id()

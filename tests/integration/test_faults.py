@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import openai
 import pytest
 
 from tests.integration.conftest import StartProvider, StartProxy
@@ -191,20 +192,77 @@ async def test_past_max_wait_all_limited_is_a_429_with_a_delay_a_client_can_slee
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_clients_less_patient_than_our_timeouts_are_soon_kept_from_an_endpoint_that_hangs(
-    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, stream: bool
+    start_provider: StartProvider, start_proxy: StartProxy, stream: bool
 ) -> None:
     hung, well = await start_provider(latency_s=60), await start_provider(name="well")
     proxy = await start_proxy(config([endpoint(hung), endpoint(well)]))
-    impatient = {"x-stainless-read-timeout": "1"}
-    statuses = []
-    for _ in range(12):
-        async with http.post(
-            f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": stream}, headers=impatient
-        ) as reply:
-            await reply.read()
-            statuses.append(reply.status)
+    timed_out = 0
+    async with openai.AsyncOpenAI(api_key="x", base_url=f"{proxy.url}/v1", timeout=1, max_retries=0) as client:
+        for _ in range(12):
+            try:
+                answer: Any = await client.chat.completions.create(**{**QUESTION, "stream": stream})
+                if stream:
+                    async for _event in answer:
+                        pass
+            except openai.APITimeoutError:
+                timed_out += 1
 
-    assert statuses.count(504) <= (0 if stream else 1)
-    assert set(statuses) <= {200, 504}
+    assert timed_out <= (0 if stream else 1)
     assert hung.counts().received == 3
     await eventually(lambda: [line["endpoint"] for line in proxy.log("endpoint cooling")] == ["gpt/1"])
+
+
+@pytest.mark.parametrize("upstream_client", ["http1", "httpx"])
+async def test_a_clients_own_timeout_is_the_clients(
+    start_provider: StartProvider, start_proxy: StartProxy, upstream_client: str
+) -> None:
+    slow = await start_provider(latency_s=60)
+    proxy = await start_proxy(config([endpoint(slow)], upstream_client=upstream_client))
+    async with openai.AsyncOpenAI(api_key="x", base_url=f"{proxy.url}/v1", timeout=0.5, max_retries=0) as client:
+        calls: list[Any] = [
+            lambda: client.chat.completions.create(**QUESTION),
+            lambda: client.chat.completions.create(**QUESTION, stream=True),
+            lambda: client.responses.create(model="gpt", input="Hi"),
+            lambda: client.responses.create(model="gpt", input="Hi", stream=True),
+            lambda: client.completions.create(model="gpt", prompt="Hi"),
+            lambda: client.embeddings.create(model="gpt", input="Hi"),
+        ]
+        for number, call in enumerate(calls, 1):
+            with pytest.raises(openai.APITimeoutError):
+                await call()
+            await eventually(lambda: slow.counts().in_flight == 0)
+            assert slow.counts().received == number
+
+    await eventually(lambda: len(proxy.log()) == len(calls))
+    assert {(line["outcome"], line["status"]) for line in proxy.log()} == {("client_timed_out", 499)}
+
+
+async def test_no_attempt_is_begun_for_a_client_whose_time_is_up(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    failing = {"action": {"kind": "status", "status": 500, "body": ERROR}}
+    slow, spare = await start_provider(latency_s=0.6), await start_provider(name="spare")
+    slow.set_faults([failing])
+    proxy = await start_proxy(config([endpoint(slow), endpoint(spare, weight=0)]))
+    late = {"x-stainless-read-timeout": "0.3"}
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION, headers=late) as reply:
+        error = (await reply.json())["error"]
+
+    assert (reply.status, error["code"]) == (502, "upstream_error")
+    assert spare.counts().received == 0
+
+
+async def test_a_client_that_waits_longer_than_it_said_gets_its_answer(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    slow = await start_provider(latency_s=0.6)
+    proxy = await start_proxy(config([endpoint(slow)]))
+    for stream in (False, True):
+        async with http.post(
+            f"{proxy.url}/v1/chat/completions",
+            json={**QUESTION, "stream": stream},
+            headers={"x-stainless-read-timeout": "0.2"},
+        ) as reply:
+            await reply.read()
+
+        assert reply.status == 200

@@ -36,9 +36,7 @@ _CACHE_STEPS = st.lists(
     max_size=30,
 )
 _STATE_STEPS = st.lists(st.tuples(st.sampled_from(["put", "others"]), _FEW, REPORTS), max_size=15)
-_OWNER_STEPS = st.lists(
-    st.tuples(st.sampled_from(["remember", "forget", "find"]), st.lists(_FEW, max_size=5), _FEW), max_size=30
-)
+_OWNER_STEPS = st.lists(st.tuples(st.sampled_from(["remember", "find"]), st.lists(_FEW, max_size=5), _FEW), max_size=30)
 
 
 @given(steps=_CACHE_STEPS)
@@ -99,5 +97,3 @@ async def test_owners_give_the_same(gate: RedisGate, steps: list[tuple[str, list
         for owners in both:
             if step == "remember":
                 await owners.remember(ids, f"endpoint-{owner}")
-            if step == "forget":
-                await owners.forget(ids)

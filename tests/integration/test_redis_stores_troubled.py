@@ -61,7 +61,6 @@ class TestWithoutRedis:
         owners = RedisResponseOwners(gate, "test", 1000)
         for _ in range(10):
             await owners.remember(["a"], "one")
-            await owners.forget(["a"])
 
             assert list(await owners.find(["a", "b"] * 300)) == [None] * 600
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.error_words import ErrorWords, classify
+from adapters.upstreams.error_kinds import classify
+from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.reply_judge import judge
 from application.messages import Api, WholeReply
 from domain.failure import Effect, Failure, FailureKind
@@ -132,7 +133,7 @@ GOOD = b'{"id":"c","object":"chat.completion","choices":[{"message":{"content":"
         (b"[" * 100_000, FailureKind.JUNK),
         (b'{"error":{"message":"The server had an error","type":"server_error"}}', FailureKind.SERVER_ERROR),
         (b'{"error":{"code":"rate_limit_exceeded"},"choices":[]}', FailureKind.RATE_LIMITED),
-        (b'{"error":"upstream gone"}', FailureKind.SERVER_ERROR),
+        (b'{"error":"upstream gone"}', FailureKind.UNKNOWN),
     ],
 )
 def test_junk_and_errors_under_status_200_are_found(body: bytes, kind: FailureKind) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 from adapters.stores.memory_owners import MemoryResponseOwners
 from adapters.upstreams.providers import OpenAIProviders
 from application.answers import Answer, WholeAnswer
-from application.errors import AllLimited, UpstreamsFailed
+from application.errors import AllLimited, UpstreamsFailed, WasDeleted
 from application.messages import Api, ProxyRequest, Trail
 from application.owners import StateOwners
 from domain.endpoint import Endpoint
@@ -18,7 +18,7 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply
-from tests.unit.test_dispatch import Bench, refused, status, stream
+from tests.unit.test_dispatch import Bench, good, refused, status, stream
 
 RESPONSE = b'{"id":"resp_1234567890","object":"response","status":"completed","output":[]}'
 NOT_FOUND = {
@@ -108,13 +108,72 @@ async def test_paths_conversations_files_and_reasoning_bind_as_well() -> None:
     assert await shop.pinned(get) == {"e1"}
 
 
-async def test_deleting_forgets() -> None:
+def deleting(path: str) -> ProxyRequest:
+    return follow_up(api=Api.STORED, method="DELETE", path=path, body=b"")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+@pytest.mark.parametrize("below", ["", "/input_items", "/cancel"])
+async def test_what_was_deleted_is_not_found_at_once(method: str, below: str) -> None:
     shop = Shop()
     await shop.learn("e2", follow_up())
-    deleted = follow_up(api=Api.STORED, method="DELETE", path="/responses/resp_1234567890", body=b"")
-    await shop.learn("e2", deleted, b'{"id":"resp_1234567890","deleted":true}')
+    await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"id":"resp_1234567890","deleted":true}')
+    again = follow_up(api=Api.STORED, method=method, path=f"/responses/resp_1234567890{below}", body=b"")
 
-    assert await shop.pinned(follow_up()) is None
+    with pytest.raises(WasDeleted) as told:
+        await shop.owners.bind(shop.group, again)
+    assert told.value.status == 404
+    assert "resp_1234567890" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions/chatcmpl-12345678", "/files/file-12345678", "/vector_stores/vs_123"]
+)
+async def test_other_things_that_were_deleted_are_not_found_either(path: str) -> None:
+    shop = Shop()
+    api = Api.STORED if path.startswith("/chat") else Api.OTHER
+    await shop.learn("e2", structs.replace(deleting(path), api=api), b'{"deleted":true}')
+
+    with pytest.raises(WasDeleted):
+        await shop.owners.bind(shop.group, follow_up(api=api, method="GET", path=path, body=b""))
+
+
+async def test_another_client_with_a_key_of_its_own_is_not_told_what_was_deleted() -> None:
+    shop = Shop()
+    await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"deleted":true}')
+    theirs = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", client="two")
+
+    assert (await shop.owners.bind(shop.group, theirs)).pinned is None
+
+
+async def test_what_a_provider_did_not_delete_is_still_there() -> None:
+    shop = Shop()
+    await shop.learn("e2", follow_up())
+    await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"id":"resp_1234567890","deleted": false}')
+
+    assert await shop.pinned(follow_up()) == {"e2", "e3"}
+
+
+async def test_what_was_deleted_from_something_else_is_still_there_itself() -> None:
+    shop = Shop()
+    detached = structs.replace(deleting("/vector_stores/vs_12345678/files/file-12345678"), api=Api.OTHER)
+    await shop.learn("e2", detached, b'{"id":"file-12345678","deleted":true}')
+    file = follow_up(api=Api.OTHER, method="GET", path="/files/file-12345678", body=b"")
+
+    assert (await shop.owners.bind(shop.group, file)).bound == ("file-12345678",)
+
+
+async def test_going_on_from_what_was_deleted_is_denied_by_its_keeper_alone_and_at_once() -> None:
+    shop, bench = Shop(), Pinned([response], [denied], [response])
+    await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"deleted":true}')
+    bound = await shop.owners.bind(shop.group, follow_up())
+    assert bound.pinned == {"e2", "e3"}
+    asked = structs.replace(bound, received=bench.clock.now(), pinned=frozenset({"e2"}))
+    code, body = told(await bench.dispatch(bench.group, asked, bench.trail))
+
+    assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
+    assert bench.asked == ["e2"]
+    assert bench.clock.slept == []
 
 
 async def test_chat_is_learned_only_where_it_is_stored() -> None:
@@ -429,6 +488,43 @@ async def test_not_found_is_told_though_another_account_may_not_be_asked(
 
     assert told(answer)[0] == 404
     assert bench.asked == ["e1", "e2"]
+
+
+REFUSED_KEY = status(401, {"message": "Incorrect API key provided", "code": "invalid_api_key"})
+
+
+@pytest.mark.parametrize("other", [REFUSED_KEY, status(401), status(403), NO_SCOPE])
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("is_path", [True, False])
+async def test_not_found_is_told_however_often_though_one_accounts_key_is_refused(
+    other: Callable[[], FakeReply], is_first: bool, is_path: bool
+) -> None:
+    missing = NO_SUCH if is_path else denied
+    bench = Pinned([other], [missing]) if is_first else Pinned([missing], [other])
+    for _ in range(40):
+        bench.trail = Trail()
+        asked = about_a_path(bench) if is_path else structs.replace(follow_up(), received=bench.clock.now())
+        asked = structs.replace(asked, bound=("resp_1234567890",))
+        answer = await bench.dispatch(bench.group, asked, bench.trail)
+
+        assert told(answer)[0] == (404 if is_path else 400)
+    assert bench.clock.slept == []
+
+
+async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -> None:
+    bench = Pinned([REFUSED_KEY], [good, NO_SUCH])
+    await bench.dispatch(bench.group, bench.request(), Trail())
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+    for _ in range(40):
+        answer = await bench.dispatch(bench.group, about_a_path(bench), Trail())
+
+        assert told(answer)[0] == 404
+
+
+async def test_many_accounts_whose_keys_are_refused_do_not_hide_the_one_that_keeps_it() -> None:
+    bench = Pinned(*[[REFUSED_KEY]] * 6, [response], retries=1)
+
+    assert told(await bench.follow_up())[0] == 200
 
 
 async def test_what_is_being_written_down_is_waited_for_at_the_end() -> None:

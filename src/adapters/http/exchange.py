@@ -19,6 +19,7 @@ from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
 from domain.cache import CacheState
+from domain.failure import Blame
 
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
@@ -266,13 +267,14 @@ class Exchange:
         now = self._clock.now()
         received = self.received
         first_byte = self._first_byte
-        stream = self._stream
+        stream, request = self._stream, self.request
         # SDKs leave at the last event of a stream, without waiting for the end of the reply.
         if self._client_left and not (stream is not None and stream.complete):
-            self._outcome = "client_left"
+            timed_out = request is not None and first_byte is None and request.has_run_out(now)
+            self._outcome = "client_timed_out" if timed_out else "client_left"
         elif stream is not None and stream.failure is not None:
-            self._outcome = "stream_broken"
-        request = self.request
+            is_refused = stream.failure.meaning.blame is Blame.REQUEST
+            self._outcome = stream.failure.kind.value if is_refused else "stream_broken"
         trail = self.trail
         attempts = trail.attempts
         known = bool(attempts) or trail.cache is not CacheState.BYPASS

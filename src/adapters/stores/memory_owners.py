@@ -35,11 +35,6 @@ class MemoryResponseOwners:
         while len(self._owners) > self._max_entries:
             self._owners.popitem(last=False)
 
-    async def forget(self, ids: Sequence[str]) -> None:
-        """These are gone."""
-        for each in ids:
-            self._owners.pop(id_digest(each), None)
-
     def _find(self, digest: str, now: float) -> str | None:
         owner, expires_at = self._owners.get(digest, (None, now))
         if owner is None:

@@ -1,6 +1,6 @@
 """Who holds what is stored at the providers, for all replicas: one small key per id, that ends by itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from redis.exceptions import ResponseError
 
@@ -40,14 +40,7 @@ class RedisResponseOwners:
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
         """From now on `owner` holds these, if Redis takes it."""
-        await self._write(self._turns(ids, "SET", owner, "PX", self._ttl_ms))
-
-    async def forget(self, ids: Sequence[str]) -> None:
-        """These are gone, if Redis takes it; else they end by themselves."""
-        await self._write(self._turns(ids, "UNLINK"))
-
-    async def _write(self, turns: Iterable[Sequence[_Command]]) -> None:
-        for commands in turns:
+        for commands in self._turns(ids, "SET", owner, "PX", self._ttl_ms):
             try:
                 await self._gate.write(_Pipeline(commands))
             except StoreUnavailable:
@@ -70,7 +63,6 @@ class _Pipeline:
         """What Redis says to each. Raises the first error that is about more than one key."""
         async with client.pipeline(transaction=False) as pipeline:
             for command in self._commands:
-                # Not by its methods: redis-py's pipeline for clusters refuses UNLINK, since that could name many keys.
                 pipeline.execute_command(*command)
             replies: Sequence[object] = await pipeline.execute(raise_on_error=False)
         for reply in replies:

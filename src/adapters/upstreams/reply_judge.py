@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from adapters.upstreams.error_words import ErrorWords, classify, classify_in_stream
+from adapters.upstreams.error_codes import MISSING
+from adapters.upstreams.error_kinds import classify, classify_in_stream
+from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.retry_delay import retry_delay_s
 from application.messages import Api, Headers, Verdict, WholeReply, header
@@ -35,6 +37,7 @@ class UsageWords(Struct):
 
 class _Answer(Struct):
     error: Any = None
+    status: Any = None
     usage: UsageWords | None = None
     choices: Sequence[msgspec.Raw] | None = None
     """Not decoded, like the other contents: that there are any is enough."""
@@ -60,15 +63,8 @@ _CONTENT = {
 """What an answer of each API is not without."""
 
 
-class _ErrorBody(Struct):
-    error: Any = None
-    message: Any = None
-    code: Any = None
-    type: Any = None
-
-
 _answers = msgspec.json.Decoder(_Answer)
-_errors = msgspec.json.Decoder(_ErrorBody)
+_errors = msgspec.json.Decoder(Any)
 
 
 _BESIDE = frozenset({Api.STORED, Api.OTHER})
@@ -83,13 +79,13 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
             return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
-    if reply.status == 404 and is_bound and not words.is_about_model:
+    if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
     failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
-    if api in _BESIDE and failure.meaning.effect is Effect.FAULT:
+    if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status == 404):
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
         # cannot do this says nothing of what it is there for.
         kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED
@@ -98,14 +94,22 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
 
 
 def error_words(reply: WholeReply) -> ErrorWords:
-    """The code, type and message of an error body; empty words for HTML, nothing, or anything else unknown."""
+    """What an error body says; empty words for HTML, nothing, or anything else unknown.
+
+    Besides OpenAI's `error`: Google's list of one, the flat bodies of Azure's API management, and FastAPI's `detail`.
+    """
     try:
         body = decode(_errors, _plain(reply.headers, reply.body))
     except (ValueError, RecursionError, zlib.error):
         return ErrorWords()
-    if body.error:
-        return ErrorWords.of(body.error)
-    return ErrorWords.of({"code": body.code, "type": body.type, "message": body.message})
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, dict):
+        return ErrorWords.of(body)
+    if body.get("error"):
+        return ErrorWords.of(body["error"])
+    said = next((body[name] for name in ("message", "detail", "title") if isinstance(body.get(name), str)), "")
+    return ErrorWords.of({**body, "message": said})
 
 
 def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
@@ -115,7 +119,8 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
         answer = decode(_answers, _plain(reply.headers, reply.body), _DecodedAnswer)
     except (ValueError, RecursionError, zlib.error):
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
-    if answer.error:
+    # Some fill in all fields of a Response, also of one that went well.
+    if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
     content = _CONTENT[api]
     if getattr(answer, content) is None:

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from adapters.upstreams.error_words import ErrorWords, classify_in_stream
+from adapters.upstreams.error_kinds import classify_in_stream
+from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reply_judge import UsageWords
 from adapters.upstreams.sse import DONE, begins_like_events, complete_until, parse_event, split_events

@@ -1,0 +1,207 @@
+"""The words by which providers and gateways say what kind of error one is, each as `ErrorWords.names` spells it.
+
+Sources: OpenAI's error guide and its `ResponseError` codes (openai-python 3.54, `types/responses/response_error.py`),
+Azure OpenAI's troubleshooting guide, Google's canonical codes (`google/rpc/code.proto`), Anthropic's error types, the
+error classes of the OpenAI SDKs and of LiteLLM, which gateways put into their bodies. A word that may be a fault of the
+request as well as of the endpoint is in no list: then nobody is blamed.
+"""
+
+MONEY = frozenset(
+    {
+        "insufficientquota",
+        "creditbalanceexhausted",
+        "organizationspendlimitexceeded",
+        "projectspendlimitexceeded",
+        "organizationusagelimitexceeded",
+        "billinghardlimitreached",
+        "billingnotactive",
+        "billingerror",
+        "insufficientbalance",
+        "insufficientcredits",
+        "insufficientfunds",
+        "budgetexceedederror",
+    }
+)
+LIMITED = frozenset(
+    {
+        "ratelimitexceeded",
+        "ratelimiterror",
+        "ratelimited",
+        "ratelimitreached",
+        "ratelimit",
+        "toomanyrequests",
+        "toomanyrequestserror",
+        "resourceexhausted",
+        "throttlingexception",
+        "throttled",
+    }
+)
+OVERLOADED = frozenset({"serverisoverloaded", "serviceunavailableerror", "slowdown"})
+"""Overload that a pause ends, if the status or the place says so too."""
+
+BROKEN = frozenset(
+    {
+        "servererror",
+        "internalerror",
+        "internalservererror",
+        "internalfailure",
+        "internal",
+        "apierror",
+        "apiconnectionerror",
+        "engineoverloaded",
+        "engineerror",
+        "overloaded",
+        "overloadederror",
+        "serveroverloaded",
+        "modeloverloaded",
+        "serviceunavailable",
+        "unavailable",
+        "badgateway",
+        "badgatewayerror",
+        "gatewaytimeout",
+        "upstreamerror",
+        "upstreamstreamerror",
+        "upstreamoverloaded",
+        "upstreamtimeout",
+        "proxyshuttingdown",
+        "connectionerror",
+        "backenderror",
+        "invalidmodeloutput",
+        "invalidresponseerror",
+    }
+)
+TIMED_OUT = frozenset({"timeout", "timeouterror", "requesttimeout", "apitimeouterror", "deadlineexceeded"})
+STATE = frozenset({"previousresponsenotfound", "invalidencryptedcontent"})
+MISSING = frozenset({"modelnotfound", "deploymentnotfound", "modelnotfounderror", "invalidmodel", "unknownmodel"})
+NOT_FOUND = frozenset({"notfound", "notfounderror", "resourcenotfound"})
+CONFLICT = frozenset({"conflict", "conflicterror", "aborted"})
+BAD_KEY = frozenset(
+    {"invalidapikey", "invalidsubscriptionkey", "apikeyinvalid", "authenticationerror", "unauthenticated"}
+    | {"unauthorized", "invalidauthentication", "incorrectapikey", "expiredapikey", "apikeyexpired"}
+)
+NO_RIGHTS = frozenset(
+    {
+        "permissiondenied",
+        "permissiondeniederror",
+        "permissionerror",
+        "insufficientpermissions",
+        "insufficientscope",
+        "missingscopes",
+        "accessdenied",
+        "accessterminated",
+        "accountdeactivated",
+        "authorizationfailed",
+        "requestforbidden",
+        "unsupportedcountryregionterritory",
+        "unsupportedcountry",
+        "ipnotauthorized",
+        "ipnotallowed",
+        "invalidorganization",
+        "mismatchedorganization",
+        "organizationdeactivated",
+        "organizationdisabled",
+        "invalidproject",
+        "mismatchedproject",
+        "projectarchived",
+        "publicnetworkaccessdisabled",
+        "publicaccessdisabled",
+        "privateendpointrequired",
+        "subscriptiondisabled",
+        "resourceblocked",
+        "resourcedisabled",
+    }
+)
+
+REQUEST = frozenset(
+    {
+        "invalidrequest",
+        "invalidrequesterror",
+        "badrequest",
+        "badrequesterror",
+        "invalidargument",
+        "invalidparameter",
+        "invalidparametererror",
+        "invalidprompt",
+        "invalidvalue",
+        "invalidtype",
+        "invalidinput",
+        "invalidjson",
+        "invalidschema",
+        "invalidfunctionparameters",
+        "invalidbase64",
+        "invalidbase64image",
+        "missingrequiredparameter",
+        "missingparameter",
+        "unknownparameter",
+        "validationerror",
+        "requestvalidationerror",
+        "unprocessableentity",
+        "unprocessableentityerror",
+        "failedprecondition",
+        "outofrange",
+        "contentfilter",
+        "contentfiltered",
+        "contentfiltering",
+        "contentblocked",
+        "promptblocked",
+        "promptfiltered",
+        "prohibitedcontent",
+        "blocklist",
+        "flagged",
+        "refusal",
+        "refused",
+        "sensitive",
+        "sensitivewordsdetected",
+        "datainspectionfailed",
+        "integerabovemaxvalue",
+        "integerbelowminvalue",
+        "decimalabovemaxvalue",
+        "decimalbelowminvalue",
+        "stringabovemaxlength",
+        "stringbelowminlength",
+        "arrayabovemaxlength",
+        "arraybelowminlength",
+        "emptyarray",
+        "emptystring",
+        "emptyimagefile",
+        "failedtodownloadimage",
+        "failedtodownloadfile",
+        "vectorstoretimeout",
+        "dataresidencymismatch",
+        "toolusefailed",
+        "jsonvalidatefailed",
+        "payloadtoolarge",
+        "requestentitytoolarge",
+        "methodnotallowed",
+        "unsupportedmediatype",
+    }
+)
+"""About the request itself: what it says, what it asks for, how it is written, what is refused about it."""
+
+REQUEST_BEGINS = ("unsupported", "invalidimage", "image", "contentpolicy", "invalidfile", "invalidurl", "invalidaudio")
+REQUEST_HOLDS = (
+    "policyviolation",
+    "contentpolicy",
+    "usagepolicy",
+    "responsibleaipolicy",
+    "moderation",
+    "safety",
+    "contextlength",
+    "contextwindow",
+    "toolong",
+    "toolarge",
+    "maxlength",
+)
+REQUEST_ENDS = ("policy",)
+
+
+def is_about_request(names: tuple[str, ...]) -> bool:
+    """Does one of these words say that the error is the request's?"""
+    return any(
+        name in REQUEST
+        or name.startswith(REQUEST_BEGINS)
+        or name.endswith(REQUEST_ENDS)
+        or any(part in name for part in REQUEST_HOLDS)
+        for name in names
+        if name not in NO_RIGHTS
+    )
