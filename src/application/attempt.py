@@ -1,7 +1,7 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec import Struct
@@ -125,6 +125,7 @@ class SendAttempt:
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply)
+                    source.reply = self._providers.plain(reply)
                     first = await source.receive()
                 if patience.late is not _DEADLINE:  # the first sign came
                     patience = _Patience(deadline.total - self._clock.now())
@@ -172,9 +173,12 @@ class SendAttempt:
 
     async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:
-            whole = WholeReply(reply.status, reply.headers, await _read(reply))
+            whole = WholeReply(reply.status, reply.headers, await _read(reply.receive))
         finally:
             reply.close()
+        return self._judged(lease, request, whole)
+
+    def _judged(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> WholeReply:
         verdict = self._providers.judge(lease.endpoint, request, whole)
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
@@ -185,8 +189,11 @@ class SendAttempt:
 
     async def _open_stream(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
-    ) -> StreamAnswer:
-        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already."""
+    ) -> StreamAnswer | WholeReply:
+        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
+
+        Some providers answer a request for a stream in one piece: a good answer is one all the same.
+        """
         scanner = self._providers.scanner(lease.endpoint, request)
         reply = source.reply
         held = bytearray()
@@ -195,6 +202,8 @@ class SendAttempt:
             held += chunk
             if self._decided(scanner, chunk):
                 break
+            if scanner.is_body:
+                return await self._read_instead(lease, request, source, bytes(held))
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
                     raise AttemptFailed(_NOT_A_STREAM)
@@ -214,6 +223,16 @@ class SendAttempt:
         learn(head)
         return StreamAnswer(lease, self._routing, source, scanner, head, learn)
 
+    async def _read_instead(
+        self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes
+    ) -> WholeReply:
+        reply = source.reply
+        try:
+            whole = WholeReply(reply.status, reply.headers, await _read(source.receive, begun))
+        finally:
+            source.close()
+        return self._judged(lease, request, whole)
+
     @staticmethod
     def _decided(scanner: StreamScanner, chunk: bytes) -> bool:
         """Has content come? An error beside it, not yet shown to anybody, still counts for more."""
@@ -227,7 +246,7 @@ class SendAttempt:
     def _check_complete(self, lease: Lease, request: ProxyRequest, whole: WholeReply, scanner: StreamScanner) -> None:
         """The body ended before any content: that is an answer only if the stream said that it is complete."""
         scanner.finish()
-        if scanner.ended:
+        if scanner.may_end:
             return
         if scanner.failure is not None:
             raise AttemptFailed(scanner.failure)
@@ -246,12 +265,13 @@ def _as_failure(error: BaseException, patience: _Patience) -> AttemptFailed | No
     return AttemptFailed(patience.failure) if isinstance(error, TimeoutError) else None
 
 
-async def _read(reply: UpstreamReply) -> bytes:
-    """The whole body; raises `UpstreamFailed` when it breaks or is larger than any answer should be."""
-    first = await reply.receive()
+async def _read(receive: Callable[[], Awaitable[bytes]], begun: bytes = b"") -> bytes:
+    """The whole body, with what has `begun` it; raises `UpstreamFailed` when it breaks or is larger than any answer
+    should be."""
+    first = begun or await receive()
     if not first:
         return first
-    second = await reply.receive()
+    second = await receive()
     if not second:
         return first
     body = bytearray(first)
@@ -259,5 +279,5 @@ async def _read(reply: UpstreamReply) -> bytes:
         body += second
         if len(body) > MAX_REPLY_BYTES:
             raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
-        second = await reply.receive()
+        second = await receive()
     return bytes(body)
