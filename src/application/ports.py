@@ -81,7 +81,7 @@ class StreamScanner(Protocol):
 
     @property
     def is_body(self) -> bool:
-        """Is this no stream, but JSON in one piece? Nothing of it is fed any further then."""
+        """Is this no stream, but JSON in one piece?"""
 
     @property
     def noticed(self) -> bool:

@@ -47,6 +47,10 @@ class EventBuffer:
             return chunk
         return self._cut(chunk, _past_comments(chunk, complete_until(chunk), 0))
 
+    def hold(self, chunk: bytes) -> None:
+        """Let it wait, whole or not."""
+        self._pending += chunk
+
     def flush(self) -> bytes:
         """No more comes: all that waits."""
         rest = bytes(self._pending)

@@ -114,10 +114,11 @@ class OpenAIStreamScanner:
         return self.ended or self._choices.all
 
     def feed(self, chunk: bytes) -> Sequence[Frame]:
-        """The events that are whole now. Of a body that is no stream nothing is kept."""
+        """The events that are whole now; of a body that is no stream there are none."""
         if self._start is not None:
             self._look_at_the_start(chunk)
         if self.is_body:
+            self._buffer.hold(chunk)
             return ()
         return [self._read(frame) for frame in split_events(self._buffer.take(chunk))]
 
