@@ -111,7 +111,7 @@ class Bench:
             return b"".join([piece async for piece in pieces(answer)])
         finally:
             answer.close()
-            await asyncio.sleep(0.001)  # the end of the body may still come
+            await settled()  # the end of the body may still come
 
     @property
     def asked(self) -> list[str]:
@@ -120,6 +120,11 @@ class Bench:
     def nothing_is_left(self) -> bool:
         statuses = self.routing._statuses.values()
         return all(s.in_flight == 0 for s in statuses) and all(reply.closed for reply in self.upstream.replies)
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def pieces(answer: StreamAnswer) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from application.messages import Api, ProxyRequest, Trail
 from domain.cache import CachePolicy
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
-from tests.unit.test_dispatch import Bench
+from tests.unit.test_dispatch import Bench, settled
 
 RESET = Failure(FailureKind.RESET)
 TRUNCATED = Failure(FailureKind.TRUNCATED)
@@ -85,7 +85,7 @@ class Line(Bench):
         while piece := await answer.next():
             parts.append(piece)
         answer.close()
-        await asyncio.sleep(0.001)
+        await settled()
         return b"".join(parts)
 
 
@@ -513,7 +513,7 @@ async def test_comments_of_the_provider_are_held_only_so_long(comment: bytes, fi
     answer.close()
 
     assert got == text_of(pieces)
-    await asyncio.sleep(0.001)
+    await settled()
 
 
 async def test_comments_alone_are_no_answer() -> None:

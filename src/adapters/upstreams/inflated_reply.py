@@ -39,6 +39,7 @@ class InflatedReply:
         self._is_gzip = coding in _GZIP
         self._inflater = zlib.decompressobj(_GZIP_BITS if self._is_gzip else zlib.MAX_WBITS)
         self._coded = b""
+        self._seen = b""
         self._began = False
         self._over = False
 
@@ -51,7 +52,7 @@ class InflatedReply:
             piece = self._inflated()
             if piece:
                 return piece
-        if not self._inflater.eof and self._began:
+        if not self._inflater.eof and (self._began or self._seen):
             raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut", self.status))
         return b""
 
@@ -62,7 +63,7 @@ class InflatedReply:
 
     def _inflated(self) -> bytes:
         coded, self._coded = self._coded, b""
-        if not coded:
+        if not coded or (self._inflater.eof and not self._is_gzip):
             return b""
         try:
             if self._inflater.eof:  # one member has ended, another may follow (RFC 1952, 2.2)
@@ -70,17 +71,18 @@ class InflatedReply:
             piece = self._inflate(coded)
         except zlib.error:
             raise UpstreamFailed(Failure(FailureKind.JUNK, "broken compression", self.status)) from None
-        self._began = True
+        self._began = self._began or bool(piece)
         self._coded = self._inflater.unconsumed_tail
         if self._inflater.eof and self._is_gzip:
             self._coded = self._inflater.unused_data.lstrip(b"\0")  # padding is allowed
         return piece
 
     def _inflate(self, coded: bytes) -> bytes:
+        if self._is_gzip or self._began:
+            return self._inflater.decompress(coded, MAX_PIECE_BYTES)
+        self._seen += coded
         try:
             return self._inflater.decompress(coded, MAX_PIECE_BYTES)
         except zlib.error:
-            if self._began or self._is_gzip:
-                raise
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # without zlib's frame, as some servers send deflate
-            return self._inflater.decompress(coded, MAX_PIECE_BYTES)
+            return self._inflater.decompress(self._seen, MAX_PIECE_BYTES)

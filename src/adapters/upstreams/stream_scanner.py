@@ -86,7 +86,7 @@ class OpenAIStreamScanner:
         self._buffer = EventBuffer()
         self._start: bytes | None = b""
         self._giant_ends = False
-        self._flows = False
+        self._calm = self._flows = False
         self._sequence_number = -1
         self._speaks_responses = False
         self.is_body = False
@@ -123,14 +123,18 @@ class OpenAIStreamScanner:
         return [self._read(frame) for frame in split_events(self._buffer.take(chunk))]
 
     def relay(self, chunk: bytes) -> bytes:
-        """The bytes of all events that are whole now."""
+        """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
+        if self._calm and chunk.endswith(b"\n\n") and not is_worth_reading(chunk):
+            return chunk
         self._flows = True
-        events = self._buffer.take(chunk)
-        if self._buffer.giant or self._giant_ends:
+        buffer = self._buffer
+        events = buffer.take(chunk)
+        if buffer.giant or self._giant_ends:
             self._follow_giant()
         if events and (self._choices.any or is_worth_reading(events)):
             for frame in split_events(events):
                 self._read(frame)
+        self._calm = not (buffer.pending_bytes or buffer.giant or self._choices.any)
         return events
 
     def finish(self) -> bytes:
