@@ -4,7 +4,7 @@ The work is linear in the bytes, whatever the pieces they come in: an event of m
 and copied once when it is whole.
 """
 
-from adapters.upstreams.sse import complete_until
+from adapters.upstreams.sse import ENDS, complete_until
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """An event longer than this passes in pieces, so that a provider without blank lines cannot fill the memory."""
@@ -43,7 +43,7 @@ class EventBuffer:
             return self._take_more(chunk)
         if self.giant:
             return self._take_giant(chunk)
-        if chunk.endswith(b"\n\n"):
+        if chunk.endswith(ENDS):
             return chunk
         return self._cut(chunk, _past_comments(chunk, complete_until(chunk), 0))
 

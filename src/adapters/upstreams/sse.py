@@ -13,6 +13,9 @@ _FIELDS = (b"data", b"event", b"id", b"retry")
 _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r")
 """How a line's end and a blank line meet; where the last of them is CR, an LF that follows belongs to it."""
 
+ENDS = (b"\n\n", b"\r\n\r\n")
+"""How nearly all events end."""
+
 BOM = b"\xef\xbb\xbf"
 """A stream may begin with it, and it means nothing (WHATWG HTML, 9.2.5; "UTF-8 decode")."""
 
@@ -35,7 +38,7 @@ def complete_until(buffer: bytes | bytearray, start: int = 0) -> int:
 
     Nothing before `start` is looked at: an event that comes in many pieces is searched once, and not once a piece.
     """
-    if buffer.endswith(b"\n\n"):
+    if buffer.endswith(ENDS):
         return len(buffer)
     mixed = buffer.rfind(b"\n\r", start)
     if mixed >= 0 and mixed + 2 == len(buffer):  # only the next byte can tell where this blank line ends

@@ -17,7 +17,7 @@ from adapters.upstreams.event_buffer import EventBuffer
 from adapters.upstreams.event_content import event_says, says
 from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.reply_judge import UsageWords
-from adapters.upstreams.sse import BOM, DONE, Event, begins_like_events, parse_event, split_events
+from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.outline import outline
@@ -124,7 +124,7 @@ class OpenAIStreamScanner:
 
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
-        if self._calm and chunk.endswith(b"\n\n") and not is_worth_reading(chunk):
+        if self._calm and chunk.endswith(ENDS) and not is_worth_reading(chunk):
             return chunk
         self._flows = True
         buffer = self._buffer
