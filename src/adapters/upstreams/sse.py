@@ -56,11 +56,12 @@ def split_events(buffer: bytes) -> Iterator[bytes]:
     of one image.
     """
     start = 0
-    ahead = [buffer.find(mark) for mark in _BLANK_LINES]
+    marks = _BLANK_LINES if b"\r" in buffer else _BLANK_LINES[:1]
+    ahead = [buffer.find(mark) for mark in marks]
     while True:
         for number, at in enumerate(ahead):
             if 0 <= at < start:
-                ahead[number] = buffer.find(_BLANK_LINES[number], start)
+                ahead[number] = buffer.find(marks[number], start)
         found = [at for at in ahead if at >= 0]
         if not found:
             break
@@ -101,14 +102,21 @@ def parse_event(frame: bytes) -> Event:
     for line in _lines(frame.removeprefix(BOM)):
         if not line:
             continue
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+        colon = line.find(b":")
+        field = line if colon < 0 else line[:colon]
         recognised = recognised or not field or field in _FIELDS
         if field == b"data":
-            data.append(value)
+            data.append(_value(line, colon))
         elif field == b"event":
-            name = value
+            name = _value(line, colon)
     return Event(name, b"\n".join(data) if data else None, recognised or not frame.strip())
+
+
+def _value(line: bytes, colon: int) -> bytes:
+    """Copied once: it may be megabytes."""
+    if colon < 0:
+        return b""
+    return line[colon + 2 if line.startswith(b" ", colon + 1) else colon + 1 :]
 
 
 def _lines(frame: bytes) -> list[bytes]:
