@@ -1,7 +1,7 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
@@ -9,14 +9,14 @@ from msgspec import Struct
 from application.leases import Lease
 from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
-from application.raw_stream import RawStream, read_json
+from application.raw_stream import RawStream
+from application.reading import is_event_stream, read_json, read_whole
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
 from application.time_limit import TimeLimit
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
 
@@ -160,20 +160,24 @@ class SendAttempt:
 
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
+        scanner = None
         try:
+            if request.stream and is_event_stream(reply):
+                reply = self._providers.plain(reply)
+                scanner = self._providers.scanner(lease.endpoint, request)
             body, is_whole = await read_json(reply)
         except BaseException:
             reply.close()
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawStream(lease, self._routing, reply, body)
+            return RawStream(lease, self._routing, reply, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
     async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:
-            whole = WholeReply(reply.status, reply.headers, await _read(reply.receive))
+            whole = WholeReply(reply.status, reply.headers, await read_whole(reply.receive))
         finally:
             reply.close()
         return self._judged(lease, request, whole)
@@ -228,7 +232,7 @@ class SendAttempt:
     ) -> WholeReply:
         reply = source.reply
         try:
-            whole = WholeReply(reply.status, reply.headers, await _read(source.receive, begun))
+            whole = WholeReply(reply.status, reply.headers, await read_whole(source.receive, begun))
         finally:
             source.close()
         return self._judged(lease, request, whole)
@@ -263,21 +267,3 @@ def _as_failure(error: BaseException, patience: _Patience) -> AttemptFailed | No
     if isinstance(error, UpstreamFailed):
         return AttemptFailed(error.failure)
     return AttemptFailed(patience.failure) if isinstance(error, TimeoutError) else None
-
-
-async def _read(receive: Callable[[], Awaitable[bytes]], begun: bytes = b"") -> bytes:
-    """The whole body, with what has `begun` it; raises `UpstreamFailed` when it breaks or is larger than any answer
-    should be."""
-    first = begun or await receive()
-    if not first:
-        return first
-    second = await receive()
-    if not second:
-        return first
-    body = bytearray(first)
-    while second:
-        body += second
-        if len(body) > MAX_REPLY_BYTES:
-            raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
-        second = await receive()
-    return bytes(body)
