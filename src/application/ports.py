@@ -73,15 +73,32 @@ class StreamScanner(Protocol):
 
     @property
     def began(self) -> bool:
-        """Has any event come?"""
+        """Has any event or comment come?"""
 
     @property
     def is_event_stream(self) -> bool:
         """Is this an event stream, or could what has come so far still become one?"""
 
     @property
+    def is_body(self) -> bool:
+        """Is this no stream, but JSON in one piece?"""
+
+    @property
+    def noticed(self) -> bool:
+        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event, an
+        error?"""
+
+    @property
     def ended(self) -> bool:
-        """Has the event come that makes the stream complete?"""
+        """Has a terminal event come? What may still come adds nothing to the answer."""
+
+    @property
+    def is_done(self) -> bool:
+        """Was it the one after which there is nothing more at all?"""
+
+    @property
+    def may_end(self) -> bool:
+        """Would a clean end now make the stream complete: has a terminal event come, or all that was asked for?"""
 
     @property
     def failure(self) -> Failure | None:
@@ -132,6 +149,11 @@ class Providers(Protocol):
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
         """A reader for the stream that answers this request."""
+
+    def plain(self, reply: UpstreamReply) -> UpstreamReply:
+        """The reply without the content coding it may have come in, bytes and headers; closing it closes `reply`.
+
+        Raises `UpstreamFailed` for a coding that cannot be undone."""
 
 
 class Clock(Protocol):

@@ -38,6 +38,7 @@ from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
 from application.dispatch import Dispatch
 from application.flights import Flights
+from application.keep_alive import KeepAlive
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
 from application.pass_through import PassThrough
@@ -97,6 +98,10 @@ def _gates_in_use(general: GeneralSettings) -> str:
 
 def _cache_gate(general: GeneralSettings) -> str:
     return "shared" if cache_redis(general) == shared_redis(general) else "own"
+
+
+def _keepalive(general: GeneralSettings) -> str:
+    return "on" if general.stream_keepalive else "off"
 
 
 def _lifespan(
@@ -231,7 +236,12 @@ class Container(containers.DeclarativeContainer):
         draw,
         general.provided.cache_params.replay_interval,
     )
-    answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
+    found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
+    answers = providers.Selector(
+        providers.Callable(_keepalive, general),
+        off=found,
+        on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
+    )
 
     model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
     stored = providers.Singleton(AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch)

@@ -108,6 +108,8 @@ class GeneralSettings(Struct, frozen=True):
     """All attempts together until the first content, in seconds."""
     stream_hold: Annotated[float, SECONDS_OR_OFF] = 5
     """How long the events before the first content may be held back, in seconds."""
+    stream_keepalive: Annotated[float, SECONDS_OR_OFF] = 0
+    """After how long a silence inside a stream the proxy sends a comment, in seconds; 0 = never."""
     max_wait: Annotated[float, SECONDS_OR_OFF] = 30
     """How long a request waits for a rate-limited group, in seconds; 0 = not at all."""
     rate_limit_reserve: Annotated[float, Number(0, 1, from_low=True, below_high=True)] = 0.02

@@ -5,6 +5,8 @@ from functools import partial
 from urllib.parse import quote
 
 from adapters.upstreams.azure import DEPLOYMENT_ROUTES
+from adapters.upstreams.expected import expected_stream
+from adapters.upstreams.inflated_reply import plain
 from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
@@ -13,6 +15,7 @@ from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
 from adapters.upstreams.token_upstream import TokenCall
 from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
+from application.ports import UpstreamReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
 
@@ -60,7 +63,11 @@ class OpenAIProviders:
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         """A reader for the stream that answers this request."""
-        return OpenAIStreamScanner(endpoint.owns_credential, request.choices)
+        return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request))
+
+    def plain(self, reply: UpstreamReply) -> UpstreamReply:
+        """The reply without its content coding."""
+        return plain(reply)
 
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
