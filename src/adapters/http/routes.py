@@ -58,6 +58,7 @@ PATHS = tuple(prefix + path for path in MODEL_CALLS for prefix in PREFIXES)
 """The paths of model calls in their usual spellings."""
 
 _SUGGESTED = (*MODEL_CALLS, "/models", *(f"/{family}" for family in sorted(FAMILIES)))
+_FRONTS = (*_BELOW_STORED, "/embeddings/", "/completions/", "/moderations/")
 _EVERY_ROOT = re.compile(r"/+(?:(?:openai|v1)/+)*")
 _ONE_ROOT = re.compile(r"/+(?:openai/+(?:v1/+)?|v1/+)")
 
@@ -150,6 +151,8 @@ def is_other(path: str) -> bool:
         return False
     if below.path in MODEL_CALLS or below.path in _STORED or below.path.startswith(_BELOW_STORED):
         return False
+    if _is_behind_another(below.path):
+        return False
     return _is_known(below.path) or not is_slip(below.path, tuple(MODEL_CALLS))
 
 
@@ -162,8 +165,13 @@ def other_route(path: str) -> Route | None:
 def _is_stored(path: str) -> bool:
     if path in _STORED:
         return True
-    root = next((root for root in _BELOW_STORED if path.startswith(root)), None)
-    return root is not None and path.removeprefix(root).partition("/")[0].lower() not in _NO_IDS and not _climbs(path)
+    return path.startswith(_BELOW_STORED) and not _is_behind_another(path) and not _climbs(path)
+
+
+def _is_behind_another(path: str) -> bool:
+    """Is it a path of its own behind that of a call? Some write the whole URL of a call into `base_url`."""
+    call = next((call for call in _FRONTS if path.startswith(call)), None)
+    return call is not None and path.removeprefix(call).partition("/")[0].lower() in _NO_IDS
 
 
 def _climbs(path: str) -> bool:
