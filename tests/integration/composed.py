@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from dependency_injector import providers
 
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from entrypoints.config import load_settings
@@ -120,10 +121,9 @@ async def composed(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[C
     path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
     container = Container(settings=load_settings(path, {}, {"bind_port": 1}))
     lines = Lines()
-    logger = container.logger()
-    logger.handlers, before = [lines], logger.handlers
-    for handler in before:
-        handler.close()
+    logger = logging.Logger("composed")  # none that pytest knows of, which would want to format its records
+    logger.addHandler(lines)
+    container.logger.override(providers.Object(logger))
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     port = bound.getsockname()[1]
@@ -136,6 +136,8 @@ async def composed(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[C
     finally:
         stop.set()
         await serving
+    crashes = [line for line in lines.json if "internal error" in line]
+    assert not crashes, crashes
 
 
 async def _serve(container: Container, bound: socket.socket, ready: asyncio.Event, stop: asyncio.Event) -> None:
