@@ -120,7 +120,8 @@ def _check_origins(general: Section, report: Report) -> None:
             report.add(place, "lets every web page use this proxy and its keys; valid: origins by name, or api_keys")
         if origin == "null":
             report.warn(
-                place, "any web page can have the origin null (in a sandboxed frame) and so use this proxy; set api_keys"
+                place,
+                "any web page can have the origin null (in a sandboxed frame) and so use this proxy; set api_keys",
             )
 
 

@@ -76,7 +76,9 @@ class Composed:
         finally:
             writer.close()
 
-    async def ask(self, method: str, path: str | bytes, *headers: bytes, body: bytes = b"", host: str = "localhost") -> Reply:
+    async def ask(
+        self, method: str, path: str | bytes, *headers: bytes, body: bytes = b"", host: str = "localhost"
+    ) -> Reply:
         """One request, each byte of it as given."""
         target = path.encode() if isinstance(path, str) else path
         lines = [b"%b %b HTTP/1.1" % (method.encode(), target), b"connection: close", *headers]

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -234,7 +234,9 @@ async def test_a_model_is_told_of_without_its_body(world: World) -> None:
     assert (head.status, head.body, head.one("content-length")) == (200, b"", str(len(whole.body)))
 
 
-@pytest.mark.parametrize(("spelt", "shown"), [("nobody", "nobody"), ("no%22b%0Aody", 'no"b\nody'), ("x" * 300, "x" * 100)])
+@pytest.mark.parametrize(
+    ("spelt", "shown"), [("nobody", "nobody"), ("no%22b%0Aody", 'no"b\nody'), ("x" * 300, "x" * 100)]
+)
 async def test_a_model_that_is_not_listed_is_a_404_that_names_it(world: World, spelt: str, shown: str) -> None:
     answer = await world.lone.ask("GET", f"/v1/models/{spelt}")
 

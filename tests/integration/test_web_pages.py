@@ -34,9 +34,7 @@ async def provider(peer: Peer) -> None:
         elif b"/files" in request.line:
             await peer.send(reply(b'{"error":{"message":"no","code":"no"}}', JSON.decode(), *VARY, status="404 No"))
         elif b'"stream":true' in request.body:
-            await peer.send(
-                chunked(EVENTS).replace(b"\r\n", b"\r\ncontent-type: text/event-stream\r\nvary: x\r\n", 1)
-            )
+            await peer.send(chunked(EVENTS).replace(b"\r\n", b"\r\ncontent-type: text/event-stream\r\nvary: x\r\n", 1))
         else:
             await peer.send(reply(ANSWER, JSON.decode(), *VARY))
 

@@ -109,7 +109,10 @@ def test_a_page_that_is_refused_is_named_with_the_line_that_lets_it_in(origin: b
 @pytest.mark.parametrize(
     ("host", "line"),
     [
-        (b"proxy.lan:4000", '"proxy.lan:4000". To let it in, write under general_settings: allowed_hosts: ["proxy.lan"]'),
+        (
+            b"proxy.lan:4000",
+            '"proxy.lan:4000". To let it in, write under general_settings: allowed_hosts: ["proxy.lan"]',
+        ),
         (b"10.0.0.7", 'allowed_hosts: ["10.0.0.7"]'),
         (b"[fd00::7]:80", 'allowed_hosts: ["[fd00::7]"]'),
     ],

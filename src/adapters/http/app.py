@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 from litestar import Litestar, Request
 from litestar.types import (
@@ -22,7 +23,7 @@ from litestar.types import (
 )
 
 from adapters.http import catalogue, cors
-from adapters.http.catalogue import FindModel, Page, name_asked_for, page_of
+from adapters.http.catalogue import FindModel, Page, is_text, page_of
 from adapters.http.errors import WrongMethod
 from adapters.http.exchange import CLIENT, Exchange
 from adapters.http.front import Front
@@ -31,7 +32,7 @@ from adapters.http.routes import PATHS, is_other
 from adapters.http.surface import Surface
 from application.answers import Answer, WholeAnswer
 from application.catalogue import ListModels
-from application.errors import UnknownModel
+from application.errors import InvalidRequest, UnknownModel
 from application.messages import WholeReply
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
@@ -84,16 +85,18 @@ class App(Litestar):
         """Is it about a model of theirs, such as one that was fine-tuned there?"""
         if page.model is None or not is_other(path) or self._find_model(page.model) is not None:
             return False
-        return self._asks_for_models or method not in catalogue.METHODS
+        return is_text(page.model) and (self._asks_for_models or method not in catalogue.METHODS)
 
     async def _show(self, page: Page, exchange: Exchange) -> Answer:
         scope = exchange.scope
         self._front.admit_to_page(exchange, page)
-        if scope["method"] not in catalogue.METHODS:
-            raise WrongMethod(scope["method"], catalogue.METHODS)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
-            raise UnknownModel(name_asked_for(page.model), self._models())
+            if not is_text(page.model):
+                raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model")
+            raise UnknownModel(unquote(page.model), self._models())
+        if scope["method"] not in catalogue.METHODS:
+            raise WrongMethod(scope["method"], catalogue.METHODS)
         reply = _Reply()
         inner: Any = {**scope, "path": page.path, "raw_path": page.path.encode(), "method": "GET"}
         inner["state"] = {"model": name}

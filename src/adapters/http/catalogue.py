@@ -14,7 +14,6 @@ from msgspec import Struct
 from adapters.http.in_flight import InFlight
 from adapters.http.routes import below_root
 from application.catalogue import ListModels, ReportHealth
-from application.errors import InvalidRequest
 from application.status import ReportStatus, ReportStores
 
 METHODS = ("GET", "HEAD")
@@ -75,12 +74,13 @@ class FindModel:
         return None
 
 
-def name_asked_for(encoded: str) -> str:
-    """The name as the client meant it; raises `InvalidRequest` where it is no text."""
+def is_text(encoded: str) -> bool:
+    """Can a model be called so? What is percent-encoded in it has to be UTF-8."""
     try:
-        return unquote(encoded, errors="strict")
+        unquote(encoded, errors="strict")
     except UnicodeDecodeError:
-        raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model") from None
+        return False
+    return True
 
 
 def catalogue_routes(

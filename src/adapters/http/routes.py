@@ -127,12 +127,12 @@ def find_route(method: str, path: str) -> Route:
     below = below_root(path)
     if below is None:
         raise unknown_path(path)
-    name, deployment = below.path, below.deployment
+    name, deployment = below.path, _decoded(below.deployment)
     api = MODEL_CALLS.get(name)
     if deployment is not None and api not in _DEPLOYMENT_APIS and not name.startswith("/chat/completions/"):
         raise unknown_path(path)
     if api is not None and method == "POST":
-        return Route(api, name, _decoded(deployment), has_model=True)
+        return Route(api, name, deployment, has_model=True)
     # What an AzureOpenAI client with a deployment of its own asks for below that: it is kept by the account.
     if _is_stored(name) and api is not Api.RESPONSES:
         served = METHODS if api is None else _METHODS_OF_CALLS
