@@ -104,8 +104,10 @@ class HostWithPort(Text, frozen=True):
 
 
 class Origin(Text, frozen=True):
-    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case. `*` stands for any
-    host of a scheme that is not the web's, for any port, for any name below a host, or alone for everybody."""
+    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
+
+    `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
+    """
 
     def read(self, given: Scalar) -> str:
         text = self.text_of(given).lower()

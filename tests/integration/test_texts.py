@@ -1,4 +1,4 @@
-"""What is no text is refused: half letters in names, bodies that are not UTF-8. Whatever else is odd is the provider's."""
+"""What is no text is refused: half letters in names, bodies that are not UTF-8. What else is odd is the provider's."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What web pages, and applications that are made of them, get to read of the proxy: every answer, if they may call it."""
+"""What web pages, and applications that are made of them, get to read: every answer, if they may call the proxy."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
