@@ -1,4 +1,4 @@
-"""The log tells who asked for what, and why they got what they got: one line for every request, whatever became of it."""
+"""The log tells who asked for what, and why they got what they got: one line for every request."""
 
 import json
 import re

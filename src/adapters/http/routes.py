@@ -144,6 +144,7 @@ def find_route(method: str, path: str) -> Route:
     raise unknown_path(path)
 
 
+@lru_cache(maxsize=128)
 def is_other(path: str) -> bool:
     """Is this a path that nobody here understands, and that is passed on?"""
     below = below_root(path)
