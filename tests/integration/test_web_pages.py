@@ -99,6 +99,16 @@ async def test_every_answer_can_be_read_by_the_page_it_is_for(
     assert answer.one("x-llmproxy-request-id") is not None
 
 
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"same-origin", b"none"])
+async def test_what_browsers_say_of_the_site_agrees_with_the_origin(proxy: Composed, site: bytes) -> None:
+    for path in ("/v1/models", "/v1/files/file-1", "/health"):
+        answer = await proxy.ask("GET", path, ORIGIN, KEY, b"sec-fetch-site: " + site)
+        assert (answer.status in {200, 404}, can_be_read(answer, PAGE)) == (True, True)
+
+    nameless = await proxy.ask("GET", "/v1/files/file-1", KEY, b"sec-fetch-site: " + site)
+    assert (nameless.status == 403) == (site in {b"cross-site", b"same-site"})
+
+
 async def test_an_answer_that_comes_in_pieces_is_whole(proxy: Composed) -> None:
     assert (await proxy.ask("POST", "/v1/chat/completions", ORIGIN, JSON, KEY, body=STREAM)).body == EVENTS
     assert (await proxy.ask("POST", "/v1/chat/completions", ORIGIN, JSON, KEY, body=CHAT)).body == ANSWER
