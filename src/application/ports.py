@@ -11,6 +11,9 @@ from domain.failure import Failure
 from domain.rate_limit import Readings
 from domain.tokens import Usage
 
+LONGEST_TEXT, LONGEST_PATH = 100, 300
+"""How much of what a client chose is written down: letters, or bytes."""
+
 
 class UpstreamFailed(Exception):
     """An attempt ended without a usable reply; `failure` says how."""
@@ -222,6 +225,19 @@ class RequestRecord(Struct, frozen=True):
     """The proxy's own part of `first_byte_ms`: without upstreams, backoff and waiting for limits."""
     bytes_in: int
     bytes_out: int
+    client: str = ""
+    """The address the connection came from, whatever headers say; empty = unknown."""
+    method: str = ""
+    path: bytes = b""
+    """As it came, without query; not more of it than `LONGEST_PATH`, as of all below not more than `LONGEST_TEXT`."""
+    model: str = ""
+    """What the client called the model, whether it exists or not; empty = it named none, or was not let in."""
+    client_request_id: bytes = b""
+    """The client's own id of the request, as it came; empty = it sent none."""
+    user_agent: bytes = b""
+    """As it came; empty = it sent none."""
+    is_probe: bool = False
+    """Was it one of the questions that a watcher asks every few seconds, and did it get an answer?"""
 
 
 class RequestLog(Protocol):

@@ -103,11 +103,26 @@ def _check_general(general: Section, report: Report) -> None:
             "lets other machines use this proxy and its keys; "
             "valid: a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true",
         )
+    _check_origins(general, report)
     others = sorted(key for key in given if key.startswith("redis_") and key != "redis_url")
     if "redis_url" in given and others:
         report.add(general.place("redis_url"), f"excludes {', '.join(others)}; valid: the URL holds it all")
     if isinstance(name := values.get("ca_bundle"), str):
         _check_ca_bundle(report.file.parent / name, general.place("ca_bundle"), report)
+
+
+def _check_origins(general: Section, report: Report) -> None:
+    if "api_keys" in general.given:
+        return
+    for number, origin in enumerate(general.values.get("allowed_origins", ())):
+        place = f"{general.place('allowed_origins')}[{number}]"
+        if origin == "*":
+            report.add(place, "lets every web page use this proxy and its keys; valid: origins by name, or api_keys")
+        if origin == "null":
+            report.warn(
+                place,
+                "any web page can have the origin null (in a sandboxed frame) and so use this proxy; set api_keys",
+            )
 
 
 def _check_ca_bundle(bundle: Path, path: str, report: Report) -> None:

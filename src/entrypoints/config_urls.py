@@ -12,6 +12,9 @@ from entrypoints.config_rules import Hidden, Refused, Text
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]|[^\x00-\x7f]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
+"""What stands for the host in origins of extensions and of applications that are made of web pages."""
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 # Where clouds hand out credentials to whoever asks from inside: link-local addresses, and these
@@ -101,12 +104,27 @@ class HostWithPort(Text, frozen=True):
 
 
 class Origin(Text, frozen=True):
-    """What an Origin header may say: scheme, host and port, nothing after them; lower case."""
+    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
+
+    `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
+    """
 
     def read(self, given: Scalar) -> str:
         text = self.text_of(given).lower()
-        parts = split_url(text, ("http", "https"))
-        if f"{parts.scheme}://{parts.netloc}" != text or "@" in text:
+        if text in ("null", "*"):
+            return text
+        scheme, mark, rest = text.partition("://")
+        if not mark or not _SCHEME.fullmatch(scheme):
+            raise Refused("it does not begin with a scheme such as https://")
+        if scheme not in ("http", "https"):
+            if not _APP.fullmatch(rest):
+                raise Refused
+            return text
+        if rest == "*":
+            raise Refused("that is the whole web; name the hosts")
+        plain = f"{scheme}://{rest.removeprefix('*.').removesuffix(':*')}"
+        parts = split_url(plain, ("http", "https"))
+        if f"{parts.scheme}://{parts.netloc}" != plain or "@" in plain:
             raise Refused
         return text
 

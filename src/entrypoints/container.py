@@ -80,6 +80,11 @@ def _start_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> Mo
     return groups[0] if len(groups) == 1 else None
 
 
+def _asks_for_models(general: GeneralSettings) -> bool:
+    """Whoever names the group that takes what nobody here knows wants models that nobody here knows to be asked for."""
+    return general.passthrough_group is not None
+
+
 def _routed(groups: tuple[ModelGroup, ...], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
     return (*groups, *(group for group in others if group is not None))
 
@@ -276,11 +281,18 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(Surface, front, model_call, stored)
     others = providers.Singleton(PassThroughCalls, front, pass_through)
-    routes = providers.Singleton(
-        catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
+    pages = providers.Singleton(
+        catalogue_routes, models, health, status, stores, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
-        build_app, surface, others, routes, lifespan.provider, request_log, general.provided.allowed_origins
+        build_app,
+        front,
+        surface,
+        others,
+        models,
+        pages,
+        lifespan.provider,
+        asks_for_models=providers.Callable(_asks_for_models, general),
     )
     server = providers.Factory(HttpServer, app, request_log)

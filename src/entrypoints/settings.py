@@ -128,9 +128,15 @@ class GeneralSettings(Struct, frozen=True):
     """Host headers that are let in besides the loopback names and the bind address."""
     allowed_origins: Annotated[
         tuple[str, ...],
-        ListOf(Origin("http:// or https://, a host and an optional :port, nothing after"), "a list of origins"),
+        ListOf(
+            Origin(
+                "http:// or https:// or another scheme, a host and an optional :port, nothing after; "
+                'chrome-extension://*, http://localhost:*, https://*.example.com; "null" in quotes; "*" with api_keys'
+            ),
+            "a list of origins",
+        ),
     ] = ()
-    """Web pages that may call the proxy; empty = none."""
+    """Web pages, and applications made of them, that may call the proxy; empty = none."""
     max_body_bytes: Annotated[int, Size(1024, 1 << 30)] = 32 << 20
     """The largest request body, in bytes."""
     max_connections: Annotated[int, Whole(1, 100_000)] = 1000

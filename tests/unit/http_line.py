@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from adapters.http.exchange import CLIENT
 from adapters.http.server.connection import Connection
+from application.errors import InvalidRequest
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -81,6 +82,7 @@ class Host:
         self.running: set[Connection] = set()
         self.open: set[Connection] = set()
         self.crashes: list[Exception] = []
+        self.refusals: list[tuple[str, str]] = []
 
     def opened(self, connection: Connection) -> None:
         self.open.add(connection)
@@ -90,6 +92,9 @@ class Host:
 
     def crashed(self, error: Exception) -> None:
         self.crashes.append(error)
+
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        self.refusals.append((error.code, address))
 
 
 class Line:

@@ -6,7 +6,8 @@ import socket
 from typing import Any
 
 from adapters.http.server.connection import FAREWELL_S, Connection
-from application.ports import RequestLog
+from application.errors import InvalidRequest
+from application.ports import RequestLog, RequestRecord
 
 _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
@@ -101,6 +102,12 @@ class HttpServer:
     def crashed(self, error: Exception) -> None:
         """See `Host`."""
         self._log.crashed("", error)
+
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        """See `Host`."""
+        outcome = error.code
+        record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
+        self._log.record(record)
 
     async def _reopen(self) -> None:
         while self._server is None and not self.is_draining:
