@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from application.messages import KEY_HEADERS
 from domain.secret import Secret
+from entrypoints.azure_address import is_dated_path
 from entrypoints.config_rules import KEY, NAME, SECONDS, Choice, Converted, Hidden, Text, Whole
 from entrypoints.config_shapes import Nested, OneOrMap, TextMap
 from entrypoints.config_urls import BaseUrl
@@ -117,5 +118,6 @@ class ParamsSettings(Struct, frozen=True):
 
     @property
     def is_azure(self) -> bool:
-        """Whether these are AzureOpenAI's arguments: its key then travels in `api-key`."""
-        return self.azure_endpoint is not None or self.api_version is not None
+        """Whether the key travels in `api-key`: with AzureOpenAI's arguments, and wherever Azure takes it only there."""
+        has_arguments = self.azure_endpoint is not None or self.api_version is not None
+        return has_arguments or (self.base_url is not None and is_dated_path(self.base_url))
