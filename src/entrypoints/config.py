@@ -58,7 +58,7 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     general = root.values.get("general_settings", Section("general_settings", frozenset(), {}))
     general.values.update(overrides)
     groups: Sequence[Section] = root.values.get("model_groups", ())
-    check_groups(groups, report)
+    check_groups(groups, general.values.get("plain_http_hosts", ()), report)
     _check_general(general, report)
     _check_between(general, groups, report)
     report.raise_if_any()

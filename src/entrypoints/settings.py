@@ -28,6 +28,7 @@ from entrypoints.config_rules import (
 )
 from entrypoints.config_shapes import ListOf, Nested
 from entrypoints.config_urls import Host, HostWithPort, Origin, ProxyUrl, RedisUrl
+from entrypoints.plain_http import HOSTS, PlainHttpHost
 from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
 
 _REDIS_HOST = Host("the name or IP address of the Redis server, without redis:// and port")
@@ -129,6 +130,8 @@ class GeneralSettings(Struct, frozen=True):
         ListOf(Origin("http:// or https://, a host and an optional :port, nothing after"), "a list of origins"),
     ] = ()
     """Web pages that may call the proxy; empty = none."""
+    plain_http_hosts: Annotated[tuple[str, ...], ListOf(PlainHttpHost(HOSTS), "a list of hosts")] = ()
+    """Hosts that may be called over http besides loopback and private ones; empty = none."""
     max_body_bytes: Annotated[int, Size(1024, 1 << 30)] = 32 << 20
     """The largest request body, in bytes."""
     max_connections: Annotated[int, Whole(1, 100_000)] = 1000

@@ -37,7 +37,9 @@ def as_the_client(params: dict[str, Any], kind: type[OpenAI]) -> dict[str, Call]
     client = kind(**params, http_client=httpx2.Client(transport=httpx2.MockTransport(leave)), max_retries=0)
     for call in CALLS.values():
         call(client)
-    return {route: (str(sent.url), credentials(sent.headers.items())) for route, sent in zip(CALLS, caught, strict=True)}
+    return {
+        route: (str(sent.url), credentials(sent.headers.items())) for route, sent in zip(CALLS, caught, strict=True)
+    }
 
 
 def credentials(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -144,9 +146,7 @@ def test_an_entra_token_on_a_dated_path_travels_as_bearer_though_only_the_query_
     tmp_path: Path,
 ) -> None:
     base = f"{RESOURCE}/openai/deployments/x"
-    ours = target(
-        tmp_path, {"azure_ad_token": "t", "base_url": base, "default_query": {"api-version": "2024-10-21"}}
-    )
+    ours = target(tmp_path, {"azure_ad_token": "t", "base_url": base, "default_query": {"api-version": "2024-10-21"}})
 
     assert ours.headers((), ()) == (("authorization", "Bearer t"),)
 
