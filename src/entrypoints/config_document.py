@@ -23,6 +23,7 @@ MAX_ALIASES = 100
 MAX_DEPTH = 32
 MAX_VALUES = 50_000  # after aliases are expanded
 
+_VARIABLES = "an environment variable is written os.environ/NAME"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,17})")
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
@@ -153,7 +154,7 @@ def _refuse_tag(tag: str | None, line: int | None, report: Report) -> None:
     if tag is None or tag in _CORE_TAGS:
         return
     kind = "a !!python tag" if tag.startswith("tag:yaml.org,2002:python") else "a tag (!...)"
-    report.fail(f"holds {kind}; valid: plain YAML, with a value that begins with ! in quotes", line)
+    report.fail(f"holds {kind}; valid: plain YAML, with a value that begins with ! in quotes; {_VARIABLES}", line)
 
 
 def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
@@ -173,6 +174,8 @@ def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
         )
     if "but found another document" in problem:
         report.fail("holds more than one document (---); valid: one", mark.line + 1)
+    if source and re.search(r"[:\-\[,] *[%@`]", source[0]):
+        report.fail(f"is not valid YAML: a value begins with %, @ or `; valid: in quotes; {_VARIABLES}", mark.line + 1)
     known = re.fullmatch(r"[a-z ,':<>?\-]{1,120}", problem.replace("'", ""))
     report.fail(f"is not valid YAML: {problem if known else 'it cannot be parsed here'}", mark.line + 1)
 
@@ -203,7 +206,7 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._report.fail("holds a key that is a list or a mapping; valid: keys are names", line)
+                self._report.fail(f"holds a key that is a list or a mapping; valid: keys are names; {_VARIABLES}", line)
             if key_node.tag == "tag:yaml.org,2002:merge":
                 merged += self._merged(value_node, path, depth)
                 continue

@@ -13,6 +13,7 @@ from entrypoints.config_mistakes import MAX_PRINTED, Report, may_be_credential, 
 from entrypoints.config_rules import Refused, Rule
 from entrypoints.config_shapes import AnyRule, ListOf, Nested, OneOrMap, TextMap
 from entrypoints.environment import VariableMistake, refuse_empty, resolve
+from entrypoints.lookalikes import refuse_lookalike
 
 
 class _Absence(Enum):
@@ -100,6 +101,9 @@ class Reader:
         try:
             given = resolve(given, self._environ)
             refuse_empty(given)
+            doubt = refuse_lookalike(given, rule, self._environ)
+            if doubt is not None:
+                self._report.warn(path, doubt)
             return rule.read(given)
         except VariableMistake as mistake:
             self._report.add(path, str(mistake))

@@ -133,6 +133,11 @@ class Text(Rule, frozen=True):
 class Hidden(Text, frozen=True):
     """A text that is never shown; read as a `Secret`."""
 
+    is_key: bool = False
+    """An API key: what no key looks like is refused."""
+    is_free: bool = False
+    """A password or a header: hardly any text is certainly wrong."""
+
     @property
     def secret(self) -> bool:
         return True
@@ -241,5 +246,7 @@ NAME = Text(
     "a name of 1 to 200 printable ASCII characters, without a space at its ends",
     r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?",
 )
-KEY = Hidden("a text of printable ASCII characters without spaces, best as os.environ/NAME", r"[\x21-\x7e]+")
-PASSWORD = Hidden("a text that is not empty, best as os.environ/NAME")
+KEY = Hidden(
+    "a text of printable ASCII characters without spaces, best as os.environ/NAME", r"[\x21-\x7e]+", is_key=True
+)
+PASSWORD = Hidden("a text that is not empty, best as os.environ/NAME", is_free=True)

@@ -71,7 +71,7 @@ class ParamsSettings(Struct, frozen=True):
         TextMap(
             "a mapping of HTTP header names (not those of the connection, host or length) to texts",
             r"[A-Za-z0-9!#$%&'*+.^_`|~-]+",
-            Hidden("a text of printable ASCII characters", _HEADER_TEXT),
+            Hidden("a text of printable ASCII characters", _HEADER_TEXT, is_free=True),
             _PROXY_OWNED_HEADERS,
             is_caseless=True,
         ),

@@ -1,5 +1,5 @@
-"""The simulated provider is as strict about Azure's addresses and credentials as Azure, and lets in a proxy that was told
-of it in any usual way."""
+"""The simulated provider is as strict as Azure about addresses and credentials, and takes the calls of a proxy that was
+told of it in any usual way."""
 
 import asyncio
 import json
