@@ -41,7 +41,7 @@ class _Root(Struct, frozen=True):
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",))
+_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",), has_extensions=True)
 
 
 def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE) -> Settings:

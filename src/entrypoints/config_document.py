@@ -19,9 +19,9 @@ except ImportError:  # PyYAML was built without libyaml: slower, same results
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
 MAX_FILE_BYTES = 1 << 20
-MAX_ALIASES = 100
 MAX_DEPTH = 32
 MAX_VALUES = 50_000  # after aliases are expanded
+MAX_CHARACTERS = 4 * MAX_FILE_BYTES  # of all values, after aliases are expanded
 
 _VARIABLES = "an environment variable is written os.environ/NAME"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
@@ -128,7 +128,7 @@ def _decode(raw: bytes, report: Report) -> str:
 
 def _refuse_hostile(text: str, report: Report) -> None:
     """Look at the parser's events first: they cost little memory, however the file is built."""
-    depth = aliases = values = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=Loader):
         line = event.start_mark.line + 1 if event.start_mark is not None else None
         if isinstance(event, yaml.CollectionEndEvent):
@@ -138,10 +138,6 @@ def _refuse_hostile(text: str, report: Report) -> None:
             values += 1
             if values > MAX_VALUES:
                 report.fail(f"holds more than {MAX_VALUES} values; valid: a smaller file", line)
-        if isinstance(event, yaml.AliasEvent):
-            aliases += 1
-            if aliases > MAX_ALIASES:
-                report.fail(f"uses more than {MAX_ALIASES} aliases (*name); valid: fewer", line)
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             _refuse_tag(event.tag, line, report)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -186,11 +182,13 @@ class _Builder:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._values = 0
+        self._characters = 0
 
     def build(self, node: yaml.Node, path: str, depth: int) -> Value:
         line = node.start_mark.line + 1
         self._values += 1
-        if self._values > MAX_VALUES or depth > MAX_DEPTH:
+        self._characters += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS or depth > MAX_DEPTH:
             self._report.fail("holds aliases (*name) that expand to too much; valid: fewer", line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
@@ -220,8 +218,9 @@ class _Builder:
             lines[key] = line
             entries[key] = self.build(value_node, place, depth + 1)
         for base in merged:
-            entries = base.entries | entries
-            lines = base.key_lines | lines
+            for key, value in base.entries.items():
+                entries.setdefault(key, value)
+                lines.setdefault(key, base.key_lines[key])
         return Entries(entries, lines, node.start_mark.line + 1)
 
     def _merged(self, node: yaml.Node, path: str, depth: int) -> list[Entries]:

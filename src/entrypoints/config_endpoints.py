@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from entrypoints.azure_address import is_azure_host
 from entrypoints.config_azure import azure_advice, settle_azure_endpoint
 from entrypoints.config_mistakes import Report, shown
 from entrypoints.config_reader import Section
@@ -15,6 +16,7 @@ from entrypoints.plain_http import clear_text_advice, is_allowed
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.settings_params import BASE_URL, CREDENTIAL_HEADERS, ParamsSettings, TimeoutParts
 
+_NO_WILDCARDS = "wildcards are not routes here"
 OPENAI_URL = "https://api.openai.com/v1"
 AZURE_IDENTITY = "azure-identity>=1.25,<2"
 _EXCLUSIVE = (  # as the OpenAI client refuses them
@@ -64,6 +66,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
     """Warn about what is valid and yet seldom meant."""
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
+        if "*" in group.model_group:
+            report.warn(f"{path}.model_group", f"{_NO_WILDCARDS}: only who asks for exactly this name is served")
         if all(model.weight == 0 for model in group.models):
             report.warn(f"{path}.models", "all weights are 0, so all of them are used as if they were equal")
         if group.affinity != "none" and len(group.models) == 1:
@@ -74,7 +78,21 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
                 f"the same endpoint as models[{first}]: the same endpoint twice shares one rate limit",
             )
         for place, model in enumerate(group.models):
+            if (advice := _name_advice(model)) is not None:
+                report.warn(f"{path}.models[{place}].model", advice)
             _warn_about_params(model.params, f"{path}.models[{place}].params", general, report)
+
+
+def _name_advice(model: EndpointSettings) -> str | None:
+    if "*" in model.model:
+        return f"{_NO_WILDCARDS}: the endpoint is asked for a model of exactly this name"
+    host = urlsplit(model.params.base_url or model.params.azure_endpoint or "").hostname or ""
+    prefix, found, name = model.model.partition("/")
+    if found and prefix in ("openai", "azure") and (host.endswith("api.openai.com") or is_azure_host(host)):
+        return (
+            f"is sent as it stands; the provider knows it as {name} ({prefix}/ is LiteLLM's way to name the provider)"
+        )
+    return None
 
 
 def _check_unique(seen: dict[str, str], section: Section, key: str, report: Report) -> None:

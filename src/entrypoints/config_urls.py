@@ -8,6 +8,7 @@ from adapters.stores.redis_settings import RedisSettings
 from domain.secret import Secret
 from entrypoints.azure_address import is_azure_host, taken_apart
 from entrypoints.config_document import Scalar
+from entrypoints.config_mistakes import may_be_credential
 from entrypoints.config_rules import Hidden, Refused, Text
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -95,11 +96,26 @@ class RedisUrl(Hidden, frozen=True):
 class Host(Text, frozen=True):
     """A name or an IP address, without scheme and port."""
 
+    port_key: str = ""
+    """The setting that takes the port."""
+    url_key: str = ""
+    """The setting that takes a whole URL; empty = none does."""
+
     def read(self, given: Scalar) -> str:
         host = self.text_of(given)
         if not is_host(host):
-            raise Refused
+            raise Refused(self._what_is_too_much(host))
         return host
+
+    def _what_is_too_much(self, text: str) -> str:
+        scheme, found, rest = text.rpartition("://")
+        if found and self.url_key and scheme.startswith("redis"):
+            return f"write that as {self.url_key}, in the place of {self.port_key} and the others"
+        host, colon, port = rest.rstrip("/").rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if colon and port.isdecimal() and is_host(host) and not may_be_credential(host):
+            return f"write {host} here, and {self.port_key}: {port}" if self.port_key else f"write {host}"
+        return "leave out the scheme" if found else ""
 
 
 class HostWithPort(Text, frozen=True):
@@ -107,6 +123,8 @@ class HostWithPort(Text, frozen=True):
 
     def read(self, given: Scalar) -> str:
         text = self.text_of(given).lower()
+        if "*" in text:
+            raise Refused("wildcards are not taken; write each name")
         parts = split_url(f"http://{text}", ("http",))
         if parts.netloc != text or "@" in text:
             raise Refused
