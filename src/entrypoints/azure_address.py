@@ -10,7 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+AZURE_HOSTS = (
+    *(f".{service}.azure.{cloud}" for service in ("openai", "cognitiveservices") for cloud in ("com", "us", "cn")),
+    ".services.ai.azure.com",
+    ".api.cognitive.microsoft.com",
+)
 V1 = "/openai/v1"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _VERSION_QUERY = re.compile(r"api-version=([A-Za-z0-9._-]{1,64})")

@@ -125,6 +125,8 @@ class HostWithPort(Text, frozen=True):
         text = self.text_of(given).lower()
         if "*" in text:
             raise Refused("wildcards are not taken; write each name")
+        if "://" in text:
+            raise Refused("leave out the scheme")
         parts = split_url(f"http://{text}", ("http",))
         if parts.netloc != text or "@" in text:
             raise Refused

@@ -16,6 +16,7 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.retry import RetryPolicy
+from entrypoints.azure_address import is_azure_host
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
 
@@ -89,7 +90,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
     return Endpoint(
         id=model.id,
         model=model.model,
-        provider="azure" if params.is_azure or url.netloc.endswith(".azure.com") else "openai",
+        provider="azure" if params.is_azure or is_azure_host(url.hostname or "") else "openai",
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),

@@ -13,23 +13,29 @@ from entrypoints.config_mistakes import may_be_credential
 from entrypoints.config_rules import Converted, Hidden, Rule
 from entrypoints.environment import PREFIX, VariableMistake
 
-# Shells and docker compose; GitHub Actions, Helm, Jinja; Kubernetes; Python.
-_BRACED = re.compile(r"\$\{[^}]*\}|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|os\.(?:environ|getenv)\b.*", re.DOTALL)
+# Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python.
+_BRACED = re.compile(
+    r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*", re.DOTALL
+)
 # Shells and PowerShell; Windows; Portkey, BAML and other gateways; Python, JavaScript, Ruby; YAML tags in quotes.
 _NAMED = re.compile(
     r"\$(?:env:)?(?P<a>[A-Z]\w+)|%(?P<b>[A-Z]\w+)%|(?:env|environ|secrets?|vault)[./:](?P<c>[A-Z]\w+)"
-    r"|(?:environ|getenv)\b[\[(.].*|(?:process|import\.meta)\.env\b.*|ENV\[.*|!(?:env|secret|vault)\b.*",
+    r"|(?:environ|getenv|env)[\[(].*|environ\.get\(.*|(?:process|import\.meta)\.env\b.*|!(?:env|secret|vault)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
+# Where secrets are kept: 1Password, Vault, Azure App Service, docker.
+_KEPT = re.compile(r"(?:op|vault|awssm|gcpsm)://.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*")
 _BRACED_INSIDE = re.compile(r"\$\{[A-Za-z_][^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([A-Z_]\w+\)")
 _NAMED_INSIDE = re.compile(r"(?<![A-Za-z0-9])\$(?P<a>[A-Z][A-Z0-9_]{2,})\b|%(?P<b>[A-Z][A-Z0-9_]{2,})%")
 _SCHEME_WORD = re.compile(r"(?:authorization: *)?(?:bearer|basic|token|api-?key) +", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"<.*>|.*\.\.\.|\[[A-Za-z _-]+\]")
+_PLACEHOLDER = re.compile(r"<.*>|.*(?:\.\.\.|…|\*\*\*).*|\[[A-Za-z _-]+\]|bearer|basic", re.IGNORECASE)
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
 _PLACEHOLDER_WORDS = re.compile(
     r"(?:sk-)?(?:your|insert|replace|paste|enter|put)[-_ ].*|(?:sk-)?x{3,}|change[-_]?(?:me|it)"
     r"|.*(?:key|token)[-_]here",
     re.IGNORECASE,
 )
+_NO_NAMES = ("ENV", "ENVIRON", "OS", "BEARER")
 _MAX_SEARCHED = 4096  # characters; Entra tokens are long, references are not
 
 
@@ -44,7 +50,7 @@ def refuse_lookalike(given: Scalar, rule: Rule, environ: Mapping[str, str]) -> s
     certainty = _certainty(text[scheme.end() :] if scheme else text, rule, environ, follows_scheme=scheme is not None)
     if certainty is _SURE or PREFIX in text:
         raise VariableMistake(_remedy(given, bearer=scheme is not None))
-    if text[0] == text[-1] and text[0] in "\"'":
+    if _QUOTES.get(text[0]) == text[-1]:
         if not may_have_quotes or len(text) == 2:
             raise VariableMistake(_quoted(given))
         return _quoted(given)
@@ -65,7 +71,7 @@ def _certainty(text: str, rule: Rule, environ: Mapping[str, str], *, follows_sch
     """How certain it is that `text` refers to a variable; None = it does not."""
     is_hidden = isinstance(rule, Hidden)
     is_free = isinstance(rule, Hidden) and rule.is_free and not follows_scheme
-    if _BRACED.fullmatch(text):
+    if _BRACED.fullmatch(text) or (isinstance(rule, Hidden) and rule.is_key and _KEPT.fullmatch(text)):
         return _SURE
     if _BRACED_INSIDE.search(text):
         return _DOUBTFUL if is_free else _SURE
@@ -87,7 +93,7 @@ def _remedy(given: Scalar, *, bearer: bool) -> str:
             f"valid: export {given.variable}=... with the value itself, or another variable as os.environ/NAME"
         )
     names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", given.text)
-    name = next((name for name in names if name not in ("ENV", "BEARER") and not may_be_credential(name)), None)
+    name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), None)
     here = f", here os.environ/{name}" if name else ""
     key = "; a key in api_key is sent as Bearer" if bearer else ""
     return (
@@ -111,7 +117,9 @@ def _about_a_key(text: str, scheme: re.Match[str] | None) -> str | None:
             "begins with the name of a scheme; valid: the key alone, as the proxy adds Bearer or sends it in api-key"
         )
     if _PLACEHOLDER.fullmatch(text):
-        raise VariableMistake("is a placeholder; valid: the key itself, best as os.environ/NAME")
+        raise VariableMistake(
+            "is a placeholder or a key that was masked; valid: the key itself, best as os.environ/NAME"
+        )
     if _PLACEHOLDER_WORDS.fullmatch(text):
         return "looks like a placeholder; the key itself belongs here, best as os.environ/NAME"
     return None

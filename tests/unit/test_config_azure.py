@@ -8,7 +8,7 @@ import pytest
 
 from entrypoints.azure_address import taken_apart
 from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import targets
+from entrypoints.endpoints import model_groups, targets
 from entrypoints.settings import Settings
 
 RESOURCE = "https://r.openai.azure.com"
@@ -165,6 +165,18 @@ def test_what_azure_will_probably_refuse_is_warned_about(
     assert len(warnings) == 1
     assert f"params.{key}: " in warnings[0]
     assert told in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["r.openai.azure.us", "r.openai.azure.cn", "r.cognitiveservices.azure.com", "eastus.api.cognitive.microsoft.com"],
+)
+def test_other_hosts_of_azures_are_known_too(tmp_path: Path, host: str) -> None:
+    settings = load(tmp_path, base_url=f"https://{host}/openai", default_query={"api-version": VERSION})
+
+    assert targets(settings, {})["g/1"].headers((), ()) == (("api-key", "k"),)
+    assert model_groups(settings)[0].endpoints[0].provider == "azure"
+    assert f"write https://{host}/openai/v1 for the v1 API" in settings.warnings[0]
 
 
 @pytest.mark.parametrize(

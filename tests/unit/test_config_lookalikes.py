@@ -36,11 +36,13 @@ REFERENCES = [
     "${{secrets.MY_KEY}}", "env.MY_KEY", "env/MY_KEY", "env:MY_KEY", "ENV.MY_KEY", "secrets.MY_KEY", "%MY_KEY%",
     "os.environ['MY_KEY']", 'os.environ["MY_KEY"]', "os.environ.MY_KEY", "os.environ.get('MY_KEY')",
     'os.getenv("MY_KEY")', "environ['MY_KEY']", "getenv('MY_KEY')", "process.env.MY_KEY", "ENV['MY_KEY']",
-    "!env MY_KEY",
+    "!env MY_KEY", "#{MY_KEY}#", "#{MY_KEY}", "<%= ENV['MY_KEY'] %>", "env('MY_KEY')", "os.env/MY_KEY",
+    "OS.ENVIRON/MY_KEY", "environ/MY_KEY",
 ]  # fmt: skip
+KEPT = ["op://vault/MY_KEY", "vault://MY_KEY", "@Microsoft.KeyVault(SecretUri=MY_KEY)", "/run/secrets/MY_KEY"]
 
 
-@pytest.mark.parametrize("text", [*REFERENCES, "prefix-${MY_KEY}", "{{MY_KEY}}-suffix", "xos.environ/MY_KEY"])
+@pytest.mark.parametrize("text", [*REFERENCES, *KEPT, "prefix-${MY_KEY}", "{{MY_KEY}}-suffix", "xos.environ/MY_KEY"])
 def test_a_foreign_way_to_write_a_variable_is_refused_as_a_key_with_the_way_that_is_right(
     tmp_path: Path, text: str
 ) -> None:
@@ -66,6 +68,10 @@ def test_so_it_is_in_settings_of_every_other_kind(tmp_path: Path, key: str, text
 
     assert f"general_settings.{key}: " in message
     assert "valid: os.environ/NAME, here os.environ/MY_KEY" in message
+
+
+def test_a_file_may_lie_where_secrets_are_kept(tmp_path: Path) -> None:
+    assert "there is no such file" in refusal(tmp_path, {}, {"ca_bundle": "/run/secrets/CA_PEM"})
 
 
 def test_so_it_is_inside_a_url(tmp_path: Path) -> None:
@@ -167,8 +173,9 @@ def test_quotes_around_a_password_or_a_header_are_warned_about(tmp_path: Path) -
     assert "hush" not in told
 
 
-def test_quotes_inside_the_quotes_of_the_file_are_refused_too(tmp_path: Path) -> None:
-    assert "has quotes inside its quotes" in refusal(tmp_path, {"api_key": '"sk-abc"'})
+@pytest.mark.parametrize("text", ['"sk-abc"', "'sk-abc'", "`sk-abc`", "“sk-abc”", "‘sk-abc’"])
+def test_quotes_inside_the_quotes_of_the_file_are_refused_too(tmp_path: Path, text: str) -> None:
+    assert "has quotes inside its quotes" in refusal(tmp_path, {"api_key": text})
 
 
 @pytest.mark.parametrize("text", ["Bearer sk-abc", "bearer  sk-abc", "Authorization: Bearer sk-abc", "Basic YWJj"])
@@ -184,10 +191,13 @@ def test_a_header_may_say_its_scheme(tmp_path: Path) -> None:
     assert warnings(tmp_path, {"default_headers": {"Authorization": "Bearer sk-abc"}}) == ""
 
 
-@pytest.mark.parametrize("text", ["<YOUR_KEY>", "<your-key>", "<API-KEY>", "sk-...", "...", "[KEY]"])
+@pytest.mark.parametrize(
+    "text",
+    ["<YOUR_KEY>", "<your-key>", "<API-KEY>", "sk-...", "...", "[KEY]", "sk-…", "sk-ab...yz", "sk-***yz", "Bearer"],
+)
 def test_an_obvious_placeholder_is_refused(tmp_path: Path, text: str) -> None:
     for given in (text, "os.environ/K"):
-        assert "params.api_key: is a placeholder; valid: the key itself" in refusal(
+        assert "params.api_key: is a placeholder or a key that was masked; valid: the key" in refusal(
             tmp_path, {"api_key": given}, K=text
         )
 

@@ -107,6 +107,10 @@ def test_a_wildcard_among_allowed_hosts_is_refused_with_what_to_do(tmp_path: Pat
     assert "wildcards are not taken; write each name; valid: a host name or IP address" in message
 
 
+def test_a_url_among_allowed_hosts_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    assert "leave out the scheme" in refusal(tmp_path, "allowed_hosts: ['https://proxy.internal']")
+
+
 @pytest.mark.parametrize(
     ("groups", "path"),
     [
