@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from entrypoints.azure_address import is_azure_host
+from application.messages import PROVIDER_KEY_HEADERS
 from entrypoints.config_azure import azure_advice, settle_azure_endpoint
-from entrypoints.config_mistakes import Report, shown
+from entrypoints.config_mistakes import Report
+from entrypoints.config_names import group_advice, model_advice
 from entrypoints.config_reader import Section
-from entrypoints.plain_http import clear_text_advice, is_allowed
+from entrypoints.plain_http import check_plain_http, clear_text_advice
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings
-from entrypoints.settings_params import BASE_URL, CREDENTIAL_HEADERS, ParamsSettings, TimeoutParts
+from entrypoints.settings_params import ParamsSettings, TimeoutParts
 
-_NO_WILDCARDS = "wildcards are not routes here"
 OPENAI_URL = "https://api.openai.com/v1"
 AZURE_IDENTITY = "azure-identity>=1.25,<2"
 _EXCLUSIVE = (  # as the OpenAI client refuses them
@@ -39,7 +39,7 @@ def check_groups(groups: Sequence[Section], plain_http_hosts: Collection[str], r
             _check_unique(ids, model, "id", report)
             if isinstance(params := model.values.get("params"), Section):
                 _check_params(params, report)
-                _check_plain_http(params, plain_http_hosts, report)
+                check_plain_http(params, plain_http_hosts, report)
 
 
 def build_groups(
@@ -66,8 +66,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
     """Warn about what is valid and yet seldom meant."""
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
-        if "*" in group.model_group:
-            report.warn(f"{path}.model_group", f"{_NO_WILDCARDS}: only who asks for exactly this name is served")
+        if (advice := group_advice(group)) is not None:
+            report.warn(f"{path}.model_group", advice)
         if all(model.weight == 0 for model in group.models):
             report.warn(f"{path}.models", "all weights are 0, so all of them are used as if they were equal")
         if group.affinity != "none" and len(group.models) == 1:
@@ -78,21 +78,9 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
                 f"the same endpoint as models[{first}]: the same endpoint twice shares one rate limit",
             )
         for place, model in enumerate(group.models):
-            if (advice := _name_advice(model)) is not None:
+            if (advice := model_advice(model)) is not None:
                 report.warn(f"{path}.models[{place}].model", advice)
             _warn_about_params(model.params, f"{path}.models[{place}].params", general, report)
-
-
-def _name_advice(model: EndpointSettings) -> str | None:
-    if "*" in model.model:
-        return f"{_NO_WILDCARDS}: the endpoint is asked for a model of exactly this name"
-    host = urlsplit(model.params.base_url or model.params.azure_endpoint or "").hostname or ""
-    prefix, found, name = model.model.partition("/")
-    if found and prefix in ("openai", "azure") and (host.endswith("api.openai.com") or is_azure_host(host)):
-        return (
-            f"is sent as it stands; the provider knows it as {name} ({prefix}/ is LiteLLM's way to name the provider)"
-        )
-    return None
 
 
 def _check_unique(seen: dict[str, str], section: Section, key: str, report: Report) -> None:
@@ -120,17 +108,6 @@ def _check_params(params: Section, report: Report) -> None:
     _check_api_version(params, report)
 
 
-def _check_plain_http(params: Section, named: Collection[str], report: Report) -> None:
-    for key in ("base_url", "azure_endpoint"):
-        url = params.values.get(key)
-        if url is not None and not is_allowed(url, named):
-            report.add(
-                params.place(key),
-                f"got {shown(url)}; write https: over http the key would travel in clear text over public networks; "
-                f"valid: {BASE_URL}, or the host in general_settings.plain_http_hosts",
-            )
-
-
 def has_azure_identity() -> bool:
     """Is it there to be imported? Nothing of it is."""
     try:
@@ -144,7 +121,7 @@ def _check_token_provider(params: Section, report: Report) -> None:
         report.add(params.place("azure_ad_scope"), "is missing its azure_ad_token_provider; valid: both, or neither")
     if "azure_ad_token_provider" not in params.values:
         return
-    if any(name.lower() in CREDENTIAL_HEADERS for name in params.values.get("default_headers", ())):
+    if any(name.lower() in PROVIDER_KEY_HEADERS for name in params.values.get("default_headers", ())):
         report.add(
             params.place("azure_ad_token_provider"),
             "excludes a credential among default_headers; valid: only one of the two",

@@ -5,8 +5,11 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from entrypoints.config_document import Scalar
+from entrypoints.config_mistakes import Report, shown
+from entrypoints.config_reader import Section
 from entrypoints.config_rules import Refused, Text
 from entrypoints.config_urls import address_in, is_host, is_loopback, is_private, refuse_dangerous
+from entrypoints.settings_params import BASE_URL
 
 HOSTS = "a host name, *.suffix, an IP address or a network such as 10.20.0.0/16, without http:// and port"
 
@@ -33,9 +36,20 @@ class PlainHttpHost(Text, frozen=True):
         return text
 
 
-def is_allowed(url: str, named: Collection[str]) -> bool:
-    """Whether a key may be sent to `url` as it is. `named` are the hosts of `plain_http_hosts`; names are compared as
-    they are written, none is resolved."""
+def check_plain_http(params: Section, named: Collection[str], report: Report) -> None:
+    """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
+    compared as they are written, none is resolved."""
+    for key in ("base_url", "azure_endpoint"):
+        url = params.values.get(key)
+        if url is not None and not _is_allowed(url, named):
+            report.add(
+                params.place(key),
+                f"got {shown(url)}; write https: over http the key would travel in clear text over public networks; "
+                f"valid: {BASE_URL}, or the host in general_settings.plain_http_hosts",
+            )
+
+
+def _is_allowed(url: str, named: Collection[str]) -> bool:
     parts = urlsplit(url)
     host = (parts.hostname or "").removesuffix(".")
     return parts.scheme != "http" or is_loopback(host) or is_private(host) or _is_named(host, named)

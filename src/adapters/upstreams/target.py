@@ -6,11 +6,8 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from adapters.upstreams.tokens import TokenSource
-from application.messages import KEY_HEADERS, Headers
+from application.messages import KEY_HEADERS, PROVIDER_KEY_HEADERS, Headers
 from domain.secret import Secret
-
-PROVIDER_KEY_HEADERS = ("authorization", "api-key")
-"""Where OpenAI and Azure themselves take the key."""
 
 
 class Target(Struct, frozen=True):
