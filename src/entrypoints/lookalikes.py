@@ -19,7 +19,8 @@ _BRACED = re.compile(
 )
 # Shells and PowerShell; Windows; Portkey, BAML and other gateways; Python, JavaScript, Ruby; YAML tags in quotes.
 _NAMED = re.compile(
-    r"\$(?:env:)?(?P<a>[A-Z]\w+)|%(?P<b>[A-Z]\w+)%|(?:env|environ|secrets?|vault)[./:](?P<c>[A-Z]\w+)"
+    r"\$(?:env:)?(?P<a>[A-Z]\w*)|%(?P<b>[A-Z]\w*)%|\{(?-i:(?P<d>[A-Z][A-Z0-9_]*))\}"
+    r"|(?:env|environ|secrets?|vault)[./:](?P<c>[A-Z]\w*)"
     r"|(?:environ|getenv|env)[\[(].*|environ\.get\(.*|(?:process|import\.meta)\.env\b.*|!(?:env|secret|vault)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -76,7 +77,7 @@ def _certainty(text: str, rule: Rule, environ: Mapping[str, str], *, follows_sch
     if _BRACED_INSIDE.search(text):
         return _DOUBTFUL if is_free else _SURE
     if found := _NAMED.fullmatch(text):
-        name = found["a"] or found["b"] or found["c"]
+        name = found["a"] or found["b"] or found["c"] or found["d"]
         is_known = name is None or name in environ
         # env/PROD may be a model, and $ecret a key that somebody made up; neither is a variable's usual name.
         is_usual = name is not None and name.isupper() and (is_hidden or not found["c"])
@@ -92,7 +93,7 @@ def _remedy(given: Scalar, *, bearer: bool) -> str:
             f"the environment variable {given.variable} holds a reference to another one, which nobody replaced; "
             f"valid: export {given.variable}=... with the value itself, or another variable as os.environ/NAME"
         )
-    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", given.text)
+    names = re.findall(r"\b[A-Z][A-Z0-9_]*\b", given.text)
     name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), None)
     here = f", here os.environ/{name}" if name else ""
     key = "; a key in api_key is sent as Bearer" if bearer else ""
@@ -116,6 +117,8 @@ def _about_a_key(text: str, scheme: re.Match[str] | None) -> str | None:
         raise VariableMistake(
             "begins with the name of a scheme; valid: the key alone, as the proxy adds Bearer or sends it in api-key"
         )
+    if text[0] in _QUOTES or text[-1] in _QUOTES.values():
+        raise VariableMistake("begins or ends with a quote that is no part of a key; valid: the key alone")
     if _PLACEHOLDER.fullmatch(text):
         raise VariableMistake(
             "is a placeholder or a key that was masked; valid: the key itself, best as os.environ/NAME"

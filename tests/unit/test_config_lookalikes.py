@@ -37,7 +37,7 @@ REFERENCES = [
     "os.environ['MY_KEY']", 'os.environ["MY_KEY"]', "os.environ.MY_KEY", "os.environ.get('MY_KEY')",
     'os.getenv("MY_KEY")', "environ['MY_KEY']", "getenv('MY_KEY')", "process.env.MY_KEY", "ENV['MY_KEY']",
     "!env MY_KEY", "#{MY_KEY}#", "#{MY_KEY}", "<%= ENV['MY_KEY'] %>", "env('MY_KEY')", "os.env/MY_KEY",
-    "OS.ENVIRON/MY_KEY", "environ/MY_KEY",
+    "OS.ENVIRON/MY_KEY", "environ/MY_KEY", "{MY_KEY}",
 ]  # fmt: skip
 KEPT = ["op://vault/MY_KEY", "vault://MY_KEY", "@Microsoft.KeyVault(SecretUri=MY_KEY)", "/run/secrets/MY_KEY"]
 
@@ -68,6 +68,13 @@ def test_so_it_is_in_settings_of_every_other_kind(tmp_path: Path, key: str, text
 
     assert f"general_settings.{key}: " in message
     assert "valid: os.environ/NAME, here os.environ/MY_KEY" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["$X", "%X%", "env.X", "env/X", "env:X", "{{X}}", "{{ env.X }}", "${X}", "Bearer ${X}"]
+)
+def test_so_it_is_with_the_shortest_name(tmp_path: Path, text: str) -> None:
+    assert "valid: os.environ/NAME, here os.environ/X" in refusal(tmp_path, {"api_key": text})
 
 
 def test_a_file_may_lie_where_secrets_are_kept(tmp_path: Path) -> None:
@@ -176,6 +183,13 @@ def test_quotes_around_a_password_or_a_header_are_warned_about(tmp_path: Path) -
 @pytest.mark.parametrize("text", ['"sk-abc"', "'sk-abc'", "`sk-abc`", "“sk-abc”", "‘sk-abc’"])
 def test_quotes_inside_the_quotes_of_the_file_are_refused_too(tmp_path: Path, text: str) -> None:
     assert "has quotes inside its quotes" in refusal(tmp_path, {"api_key": text})
+
+
+@pytest.mark.parametrize("from_variable", [False, True])
+def test_a_key_with_a_quote_at_one_end_is_refused(tmp_path: Path, from_variable: bool) -> None:
+    for text in ('"sk-abc', "sk-abc'"):
+        message = refusal(tmp_path, {"api_key": "os.environ/K" if from_variable else text}, K=text)
+        assert "params.api_key: begins or ends with a quote that is no part of a key" in message
 
 
 @pytest.mark.parametrize("text", ["Bearer sk-abc", "bearer  sk-abc", "Authorization: Bearer sk-abc", "Basic YWJj"])
