@@ -19,6 +19,8 @@ Pieces = tuple[bytes | memoryview, ...]
 
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Headers in which one provider or gateway or another takes its key."""
+PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})
+"""Those of OpenAI and Azure themselves; the others may go along with them, for a gateway in front."""
 
 
 class Api(StrEnum):

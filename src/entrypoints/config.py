@@ -41,7 +41,7 @@ class _Root(Struct, frozen=True):
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",))
+_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",), has_extensions=True)
 
 
 def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE) -> Settings:
@@ -58,7 +58,7 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     general = root.values.get("general_settings", Section("general_settings", frozenset(), {}))
     general.values.update(overrides)
     groups: Sequence[Section] = root.values.get("model_groups", ())
-    check_groups(groups, report)
+    check_groups(groups, general.values.get("plain_http_hosts", ()), report)
     _check_general(general, report)
     _check_between(general, groups, report)
     report.raise_if_any()

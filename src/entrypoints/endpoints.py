@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from adapters.upstreams.azure import azure_target
+from adapters.upstreams.azure import azure_base_target, azure_target
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.target import Target
 from adapters.upstreams.tokens import TokenSource
@@ -15,6 +16,7 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.retry import RetryPolicy
+from entrypoints.azure_address import is_azure_host
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
 
@@ -88,7 +90,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
     return Endpoint(
         id=model.id,
         model=model.model,
-        provider="azure" if params.is_azure or url.netloc.endswith(".azure.com") else "openai",
+        provider="azure" if params.is_azure or is_azure_host(url.hostname or "") else "openai",
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
@@ -106,31 +108,21 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
 
 def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     params = model.params
-    if params.azure_endpoint is None:
-        query = dict(params.default_query)
-        if params.api_version is not None:
-            query["api-version"] = params.api_version
-        return openai_target(
-            _base(params),
-            params.api_key or params.azure_ad_token,
-            organization=params.organization,
-            project=params.project,
-            default_headers=params.default_headers.items(),
-            default_query=query.items(),
-            token=token,
-        )
-    return azure_target(
-        params.azure_endpoint,
-        params.azure_deployment or model.model,
-        params.api_version,
-        api_key=params.api_key,
-        ad_token=params.azure_ad_token,
-        organization=params.organization,
-        project=params.project,
-        default_headers=params.default_headers.items(),
-        default_query=params.default_query.items(),
-        token=token,
-    )
+    more: dict[str, Any] = {
+        "organization": params.organization,
+        "project": params.project,
+        "default_headers": params.default_headers.items(),
+        "default_query": params.default_query.items(),
+        "token": token,
+    }
+    base, version = _base(params), params.api_version
+    if not params.is_azure:
+        return openai_target(base, params.api_key or params.azure_ad_token, **more)
+    more |= {"api_key": params.api_key, "ad_token": params.azure_ad_token}
+    if params.azure_endpoint is not None:
+        return azure_target(base, params.azure_deployment or model.model, version, **more)
+    # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
+    return azure_base_target(base, None if version is None else model.model, version, **more)
 
 
 def _base(params: ParamsSettings) -> str:

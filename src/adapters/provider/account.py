@@ -14,6 +14,7 @@ from adapters.provider.answers import (
 )
 from adapters.provider.calls import MODEL_OPERATIONS, Call, credential_of
 from adapters.provider.content import Turn, digest_of
+from adapters.provider.doorkeeper import denied
 from adapters.provider.kept import Kept
 from adapters.provider.limit_headers import limit_headers, limit_refusal, limiter_for
 from adapters.provider.limits import Limiter, token_cost
@@ -51,10 +52,8 @@ class Account:
 
     def answer(self, call: Call, now_s: float, now_unix_s: float) -> Reply:
         """The reply without the headers that every reply carries."""
-        if self.settings.api_keys:
-            denied = self._denied(call)
-            if denied is not None:
-                return denied
+        if (refusal := denied(call, self.settings)) is not None:
+            return refusal
         if call.refusal is not None:
             return call.refusal
         if call.route.operation not in MODEL_OPERATIONS:
@@ -65,14 +64,6 @@ class Account:
         if self.settings.rpm is None and self.settings.tpm is None:
             return self._create(call, model, now_s, now_unix_s)
         return self._create_within_limits(call, model, now_s, now_unix_s)
-
-    def _denied(self, call: Call) -> Reply | None:
-        given = credential_of(call.request)
-        if given in self.settings.api_keys:
-            return None
-        if call.route.is_azure:
-            return errors.azure_denied()
-        return errors.wrong_key(given) if given else errors.missing_key()
 
     def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
         limiter = self._limiter(credential_of(call.request), model)

@@ -60,7 +60,8 @@ class Call(Struct):
 
     @property
     def model(self) -> str | None:
-        return (None if self.question is None else self.question.model) or self.route.deployment
+        """The deployment in the path of a dated Azure call, whatever its body says; else the body's model."""
+        return self.route.deployment or (None if self.question is None else self.question.model)
 
     @property
     def stream(self) -> bool:
@@ -114,7 +115,10 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
 
 def credential_of(request: Request) -> str | None:
     """The key a request presents: `authorization: Bearer`, else `api-key`; None without one."""
-    bearer = request.header(b"authorization")
-    if bearer is not None and bearer[:7].lower() == "bearer ":
-        return bearer[7:].strip()
-    return request.header(b"api-key")
+    return bearer_of(request) or request.header(b"api-key")
+
+
+def bearer_of(request: Request) -> str | None:
+    """What comes as `authorization: Bearer`; None without it."""
+    given = request.header(b"authorization")
+    return given[7:].strip() if given is not None and given[:7].lower() == "bearer " else None

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from adapters.upstreams.tokens import TokenSource
-from application.messages import KEY_HEADERS, Headers
+from application.messages import KEY_HEADERS, PROVIDER_KEY_HEADERS, Headers
 from domain.secret import Secret
 
 
@@ -61,9 +61,12 @@ def target(
     project: str | None = None,
     token: TokenSource | None = None,
 ) -> Target:
-    """A target from the parts all providers share. A credential among the default headers stands in for the key."""
+    """A target from the parts all providers share. A provider's credential among the default headers stands in for the
+    key; that of a gateway in front of it goes along."""
     revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
-    own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS) or key_headers
+    own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS)
+    if not any(name in PROVIDER_KEY_HEADERS for name, _ in own):
+        own = key_headers + own
     owns_key = bool(own) or token is not None
     if organization is not None:
         own += (("openai-organization", organization),)
