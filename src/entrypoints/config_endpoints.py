@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.secret import Secret
 from entrypoints.config_mistakes import Report
 from entrypoints.config_reader import Section
 from entrypoints.config_urls import clear_text_advice, path_advice
@@ -199,6 +200,7 @@ class _Address(Struct, frozen=True):
     deployment: str | None
     model: str
     credential: Any
+    outbound_proxy: Secret | None
 
 
 def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
@@ -218,6 +220,7 @@ def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
                 params.azure_ad_scope,
                 headers,
             ),
+            outbound_proxy=endpoint.outbound_proxy,
         )
         first = seen.setdefault(address, place)
         if first != place:

@@ -205,8 +205,8 @@ class TlsContract(UpstreamBase):
     async def test_environment_counts_only_if_it_is_trusted(
         self, trust_env: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        async def here(*_: Any, **__: Any) -> Any:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+        async def here(_: Any, __: str, port: int | None, **___: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port or 0))]
 
         monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", here)
         (tmp_path / "netrc").write_text("machine h.test login user password pass")

@@ -39,7 +39,7 @@ class Names:
         return await asyncio.shield(lookup)
 
     def forget(self, host: str, addresses: list[str]) -> None:
-        """None of these could be used: if that is still what the name means, the next who asks has it looked up anew."""
+        """None of these could be used: if that is what the name means, it is looked up anew for the next."""
         _, lookup = self._lookups.get(host, (0.0, None))
         is_known = lookup is not None and lookup.done() and not lookup.cancelled() and lookup.exception() is None
         if lookup is not None and is_known and lookup.result() is addresses:
