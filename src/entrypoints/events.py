@@ -62,16 +62,16 @@ class Events:
 
     def worker_not_started(self, number: int, reason: str) -> None:
         """No memory or no process is left; it is tried again."""
-        self._write(logging.WARNING, "worker not started", worker=number, reason=reason, then="tried again")
+        self._write(logging.WARNING, "worker not started", worker=number, reason=f"{reason}; trying again")
 
     def worker_lost(self, number: int, pid: int | None, how: str) -> None:
         """A worker that served ended unasked."""
-        self._write(logging.WARNING, "worker lost", worker=number, pid=pid, how=how, then="replaced")
+        self._write(logging.WARNING, "worker lost", worker=number, pid=pid, how=f"{how}; it is replaced")
 
     def worker_failed(self, number: int, pid: int | None, how: str) -> None:
         """A worker ended before it took a request: the next would end so too."""
-        then = "the proxy stops"
-        self._write(logging.ERROR, "worker failed", worker=number, pid=pid, how=how, when="before ready", then=then)
+        told = f"{how}, before it took a request; giving up"
+        self._write(logging.ERROR, "worker failed", worker=number, pid=pid, how=told)
 
     def _write(self, level: int, event: str, **fields: object) -> None:
         with suppress(OSError, ValueError):

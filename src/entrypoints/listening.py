@@ -85,21 +85,24 @@ def _is_localhost(host: str) -> bool:
 
 def _group(place: Place, workers: int, bound: ExitStack, *, only_v6: bool) -> Sequence[socket.socket]:
     if workers == 1 or sys.platform != "linux":
-        return [_bound(place, bound, only_v6=only_v6)] * workers
-    with ExitStack() as probe:
-        _bound(place, probe, only_v6=only_v6)  # a port that others share with us would be no error below
-    return [_bound(place, bound, only_v6=only_v6, shared=True) for _ in range(workers)]
+        return [bound.enter_context(_bound(place, only_v6=only_v6))] * workers
+    _bound(place, only_v6=only_v6).close()  # a port that others share with us would be no error below
+    return [bound.enter_context(_bound(place, only_v6=only_v6, shared=True)) for _ in range(workers)]
 
 
-def _bound(place: Place, bound: ExitStack, *, only_v6: bool, shared: bool = False) -> socket.socket:
+def _bound(place: Place, *, only_v6: bool, shared: bool = False) -> socket.socket:
     family, address = place
-    sock = bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if family == socket.AF_INET6 and only_v6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind(address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6 and only_v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

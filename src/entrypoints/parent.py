@@ -9,7 +9,7 @@ from multiprocessing.context import BaseContext
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """How processes are started, whatever Python's own choice is: on Linux since 3.14 by a server that forks, and its
-children would not be ours. The parent has no threads, so it can be forked; on macOS the system's libraries have some."""
+children would not be ours. The parent has no threads, so it can be forked; on macOS the system has some."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -1,4 +1,4 @@
-"""Proxies in the configuration and in the environment: what is refused, what is warned of, and where each model goes."""
+"""Proxies in the configuration and in the environment: what is refused, what is warned of, and each model's way."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +19,7 @@ model_groups:
 TRUSTING = "general_settings: {trust_env: true}"
 
 
-def settings_of(
-    folder: Path, general: str = "", environ: Mapping[str, str] | None = None, model: str = ""
-) -> Settings:
+def settings_of(folder: Path, general: str = "", environ: Mapping[str, str] | None = None, model: str = "") -> Settings:
     path = folder / "llmproxy.yaml"
     path.write_text(MODELS % model + general)
     return load_settings(path, environ or {})
@@ -42,9 +40,7 @@ def warnings_of(settings: Settings) -> list[str]:
         ("HTTPS_PROXY", "user:hunter2@", "not the URL"),
     ],
 )
-def test_a_proxy_that_no_call_could_go_through_is_a_mistake(
-    tmp_path: Path, variable: str, url: str, kind: str
-) -> None:
+def test_a_proxy_that_no_call_could_go_through_is_a_mistake(tmp_path: Path, variable: str, url: str, kind: str) -> None:
     with pytest.raises(ConfigError) as refused:
         settings_of(tmp_path, TRUSTING, {variable: url})
     told = str(refused.value)
