@@ -1,4 +1,4 @@
-"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo | --or-demo]`: the proxy."""
+"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo] [--or-demo]`: the proxy."""
 
 import argparse
 import os
@@ -97,9 +97,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML configuration")
     parser.add_argument("--host", metavar="H", help="listen on this address instead of bind_address")
     parser.add_argument("--port", type=_port, metavar="N", help="listen on this port instead of bind_port")
-    demo = parser.add_mutually_exclusive_group()
-    demo.add_argument("--demo", action="store_true", help="serve three simulated providers; needs no configuration")
-    demo.add_argument("--or-demo", action="store_true", help="the demo where there is no configuration")
+    parser.add_argument("--demo", action="store_true", help="serve three simulated providers; needs no configuration")
+    parser.add_argument("--or-demo", action="store_true", help="the demo where there is no configuration")
     return parser.parse_args(arguments)
 
 

@@ -38,7 +38,7 @@ class Crashes:
 class Served:
     """A server, and what is known of it from within."""
 
-    def __init__(self, app: App, max_connections: int, addresses: Sequence[str]) -> None:
+    def __init__(self, app: App, max_connections: int, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
         self.sock = socket.socket()
         self.sock.bind((addresses[0], 0))
         self.port = self.sock.getsockname()[1]

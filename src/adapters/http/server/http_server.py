@@ -60,6 +60,9 @@ class HttpServer:
                 servers.append(
                     await self.loop.create_server(lambda: Connection(self), sock=copy, backlog=self._backlog)
                 )
+            # asyncio drops a connection whose server is closed between taking it and telling us: give it the time.
+            for _ in range(3):
+                await asyncio.sleep(0)
         except OSError:
             for server in servers:
                 server.close()
