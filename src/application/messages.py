@@ -153,6 +153,8 @@ class UpstreamCall(Struct, frozen=True):
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float
+    outbound_proxy: str | None = None
+    """The URL of the proxy that this endpoint is called through, "" = of none; None = it has no say of its own."""
 
 
 class WholeReply(Struct, frozen=True):

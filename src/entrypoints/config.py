@@ -11,6 +11,7 @@ from msgspec import Struct
 from entrypoints.config_document import read_document
 from entrypoints.config_endpoints import build_groups, check_groups, warn_about_groups
 from entrypoints.config_mistakes import ConfigError, Report, shown
+from entrypoints.config_proxies import check_environment_proxies
 from entrypoints.config_reader import Reader, Section, rules_of
 from entrypoints.config_shapes import ListOf, Nested
 from entrypoints.config_urls import is_loopback
@@ -65,6 +66,8 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
 
     built = _build_general(general, path)
     settings = build_groups(groups, built, general.given)
+    check_environment_proxies(settings, built, environ, report, is_chosen="trust_env" in general.given)
+    report.raise_if_any()
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
     if built.workers != 1 and not built.uses_redis:

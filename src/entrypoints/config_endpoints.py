@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.messages import PROVIDER_KEY_HEADERS
+from domain.secret import Secret
 from entrypoints.config_azure import azure_advice, settle_azure_endpoint
 from entrypoints.config_mistakes import Report
 from entrypoints.config_names import group_advice, model_advice
@@ -214,6 +215,7 @@ class _Address(Struct, frozen=True):
     deployment: str | None
     model: str
     credential: Any
+    outbound_proxy: Secret | None
 
 
 def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
@@ -233,6 +235,7 @@ def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
                 params.azure_ad_scope,
                 headers,
             ),
+            outbound_proxy=endpoint.outbound_proxy,
         )
         first = seen.setdefault(address, place)
         if first != place:

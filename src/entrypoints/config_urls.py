@@ -70,10 +70,17 @@ class AzureUrl(BaseUrl, frozen=True):
 
 
 class ProxyUrl(Hidden, frozen=True):
-    """The proxy for upstream calls; secret, because it may hold a password."""
+    """The proxy for upstream calls; secret, because it may hold a password. With `may_be_none` also the word none,
+    which is read as an empty text."""
+
+    may_be_none: bool = False
 
     def read(self, given: Scalar) -> Secret:
         text = self.text_of(given)
+        if text == "none":
+            if not self.may_be_none:
+                raise Refused("leave the setting out where there is none")
+            return Secret("")
         parts = split_url(text, ("http",))
         if parts.port is None or parts.path not in ("", "/") or "?" in text or "#" in text:
             raise Refused

@@ -55,7 +55,10 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
     """The address and credential of every endpoint, by endpoint id. `tokens` by scope."""
     return {
-        model.id: _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None)
+        model.id: structs.replace(
+            _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None),
+            outbound_proxy=None if model.outbound_proxy is None else model.outbound_proxy.reveal(),
+        )
         for group in settings.groups
         for model in group.models
     }
@@ -94,7 +97,7 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
-        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *_way(model)),
         owns_credential=not params.passes_client_credential,
         rpm=model.rpm,
         tpm=model.tpm,
@@ -142,6 +145,11 @@ def _key(params: ParamsSettings) -> str:
         return own.reveal()
     headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in CREDENTIAL_HEADERS)
     return "\n".join(headers)
+
+
+def _way(model: EndpointSettings) -> tuple[str, ...]:
+    """What tells an endpoint apart from the same one behind another proxy: one may be reached and the other not."""
+    return () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
 
 
 def _digest(*parts: str) -> str:

@@ -168,7 +168,7 @@ class GeneralSettings(Struct, frozen=True):
     outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None
     """The proxy for calls to endpoints; None = none."""
     trust_env: Annotated[bool, Switch()] = False
-    """Whether HTTPS_PROXY and its kin in the environment are followed."""
+    """Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment are followed."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOG_LEVEL] = "info"
     """The least important log lines that are written."""
     log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
@@ -220,6 +220,10 @@ class EndpointSettings(Struct, frozen=True):
     """Requests a minute, for providers that send no rate-limit headers; None = unknown."""
     tpm: Annotated[int | None, Whole(1, 10**12)] = None
     """Tokens a minute, likewise."""
+    outbound_proxy: Annotated[
+        Secret | None, ProxyUrl("http://host:port, http://user:password@host:port or none", may_be_none=True)
+    ] = None
+    """The proxy for calls to this endpoint, empty = none; None = as general_settings and trust_env say."""
 
 
 _MODEL = Nested(EndpointSettings, "a mapping with model, weight and params", required=("model",))

@@ -12,6 +12,7 @@ from tests.contracts.upstream_reuse import ReuseContract
 from tests.contracts.upstream_timing import TimingContract
 from tests.contracts.upstream_tls import TlsContract
 from tests.contracts.upstream_uploads import UploadContract
+from tests.contracts.upstream_ways import WaysContract
 
 
 class UpstreamContract(
@@ -23,5 +24,6 @@ class UpstreamContract(
     PoolContract,
     TlsContract,
     UploadContract,
+    WaysContract,
 ):
     """The whole contract."""

@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,20 +38,23 @@ class Crashes:
 class Served:
     """A server, and what is known of it from within."""
 
-    def __init__(self, app: App, max_connections: int) -> None:
+    def __init__(self, app: App, max_connections: int, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
         self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock.bind((addresses[0], 0))
         self.port = self.sock.getsockname()[1]
+        others = [socket.socket() for _ in addresses[1:]]
+        for sock, address in zip(others, addresses[1:], strict=True):
+            sock.bind((address, self.port))
         self.log = Crashes()
-        self.server = HttpServer(app, cast("RequestLog", self.log), self.sock, max_connections)
+        self.server = HttpServer(app, cast("RequestLog", self.log), self.sock, max_connections, others)
         self.clients: list[asyncio.StreamWriter] = []
 
     @property
     def is_quiet(self) -> bool:
         return not self.server._connections and not self.server.running
 
-    async def connect(self, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, *sent: bytes, host: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, self.port)
         writer.writelines(sent)
         self.clients.append(writer)
         return reader, writer
@@ -66,8 +69,8 @@ class Served:
 async def serve() -> AsyncIterator[StartServer]:
     started: list[Served] = []
 
-    async def start(app: App = echo, max_connections: int = 100) -> Served:
-        started.append(Served(app, max_connections))
+    async def start(app: App = echo, max_connections: int = 100, addresses: Sequence[str] = ("127.0.0.1",)) -> Served:
+        started.append(Served(app, max_connections, addresses))
         await started[-1].server.start(100)
         return started[-1]
 
@@ -148,6 +151,28 @@ class TestServer:
             await served.server.stop()
 
         assert served.is_quiet
+
+    async def test_all_its_sockets_are_one_server(self, serve: StartServer) -> None:
+        served = await serve(max_connections=2, addresses=("127.0.0.1", "127.0.0.2"))
+        first, second = await served.connect(GET), await served.connect(GET, host="127.0.0.2")
+        for reader, _ in (first, second):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+        waiting = [await served.connect(LAST, host=host) for host in ("127.0.0.1", "127.0.0.2")]
+        answers = [asyncio.ensure_future(reader.read()) for reader, _ in waiting]
+        await asyncio.sleep(0.2)
+        assert not any(each.done() for each in answers)
+        first[1].close()
+
+        async with asyncio.timeout(20):
+            assert all(each.startswith(b"HTTP/1.1 200") for each in await asyncio.gather(*answers))
+
+        late = await served.connect(GET, host="127.0.0.2")  # taken by the kernel, and not by the server yet
+        await served.server.stop()
+        assert (await late[0].read()).startswith(b"HTTP/1.1 200")
+        for host in ("127.0.0.1", "127.0.0.2"):
+            with pytest.raises(ConnectionError):
+                await served.connect(host=host)
 
     async def test_an_upload_that_nobody_takes_is_not_taken_from_the_client_either(self, serve: StartServer) -> None:
         gate = Gate()

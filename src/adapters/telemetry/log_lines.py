@@ -6,6 +6,7 @@ A line holds the fields it was given and nothing else: there is no place where a
 import logging
 import re
 import sys
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -58,11 +59,25 @@ def said(text: str, longest: int) -> str:
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
 
 
+def as_json_line(event: str, **fields: object) -> str:
+    """A line of the log, for what is not written through a logger."""
+    return _encode({"time": _moment(time.time()), "level": "info", "event": event, **fields}).decode()
+
+
+def is_text(log_format: str | None) -> bool:
+    """Are lines text, rather than JSON? None = text on a terminal, JSON elsewhere."""
+    return sys.stderr.isatty() if log_format is None else log_format == "text"
+
+
+def line_format(log_format: str | None) -> logging.Formatter:
+    """What makes the lines; `log_format` as above."""
+    return TextLines() if is_text(log_format) else JsonLines()
+
+
 def start_logging(level: str, log_format: str | None) -> logging.Logger:
     """The proxy's logger, writing to standard error. `log_format` None = text on a terminal, JSON elsewhere."""
-    text = sys.stderr.isatty() if log_format is None else log_format == "text"
     handler = BackgroundHandler(sys.stderr)
-    handler.setFormatter(TextLines() if text else JsonLines())
+    handler.setFormatter(line_format(log_format))
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
     logger.setLevel(level.upper())

@@ -40,6 +40,7 @@ class OpenAIProviders:
             endpoint.connect_timeout_s,
             endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
+            target.outbound_proxy,
         )
         return (
             call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))

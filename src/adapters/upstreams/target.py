@@ -25,6 +25,8 @@ class Target(Struct, frozen=True):
     """Headers that are added unless the client sends its own of that name."""
     token: TokenSource | None = None
     """What its credential comes from where that expires; None = it is in `credentials`."""
+    outbound_proxy: str | None = None
+    """See `UpstreamCall`."""
 
     def __repr__(self) -> str:
         return "Target(***)"

@@ -1,8 +1,9 @@
-"""Listens on one socket and keeps account of its connections: how many there may be, and how long each."""
+"""Listens on its sockets and keeps account of its connections: how many there may be, and how long each."""
 
 import asyncio
 import contextlib
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.http.server.connection import FAREWELL_S, Connection
@@ -17,17 +18,29 @@ _SETTLE_S = 0.05
 class HttpServer:
     """`Host` for its connections. Needs a running loop."""
 
-    def __init__(self, app: Any, log: RequestLog, sock: socket.socket, max_connections: int) -> None:
-        """`sock`: bound, and not listening yet. At `max_connections` no more are taken: they wait in its backlog."""
+    def __init__(
+        self,
+        app: Any,
+        log: RequestLog,
+        sock: socket.socket,
+        max_connections: int,
+        others: Sequence[socket.socket] = (),
+    ) -> None:
+        """`sock` and `others`: bound, and not listening yet; one for each address.
+
+        At `max_connections` no more are taken: they wait in the backlog.
+        """
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
         self._log = log
-        self._sock = sock
+        self._socks = (sock, *others)
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        """One for each socket; none = no connections are taken."""
+        self._is_opening = False
         self._reopening: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -39,10 +52,27 @@ class HttpServer:
         self._look()
 
     async def _listen(self) -> None:
-        # Closing a server closes its socket; of a copy, the connections that wait are not lost.
-        self._server = await self.loop.create_server(
-            lambda: Connection(self), sock=self._sock.dup(), backlog=self._backlog
-        )
+        self._is_opening = True
+        servers: list[asyncio.Server] = []
+        try:
+            for sock in self._socks:
+                # Closing a server closes its socket; of a copy, the connections that wait are not lost.
+                copy = sock.dup()
+                servers.append(
+                    await self.loop.create_server(lambda: Connection(self), sock=copy, backlog=self._backlog)
+                )
+            # asyncio drops a connection whose server is closed between taking it and telling us: give it the time.
+            for _ in range(3):
+                await asyncio.sleep(0)
+        except OSError:
+            for server in servers:
+                server.close()
+            raise
+        finally:
+            self._is_opening = False
+        self._servers = servers
+        if len(self._connections) >= self._max_connections:  # some were taken before all were open
+            self._close()
 
     async def stop(self) -> None:
         """Take no more connections, and return when those there are have had their answers."""
@@ -50,11 +80,11 @@ class HttpServer:
         self._changed.set()
         if self._reopening is not None:
             await self._reopening
-        if self._server is not None:
-            self._server.close()
+        self._close()
         known = tuple(self._connections)
         waiting = self._waiting()
-        self._sock.close()
+        for sock in self._socks:
+            sock.close()
         for sock in waiting:
             await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
         await asyncio.sleep(_SETTLE_S)
@@ -69,11 +99,17 @@ class HttpServer:
     def _waiting(self) -> list[socket.socket]:
         """Connections that the kernel has taken for us: closing the socket would reset them, and their requests."""
         found: list[socket.socket] = []
-        with contextlib.suppress(OSError):  # no more, or no files left
-            self._sock.setblocking(False)
-            while len(self._connections) + len(found) < self._max_connections:
-                found.append(self._sock.accept()[0])
+        for listening in self._socks:
+            with contextlib.suppress(OSError):  # no more, or no files left
+                listening.setblocking(False)
+                while len(self._connections) + len(found) < self._max_connections:
+                    found.append(listening.accept()[0])
         return found
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers = []
 
     def _look(self) -> None:
         now = self.loop.time()
@@ -88,15 +124,14 @@ class HttpServer:
         self._connections.add(connection)
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
-        if self._server is not None and len(self._connections) >= self._max_connections:
-            self._server.close()
-            self._server = None
+        if self._servers and len(self._connections) >= self._max_connections:
+            self._close()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.discard(connection)
         self._changed.set()
-        if self._server is None and self._reopening is None and not self.is_draining:
+        if not (self._servers or self._is_opening or self._reopening or self.is_draining):
             self._reopening = self.loop.create_task(self._reopen())
 
     def crashed(self, error: Exception) -> None:
@@ -110,7 +145,7 @@ class HttpServer:
         self._log.record(record)
 
     async def _reopen(self) -> None:
-        while self._server is None and not self.is_draining:
+        while not self._servers and not self.is_draining:
             self._changed.clear()
             if len(self._connections) >= self._max_connections:
                 await self._changed.wait()
