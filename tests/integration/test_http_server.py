@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from adapters.http.exchange import CLIENT
+from adapters.http.client import CLIENT
 from adapters.http.server.http_server import HttpServer
 from application.ports import RequestLog
 from tests.integration.conftest import StartProvider, StartProxy

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from http.client import HTTPResponse
 from typing import Any, cast
 
-from adapters.http.exchange import CLIENT
+from adapters.http.client import CLIENT
 from adapters.http.server.connection import Connection
 from application.errors import InvalidRequest
 

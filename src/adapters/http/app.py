@@ -24,8 +24,9 @@ from litestar.types import (
 
 from adapters.http import catalogue, cors
 from adapters.http.catalogue import FindModel, Page, is_text, page_of
+from adapters.http.client import CLIENT
 from adapters.http.errors import WrongMethod
-from adapters.http.exchange import CLIENT, Exchange
+from adapters.http.exchange import Exchange
 from adapters.http.front import Front
 from adapters.http.pass_through import PassThroughCalls
 from adapters.http.routes import PATHS, is_other

@@ -1,17 +1,17 @@
 """One request and its reply on the wire: watches for a client that leaves, sends the answer, writes the log line."""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Protocol
 from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
 
+from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import relayed
 from adapters.http.in_flight import InFlight
+from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
@@ -28,28 +28,6 @@ _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
-_ID_BYTES = 16
-
-
-class Client(Protocol):
-    """Who sent a request, and more than ASGI tells and does: both without waiting for it."""
-
-    added: Sequence[tuple[bytes, bytes]]
-    """Headers of the reply, whatever it turns out to be."""
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """Call `tell` when the client leaves before it has its reply, at once if it has left; None = nobody is told."""
-
-    def reply(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
-        """All of the reply."""
-
-    def put(self, piece: bytes) -> Awaitable[None] | None:
-        """A piece of the body of a reply that has been started, and more follows. To be awaited before the next one;
-        None = no need."""
-
-
-CLIENT = "llmproxy.client"
-"""The ASGI extension that is a `Client`."""
 
 
 class ShuttingDown(ProxyError):
@@ -61,17 +39,6 @@ class ShuttingDown(ProxyError):
 
     def __init__(self) -> None:
         super().__init__("The proxy is shutting down and could not finish this request.")
-
-
-def _request_ids() -> Iterator[str]:
-    """Random ones. The system is asked for many at once, and not before the first request: by then nobody forks."""
-    while True:
-        digits = os.urandom(64 * _ID_BYTES).hex()
-        for start in range(0, len(digits), 2 * _ID_BYTES):
-            yield f"req_{digits[start : start + 2 * _ID_BYTES]}"
-
-
-_ids = _request_ids()
 
 
 class Exchange:
@@ -98,7 +65,7 @@ class Exchange:
         self._log = log
         self._in_flight = in_flight
         self.received = clock.now()
-        self.request_id = next(_ids)
+        self.request_id = next(REQUEST_IDS)
         self.trail = Trail()
         self.request: ProxyRequest | None = None
         self.headers: dict[bytes, bytes] = {}

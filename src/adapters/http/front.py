@@ -7,7 +7,8 @@ from typing import Any
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.catalogue import Page
-from adapters.http.exchange import CLIENT, Exchange
+from adapters.http.client import CLIENT
+from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight

@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from functools import lru_cache
 
 from msgspec import Struct, structs
 
@@ -66,9 +67,9 @@ class RequestLine(logging.LogRecord):
             request.bytes_in,
             request.bytes_out,
             request.client,
-            said(request.model, LONGEST_TEXT),
+            request.model if request.model == request.group else said(request.model, LONGEST_TEXT),
             _plain(request.client_request_id),
-            said(request.user_agent.decode("latin-1"), LONGEST_TEXT),
+            _agent(request.user_agent),
             *((request.method, said(request.path.decode("latin-1"), LONGEST_PATH)) if is_path_telling else ("", "")),
         )
 
@@ -103,6 +104,12 @@ class _Line(Struct, frozen=True, gc=False, omit_defaults=True):
 _SAID_IF_KNOWN = frozenset(("client", "model", "client_request_id", "user_agent", "method", "path"))
 _SAYS_ITS_PATH = frozenset(("chat", "responses", "embeddings", "completions", "moderations"))
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
+
+
+@lru_cache(maxsize=256)
+def _agent(value: bytes) -> str:
+    """Few are different."""
+    return said(value.decode("latin-1"), LONGEST_TEXT)
 
 
 def _plain(value: bytes) -> str:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Protocol
 
+from adapters.http.client import CLIENT
 from adapters.http.errors import error_body
-from adapters.http.exchange import CLIENT
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
 from application.errors import ProxyError
 
