@@ -61,5 +61,6 @@ def azure_target(
         query.items(),
         organization=organization,
         project=project,
+        names_deployment=deployed != root,
         token=token,
     )
