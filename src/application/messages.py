@@ -126,8 +126,9 @@ class ProxyRequest(Struct, frozen=True):
     """Those of them that nobody is known to keep."""
     denied: bool = False
     """Has an account said that it does not know what this builds on? Then who answers does."""
-    is_gone: bool = False
-    """Was something that it builds on deleted through the proxy? Then the account that denies it is right."""
+    gone: str = ""
+    """The id of something that it builds on and that was deleted through the proxy: the account that denies it is
+    right; empty = there is none."""
     pinned: frozenset[str] | None = None
     """Ids of the only endpoints that may answer; None = any of the group may."""
 

@@ -85,6 +85,11 @@ def _asks_for_models(general: GeneralSettings) -> bool:
     return general.passthrough_group is not None
 
 
+def _stranger_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> ModelGroup | None:
+    """Who takes models that are no group's: nobody, unless the configuration says so itself."""
+    return None if general.passthrough_group is None else _by_name(groups)[general.passthrough_group]
+
+
 def _routed(groups: tuple[ModelGroup, ...], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
     return (*groups, *(group for group in others if group is not None))
 
@@ -178,6 +183,7 @@ class Container(containers.DeclarativeContainer):
     states_type = providers.Callable(_states_type, general)
     accounts = providers.Singleton(accounts_group, groups)
     start_group = providers.Callable(_start_group, general, groups)
+    stranger_group = providers.Callable(_stranger_group, general, groups)
     creating = providers.Singleton(creating_group, start_group)
     routing = providers.Singleton(
         Routing,
@@ -248,7 +254,9 @@ class Container(containers.DeclarativeContainer):
         on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
     )
 
-    model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
+    model_call = providers.Singleton(
+        AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers
+    )
     stored = providers.Singleton(AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch)
     pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, creating, state_owners, dispatch)
     models = providers.Singleton(ListModels, groups)

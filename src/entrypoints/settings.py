@@ -174,7 +174,8 @@ class GeneralSettings(Struct, frozen=True):
     log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
     """How log lines look; None = text on a terminal, json elsewhere."""
     passthrough_group: Annotated[str | None, NAME] = None
-    """The group that takes /v1 paths that name no model; None = the only group; with several they are answered 404."""
+    """The group that takes /v1 paths that name no model, and models that are no group's. None = paths without a model
+    go to the only group, with several they are answered 404; models that are no group's are unknown."""
 
     @property
     def uses_redis(self) -> bool:

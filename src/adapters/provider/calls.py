@@ -17,7 +17,7 @@ from adapters.provider.reply import Reply
 from adapters.provider.routes import Operation, Route, find_route
 
 MODEL_OPERATIONS = frozenset({"chat", "completions", "responses", "embeddings", "moderations", "compact"})
-"""Those that a model answers: it must be named and exist, and limits apply."""
+"""Those that a model answers: it must exist, and limits apply."""
 
 _QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
     "chat": msgspec.json.Decoder(ChatQuestion),
@@ -101,11 +101,18 @@ def _glance(body: bytes) -> Question | None:
 
 
 def _incomplete(question: Question, route: Route) -> Reply | None:
-    if not question.model and route.deployment is None and route.operation in MODEL_OPERATIONS:
+    has_prompt = isinstance(question, ResponsesQuestion) and question.prompt is not None
+    needs_model = route.operation in MODEL_OPERATIONS and route.operation != "moderations" and not has_prompt
+    if needs_model and not question.model and route.deployment is None:
         return errors.missing_parameter("model")
     if isinstance(question, ChatQuestion) and not bytes(question.messages):
         return errors.missing_parameter("messages")
-    if isinstance(question, ResponsesQuestion) and not bytes(question.input) and not question.builds_on:
+    if (
+        isinstance(question, ResponsesQuestion)
+        and not bytes(question.input)
+        and not question.builds_on
+        and not has_prompt
+    ):
         return errors.missing_parameter("input")
     choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
     if choices is not None and not 1 <= choices <= _MOST_CHOICES:

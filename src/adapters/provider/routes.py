@@ -52,7 +52,7 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("responses", "input_tokens"), ("POST",), "input_tokens"),
     (("responses", "compact"), ("POST",), "compact"),
     (("models",), ("GET",), "models"),
-    (("models", _ID), ("GET",), "model"),
+    (("models", _ID), _GET_OR_DELETE, "model"),
     (("responses", _ID), _GET_OR_DELETE, "response"),
     (("responses", _ID, "cancel"), ("POST",), "response_cancel"),
     (("responses", _ID, "input_items"), ("GET",), "response_input_items"),

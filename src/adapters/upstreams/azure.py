@@ -89,5 +89,6 @@ def azure_base_target(
         query.items(),
         organization=organization,
         project=project,
+        names_deployment=deployed != root,
         token=token,
     )

@@ -34,7 +34,7 @@ class OpenAIProviders:
         target = self._targets[endpoint.id]
         call = UpstreamCall(
             request.method,
-            target.url(request.path, _query(endpoint, request), request.method),
+            target.url(_path(target, request), _query(endpoint, request), request.method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -79,6 +79,16 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:
         return request.body  # named by the client's URL for a route that takes none
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
+
+
+def _path(target: Target, request: ProxyRequest) -> str:
+    """The path, where it has to name a deployment that is not the endpoint's own with that: as the model of the body,
+    which is what the `AzureOpenAI` client takes for it."""
+    if request.model or not target.names_deployment or not request.body_model:
+        return request.path
+    if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:
+        return request.path
+    return f"/deployments/{quote(request.body_model, safe='')}{request.path}"
 
 
 def _query(endpoint: Endpoint, request: ProxyRequest) -> str:

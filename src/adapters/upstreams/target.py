@@ -23,6 +23,8 @@ class Target(Struct, frozen=True):
     """False = the client's credentials go on, but for what `credentials` names."""
     defaults: Headers
     """Headers that are added unless the client sends its own of that name."""
+    names_deployment: bool = False
+    """Does the path of a call name the deployment, where there are routes below it?"""
     token: TokenSource | None = None
     """What its credential comes from where that expires; None = it is in `credentials`."""
     outbound_proxy: str | None = None
@@ -61,6 +63,7 @@ def target(
     *,
     organization: str | None = None,
     project: str | None = None,
+    names_deployment: bool = False,
     token: TokenSource | None = None,
 ) -> Target:
     """A target from the parts all providers share. A provider's credential among the default headers stands in for the
@@ -75,4 +78,6 @@ def target(
     if project is not None:
         own += (("openai-project", project),)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, token)
+    return Target(
+        url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, names_deployment, token
+    )
