@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
+from adapters.provider.things.families import place_of
+
 Operation = Literal[
     "chat",
     "completions",
@@ -34,6 +36,10 @@ Operation = Literal[
     "files",
     "file",
     "file_content",
+    "thing",
+    "speech",
+    "transcription",
+    "image",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused"]
 
@@ -63,6 +69,12 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("files",), ("GET", "POST"), "files"),
     (("files", _ID), _GET_OR_DELETE, "file"),
     (("files", _ID, "content"), ("GET",), "file_content"),
+    (("audio", "speech"), ("POST",), "speech"),
+    (("audio", "transcriptions"), ("POST",), "transcription"),
+    (("audio", "translations"), ("POST",), "transcription"),
+    (("images", "generations"), ("POST",), "image"),
+    (("images", "edits"), ("POST",), "image"),
+    (("images", "variations"), ("POST",), "image"),
 )
 """Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
 
@@ -90,6 +102,8 @@ class Route(Struct, frozen=True):
     item_id: str = ""
     """Of the item of a conversation."""
     query: dict[str, list[str]] = {}
+    parts: tuple[str, ...] = ()
+    """Of the path below the API's root, of a thing."""
 
     @property
     def api_version(self) -> str:
@@ -112,6 +126,9 @@ def find_route(method: str, target: str) -> Route:
     if is_azure and not is_dated and query.get("api-version", ["v1"])[0][:1].isdigit():
         return Route(method, path, is_azure, fault="api_version_refused", query=query)
     operation, ids, allowed = _operation(method, rest)
+    parts = tuple(unquote(part) for part in rest.rstrip("/").split("/"))
+    if not allowed and method in _ANY and place_of(parts) is not None:
+        return Route(method, path, is_azure, "thing", None, deployment, query=query, parts=parts)
     fault: Fault | None = None if operation else ("no_such_method" if allowed else "no_such_path")
     return Route(method, path, is_azure, operation, fault, deployment, ids[0], ids[1], query)
 
