@@ -18,10 +18,12 @@ from adapters.provider.doorkeeper import denied
 from adapters.provider.kept import Kept
 from adapters.provider.limit_headers import limit_headers, limit_refusal, limiter_for
 from adapters.provider.limits import Limiter, token_cost
+from adapters.provider.media import media_reply
 from adapters.provider.questions import (
     ChatQuestion,
     CompletionsQuestion,
     EmbeddingsQuestion,
+    MediaQuestion,
     ModerationsQuestion,
     ResponsesQuestion,
 )
@@ -112,6 +114,8 @@ class Account:
                 return reply
             case EmbeddingsQuestion() as question:
                 return embeddings_reply(question, turn)
+            case MediaQuestion() as question:
+                return media_reply(str(call.route.operation), question, turn)
             case ModerationsQuestion() as question:
                 return moderations_reply(question, turn)
         return errors.not_json()

@@ -1,0 +1,1 @@
+"""What an account keeps beside responses, conversations, completions and files: batches, uploads, vector stores, ..."""
