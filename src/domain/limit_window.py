@@ -6,10 +6,10 @@ gauge, which hopes for the best, a `Window` holds what is there in any case: tha
 
 - Before the earliest end of the window: what the last reply left, less all that was sent since.
 - Between its earliest and its latest end: the same, but what is sent may already count in the next window.
-- Windows of 10 s and more are fixed ones (Azure OpenAI quota guide), so all is back at the latest end, but for what was
-  sent since the earliest.
-- Shorter ones, and those that gave back less than that once, may slide: at the end one request is surely out of them,
-  all are when the window's length has passed without a request.
+- Windows as the providers document them (10 s for Azure's requests, minutes) are fixed ones, so all is back at the
+  latest end, but for what was sent since the earliest.
+- Shorter ones, and those that once gave back less than that, may slide: at the end one request is surely out of them,
+  and all are when the window's length has passed without a request.
 """
 
 from msgspec import Struct, structs
@@ -45,7 +45,9 @@ class Window(Struct, frozen=True, gc=False):
     turned: float | None = None
     """When this window was taken to have begun without a reply that said so; None = a reply did."""
     slides: bool = False
-    """Did a window once give back less than all?"""
+    """Did a window give back less than all, and none all at once since?"""
+    is_test: bool = False
+    """Were there requests less than a window's length before this one, so that it tells by what it gives back?"""
     is_guess: bool = False
     """Was the window before this one `turned`, too? Then it is not known well enough to learn from it."""
 
@@ -93,6 +95,7 @@ class Window(Struct, frozen=True, gc=False):
             most=self.most,
             turned=now,
             slides=self.slides,
+            is_test=charged > self.mark or now < self.last + self.longest - ROUNDING_S,
             is_guess=self.turned is not None,
         )
 
@@ -140,8 +143,10 @@ def _after(
     longest, most = max(window.longest, before.longest), max(window.most, before.most)
     is_of_turned = before.turned is not None and sent >= before.turned
     left = before.left - (window.mark - before.mark)
-    gave_less = meter.is_exact and is_of_turned and not before.is_guess and remaining < left - in_flight
-    slides = before.slides or gave_less
+    slides = before.slides
+    if meter.is_exact and is_of_turned and not before.is_guess:
+        gave_all = before.is_test and remaining + 1.0 >= before.most
+        slides = remaining < left - in_flight or (slides and not gave_all)
     window = structs.replace(window, longest=longest, most=most, slides=slides)
     may_slide = window.may_slide(meter)
     if before.turned is not None and not is_of_turned and window.ends <= now and not may_slide:
