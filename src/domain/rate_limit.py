@@ -192,9 +192,14 @@ def _room(gauge: Gauge, amount: float, now: float) -> Room:
 
 def _is_ample(gauge: Gauge, amount: float, now: float) -> bool:
     room, whole = gauge.sure_room(now), gauge.whole_window()
+    kept, window, meter = gauge.terms.kept, gauge.terms.window, gauge.terms.meter
     if room is None or whole is None:
-        return room is None or room - amount >= gauge.terms.kept
-    kept = gauge.terms.kept if gauge.terms.window is None else gauge.terms.meter.kept(whole)
+        return room is None or room - amount >= kept
+    if window is not None:
+        kept = meter.kept(whole)
+        if not meter.is_exact and window.may_slide(meter):
+            # A guess is worth little where a window holds a few requests: there must be room for two of them.
+            amount *= 2.0
     # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
     return room - min(amount, whole - kept) >= kept
 
