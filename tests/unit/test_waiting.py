@@ -13,30 +13,9 @@ from domain.group import ModelGroup
 from domain.limit_terms import Reading
 from domain.rate_limit import Readings
 from domain.tokens import Demand
-from tests.fakes import FakeClock, RecordingAlarm
+from tests.fakes import HeldClock, RecordingAlarm
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
-
-
-class HeldClock(FakeClock):
-    """Sleepers wake when the test lets time pass, and not before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sleepers.append((self.time + seconds, future))
-        await future
-
-    async def pass_time(self, seconds: float) -> None:
-        self.time += seconds
-        for due, future in self.sleepers:
-            if due <= self.time and not future.done():
-                future.set_result(None)
-        for _ in range(10):
-            await asyncio.sleep(0)
 
 
 class Scene:

@@ -1,0 +1,191 @@
+"""Where requests stand that wait for room: a line at the door of each endpoint that they may go to.
+
+Where clients bring their own keys each has a rate limit of its own, so there is a line for each client. One waiter
+stands in a line at every door that is not barred to it, and leaves them all at once. Only the first of a line is ever
+looked at; whoever left from the middle is taken out later, at the latest when those are the most.
+"""
+
+import asyncio
+import math
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from application.leases import Lease
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+from domain.tokens import Demand
+
+Key = tuple[float, int]
+"""The order of waiters: when their time is up, and a number of their own, in the order in which they came."""
+
+SPARE = 16
+"""So many entries that mean nothing any more are no reason yet to go through a heap."""
+
+
+class Waiter:
+    """One request that waits."""
+
+    __slots__ = ("affinity", "barred", "client", "demand", "future", "gone", "group", "key", "lines", "size")
+
+    def __init__(
+        self,
+        key: Key,
+        group: ModelGroup,
+        client: str,
+        demand: Demand,
+        barred: frozenset[str],
+        size: int,
+        affinity: str,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.key = key
+        self.group = group
+        self.client = client
+        self.demand = demand
+        self.barred = barred
+        self.size = size
+        self.affinity = affinity
+        self.future: asyncio.Future[Lease] = loop.create_future()
+        self.lines: tuple[Line, ...] = ()
+        self.gone = False
+
+
+class Line:
+    """Those who wait at one door, and with one rate limit."""
+
+    __slots__ = ("_heap", "_waiting", "client", "door", "due", "futile_s", "kept_out", "number", "pending")
+
+    def __init__(self, door: "Door", client: str, number: int) -> None:
+        self.door: Final = door
+        self.client: Final = client
+        self.number: Final = number
+        """Tells lines apart whose first is the same waiter."""
+        self.due = math.inf
+        """When the first is to be looked at again, though nothing happens; inf = it is not."""
+        self.futile_s = 0.0
+        """How long to sleep at least, where its time was said to have come and had not; 0 = that was not so."""
+        self.pending: Key | None = None
+        """The first when it was noted that it is to be looked at; None = it is not."""
+        self.kept_out: Key | None = None
+        """The first when it was found that only the health of the endpoint keeps it out; None = that was not so."""
+        self._heap: list[tuple[Key, Waiter]] = []
+        self._waiting = 0
+
+    @property
+    def first(self) -> Waiter | None:
+        """Whose turn it is; None = nobody waits."""
+        return self._heap[0][1] if self._heap else None
+
+    def join(self, waiter: Waiter) -> bool:
+        """Is the waiter, who comes in, the first now?"""
+        heappush(self._heap, (waiter.key, waiter))
+        self._waiting += 1
+        return self._heap[0][1] is waiter
+
+    def leave(self, waiter: Waiter) -> bool:
+        """Was the waiter, who is gone, the first?"""
+        heap = self._heap
+        self._waiting -= 1
+        if heap[0][1] is waiter:
+            while heap and heap[0][1].gone:
+                heappop(heap)
+            self.pending = self.kept_out = None
+            self.futile_s = 0.0
+            return True
+        if len(heap) > 2 * self._waiting + SPARE:
+            self._heap = [entry for entry in heap if not entry[1].gone]
+            heapify(self._heap)
+        return False
+
+
+class Door:
+    """One endpoint of one group, and the lines before it."""
+
+    __slots__ = ("_kept_out", "due", "endpoint", "lines")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint: Final = endpoint
+        self.lines: dict[str, Line] = {}
+        """By client; one for all where the endpoint has a key of its own."""
+        self.due = math.inf
+        """When its health is to be looked at again, though nothing happens; inf = it is not."""
+        self._kept_out: list[tuple[Key, int, Line]] = []
+
+    def line_of(self, client: str) -> Line | None:
+        """Where a client's requests stand; None = there are none."""
+        return self.lines.get("" if self.endpoint.owns_credential else client)
+
+    def keep_out(self, line: Line, first: Waiter) -> None:
+        """The limit lets the first of this line in, and the health of the endpoint does not."""
+        if line.kept_out is first.key:
+            return
+        if len(self._kept_out) > 2 * len(self.lines) + SPARE:
+            once = {entry[2]: entry for entry in self._kept_out if entry[2].kept_out is entry[0]}
+            self._kept_out = list(once.values())
+            heapify(self._kept_out)
+        line.kept_out = first.key
+        heappush(self._kept_out, (first.key, line.number, line))
+
+    def next_kept_out(self) -> Line | None:
+        """The one of those lines whose turn it is; None = there is none."""
+        heap = self._kept_out
+        while heap and heap[0][2].kept_out is not heap[0][0]:
+            heappop(heap)
+        return heap[0][2] if heap else None
+
+
+class Hall:
+    """Those who wait for one group, before all its doors."""
+
+    __slots__ = ("bytes", "doors", "waiting")
+
+    def __init__(self, group: ModelGroup) -> None:
+        self.doors: Final = tuple(Door(endpoint) for endpoint in group.endpoints)
+        self.waiting = 0
+        self.bytes = 0
+
+
+class Timers:
+    """When lines and doors are to be looked at again: one entry for each at most, and some that mean nothing."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Line | Door]] = []
+        self._set = 0
+        self._serial = 0
+
+    def set(self, target: Line | Door, due: float) -> None:
+        """Not later than at `due`. It may ring earlier, if it was set to that before."""
+        if due >= target.due:
+            return
+        self.drop(target)
+        if len(self._heap) > 2 * self._set + SPARE:
+            self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
+            heapify(self._heap)
+        target.due = due
+        self._set += 1
+        self._serial += 1
+        heappush(self._heap, (due, self._serial, target))
+
+    def drop(self, target: Line | Door) -> None:
+        """It is not due any more."""
+        self._set -= target.due < math.inf
+        target.due = math.inf
+
+    def next_due(self) -> float:
+        """When the next is due; inf = there is none."""
+        heap = self._heap
+        while heap and heap[0][2].due != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else math.inf
+
+    def ring(self, now: float) -> Line | Door | None:
+        """One that is due at `now`, and no more from then on; None = there is none."""
+        if self.next_due() > now:
+            return None
+        target = heappop(self._heap)[2]
+        self.drop(target)
+        return target
+
+    def clear(self) -> None:
+        """Nobody waits, so all entries mean nothing."""
+        self._heap.clear()
