@@ -144,7 +144,6 @@ class WaitingRoom:
                 del self._doors[door.endpoint.bucket]
         if not self._halls:
             self._noted.clear()
-            self._timers.clear()
             self._set_alarm()
 
     def _enter(self, hall: Hall, waiter: Waiter) -> None:

@@ -117,17 +117,16 @@ class Door:
 
     def keep_out(self, line: Line, first: Waiter) -> None:
         """The limit lets the first of this line in, and the health of the endpoint does not."""
-        if line.kept_out is first.key:
-            return
+        if line.kept_out is not first.key:
+            line.kept_out = first.key
+            heappush(self._kept_out, (first.key, line.number, line))
+
+    def next_kept_out(self) -> Line | None:
+        """The one of those lines whose turn it is; None = there is none."""
         if len(self._kept_out) > 2 * len(self.lines) + SPARE:
             once = {entry[2]: entry for entry in self._kept_out if entry[2].kept_out is entry[0]}
             self._kept_out = list(once.values())
             heapify(self._kept_out)
-        line.kept_out = first.key
-        heappush(self._kept_out, (first.key, line.number, line))
-
-    def next_kept_out(self) -> Line | None:
-        """The one of those lines whose turn it is; None = there is none."""
         heap = self._kept_out
         while heap and heap[0][2].kept_out is not heap[0][0]:
             heappop(heap)
@@ -158,9 +157,6 @@ class Timers:
         if due >= target.due:
             return
         self.drop(target)
-        if len(self._heap) > 2 * self._set + SPARE:
-            self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
-            heapify(self._heap)
         target.due = due
         self._set += 1
         self._serial += 1
@@ -170,6 +166,9 @@ class Timers:
         """It is not due any more."""
         self._set -= target.due < math.inf
         target.due = math.inf
+        if len(self._heap) > 2 * self._set + SPARE:
+            self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
+            heapify(self._heap)
 
     def next_due(self) -> float:
         """When the next is due; inf = there is none."""
@@ -185,7 +184,3 @@ class Timers:
         target = heappop(self._heap)[2]
         self.drop(target)
         return target
-
-    def clear(self) -> None:
-        """Nobody waits, so all entries mean nothing."""
-        self._heap.clear()
