@@ -1,9 +1,9 @@
 """Requests that wait for a rate limit to refill instead of being answered 429.
 
 They stand in line at every endpoint that they may go to, in the order of the deadlines, bounded for each group in
-number and bytes. The rule is one: *an endpoint is for the first of its line*. Whoever finds no room there keeps it from
-those behind, however little they need, so nobody is overtaken; and since an endpoint that had no room for its first has
-none until something happens there, a reply is a matter for the lines that it is about, however many wait elsewhere.
+number and bytes. The rule is one: *an endpoint is for the first of its line*. A request that finds no room there keeps
+it from those behind, however little they need, so none is overtaken; and since an endpoint that had no room for its
+first has none until something happens there, a reply is a matter for the lines that it is about, however many wait.
 
 Lines are noted when something happens (a reply, the end of a request, of a cooldown or of a refill, a first that is
 another now) and looked at once a turn of the event loop, those first whose deadline is. A request leaves with its lease
@@ -16,7 +16,8 @@ from heapq import heappop, heappush
 from application.leases import Lease
 from application.ports import Clock
 from application.routing import Routing
-from application.waiting_lines import Door, Hall, Key, Line, Timers, Waiter
+from application.waiting_lines import Door, Hall, Key, Line, Waiter
+from application.waiting_timers import Timers
 from domain.group import ModelGroup
 from domain.tokens import Demand
 
@@ -42,11 +43,9 @@ class WaitingRoom:
         self._doors: dict[str, list[Door]] = {}
         """By the bucket of their endpoint, as a reply tells of one."""
         self._noted: list[tuple[Key, int, Line]] = []
-        self._timers = Timers()
+        self._timers = Timers(clock, self.serve_noted)
         self._serial = 0
         self._turn: asyncio.Handle | None = None
-        self._sleeper: asyncio.Task[None] | None = None
-        self._sleeps_until = 0.0
         routing.when_room_may_have_come(self.serve_all, self._serve_soon)
 
     def waiting(self, group: str) -> int:
@@ -91,14 +90,14 @@ class WaitingRoom:
             self._leave(waiter)
 
     def serve_all(self) -> None:
-        """Anything may have changed: whoever fits now goes."""
+        """Anything may have changed: all requests that fit now go."""
         for doors in self._doors.values():
             for door in doors:
                 self._note_door(door, "")
         self.serve_noted()
 
     def serve_noted(self) -> None:
-        """Whoever is known to have a chance goes, if it does fit: to be called before somebody picks who has not
+        """Requests that may have a chance by now go, if they fit: to be called before a pick for one that has not
         waited."""
         if not self._halls:
             return
@@ -110,7 +109,7 @@ class WaitingRoom:
             self._look(line)
         if self._noted:
             self._call_soon()
-        self._set_alarm()
+        self._timers.sleep()
 
     def _serve_soon(self, lease: Lease) -> None:
         """A reply came, or a request ended: that concerns its bucket, and the health of its endpoint."""
@@ -137,6 +136,7 @@ class WaitingRoom:
 
     def _close(self, name: str) -> None:
         for door in self._halls.pop(name).doors:
+            door.close()
             self._timers.drop(door)
             doors = self._doors[door.endpoint.bucket]
             doors.remove(door)
@@ -144,7 +144,7 @@ class WaitingRoom:
                 del self._doors[door.endpoint.bucket]
         if not self._halls:
             self._noted.clear()
-            self._set_alarm()
+            self._timers.sleep()
 
     def _enter(self, hall: Hall, waiter: Waiter) -> None:
         hall.waiting += 1
@@ -163,11 +163,12 @@ class WaitingRoom:
         return line
 
     def _leave(self, waiter: Waiter) -> None:
-        """Whoever is first in a line without this waiter is looked at: it may need less."""
+        """The next in its lines is looked at, as it may need less."""
         if waiter.gone:
             return
         waiter.gone = True
-        for line in waiter.lines:
+        lines, waiter.lines = waiter.lines, ()
+        for line in lines:
             was_kept_out = line.kept_out is not None
             if not line.leave(waiter):
                 continue
@@ -258,23 +259,3 @@ class WaitingRoom:
                 self._note(target)
             else:
                 self._note_kept_out(target)
-
-    def _set_alarm(self) -> None:
-        """Sleep until the first timer is due, unless the room sleeps until then or earlier already."""
-        due, sleeper = self._timers.next_due(), self._sleeper
-        if not self._halls:
-            if sleeper is not None:
-                sleeper.cancel()
-                self._sleeper = None
-            return
-        if due == float("inf") or (sleeper is not None and self._sleeps_until <= due):
-            return
-        if sleeper is not None:
-            sleeper.cancel()
-        self._sleeps_until = due
-        self._sleeper = asyncio.ensure_future(self._sleep(due - self._clock.now()))
-
-    async def _sleep(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
-        self._sleeper = None
-        self.serve_noted()

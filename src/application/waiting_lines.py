@@ -2,7 +2,7 @@
 
 Where clients bring their own keys each has a rate limit of its own, so there is a line for each client. One waiter
 stands in a line at every door that is not barred to it, and leaves them all at once. Only the first of a line is ever
-looked at; whoever left from the middle is taken out later, at the latest when those are the most.
+looked at; those that left from the middle are taken out later, at the latest when they are the most.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Line:
 
     @property
     def first(self) -> Waiter | None:
-        """Whose turn it is; None = nobody waits."""
+        """The waiter whose time is up first; None = nobody waits."""
         return self._heap[0][1] if self._heap else None
 
     def join(self, waiter: Waiter) -> bool:
@@ -122,7 +122,7 @@ class Door:
             heappush(self._kept_out, (first.key, line.number, line))
 
     def next_kept_out(self) -> Line | None:
-        """The one of those lines whose turn it is; None = there is none."""
+        """The line of those whose first has the least time; None = there is none."""
         if len(self._kept_out) > 2 * len(self.lines) + SPARE:
             once = {entry[2]: entry for entry in self._kept_out if entry[2].kept_out is entry[0]}
             self._kept_out = list(once.values())
@@ -131,6 +131,10 @@ class Door:
         while heap and heap[0][2].kept_out is not heap[0][0]:
             heappop(heap)
         return heap[0][2] if heap else None
+
+    def close(self) -> None:
+        """Nobody waits here. Entries that mean nothing would make a cycle of the door and its lines."""
+        self._kept_out.clear()
 
 
 class Hall:
@@ -142,45 +146,3 @@ class Hall:
         self.doors: Final = tuple(Door(endpoint) for endpoint in group.endpoints)
         self.waiting = 0
         self.bytes = 0
-
-
-class Timers:
-    """When lines and doors are to be looked at again: one entry for each at most, and some that mean nothing."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Line | Door]] = []
-        self._set = 0
-        self._serial = 0
-
-    def set(self, target: Line | Door, due: float) -> None:
-        """Not later than at `due`. It may ring earlier, if it was set to that before."""
-        if due >= target.due:
-            return
-        self.drop(target)
-        target.due = due
-        self._set += 1
-        self._serial += 1
-        heappush(self._heap, (due, self._serial, target))
-
-    def drop(self, target: Line | Door) -> None:
-        """It is not due any more."""
-        self._set -= target.due < math.inf
-        target.due = math.inf
-        if len(self._heap) > 2 * self._set + SPARE:
-            self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
-            heapify(self._heap)
-
-    def next_due(self) -> float:
-        """When the next is due; inf = there is none."""
-        heap = self._heap
-        while heap and heap[0][2].due != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else math.inf
-
-    def ring(self, now: float) -> Line | Door | None:
-        """One that is due at `now`, and no more from then on; None = there is none."""
-        if self.next_due() > now:
-            return None
-        target = heappop(self._heap)[2]
-        self.drop(target)
-        return target

@@ -91,7 +91,7 @@ class Crowd:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         room = self.room
-        assert not any([room._halls, room._doors, room._noted, room._timers._heap, room._sleeper])
+        assert not any([room._halls, room._doors, room._noted, room._timers._heap, room._timers._sleeper])
 
 
 async def settle() -> None:

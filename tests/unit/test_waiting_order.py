@@ -122,7 +122,7 @@ class AnyCrowd(RuleBasedStateMachine):
         assert not self.room._doors
         assert not self.room._noted
         assert not self.room._timers._heap
-        assert self.room._sleeper is None
+        assert self.room._timers._sleeper is None
 
     def happens(self, what: Callable[[World], object], seconds: float = 0.0) -> None:
         """The same in both worlds, then time passes."""
