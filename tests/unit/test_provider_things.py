@@ -9,7 +9,7 @@ from adapters.provider.account import Account
 from adapters.provider.calls import Request, understand
 from adapters.provider.reply import Reply
 from adapters.provider.settings import ProviderSettings
-from adapters.provider.things.families import FAMILIES, place_of
+from adapters.provider.thing_families import FAMILIES, place_of
 
 FORM = b"multipart/form-data; boundary=b"
 

@@ -15,7 +15,7 @@ from adapters.provider.questions import ChatQuestion, ResponsesQuestion, ThingsQ
 from adapters.provider.reply import Reply
 from adapters.provider.response_store import ResponseStore
 from adapters.provider.settings import ProviderSettings
-from adapters.provider.things.store import ThingStore
+from adapters.provider.thing_store import ThingStore
 
 _NOTHING = ThingsQuestion()
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
-from adapters.provider.things.families import place_of
+from adapters.provider.thing_families import place_of
 
 Operation = Literal[
     "chat",

@@ -11,7 +11,7 @@ from adapters.provider.file_store import FileStore, form_parts
 from adapters.provider.listing import page
 from adapters.provider.reply import Reply, json_reply
 from adapters.provider.routes import Route
-from adapters.provider.things.families import ENDS_AS, FAMILIES, Place, place_of
+from adapters.provider.thing_families import ENDS_AS, FAMILIES, Place, place_of
 
 _KEPT = 10_000
 _RESULTS = {"object": "vector_store.search_results.page", "search_query": [], "data": [], "has_more": False}
