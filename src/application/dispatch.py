@@ -219,7 +219,7 @@ class Dispatch:
 
     def _begin_retry(self, group: ModelGroup, progress: Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
-        if not progress.failures or progress.retrying:
+        if progress.is_search or progress.retrying:
             return True
         budget = self._budget(group)
         progress.denied = not budget.allows(group.retry, self._retrying[group.name])
