@@ -100,6 +100,18 @@ class TestServer:
 
     on_both_loops = True
 
+    async def test_a_port_on_which_another_program_listens_by_now_is_an_error(self) -> None:
+        with socket.socket() as ours, socket.socket() as faster:
+            for sock in (ours, faster):  # as long as neither listens, both may have it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            ours.bind(("127.0.0.1", 0))
+            faster.bind(ours.getsockname())
+            faster.listen()
+            server = HttpServer(echo, cast("RequestLog", Crashes()), ours, 100)
+
+            with pytest.raises(OSError, match="in use"):
+                await server.start(100)
+
     async def test_whoever_is_too_many_waits_and_is_not_turned_away(self, serve: StartServer) -> None:
         served = await serve(max_connections=2)
         first, second = await served.connect(GET), await served.connect(GET)

@@ -58,6 +58,7 @@ class HttpServer:
             for sock in self._socks:
                 # Closing a server closes its socket; of a copy, the connections that wait are not lost.
                 copy = sock.dup()
+                _take_connections(copy, self._backlog)
                 servers.append(
                     await self.loop.create_server(lambda: Connection(self), sock=copy, backlog=self._backlog)
                 )
@@ -156,3 +157,12 @@ class HttpServer:
                 self._log.crashed("", error)
                 await asyncio.sleep(_LOOK_EVERY_S)
         self._reopening = None
+
+
+def _take_connections(sock: socket.socket, backlog: int) -> None:
+    """Raises `OSError` where another program was faster: uvloop would say nothing, and serve nobody."""
+    try:
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
