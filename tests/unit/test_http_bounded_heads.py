@@ -28,11 +28,11 @@ def fields(one: bytes, count: int) -> bytes:
 @pytest.mark.parametrize("before", [b"GET / HTTP/1.1\r\n", CHUNKED + b"0\r\n"], ids=["headers", "trailers"])
 @pytest.mark.parametrize("step", [1, 7, 1000, 4096, 10**6])
 def test_tiny_fields_are_counted_while_they_come(one: bytes, before: bytes, step: int) -> None:
-    sent = before + fields(one, 16_300)
+    sent = fields(one, 16_300)
     read = Read(before)
     taken = held = 0
     tracemalloc.start()
-    for piece in cut(sent[len(before) :], step):
+    for piece in cut(sent, step):
         read.refusal = read.reader.feed(piece)
         if read.refusal is not None:
             break
@@ -43,9 +43,8 @@ def test_tiny_fields_are_counted_while_they_come(one: bytes, before: bytes, step
 
     assert read.refusal is not None
     assert read.refusal.status == 431
-    assert len(read.reader._fields) <= MAX_HEADERS + 512  # a piece of 2 KiB is counted when it is read
     assert held < 100_000
-    assert peak < 500_000
+    assert peak < 300_000 + step
     assert step > 10_000 or taken <= len(fields(one, MAX_HEADERS + 2)) + 2 * 4096
 
 

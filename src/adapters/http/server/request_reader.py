@@ -19,7 +19,7 @@ _UNPARSED_FROM_BYTES = 64 * 1024
 """The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
 
 _AT_ONCE_BYTES = 2 * 1024
-_BODY_AT_ONCE_BYTES = 16 * 1024
+_BODY_AT_ONCE_BYTES = 4 * 1024
 """The parser is never given more than this without a look at what it made of it: it calls back for every request and
 every header in what it is given, and cannot be stopped where another could still begin."""
 
@@ -150,6 +150,7 @@ class RequestReader:
         if self.overhead_bytes > MAX_HEAD_BYTES:
             return _HEAD_TOO_LARGE
         if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
+            self._fields = []
             return _TOO_MANY_HEADERS
         return None
 
