@@ -2,10 +2,24 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 14)))' 2>/dev/null && { echo $$p; break; }; done)
+# Those that the tests run on come first.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3.15 python3; do \
+	$$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 16)))' 2>/dev/null && { echo $$p; break; }; done)
 ARGS ?=
 export PYTHONPATH := src
+
+# An environment that was interrupted while it was made, whose Python has gone or is too old, or that is of another Python
+# than PYTHON= asks for, is made anew.
+ASKED := $(if $(filter-out file default undefined,$(origin PYTHON)),$(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:2])'))
+IS_WANTED := import sys, pip; has = sys.version_info[:2]; \
+	sys.exit(not (3, 11) <= has < (3, 16) or sys.argv[1:] not in ([], [*map(str, has)]))
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell $(BIN)/python -c '$(IS_WANTED)' $(ASKED) 2>/dev/null && \
+	{ [ -e $(VENV)/.runtime ] || $(BIN)/python -m pip --version >/dev/null 2>&1; } && echo yes),yes)
+$(info $(VENV) is incomplete or of another Python: it is made anew)
+REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.azure)
+endif
+endif
 
 .PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak lock clean
 
@@ -14,8 +28,8 @@ setup-dev: $(VENV)/.dev
 setup-azure: $(VENV)/.azure
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "LLMProxy needs Python 3.11, 3.12 or 3.13 on PATH (or: make PYTHON=/path/to/python3.12 ...)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" || { echo "LLMProxy needs Python 3.11, 3.12, 3.13, 3.14 or 3.15 on PATH (or: make PYTHON=/path/to/python3.12 ...)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
@@ -30,11 +44,9 @@ $(VENV)/.azure: requirements-azure.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-azure.txt
 	@touch $@
 
-# Serves ./llmproxy.yaml (or LLMPROXY_CONFIG) where there is one, and the demo where there is none.
+# Serves ./llmproxy.yaml (or LLMPROXY_CONFIG, or ARGS='--config FILE') where there is one, and the demo where there is none.
 run: setup
-	@if [ -n "$(ARGS)" ]; then exec $(BIN)/python -m entrypoints.http $(ARGS); \
-	elif [ -n "$$LLMPROXY_CONFIG" ] || [ -e llmproxy.yaml ]; then exec $(BIN)/python -m entrypoints.http; \
-	else exec $(BIN)/python -m entrypoints.http --demo; fi
+	@exec $(BIN)/python -m entrypoints.http --or-demo $(ARGS)
 
 # Rate limits are kept in real time, to a few milliseconds, so their tests have the machine to themselves.
 RATE_LIMITS := tests/integration/test_rate_limits.py

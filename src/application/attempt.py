@@ -9,14 +9,14 @@ from msgspec import Struct
 from application.leases import Lease
 from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
-from application.raw_stream import RawStream, read_json
+from application.raw_stream import RawStream
+from application.reading import is_event_stream, read_json, read_whole
 from application.routing import Routing
 from application.streaming import StreamAnswer, StreamSource
 from application.time_limit import TimeLimit
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
 
@@ -129,6 +129,7 @@ class SendAttempt:
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply)
+                    source.reply = self._providers.plain(reply)
                     first = await source.receive()
                 if patience.late is not _DEADLINE:  # the first sign came
                     patience = _Patience(deadline.total - self._clock.now())
@@ -165,22 +166,29 @@ class SendAttempt:
 
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
+        scanner = None
         try:
+            if request.stream and is_event_stream(reply):
+                reply = self._providers.plain(reply)
+                scanner = self._providers.scanner(lease.endpoint, request)
             body, is_whole = await read_json(reply)
         except BaseException:
             reply.close()
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawStream(lease, self._routing, reply, body)
+            return RawStream(lease, self._routing, reply, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
     async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:
-            whole = WholeReply(reply.status, reply.headers, await _read(reply))
+            whole = WholeReply(reply.status, reply.headers, await read_whole(reply.receive))
         finally:
             reply.close()
+        return self._judged(lease, request, whole)
+
+    def _judged(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> WholeReply:
         verdict = self._providers.judge(lease.endpoint, request, whole)
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
@@ -191,8 +199,11 @@ class SendAttempt:
 
     async def _open_stream(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
-    ) -> StreamAnswer:
-        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already."""
+    ) -> StreamAnswer | WholeReply:
+        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
+
+        Some providers answer a request for a stream in one piece: a good answer is one all the same.
+        """
         scanner = self._providers.scanner(lease.endpoint, request)
         reply = source.reply
         held = bytearray()
@@ -204,6 +215,8 @@ class SendAttempt:
                 raise AttemptFailed(decided, _so_far(reply, held, scanner))
             if decided:
                 break
+            if scanner.is_body:
+                return await self._read_instead(lease, request, source, bytes(held))
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
                     raise AttemptFailed(_NOT_A_STREAM)
@@ -223,6 +236,16 @@ class SendAttempt:
         learn(head)
         return StreamAnswer(lease, self._routing, source, scanner, head, learn)
 
+    async def _read_instead(
+        self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes
+    ) -> WholeReply:
+        reply = source.reply
+        try:
+            whole = WholeReply(reply.status, reply.headers, await read_whole(source.receive, begun))
+        finally:
+            source.close()
+        return self._judged(lease, request, whole)
+
     @staticmethod
     def _decided(scanner: StreamScanner, chunk: bytes) -> bool | Failure:
         """Has content come? An error beside it, not yet shown to anybody, still counts for more."""
@@ -236,7 +259,7 @@ class SendAttempt:
     def _check_complete(self, lease: Lease, request: ProxyRequest, whole: WholeReply, scanner: StreamScanner) -> None:
         """The body ended before any content: that is an answer only if the stream said that it is complete."""
         scanner.finish()
-        if scanner.ended:
+        if scanner.may_end:
             return
         if scanner.failure is not None:
             raise AttemptFailed(scanner.failure, whole)
@@ -258,20 +281,3 @@ def _as_failure(error: BaseException, patience: _Patience) -> AttemptFailed | No
     if isinstance(error, UpstreamFailed):
         return AttemptFailed(error.failure)
     return AttemptFailed(patience.failure) if isinstance(error, TimeoutError) else None
-
-
-async def _read(reply: UpstreamReply) -> bytes:
-    """The whole body; raises `UpstreamFailed` when it breaks or is larger than any answer should be."""
-    first = await reply.receive()
-    if not first:
-        return first
-    second = await reply.receive()
-    if not second:
-        return first
-    body = bytearray(first)
-    while second:
-        body += second
-        if len(body) > MAX_REPLY_BYTES:
-            raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
-        second = await reply.receive()
-    return bytes(body)

@@ -111,7 +111,9 @@ class CachedAnswers:
             return None
         find = self._remembered_place if len(body) <= _REMEMBERED_BYTES else self._find_place
         parts = (request.path, request.query, *_decisive(request.headers))
-        return find(api, group.name, request.tenant, parts, request.stream, body)
+        # The name of a model in the body means the endpoints' own where that is what was asked for, else what it says.
+        whose = group.name if request.model else f"\n{group.name}"
+        return find(api, whose, request.tenant, parts, request.stream, body)
 
     def _find_place(
         self, api: str, group: str, tenant: str, parts: tuple[str, ...], stream: bool, body: bytes

@@ -70,7 +70,7 @@ class Dispatch:
                 progress.note(lease.endpoint.id, outcome)
                 if progress.retrying:
                     self._end_retry(group, progress)
-                if denied and request.is_gone:
+                if request.gone:
                     break
                 if denied and request.bound:
                     progress.let_others_in()  # what was known of its keeper was wrong, or is no longer so
@@ -91,7 +91,7 @@ class Dispatch:
     async def _recalls(self, request: ProxyRequest, progress: Progress) -> bool:
         """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
         keep it is asked again before that is believed."""
-        may_be_wrong = request.pinned is not None and not request.is_gone and request.api is Api.RESPONSES
+        may_be_wrong = request.pinned is not None and not request.gone and request.api is Api.RESPONSES
         if not may_be_wrong or progress.recalls >= len(RECALL_AFTER_S):
             return False
         delay_s = RECALL_AFTER_S[progress.recalls]

@@ -66,7 +66,7 @@ class NoGroup(ProxyError):
 
 
 class WasDeleted(ProxyError):
-    """What the request asks for was deleted through the proxy."""
+    """What the request asks for or builds on was deleted through the proxy, and its keeper cannot say so itself."""
 
     code = "not_found"
     status = 404

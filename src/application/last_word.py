@@ -2,7 +2,7 @@
 
 from application.answers import WholeAnswer
 from application.attempt import AttemptFailed
-from application.errors import AllLimited, UpstreamsFailed
+from application.errors import AllLimited, UpstreamsFailed, WasDeleted
 from application.messages import Trail
 from application.ports import Clock
 from application.progress import Progress
@@ -23,7 +23,9 @@ class LastWord:
         self._clock = clock
 
     def __call__(self, group: ModelGroup, progress: Progress, trail: Trail) -> WholeAnswer:
-        """An upstream's own words; raises ours: `AllLimited`, `UpstreamsFailed`."""
+        """An upstream's own words; raises ours: `AllLimited`, `UpstreamsFailed`, `WasDeleted`."""
+        if progress.gone and not (progress.failures and progress.failures[-1].failure.meaning.relayed):
+            raise WasDeleted(progress.gone)
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
         if not progress.failures:
             if limited_s is not None:

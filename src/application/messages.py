@@ -19,6 +19,8 @@ Pieces = tuple[bytes | memoryview, ...]
 
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Headers in which one provider or gateway or another takes its key."""
+PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})
+"""Those of OpenAI and Azure themselves; the others may go along with them, for a gateway in front."""
 
 
 class Api(StrEnum):
@@ -124,8 +126,9 @@ class ProxyRequest(Struct, frozen=True):
     """Those of them that nobody is known to keep."""
     denied: bool = False
     """Has an account said that it does not know what this builds on? Then who answers does."""
-    is_gone: bool = False
-    """Was something that it builds on deleted through the proxy? Then the account that denies it is right."""
+    gone: str = ""
+    """The id of something that it builds on and that was deleted through the proxy: the account that denies it is
+    right; empty = there is none."""
     pinned: frozenset[str] | None = None
     """Ids of the only endpoints that may answer; None = any of the group may."""
 
@@ -151,6 +154,8 @@ class UpstreamCall(Struct, frozen=True):
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float
+    outbound_proxy: str | None = None
+    """The URL of the proxy that this endpoint is called through, "" = of none; None = it has no say of its own."""
 
 
 class WholeReply(Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from application.answers import Answer
 from application.cached import Answers
 from application.errors import NoGroup, UnknownModel
@@ -17,12 +19,15 @@ class AnswerModelCall:
         self,
         groups: Mapping[str, ModelGroup],
         start_group: ModelGroup | None,
+        stranger_group: ModelGroup | None,
         owners: StateOwners,
         answers: Answers,
     ) -> None:
-        """`start_group` takes what need not name a model, and does not; None = nobody does."""
+        """`start_group` takes what need not name a model, and does not; None = nobody does. `stranger_group` takes what
+        names a model that is no group's, as it is; None = nobody does."""
         self._groups = groups
         self._start_group = start_group
+        self._stranger_group = stranger_group
         self._owners = owners
         self._answers = answers
 
@@ -30,6 +35,16 @@ class AnswerModelCall:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
         group = self._groups.get(request.model) if request.model else self._start_group
         if group is None:
-            raise UnknownModel(request.model, sorted(self._groups)) if request.model else NoGroup(request.path)
+            group, request = self._strangers(request)
         bound = await self._owners.bind(group, request)
         return await self._answers(group, bound, trail)
+
+    def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
+        """Who takes a request that is no group's, and the request as it goes there: the name of its model is for the
+        provider to know, and stays as it is. Raises `UnknownModel`, `NoGroup`."""
+        if not request.model:
+            raise NoGroup(request.path)
+        # A deployment that only the path names would be lost on the way.
+        if self._stranger_group is None or request.model != request.body_model:
+            raise UnknownModel(request.model, sorted(self._groups))
+        return self._stranger_group, structs.replace(request, model="")

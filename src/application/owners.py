@@ -2,7 +2,7 @@
 
 Ids stay as the providers made them. What they belong to is learned from replies as they pass, and a request that names
 one goes to the endpoints of that account. What nobody has heard of is found by asking (see `Dispatch`). What was
-deleted through the proxy is remembered as gone: nobody needs to be asked for it.
+deleted through the proxy is remembered as gone: its keeper is asked once, and believed.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec import structs
 
-from application.errors import WasDeleted
 from application.messages import Api, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
@@ -50,17 +49,12 @@ class StateOwners:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
-        """The request, tied to the endpoints that alone can answer it, if it builds on something that is known.
-
-        Raises `WasDeleted` when it asks for something that is gone.
-        """
+        """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
         ids = self._named(request)
         if not ids:
             return request
         found = await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]])
-        gone = {name for name, owner in zip(ids, found, strict=False) if owner is not None and owner.startswith(_GONE)}
-        if gone and (name := _asked_for(request.path)) in gone:
-            raise WasDeleted(name)
+        gone = [name for name, owner in zip(ids, found, strict=False) if owner is not None and owner.startswith(_GONE)]
         owners = {
             name: None if owner is None else owner.removeprefix(_GONE) for name, owner in zip(ids, found, strict=False)
         }
@@ -72,7 +66,7 @@ class StateOwners:
             kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
             unclaimed=tuple(name for name, owner in owners.items() if owner is None),
             pinned=pinned or None,
-            is_gone=bool(gone),
+            gone=gone[0] if gone else "",
         )
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:

@@ -11,6 +11,9 @@ from domain.failure import Failure
 from domain.rate_limit import Readings
 from domain.tokens import Usage
 
+LONGEST_TEXT, LONGEST_PATH = 100, 300
+"""How much of what a client chose is written down: letters, or bytes."""
+
 
 class UpstreamFailed(Exception):
     """An attempt ended without a usable reply; `failure` says how."""
@@ -73,15 +76,32 @@ class StreamScanner(Protocol):
 
     @property
     def began(self) -> bool:
-        """Has any event come?"""
+        """Has any event or comment come?"""
 
     @property
     def is_event_stream(self) -> bool:
         """Is this an event stream, or could what has come so far still become one?"""
 
     @property
+    def is_body(self) -> bool:
+        """Is this no stream, but JSON in one piece?"""
+
+    @property
+    def noticed(self) -> bool:
+        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event, an
+        error?"""
+
+    @property
     def ended(self) -> bool:
-        """Has the event come that makes the stream complete?"""
+        """Has a terminal event come? What may still come adds nothing to the answer."""
+
+    @property
+    def is_done(self) -> bool:
+        """Was it the one after which there is nothing more at all?"""
+
+    @property
+    def may_end(self) -> bool:
+        """Would a clean end now make the stream complete: has a terminal event come, or all that was asked for?"""
 
     @property
     def failure(self) -> Failure | None:
@@ -132,6 +152,11 @@ class Providers(Protocol):
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> StreamScanner:
         """A reader for the stream that answers this request."""
+
+    def plain(self, reply: UpstreamReply) -> UpstreamReply:
+        """The reply without the content coding it may have come in, bytes and headers; closing it closes `reply`.
+
+        Raises `UpstreamFailed` for a coding that cannot be undone."""
 
 
 class Clock(Protocol):
@@ -200,6 +225,19 @@ class RequestRecord(Struct, frozen=True):
     """The proxy's own part of `first_byte_ms`: without upstreams, backoff and waiting for limits."""
     bytes_in: int
     bytes_out: int
+    client: str = ""
+    """The address the connection came from, whatever headers say; empty = unknown."""
+    method: str = ""
+    path: bytes = b""
+    """As it came, without query; not more of it than `LONGEST_PATH`, as of all below not more than `LONGEST_TEXT`."""
+    model: str = ""
+    """What the client called the model, whether it exists or not; empty = it named none, or was not let in."""
+    client_request_id: bytes = b""
+    """The client's own id of the request, as it came; empty = it sent none."""
+    user_agent: bytes = b""
+    """As it came; empty = it sent none."""
+    is_probe: bool = False
+    """Was it one of the questions that a watcher asks every few seconds, and did it get an answer?"""
 
 
 class RequestLog(Protocol):

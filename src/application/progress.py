@@ -27,6 +27,8 @@ class Progress(Struct, eq=False):
     answered because of it."""
     wait_until: float
     """Until when a rate limit is waited for."""
+    gone: str = ""
+    """See `ProxyRequest.gone`."""
     out: set[str] = set()
     """Ids that this request is none of the business of: it builds on what another account keeps."""
     tried: set[str] = set()
@@ -58,7 +60,15 @@ class Progress(Struct, eq=False):
         patience_ends = math.inf if request.patience_s is None else request.received + request.patience_s
         wait_until = min(deadline, wait_until)
         start = cls(
-            request.client, request.affinity, demand, len(body), request.upload, deadline, patience_ends, wait_until
+            request.client,
+            request.affinity,
+            demand,
+            len(body),
+            request.upload,
+            deadline,
+            patience_ends,
+            wait_until,
+            request.gone,
         )
         pinned = request.pinned
         if pinned is not None:

@@ -2,12 +2,9 @@
 
 from application.leases import Lease
 from application.messages import Headers, header
-from application.ports import UpstreamFailed, UpstreamReply
+from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from domain.failure import Failure
-
-MAX_HELD_BYTES = 1024 * 1024
-"""JSON up to this size is read whole: then what it names can be learned, and a break in it be retried."""
 
 
 class RawStream:
@@ -17,11 +14,20 @@ class RawStream:
     that the client does not take half a file for the whole.
     """
 
-    __slots__ = ("_complete", "_head", "_lease", "_over", "_reply", "_routing", "failure")
+    __slots__ = ("_complete", "_head", "_lease", "_over", "_reply", "_routing", "_scanner", "failure")
 
-    def __init__(self, lease: Lease, routing: Routing, reply: UpstreamReply, head: bytes = b"") -> None:
-        """`head` is what was read of the body already."""
+    def __init__(
+        self,
+        lease: Lease,
+        routing: Routing,
+        reply: UpstreamReply,
+        head: bytes = b"",
+        scanner: StreamScanner | None = None,
+    ) -> None:
+        """`head` is what was read of the body already. `scanner` reads along with an event stream, to know when that
+        has said its end; None = it is none."""
         self._lease = lease
+        self._scanner = scanner
         self._routing = routing
         self._reply = reply
         self._head = head
@@ -67,7 +73,7 @@ class RawStream:
             self.failure = failed.failure
             self._routing.failed(self._lease, failed.failure)
             return b""
-        self._over = self._complete = not piece
+        self._over = self._complete = not piece or self._has_ended(piece)
         return piece
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002 - has nowhere to say it
@@ -80,20 +86,9 @@ class RawStream:
         self._reply.close()
         self._routing.release(self._lease)
 
-
-async def read_json(reply: UpstreamReply) -> tuple[bytes, bool]:
-    """A good reply, as far as it is to be held: (what was read, was that all?). Not JSON: nothing is read.
-
-    Raises `UpstreamFailed`.
-    """
-    media_type = (header(reply.headers, "content-type") or "").partition(";")[0].strip().lower()
-    length = header(reply.headers, "content-length") or "0"
-    if media_type != "application/json" or not length.isdecimal() or int(length) > MAX_HELD_BYTES:
-        return b"", False
-    body = bytearray()
-    while len(body) <= MAX_HELD_BYTES:
-        piece = await reply.receive()
-        if not piece:
-            return bytes(body), True
-        body += piece
-    return bytes(body), False
+    def _has_ended(self, piece: bytes) -> bool:
+        """Is it an event stream of no announced length that ends with this, though the provider stays connected?"""
+        if self._scanner is None or self.length is not None:
+            return False
+        self._scanner.relay(piece)
+        return self._scanner.ended and not self._scanner.pending_bytes

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.cached import Answers
-from application.errors import NoGroup
+from application.errors import InvalidRequest, NoGroup
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
 from domain.group import ModelGroup
@@ -47,10 +47,13 @@ class AnswerStored:
 
 
 def _model_asked_for(request: ProxyRequest) -> str:
-    """Whose stored completions a list is of, by its query; empty = anybody's."""
+    """Whose stored completions a list is of, by its query; empty = anybody's. Raises `InvalidRequest`."""
     if request.method != "GET" or "model=" not in request.query:
         return ""
-    return next(iter(parse_qs(request.query).get("model", ())), "")
+    try:
+        return next(iter(parse_qs(request.query, errors="strict").get("model", ())), "")
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not UTF-8.", param="model") from None
 
 
 def names_what_is_kept(request: ProxyRequest) -> bool:

@@ -9,6 +9,12 @@ from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from domain.failure import Failure, FailureKind
 
+END_WAIT_S = 0.25
+"""How long something is waited for after a terminal event: some gateways send `[DONE]` after those of Responses too."""
+
+REST_S = 1.0
+"""How long the end of a body may take whose stream has said its end: then its connection can be used again."""
+
 
 class StreamSource:
     """An upstream reply that can also be waited for without giving it up."""
@@ -33,6 +39,20 @@ class StreamSource:
         await asyncio.wait((self._pending,), timeout=max(0.0, seconds))
         return await self.receive() if self._pending.done() else None
 
+    def close_at_its_end(self) -> None:
+        """The stream has said its end; let go of the reply when its body ends as well, or does not for `REST_S`."""
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self.reply.receive())
+        late = asyncio.get_running_loop().call_later(REST_S, self.close)
+
+        def over(rest: asyncio.Task[bytes]) -> None:
+            late.cancel()
+            if not rest.cancelled():
+                rest.exception()  # whatever it is, the stream was complete
+            self.close()
+
+        self._pending.add_done_callback(over)
+
     def close(self) -> None:
         """Let go of the reply; see `UpstreamReply.close`."""
         if self._pending is not None:
@@ -52,7 +72,10 @@ async def _awaited(pending: asyncio.Task[bytes]) -> bytes:
 class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
-    __slots__ = ("_head", "_learn", "_lease", "_over", "_routing", "_scanner", "_source", "failure")
+    __slots__ = (
+        "_closed", "_head", "_learn", "_lease", "_over", "_read_to_end", "_routing", "_scanner", "_source", "_told",
+        "failure",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,6 +94,9 @@ class StreamAnswer:
         self._head = head
         self._learn = learn
         self._over = False
+        self._read_to_end = False
+        self._closed = False
+        self._told = scanner.may_end
         self.failure: Failure | None = scanner.failure
         """Why the stream broke after it had begun, or what the provider refused in it; None = neither."""
 
@@ -86,29 +112,33 @@ class StreamAnswer:
 
     @property
     def complete(self) -> bool:
-        """Has the terminal event passed?"""
-        return self._scanner.ended
+        """Has the terminal event passed, or did the stream end cleanly with all that was asked for?"""
+        return self._scanner.ended or (self._read_to_end and self.failure is None and self._scanner.may_end)
 
     async def next(self) -> bytes:
-        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
+        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on.
+
+        It is over when it says so, whether or not the provider closes the connection then.
+        """
         if self._head:
             head, self._head = self._head, b""
             return head
         while not self._over:
             try:
-                chunk = await self._source.receive()
+                chunk = await self._source.receive() if not self._scanner.noticed else await self._receive_end()
             except UpstreamFailed as failed:
+                self._read_to_end = True
                 return self._broken(failed.failure)
+            if chunk is None:
+                break
             if not chunk:
                 return self._ended()
-            ended = self._scanner.ended
             events = self._scanner.relay(chunk)
-            if self._scanner.ended and not ended:
-                self._learn(events)
-            if self._scanner.failure is not None and self.failure is None:
-                self._fail(self._scanner.failure)
+            if self._scanner.noticed:
+                self._notice(events)
             if events:
                 return events
+        self._over = True
         return b""
 
     def error_frame(self, message: str, code: str) -> bytes:
@@ -118,22 +148,40 @@ class StreamAnswer:
     def close(self) -> None:
         """Let go of the connection and the lease. A second call does nothing."""
         self._over = True
+        if self._closed:
+            return
+        self._closed = True
         if self._scanner.usage is not None and self._lease.open:
             self._routing.learn(self._lease, self._scanner.usage)
-        self._source.close()
+        if self._scanner.ended and not self._read_to_end:
+            self._source.close_at_its_end()
+        else:
+            self._source.close()
         self._routing.release(self._lease)
 
-    def _ended(self) -> bytes:
-        self._over = True
-        rest = self._scanner.finish()
-        if rest:
-            self._learn(rest)
+    async def _receive_end(self) -> bytes | None:
+        """What follows an end; None = nothing does, or not soon enough."""
+        if self._scanner.is_done:
+            return None
         if self._scanner.ended or self._scanner.is_told:
+            return await self._source.receive_within(END_WAIT_S)
+        return await self._source.receive()
+
+    def _notice(self, events: bytes) -> None:
+        if self._scanner.may_end and not self._told:
+            self._told = True
+            self._learn(events)
+        if self._scanner.failure is not None and self.failure is None:
+            self._fail(self._scanner.failure)
+
+    def _ended(self) -> bytes:
+        self._over = self._read_to_end = True
+        rest = self._scanner.finish()
+        self._notice(rest)
+        if self._scanner.may_end or self._scanner.is_told:
             return rest
         reported = self._scanner.failure
-        return rest + self._broken(
-            reported or Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event")
-        )
+        return self._broken(reported or Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event"))
 
     def _broken(self, failure: Failure) -> bytes:
         """End with an error event, unless the provider's own has passed already. A cut-off event is dropped."""

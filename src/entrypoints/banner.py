@@ -1,32 +1,66 @@
-"""What the proxy says when it starts: where it listens, who gets which share, what is kept where, what looks wrong."""
+"""What the proxy says when it takes connections: where it listens, who gets which share, what is kept where."""
 
+import sys
+from collections.abc import Callable, Sequence
+
+from adapters.telemetry.log_lines import as_json_line, is_text
 from entrypoints.endpoints import host_of, model_groups
+from entrypoints.events import Events
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_redis, shared_redis
 
 _DEMO_REQUEST = """\
 Try it:
-  curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\
+  curl {url}/v1/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "demo", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+
+
+class Announcement:
+    """Says once that connections are taken: a line in the log, and the banner on standard output."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        addresses: Sequence[str],
+        events: Events,
+        say: Callable[[str], None],
+        *,
+        demo: bool,
+    ) -> None:
+        self._settings = settings
+        self._addresses = addresses
+        self._events = events
+        self._say = say
+        self._demo = demo
+
+    def __call__(self) -> None:
+        """Where lines are JSON, so is the banner, unless a person reads it: collectors take both streams together."""
+        general = self._settings.general
+        text = banner(self._settings, demo=self._demo)
+        self._events.ready(_url(general), self._addresses)
+        is_for_people = is_text(general.log_format) or sys.stdout.isatty()
+        self._say(text if is_for_people else as_json_line("banner", text=text))
 
 
 def banner(settings: Settings, *, demo: bool) -> str:
     """A few lines for people."""
     general = settings.general
-    host = f"[{general.bind_address}]" if ":" in general.bind_address else general.bind_address
-    address = f"{host}:{general.bind_port}"
     workers = "one worker per CPU" if general.workers == "auto" else f"{general.workers} worker(s)"
-    lines = [f"LLMProxy listens on http://{address}, {workers}, configured by {settings.path}"]
+    lines = [f"LLMProxy listens on {_url(general)}, {workers}, configured by {settings.path}"]
     for group, configured in zip(model_groups(settings), settings.groups, strict=True):
         lines.append(f"  {group.name}")
         for endpoint, share, model in zip(group.endpoints, group.shares(), configured.models, strict=True):
             part = f"{share:.1%}" if share else "fallback"
             lines.append(f"    {endpoint.id:<20} {part:>8}  {endpoint.model} at {host_of(model)}")
     lines.append(f"  stores: {_states(general)}; {_cache(general)}")
-    lines += [f"  warning: {warning}" for warning in settings.warnings]
     if demo:
-        lines.append(_DEMO_REQUEST.format(address=address))
+        lines.append(_DEMO_REQUEST.format(url=_url(general)))
     return "\n".join(lines)
+
+
+def _url(general: GeneralSettings) -> str:
+    host = f"[{general.bind_address}]" if ":" in general.bind_address else general.bind_address
+    return f"http://{host}:{general.bind_port}"
 
 
 def _states(general: GeneralSettings) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from entrypoints.config_document import read_document
 from entrypoints.config_endpoints import build_groups, check_groups, warn_about_groups
 from entrypoints.config_mistakes import ConfigError, Report, shown
+from entrypoints.config_proxies import check_environment_proxies
 from entrypoints.config_reader import Reader, Section, rules_of
 from entrypoints.config_shapes import ListOf, Nested
 from entrypoints.config_urls import is_loopback
@@ -41,7 +42,7 @@ class _Root(Struct, frozen=True):
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",))
+_ROOT = Nested(_Root, "a mapping with the key model_groups", required=("model_groups",), has_extensions=True)
 
 
 def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE) -> Settings:
@@ -58,13 +59,15 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     general = root.values.get("general_settings", Section("general_settings", frozenset(), {}))
     general.values.update(overrides)
     groups: Sequence[Section] = root.values.get("model_groups", ())
-    check_groups(groups, report)
+    check_groups(groups, general.values.get("plain_http_hosts", ()), report)
     _check_general(general, report)
     _check_between(general, groups, report)
     report.raise_if_any()
 
     built = _build_general(general, path)
     settings = build_groups(groups, built, general.given)
+    check_environment_proxies(settings, built, environ, report, is_chosen="trust_env" in general.given)
+    report.raise_if_any()
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
     if built.workers != 1 and not built.uses_redis:
@@ -103,11 +106,26 @@ def _check_general(general: Section, report: Report) -> None:
             "lets other machines use this proxy and its keys; "
             "valid: a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true",
         )
+    _check_origins(general, report)
     others = sorted(key for key in given if key.startswith("redis_") and key != "redis_url")
     if "redis_url" in given and others:
         report.add(general.place("redis_url"), f"excludes {', '.join(others)}; valid: the URL holds it all")
     if isinstance(name := values.get("ca_bundle"), str):
         _check_ca_bundle(report.file.parent / name, general.place("ca_bundle"), report)
+
+
+def _check_origins(general: Section, report: Report) -> None:
+    if "api_keys" in general.given:
+        return
+    for number, origin in enumerate(general.values.get("allowed_origins", ())):
+        place = f"{general.place('allowed_origins')}[{number}]"
+        if origin == "*":
+            report.add(place, "lets every web page use this proxy and its keys; valid: origins by name, or api_keys")
+        if origin == "null":
+            report.warn(
+                place,
+                "any web page can have the origin null (in a sandboxed frame) and so use this proxy; set api_keys",
+            )
 
 
 def _check_ca_bundle(bundle: Path, path: str, report: Report) -> None:

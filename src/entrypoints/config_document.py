@@ -19,10 +19,11 @@ except ImportError:  # PyYAML was built without libyaml: slower, same results
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
 MAX_FILE_BYTES = 1 << 20
-MAX_ALIASES = 100
 MAX_DEPTH = 32
 MAX_VALUES = 50_000  # after aliases are expanded
+MAX_CHARACTERS = 4 * MAX_FILE_BYTES  # of all values, after aliases are expanded
 
+_VARIABLES = "an environment variable is written os.environ/NAME"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,17})")
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
@@ -127,7 +128,7 @@ def _decode(raw: bytes, report: Report) -> str:
 
 def _refuse_hostile(text: str, report: Report) -> None:
     """Look at the parser's events first: they cost little memory, however the file is built."""
-    depth = aliases = values = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=Loader):
         line = event.start_mark.line + 1 if event.start_mark is not None else None
         if isinstance(event, yaml.CollectionEndEvent):
@@ -137,10 +138,6 @@ def _refuse_hostile(text: str, report: Report) -> None:
             values += 1
             if values > MAX_VALUES:
                 report.fail(f"holds more than {MAX_VALUES} values; valid: a smaller file", line)
-        if isinstance(event, yaml.AliasEvent):
-            aliases += 1
-            if aliases > MAX_ALIASES:
-                report.fail(f"uses more than {MAX_ALIASES} aliases (*name); valid: fewer", line)
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             _refuse_tag(event.tag, line, report)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -153,7 +150,7 @@ def _refuse_tag(tag: str | None, line: int | None, report: Report) -> None:
     if tag is None or tag in _CORE_TAGS:
         return
     kind = "a !!python tag" if tag.startswith("tag:yaml.org,2002:python") else "a tag (!...)"
-    report.fail(f"holds {kind}; valid: plain YAML, with a value that begins with ! in quotes", line)
+    report.fail(f"holds {kind}; valid: plain YAML, with a value that begins with ! in quotes; {_VARIABLES}", line)
 
 
 def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
@@ -173,6 +170,8 @@ def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
         )
     if "but found another document" in problem:
         report.fail("holds more than one document (---); valid: one", mark.line + 1)
+    if source and re.search(r"[:\-\[,] *[%@`]", source[0]):
+        report.fail(f"is not valid YAML: a value begins with %, @ or `; valid: in quotes; {_VARIABLES}", mark.line + 1)
     known = re.fullmatch(r"[a-z ,':<>?\-]{1,120}", problem.replace("'", ""))
     report.fail(f"is not valid YAML: {problem if known else 'it cannot be parsed here'}", mark.line + 1)
 
@@ -183,11 +182,13 @@ class _Builder:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._values = 0
+        self._characters = 0
 
     def build(self, node: yaml.Node, path: str, depth: int) -> Value:
         line = node.start_mark.line + 1
         self._values += 1
-        if self._values > MAX_VALUES or depth > MAX_DEPTH:
+        self._characters += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS or depth > MAX_DEPTH:
             self._report.fail("holds aliases (*name) that expand to too much; valid: fewer", line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
@@ -203,7 +204,7 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._report.fail("holds a key that is a list or a mapping; valid: keys are names", line)
+                self._report.fail(f"holds a key that is a list or a mapping; valid: keys are names; {_VARIABLES}", line)
             if key_node.tag == "tag:yaml.org,2002:merge":
                 merged += self._merged(value_node, path, depth)
                 continue
@@ -217,8 +218,9 @@ class _Builder:
             lines[key] = line
             entries[key] = self.build(value_node, place, depth + 1)
         for base in merged:
-            entries = base.entries | entries
-            lines = base.key_lines | lines
+            for key, value in base.entries.items():
+                entries.setdefault(key, value)
+                lines.setdefault(key, base.key_lines[key])
         return Entries(entries, lines, node.start_mark.line + 1)
 
     def _merged(self, node: yaml.Node, path: str, depth: int) -> list[Entries]:

@@ -3,15 +3,20 @@
 import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from application.messages import PROVIDER_KEY_HEADERS
+from domain.secret import Secret
+from entrypoints.config_azure import azure_advice, settle_azure_endpoint
 from entrypoints.config_mistakes import Report
+from entrypoints.config_names import group_advice, model_advice
 from entrypoints.config_reader import Section
-from entrypoints.config_urls import clear_text_advice, path_advice
+from entrypoints.plain_http import check_plain_http, clear_text_advice
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings
-from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings, TimeoutParts
+from entrypoints.settings_params import ParamsSettings, TimeoutParts
 
 OPENAI_URL = "https://api.openai.com/v1"
 AZURE_IDENTITY = "azure-identity>=1.25,<2"
@@ -25,7 +30,7 @@ _EXCLUSIVE = (  # as the OpenAI client refuses them
 )
 
 
-def check_groups(groups: Sequence[Section], report: Report) -> None:
+def check_groups(groups: Sequence[Section], plain_http_hosts: Collection[str], report: Report) -> None:
     """Report what is wrong between settings that are each valid by themselves."""
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
@@ -35,6 +40,7 @@ def check_groups(groups: Sequence[Section], report: Report) -> None:
             _check_unique(ids, model, "id", report)
             if isinstance(params := model.values.get("params"), Section):
                 _check_params(params, report)
+                check_plain_http(params, plain_http_hosts, report)
 
 
 def build_groups(
@@ -61,6 +67,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
     """Warn about what is valid and yet seldom meant."""
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
+        if (advice := group_advice(group)) is not None:
+            report.warn(f"{path}.model_group", advice)
         if all(model.weight == 0 for model in group.models):
             report.warn(f"{path}.models", "all weights are 0, so all of them are used as if they were equal")
         if group.affinity != "none" and len(group.models) == 1:
@@ -71,6 +79,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
                 f"the same endpoint as models[{first}]: the same endpoint twice shares one rate limit",
             )
         for place, model in enumerate(group.models):
+            if (advice := model_advice(model)) is not None:
+                report.warn(f"{path}.models[{place}].model", advice)
             _warn_about_params(model.params, f"{path}.models[{place}].params", general, report)
 
 
@@ -86,6 +96,7 @@ def _check_unique(seen: dict[str, str], section: Section, key: str, report: Repo
 
 def _check_params(params: Section, report: Report) -> None:
     given = params.given
+    settle_azure_endpoint(params, report)
     for one, other in _EXCLUSIVE:
         if one in given and other in given:
             report.add(params.place(other), f"excludes {one}; valid: only one of the two")
@@ -111,7 +122,7 @@ def _check_token_provider(params: Section, report: Report) -> None:
         report.add(params.place("azure_ad_scope"), "is missing its azure_ad_token_provider; valid: both, or neither")
     if "azure_ad_token_provider" not in params.values:
         return
-    if any(name.lower() in CREDENTIAL_HEADERS for name in params.values.get("default_headers", ())):
+    if any(name.lower() in PROVIDER_KEY_HEADERS for name in params.values.get("default_headers", ())):
         report.add(
             params.place("azure_ad_token_provider"),
             "excludes a credential among default_headers; valid: only one of the two",
@@ -128,7 +139,12 @@ def _check_api_version(params: Section, report: Report) -> None:
     endpoint = params.values.get("azure_endpoint")
     in_query = params.values.get("default_query", {}).get("api-version")
     version = params.values.get("api_version")
-    if endpoint is not None and not endpoint.endswith("/openai/v1") and "api_version" not in params.given:
+    if (
+        endpoint is not None
+        and not endpoint.endswith("/openai/v1")
+        and version is None
+        and not params.given & {"api_version"}
+    ):
         report.add(
             params.place("azure_endpoint"),
             "needs api_version beside it, e.g. 2024-10-21; valid without: a URL that ends in /openai/v1",
@@ -199,6 +215,7 @@ class _Address(Struct, frozen=True):
     deployment: str | None
     model: str
     credential: Any
+    outbound_proxy: Secret | None
 
 
 def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
@@ -218,6 +235,7 @@ def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
                 params.azure_ad_scope,
                 headers,
             ),
+            outbound_proxy=endpoint.outbound_proxy,
         )
         first = seen.setdefault(address, place)
         if first != place:
@@ -226,10 +244,13 @@ def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:
 
 def _warn_about_params(params: ParamsSettings, path: str, general: GeneralSettings, report: Report) -> None:
     for key, url in (("base_url", params.base_url), ("azure_endpoint", params.azure_endpoint)):
-        if url is not None and (advice := clear_text_advice(url)):
+        if url is not None and (advice := clear_text_advice(url, general.plain_http_hosts)):
             report.warn(f"{path}.{key}", advice)
-    if params.base_url is not None and (advice := path_advice(params.base_url, params.default_query)):
-        report.warn(f"{path}.base_url", advice)
+    host = urlsplit(params.base_url or "")
+    if (host.hostname or "").endswith("api.openai.com") and not host.path:
+        report.warn(f"{path}.base_url", "OpenAI's base URL ends in /v1; without it every call answers 404")
+    for key, advice in azure_advice(params):
+        report.warn(f"{path}.{key}", advice)
     if params.max_retries is not None:
         report.warn(f"{path}.max_retries", "has no effect: general_settings.num_retries says how often to retry")
     parts = params.timeout

@@ -1,6 +1,6 @@
 """Walks the file's values along the rules of the settings and reports every mistake on the way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
@@ -9,10 +9,12 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from entrypoints.config_document import Entries, Items, Scalar, Value
-from entrypoints.config_mistakes import MAX_PRINTED, Report, may_be_credential, shown, shown_path
+from entrypoints.config_mistakes import MAX_PRINTED, Report, may_be_credential, shown, shown_path, shown_url
 from entrypoints.config_rules import Refused, Rule
 from entrypoints.config_shapes import AnyRule, ListOf, Nested, OneOrMap, TextMap
+from entrypoints.config_synonyms import advice
 from entrypoints.environment import VariableMistake, refuse_empty, resolve
+from entrypoints.lookalikes import refuse_lookalike
 
 
 class _Absence(Enum):
@@ -20,6 +22,7 @@ class _Absence(Enum):
 
 
 ABSENT: Final = _Absence.ABSENT
+_SHORT_LIST = 10  # names that a message can show beside other advice
 
 
 class Section(Struct, frozen=True):
@@ -68,7 +71,8 @@ class Reader:
             place = shown_path(path, key)
             self._report.locate(place, given.key_lines[key])
             if key not in rules:
-                self._report.add(place, rule.refused.get(key) or self._unknown(key, rules))
+                if not (rule.has_extensions and key.startswith("x-")):
+                    self._report.add(place, rule.refused.get(key) or self._unknown(key, rule.struct.__name__, rules))
             elif rule.empty_variable_is_absent and self._is_empty_variable(value):
                 absent.add(key)
             else:
@@ -100,6 +104,9 @@ class Reader:
         try:
             given = resolve(given, self._environ)
             refuse_empty(given)
+            doubt = refuse_lookalike(given, rule, self._environ)
+            if doubt is not None:
+                self._report.warn(path, doubt)
             return rule.read(given)
         except VariableMistake as mistake:
             self._report.add(path, str(mistake))
@@ -152,7 +159,11 @@ class Reader:
         self._report.add(path, "; ".join(part for part in parts if part))
         return ABSENT
 
-    def _unknown(self, key: str, rules: Iterable[str]) -> str:
+    def _unknown(self, key: str, section: str, rules: Collection[str]) -> str:
+        foreign = advice(key, section) if len(key) <= 64 else None
+        if foreign is not None:
+            hints = [foreign] if len(rules) > _SHORT_LIST else [foreign, f"valid: {', '.join(rules)}"]
+            return "; ".join(("is not a setting here", *hints))
         hints = []
         near: list[str] = []
         # Comparing is slow for long keys and for many of them, and helps nobody there.
@@ -175,8 +186,9 @@ def _described(given: Value) -> str:
 
 def _described_scalar(given: Scalar, is_secret: bool) -> str:
     if given.variable is not None:
-        # Not even for settings that hold no secret: the wrong variable may have been named.
-        return f"the value of the environment variable {given.variable}, which is not shown"
+        # Not even for settings that hold no secret, but for URLs: the wrong variable may have been named.
+        url = None if is_secret else shown_url(given.text)
+        return f"the value of the environment variable {given.variable}, {url or 'which is not shown'}"
     if given.value is None:
         return "nothing"
     if not given.text:

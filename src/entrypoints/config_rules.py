@@ -21,6 +21,7 @@ _UNITS = {
     **{"kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9},
     **{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30},
 }
+_SERVICE_LINK = re.compile(r"(?:tcp|udp)://[^\s/]+:([0-9]{1,5})")
 _TRUE = frozenset(("true", "yes", "on", "1"))
 _FALSE = frozenset(("false", "no", "off", "0"))
 
@@ -133,6 +134,11 @@ class Text(Rule, frozen=True):
 class Hidden(Text, frozen=True):
     """A text that is never shown; read as a `Secret`."""
 
+    is_key: bool = False
+    """An API key: what no key looks like is refused."""
+    is_free: bool = False
+    """A password or a header: hardly any text is certainly wrong."""
+
     @property
     def secret(self) -> bool:
         return True
@@ -142,19 +148,20 @@ class Hidden(Text, frozen=True):
 
 
 class Choice(Rule, frozen=True):
-    """One of `names`; `refused` gives the reason for names that are known but cannot be had."""
+    """One of `names`, in any case; `synonyms` are read as what they mean (lower case)."""
 
     names: tuple[str, ...]
-    refused: Mapping[str, str] = {}
+    synonyms: Mapping[str, str] = {}
 
     @property
     def valid(self) -> str:
         return " or ".join(self.names)
 
     def read(self, given: Scalar) -> str:
-        word = given.text if isinstance(given.value, str) else None
-        if word is None or word not in self.names:
-            raise Refused(self.refused.get(word or "", ""))
+        word = given.text.lower() if isinstance(given.value, str) else ""
+        word = self.synonyms.get(word, word)
+        if word not in self.names:
+            raise Refused
         return word
 
 
@@ -194,7 +201,21 @@ class Workers(Whole, frozen=True):
         return f"a whole number from {self.low} to {self.high}, or auto"
 
     def read(self, given: Scalar) -> Any:
-        return "auto" if given.value == "auto" else super().read(given)
+        return "auto" if given.text.lower() == "auto" else super().read(given)
+
+
+class Port(Whole, frozen=True):
+    """A TCP port."""
+
+    def read(self, given: Scalar) -> int:
+        link = _SERVICE_LINK.fullmatch(given.text)
+        if link is None:
+            return super().read(given)
+        where = f"{given.variable} is set by" if given.variable is not None else "this is what is set by"
+        raise Refused(
+            f"{where} Kubernetes and docker's links for a service of that name; write {link[1]} here, another "
+            "variable's name, or enableServiceLinks: false in the pod"
+        )
 
 
 class Converted(Rule, frozen=True):
@@ -236,10 +257,12 @@ DAY_S = 86_400
 SECONDS = Number(0, DAY_S, "seconds")
 SECONDS_OR_OFF = Number(0, DAY_S, "seconds", from_low=True)
 LONG_SECONDS = Number(0, 3650 * DAY_S, "seconds")
-PORT = Whole(1, 65_535)
+PORT = Port(1, 65_535)
 NAME = Text(
     "a name of 1 to 200 printable ASCII characters, without a space at its ends",
     r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?",
 )
-KEY = Hidden("a text of printable ASCII characters without spaces, best as os.environ/NAME", r"[\x21-\x7e]+")
-PASSWORD = Hidden("a text that is not empty, best as os.environ/NAME")
+KEY = Hidden(
+    "a text of printable ASCII characters without spaces, best as os.environ/NAME", r"[\x21-\x7e]+", is_key=True
+)
+PASSWORD = Hidden("a text that is not empty, best as os.environ/NAME", is_free=True)

@@ -2,16 +2,20 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from adapters.stores.redis_settings import RedisSettings
 from domain.secret import Secret
+from entrypoints.azure_address import is_azure_host, taken_apart
 from entrypoints.config_document import Scalar
+from entrypoints.config_mistakes import may_be_credential
 from entrypoints.config_rules import Hidden, Refused, Text
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]|[^\x00-\x7f]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
+"""What stands for the host in origins of extensions and of applications that are made of web pages."""
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 # Where clouds hand out credentials to whoever asks from inside: link-local addresses, and these
@@ -23,13 +27,12 @@ _METADATA_NETWORKS = tuple(
 _METADATA_NAMES = frozenset(
     ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
 )
-_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class BaseUrl(Text, frozen=True):
-    """Where requests are sent: https, or http to this machine or a private network."""
+    """Where requests are sent. Whether plain http will do is decided elsewhere (`plain_http.py`)."""
 
     ends_not_in: tuple[str, ...] = ("/chat/completions", "/responses", "/embeddings", "/completions")
 
@@ -38,25 +41,46 @@ class BaseUrl(Text, frozen=True):
         parts = split_url(text, ("http", "https"))
         if parts.username is not None or parts.password is not None:
             raise Refused("leave out the user and password; a key belongs in api_key")
-        if "?" in text:
-            raise Refused("leave out the query; it belongs in default_query")
         if "#" in text:
             raise Refused("leave out the fragment (#...)")
-        host = parts.hostname or ""
-        refuse_dangerous(host)
-        if parts.scheme == "http" and not is_loopback(host) and not is_private(host):
-            raise Refused("write https: over http the key would travel in clear text over public networks")
-        for end in self.ends_not_in:
-            if parts.path.rstrip("/").endswith(end):
-                raise Refused(f"leave out {end}; the proxy adds it")
+        refuse_dangerous(parts.hostname or "")
+        self._refuse_too_much(text, parts)
         return text.rstrip("/")
+
+    def _refuse_too_much(self, text: str, parts: SplitResult) -> None:
+        end = next((end for end in self.ends_not_in if parts.path.rstrip("/").endswith(end)), None)
+        if "?" not in text and end is None:
+            return
+        azure = taken_apart(text)
+        if azure is not None and (azure.deployment or azure.version or is_azure_host(parts.hostname or "")):
+            raise Refused(f"that is the address of one call; write {azure.lines()}")
+        if is_azure_host(parts.hostname or ""):
+            raise Refused(f"that is the address of one call; write base_url: {parts.scheme}://{parts.netloc}/openai/v1")
+        raise Refused(
+            "leave out the query; it belongs in default_query" if "?" in text else f"leave out {end}; the proxy adds it"
+        )
+
+
+class AzureUrl(BaseUrl, frozen=True):
+    """A resource, or an address below it as the portals show it: what belongs elsewhere is found there later on."""
+
+    def _refuse_too_much(self, text: str, parts: SplitResult) -> None:
+        if taken_apart(text) is None:
+            super()._refuse_too_much(text, parts)
 
 
 class ProxyUrl(Hidden, frozen=True):
-    """The proxy for upstream calls; secret, because it may hold a password."""
+    """The proxy for upstream calls; secret, because it may hold a password. With `may_be_none` also the word none,
+    which is read as an empty text."""
+
+    may_be_none: bool = False
 
     def read(self, given: Scalar) -> Secret:
         text = self.text_of(given)
+        if text == "none":
+            if not self.may_be_none:
+                raise Refused("leave the setting out where there is none")
+            return Secret("")
         parts = split_url(text, ("http",))
         if parts.port is None or parts.path not in ("", "/") or "?" in text or "#" in text:
             raise Refused
@@ -82,11 +106,26 @@ class RedisUrl(Hidden, frozen=True):
 class Host(Text, frozen=True):
     """A name or an IP address, without scheme and port."""
 
+    port_key: str = ""
+    """The setting that takes the port."""
+    url_key: str = ""
+    """The setting that takes a whole URL; empty = none does."""
+
     def read(self, given: Scalar) -> str:
         host = self.text_of(given)
         if not is_host(host):
-            raise Refused
+            raise Refused(self._what_is_too_much(host))
         return host
+
+    def _what_is_too_much(self, text: str) -> str:
+        scheme, found, rest = text.rpartition("://")
+        if found and self.url_key and scheme.startswith("redis"):
+            return f"write that as {self.url_key}, in the place of {self.port_key} and the others"
+        host, colon, port = rest.rstrip("/").rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if colon and port.isdecimal() and is_host(host) and not may_be_credential(host):
+            return f"write {host} here, and {self.port_key}: {port}" if self.port_key else f"write {host}"
+        return "leave out the scheme" if found else ""
 
 
 class HostWithPort(Text, frozen=True):
@@ -94,6 +133,10 @@ class HostWithPort(Text, frozen=True):
 
     def read(self, given: Scalar) -> str:
         text = self.text_of(given).lower()
+        if "*" in text:
+            raise Refused("wildcards are not taken; write each name")
+        if "://" in text:
+            raise Refused("leave out the scheme")
         parts = split_url(f"http://{text}", ("http",))
         if parts.netloc != text or "@" in text:
             raise Refused
@@ -101,12 +144,27 @@ class HostWithPort(Text, frozen=True):
 
 
 class Origin(Text, frozen=True):
-    """What an Origin header may say: scheme, host and port, nothing after them; lower case."""
+    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
+
+    `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
+    """
 
     def read(self, given: Scalar) -> str:
         text = self.text_of(given).lower()
-        parts = split_url(text, ("http", "https"))
-        if f"{parts.scheme}://{parts.netloc}" != text or "@" in text:
+        if text in ("null", "*"):
+            return text
+        scheme, mark, rest = text.partition("://")
+        if not mark or not _SCHEME.fullmatch(scheme):
+            raise Refused("it does not begin with a scheme such as https://")
+        if scheme not in ("http", "https"):
+            if not _APP.fullmatch(rest):
+                raise Refused
+            return text
+        if rest == "*":
+            raise Refused("that is the whole web; name the hosts")
+        plain = f"{scheme}://{rest.removeprefix('*.').removesuffix(':*')}"
+        parts = split_url(plain, ("http", "https"))
+        if f"{parts.scheme}://{parts.netloc}" != plain or "@" in plain:
             raise Refused
         return text
 
@@ -175,24 +233,3 @@ def refuse_dangerous(host: str) -> None:
         raise Refused("link-local and cloud metadata addresses are never called")
     if address and (address.is_unspecified or address.is_multicast):
         raise Refused("this address is no single machine; for this one write 127.0.0.1")
-
-
-def clear_text_advice(url: str) -> str | None:
-    """A warning about a URL that is called without encryption; None = nothing to say."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        return "over http the key travels in clear text; https protects it"
-    return None
-
-
-def path_advice(base_url: str, default_query: Mapping[str, str]) -> str | None:
-    """A warning about a base URL whose path is probably not what was meant; None = nothing to say."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if host.endswith("api.openai.com") and not parts.path:
-        return "OpenAI's base URL ends in /v1; without it every call answers 404"
-    if host.endswith(_AZURE_HOSTS) and not parts.path.startswith("/openai"):
-        return "Azure's base_url ends in /openai/v1; for the dated API use azure_endpoint and api_version"
-    if parts.path.endswith("/openai/v1") and "api-version" in default_query:
-        return "Foundry endpoints answer 400 to api-version on /openai/v1; remove it if they do"
-    return None

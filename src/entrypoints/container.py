@@ -38,6 +38,7 @@ from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
 from application.dispatch import Dispatch
 from application.flights import Flights
+from application.keep_alive import KeepAlive
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
 from application.pass_through import PassThrough
@@ -52,7 +53,7 @@ from entrypoints.endpoints import accounts_group, creating_group, model_groups, 
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
-from entrypoints.upstreams import http_upstream, trusted_roots
+from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
 
 
 def _general(settings: Settings) -> GeneralSettings:
@@ -79,6 +80,16 @@ def _start_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> Mo
     return groups[0] if len(groups) == 1 else None
 
 
+def _asks_for_models(general: GeneralSettings) -> bool:
+    """Whoever names the group that takes what nobody here knows wants models that nobody here knows to be asked for."""
+    return general.passthrough_group is not None
+
+
+def _stranger_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> ModelGroup | None:
+    """Who takes models that are no group's: nobody, unless the configuration says so itself."""
+    return None if general.passthrough_group is None else _by_name(groups)[general.passthrough_group]
+
+
 def _routed(groups: tuple[ModelGroup, ...], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
     return (*groups, *(group for group in others if group is not None))
 
@@ -97,6 +108,10 @@ def _gates_in_use(general: GeneralSettings) -> str:
 
 def _cache_gate(general: GeneralSettings) -> str:
     return "shared" if cache_redis(general) == shared_redis(general) else "own"
+
+
+def _keepalive(general: GeneralSettings) -> str:
+    return "on" if general.stream_keepalive else "off"
 
 
 def _lifespan(
@@ -168,6 +183,7 @@ class Container(containers.DeclarativeContainer):
     states_type = providers.Callable(_states_type, general)
     accounts = providers.Singleton(accounts_group, groups)
     start_group = providers.Callable(_start_group, general, groups)
+    stranger_group = providers.Callable(_stranger_group, general, groups)
     creating = providers.Singleton(creating_group, start_group)
     routing = providers.Singleton(
         Routing,
@@ -183,7 +199,8 @@ class Container(containers.DeclarativeContainer):
     fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
     tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
-    upstream = providers.Singleton(with_tokens, providers.Singleton(http_upstream, general, ssl_context), tokens)
+    client = providers.Singleton(http_upstream, general, ssl_context)
+    upstream = providers.Singleton(with_tokens, client, tokens)
 
     state_owners = providers.Singleton(
         StateOwners,
@@ -231,9 +248,16 @@ class Container(containers.DeclarativeContainer):
         draw,
         general.provided.cache_params.replay_interval,
     )
-    answers = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
+    found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
+    answers = providers.Selector(
+        providers.Callable(_keepalive, general),
+        off=found,
+        on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
+    )
 
-    model_call = providers.Singleton(AnswerModelCall, groups_by_name, start_group, state_owners, answers)
+    model_call = providers.Singleton(
+        AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers
+    )
     stored = providers.Singleton(AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch)
     pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, creating, state_owners, dispatch)
     models = providers.Singleton(ListModels, groups)
@@ -266,11 +290,18 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(Surface, front, model_call, stored)
     others = providers.Singleton(PassThroughCalls, front, pass_through)
-    routes = providers.Singleton(
-        catalogue_routes, models, health, status, stores, guard, in_flight, providers.Callable(lambda: int(time.time()))
+    pages = providers.Singleton(
+        catalogue_routes, models, health, status, stores, in_flight, providers.Callable(lambda: int(time.time()))
     )
     lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
-        build_app, surface, others, routes, lifespan.provider, request_log, general.provided.allowed_origins
+        build_app,
+        front,
+        surface,
+        others,
+        models,
+        pages,
+        lifespan.provider,
+        asks_for_models=providers.Callable(_asks_for_models, general),
     )
-    server = providers.Factory(HttpServer, app, request_log)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client))

@@ -2,7 +2,6 @@
 them. No key, no network; the config is an ordinary one and may be copied."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import tempfile
@@ -12,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from adapters.provider import ProviderSettings, SimulatedProvider
-from entrypoints.parent import die_with
+from entrypoints.parent import die_with, processes
 
 _FLAKY = [
     {"every": 4, "action": {"kind": "status", "status": 503}},
@@ -48,8 +47,10 @@ general_settings:
 @contextmanager
 def demo_config() -> Iterator[Path]:
     """The path of a config for three providers that run until the context is left."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_run_providers, args=(os.getpid(), theirs), daemon=True)
+    ours, theirs = processes().Pipe()
+    process = processes().Process(  # type: ignore[attr-defined] # every context has it
+        target=_run_providers, args=(os.getpid(), theirs), daemon=True
+    )
     process.start()
     theirs.close()
     try:

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from adapters.upstreams.azure import azure_target
+from adapters.upstreams.azure import azure_base_target, azure_target
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.target import Target
 from adapters.upstreams.tokens import TokenSource
@@ -15,6 +16,7 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.retry import RetryPolicy
+from entrypoints.azure_address import is_azure_host
 from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
 
@@ -53,7 +55,10 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
     """The address and credential of every endpoint, by endpoint id. `tokens` by scope."""
     return {
-        model.id: _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None)
+        model.id: structs.replace(
+            _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None),
+            outbound_proxy=None if model.outbound_proxy is None else model.outbound_proxy.reveal(),
+        )
         for group in settings.groups
         for model in group.models
     }
@@ -88,11 +93,11 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
     return Endpoint(
         id=model.id,
         model=model.model,
-        provider="azure" if params.is_azure or url.netloc.endswith(".azure.com") else "openai",
+        provider="azure" if params.is_azure or is_azure_host(url.hostname or "") else "openai",
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
-        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *_way(model)),
         owns_credential=not params.passes_client_credential,
         rpm=model.rpm,
         tpm=model.tpm,
@@ -106,31 +111,21 @@ def _endpoint(model: EndpointSettings) -> Endpoint:
 
 def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     params = model.params
-    if params.azure_endpoint is None:
-        query = dict(params.default_query)
-        if params.api_version is not None:
-            query["api-version"] = params.api_version
-        return openai_target(
-            _base(params),
-            params.api_key or params.azure_ad_token,
-            organization=params.organization,
-            project=params.project,
-            default_headers=params.default_headers.items(),
-            default_query=query.items(),
-            token=token,
-        )
-    return azure_target(
-        params.azure_endpoint,
-        params.azure_deployment or model.model,
-        params.api_version,
-        api_key=params.api_key,
-        ad_token=params.azure_ad_token,
-        organization=params.organization,
-        project=params.project,
-        default_headers=params.default_headers.items(),
-        default_query=params.default_query.items(),
-        token=token,
-    )
+    more: dict[str, Any] = {
+        "organization": params.organization,
+        "project": params.project,
+        "default_headers": params.default_headers.items(),
+        "default_query": params.default_query.items(),
+        "token": token,
+    }
+    base, version = _base(params), params.api_version
+    if not params.is_azure:
+        return openai_target(base, params.api_key or params.azure_ad_token, **more)
+    more |= {"api_key": params.api_key, "ad_token": params.azure_ad_token}
+    if params.azure_endpoint is not None:
+        return azure_target(base, params.azure_deployment or model.model, version, **more)
+    # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
+    return azure_base_target(base, None if version is None else model.model, version, **more)
 
 
 def _base(params: ParamsSettings) -> str:
@@ -150,6 +145,11 @@ def _key(params: ParamsSettings) -> str:
         return own.reveal()
     headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in CREDENTIAL_HEADERS)
     return "\n".join(headers)
+
+
+def _way(model: EndpointSettings) -> tuple[str, ...]:
+    """What tells an endpoint apart from the same one behind another proxy: one may be reached and the other not."""
+    return () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
 
 
 def _digest(*parts: str) -> str:

@@ -8,7 +8,6 @@ from entrypoints.config_mistakes import may_be_credential
 
 PREFIX = "os.environ/"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LOOKALIKE = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|os\.(?:environ|getenv)\b.*", re.DOTALL)
 
 
 class VariableMistake(Exception):
@@ -26,7 +25,6 @@ def resolve(given: Scalar, environ: Mapping[str, str]) -> Scalar:
     if not isinstance(text, str):
         return given
     if not text.startswith(PREFIX):
-        _refuse_lookalike(text)
         return given
     name = text.removeprefix(PREFIX)
     if not _NAME.fullmatch(name) or may_be_credential(name):
@@ -46,12 +44,4 @@ def refuse_empty(given: Scalar) -> None:
         raise VariableMistake(
             f"the environment variable {given.variable} is empty, which counts as not set; "
             f"valid: export {given.variable}=... before starting, or another value here"
-        )
-
-
-def _refuse_lookalike(text: str) -> None:
-    if _LOOKALIKE.fullmatch(text) or PREFIX in text:
-        raise VariableMistake(
-            "an environment variable is written as the whole value, without anything before or after it; "
-            "valid: os.environ/NAME"
         )

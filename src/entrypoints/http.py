@@ -1,8 +1,6 @@
-"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo]`: the proxy."""
+"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo] [--or-demo]`: the proxy."""
 
 import argparse
-import contextlib
-import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from entrypoints.config import ConfigError, load_settings
+from entrypoints.parent import inherits_memory
 from entrypoints.settings import Settings
+from entrypoints.standard_streams import open_standard_streams, say
 
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 DEFAULT_CONFIG = Path("llmproxy.yaml")
@@ -25,19 +25,20 @@ or try --demo, which needs none."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the proxy; the exit code is 0 after a shutdown, 2 when it could not start as told."""
+    """Runs the proxy; the exit code is 0 after a shutdown, 2 when it was told something wrong, 1 when it could not do
+    as it was told and might later."""
+    open_standard_streams()
     options = _parse(arguments)
     with ExitStack() as stack:
-        if options.demo:
-            from entrypoints.demo import demo_config
-
-            path = stack.enter_context(demo_config())
-        else:
-            found = _find_config(options.config)
-            if found is None:
+        path = None if options.demo else _find_config(options.config)
+        if path is None:
+            if not options.demo and not options.or_demo:
                 print(_NO_CONFIG, file=sys.stderr)
                 return 2
-            path = found
+            from entrypoints.demo import demo_config
+
+            options.demo = True
+            path = stack.enter_context(demo_config())
         return _serve(path, options)
 
 
@@ -47,22 +48,28 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    from entrypoints.banner import banner
-    from entrypoints.server import PortTaken, bind, serve, worker_count
+    from entrypoints.banner import Announcement
+    from entrypoints.events import Events
+    from entrypoints.listening import CannotListen
+    from entrypoints.server import bind, serve, worker_count
 
     general = settings.general
+    workers = worker_count(general)
+    events = Events(general.log_level, general.log_format)
+    events.starting(path, workers, settings.warnings)
     try:
-        sockets = bind(general.bind_address, general.bind_port, worker_count(general))
-    except PortTaken as error:
-        print(f"llmproxy: {error}", file=sys.stderr)
-        return 2
-    with contextlib.suppress(OSError):  # a closed standard output is no reason not to serve
-        print(banner(settings, demo=options.demo), flush=True)
-    if multiprocessing.get_start_method() == "fork":
+        listening = bind(general.bind_address, general.bind_port, workers)
+    except CannotListen as error:
+        events.cannot_listen(str(error))
+        return 1 if error.may_pass else 2
+    for address in listening.absent:
+        events.address_absent(general.bind_address, address)
+    announce = Announcement(settings, listening.addresses, events, say, demo=options.demo)
+    if inherits_memory():
         # A worker that is replaced must not meet a file that somebody is editing.
-        return serve(general, sockets, partial(_same, settings))
+        return serve(general, listening, partial(_same, settings), announce)
     # Where a worker does not inherit its parent's memory (macOS), secrets are not to be sent through.
-    return serve(general, sockets, partial(_settings, path, general.bind_address, general.bind_port))
+    return serve(general, listening, partial(_settings, path, general.bind_address, general.bind_port), announce)
 
 
 def _same(settings: Settings) -> Settings:
@@ -91,6 +98,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", metavar="H", help="listen on this address instead of bind_address")
     parser.add_argument("--port", type=_port, metavar="N", help="listen on this port instead of bind_port")
     parser.add_argument("--demo", action="store_true", help="serve three simulated providers; needs no configuration")
+    parser.add_argument("--or-demo", action="store_true", help="the demo where there is no configuration")
     return parser.parse_args(arguments)
 
 

@@ -1,15 +1,17 @@
-"""The port: who may have it, how many connections, and the workers that answer there."""
+"""The workers that answer at the port: how many, and how many connections each may take."""
 
 import contextlib
-import errno
 import os
 import resource
-import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from entrypoints.events import Events
+from entrypoints.listening import Listening, bind
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.workers import Workers
+
+__all__ = ["bind", "serve", "worker_count"]
 
 _BACKLOG = 16_384
 """Connections that the kernel queues, and that a worker takes: open streams are many and mostly idle."""
@@ -17,42 +19,6 @@ _BACKLOG = 16_384
 _MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
 _OWN_FILES = 64
 _KILL_GRACE_S = 5.0
-
-
-class PortTaken(Exception):
-    """Somebody else listens there, or we may not."""
-
-
-def bind(host: str, port: int, workers: int) -> Sequence[socket.socket]:
-    """A socket for each worker; raises `PortTaken`.
-
-    On Linux the kernel spreads connections over sockets of one port. Elsewhere it does not, and workers share one.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        if workers == 1 or sys.platform != "linux":
-            return [_bound(family, address)] * workers
-        _bound(family, address).close()  # a port that others share with us would be no error below
-        return [_bound(family, address, shared=True) for _ in range(workers)]
-    except socket.gaierror:
-        raise PortTaken(f"cannot listen on '{host}': no such host; use an IP address") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(f"{host}:{port} is in use; choose another with --port or bind_port") from None
-        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-
-
-def _bound(family: int, address: object, *, shared: bool = False) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)  # type: ignore[arg-type] # what getaddrinfo gave
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def _connections_allowed() -> int:
@@ -75,7 +41,15 @@ def worker_count(general: GeneralSettings) -> int:
     return os.cpu_count() or 1 if general.workers == "auto" else general.workers
 
 
-def serve(general: GeneralSettings, sockets: Sequence[socket.socket], settings: Callable[[], Settings]) -> int:
-    """Serve until a signal comes; the exit code. `settings` is called in each worker."""
+def serve(
+    general: GeneralSettings,
+    listening: Listening,
+    settings: Callable[[], Settings],
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until a signal comes; the exit code. `settings` is called in each worker, `on_ready` here when all of them
+    take connections."""
     options = (settings, _connections_allowed(), _BACKLOG)
-    return Workers(sockets, options, general.drain_timeout + _KILL_GRACE_S).run()
+    events = Events(general.log_level, general.log_format)
+    workers = Workers(listening.by_worker, options, general.drain_timeout, _KILL_GRACE_S, events, on_ready)
+    return workers.run()

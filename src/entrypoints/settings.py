@@ -28,15 +28,26 @@ from entrypoints.config_rules import (
 )
 from entrypoints.config_shapes import ListOf, Nested
 from entrypoints.config_urls import Host, HostWithPort, Origin, ProxyUrl, RedisUrl
+from entrypoints.plain_http import HOSTS, PlainHttpHost
 from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
 
-_REDIS_HOST = Host("the name or IP address of the Redis server, without redis:// and port")
+_REDIS_HOST = Host(
+    "the name or IP address of the Redis server, without redis:// and port", port_key="redis_port", url_key="redis_url"
+)
+_CACHE_HOST = Host(
+    "the name or IP address of the Redis server, without redis:// and port", port_key="port", url_key="redis_url"
+)
+
+_CACHE_TYPE = Choice(("redis", "memory"), {"local": "memory", "in-memory": "memory"})
+_LOG_LEVEL = Choice(
+    ("debug", "info", "warning", "error"), {"warn": "warning", "critical": "error", "fatal": "error", "trace": "debug"}
+)
 
 
 class CacheParams(Struct, frozen=True):
     """The response cache (`general_settings.cache_params`)."""
 
-    type: Annotated[Literal["redis", "memory"] | None, Choice(("redis", "memory"))] = None
+    type: Annotated[Literal["redis", "memory"] | None, _CACHE_TYPE] = None
     """Where answers are kept; None = in Redis if one is configured, else in memory."""
     ttl: Annotated[float, LONG_SECONDS] = 604_800
     """How long an answer is served, in seconds."""
@@ -50,7 +61,7 @@ class CacheParams(Struct, frozen=True):
     """What to do with a request that names no temperature (the API's default is 1)."""
     replay_interval: Annotated[float, Number(0, 10, "seconds", from_low=True)] = 0
     """The pause between two pieces of a stream that is sent from the cache, in seconds; 0 = none."""
-    host: Annotated[str | None, _REDIS_HOST] = None
+    host: Annotated[str | None, _CACHE_HOST] = None
     """A Redis for the cache alone; None = the one of general_settings."""
     port: Annotated[int, PORT] = 6379
     """Its port."""
@@ -61,7 +72,9 @@ class CacheParams(Struct, frozen=True):
 class GeneralSettings(Struct, frozen=True):
     """What holds for the whole proxy (`general_settings`)."""
 
-    bind_address: Annotated[str, Host("an IP address or a host name, without a port")] = "127.0.0.1"
+    bind_address: Annotated[str, Host("an IP address or a host name, without a port", port_key="bind_port")] = (
+        "127.0.0.1"
+    )
     """Where to listen; other than loopback only with `api_keys` or `allow_unauthenticated`."""
     bind_port: Annotated[int, PORT] = 4000
     """Where to listen."""
@@ -108,6 +121,8 @@ class GeneralSettings(Struct, frozen=True):
     """All attempts together until the first content, in seconds."""
     stream_hold: Annotated[float, SECONDS_OR_OFF] = 5
     """How long the events before the first content may be held back, in seconds."""
+    stream_keepalive: Annotated[float, SECONDS_OR_OFF] = 0
+    """After how long a silence inside a stream the proxy sends a comment, in seconds; 0 = never."""
     max_wait: Annotated[float, SECONDS_OR_OFF] = 30
     """How long a request waits for a rate-limited group, in seconds; 0 = not at all."""
     rate_limit_reserve: Annotated[float, Number(0, 1, from_low=True, below_high=True)] = 0.02
@@ -126,9 +141,17 @@ class GeneralSettings(Struct, frozen=True):
     """Host headers that are let in besides the loopback names and the bind address."""
     allowed_origins: Annotated[
         tuple[str, ...],
-        ListOf(Origin("http:// or https://, a host and an optional :port, nothing after"), "a list of origins"),
+        ListOf(
+            Origin(
+                "http:// or https:// or another scheme, a host and an optional :port, nothing after; "
+                'chrome-extension://*, http://localhost:*, https://*.example.com; "null" in quotes; "*" with api_keys'
+            ),
+            "a list of origins",
+        ),
     ] = ()
-    """Web pages that may call the proxy; empty = none."""
+    """Web pages, and applications made of them, that may call the proxy; empty = none."""
+    plain_http_hosts: Annotated[tuple[str, ...], ListOf(PlainHttpHost(HOSTS), "a list of hosts")] = ()
+    """Hosts that may be called over http besides loopback and private ones; empty = none."""
     max_body_bytes: Annotated[int, Size(1024, 1 << 30)] = 32 << 20
     """The largest request body, in bytes."""
     max_connections: Annotated[int, Whole(1, 100_000)] = 1000
@@ -145,15 +168,14 @@ class GeneralSettings(Struct, frozen=True):
     outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None
     """The proxy for calls to endpoints; None = none."""
     trust_env: Annotated[bool, Switch()] = False
-    """Whether HTTPS_PROXY and its kin in the environment are followed."""
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Choice(("debug", "info", "warning", "error"))
-    ] = "info"
+    """Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment are followed."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOG_LEVEL] = "info"
     """The least important log lines that are written."""
     log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
     """How log lines look; None = text on a terminal, json elsewhere."""
     passthrough_group: Annotated[str | None, NAME] = None
-    """The group that takes /v1 paths that name no model; None = the only group; with several they are answered 404."""
+    """The group that takes /v1 paths that name no model, and models that are no group's. None = paths without a model
+    go to the only group, with several they are answered 404; models that are no group's are unknown."""
 
     @property
     def uses_redis(self) -> bool:
@@ -199,6 +221,10 @@ class EndpointSettings(Struct, frozen=True):
     """Requests a minute, for providers that send no rate-limit headers; None = unknown."""
     tpm: Annotated[int | None, Whole(1, 10**12)] = None
     """Tokens a minute, likewise."""
+    outbound_proxy: Annotated[
+        Secret | None, ProxyUrl("http://host:port, http://user:password@host:port or none", may_be_none=True)
+    ] = None
+    """The proxy for calls to this endpoint, empty = none; None = as general_settings and trust_env say."""
 
 
 _MODEL = Nested(EndpointSettings, "a mapping with model, weight and params", required=("model",))

@@ -10,15 +10,16 @@ from msgspec import Struct
 
 from application.messages import KEY_HEADERS
 from domain.secret import Secret
+from entrypoints.azure_address import is_dated_path
 from entrypoints.config_rules import KEY, NAME, SECONDS, Choice, Converted, Hidden, Text, Whole
 from entrypoints.config_shapes import Nested, OneOrMap, TextMap
-from entrypoints.config_urls import BaseUrl
+from entrypoints.config_urls import AzureUrl, BaseUrl
 
 CREDENTIAL_HEADERS = KEY_HEADERS
 CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
 _HEADER_TEXT = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
 ENTRA_SCOPE = "https://ai.azure.com/.default"
-_BASE_URL = "an https:// URL without user, query and fragment (http:// for loopback and private hosts)"
+BASE_URL = "an https:// URL without user, query and fragment (http:// for loopback and private hosts)"
 
 # Connection handling is the proxy's own business (RFC 9110, 7.6.1); host and length follow from the request.
 _PROXY_OWNED_HEADERS = frozenset(
@@ -59,7 +60,7 @@ class ParamsSettings(Struct, frozen=True):
     api_key: Annotated[Secret | None, KEY] = None
     """The endpoint's key; None (and neither `azure_ad_token` nor a provider of one) = the client's own credential is
     passed on."""
-    base_url: Annotated[str | None, BaseUrl(_BASE_URL)] = None
+    base_url: Annotated[str | None, BaseUrl(BASE_URL)] = None
     """Without a slash at its end. After loading never None, except with `azure_endpoint`."""
     organization: Annotated[str | None, NAME] = None
     """Sent as `OpenAI-Organization`."""
@@ -70,7 +71,7 @@ class ParamsSettings(Struct, frozen=True):
         TextMap(
             "a mapping of HTTP header names (not those of the connection, host or length) to texts",
             r"[A-Za-z0-9!#$%&'*+.^_`|~-]+",
-            Hidden("a text of printable ASCII characters", _HEADER_TEXT),
+            Hidden("a text of printable ASCII characters", _HEADER_TEXT, is_free=True),
             _PROXY_OWNED_HEADERS,
             is_caseless=True,
         ),
@@ -88,7 +89,7 @@ class ParamsSettings(Struct, frozen=True):
     """Seconds; stands in for `connect_timeout` and `first_byte_timeout` of the model."""
     max_retries: Annotated[int | None, Whole(0, 1000)] = None
     """Accepted, without effect: `num_retries` says how often the proxy tries."""
-    azure_endpoint: Annotated[str | None, BaseUrl(_BASE_URL)] = None
+    azure_endpoint: Annotated[str | None, AzureUrl(BASE_URL)] = None
     """The Azure resource, without a slash at its end; excludes `base_url`."""
     azure_deployment: Annotated[
         str | None, Text("a deployment's name (letters, digits, . _ -)", r"[A-Za-z0-9._-]{1,64}")
@@ -117,5 +118,6 @@ class ParamsSettings(Struct, frozen=True):
 
     @property
     def is_azure(self) -> bool:
-        """Whether these are AzureOpenAI's arguments: its key then travels in `api-key`."""
-        return self.azure_endpoint is not None or self.api_version is not None
+        """Whether the key travels in `api-key`: with AzureOpenAI's arguments, and where Azure takes it only so."""
+        has_arguments = self.azure_endpoint is not None or self.api_version is not None
+        return has_arguments or (self.base_url is not None and is_dated_path(self.base_url))

@@ -1,13 +1,11 @@
-"""A worker process: one event loop that serves one socket until it is told to stop, or its parent is gone."""
+"""A worker process: one event loop that serves its sockets until it is told to stop, or its parent is gone."""
 
 import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-
-import uvloop
 
 from entrypoints.container import Container
 from entrypoints.settings import Settings
@@ -17,12 +15,25 @@ _COLLECT_AFTER = (20_000, 20, 50)
 
 
 def work(
-    settings: Callable[[], Settings], sock: socket.socket, max_connections: int, backlog: int, ready: Connection
+    settings: Callable[[], Settings],
+    socks: Sequence[socket.socket],
+    max_connections: int,
+    backlog: int,
+    ready: Connection,
 ) -> None:
     """What the process does. `ready` is told when requests are taken."""
     container = compose(settings())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(container, sock, max_connections, backlog, ready))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(container, socks, max_connections, backlog, ready))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's where it is installed (it does not exist for every system), else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
 
 
 def compose(settings: Settings) -> Container:
@@ -31,13 +42,13 @@ def compose(settings: Settings) -> Container:
 
 
 async def _serve(
-    container: Container, sock: socket.socket, max_connections: int, backlog: int, ready: Connection
+    container: Container, socks: Sequence[socket.socket], max_connections: int, backlog: int, ready: Connection
 ) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     app = container.app()
     async with app.lifespan():
-        server = container.server(sock, max_connections)
+        server = container.server(socks[0], max_connections, socks[1:])
         collect_seldom()
         await server.start(backlog)
         ready.send(True)

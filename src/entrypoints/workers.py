@@ -4,18 +4,17 @@ SIGTERM, SIGINT or SIGHUP: workers take no more connections and end when their l
 `drain_timeout`, when the requests still running are ended with an error. A second signal ends them at once.
 """
 
-import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from entrypoints.parent import die_with
+from entrypoints.events import Events
+from entrypoints.parent import die_with, inherits_memory, processes
 from entrypoints.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -31,57 +30,69 @@ Options = tuple[Callable[[], Settings], int, int]
 class Worker:
     """One place, and the process that has it."""
 
-    def __init__(self, number: int, sock: socket.socket, options: Options) -> None:
+    def __init__(self, number: int, socks: Sequence[socket.socket], options: Options) -> None:
         self.number = number
-        self.sock = sock
+        self.socks = socks
         self.due = 0.0
         """When a process is to be started, by the monotonic clock; inf = there is one."""
         self.was_ready = False
         """Has any process in this place ever taken requests?"""
         self.process: BaseProcess | None = None
+        self.unheard: Connection | None = None
+        """Where the process says that it takes requests; None = it has said so, or will not any more."""
         self._options = options
-        self._ready: Connection | None = None
         self._started = 0.0
         self._delay_s = _FIRST_DELAY_S
 
-    def start(self, others: Iterable[socket.socket]) -> None:
-        """`others`: sockets that are not its business."""
-        self._ready, ready = multiprocessing.Pipe(duplex=False)
-        is_copy = multiprocessing.get_start_method() == "fork"
-        arguments = (os.getpid(), self.sock, self._options, ready, tuple(others) if is_copy else ())
-        self.process = multiprocessing.Process(target=_work, args=arguments, name=f"llmproxy-{self.number}")
+    def start(self, others: Iterable[socket.socket]) -> str | None:
+        """Why it could not be; None = it has been. `others`: sockets that are not its business."""
+        made = processes()
+        self.unheard, ready = made.Pipe(duplex=False)
+        arguments = (os.getpid(), self.socks, self._options, ready, tuple(others) if inherits_memory() else ())
+        process = made.Process(  # type: ignore[attr-defined] # every context has it
+            target=_work, args=arguments, name=f"llmproxy-{self.number}"
+        )
         # A signal that reaches the process while it still has our handlers would be lost.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
-            self.process.start()
+            process.start()
         except OSError as error:  # no memory or no process left: nothing that would not pass
-            self.process = None
             self._put_off()
-            _say(f"worker {self.number} could not be started: {error}; trying again")
+            return str(error)
         else:
+            self.process = process
             self._started = time.monotonic()
             self.due = float("inf")
+            return None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             ready.close()
 
-    def bury(self) -> str:
-        """Its process has ended: how, in words. The next is due at once, or later if this one died young."""
-        process, self.process = self.process, None
-        if process is None or self._ready is None:
-            raise RuntimeError("there is no process in this place")
+    def hear(self) -> None:
+        """Take in what its process has said, if anything."""
+        if self.unheard is None or not self.unheard.poll():
+            return
         with suppress(EOFError, OSError):
-            self.was_ready = self.was_ready or (self._ready.poll() and self._ready.recv())
-        self._ready.close()
+            self.was_ready = bool(self.unheard.recv()) or self.was_ready
+        self.unheard.close()
+        self.unheard = None
+
+    def bury(self) -> tuple[int | None, str]:
+        """Its process has ended: which, and how, in words. The next is due at once, or later if this one died young."""
+        process, self.process = self.process, None
+        if process is None:
+            raise RuntimeError("there is no process in this place")
+        self.hear()
+        if self.unheard is not None:
+            self.unheard.close()
+            self.unheard = None
         process.join()
         code = process.exitcode or 0
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        told = f"worker {self.number} (pid {process.pid}) ended unexpectedly: {how}"
         if time.monotonic() - self._started < _YOUNG_S:
             self._put_off()
         else:
             self.due, self._delay_s = 0.0, _FIRST_DELAY_S
-        return told
+        return process.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _put_off(self) -> None:
         self.due = time.monotonic() + self._delay_s
@@ -96,12 +107,24 @@ class Worker:
 class Workers:
     """All of them."""
 
-    def __init__(self, sockets: Sequence[socket.socket], options: Options, kill_after_s: float) -> None:
-        """`kill_after_s`: when a worker that was told to stop, and did not, is killed."""
-        self._workers = [Worker(number, sock, options) for number, sock in enumerate(sockets, 1)]
-        self._kill_after_s = kill_after_s
+    def __init__(
+        self,
+        sockets: Sequence[Sequence[socket.socket]],
+        options: Options,
+        drain_timeout_s: float,
+        grace_s: float,
+        events: Events,
+        on_ready: Callable[[], None],
+    ) -> None:
+        """A worker that was told to stop, and has not `grace_s` after `drain_timeout_s`, is killed."""
+        self._workers = [Worker(number, socks, options) for number, socks in enumerate(sockets, 1)]
+        self._drain_timeout_s = drain_timeout_s
+        self._grace_s = grace_s
+        self._events = events
+        self._on_ready: Callable[[], None] | None = on_ready
         self._kill_at = float("inf")
-        self._signals = 0
+        self._signals: list[int] = []
+        self._is_cutting = False
         self._exit_code = 0
 
     def run(self) -> int:
@@ -124,6 +147,7 @@ class Workers:
                 signal.signal(number, handler)
             heard.close()
             woken.close()
+        self._events.stopped(self._exit_code)
         return self._exit_code
 
     @property
@@ -133,59 +157,75 @@ class Workers:
     def _alive(self) -> list[BaseProcess]:
         return [worker.process for worker in self._workers if worker.process is not None]
 
-    def _told(self, *_: object) -> None:
+    def _told(self, number: int, _: object) -> None:
         """A signal came. Nothing is done here: it may have come in the middle of anything."""
-        self._signals += 1
+        self._signals.append(number)
 
     def _wait(self, heard: socket.socket) -> None:
-        """For a signal, a death, or what is due."""
+        """For a signal, a death, a word, or what is due."""
         due = min([self._kill_at, *(worker.due for worker in self._workers)])
         timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
         if self._stopping:
             timeout = max(0.0, self._kill_at - time.monotonic())
-        if heard in wait([heard, *(process.sentinel for process in self._alive())], timeout):
+        unheard = [worker.unheard for worker in self._workers if worker.unheard is not None]
+        if heard in wait([heard, *unheard, *(process.sentinel for process in self._alive())], timeout):
             heard.recv(4096)
 
     def _look_after(self) -> None:
         for worker in self._workers:
+            worker.hear()
             if worker.process is not None and not worker.process.is_alive():
                 self._buried(worker)
         if self._signals and not self._stopping:
+            self._events.draining(signal.Signals(self._signals[0]).name, self._drain_timeout_s)
             self._stop()
-        if self._stopping and (self._signals > 1 or time.monotonic() >= self._kill_at):
-            for worker in self._workers:
-                worker.signal(signal.SIGKILL)
-            self._kill_at = time.monotonic() + 1
+        if self._stopping and (len(self._signals) > 1 or time.monotonic() >= self._kill_at):
+            self._cut()
         if not self._stopping:
+            self._tell_ready()
             for worker in self._workers:
                 if worker.due <= time.monotonic():
-                    worker.start(each.sock for each in self._workers if each.sock is not worker.sock)
+                    self._start(worker)
+
+    def _tell_ready(self) -> None:
+        if self._on_ready is not None and all(worker.was_ready for worker in self._workers):
+            self._on_ready()
+            self._on_ready = None
+
+    def _start(self, worker: Worker) -> None:
+        failed = worker.start(sock for each in self._workers if each is not worker for sock in each.socks)
+        if failed is not None:
+            self._events.worker_not_started(worker.number, failed)
 
     def _buried(self, worker: Worker) -> None:
-        told = worker.bury()
+        pid, how = worker.bury()
         if self._stopping:
             return
         if worker.was_ready:
-            _say(f"{told}; it is replaced")
+            self._events.worker_lost(worker.number, pid, how)
         else:
-            _say(f"{told}, before it took a request; giving up")
+            self._events.worker_failed(worker.number, pid, how)
             self._exit_code = 1
             self._stop()
 
     def _stop(self) -> None:
-        self._kill_at = time.monotonic() + self._kill_after_s
+        self._kill_at = time.monotonic() + self._drain_timeout_s + self._grace_s
         for worker in self._workers:
             worker.signal(signal.SIGTERM)
-            worker.sock.close()  # as long as one copy is open, the kernel takes connections
+            for sock in worker.socks:
+                sock.close()  # as long as one copy is open, the kernel takes connections
 
-
-def _say(what: str) -> None:
-    with suppress(OSError):  # that nobody can read it is no reason to stop
-        print(f"llmproxy: {what}", file=sys.stderr, flush=True)
+    def _cut(self) -> None:
+        if not self._is_cutting:
+            self._is_cutting = True
+            self._events.cutting("a second signal came" if len(self._signals) > 1 else "they did not end in time")
+        for worker in self._workers:
+            worker.signal(signal.SIGKILL)
+        self._kill_at = time.monotonic() + 1
 
 
 def _work(
-    parent: int, sock: socket.socket, options: Options, ready: Connection, others: Sequence[socket.socket]
+    parent: int, socks: Sequence[socket.socket], options: Options, ready: Connection, others: Sequence[socket.socket]
 ) -> None:
     die_with(parent)
     signal.set_wakeup_fd(-1)
@@ -198,4 +238,4 @@ def _work(
     from entrypoints.worker import work  # noqa: PLC0415 - what workers need, their parent does not
 
     settings, max_connections, backlog = options
-    work(settings, sock, max_connections, backlog, ready)
+    work(settings, socks, max_connections, backlog, ready)

@@ -13,6 +13,7 @@ from tests.contracts.upstream_timing import TimingContract
 from tests.contracts.upstream_tls import TlsContract
 from tests.contracts.upstream_unasked import UnaskedContract
 from tests.contracts.upstream_uploads import UploadContract
+from tests.contracts.upstream_ways import WaysContract
 
 
 class UpstreamContract(
@@ -25,5 +26,6 @@ class UpstreamContract(
     TlsContract,
     UploadContract,
     UnaskedContract,
+    WaysContract,
 ):
     """The whole contract."""

@@ -205,7 +205,11 @@ class TlsContract(UpstreamBase):
     async def test_environment_counts_only_if_it_is_trusted(
         self, trust_env: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password pass")
+        async def here(_: Any, __: str, port: int | None, **___: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port or 0))]
+
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", here)
+        (tmp_path / "netrc").write_text("machine h.test login user password pass")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         for name in ("HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(name, raising=False)
@@ -216,10 +220,10 @@ class TlsContract(UpstreamBase):
             async with self.opened(trust_env=trust_env) as upstream:
                 expected = b"from the proxy" if trust_env else b"direct"
 
-                assert await fetch(upstream, call(server.url())) == expected
-            monkeypatch.setenv("no_proxy", "127.0.0.1")
+                assert await fetch(upstream, call(server.url().replace("127.0.0.1", "h.test"))) == expected
+            monkeypatch.setenv("no_proxy", "h.test")
             async with self.opened(trust_env=trust_env) as upstream:
-                assert await fetch(upstream, call(server.url())) == b"direct"
+                assert await fetch(upstream, call(server.url().replace("127.0.0.1", "h.test"))) == b"direct"
                 assert b"authorization" not in {name.lower() for name, _ in server.requests[-1].headers}
 
     @pytest.mark.parametrize(

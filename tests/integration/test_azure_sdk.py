@@ -78,6 +78,20 @@ def groups(url: str) -> list[dict[str, Any]]:
         one("preview", {
             "base_url": f"{url}/openai/v1", "api_key": UPSTREAM_KEY, "default_query": {"api-version": "preview"},
         }),
+        one("by-base-url", {
+            "base_url": f"{url}/openai/deployments/d", "api_key": UPSTREAM_KEY, "api_version": ENDPOINT_VERSION,
+        }),
+        one("by-query", {
+            "base_url": f"{url}/openai/deployments/d", "api_key": UPSTREAM_KEY,
+            "default_query": {"api-version": ENDPOINT_VERSION},
+        }),
+        one("pasted", {
+            "azure_endpoint": f"{url}/openai/deployments/d/chat/completions?api-version={ENDPOINT_VERSION}",
+            "api_key": UPSTREAM_KEY,
+        }),
+        one("project", {
+            "azure_endpoint": f"{url}/api/projects/p", "api_version": ENDPOINT_VERSION, "api_key": UPSTREAM_KEY,
+        }, model="d"),
         one("missing", resource | {"api_key": f"{UPSTREAM_KEY}-2"}, model="missing"),
         one("filtered", resource | {"api_key": UPSTREAM_KEY}, model="filtered"),
     ]  # fmt: skip
@@ -149,6 +163,31 @@ async def test_an_azure_style_endpoint_gets_its_own_deployment_version_and_key(w
     assert world.last.header("api-key") == UPSTREAM_KEY
     assert world.last.header("authorization") is None
     assert CLIENT_KEY not in str(world.last.headers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("group", ["by-base-url", "by-query", "pasted", "project"])
+async def test_an_endpoint_told_in_another_way_is_called_as_azure_wants_it(
+    world: World, group: str, stream: bool
+) -> None:
+    async with world.plain() as client:
+        answer = await client.chat.completions.create(model=group, messages=MESSAGES, stream=stream)
+        if stream:
+            assert [chunk async for chunk in answer]
+
+    (record,) = world.provider.records
+    assert record.status == 200
+    assert record.path == f"/openai/deployments/d/chat/completions?api-version={ENDPOINT_VERSION}"
+    assert (record.header("api-key"), record.header("authorization")) == (UPSTREAM_KEY, None)
+
+
+@pytest.mark.parametrize("group", ["pasted", "project"])
+async def test_the_responses_api_of_such_an_endpoint_stands_beside_its_deployments(world: World, group: str) -> None:
+    async with world.plain() as client:
+        response = await client.responses.create(model=group, input="hi")
+
+    assert response.output_text.startswith("alpha/")
+    assert world.last.path == f"/openai/responses?api-version={ENDPOINT_VERSION}"
 
 
 async def test_azure_deployment_names_the_path(world: World) -> None:

@@ -8,14 +8,14 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 
-from adapters.http.exchange import CLIENT
+from adapters.http.client import CLIENT
 from adapters.http.server.http_server import HttpServer
 from adapters.http.server.limits import GRACE_S
 from application.ports import RequestLog
@@ -40,20 +40,23 @@ class Crashes:
 class Served:
     """A server, and what is known of it from within."""
 
-    def __init__(self, app: App, max_connections: int) -> None:
+    def __init__(self, app: App, max_connections: int, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
         self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock.bind((addresses[0], 0))
         self.port = self.sock.getsockname()[1]
+        others = [socket.socket() for _ in addresses[1:]]
+        for sock, address in zip(others, addresses[1:], strict=True):
+            sock.bind((address, self.port))
         self.log = Crashes()
-        self.server = HttpServer(app, cast("RequestLog", self.log), self.sock, max_connections)
+        self.server = HttpServer(app, cast("RequestLog", self.log), self.sock, max_connections, others)
         self.clients: list[asyncio.StreamWriter] = []
 
     @property
     def is_quiet(self) -> bool:
         return not self.server._connections and not self.server.running
 
-    async def connect(self, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, *sent: bytes, host: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, self.port)
         writer.writelines(sent)
         self.clients.append(writer)
         return reader, writer
@@ -68,8 +71,8 @@ class Served:
 async def serve() -> AsyncIterator[StartServer]:
     started: list[Served] = []
 
-    async def start(app: App = echo, max_connections: int = 100) -> Served:
-        started.append(Served(app, max_connections))
+    async def start(app: App = echo, max_connections: int = 100, addresses: Sequence[str] = ("127.0.0.1",)) -> Served:
+        started.append(Served(app, max_connections, addresses))
         await started[-1].server.start(100)
         return started[-1]
 
@@ -116,7 +119,9 @@ class TestServer:
             for reader, _ in busy:
                 assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
-    @pytest.mark.parametrize("sent", [b"", GET[:20], GET, HELD], ids=["silent", "half a head", "idle", "answered early"])
+    @pytest.mark.parametrize(
+        "sent", [b"", GET[:20], GET, HELD], ids=["silent", "half a head", "idle", "answered early"]
+    )
     async def test_at_the_limit_the_one_that_is_idle_for_longest_makes_room(
         self, serve: StartServer, sent: bytes
     ) -> None:
@@ -199,7 +204,7 @@ class TestServer:
         late.setblocking(False)
         with no_files():
             await eventually(lambda: len(served.log.errors) == 1)
-            looks = served.server._acceptor._again
+            looks = served.server._acceptors[0]._again
             assert looks is not None  # it does not look again at once, and so without end
         gate.go_on.set()
 
@@ -246,6 +251,28 @@ class TestServer:
             await served.server.stop()
 
         assert served.is_quiet
+
+    async def test_all_its_sockets_are_one_server(self, serve: StartServer) -> None:
+        served = await serve(max_connections=2, addresses=("127.0.0.1", "127.0.0.2"))
+        first, second = await served.connect(GET), await served.connect(GET, host="127.0.0.2")
+        for reader, _ in (first, second):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+        waiting = [await served.connect(LAST, host=host) for host in ("127.0.0.1", "127.0.0.2")]
+        answers = [asyncio.ensure_future(reader.read()) for reader, _ in waiting]
+        await asyncio.sleep(0.2)
+        assert not any(each.done() for each in answers)
+        first[1].close()
+
+        async with asyncio.timeout(20):
+            assert all(each.startswith(b"HTTP/1.1 200") for each in await asyncio.gather(*answers))
+
+        late = await served.connect(GET, host="127.0.0.2")  # taken by the kernel, and not by the server yet
+        await served.server.stop()
+        assert (await late[0].read()).startswith(b"HTTP/1.1 200")
+        for host in ("127.0.0.1", "127.0.0.2"):
+            with pytest.raises(ConnectionError):
+                await served.connect(host=host)
 
     async def test_an_upload_that_nobody_takes_is_not_taken_from_the_client_either(self, serve: StartServer) -> None:
         gate = Gate()

@@ -437,7 +437,9 @@ async def test_embeddings_moderations_completions_and_models_are_served(voice: V
     assert model.id == voice.group
 
 
-async def test_a_model_that_is_no_group_is_not_found(voice: Voice) -> None:
+async def test_a_model_that_nobody_has_is_not_found(world: World, voice: Voice) -> None:
+    for provider in world.providers:
+        provider.change(models=["gpt", "azure"])
     with pytest.raises(openai.NotFoundError) as retrieved:
         await voice.call(voice.client.models.retrieve, "nothing")
     with pytest.raises(openai.NotFoundError) as asked:

@@ -384,6 +384,9 @@ async def test_foreign_hosts_and_web_pages_are_kept_out_everywhere(
 
     answer = await world.ask(request(method=method, path=path.encode(), **header))
 
+    if (path, code) == ("/health/live", "host_not_allowed"):  # load balancers ask by addresses
+        assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+        return
     assert (answer.status, answer.code) == (403, code)
     assert not [name for name, _ in answer.headers if name.startswith("access-control")]
     assert world.provider.records == []

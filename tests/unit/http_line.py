@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from http.client import HTTPResponse
 from typing import Any, cast
 
-from adapters.http.exchange import CLIENT
+from adapters.http.client import CLIENT
 from adapters.http.server.connection import Connection
+from application.errors import InvalidRequest
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -83,6 +84,7 @@ class Host:
         self.idle: OrderedDict[Connection, None] = OrderedDict()
         self.open: set[Connection] = set()
         self.crashes: list[Exception] = []
+        self.refusals: list[tuple[str, str]] = []
 
     def opened(self, connection: Connection) -> None:
         self.open.add(connection)
@@ -97,6 +99,9 @@ class Host:
 
     def crashed(self, error: Exception) -> None:
         self.crashes.append(error)
+
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        self.refusals.append((error.code, address))
 
 
 class Line:

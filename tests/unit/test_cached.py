@@ -178,7 +178,10 @@ async def test_a_request_that_only_some_endpoints_may_answer_goes_past() -> None
 
 async def test_a_response_is_streamed_once_and_serves_both_shapes() -> None:
     shop = Shop()
-    written = b'{"id":"resp_1","object":"response","status":"completed","output":[{"type":"message"}]}'
+    written = (
+        b'{"id":"resp_1","object":"response","status":"completed",'
+        b'"output":[{"type":"message","content":[{"type":"output_text","text":"Hi"}]}]}'
+    )
     events = (
         b'event: response.created\ndata: {"type":"response.created"}\n\n',
         b'event: response.completed\ndata: {"type":"response.completed","response":%b}\n\n' % written,

@@ -46,7 +46,8 @@ def refusal(path: Path) -> str:
         (b"a: &a [*a]\n", 1, "aliases (*name) that expand to too much; valid: fewer"),
         (b"a: &a [1]\nb: {<<: *a}\n", 1, "merges (<<) something that is no mapping; valid: <<: *name"),
         (b"a: " + b"[" * 40 + b"]" * 40, 1, "nested deeper than 32 levels; valid: a flatter file"),
-        (b"a: &a 1\nb: [" + b"*a, " * 101 + b"]", 2, "more than 100 aliases (*name); valid: fewer"),
+        (b"a: &a [1, 2]\nb: [" + b"*a, " * 20_000 + b"]", 1, "aliases (*name) that expand to too much; valid: fewer"),
+        (b"a: [" + b"x, " * 10 + b"]\nb: [" + b"*a, " * 20 + b"]", 2, "an alias (*name) that is not defined"),
         (b"a: [" + b"1," * 60_000 + b"]", 1, "more than 50000 values; valid: a smaller file"),
     ],
 )
@@ -68,6 +69,59 @@ def test_an_alias_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
     path.write_text("\n".join(["l0: &l0 [lol, lol]", *levels]), encoding="utf-8")
 
     assert "expand to too much" in refusal(path)
+
+
+def test_a_long_text_aliased_often_is_refused_before_anybody_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.yaml"
+    path.write_text(f"x-a: &a {'z' * 500_000}\ngeneral_settings: {{api_keys: [{'*a, ' * 20_000}]}}", encoding="utf-8")
+
+    assert "expand to too much" in refusal(path)
+
+
+def test_hundreds_of_small_aliases_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    groups = "\n".join(f"- {{model_group: g{n}, models: [{{<<: *m, model: m{n}}}]}}" for n in range(300))
+    path.write_text(
+        f"x-model: &m {{weight: 2, params: &p {{api_key: k}}}}\nmodel_groups:\n{groups}\n", encoding="utf-8"
+    )
+
+    settings = load_settings(path, {})
+
+    assert len(settings.groups) == 300
+    assert {group.models[0].weight for group in settings.groups} == {2}
+
+
+def test_thousands_of_merged_mappings_are_merged_and_the_first_wins(tmp_path: Path) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    bases = ", ".join(f"{{h{n}: '{n}', same: '{n}'}}" for n in range(8000))
+    path.write_text(
+        "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k, default_query: {<<: ["
+        f"{bases}]}}}}}}]}}]",
+        encoding="utf-8",
+    )
+
+    query = load_settings(path, {}).groups[0].models[0].params.default_query
+
+    assert (len(query), query["h7999"], query["same"]) == (8001, "7999", "0")
+
+
+@pytest.mark.parametrize("value", ["&a {weight: 3}", "[1, 2]", "text", "", "{x-inner: {bind_port: nonsense}}"])
+def test_a_top_level_key_that_begins_with_x_may_hold_anything(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(
+        f"x-common: {value}\nmodel_groups: [{{model_group: g, models: [{{model: m, params: {{api_key: k}}}}]}}]\n",
+        encoding="utf-8",
+    )
+
+    assert load_settings(path, {}).warnings == ()
+
+
+@pytest.mark.parametrize("place", ["general_settings: {x-a: 1}\n", "x: 1\n", "xa: {}\n"])
+def test_only_there_and_only_with_x_dash(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(f"{place}model_groups: [{{model_group: g, models: [{{model: m, params: {{api_key: k}}}}]}}]\n")
+
+    assert "is not a setting here" in refusal(path)
 
 
 def test_a_file_over_one_mebibyte_is_refused(tmp_path: Path) -> None:

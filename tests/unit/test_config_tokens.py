@@ -94,3 +94,11 @@ def test_no_source_stands_between_requests_and_the_wire_where_none_is_needed(tmp
 
     assert container.tokens() == {}
     assert type(container.upstream()).__name__ == "Http1Upstream"
+
+
+@pytest.mark.usefixtures("azure_identity")
+def test_a_gateways_key_goes_along_with_a_token(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, f"{ENTRA}, {DATED}, default_headers: {{Ocp-Apim-Subscription-Key: s}}")
+
+    assert settings.warnings == ()
+    assert settings.groups[0].models[0].params.default_headers["Ocp-Apim-Subscription-Key"].reveal() == "s"

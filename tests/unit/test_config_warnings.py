@@ -100,3 +100,10 @@ def test_workers_that_share_nothing_are_told(tmp_path: Path, workers: str) -> No
 @pytest.mark.parametrize("general", ["{workers: 1}", "{workers: 2, redis_host: h}", "{workers: auto, redis_host: h}"])
 def test_workers_that_share_and_one_alone_are_not(tmp_path: Path, general: str) -> None:
     assert warnings(tmp_path, ONE, general) == ()
+
+
+def test_an_origin_that_any_page_can_have_is_told_unless_a_key_is_needed(tmp_path: Path) -> None:
+    (told,) = warnings(tmp_path, ONE, "{allowed_origins: ['app://a', 'null']}")
+
+    assert "allowed_origins[1]: any web page can have the origin null" in told
+    assert warnings(tmp_path, ONE, "{allowed_origins: ['null', '*'], api_keys: [k]}") == ()

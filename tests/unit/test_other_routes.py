@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.routes import FURTHER_PATHS, PATHS, find_route, other_route
+from adapters.http.routes import find_route, other_route
 from application.errors import InvalidRequest
 from application.messages import Api
 
@@ -53,7 +53,3 @@ def test_paths_that_lead_out_of_what_is_kept_are_unknown(path: str) -> None:
         find_route("GET", path)
 
     assert refused.value.status == 404
-
-
-def test_no_pattern_stands_twice() -> None:
-    assert len(set(FURTHER_PATHS) | set(PATHS)) == len(FURTHER_PATHS) + len(PATHS)

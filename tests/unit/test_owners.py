@@ -112,30 +112,67 @@ def deleting(path: str) -> ProxyRequest:
     return follow_up(api=Api.STORED, method="DELETE", path=path, body=b"")
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-@pytest.mark.parametrize("below", ["", "/input_items", "/cancel"])
-async def test_what_was_deleted_is_not_found_at_once(method: str, below: str) -> None:
+GET_IT = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", model="")
+
+
+async def after_its_deletion(request: ProxyRequest) -> tuple[Shop, ProxyRequest]:
     shop = Shop()
     await shop.learn("e2", follow_up())
     await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"id":"resp_1234567890","deleted":true}')
-    again = follow_up(api=Api.STORED, method=method, path=f"/responses/resp_1234567890{below}", body=b"")
+    return shop, await shop.owners.bind(shop.group, request)
 
-    with pytest.raises(WasDeleted) as told:
-        await shop.owners.bind(shop.group, again)
-    assert told.value.status == 404
-    assert "resp_1234567890" in str(told.value)
+
+def asked_at(bench: Bench, request: ProxyRequest) -> ProxyRequest:
+    """Asked now, of the keeper that the bench has."""
+    return structs.replace(request, received=bench.clock.now(), pinned=frozenset({"e2"}))
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+@pytest.mark.parametrize("below", ["", "/input_items", "/cancel"])
+async def test_of_what_was_deleted_its_keeper_is_asked_once_and_believed(method: str, below: str) -> None:
+    _, bound = await after_its_deletion(
+        structs.replace(GET_IT, method=method, path=f"/responses/resp_1234567890{below}")
+    )
+    assert (bound.pinned, bound.gone) == ({"e2", "e3"}, "resp_1234567890")
+    bench = Pinned([response], [NO_SUCH], [response])
+    answer = await bench.dispatch(bench.group, asked_at(bench, bound), bench.trail)
+
+    assert told(answer)[0] == 404
+    assert bench.asked == ["e2"]
+    assert bench.clock.slept == []
+
+
+@pytest.mark.parametrize("trouble", [refused, status(500), status(429, retry_after="100"), status(401)])
+async def test_what_was_deleted_is_not_found_though_its_keeper_cannot_say_so(trouble: Callable[[], FakeReply]) -> None:
+    _, bound = await after_its_deletion(GET_IT)
+    bench = Pinned([response], [trouble], [response])
+    for _ in range(3):
+        with pytest.raises(WasDeleted) as denied_by_us:
+            await bench.dispatch(bench.group, asked_at(bench, bound), Trail())
+
+        assert denied_by_us.value.status == 404
+        assert "resp_1234567890" in str(denied_by_us.value)
+    assert bench.clock.slept == []
+
+
+async def test_what_is_there_again_is_no_longer_gone() -> None:
+    shop, bound = await after_its_deletion(GET_IT)
+    await shop.learn("e2", bound)
+
+    assert (await shop.owners.bind(shop.group, GET_IT)).gone == ""
+    assert await shop.pinned(GET_IT) == {"e2", "e3"}
 
 
 @pytest.mark.parametrize(
     "path", ["/chat/completions/chatcmpl-12345678", "/files/file-12345678", "/vector_stores/vs_123"]
 )
-async def test_other_things_that_were_deleted_are_not_found_either(path: str) -> None:
+async def test_other_things_that_were_deleted_are_gone_as_well(path: str) -> None:
     shop = Shop()
     api = Api.STORED if path.startswith("/chat") else Api.OTHER
     await shop.learn("e2", structs.replace(deleting(path), api=api), b'{"deleted":true}')
+    bound = await shop.owners.bind(shop.group, follow_up(api=api, method="GET", path=path, body=b""))
 
-    with pytest.raises(WasDeleted):
-        await shop.owners.bind(shop.group, follow_up(api=api, method="GET", path=path, body=b""))
+    assert (bound.pinned, bound.gone) == ({"e2", "e3"}, path.rpartition("/")[2])
 
 
 async def test_another_client_with_a_key_of_its_own_is_not_told_what_was_deleted() -> None:

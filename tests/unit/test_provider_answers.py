@@ -299,6 +299,40 @@ def test_models_that_do_not_exist_are_refused_in_each_providers_words() -> None:
     assert [model["id"] for model in value_of(answer(b"", "/v1/models", "GET", account=account))["data"]] == ["known"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, QUESTION | {"model": "gone"}),
+        ("/v1/responses/input_tokens", {"model": "gone", "input": "hi"}),
+        ("/v1/moderations", {"model": "gone", "input": "hi"}),
+    ],
+)
+def test_whatever_names_a_model_names_one_that_exists(path: str, body: dict[str, Any]) -> None:
+    account = Account(ProviderSettings(models=("known",)))
+
+    assert value_of(answer(body, path, account=account))["error"]["code"] == "model_not_found"
+
+
+def test_moderations_have_a_model_of_their_own_and_a_result_for_each_text() -> None:
+    account = Account(ProviderSettings(models=("known",)))
+
+    moderated = value_of(answer({"input": ["a", "b"]}, "/v1/moderations", account=account))
+
+    assert moderated["model"] == "omni-moderation-latest"
+    assert [len(result["categories"]) for result in moderated["results"]] == [13, 13]
+
+
+def test_a_kept_prompt_names_model_and_input_itself() -> None:
+    assert answer({"prompt": {"id": "pmpt_1"}}, RESPONSES).status == 200
+    assert answer({"instructions": "x"}, RESPONSES).status == 400
+
+
+def test_a_model_can_be_deleted() -> None:
+    deleted = value_of(answer(b"", "/v1/models/ft:gpt:me", "DELETE"))
+
+    assert deleted == {"id": "ft:gpt:me", "object": "model", "deleted": True}
+
+
 def test_records_are_bounded_and_counts_are_not() -> None:
     records = Records()
 

@@ -1,10 +1,15 @@
 """Replies that nobody here understands: what is held of them, and how a break shows."""
 
+import asyncio
+import zlib
+
 import pytest
+from msgspec import structs
 
 from application.answers import WholeAnswer
 from application.messages import Api, Headers, ProxyRequest
-from application.raw_stream import MAX_HELD_BYTES, RawStream, read_json
+from application.raw_stream import RawStream
+from application.reading import MAX_HELD_BYTES, read_json
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import Bench
@@ -125,3 +130,50 @@ async def test_a_body_that_is_spent_goes_to_nobody_else(spent: bool, asked: int)
 
     assert len(bench.trail.attempts) == asked
     assert failed.value.should_retry is (None if spent else False)  # type: ignore[attr-defined]
+
+
+EVENTS: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
+
+
+class OpenReply(FakeReply):
+    """A reply whose connection the provider keeps open after its last piece."""
+
+    async def receive(self) -> bytes:
+        if self._pieces:
+            return await super().receive()
+        await asyncio.Event().wait()
+        return b""
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"data: 1\n\n", b"data: [DONE]\n\n"],
+        [b'data: {"type":"response.completed"}\n\n'],
+        [b"data: [DO", b"NE]\n\n"],
+    ],
+)
+async def test_a_stream_that_is_kept_ends_when_it_says_so(pieces: list[bytes]) -> None:
+    bench = Bench([lambda: OpenReply(200, pieces, EVENTS)])
+    request = structs.replace(other(bench), api=Api.STORED, path="/responses/resp_1", stream=True)
+    answer = await bench.dispatch(bench.group, request, bench.trail)
+    assert isinstance(answer, RawStream)
+    async with asyncio.timeout(10):
+        got = [await answer.next() for _ in range(len(pieces) + 1)]
+    answer.close()
+
+    assert got == [*pieces, b""]
+    assert answer.complete
+    assert bench.nothing_is_left()
+
+
+async def test_a_stream_that_is_kept_passes_unzipped() -> None:
+    body = zlib.compress(b"data: 1\n\n", wbits=31)
+    bench = Bench([lambda: FakeReply(200, [body], (*EVENTS, ("content-encoding", "gzip")))])
+    request = structs.replace(other(bench), api=Api.STORED, path="/responses/resp_1", stream=True)
+    answer = await bench.dispatch(bench.group, request, bench.trail)
+    assert isinstance(answer, RawStream)
+
+    assert [await answer.next(), await answer.next()] == [b"data: 1\n\n", b""]
+    assert answer.headers == EVENTS
+    answer.close()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.upstreams.choices_ended import ExpectedStream
 from adapters.upstreams.stream_scanner import _WORTH_READING, OpenAIStreamScanner, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
@@ -58,7 +59,6 @@ def test_preamble_is_what_another_endpoint_could_have_said_too(event: bytes) -> 
         data(delta(reasoning_content="hmm")),
         data(delta(function_call={"name": "f"})),
         data({"choices": [{"index": 0, "text": "completion"}]}),
-        data({"type": "response.output_item.added", "output_index": 0}),
         data({"type": "response.output_text.delta", "delta": "Hi"}),
     ],
 )
@@ -70,7 +70,6 @@ def test_content_is_whatever_a_client_would_show_or_act_on(event: bytes) -> None
     "event",
     [
         b"data: [DONE]\n\n",
-        data({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
         data({"type": "response.completed", "response": {"error": None}}, "response.completed"),
         data({"type": "response.incomplete", "response": {}}),
     ],
@@ -84,15 +83,16 @@ def test_terminal_events_end_the_stream_also_when_only_relayed(event: bytes) -> 
 
 
 def test_with_two_choices_the_stream_ends_when_both_have() -> None:
-    scanner = OpenAIStreamScanner(owns_credential=True, choices=2)
+    scanner = OpenAIStreamScanner(True, ExpectedStream(choices=2))
     first = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     second = {"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
     scanner.relay(data(first))
     scanner.relay(data(first))
-    assert not scanner.ended
+    assert not scanner.may_end
     scanner.relay(data(second))
 
-    assert scanner.ended
+    assert scanner.may_end
+    assert not scanner.ended
 
 
 @pytest.mark.parametrize("words", ["[DONE]", '"finish_reason":"stop"', "response.completed", '"error":{'])

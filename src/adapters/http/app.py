@@ -1,17 +1,19 @@
-"""The Litestar application: routes to handlers, and every error in the shape the OpenAI SDKs read."""
+"""The Litestar application: its handlers answer the pages, everything else goes to those who ask endpoints.
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+All of it runs in an `Exchange`, so that every request has its guards, its line in the log and its errors in the shape
+the OpenAI SDKs read.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
-from litestar import HttpMethod, Litestar, MediaType, Request, Response, asgi, route
-from litestar.config.cors import CORSConfig
-from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
+from litestar import Litestar, Request
 from litestar.types import (
-    ASGIApp,
     ControllerRouterHandler,
+    HTTPScope,
     LifeSpanReceive,
     LifeSpanScope,
     LifeSpanSend,
@@ -20,48 +22,134 @@ from litestar.types import (
     Send,
 )
 
-from adapters.http.errors import error_body, error_headers
+from adapters.http import catalogue, cors
+from adapters.http.catalogue import FindModel, Page, is_text, page_of
+from adapters.http.client import CLIENT
+from adapters.http.errors import WrongMethod
+from adapters.http.exchange import Exchange
+from adapters.http.front import Front
 from adapters.http.pass_through import PassThroughCalls
-from adapters.http.routes import FURTHER_PATHS, METHODS, PATHS, other_route
+from adapters.http.routes import PATHS, is_other
 from adapters.http.surface import Surface
-from application.errors import InvalidRequest, ProxyError
-from application.ports import RequestLog
+from application.answers import Answer, WholeAnswer
+from application.catalogue import ListModels
+from application.errors import InvalidRequest, UnknownModel
+from application.messages import WholeReply
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class App(Litestar):
-    """Litestar with an express way to the surface: for requests that meet their errors, their log line and their guards
-    there, its own layers only cost time."""
+    """Litestar with an express way: for requests that meet their errors, their log line and their guards elsewhere, its
+    own layers only cost time."""
 
-    def __init__(self, surface: Surface, express: Collection[str], **options: Any) -> None:
-        """`express`: the paths that go to the surface at once."""
+    def __init__(
+        self,
+        front: Front,
+        surface: Surface,
+        others: PassThroughCalls,
+        models: ListModels,
+        *,
+        asks_for_models: bool,
+        **options: Any,
+    ) -> None:
+        """`asks_for_models`: do models that are not listed exist, if an endpoint says so?"""
         super().__init__(**options)
+        self._front = front
         self._surface = surface
-        self._express = frozenset(express)
+        self._others = others
+        self._models = models
+        self._find_model = FindModel(models)
+        self._asks_for_models = asks_for_models
+        self._express = frozenset(PATHS)
 
     def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> Coroutine[Any, Any, None]:
-        http: Any = scope
-        if http["type"] == "http" and http["path"] in self._express:
-            express: Any = (receive, send)
-            return self._surface.answering(http, *express)
-        return super().__call__(scope, receive, send)
+        request: Any = scope
+        http: Any = (scope, receive, send)
+        if request["type"] != "http":
+            return super().__call__(*http)
+        if self._front.speaks_cors and cors.is_preflight(request["method"], self._told_to_pages(request)):
+            return self._front.exchange(*http).run(self._give_leave)
+        return self._surface.answering(*http) if request["path"] in self._express else self._elsewhere(*http)
+
+    def _elsewhere(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        path = scope["raw_path"].decode("latin-1")
+        page = page_of(path)
+        if page is not None and not self._is_for_endpoints(page, scope["method"], path):
+            return self._front.exchange(scope, receive, send).run(partial(self._show, page))
+        who = self._others if page is not None or is_other(path) else self._surface
+        return who.answering(scope, receive, send)
+
+    def _is_for_endpoints(self, page: Page, method: str, path: str) -> bool:
+        """Is it about a model of theirs, such as one that was fine-tuned there?"""
+        if page.model is None or not is_other(path) or self._find_model(page.model) is not None:
+            return False
+        return is_text(page.model) and (self._asks_for_models or method not in catalogue.METHODS)
+
+    async def _show(self, page: Page, exchange: Exchange) -> Answer:
+        scope = exchange.scope
+        self._front.admit_to_page(exchange, page)
+        name = None if page.model is None else self._find_model(page.model)
+        if page.model is not None and name is None:
+            if not is_text(page.model):
+                raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model")
+            raise UnknownModel(unquote(page.model), self._models())
+        if scope["method"] not in catalogue.METHODS:
+            raise WrongMethod(scope["method"], catalogue.METHODS)
+        reply = _Reply()
+        inner: Any = {**scope, "path": page.path, "raw_path": page.path.encode(), "method": "GET"}
+        inner["state"] = {"model": name}
+        await super().__call__(inner, exchange.receive, reply.take)
+        return WholeAnswer(reply.whole())
+
+    def _told_to_pages(self, scope: HTTPScope) -> dict[bytes, bytes]:
+        """The request's headers, after the answer, whatever it will be, was made readable for the page it is for."""
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
+        client.added = cors.readable_by(origin if origin is not None and self._front.may_call(origin) else None)
+        return headers
+
+    async def _give_leave(self, exchange: Exchange) -> Answer:
+        headers = self._front.admit_preflight(exchange)
+        exchange.add_headers(cors.leave(headers))
+        return WholeAnswer(WholeReply(204, (), b""))
+
+
+class _Reply:
+    """Takes what a handler sends."""
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = b""
+
+    async def take(self, message: Any) -> None:
+        """ASGI's `send`."""
+        if message["type"] == "http.response.start":
+            self._status, self._headers = message["status"], message["headers"]
+        else:
+            self._body += message.get("body", b"")
+
+    def whole(self) -> WholeReply:
+        """All of it."""
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
+        return WholeReply(self._status, headers, self._body)
 
 
 def build_app(
+    front: Front,
     surface: Surface,
     others: PassThroughCalls,
-    routes: Sequence[ControllerRouterHandler],
+    models: ListModels,
+    pages: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
-    log: RequestLog,
-    allowed_origins: Sequence[str] = (),
+    *,
+    asks_for_models: bool,
 ) -> Litestar:
-    """The application. `lifespan` is entered before the first request and left after the last.
-
-    Pages of `allowed_origins` may read answers (CORS); that others may not even ask is the guard's doing.
-    """
+    """The application. `lifespan` is entered before the first request and left after the last."""
 
     @asynccontextmanager
     async def run(_: Litestar) -> AsyncIterator[None]:
@@ -69,48 +157,20 @@ def build_app(
             yield
 
     return App(
+        front,
         surface,
-        express=() if allowed_origins else PATHS,  # Litestar speaks CORS, which the surface does not
-        route_handlers=[
-            asgi(list(PATHS), copy_scope=False)(surface.__call__),
-            _further(surface, others),
-            *routes,
-        ],
-        exception_handlers={Exception: partial(_answer_error, log)},
+        others,
+        models,
+        asks_for_models=asks_for_models,
+        route_handlers=pages,
+        exception_handlers={Exception: _raise},
         lifespan=[run],
-        cors_config=CORSConfig(allow_origins=list(allowed_origins)) if allowed_origins else None,
         openapi_config=None,
         debug=False,
         logging_config=None,
     )
 
 
-def _further(surface: Surface, others: PassThroughCalls) -> HTTPRouteHandler:
-    """Mounts would do, but Litestar 2.25 finds nothing in a mount that a path with parameters leads through."""
-
-    @route(list(FURTHER_PATHS), http_method=[HttpMethod(method) for method in METHODS], sync_to_thread=False)
-    def choose(request: Request[Any, Any, Any]) -> ASGIApp:
-        path = request.scope["raw_path"].decode("latin-1")
-        return cast(ASGIApp, surface if other_route(path) is None else others)
-
-    return choose
-
-
-def _answer_error(log: RequestLog, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    told = _told(error)
-    if told.status >= 500:
-        log.crashed("", error)
-    headers = {name.decode(): value.decode() for name, value in error_headers(told)}
-    return Response(error_body(told), status_code=told.status, headers=headers, media_type=MediaType.JSON)
-
-
-def _told(error: Exception) -> ProxyError:
-    if isinstance(error, ProxyError):
-        return error
-    if isinstance(error, HTTPException) and error.status_code == 404:
-        return InvalidRequest("There is nothing under this path.", code="unknown_path", status=404)
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return InvalidRequest("This path is not served with this method.", code="method_not_allowed", status=405)
-    if isinstance(error, HTTPException) and error.status_code < 500:
-        return InvalidRequest("The request cannot be understood.", status=error.status_code)
-    return ProxyError("The proxy failed to handle this request.")
+def _raise(_: Request[Any, Any, Any], error: Exception) -> NoReturn:
+    """The exchange knows what to tell, and where."""
+    raise error

@@ -1,22 +1,86 @@
-"""`GET /v1/models`, `GET /status` and the health routes, also with HEAD: answered from memory, no provider is asked."""
+"""`GET /v1/models`, `GET /status` and the health routes: pages that are answered from memory, no provider is asked.
+
+Their handlers are Litestar's. Who may see a page, and that it is written down, is the application's doing.
+"""
 
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
-from litestar import HttpMethod, MediaType, Request, Response, Router, route
+from litestar import MediaType, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
 
-from adapters.http.guards import Guard
-from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
+from adapters.http.routes import below_root
 from application.catalogue import ListModels, ReportHealth
-from application.errors import InvalidRequest
 from application.status import ReportStatus, ReportStores
 
-_METHODS = (HttpMethod.GET, HttpMethod.HEAD)
+METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
 
-MODELS_PATHS = ("/v1/models", "/models", "/openai/v1/models", "/openai/models")
+_MODEL = "/v1/models/one"
+
+
+class Page(Struct, frozen=True):
+    """One of them."""
+
+    path: str
+    """Of its handler."""
+    model: str | None = None
+    """The model it is about, percent-encoded as it came; None = it is about none."""
+    needs_key: bool = True
+    is_for_any_host: bool = False
+    """Is it shown by whatever name the proxy was reached? Load balancers ask by addresses."""
+    is_probe: bool = False
+    """Is it asked for every few seconds, by what watches the proxy?"""
+
+
+_PAGES = {
+    "/health": Page("/health", needs_key=False, is_probe=True),
+    "/health/live": Page("/health/live", needs_key=False, is_for_any_host=True, is_probe=True),
+    "/health/ready": Page("/health/ready", needs_key=False, is_probe=True),
+    "/status": Page("/status", is_probe=True),
+}
+_MODELS = Page("/v1/models")
+
+
+def page_of(path: str) -> Page | None:
+    """The page under a path, which is percent-encoded; None = there is none."""
+    found = _PAGES.get("/" + path.strip("/"))
+    if found is not None:
+        return found
+    below = below_root(path)
+    if below is None or not below.path.startswith("/models"):
+        return None
+    if below.path == "/models":
+        return _MODELS
+    return Page(_MODEL, below.path.removeprefix("/models/")) if below.path.startswith("/models/") else None
+
+
+class FindModel:
+    """The name of a model that a path holds, whatever characters it has."""
+
+    def __init__(self, models: ListModels) -> None:
+        self._models = models
+
+    def __call__(self, encoded: str) -> str | None:
+        """None = no such model. Most clients encode a name once, some not at all; what is listed decides."""
+        names = self._models()
+        for spelt in (encoded, encoded.strip("/")):
+            for name in (unquote(spelt), spelt):
+                if name in names:
+                    return name
+        return None
+
+
+def is_text(encoded: str) -> bool:
+    """Can a model be called so? What is percent-encoded in it has to be UTF-8."""
+    try:
+        unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def catalogue_routes(
@@ -24,55 +88,37 @@ def catalogue_routes(
     health: ReportHealth,
     status: ReportStatus,
     stores: ReportStores,
-    guard: Guard,
     in_flight: InFlight,
     started_unix: int,
-) -> list[Router | HTTPRouteHandler]:
+) -> list[HTTPRouteHandler]:
     """The handlers. `started_unix` is what every model says it was `created`."""
-
-    def check(request: Request[Any, Any, Any], *, key: bool) -> None:
-        guard.check(by_name(list(request.scope["headers"])), key=key)
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
 
-    @route(list(MODELS_PATHS), http_method=_METHODS, sync_to_thread=False)
-    def list_models(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=True)
+    @get(_MODELS.path, sync_to_thread=False)
+    def list_models() -> Response[bytes]:
         return _json({"object": "list", "data": [card(name) for name in models()]})
 
-    @route([f"{path}/{{model:path}}" for path in MODELS_PATHS], http_method=_METHODS, sync_to_thread=False)
+    @get(_MODEL, sync_to_thread=False)
     def get_model(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=True)
-        name = request.path_params["model"].removeprefix("/")
-        if name not in models():
-            raise InvalidRequest(
-                f"The model is not served here. Served: {', '.join(models())}.",
-                param="model",
-                code="model_not_found",
-                status=404,
-            )
-        return _json(card(name))
+        return _json(card(request.scope["state"]["model"]))
 
-    @route("/health", http_method=_METHODS, sync_to_thread=False)
-    def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=False)
+    @get("/health", sync_to_thread=False)
+    def report_health() -> Response[bytes]:
         report = health()
         return _json(report, 503 if report.status == "unavailable" else 200)
 
-    @route("/status", http_method=_METHODS, sync_to_thread=False)
-    def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=True)
+    @get("/status", sync_to_thread=False)
+    def report_status() -> Response[bytes]:
         return _json({"groups": status(), "stores": stores()})
 
-    @route("/health/live", http_method=_METHODS, sync_to_thread=False)
-    def live(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=False)
+    @get("/health/live", sync_to_thread=False)
+    def live() -> Response[bytes]:
         return _json({"status": "ok"})
 
-    @route("/health/ready", http_method=_METHODS, sync_to_thread=False)
-    def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
-        check(request, key=False)
+    @get("/health/ready", sync_to_thread=False)
+    def ready() -> Response[bytes]:
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
 
     return [list_models, get_model, report_health, report_status, live, ready]

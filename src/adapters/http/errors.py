@@ -5,15 +5,36 @@ SDKs honour `retry-after` up to 60 or 120 s only, and openai-node 6 really sleep
 """
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
-from application.errors import ProxyError
+from application.errors import InvalidRequest, ProxyError
 from domain.failure import Failure
 
 MAX_RETRY_AFTER_S = 60.0
 
 RawHeaderList = list[tuple[bytes, bytes]]
+
+
+class Refusal(InvalidRequest):
+    """A refusal whose status wants a header beside it (RFC 9110, 15.5)."""
+
+    def __init__(self, message: str, *, code: str, status: int, headers: RawHeaderList) -> None:
+        super().__init__(message, code=code, status=status)
+        self.headers = headers
+
+
+class WrongMethod(Refusal):
+    """The path is served, but not with this method."""
+
+    def __init__(self, method: str, served: Sequence[str]) -> None:
+        super().__init__(
+            f"{method} is not served here; use {' or '.join(served)}.",
+            code="method_not_allowed",
+            status=405,
+            headers=[(b"allow", ", ".join(served).encode())],
+        )
 
 
 def error_body(error: ProxyError) -> bytes:
@@ -30,6 +51,8 @@ def error_headers(error: ProxyError) -> RawHeaderList:
         headers += _retry_after(error.retry_after_s)
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if isinstance(error, Refusal):
+        headers += error.headers
     return headers
 
 

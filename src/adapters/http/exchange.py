@@ -1,22 +1,22 @@
 """One request and its reply on the wire: watches for a client that leaves, sends the answer, writes the log line."""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Protocol
 from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
 
+from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import relayed
 from adapters.http.in_flight import InFlight
+from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
-from application.messages import ClientLeft, ProxyRequest, Trail, reasons
-from application.ports import Clock, RequestLog, RequestRecord
+from application.messages import ClientLeft, Headers, ProxyRequest, Trail, reasons
+from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
 from domain.cache import CacheState
 from domain.failure import Blame
@@ -28,25 +28,6 @@ _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
-_ID_BYTES = 16
-
-
-class Client(Protocol):
-    """Who sent a request, and more than ASGI tells and does: both without waiting for it."""
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """Call `tell` when the client leaves before it has its reply, at once if it has left; None = nobody is told."""
-
-    def reply(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
-        """All of the reply."""
-
-    def put(self, piece: bytes) -> Awaitable[None] | None:
-        """A piece of the body of a reply that has been started, and more follows. To be awaited before the next one;
-        None = no need."""
-
-
-CLIENT = "llmproxy.client"
-"""The ASGI extension that is a `Client`."""
 
 
 class ShuttingDown(ProxyError):
@@ -58,17 +39,6 @@ class ShuttingDown(ProxyError):
 
     def __init__(self) -> None:
         super().__init__("The proxy is shutting down and could not finish this request.")
-
-
-def _request_ids() -> Iterator[str]:
-    """Random ones. The system is asked for many at once, and not before the first request: by then nobody forks."""
-    while True:
-        digits = os.urandom(64 * _ID_BYTES).hex()
-        for start in range(0, len(digits), 2 * _ID_BYTES):
-            yield f"req_{digits[start : start + 2 * _ID_BYTES]}"
-
-
-_ids = _request_ids()
 
 
 class Exchange:
@@ -95,9 +65,12 @@ class Exchange:
         self._log = log
         self._in_flight = in_flight
         self.received = clock.now()
-        self.request_id = next(_ids)
+        self.request_id = next(REQUEST_IDS)
         self.trail = Trail()
         self.request: ProxyRequest | None = None
+        self.headers: dict[bytes, bytes] = {}
+        """Those that came, by name, once they were looked at."""
+        self.is_probe = False
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._write_timeout_s = write_timeout_s
@@ -133,6 +106,10 @@ class Exchange:
             self._record()
             # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
+
+    def add_headers(self, headers: RawHeaderList) -> None:
+        """To the reply, whatever it turns out to be."""
+        self._client.added = [*self._client.added, *headers]
 
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
@@ -173,6 +150,8 @@ class Exchange:
         if isinstance(answer, WholeAnswer):
             reply = answer.reply
             headers = relayed(reply.headers)
+            if not reply.body and self.scope["method"] == "HEAD":
+                headers += _announced(reply.headers)
             if answer.final_failure is not None:
                 headers = relayed_error_headers(headers, answer.final_failure)
                 self._outcome = answer.final_failure.kind.value
@@ -221,7 +200,8 @@ class Exchange:
             await self._break_off(error)
 
     def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
-        if status not in {204, 304}:  # that would have to be the length of what it stands for (RFC 9110, 8.6)
+        # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
+        if status not in {204, 304} and (body or self.scope["method"] != "HEAD"):
             headers.append((b"content-length", b"%d" % len(body)))
         now = self._add_own(headers)
         sent = self._client.reply(status, headers, body)
@@ -276,6 +256,9 @@ class Exchange:
             is_refused = stream.failure.meaning.blame is Blame.REQUEST
             self._outcome = stream.failure.kind.value if is_refused else "stream_broken"
         trail = self.trail
+        scope = self.scope
+        sent = self.headers or dict(scope["headers"])
+        address = scope["client"]
         attempts = trail.attempts
         known = bool(attempts) or trail.cache is not CacheState.BYPASS
         # By position: of a Struct this wide the keywords take several times as long as the making.
@@ -295,8 +278,20 @@ class Exchange:
                 self._overhead_s * 1000,
                 0 if request is None else _bytes_in(request),
                 self._bytes_out,
+                "" if address is None else address[0],
+                scope["method"],
+                scope["raw_path"][:LONGEST_PATH],
+                "" if request is None else request.model[:LONGEST_TEXT],
+                (sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b""))[:LONGEST_TEXT],
+                sent.get(b"user-agent", b"")[:LONGEST_TEXT],
+                self.is_probe,
             )
         )
+
+
+def _announced(headers: Headers) -> RawHeaderList:
+    """How long a body is that does not come."""
+    return [(b"content-length", value.encode()) for name, value in headers if name == "content-length"][:1]
 
 
 def _bytes_in(request: ProxyRequest) -> int:

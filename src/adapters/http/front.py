@@ -6,7 +6,9 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from adapters.http.exchange import CLIENT, Exchange
+from adapters.http.catalogue import Page
+from adapters.http.client import CLIENT
+from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
@@ -15,7 +17,7 @@ from application.ports import Clock, RequestLog
 
 
 class Front:
-    """Stands before all that endpoints answer."""
+    """Stands before all that is answered."""
 
     def __init__(
         self,
@@ -29,12 +31,18 @@ class Front:
         """`max_body_bytes` is for bodies that are held, because they have to be read."""
         self._guard = guard
         self._keep_credentials = not guard.needs_key
+        self.speaks_cors = bool(guard.origins)
+        """May any web page call?"""
         self._clock = clock
         self._log = log
         self._in_flight = in_flight
         self.max_body_bytes = max_body_bytes
         self._write_timeout_s = write_timeout_s
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def may_call(self, origin: bytes) -> bool:
+        """May pages of that origin?"""
+        return self._guard.origins.allows(origin)
 
     def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
         """For one request, still to be run."""
@@ -50,19 +58,34 @@ class Front:
         """What has come, if it may come in; else raises `ProxyError`."""
         scope = exchange.scope
         raw_headers = list(scope["headers"])
-        headers = by_name(raw_headers)
+        headers = exchange.headers = by_name(raw_headers)
         self._guard.check(headers)
         check_no_page(headers)
         check_upgrade(headers)
+        query = scope["query_string"].decode("latin-1")
+        if query and not self._keep_credentials:
+            query = self._guard.without_keys(query)
         return Arrival(
             scope["method"],
-            scope["query_string"].decode("latin-1"),
+            query,
             raw_headers,
             headers,
             self._keep_credentials,
             exchange.request_id,
             exchange.received,
         )
+
+    def admit_to_page(self, exchange: Exchange, page: Page) -> None:
+        """Raises `ProxyError` when it may not be shown."""
+        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        exchange.is_probe = page.is_probe
+
+    def admit_preflight(self, exchange: Exchange) -> dict[bytes, bytes]:
+        """The headers of a request for leave, which never has a key; raises `ProxyError` when there is none to give."""
+        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        self._guard.check(headers, key=False)
+        return headers
 
     def body(self, receive: Receive, arrival: Arrival) -> Awaitable[bytes]:
         """The whole body; raises `InvalidRequest` as `read_body` does."""

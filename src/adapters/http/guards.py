@@ -5,12 +5,24 @@ A proxy on localhost is within reach of every web page its user opens. A page ca
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import unquote_plus
 
+import msgspec
+
+from adapters.http.errors import RawHeaderList, Refusal
+from adapters.http.origins import Origins, normalised
 from application.errors import InvalidRequest, ProxyError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_SHOWN = 100
+"""How much of what a client sent a message shows."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*|null")
 
 
 class NotAllowed(ProxyError):
@@ -25,16 +37,18 @@ class NotAllowed(ProxyError):
         self.code = code
 
 
-class WrongKey(ProxyError):
+class WrongKey(Refusal):
     """The client's key is none of the proxy's."""
 
-    status = 401
-    type = "invalid_request_error"
-    code = "invalid_api_key"
     should_retry = False
 
     def __init__(self) -> None:
-        super().__init__("This proxy needs one of its own api_keys, as 'Authorization: Bearer KEY' or 'api-key: KEY'.")
+        super().__init__(
+            "This proxy needs one of its own api_keys, as 'Authorization: Bearer KEY' or 'api-key: KEY'.",
+            code="invalid_api_key",
+            status=401,
+            headers=[(b"www-authenticate", b'Bearer realm="llmproxy"')],
+        )
 
 
 class Guard:
@@ -50,7 +64,7 @@ class Guard:
         own = f"[{bind_address}]" if ":" in bind_address else bind_address
         self._hosts = LOOPBACK_NAMES | {own.lower()} | {host.lower() for host in allowed_hosts}
         self._is_known = lru_cache(maxsize=32)(self._knows)
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+        self.origins = Origins(allowed_origins)
         self._keys = frozenset(_digest(key.encode()) for key in api_keys)
 
     @property
@@ -58,22 +72,22 @@ class Guard:
         """Does the proxy have keys of its own? Then the client's credential is ours, and no provider may see it."""
         return bool(self._keys)
 
-    def check(self, headers: dict[bytes, bytes], *, key: bool = True) -> None:
-        """Raises `NotAllowed`, or `WrongKey` where a key is needed. `headers` by lower-case name."""
+    def check(self, headers: dict[bytes, bytes], *, key: bool = True, host: bool = True) -> None:
+        """Raises `NotAllowed`, or `WrongKey` where a key is needed. `headers` by lower-case name; `host`: does it
+        matter by which name the proxy was reached?"""
         origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1").lower() not in self._origins:
-            raise NotAllowed(
-                "Requests of web pages are refused; allowed_origins names exceptions.", "origin_not_allowed"
-            )
+        if origin is not None and not self.origins.allows(origin):
+            raise _foreign_page(origin)
         if not self._keys:
-            if not self._is_known(headers.get(b"host", b"")):
-                raise NotAllowed(
-                    "This proxy is not known by the host name of this request;"
-                    " add it to allowed_hosts if it should be.",
-                    "host_not_allowed",
-                )
+            if host and not self._is_known(headers.get(b"host", b"")):
+                raise _foreign_name(headers.get(b"host", b""))
         elif key and not self._has_key(headers):
             raise WrongKey
+
+    def without_keys(self, query: str) -> str:
+        """The query without what holds one of the proxy's own keys, under whatever name: no provider may see it."""
+        parts = [part for part in query.split("&") if not self._is_key(unquote_plus(part.partition("=")[2] or part))]
+        return "&".join(parts)
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
@@ -85,21 +99,65 @@ class Guard:
         given = (token.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"api-key", b""))
         return any(_digest(value) in self._keys for value in given if value)
 
+    def _is_key(self, text: str) -> bool:
+        bare = text.strip()
+        scheme, _, token = bare.partition(" ")
+        return any(
+            _digest(value.encode("utf-8", "surrogatepass")) in self._keys
+            for value in (bare, token.strip() if scheme.lower() == "bearer" else "")
+        )
+
+
+def _foreign_page(raw_origin: bytes) -> NotAllowed:
+    origin = raw_origin.decode("latin-1")
+    text = f"Requests of web pages are refused, and this one is of {_quoted(origin)}."
+    if len(origin) <= _SHOWN and _ORIGIN.fullmatch(origin):
+        text += f" To let it in, write under general_settings: allowed_origins: [{_quoted(normalised(origin))}]"
+    else:
+        text += " allowed_origins in general_settings names exceptions."
+    return NotAllowed(text, "origin_not_allowed")
+
+
+def _foreign_name(raw_host: bytes) -> NotAllowed:
+    host = raw_host.decode("latin-1")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if not host:
+        text = "The request has no Host header; allowed_hosts in general_settings names those that are let in."
+    elif len(name) <= _SHOWN and _NAME.fullmatch(name):
+        text = (
+            f"This proxy is not known by the name {_quoted(host)}."
+            f" To let it in, write under general_settings: allowed_hosts: [{_quoted(name)}]"
+        )
+    else:
+        text = f"This proxy is not known by the name {_quoted(host)}; allowed_hosts in general_settings names others."
+    return NotAllowed(text, "host_not_allowed")
+
+
+def _quoted(text: str) -> str:
+    """As JSON and YAML quote it, and not all of it if it is long."""
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return msgspec.json.encode(shown).decode()
+
 
 def check_no_page(headers: dict[bytes, bytes]) -> None:
     """For routes that take any body: no page of another site, also where browsers send no `Origin` (images, frames)."""
     if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and b"origin" not in headers:
-        raise NotAllowed("Requests of web pages are refused.", "origin_not_allowed")
+        raise NotAllowed("Requests of web pages that do not name their origin are refused.", "origin_not_allowed")
+
+
+_NO_UPGRADE: RawHeaderList = [(b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade")]
+"""What is spoken here: a 426 has to say it (RFC 9110, 15.5.22)."""
 
 
 def check_upgrade(headers: dict[bytes, bytes]) -> None:
-    """WebSockets are not served: raises `InvalidRequest` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
+    """WebSockets are not served: raises `Refusal` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
     upgrade = headers.get(b"upgrade")
     if upgrade is not None and upgrade.strip().lower() == b"websocket":
-        raise InvalidRequest(
+        raise Refusal(
             "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
             code="upgrade_not_served",
             status=426,
+            headers=_NO_UPGRADE,
         )
 
 

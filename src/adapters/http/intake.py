@@ -1,6 +1,7 @@
 """Turns what a client sent into a `ProxyRequest`: body under a limit, and only the fields the proxy acts on decoded."""
 
 import asyncio
+import codecs
 import hashlib
 import json
 from contextlib import suppress
@@ -133,8 +134,26 @@ def cache_control(headers: RawHeaders) -> CacheControl:
     return CacheControl(b"no-cache" in directives, b"no-store" in directives, float(age) if age.isdigit() else None)
 
 
+def check_text(body: bytes) -> None:
+    """Raises `InvalidRequest` when a body cannot be JSON, as it is not UTF-8 (RFC 8259, 8.1). Parsers that skip what
+    they are not asked for do not look there."""
+    if b"\0" in body:
+        raise InvalidRequest("The body is not valid JSON: it holds a NUL; is it UTF-16?", code="invalid_json")
+    if body.isascii():
+        return
+    if body.startswith(codecs.BOM_UTF8):
+        raise InvalidRequest("The body is not valid JSON: it begins with a byte order mark.", code="invalid_json")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        text = f"The body is not valid JSON: byte {error.start + 1} of {len(body)} is not UTF-8."
+        raise InvalidRequest(text, code="invalid_json") from None
+
+
 def decoded(body: bytes) -> Fields:
     """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object."""
+    if not body.isascii():
+        check_text(body)
     try:
         return _fields.decode(body)
     except msgspec.ValidationError as error:
@@ -144,7 +163,7 @@ def decoded(body: bytes) -> Fields:
         lenient = _lenient_fields(body)
         if lenient is None:
             raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-        return lenient
+        return _with_a_whole_name(lenient)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
 
@@ -198,6 +217,15 @@ def _lenient_fields(body: bytes) -> Fields | None:
         return msgspec.convert(decoded, Fields) if isinstance(decoded, dict) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _with_a_whole_name(fields: Fields) -> Fields:
+    """Raises `InvalidRequest` for half a letter in the name of the model, which nothing can be called by."""
+    try:
+        (fields.model or "").encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("The model's name is no text: it holds half a surrogate pair.", param="model") from None
+    return fields
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -42,6 +42,31 @@ def boundary_of(content_type: bytes) -> bytes | None:
 
 def find_model(head: bytes, boundary: bytes) -> ModelField | None:
     """The first field `model` that is whole in `head`, the beginning of a form; None = there is none (yet)."""
+    place = _place_of_name(head, boundary)
+    if place is None:
+        return None
+    value = head[slice(*place)]
+    try:
+        name = value.decode()
+    except UnicodeDecodeError:
+        return None
+    if not name or len(value) > _MAX_NAME_BYTES or not name.isprintable():
+        return None
+    return ModelField(name, *place)
+
+
+def is_name_broken(head: bytes, boundary: bytes) -> bool:
+    """Is there a field `model` that is no text, as it is not UTF-8?"""
+    place = _place_of_name(head, boundary)
+    try:
+        head[slice(*place or (0, 0))].decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _place_of_name(head: bytes, boundary: bytes) -> tuple[int, int] | None:
+    """Where the first field `model` begins and ends."""
     delimiter = b"\r\n--" + boundary
     preamble = -2 if head.startswith(delimiter[2:]) else head.find(delimiter)
     if preamble == -1:
@@ -57,7 +82,7 @@ def find_model(head: bytes, boundary: bytes) -> ModelField | None:
         if fields_end < 0 or end < 0:
             return None
         if _names_model(head[line_end:fields_end]):
-            return _field(head, begin, end)
+            return begin, end
         at = end + len(delimiter)
 
 
@@ -67,14 +92,3 @@ def _names_model(fields: bytes) -> bool:
         if name.strip().lower() == _DISPOSITION:
             return _FIELD.match(value.strip()) is not None
     return False
-
-
-def _field(head: bytes, begin: int, end: int) -> ModelField | None:
-    value = head[begin:end]
-    try:
-        name = value.decode()
-    except UnicodeDecodeError:
-        return None
-    if not name or len(value) > _MAX_NAME_BYTES or not name.isprintable():
-        return None
-    return ModelField(name, begin, end)

@@ -1,17 +1,21 @@
 """Whatever else endpoints serve: JSON, forms with files, downloads. What is large is not held, in either direction."""
 
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
+from adapters.http.errors import WrongMethod
 from adapters.http.exchange import Exchange
 from adapters.http.front import Front
 from adapters.http.intake import Arrival, decoded, request_of
-from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model
-from adapters.http.routes import other_route, unknown_path
+from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model, is_name_broken
+from adapters.http.routes import METHODS, other_route, unknown_path
 from adapters.http.upload import ClientUpload
 from application.answers import Answer
+from application.errors import InvalidRequest
 from application.messages import ProxyRequest
 from application.pass_through import PassThrough
 
@@ -23,22 +27,25 @@ _NAME_A_MODEL = ("/audio/", "/images/", "/videos")
 
 
 class PassThroughCalls:
-    """The ASGI application behind these routes."""
+    """What answers these routes."""
 
     def __init__(self, front: Front, pass_through: PassThrough) -> None:
         self._front = front
         self._pass_through = pass_through
 
-    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """What answers one request when it is awaited."""
         body = ClientUpload(receive, dict(scope["headers"]))
-        await self._front.exchange(scope, receive, send).run(partial(self._answer, body))
+        return self._front.exchange(scope, receive, send).run(partial(self._answer, body))
 
     async def _answer(self, body: ClientUpload, exchange: Exchange) -> Answer:
         arrival = self._front.admit(exchange)
-        route = other_route(exchange.scope["raw_path"].decode("latin-1"))
+        path = exchange.scope["raw_path"].decode("latin-1")
+        route = other_route(path)
         if route is None:
-            raise unknown_path()
+            raise unknown_path(path)
+        if arrival.method not in METHODS:
+            raise WrongMethod(arrival.method, METHODS)
         request = structs.replace(request_of(route, arrival, b""), stream=False)
         exchange.request = await self._with_body(request, body, arrival)
         return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
@@ -61,6 +68,8 @@ class PassThroughCalls:
             most = self._front.max_body_bytes if names_model else PEEKED_BYTES
             head = await body.peek(most, lambda head: find_model(head, boundary) is not None)
             field = find_model(head, boundary)
+            if field is None and is_name_broken(head, boundary):
+                raise InvalidRequest("The model's name in the form is not UTF-8.", param="model")
             if field is not None:
                 body.rename_with(field.renamed)
                 request = structs.replace(request, body_model=field.name, model=request.model or field.name)

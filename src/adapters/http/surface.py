@@ -9,7 +9,7 @@ from msgspec import structs
 from adapters.http.exchange import Exchange
 from adapters.http.front import Front
 from adapters.http.guards import check_json
-from adapters.http.intake import NO_FIELDS, decoded, request_of
+from adapters.http.intake import NO_FIELDS, check_text, decoded, request_of
 from adapters.http.routes import Route, find_route
 from application.answers import Answer
 from application.detached import Detached
@@ -23,17 +23,13 @@ _MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 
 
 class Surface:
-    """The ASGI application behind these routes."""
+    """What answers these routes."""
 
     def __init__(self, front: Front, model_call: AnswerModelCall, stored: AnswerStored) -> None:
         self._front = front
         self._model_call = model_call
         self._stored = stored
         self._detached = Detached()
-
-    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self.answering(scope, receive, send)
 
     def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """What answers one request when it is awaited, without a coroutine more than needed."""
@@ -47,7 +43,12 @@ class Surface:
         if arrival.method == "POST" and (route.has_model or has_body):
             check_json(headers)
         body = await self._front.body(exchange.receive, arrival)
-        request = request_of(route, arrival, body, decoded(body) if route.has_model else NO_FIELDS)
+        if route.has_model:
+            fields = decoded(body)
+        else:
+            fields = NO_FIELDS
+            check_text(body)
+        request = request_of(route, arrival, body, fields)
         check_model(route, request)
         exchange.request = request
         names_model = bool(request.model) or route.api is Api.MODERATIONS

@@ -14,6 +14,7 @@ from adapters.provider.answers import (
 )
 from adapters.provider.calls import MODEL_OPERATIONS, Call, credential_of
 from adapters.provider.content import Turn, digest_of
+from adapters.provider.doorkeeper import denied
 from adapters.provider.kept import Kept
 from adapters.provider.limit_headers import limit_headers, limit_refusal, limiter_for
 from adapters.provider.limits import Limiter, token_cost
@@ -29,6 +30,8 @@ from adapters.provider.settings import ProviderSettings
 from adapters.provider.streams import chat_stream_reply, completions_stream_reply
 
 _MAX_LIMITERS = 10_000
+_UNNAMED = "omni-moderation-latest"
+"""What answers moderations that name no model, as OpenAI's reference says; and kept prompts, which have one."""
 
 
 class Account:
@@ -51,28 +54,19 @@ class Account:
 
     def answer(self, call: Call, now_s: float, now_unix_s: float) -> Reply:
         """The reply without the headers that every reply carries."""
-        if self.settings.api_keys:
-            denied = self._denied(call)
-            if denied is not None:
-                return denied
+        if (refusal := denied(call, self.settings)) is not None:
+            return refusal
         if call.refusal is not None:
             return call.refusal
+        model = call.model
+        if model and self.settings.models and model not in self.settings.models:
+            return errors.unknown_model(model, call.route)
         if call.route.operation not in MODEL_OPERATIONS:
             return self._look_up(call, now_s, now_unix_s)
-        model = call.model or ""
-        if self.settings.models and model not in self.settings.models:
-            return errors.unknown_model(model, call.route)
+        model = model or _UNNAMED
         if self.settings.rpm is None and self.settings.tpm is None:
             return self._create(call, model, now_s, now_unix_s)
         return self._create_within_limits(call, model, now_s, now_unix_s)
-
-    def _denied(self, call: Call) -> Reply | None:
-        given = credential_of(call.request)
-        if given in self.settings.api_keys:
-            return None
-        if call.route.is_azure:
-            return errors.azure_denied()
-        return errors.wrong_key(given) if given else errors.missing_key()
 
     def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
         limiter = self._limiter(credential_of(call.request), model)
@@ -128,8 +122,9 @@ class Account:
             case "models":
                 return models_reply(self.settings.models)
             case "model":
-                known = not self.settings.models or route.resource_id in self.settings.models
-                return model_reply(route.resource_id) if known else errors.unknown_model(route.resource_id, route)
+                if self.settings.models and route.resource_id not in self.settings.models:
+                    return errors.unknown_model(route.resource_id, route)
+                return model_reply(route.resource_id, deleted=call.request.method == "DELETE")
         return self._kept.answer(call, now_s, now_unix_s)
 
     def identity_headers(self, call: Call) -> bytes:

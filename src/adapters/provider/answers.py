@@ -23,6 +23,11 @@ FINGERPRINT = "fp_simulated"
 SAFE = {kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")}
 _DEFAULT_MODELS = ("gpt-5-mini", "gpt-4.1", "text-embedding-3-small")
 _DEFAULT_DIMENSIONS = 1536
+_CATEGORIES = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+"""All that omni-moderation knows; typed clients miss what is not there."""
 _CREATED_S = 1_735_689_600
 
 
@@ -159,16 +164,17 @@ def _vector(seed: bytes, dimensions: int) -> "array[float]":
     return array("f", [value / norm for value in raw])
 
 
-def moderations_reply(_question: ModerationsQuestion, turn: Turn) -> Reply:
-    """Nothing is ever flagged."""
-    categories = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+def moderations_reply(question: ModerationsQuestion, turn: Turn) -> Reply:
+    """Nothing is ever flagged. Each text has its result; texts and images that are asked about together have one."""
     result = {
         "flagged": False,
-        "categories": dict.fromkeys(categories, False),
-        "category_scores": dict.fromkeys(categories, 0.0001),
-        "category_applied_input_types": {name: ["text"] for name in categories},
+        "categories": dict.fromkeys(_CATEGORIES, False),
+        "category_scores": dict.fromkeys(_CATEGORIES, 0.0001),
+        "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
     }
-    return json_reply(200, {"id": f"modr-{turn.unique}", "model": turn.model, "results": [result]}, works=True)
+    given = question.input
+    count = len(given) if isinstance(given, list) and all(isinstance(text, str) for text in given) else 1
+    return json_reply(200, {"id": f"modr-{turn.unique}", "model": turn.model, "results": [result] * count}, works=True)
 
 
 def models_reply(models: Sequence[str]) -> Reply:
@@ -177,8 +183,8 @@ def models_reply(models: Sequence[str]) -> Reply:
     return json_reply(200, {"object": "list", "data": data})
 
 
-def model_reply(name: str) -> Reply:
-    return json_reply(200, _model(name))
+def model_reply(name: str, *, deleted: bool = False) -> Reply:
+    return json_reply(200, {"id": name, "object": "model", "deleted": True} if deleted else _model(name))
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from adapters.provider.reply import Reply
 from adapters.provider.routes import Operation, Route, find_route
 
 MODEL_OPERATIONS = frozenset({"chat", "completions", "responses", "embeddings", "moderations", "compact"})
-"""Those that a model answers: it must be named and exist, and limits apply."""
+"""Those that a model answers: it must exist, and limits apply."""
 
 _QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
     "chat": msgspec.json.Decoder(ChatQuestion),
@@ -60,7 +60,8 @@ class Call(Struct):
 
     @property
     def model(self) -> str | None:
-        return (None if self.question is None else self.question.model) or self.route.deployment
+        """The deployment in the path of a dated Azure call, whatever its body says; else the body's model."""
+        return self.route.deployment or (None if self.question is None else self.question.model)
 
     @property
     def stream(self) -> bool:
@@ -100,11 +101,18 @@ def _glance(body: bytes) -> Question | None:
 
 
 def _incomplete(question: Question, route: Route) -> Reply | None:
-    if not question.model and route.deployment is None and route.operation in MODEL_OPERATIONS:
+    has_prompt = isinstance(question, ResponsesQuestion) and question.prompt is not None
+    needs_model = route.operation in MODEL_OPERATIONS and route.operation != "moderations" and not has_prompt
+    if needs_model and not question.model and route.deployment is None:
         return errors.missing_parameter("model")
     if isinstance(question, ChatQuestion) and not bytes(question.messages):
         return errors.missing_parameter("messages")
-    if isinstance(question, ResponsesQuestion) and not bytes(question.input) and not question.builds_on:
+    if (
+        isinstance(question, ResponsesQuestion)
+        and not bytes(question.input)
+        and not question.builds_on
+        and not has_prompt
+    ):
         return errors.missing_parameter("input")
     choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
     if choices is not None and not 1 <= choices <= _MOST_CHOICES:
@@ -114,7 +122,10 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
 
 def credential_of(request: Request) -> str | None:
     """The key a request presents: `authorization: Bearer`, else `api-key`; None without one."""
-    bearer = request.header(b"authorization")
-    if bearer is not None and bearer[:7].lower() == "bearer ":
-        return bearer[7:].strip()
-    return request.header(b"api-key")
+    return bearer_of(request) or request.header(b"api-key")
+
+
+def bearer_of(request: Request) -> str | None:
+    """What comes as `authorization: Bearer`; None without it."""
+    given = request.header(b"authorization")
+    return given[7:].strip() if given is not None and given[:7].lower() == "bearer " else None

@@ -66,6 +66,8 @@ def route_refused(route: Route) -> Reply:
     """The path, the method or the api-version does not exist."""
     if route.fault == "api_version_refused":
         return azure_error(400, "BadRequest", "API version not supported")
+    if route.fault == "api_version_not_allowed":
+        return azure_error(400, "BadRequest", "api-version query parameter is not allowed when using /v1 path")
     if route.is_azure:
         return azure_error(404, "404", "Resource not found")
     if route.fault == "no_such_method":

@@ -67,6 +67,8 @@ class ResponsesQuestion(Question):
     input: Raw = _NOTHING
     store: bool | None = None
     background: bool | None = None
+    prompt: Any = None
+    """A kept one, which names its model itself."""
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
     instructions: Any = None

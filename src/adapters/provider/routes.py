@@ -1,10 +1,13 @@
 """Which operation a request line asks for, on both providers' paths.
 
-`/v1/...`, `/openai/v1/...`, `/openai/deployments/{deployment}/...?api-version=`, `/openai/...?api-version=` and the
-bare `/...`. Paths below `/openai` are Azure's: they answer in Azure's words. The dated paths need an `api-version`
-and the `/openai/v1` ones refuse a dated one, as the Azure OpenAI API lifecycle documentation and zendev-sh/goai#54 say.
+`/v1/...`, `/openai/v1/...`, `/openai/deployments/{deployment}/...?api-version=`, `/openai/...?api-version=`, a
+project's `/api/projects/{project}/openai/v1/...` and the bare `/...`. Paths below `/openai` are Azure's: they answer in
+Azure's words. The dated paths need a dated `api-version` (openai-python#2584) and have some operations below a
+deployment only; the `/openai/v1` ones refuse a dated one (Azure OpenAI API lifecycle documentation, zendev-sh/goai#54)
+and a project's any (vercel/ai#14009).
 """
 
+import re
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qs, unquote
@@ -35,7 +38,7 @@ Operation = Literal[
     "file",
     "file_content",
 ]
-Fault = Literal["no_such_path", "no_such_method", "api_version_refused"]
+Fault = Literal["no_such_path", "no_such_method", "api_version_refused", "api_version_not_allowed"]
 
 _ID = "*"
 _GET_OR_DELETE = ("GET", "DELETE")
@@ -49,7 +52,7 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("responses", "input_tokens"), ("POST",), "input_tokens"),
     (("responses", "compact"), ("POST",), "compact"),
     (("models",), ("GET",), "models"),
-    (("models", _ID), ("GET",), "model"),
+    (("models", _ID), _GET_OR_DELETE, "model"),
     (("responses", _ID), _GET_OR_DELETE, "response"),
     (("responses", _ID, "cancel"), ("POST",), "response_cancel"),
     (("responses", _ID, "input_items"), ("GET",), "response_input_items"),
@@ -66,6 +69,10 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
 )
 """Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
 
+_DEPLOYED: frozenset[Operation] = frozenset(("chat", "completions", "embeddings"))
+"""What Azure's dated API has below a deployment, and nowhere else; of what this provider can do."""
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 _AZURE_OPERATION_NAMES: dict[Operation, str] = {
     "chat": "ChatCompletions_Create",
     "completions": "Completions_Create",
@@ -81,6 +88,8 @@ class Route(Struct, frozen=True):
     path: str
     """Without the query."""
     is_azure: bool
+    is_dated: bool = False
+    """Azure's dated API: below /openai, without /v1."""
     operation: Operation | None = None
     fault: Fault | None = None
     deployment: str | None = None
@@ -101,31 +110,55 @@ class Route(Struct, frozen=True):
         return _AZURE_OPERATION_NAMES.get(self.operation, "Operation") if self.operation else "Operation"
 
 
+class _Root(Struct, frozen=True):
+    """What the beginning of a path says."""
+
+    rest: str
+    """The path below the API's root."""
+    is_azure: bool = False
+    is_dated: bool = False
+    is_project: bool = False
+    deployment: str | None = None
+
+
 @lru_cache(maxsize=4096)
 def find_route(method: str, target: str) -> Route:
     """The route of a request line. `target` is path and query as they came."""
     path, _, query_text = target.partition("?")
     query = parse_qs(query_text, keep_blank_values=True) if query_text else {}
-    rest, is_azure, deployment, is_dated = _strip_prefix(path)
-    if is_dated and "api-version" not in query:
-        return Route(method, path, is_azure, fault="no_such_path", query=query)
-    if is_azure and not is_dated and query.get("api-version", ["v1"])[0][:1].isdigit():
-        return Route(method, path, is_azure, fault="api_version_refused", query=query)
-    operation, ids, allowed = _operation(method, rest)
+    root = _root(path)
+    operation, ids, allowed = _operation(method, root.rest)
     fault: Fault | None = None if operation else ("no_such_method" if allowed else "no_such_path")
-    return Route(method, path, is_azure, operation, fault, deployment, ids[0], ids[1], query)
+    if root.is_azure and operation is not None:
+        fault = _azure_fault(root, operation, query.get("api-version"))
+    if fault is not None:
+        return Route(method, path, root.is_azure, root.is_dated, fault=fault, query=query)
+    return Route(method, path, root.is_azure, root.is_dated, operation, None, root.deployment, ids[0], ids[1], query)
 
 
-def _strip_prefix(path: str) -> tuple[str, bool, str | None, bool]:
-    """The path below the API's root, whether it is Azure's, its deployment, and whether it is a dated path."""
+def _azure_fault(root: _Root, operation: Operation, versions: list[str] | None) -> Fault | None:
+    """What Azure minds about a path that would be good below another root."""
+    is_date = versions is not None and _DATE.match(versions[0]) is not None
+    if root.is_dated:
+        is_deployed = operation in _DEPLOYED
+        return None if is_date and is_deployed == (root.deployment is not None) else "no_such_path"
+    if root.is_project and versions is not None:
+        return "api_version_not_allowed"
+    return "api_version_refused" if is_date else None
+
+
+def _root(path: str) -> _Root:
+    if path.startswith("/api/projects/"):
+        project, found, rest = path.removeprefix("/api/projects/").partition("/openai/v1/")
+        return _Root(rest if found and "/" not in project else "", is_azure=True, is_project=True)
     if path.startswith("/openai/deployments/"):
         deployment, _, rest = path.removeprefix("/openai/deployments/").partition("/")
-        return rest, True, unquote(deployment), True
+        return _Root(rest, is_azure=True, is_dated=True, deployment=unquote(deployment))
     if path.startswith("/openai/v1/"):
-        return path.removeprefix("/openai/v1/"), True, None, False
+        return _Root(path.removeprefix("/openai/v1/"), is_azure=True)
     if path.startswith("/openai/"):
-        return path.removeprefix("/openai/"), True, None, True
-    return path.removeprefix("/v1/").removeprefix("/"), False, None, False
+        return _Root(path.removeprefix("/openai/"), is_azure=True, is_dated=True)
+    return _Root(path.removeprefix("/v1/").removeprefix("/"))
 
 
 def _operation(method: str, rest: str) -> tuple[Operation | None, tuple[str, str], bool]:

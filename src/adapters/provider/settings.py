@@ -24,7 +24,9 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     header_style: HeaderStyle = "openai"
     """How the limits count and what replies say about them: see `limits` and `limit_headers`."""
     api_keys: tuple[str, ...] = ()
-    """Credentials that are let in; empty: every request is."""
+    """Credentials that are let in; empty: every request is, but for keys where Azure wants an Entra token."""
+    entra_tokens: tuple[str, ...] = ()
+    """Tokens that are let in on Azure's paths besides. On its dated paths nothing else is taken as Bearer."""
     models: tuple[str, ...] = ()
     """Models (or Azure deployments) that exist; empty: every one does."""
     answer_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 16

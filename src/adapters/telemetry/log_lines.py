@@ -4,19 +4,26 @@ A line holds the fields it was given and nothing else: there is no place where a
 """
 
 import logging
+import re
 import sys
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
 
 from adapters.telemetry.background import BackgroundHandler
+from adapters.telemetry.foreign_lines import take_in_others
 
 LOGGER = "llmproxy"
 EVERY_LINE = ("time", "level", "event")
 """What a JSON line begins with, whatever it tells. A record that has a `line` method makes all of it at once."""
 
 _encode = msgspec.json.Encoder().encode
+
+# What JSON leaves as it is, and a terminal or an editor acts on: control characters, line separators, text that runs
+# backwards, halves of letters.
+_UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
 
 class TextLines(logging.Formatter):
@@ -44,15 +51,38 @@ class JsonLines(logging.Formatter):
         return _encode(said).decode()
 
 
+def said(text: str, longest: int) -> str:
+    """What a client chose, as a value of a line: cut, and without what would be seen as something else. Its quotes and
+    control characters are escaped as those of every value."""
+    if len(text) > longest:
+        text = text[:longest] + "..."
+    return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
+
+
+def as_json_line(event: str, **fields: object) -> str:
+    """A line of the log, for what is not written through a logger."""
+    return _encode({"time": _moment(time.time()), "level": "info", "event": event, **fields}).decode()
+
+
+def is_text(log_format: str | None) -> bool:
+    """Are lines text, rather than JSON? None = text on a terminal, JSON elsewhere."""
+    return sys.stderr.isatty() if log_format is None else log_format == "text"
+
+
+def line_format(log_format: str | None) -> logging.Formatter:
+    """What makes the lines; `log_format` as above."""
+    return TextLines() if is_text(log_format) else JsonLines()
+
+
 def start_logging(level: str, log_format: str | None) -> logging.Logger:
     """The proxy's logger, writing to standard error. `log_format` None = text on a terminal, JSON elsewhere."""
-    text = sys.stderr.isatty() if log_format is None else log_format == "text"
     handler = BackgroundHandler(sys.stderr)
-    handler.setFormatter(TextLines() if text else JsonLines())
+    handler.setFormatter(line_format(log_format))
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    take_in_others(logger)
     return logger
 
 

@@ -9,11 +9,12 @@ import asyncio
 import functools
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TypeAlias, cast
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
@@ -173,6 +174,27 @@ class WireConnector(aiohttp.TCPConnector):
             raise
 
     async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Traces,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> ResponseHandler:
+        try:
+            return await self._opened(req, traces, timeout)
+        except BaseException:
+            # Not reached there, or not in time: the name may point elsewhere by now.
+            first = req.proxy or req.url
+            if first.raw_host is not None and first.port is not None:
+                self.clear_dns_cache(first.raw_host, first.port)
+            raise
+
+    async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
+        try:
+            return await super()._resolve_host(host, port, traces)
+        except KeyError:  # what the lookup found was forgotten before it was taken
+            return await super()._resolve_host(host, port, traces)
+
+    async def _opened(
         self,
         req: aiohttp.ClientRequest,
         traces: Traces,

@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from functools import lru_cache
 from typing import cast
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -22,6 +21,7 @@ from httpx_aiohttp import AiohttpTransport
 from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, WireProtocol
 from adapters.upstreams.aiohttp_upload import Outgoing
+from adapters.upstreams.outbound.proxies import OutboundProxies
 from adapters.upstreams.transport_errors import SpokeFirst, SwitchedProtocols
 
 _READ_BUFFER_BYTES = 64 * 1024
@@ -156,7 +156,7 @@ def _address(url: httpx.URL, target: bytes) -> yarl.URL:
 
 class WireTransport(AiohttpTransport):
     """Sends `httpx.Request`s; takes the target from httpx's extension `target` and times from `timeout`. A body that is
-    not held comes as the extension `upload`, an `Outgoing`.
+    not held comes as the extension `upload`, an `Outgoing`; `outbound_proxy` is that of the `UpstreamCall`.
 
     `timeout`: `connect` covers name, TCP, proxy and TLS; `read` is the longest silence in the body; both in seconds.
     Raises the exceptions of aiohttp as they are. Opens its session in the running loop with the first request.
@@ -167,8 +167,7 @@ class WireTransport(AiohttpTransport):
         *,
         max_connections: int,
         ssl_context: ssl.SSLContext,
-        outbound_proxy: str | None,
-        trust_env: bool,
+        proxies: OutboundProxies,
         keepalive_s: float,
         max_head_bytes: int,
     ) -> None:
@@ -176,9 +175,8 @@ class WireTransport(AiohttpTransport):
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s
         self._max_head_bytes = max_head_bytes
-        self._outbound_proxy = outbound_proxy
-        self._trust_env = trust_env
-        self._env_proxies: dict[tuple[str, bytes], str | None] = {}
+        self._proxies = proxies
+        self._ways: dict[tuple[str, bytes, str | None], str | None] = {}
 
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -193,14 +191,13 @@ class WireTransport(AiohttpTransport):
             max_headers=_MAX_HEADERS,
         )
 
-    def _proxy_for(self, url: httpx.URL) -> str | None:
-        if self._outbound_proxy is not None or not self._trust_env:
-            return self._outbound_proxy
-        origin = (url.scheme, url.netloc)
-        if origin not in self._env_proxies:
-            proxies = {} if proxy_bypass(url.netloc.decode("latin-1")) else getproxies()
-            self._env_proxies[origin] = proxies.get(url.scheme) or proxies.get("all")
-        return self._env_proxies[origin]
+    def _proxy_for(self, url: httpx.URL, own: str | None) -> str | None:
+        way = (url.scheme, url.netloc, own)
+        if way not in self._ways:
+            is_tls = url.scheme == "https"
+            proxy = self._proxies.between(own, is_tls=is_tls, host=url.host, port=url.port or (443 if is_tls else 80))
+            self._ways[way] = None if proxy is None else proxy.url
+        return self._ways[way]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and come back with the headers of the final reply."""
@@ -218,7 +215,7 @@ class WireTransport(AiohttpTransport):
                 if name.lower() not in _FRAMING
             ],
             data=request.extensions.get("upload") or request.content,
-            proxy=self._proxy_for(request.url),
+            proxy=self._proxy_for(request.url, request.extensions["outbound_proxy"]),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(sock_connect=times["connect"]),
         )

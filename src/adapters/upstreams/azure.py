@@ -1,12 +1,13 @@
 """Endpoints reached the way the `AzureOpenAI` client reaches them: deployment in the path, `api-version` in the query.
 
 As in openai-python `lib/azure.py`: POSTs to the routes below go to `/openai/deployments/{deployment}/...`, all others
-to `/openai/...`. The key travels in `api-key`, an Entra token as Bearer. An endpoint that ends in `/openai/v1` is the
-v1 API, where the deployment is the body's `model` and every route stands below it.
+to `/openai/...`; with a `base_url` in the place of the resource both stand below that. The key travels in `api-key`, an
+Entra token as Bearer. A root that ends in `/v1` is the v1 API, where the deployment is the body's `model` and every
+route stands right below; the client would put the deployment there too and be answered 404 (openai-python#2584).
 """
 
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from adapters.upstreams.target import Target, target
 from adapters.upstreams.tokens import TokenSource
@@ -41,10 +42,37 @@ def azure_target(
 ) -> Target:
     """None of `api_key`, `ad_token` and `token`: the client's own credential is passed on."""
     root = azure_endpoint.rstrip("/")
-    if root.endswith("/openai/v1"):
-        deployed = root
-    else:
-        root += "/openai"
+    return azure_base_target(
+        root if root.endswith("/openai/v1") else f"{root}/openai",
+        deployment,
+        api_version,
+        api_key=api_key,
+        ad_token=ad_token,
+        organization=organization,
+        project=project,
+        default_headers=default_headers,
+        default_query=default_query,
+        token=token,
+    )
+
+
+def azure_base_target(
+    base_url: str,
+    deployment: str | None,
+    api_version: str | None,
+    *,
+    api_key: Secret | None = None,
+    ad_token: Secret | None = None,
+    organization: str | None = None,
+    project: str | None = None,
+    default_headers: Iterable[tuple[str, Secret]] = (),
+    default_query: Iterable[tuple[str, str]] = (),
+    token: TokenSource | None = None,
+) -> Target:
+    """As `azure_target`, for the client's `base_url`; no deployment is put into a path that has one, or for None."""
+    root = deployed = base_url.rstrip("/")
+    has_deployment = "/deployments" in urlsplit(root).path  # the client's own test
+    if deployment is not None and not has_deployment and not root.endswith("/v1"):
         deployed = f"{root}/deployments/{quote(deployment, safe='')}"
     key: tuple[tuple[str, str], ...] = ()
     if ad_token is not None:
@@ -61,5 +89,6 @@ def azure_target(
         query.items(),
         organization=organization,
         project=project,
+        names_deployment=deployed != root,
         token=token,
     )

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.lenient_json import decode_exactly
 
 Text = str | UnsetType | None
 Items = list[Any] | UnsetType | None
@@ -137,9 +137,9 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 def read_completion(body: bytes) -> Completion:
     """A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
-    return decode(_completions, body)
+    return decode_exactly(_completions, body)
 
 
 def read_chunk(data: bytes) -> Chunk:
     """The data of one event. Raises as `read_completion` does."""
-    return decode(_chunks, data)
+    return decode_exactly(_chunks, data)

@@ -6,15 +6,32 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from adapters.upstreams.event_content import says
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reshaping import read_events, wants_usage
 from adapters.upstreams.sse import DONE
 from application.store_ports import CachedAnswer
 
+_SAYS = ("content", "refusal", "tool_calls", "function_call", "audio")
+"""Fields of a message, or of a piece of one, any of which makes it an answer. Reasoning alone is none."""
+
 
 class _Choice(Struct):
     index: int = 0
     finish_reason: str | None = None
+    message: Any = None
+    delta: Any = None
+    text: Any = None
+
+    @property
+    def says_something(self) -> bool:
+        """Has it any content, or any call?"""
+        if says(self.text):
+            return True
+        return any(
+            isinstance(part, dict) and any(says(part.get(name)) for name in _SAYS)
+            for part in (self.message, self.delta)
+        )
 
 
 class _Body(Struct):
@@ -29,17 +46,21 @@ _bodies = msgspec.json.Decoder(_Body)
 
 
 def all_ended(answer: CachedAnswer, good_ends: Set[str]) -> bool:
-    """Is it whole and without an error, and did each choice end for one of these reasons? Raises `ValueError` or
-    `RecursionError` if it is no such answer."""
+    """Is it whole, without an error and not empty, and did each choice end for one of these reasons? Raises
+    `ValueError` or `RecursionError` if it is no such answer."""
     body = b"".join(answer.chunks)
     if answer.shape.stream:
         return _stream_ended(answer, body, good_ends)
     whole = decode(_bodies, body)
-    return whole.error is None and bool(whole.choices) and all(one.finish_reason in good_ends for one in whole.choices)
+    return (
+        whole.error is None
+        and any(one.says_something for one in whole.choices)
+        and all(one.finish_reason in good_ends for one in whole.choices)
+    )
 
 
 def _stream_ended(answer: CachedAnswer, body: bytes, good_ends: Set[str]) -> bool:
-    is_done = has_usage = False
+    is_done = has_usage = goes_on = says_something = False
     endings: dict[int, str | None] = {}
     for event in read_events(body):
         if event.data == DONE:
@@ -52,5 +73,10 @@ def _stream_ended(answer: CachedAnswer, body: bytes, good_ends: Set[str]) -> boo
         for choice in chunk.choices:
             if choice.finish_reason is not None and choice.finish_reason not in good_ends:
                 return False
+            if choice.says_something:
+                says_something = True
+                goes_on = goes_on or endings.get(choice.index) is not None
             endings[choice.index] = choice.finish_reason or endings.get(choice.index)
-    return bool(endings) and all(endings.values()) and (is_done or has_usage or not wants_usage(answer.shape))
+    # Where a choice went on after its end, no end can be believed but the provider's own.
+    is_whole = is_done or (not goes_on and (has_usage or not wants_usage(answer.shape)))
+    return says_something and all(endings.values()) and is_whole

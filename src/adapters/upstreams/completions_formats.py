@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from adapters.upstreams.chat_wire import Text, Words
 from adapters.upstreams.choice_endings import all_ended
-from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.lenient_json import decode_exactly
 from adapters.upstreams.reshaping import Dialect, NotUnderstood
 from application.store_ports import CachedAnswer, Shape
 
@@ -59,7 +59,7 @@ class CompletionsFormat:
 
 
 def _read(text: bytes) -> TextCompletion:
-    return decode(_completions, text)
+    return decode_exactly(_completions, text)
 
 
 def _merged(chunks: list[TextCompletion]) -> TextCompletion:

@@ -11,7 +11,9 @@ import logging
 import re
 import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
+from adapters.upstreams.outbound.proxies import OutboundProxies
 from adapters.upstreams.tokens import AccessToken, TokenUnavailable
 from domain.secret import Secret
 
@@ -26,9 +28,7 @@ class DefaultAzureTokens:
         self, ssl_context: ssl.SSLContext, *, outbound_proxy: str | None = None, trust_env: bool = False
     ) -> None:
         self._ssl_context = ssl_context
-        # The metadata service of a managed identity is plain HTTP on the machine itself: no proxy reaches it.
-        self._proxies = {"https": outbound_proxy} if outbound_proxy is not None else None
-        self._trust_env = trust_env
+        self._proxies = OutboundProxies(outbound_proxy, trust_env=trust_env)
 
     async def __call__(self, scope: str) -> AccessToken:
         """See `FetchToken`."""
@@ -38,17 +38,32 @@ class DefaultAzureTokens:
         transports: Any = importlib.import_module("azure.core.pipeline.transport")
         aiohttp: Any = importlib.import_module("aiohttp")  # nobody else may need it, and it takes memory
         connector = aiohttp.TCPConnector(ssl=self._ssl_context)
+        proxy_for = self._proxy_for
+
+        class Transport(transports.AioHttpTransport):  # type: ignore[misc] # loaded when it is needed
+            async def send(self, request: Any, **options: Any) -> Any:
+                return await super().send(request, **options, proxy=proxy_for(request.url))
+
         async with aiohttp.ClientSession(
-            connector=connector, trust_env=self._trust_env, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         ) as session:
-            transport = transports.AioHttpTransport(session=session, session_owner=False)
+            transport = Transport(session=session, session_owner=False, use_env_settings=False)
             try:
-                async with identity.DefaultAzureCredential(transport=transport, proxies=self._proxies) as credential:
+                async with identity.DefaultAzureCredential(transport=transport) as credential:
                     token = await credential.get_token(scope)
             except Exception as error:
                 # Not chained: what the library says may quote what it sent and got.
                 raise TokenUnavailable(_words(error)) from None
         return AccessToken(Secret(token.token), float(token.expires_on))
+
+    def _proxy_for(self, url: str) -> str | None:
+        """Raises `UnusableProxy`."""
+        parts = urlsplit(url)
+        # The metadata service of a managed identity is plain HTTP on the machine itself: no proxy reaches it.
+        if parts.scheme != "https":
+            return None
+        proxy = self._proxies.between(None, is_tls=True, host=parts.hostname or "", port=parts.port or 443)
+        return None if proxy is None else proxy.url
 
 
 def _words(error: Exception) -> str:

@@ -11,12 +11,14 @@ from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import waited_for_slot
 from adapters.upstreams.aiohttp_transport import WireTransport
 from adapters.upstreams.aiohttp_upload import Outgoing
+from adapters.upstreams.outbound.proxies import OutboundProxies, UnusableProxy
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
 _MAX_REPLY_HEADER_BYTES = 64 * 1024
+_UNUSABLE_PROXY = Failure(FailureKind.MISCONFIGURED, "outbound proxy cannot be used")
 _NO_SLOT = Failure(FailureKind.LOCAL, "all max_connections to this host are in use")
 
 
@@ -65,15 +67,14 @@ class HttpxUpstream:
         """Does no network I/O and needs no running loop.
 
         `max_connections` is per origin; more calls wait for a slot. `ssl_context` None = the system's roots.
-        `outbound_proxy` is the URL of an HTTP proxy for all calls, with credentials if it wants them; None = none, or
-        with `trust_env` what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Idle connections are kept for
+        `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
+        wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
         `keepalive_s` seconds.
         """
         self._transport = WireTransport(
             max_connections=max_connections,
             ssl_context=ssl_context or ssl.create_default_context(),
-            outbound_proxy=outbound_proxy,
-            trust_env=trust_env,
+            proxies=OutboundProxies(outbound_proxy, trust_env=trust_env),
             keepalive_s=keepalive_s,
             max_head_bytes=max_reply_header_bytes,
         )
@@ -84,6 +85,8 @@ class HttpxUpstream:
         try:
             async with asyncio.timeout(call.first_byte_timeout_s) as deadline:
                 response = await self._transport.handle_async_request(_request(call, deadline))
+        except UnusableProxy:
+            raise UpstreamFailed(_UNUSABLE_PROXY) from None
         except LIBRARY_ERRORS as exc:
             if isinstance(exc, TimeoutError) and waited_for_slot.get():
                 raise UpstreamFailed(_NO_SLOT) from exc
@@ -100,6 +103,7 @@ def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
     extensions: dict[str, object] = {
         "target": target,
         "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
+        "outbound_proxy": call.outbound_proxy,
     }
     content = b""
     if isinstance(call.body, bytes):

@@ -5,6 +5,8 @@ from functools import partial
 from urllib.parse import quote
 
 from adapters.upstreams.azure import DEPLOYMENT_ROUTES
+from adapters.upstreams.expected import expected_stream
+from adapters.upstreams.inflated_reply import plain
 from adapters.upstreams.limit_headers import readings
 from adapters.upstreams.model_name import replace_model
 from adapters.upstreams.reply_judge import judge
@@ -13,6 +15,7 @@ from adapters.upstreams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.target import Target
 from adapters.upstreams.token_upstream import TokenCall
 from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
+from application.ports import UpstreamReply
 from domain.endpoint import Endpoint
 from domain.rate_limit import Readings
 
@@ -31,12 +34,13 @@ class OpenAIProviders:
         target = self._targets[endpoint.id]
         call = UpstreamCall(
             request.method,
-            target.url(request.path, _query(endpoint, request), request.method),
+            target.url(_path(target, request), _query(endpoint, request), request.method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
             endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
             endpoint.stream_idle_timeout_s,
+            target.outbound_proxy,
         )
         return (
             call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))
@@ -60,7 +64,11 @@ class OpenAIProviders:
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         """A reader for the stream that answers this request."""
-        return OpenAIStreamScanner(endpoint.owns_credential, request.choices)
+        return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request))
+
+    def plain(self, reply: UpstreamReply) -> UpstreamReply:
+        """The reply without its content coding."""
+        return plain(reply)
 
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
@@ -71,6 +79,16 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:
         return request.body  # named by the client's URL for a route that takes none
     return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
+
+
+def _path(target: Target, request: ProxyRequest) -> str:
+    """The path, where it has to name a deployment that is not the endpoint's own with that: as the model of the body,
+    which is what the `AzureOpenAI` client takes for it."""
+    if request.model or not target.names_deployment or not request.body_model:
+        return request.path
+    if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:
+        return request.path
+    return f"/deployments/{quote(request.body_model, safe='')}{request.path}"
 
 
 def _query(endpoint: Endpoint, request: ProxyRequest) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from adapters.upstreams.error_codes import MISSING
 from adapters.upstreams.error_kinds import classify, classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.retry_delay import retry_delay_s
 from application.messages import Api, Headers, Verdict, WholeReply, header
 from domain.failure import Effect, Failure, FailureKind
@@ -20,50 +20,98 @@ from domain.tokens import Usage
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
 
-class UsageWords(Struct):
-    """`usage` of chat and of Responses, whose names differ."""
+_MAX_TOKENS = 10**12
+"""More than any request takes: a larger number says nothing."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+
+class UsageWords(Struct):
+    """`usage` of chat and of Responses, whose names differ. It is bookkeeping, so its numbers may be anything."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
 
     def usage(self) -> Usage | None:
         """None = it names no number of the prompt."""
-        prompt = self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens
-        output = self.completion_tokens if self.completion_tokens is not None else self.output_tokens
+        prompt = _count(self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens)
+        output = _count(self.completion_tokens if self.completion_tokens is not None else self.output_tokens)
         return None if prompt is None else Usage(prompt, output or 0)
 
 
-class _Answer(Struct):
-    error: Any = None
-    status: Any = None
-    usage: UsageWords | None = None
+def _count(value: Any) -> int | None:
+    """None = it is no number of tokens."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
+
+
+class _Choices(Struct):
+    """What is read of an answer. Its content is not decoded: that there is any is enough."""
+
     choices: Sequence[msgspec.Raw] | None = None
-    """Not decoded, like the other contents: that there are any is enough."""
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Data(Struct):
     data: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Results(Struct):
     results: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Output(Struct):
     output: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+    status: Any = None
 
 
-class _DecodedAnswer(_Answer):
+class _DecodedChoices(_Choices):
     choices: Sequence[Any] | None = None
+
+
+class _DecodedData(_Data):
     data: Sequence[Any] | None = None
+
+
+class _DecodedResults(_Results):
     results: Sequence[Any] | None = None
+
+
+class _DecodedOutput(_Output):
     output: Sequence[Any] | None = None
 
 
-_CONTENT = {
-    Api.CHAT: "choices",
-    Api.COMPLETIONS: "choices",
-    Api.RESPONSES: "output",
-    Api.EMBEDDINGS: "data",
-    Api.MODERATIONS: "results",
+class _Reading(Struct, frozen=True):
+    """How the answers of one API are read."""
+
+    content: str
+    """What an answer is not without."""
+    decoder: msgspec.json.Decoder[Any]
+    decoded: Any
+    """The same with its content decoded."""
+
+
+_RESPONSES = Api.RESPONSES
+_CHAT = _Reading("choices", msgspec.json.Decoder(_Choices), _DecodedChoices)
+_READINGS = {
+    Api.CHAT: _CHAT,
+    Api.COMPLETIONS: _CHAT,
+    Api.RESPONSES: _Reading("output", msgspec.json.Decoder(_Output), _DecodedOutput),
+    Api.EMBEDDINGS: _Reading("data", msgspec.json.Decoder(_Data), _DecodedData),
+    Api.MODERATIONS: _Reading("results", msgspec.json.Decoder(_Results), _DecodedResults),
 }
-"""What an answer of each API is not without."""
+_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
+"""What a response may be that has no output (yet)."""
 
 
-_answers = msgspec.json.Decoder(_Answer)
 _errors = msgspec.json.Decoder(Any)
 
 
@@ -75,7 +123,7 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
     """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
     nothing about the endpoint."""
     if 200 <= reply.status < 300 or reply.status == 304:
-        if api not in _CONTENT:
+        if api not in _READINGS:
             return Verdict()  # of any shape, and none of our business
         return _judge_answer(api, reply, owns_credential)
     words = error_words(reply)
@@ -115,17 +163,18 @@ def error_words(reply: WholeReply) -> ErrorWords:
 def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
     if not reply.body:
         return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
+    reading = _READINGS[api]
     try:
-        answer = decode(_answers, _plain(reply.headers, reply.body), _DecodedAnswer)
+        answer = decode(reading.decoder, _plain(reply.headers, reply.body), reading.decoded)
     except (ValueError, RecursionError, zlib.error):
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
-    content = _CONTENT[api]
-    if getattr(answer, content) is None:
-        return Verdict(Failure(FailureKind.JUNK, f"body has no {content}", reply.status))
-    return Verdict(usage=answer.usage.usage() if answer.usage else None)
+    if getattr(answer, reading.content) is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
+        return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}", reply.status))
+    words = answer.usage
+    return Verdict(usage=words.usage() if isinstance(words, UsageWords) else None)
 
 
 def _plain(headers: Headers, body: bytes) -> bytes:

@@ -10,18 +10,28 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from adapters.upstreams.event_content import says
 from adapters.upstreams.lenient_json import decode
 from adapters.upstreams.reshaping import NotUnderstood, as_whole, check_unstreamed, options_of
 from adapters.upstreams.sse import DONE, Event, read_whole
 from application.store_ports import CachedAnswer, Shape
 
 COMPLETED = "response.completed"
+_PART_LABELS = frozenset(("type", "annotations", "logprobs"))
 _BAD_KINDS = frozenset(("error", "response.failed", "response.incomplete"))
 
 
 class _Item(Struct):
+    type: str | None = None
     status: str | None = None
     encrypted_content: Any = None
+    content: Any = None
+
+    @property
+    def says_something(self) -> bool:
+        """Is it a call, or a message with something in it? Reasoning alone is no answer."""
+        kind = self.type or ""
+        return kind.endswith("_call") or (kind == "message" and says(self.content, _PART_LABELS))
 
 
 class _Response(Struct):
@@ -108,6 +118,6 @@ def _is_good(response: _Response) -> bool:
         and response.error is None
         and response.incomplete_details is None
         and response.store is not True
-        and bool(response.output)
+        and any(item.says_something for item in response.output)
         and all(item.status in (None, "completed") and not item.encrypted_content for item in response.output)
     )

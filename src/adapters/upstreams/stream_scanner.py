@@ -11,65 +11,90 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from adapters.upstreams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.error_kinds import classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.lenient_json import decode
+from adapters.upstreams.event_buffer import EventBuffer
+from adapters.upstreams.event_content import event_says, says
+from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.reply_judge import UsageWords
-from adapters.upstreams.sse import DONE, begins_like_events, complete_until, parse_event, split_events
+from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
+from domain.outline import outline
 from domain.tokens import Usage
-
-MAX_PENDING_BYTES = 16 * 1024 * 1024
-"""An event longer than this passes in pieces, so that a provider without blank lines cannot fill the memory."""
 
 _WORTH_READING = re.compile(
     rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*:\s*[{"]|event:\s?error|response\.(?:completed|incomplete|failed)'
     rb'|"usage"\s*:\s*\{'
 )
+_LARGE_BYTES = 64 * 1024
+_SHAPES = (
+    (b"[DONE]", None),
+    (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
+    (b'"error"', re.compile(rb'\s*:\s*[{"]')),
+    (b"event:", re.compile(rb"\s?error")),
+    (b"response.completed", None),
+    (b"response.incomplete", None),
+    (b"response.failed", None),
+    (b'"usage"', re.compile(rb"\s*:\s*\{")),
+)
+"""`_WORTH_READING` as words and what must follow them."""
+
 _PRE_OUTPUT = ("response.created", "response.queued", "response.in_progress")
 _COMPLETE = ("response.completed", "response.incomplete")
+_COMPLETES = re.compile(
+    rb'^(?:event:\s?|data:\s?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete)\b', re.MULTILINE
+)
+"""How an event begins that ends a stream, for one too long to be read."""
 
 
 class _Choice(Struct):
-    index: int = 0
-    delta: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    text: str | None = None
+    """Of any type: what is only bookkeeping makes no answer junk."""
+
+    index: Any = None
+    delta: Any = None
+    message: Any = None
+    text: Any = None
+    finish_reason: Any = None
 
 
 class _Response(Struct):
     error: Any = None
-    usage: UsageWords | None = None
+    usage: UsageWords | Odd = None
 
 
 class _Data(Struct):
-    type: str | None = None
+    type: Any = None
     error: Any = None
-    choices: list[_Choice] | None = None
-    response: _Response | None = None
-    usage: UsageWords | None = None
-    sequence_number: int | None = None
+    choices: list[_Choice | Odd] | dict[str, Any] | str | int | float | bool | None = None
+    response: _Response | Odd = None
+    usage: UsageWords | Odd = None
+    sequence_number: Any = None
     code: Any = None
     message: Any = None
 
 
-_decoder = msgspec.json.Decoder(_Data, strict=False)
+_decoder = msgspec.json.Decoder(_Data)
 
 
 class OpenAIStreamScanner:
-    """See `application.ports.StreamScanner`. `choices` is the `n` of the request."""
+    """See `application.ports.StreamScanner`."""
 
-    def __init__(self, owns_credential: bool, choices: int = 1) -> None:
+    def __init__(self, owns_credential: bool, expected: ExpectedStream = ONE) -> None:
         self._owns_credential = owns_credential
-        self._choices = max(1, choices)
-        self._finished: set[int] = set()
-        self._pending = bytearray()
-        self._mid_event = False
+        self._choices = ChoicesEnded(expected)
+        self._buffer = EventBuffer()
+        self._start: bytes | None = b""
+        self._giant_ends = False
+        self._calm = self._flows = False
         self._sequence_number = -1
         self._speaks_responses = False
+        self.is_body = False
         self.began = False
+        self.noticed = False
         self.ended = False
+        self.is_done = False
         self.failure: Failure | None = None
         self.is_told = False
         self.usage: Usage | None = None
@@ -77,44 +102,45 @@ class OpenAIStreamScanner:
     @property
     def pending_bytes(self) -> int:
         """How many of the last bytes fed belong to an event that is not whole yet."""
-        return len(self._pending)
+        return self._buffer.pending_bytes
 
     @property
     def is_event_stream(self) -> bool:
         """Is this an event stream, or could what has come so far still become one?"""
-        return self.began or begins_like_events(self._pending)
+        return self.began or begins_like_events(self._buffer.head)
+
+    @property
+    def may_end(self) -> bool:
+        """Would the stream be complete if it ended now?"""
+        return self.ended or self._choices.all
 
     def feed(self, chunk: bytes) -> Sequence[Frame]:
-        """The events that are whole now."""
-        self._pending += chunk
-        whole = bytes(self._pending[: complete_until(self._pending)])
-        del self._pending[: len(whole)]
-        return [self._read(frame) for frame in split_events(whole)]
+        """The events that are whole now; of a body that is no stream there are none."""
+        if self._start is not None:
+            self._look_at_the_start(chunk)
+        if self.is_body:
+            self._buffer.hold(chunk)
+            return ()
+        return [self._read(frame) for frame in split_events(self._buffer.take(chunk))]
 
     def relay(self, chunk: bytes) -> bytes:
-        """The bytes of all events that are whole now."""
-        if self._pending:
-            self._pending += chunk
-            chunk = bytes(self._pending)
-            self._pending.clear()
-        if not chunk.endswith(b"\n\n"):
-            end = complete_until(chunk)
-            if len(chunk) - end > MAX_PENDING_BYTES:
-                self._mid_event = True
-                return chunk
-            self._pending += chunk[end:]
-            chunk = chunk[:end]
-        if chunk:
-            self._mid_event = False
-            if is_worth_reading(chunk):
-                for frame in split_events(chunk):
-                    self._read(frame)
-        return chunk
+        """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
+        if self._calm and chunk.endswith(ENDS) and not is_worth_reading(chunk):
+            return chunk
+        self._flows = True
+        buffer = self._buffer
+        events = buffer.take(chunk)
+        if buffer.giant or self._giant_ends:
+            self._follow_giant()
+        if events and (self._choices.any or is_worth_reading(events)):
+            for frame in split_events(events):
+                self._read(frame)
+        self._calm = not (buffer.pending_bytes or buffer.giant or self._choices.any)
+        return events
 
     def finish(self) -> bytes:
         """The body is over: what came after the last blank line is read as an event, and returned."""
-        rest = bytes(self._pending)
-        self._pending.clear()
+        rest = self._buffer.flush()
         if rest.strip():
             self._read(rest)
         return rest
@@ -122,61 +148,87 @@ class OpenAIStreamScanner:
     def error_frame(self, message: str, code: str) -> bytes:
         """An error event. Chat: `error` alone; Responses: nested and flat, with the next sequence number."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}
-        lead = b"\n\n" if self._mid_event else b""
+        lead = b"\n\n" if self._buffer.giant else b""
         if not self._speaks_responses:
             return lead + b"data: " + msgspec.json.encode({"error": error}) + b"\n\n"
         data = {"type": "error", "sequence_number": self._sequence_number + 1, "error": error, **_flat(error)}
         return lead + b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"
 
+    def _look_at_the_start(self, chunk: bytes) -> None:
+        """JSON in one piece is no stream, whatever its headers say. White space may come before it."""
+        text = ((self._start or b"") + chunk[:_LARGE_BYTES]).removeprefix(BOM).lstrip()
+        if text.startswith((b"{", b"[")):
+            self.is_body = True
+        self._start = text if BOM.startswith(text) else None
+
+    def _follow_giant(self) -> None:
+        """An event too long to be held is known by how it begins, and has come when its end has passed."""
+        giant = self._buffer.giant
+        if not giant:
+            self.ended = self.noticed = True
+        self._giant_ends = bool(giant) and _COMPLETES.search(giant) is not None
+
     def _read(self, frame: bytes) -> Frame:
         event = parse_event(frame)
         if not event.recognised:
             return self._junk(frame)
-        if event.data is None:
+        self.began = self.began or bool(frame.strip())
+        if not event.data:
             return Frame(frame, FrameKind.PREAMBLE)
-        self.began = True
-        if event.data == DONE:
-            self.ended = True
+        if event.data.startswith(DONE):
+            self.ended = self.is_done = self.noticed = True
             return Frame(frame, FrameKind.END)
         try:
             data = decode(_decoder, event.data)
+            self._note_books(data)
+            kind = self._kind(event, data)
         except (ValueError, RecursionError):
             return self._junk(frame)
-        if data.sequence_number is not None:
-            self._sequence_number = data.sequence_number
-        words = data.usage or (data.response and data.response.usage)
-        if words:
-            self.usage = words.usage()
-        kind = self._kind(event.name, data)
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
+        self.noticed = True
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
-        error = ErrorWords.of(data.error or (data.response and data.response.error) or _flat_words(data))
+        error = ErrorWords.of(data.error or _error_of(data.response) or _flat_words(data))
         self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
         return Frame(frame, FrameKind.ERROR, self.failure)
 
-    def _kind(self, name: bytes, data: _Data) -> FrameKind:
-        if data.error or name == b"error" or data.type in ("error", "response.failed"):
-            return FrameKind.ERROR
-        if data.type is not None and data.type.startswith("response."):
-            self._speaks_responses = True
-            if data.type in _COMPLETE:
-                self.ended = True
-                return FrameKind.END
-            return FrameKind.PREAMBLE if data.type in _PRE_OUTPUT else FrameKind.CONTENT
-        return self._chat_kind(data.choices or [])
+    def _note_books(self, data: _Data) -> None:
+        number = data.sequence_number
+        if isinstance(number, int) and not isinstance(number, bool):
+            self._sequence_number = number
+        words = data.usage
+        self._choices.usage_came = self._choices.usage_came or words is not None
+        if not isinstance(words, UsageWords) and isinstance(data.response, _Response):
+            words = data.response.usage
+        if isinstance(words, UsageWords):
+            self.usage = words.usage() or self.usage
 
-    def _chat_kind(self, choices: Sequence[_Choice]) -> FrameKind:
+    def _kind(self, event: Event, data: _Data) -> FrameKind:
+        kind = data.type if isinstance(data.type, str) else ""
+        if data.error or event.name == b"error" or kind in ("error", "response.failed"):
+            return FrameKind.ERROR
+        if kind.startswith("response."):
+            self._speaks_responses = True
+            if kind in _COMPLETE:
+                self.ended = self.noticed = True
+                return FrameKind.END
+            if kind in _PRE_OUTPUT or not (self._flows or event_says(event.data or b"")):
+                return FrameKind.PREAMBLE
+            return FrameKind.CONTENT
+        return self._chat_kind(data.choices if isinstance(data.choices, list) else ())
+
+    def _chat_kind(self, choices: Sequence[Any]) -> FrameKind:
         kind = FrameKind.PREAMBLE
-        for choice in choices:
-            if choice.text or (choice.delta and any(v for k, v in choice.delta.items() if k != "role")):
+        for position, choice in enumerate(choices):
+            if not isinstance(choice, _Choice):
+                continue
+            has_content = says(choice.delta) or says(choice.text)
+            ends = is_reason(choice.finish_reason)
+            self._choices.note(place(choice.index, position), has_content=has_content, ends=ends)
+            if ends:
+                self.noticed = True
+            if ends or has_content or says(choice.message):
                 kind = FrameKind.CONTENT
-            if choice.finish_reason:
-                kind = FrameKind.CONTENT
-                self._finished.add(choice.index)
-        if len(self._finished) >= self._choices:
-            self.ended = True
-            return FrameKind.END
         return kind
 
     def _junk(self, frame: bytes) -> Frame:
@@ -186,6 +238,8 @@ class OpenAIStreamScanner:
 
 def is_worth_reading(chunk: bytes) -> bool:
     """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
+    if len(chunk) > _LARGE_BYTES:
+        return _is_large_worth_reading(outline(chunk))
     find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
     may_be = (
         find(b"[DONE]") >= 0
@@ -196,6 +250,21 @@ def is_worth_reading(chunk: bytes) -> bool:
         or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
     )
     return bool(may_be and _WORTH_READING.search(chunk))
+
+
+def _is_large_worth_reading(text: bytes) -> bool:
+    """The same for megabytes, through which a regular expression takes half a second."""
+    for word, tail in _SHAPES:
+        at = text.find(word)
+        while at >= 0:
+            if tail is None or tail.match(text, at + len(word)):
+                return True
+            at = text.find(word, at + 1)
+    return False
+
+
+def _error_of(response: Any) -> Any:
+    return response.error if isinstance(response, _Response) else None
 
 
 def _flat(error: dict[str, Any]) -> dict[str, Any]:

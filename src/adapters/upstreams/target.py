@@ -6,7 +6,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from adapters.upstreams.tokens import TokenSource
-from application.messages import KEY_HEADERS, Headers
+from application.messages import KEY_HEADERS, PROVIDER_KEY_HEADERS, Headers
 from domain.secret import Secret
 
 
@@ -23,8 +23,12 @@ class Target(Struct, frozen=True):
     """False = the client's credentials go on, but for what `credentials` names."""
     defaults: Headers
     """Headers that are added unless the client sends its own of that name."""
+    names_deployment: bool = False
+    """Does the path of a call name the deployment, where there are routes below it?"""
     token: TokenSource | None = None
     """What its credential comes from where that expires; None = it is in `credentials`."""
+    outbound_proxy: str | None = None
+    """See `UpstreamCall`."""
 
     def __repr__(self) -> str:
         return "Target(***)"
@@ -59,15 +63,21 @@ def target(
     *,
     organization: str | None = None,
     project: str | None = None,
+    names_deployment: bool = False,
     token: TokenSource | None = None,
 ) -> Target:
-    """A target from the parts all providers share. A credential among the default headers stands in for the key."""
+    """A target from the parts all providers share. A provider's credential among the default headers stands in for the
+    key; that of a gateway in front of it goes along."""
     revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
-    own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS) or key_headers
+    own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS)
+    if not any(name in PROVIDER_KEY_HEADERS for name, _ in own):
+        own = key_headers + own
     owns_key = bool(own) or token is not None
     if organization is not None:
         own += (("openai-organization", organization),)
     if project is not None:
         own += (("openai-project", project),)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, token)
+    return Target(
+        url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, names_deployment, token
+    )

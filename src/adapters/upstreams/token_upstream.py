@@ -8,7 +8,7 @@ from application.ports import Upstream, UpstreamReply
 from domain.secret import Secret
 
 
-class TokenCall(UpstreamCall, frozen=True):
+class TokenCall(UpstreamCall, frozen=True, kw_only=True):
     """A call that is complete but for the token, which is put in when it is sent."""
 
     source: TokenSource
@@ -27,8 +27,9 @@ class TokenCall(UpstreamCall, frozen=True):
             call.connect_timeout_s,
             call.first_byte_timeout_s,
             call.idle_timeout_s,
-            source,
-            body_again,
+            call.outbound_proxy,
+            source=source,
+            body_again=body_again,
         )
 
     def with_token(self, token: Secret, body: bytes | Pieces | Upload) -> UpstreamCall:
@@ -41,6 +42,7 @@ class TokenCall(UpstreamCall, frozen=True):
             self.connect_timeout_s,
             self.first_byte_timeout_s,
             self.idle_timeout_s,
+            self.outbound_proxy,
         )
 
     @property

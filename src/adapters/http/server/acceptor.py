@@ -1,4 +1,4 @@
-"""Takes connections off one listening socket, one at a time, as long as its owner has room and the system has files.
+"""Takes connections off a listening socket, one at a time, as long as its owner has room and the system has files.
 
 The event loops' own servers take all that wait at once, and without files left one of them (libuv) closes all that wait.
 """
@@ -29,6 +29,9 @@ class Owner(Protocol):
     def taken(self) -> None:
         """One more is there."""
 
+    def arrived(self) -> None:
+        """One that was taken is with the owner, or has left again."""
+
     def free_a_file(self) -> bool:
         """Close something that is not needed now; False = there is nothing."""
 
@@ -44,14 +47,14 @@ class Acceptor:
         owner: Owner,
         sock: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
-        loop: asyncio.AbstractEventLoop,
+        arriving: set[asyncio.Task[object]],
     ) -> None:
-        self.arriving: set[asyncio.Task[object]] = set()
-        """Taken, and not with the owner yet."""
+        """`arriving` holds those that were taken and are not with the owner yet. Needs a running loop."""
+        self._arriving = arriving
         self._owner = owner
         self._sock = sock
         self._protocol = protocol
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._is_listening = False
         self._is_watching = False
         self._is_short = False
@@ -116,13 +119,13 @@ class Acceptor:
         self._is_short = False
         self._owner.taken()
         arrival = self._loop.create_task(self._arrive(sock))
-        self.arriving.add(arrival)
+        self._arriving.add(arrival)
         arrival.add_done_callback(self._arrived)
         return True
 
     def _arrived(self, arrival: asyncio.Task[object]) -> None:
-        self.arriving.discard(arrival)
-        self.resume()
+        self._arriving.discard(arrival)
+        self._owner.arrived()
 
     async def _arrive(self, sock: socket.socket) -> None:
         try:

@@ -49,6 +49,9 @@ class Host(Protocol):
     def crashed(self, error: Exception) -> None:
         """The application raised."""
 
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        """What came from there was no request; `address` empty = it is not known."""
+
 
 class Connection(asyncio.Protocol):
     """`Desk` for its reader, `Line` for its turns."""
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         """When it is to be closed unless something happens; inf = not before the application is done."""
         self._host = host
         self._transport: asyncio.Transport | None = None
+        self._address: tuple[str, int] | None = None
         self._reader: RequestReader | None = None
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
@@ -76,12 +80,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._address = _address(transport.get_extra_info("peername"))
         addresses = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "scheme": "http",
             "root_path": "",
-            "client": _address(transport.get_extra_info("peername")),
+            "client": self._address,
             "server": _address(transport.get_extra_info("sockname")),
         }
         self._reader = RequestReader(self, addresses)
@@ -283,6 +288,7 @@ class Connection(asyncio.Protocol):
             return
         turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
         turn.refuse(error)
+        self._host.refused(error, "" if self._address is None else self._address[0])
 
     def _has_enough(self, turn: Turn) -> bool:
         queue = self._queue

@@ -1,15 +1,16 @@
-"""Listens on one socket and keeps account of its connections: how many there may be, and how long each."""
+"""Listens on its sockets and keeps account of its connections: how many there may be, and how long each."""
 
 import asyncio
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from adapters.http.server.acceptor import Acceptor
 from adapters.http.server.connection import Connection
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
-from application.ports import RequestLog
+from application.errors import InvalidRequest
+from application.ports import RequestLog, RequestRecord
 
 _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
@@ -30,10 +31,13 @@ class HttpServer:
         log: RequestLog,
         sock: socket.socket,
         max_connections: int,
+        others: Sequence[socket.socket] = (),
         free_a_file: Callable[[], bool] | None = None,
     ) -> None:
-        """`sock`: bound, and not listening yet. At `max_connections` the one that has been idle for longest makes room;
-        while none is idle no more are taken: they wait in the backlog.
+        """`sock` and `others`: bound, and not listening yet; one for each address.
+
+        At `max_connections` the one that has been idle for longest makes room; while none is idle no more are taken:
+        they wait in the backlog.
 
         `free_a_file` closes something elsewhere that is not needed now, and says whether it did; called when the system
         has no file left for a connection. None = there is nothing elsewhere.
@@ -47,22 +51,27 @@ class HttpServer:
         self._max_connections = max_connections
         self._free_elsewhere = free_a_file
         self._connections: set[Connection] = set()
-        self._acceptor = Acceptor(self, sock, lambda: Connection(self), self.loop)
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
+        self._is_waiting = False
+        """Does an acceptor take no more until it is told to?"""
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, backlog: int) -> None:
         """Take connections from here on. `backlog`: how many may wait for it."""
-        self._acceptor.listen(backlog)
+        for acceptor in self._acceptors:
+            acceptor.listen(backlog)
         self._look()
 
     async def stop(self) -> None:
         """Take no more connections, and return when those there are have had their answers."""
         self.is_draining = True
         known = tuple(self._connections)
-        self._acceptor.close()
-        if self._acceptor.arriving:
-            await asyncio.wait(self._acceptor.arriving)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        if self._arriving:
+            await asyncio.wait(self._arriving)
         await asyncio.sleep(_SETTLE_S)
         for connection in known:
             connection.drain()
@@ -86,30 +95,37 @@ class HttpServer:
         self.idle[connection] = None
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
-        self._acceptor.resume()
+        self._go_on()
 
     def rests(self, connection: Connection) -> None:
         """See `Host`."""
         self.idle[connection] = None
-        self._acceptor.resume()
+        self._go_on()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.discard(connection)
         self.idle.pop(connection, None)
         self._changed.set()
-        self._acceptor.resume()
+        self._go_on()
 
     def crashed(self, error: Exception) -> None:
         """See `Host`."""
         self._log.crashed("", error)
 
-    # What the acceptor asks.
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        """See `Host`."""
+        outcome = error.code
+        record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
+        self._log.record(record)
+
+    # What an acceptor asks.
 
     def wait_s(self) -> float:
         """See `Owner`."""
         if not self._is_full:
             return 0.0
+        self._is_waiting = True
         longest = None if self.is_draining else self._longest_idle()
         return _NEVER if longest is None else longest.idle_since + GRACE_S - self.loop.time()
 
@@ -124,11 +140,22 @@ class HttpServer:
 
     def ran_out(self, error: OSError) -> None:
         """See `Owner`."""
+        self._is_waiting = True
         self._log.crashed("", error)
+
+    def arrived(self) -> None:
+        """See `Owner`."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            for acceptor in self._acceptors:
+                acceptor.resume()
 
     @property
     def _is_full(self) -> bool:
-        return len(self._connections) + len(self._acceptor.arriving) >= self._max_connections
+        return len(self._connections) + len(self._arriving) >= self._max_connections
 
     def _longest_idle(self) -> Connection | None:
         for _ in range(min(len(self.idle), _LOOKED_AT)):

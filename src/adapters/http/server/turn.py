@@ -1,11 +1,11 @@
 """One request and its reply, as ASGI has them: `receive` and `send`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Protocol
 
+from adapters.http.client import CLIENT
 from adapters.http.errors import error_body
-from adapters.http.exchange import CLIENT
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
 from application.errors import ProxyError
 
@@ -63,11 +63,11 @@ class Turn:
     _on_gone: Callable[[], None] | None = None
     _is_gone = False
     _breakage: ProxyError | None = None
-    _head = b""
     _is_started = False
     _is_finished = False
     _framing = NONE
     _left = 0
+    added: Sequence[tuple[bytes, bytes]] = ()
 
     def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
         """`keeps`: another request may follow on the connection."""
@@ -210,6 +210,8 @@ class Turn:
             raise RuntimeError("this reply has been started already")
         # Who has not read all of a request cannot know where the next one begins.
         self.keeps = self.keeps and self.is_complete
+        if self.added:
+            headers = [*headers, *self.added]
         scope = self.scope
         head = reply_head(
             status,

@@ -38,6 +38,13 @@ class Names:
             lookup.add_done_callback(self._done)
         return await asyncio.shield(lookup)
 
+    def forget(self, host: str, addresses: list[str]) -> None:
+        """None of these could be used: if that is what the name means, it is looked up anew for the next."""
+        _, lookup = self._lookups.get(host, (0.0, None))
+        is_known = lookup is not None and lookup.done() and not lookup.cancelled() and lookup.exception() is None
+        if lookup is not None and is_known and lookup.result() is addresses:
+            del self._lookups[host]
+
     def _done(self, lookup: asyncio.Task[list[str]]) -> None:
         self._running.discard(lookup)
         if not lookup.cancelled():

@@ -3,7 +3,7 @@
 import ssl
 from functools import partial
 
-from adapters.upstreams.http1.connecting import Connecting, OutboundProxy
+from adapters.upstreams.http1.connecting import Connecting
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.pool import Pool
@@ -11,6 +11,7 @@ from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.request import Origin, head_of, target_of
 from adapters.upstreams.http1.spare import Spare
 from adapters.upstreams.http1.upload import Outgoing
+from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 
@@ -24,7 +25,7 @@ _RACE_S = 1.0
 
 
 class _Route:
-    """Where the calls of one origin go."""
+    """Where the calls of one origin go, by one way."""
 
     def __init__(self, pool: Pool, proxy: OutboundProxy | None) -> None:
         self.pool = pool
@@ -51,8 +52,8 @@ class Http1Upstream:
         """Does no network I/O and needs no running loop.
 
         `max_connections` is per origin; more calls wait for a slot. `ssl_context` None = the system's roots.
-        `outbound_proxy` is the URL of an HTTP proxy for all calls, with credentials if it wants them; None = none, or
-        with `trust_env` what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Idle connections are kept for
+        `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
+        wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
         `keepalive_s` seconds, of all origins together no more than `max_idle`; None = a share of the files that this
         process may open.
         """
@@ -60,9 +61,12 @@ class Http1Upstream:
         self._keepalive_s = keepalive_s
         self._spare = Spare(max_idle)
         self._connecting = Connecting(
-            ssl_context or ssl.create_default_context(), outbound_proxy, trust_env, max_reply_header_bytes
+            ssl_context or ssl.create_default_context(),
+            OutboundProxies(outbound_proxy, trust_env=trust_env),
+            max_reply_header_bytes,
         )
-        self._routes: dict[Origin, _Route] = {}
+        self._routes: dict[Origin | tuple[Origin, str], _Route] = {}
+        """By origin, and by the proxy that an endpoint has for itself."""
         self._is_closed = False
 
     async def send(self, call: UpstreamCall) -> Http1Reply:
@@ -72,7 +76,10 @@ class Http1Upstream:
         if upload is not None and upload.begun:
             raise ValueError("an upload cannot be sent a second time")
         target = target_of(call.url)
-        route = self._routes.get(target.origin) or self._route(target.origin)
+        own = call.outbound_proxy
+        route = self._routes.get(target.origin if own is None else (target.origin, own))
+        if route is None:
+            route = self._route(target.origin, own)
         pool = route.pool
         if route.is_relayed and not target.origin.is_tls:
             head = head_of(call, target.proxy_line, route.added)
@@ -94,10 +101,10 @@ class Http1Upstream:
         connection = await pool.wait(deadline, call.connect_timeout_s, fresh=True)
         return await _exchange(connection, call, head, deadline)
 
-    def _route(self, origin: Origin) -> _Route:
+    def _route(self, origin: Origin, own: str | None) -> _Route:
         if self._is_closed:
             raise UpstreamFailed(LOST)
-        proxy = self._connecting.proxy_for(origin)
+        proxy = self._connecting.proxy_for(origin, own)
         pool = Pool(
             partial(self._connecting.open, origin, proxy),
             self._max_connections,
@@ -105,7 +112,7 @@ class Http1Upstream:
             self._spare,
             self._connecting.keep_session if origin.is_tls else None,
         )
-        route = self._routes[origin] = _Route(pool, proxy)
+        route = self._routes[origin if own is None else (origin, own)] = _Route(pool, proxy)
         return route
 
     def free_a_file(self) -> bool:

@@ -1,13 +1,8 @@
 """How a connection is opened: name, TCP, the outbound proxy's tunnel, TLS. Cancelled, it leaves nothing behind."""
 
 import asyncio
-import base64
 import ssl
 from typing import cast
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-from msgspec import Struct
 
 from adapters.upstreams.http1.addresses import Names, first_to_answer
 from adapters.upstreams.http1.connection import Connection
@@ -16,11 +11,13 @@ from adapters.upstreams.http1.failures import (
     PROXY_FAILED,
     PROXY_REFUSED,
     UNANSWERED,
+    UNUSABLE_PROXY,
     no_handshake,
     not_connected,
 )
 from adapters.upstreams.http1.request import Origin
 from adapters.upstreams.http1.tls_sessions import TlsSessions
+from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, UnusableProxy
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
@@ -28,65 +25,52 @@ _HANDSHAKE_S = 3600.0
 """The call's own deadline comes first."""
 
 
-class OutboundProxy(Struct, frozen=True):
-    """An HTTP proxy between here and the endpoints."""
-
-    origin: Origin
-    authorization: str
-    """What `proxy-authorization` holds; empty = it wants none."""
-
-
-def outbound_proxy(url: str) -> OutboundProxy:
-    """Read `http://user:password@host:port`. Raises `UpstreamFailed` with MISCONFIGURED."""
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        raise UpstreamFailed(BAD_URL) from None
-    if parts.scheme != "http" or not host:
-        raise UpstreamFailed(BAD_URL)
-    authorization = ""
-    if parts.username or parts.password:
-        pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-    return OutboundProxy(Origin(False, host, port), authorization)
-
-
 class Connecting:
     """Opens connections, straight or through a proxy."""
 
-    def __init__(
-        self, ssl_context: ssl.SSLContext, proxy_url: str | None, trust_env: bool, max_head_bytes: int
-    ) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext, proxies: OutboundProxies, max_head_bytes: int) -> None:
         self._ssl_context = ssl_context
-        self._proxy = None if proxy_url is None else outbound_proxy(proxy_url)
-        self._trust_env = trust_env and proxy_url is None
+        self._proxies = proxies
         self._max_head_bytes = max_head_bytes
         self._names = Names()
         self._sessions = TlsSessions(ssl_context)
 
-    def proxy_for(self, origin: Origin) -> OutboundProxy | None:
-        """What is between here and there; with `trust_env` what the environment says. None = nothing."""
-        if not self._trust_env or proxy_bypass(origin.address):
-            return self._proxy
-        proxies = getproxies()
-        url = proxies.get("https" if origin.is_tls else "http") or proxies.get("all")
-        return outbound_proxy(url) if url else None
+    def proxy_for(self, origin: Origin, own: str | None) -> OutboundProxy | None:
+        """What is between here and there; None = nothing. Raises `UpstreamFailed`. `own`: see `UpstreamCall`."""
+        try:
+            return self._proxies.between(own, is_tls=origin.is_tls, host=origin.host, port=origin.port)
+        except UnusableProxy:
+            raise UpstreamFailed(UNUSABLE_PROXY) from None
 
     async def open(self, origin: Origin, proxy: OutboundProxy | None) -> Connection:
         """A connection on which a request can be sent. Raises `UpstreamFailed`."""
-        connection = await self._tcp(proxy.origin if proxy else origin, to_proxy=proxy is not None)
+        first = origin if proxy is None else Origin(False, proxy.host, proxy.port)
+        addresses = await self._addresses(first, to_proxy=proxy is not None)
         try:
-            if origin.is_tls:
-                if proxy is not None:
-                    await self._tunnel(connection, origin, proxy)
-                await self._tls(connection, origin)
+            connection = await self._tcp(first, addresses, to_proxy=proxy is not None)
+            try:
+                if origin.is_tls:
+                    if proxy is not None:
+                        await self._tunnel(connection, origin, proxy)
+                    await self._tls(connection, origin)
+            except BaseException:
+                connection.abort()
+                raise
         except BaseException:
-            connection.abort()
+            # Not reached there, or not in time: the name may point elsewhere by now.
+            self._names.forget(first.host, addresses)
             raise
         return connection
 
-    async def _tcp(self, origin: Origin, *, to_proxy: bool) -> Connection:
+    async def _addresses(self, origin: Origin, *, to_proxy: bool) -> list[str]:
+        try:
+            return await self._names.addresses(origin.host)
+        except UnicodeError:  # a name too long for any encoding of names
+            raise UpstreamFailed(BAD_URL) from None
+        except OSError as error:
+            raise UpstreamFailed(not_connected(error, to_proxy)) from error
+
+    async def _tcp(self, origin: Origin, addresses: list[str], *, to_proxy: bool) -> Connection:
         loop = asyncio.get_running_loop()
 
         async def connect(address: str) -> Connection:
@@ -96,10 +80,7 @@ class Connecting:
             return connection
 
         try:
-            addresses = await self._names.addresses(origin.host)
             return await first_to_answer(addresses, connect, Connection.abort)
-        except UnicodeError:  # a name too long for any encoding of names
-            raise UpstreamFailed(BAD_URL) from None
         except OSError as error:
             raise UpstreamFailed(not_connected(error, to_proxy)) from error
 

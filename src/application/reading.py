@@ -1,0 +1,56 @@
+"""Reading a reply to its end, as far as it is to be held."""
+
+from collections.abc import Awaitable, Callable
+
+from application.messages import header
+from application.ports import UpstreamFailed, UpstreamReply
+from domain.failure import Failure, FailureKind
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+
+MAX_HELD_BYTES = 1024 * 1024
+"""JSON up to this size is read whole: then what it names can be learned, and a break in it be retried."""
+
+
+async def read_whole(receive: Callable[[], Awaitable[bytes]], begun: bytes = b"") -> bytes:
+    """The whole body, with what has `begun` it; raises `UpstreamFailed` when it breaks or is larger than any answer
+    should be."""
+    first = begun or await receive()
+    if not first:
+        return first
+    second = await receive()
+    if not second:
+        return first
+    body = bytearray(first)
+    while second:
+        body += second
+        if len(body) > MAX_REPLY_BYTES:
+            raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
+        second = await receive()
+    return bytes(body)
+
+
+async def read_json(reply: UpstreamReply) -> tuple[bytes, bool]:
+    """A good reply, as far as it is to be held: (what was read, was that all?). Not JSON: nothing is read.
+
+    Raises `UpstreamFailed`.
+    """
+    length = header(reply.headers, "content-length") or "0"
+    if _media_type(reply) != "application/json" or not length.isdecimal() or int(length) > MAX_HELD_BYTES:
+        return b"", False
+    body = bytearray()
+    while len(body) <= MAX_HELD_BYTES:
+        piece = await reply.receive()
+        if not piece:
+            return bytes(body), True
+        body += piece
+    return bytes(body), False
+
+
+def is_event_stream(reply: UpstreamReply) -> bool:
+    """Does the reply say that it is one?"""
+    return _media_type(reply) == "text/event-stream"
+
+
+def _media_type(reply: UpstreamReply) -> str:
+    return (header(reply.headers, "content-type") or "").partition(";")[0].strip().lower()

@@ -1,0 +1,40 @@
+"""Standard input, output and error, where a supervisor or a shell closed them (`2>&-`)."""
+
+import contextlib
+import os
+import sys
+
+
+def open_standard_streams() -> None:
+    """Put /dev/null in the place of those that are closed, as the first thing a program does.
+
+    Python has None in their place, and the first socket would get their number: what is written to standard error by
+    anything below Python would go to a client.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or _writer(1)
+    sys.stderr = sys.stderr or _writer(2)
+
+
+def _writer(number: int):  # type: ignore[no-untyped-def]
+    return open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+
+
+def say(text: str) -> None:
+    """Print a text; that nobody can read it is no reason to stop, nor to end with an error."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError):
+        # What could not be written is still in the buffer, and Python would try again when it ends.
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.close(nowhere)
