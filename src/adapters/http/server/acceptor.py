@@ -1,6 +1,7 @@
 """Takes connections off a listening socket, one at a time, as long as its owner has room and the system has files.
 
-The event loops' own servers take all that wait at once, and without files left one of them (libuv) closes all that wait.
+The event loops' own servers take all that wait at once, and one of them (libuv) closes all that wait when the system
+has no files left.
 """
 
 import asyncio

@@ -5,10 +5,12 @@ all of them once a second.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
+from adapters.http.server.addresses import addresses_of
+from adapters.http.server.host import Host
 from adapters.http.server.inflow import Inflow
 from adapters.http.server.limits import (
     FAREWELL_S,
@@ -27,36 +29,10 @@ _NEVER = float("inf")
 _SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
 
 
-class Host(Protocol):
-    """The server that a connection belongs to."""
-
-    app: Any
-    loop: asyncio.AbstractEventLoop
-    is_draining: bool
-    running: set["Connection"]
-    idle: OrderedDict["Connection", None]
-    """Those that nothing is owed to: they may be closed to make room, the first one first."""
-
-    def opened(self, connection: "Connection") -> None:
-        """It is there."""
-
-    def rests(self, connection: "Connection") -> None:
-        """All that was asked on it is answered."""
-
-    def left(self, connection: "Connection") -> None:
-        """It is gone, or is done with what it did when it went."""
-
-    def crashed(self, error: Exception) -> None:
-        """The application raised."""
-
-    def refused(self, error: InvalidRequest, address: str) -> None:
-        """What came from there was no request; `address` empty = it is not known."""
-
-
 class Connection(asyncio.Protocol):
     """`Desk` for its reader, `Line` for its turns."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: "Host[Connection]") -> None:
         self.loop = host.loop
         self.idle_since = self.loop.time()
         """When it was opened, or began to send a head, or had its last reply."""
@@ -64,13 +40,13 @@ class Connection(asyncio.Protocol):
         """When it is to be closed unless something happens; inf = not before the application is done."""
         self._host = host
         self._transport: asyncio.Transport | None = None
-        self._address: tuple[str, int] | None = None
+        self._client: tuple[str, int] | None = None
         self._reader: RequestReader | None = None
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._queue: deque[Turn] = deque()
-        self._inflow: Inflow | None = None
+        self._inflow = Inflow(LINGER_BYTES)
         self._is_closing = False
         self._rest_of: Turn | None = None
         self._unsent = 0
@@ -79,24 +55,16 @@ class Connection(asyncio.Protocol):
     # What asyncio tells us.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._address = _address(transport.get_extra_info("peername"))
-        addresses = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "scheme": "http",
-            "root_path": "",
-            "client": self._address,
-            "server": _address(transport.get_extra_info("sockname")),
-        }
+        self._transport = self._inflow.transport = cast("asyncio.Transport", transport)
+        addresses = addresses_of(transport)
+        self._client = addresses["client"]
         self._reader = RequestReader(self, addresses)
-        self._inflow = Inflow(self._transport, LINGER_BYTES)
         self._host.opened(self)
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         if self._is_closing or reader is None:
-            self._discard(data)
+            self._inflow.discard(data)
             return
         was_idle = reader.in_head and not reader.overhead_bytes
         refusal = reader.feed(data)
@@ -108,7 +76,7 @@ class Connection(asyncio.Protocol):
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
             self._host.idle.move_to_end(self)
-        elif self._turn is not None and (reader.rest or self._has_enough(self._turn)) and self._inflow is not None:
+        elif self._turn is not None and (reader.rest or self._has_enough(self._turn)):
             self._inflow.pause()
 
     def eof_received(self) -> None:
@@ -116,7 +84,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
-        self._transport = self._inflow = None
+        self._transport = self._inflow.transport = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -246,7 +214,7 @@ class Connection(asyncio.Protocol):
     def taken(self) -> None:
         """See `Line`."""
         turn, inflow, reader = self._turn, self._inflow, self._reader
-        if inflow is None or inflow.is_open or reader is None or (turn is not None and self._has_enough(turn)):
+        if inflow.is_open or reader is None or (turn is not None and self._has_enough(turn)):
             return
         refusal = reader.go_on()
         if refusal is not None:
@@ -288,7 +256,7 @@ class Connection(asyncio.Protocol):
             return
         turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
         turn.refuse(error)
-        self._host.refused(error, "" if self._address is None else self._address[0])
+        self._host.refused(error, "" if self._client is None else self._client[0])
 
     def _has_enough(self, turn: Turn) -> bool:
         queue = self._queue
@@ -314,26 +282,16 @@ class Connection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self.deadline = self.idle_since + LINGER_S
         self._host.rests(self)
-        if self._inflow is not None:
-            self._inflow.resume()
+        self._inflow.resume()
         if turn.is_cut_short or turn.waits_for_100:
             self._is_closing = True
             transport.write_eof()
         else:
             self._rest_of = turn
 
-    def _discard(self, data: bytes) -> None:
-        if self._inflow is not None:
-            self._inflow.discard(data)
-
     def _linger(self, turn: Turn, data: bytes, *, is_lost: bool) -> None:
-        self._discard(data)
+        self._inflow.discard(data)
         if is_lost and self._transport is not None:
             self._transport.abort()
         elif turn.is_complete:
             self._close()
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    """As ASGI has it; None = unknown."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

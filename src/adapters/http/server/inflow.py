@@ -4,29 +4,31 @@ import asyncio
 
 
 class Inflow:
-    """The reading side of one transport."""
+    """The reading side of a connection."""
 
-    def __init__(self, transport: asyncio.Transport, discarded_bytes: int) -> None:
-        """`discarded_bytes`: how much may be thrown away before the connection is cut."""
+    def __init__(self, most_discarded_bytes: int) -> None:
+        """When more than that is thrown away, the connection is cut."""
+        self.transport: asyncio.Transport | None = None
+        """None = there is none yet, or no more."""
         self.is_open = True
         """Is anything read?"""
-        self._transport = transport
-        self._discarded_bytes = discarded_bytes
+        self._most_discarded_bytes = most_discarded_bytes
+        self._discarded_bytes = 0
 
     def pause(self) -> None:
         """Read no more: what comes stays with the kernel, and then with the client."""
-        if self.is_open:
+        if self.is_open and self.transport is not None:
             self.is_open = False
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if not self.is_open and not self._transport.is_closing():
+        if not self.is_open and self.transport is not None and not self.transport.is_closing():
             self.is_open = True
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def discard(self, data: bytes) -> None:
         """Throw it away."""
-        self._discarded_bytes -= len(data)
-        if self._discarded_bytes < 0:
-            self._transport.abort()
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > self._most_discarded_bytes and self.transport is not None:
+            self.transport.abort()

@@ -8,7 +8,6 @@ from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
 
-
 _MANY = 64
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
