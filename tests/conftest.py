@@ -1,6 +1,12 @@
-"""For all tests: how long an example of a property test takes says something about the machine, and nothing else."""
+"""For all tests: how long an example of a property test takes says something about the machine, and nothing else.
+
+A property test that names no number of its own runs 30 examples; `LLMPROXY_TEST_DEEP=1` makes it 300.
+"""
+
+import os
 
 from hypothesis import settings
 
-settings.register_profile("llmproxy", deadline=None)
-settings.load_profile("llmproxy")
+settings.register_profile("llmproxy", deadline=None, max_examples=30)
+settings.register_profile("deep", deadline=None, max_examples=300)
+settings.load_profile("deep" if os.environ.get("LLMPROXY_TEST_DEEP") else "llmproxy")

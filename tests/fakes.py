@@ -33,6 +33,27 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
+class HeldClock(FakeClock):
+    """Sleepers wake when the test lets time pass, and not before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.time + seconds, future))
+        await future
+
+    async def pass_time(self, seconds: float) -> None:
+        self.time += seconds
+        for due, future in self.sleepers:
+            if due <= self.time and not future.done():
+                future.set_result(None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
 class FakeReply:
     """A reply made of pieces; a `Failure` among them is raised, a callable is called first."""
 

@@ -142,8 +142,11 @@ class Dispatch:
 
     def _pick_fresh(self, group: ModelGroup, progress: Progress) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request."""
-        if not progress.failures and self._waiting.waiting(group.name):
-            return None  # who waits already goes before who comes
+        # Who waits already goes before who comes.
+        if progress.failures:
+            self._waiting.serve_noted()
+        elif self._waiting.waiting(group.name):
+            return None
         return self._routing.pick(group, progress.client, progress.demand, progress.tried, progress.affinity)
 
     async def _pick_or_wait(self, group: ModelGroup, progress: Progress, trail: Trail) -> Lease | None:
@@ -216,7 +219,7 @@ class Dispatch:
 
     def _begin_retry(self, group: ModelGroup, progress: Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
-        if not progress.failures or progress.retrying:
+        if progress.is_search or progress.retrying:
             return True
         budget = self._budget(group)
         progress.denied = not budget.allows(group.retry, self._retrying[group.name])

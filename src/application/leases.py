@@ -17,6 +17,9 @@ WELL_S = 300.0
 SILENT_REQUESTS = 3
 """After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
 
+NO_CHANCE_S = 1.0
+"""How soon to look again where time alone opens nothing: what does open it says so."""
+
 
 class Lease(Struct, eq=False):
     """One attempt's claim on an endpoint, from the pick to the last byte."""
@@ -26,6 +29,8 @@ class Lease(Struct, eq=False):
     demand: Demand
     last_resort: bool
     started: float
+    client: str = ""
+    """Whose limit it is charged to, where clients bring their own keys."""
     open: bool = True
     probe_until: float = 0.0
     """The lease of the probe that this attempt is; 0 = it is none."""
@@ -73,6 +78,14 @@ class EndpointStatus:
     def admits(self, now: float) -> bool:
         """May one more request go there?"""
         return not self.withheld and self.health.admits(now, self.on_trial)
+
+    def opens_in_s(self, now: float) -> float:
+        """Seconds until one more may go there, as far as time alone brings that; 0 = now."""
+        if self.admits(now):
+            return 0.0
+        health = self.health
+        ends = max(health.open_until, health.probe_until) - now
+        return ends if ends > 0.0 and not self.withheld else NO_CHANCE_S
 
     def begin(self, lease: Lease, now: float) -> None:
         """A request is sent."""

@@ -1,4 +1,4 @@
-"""Whose turn it is: which endpoint a request goes to, and when there may be one if there is none now.
+"""Whose turn it is: which endpoint a request goes to, and when a limit lets it in if none does now.
 
 Reads the picture, and changes nothing of it but whose turn is next.
 """
@@ -14,8 +14,6 @@ from domain.rate_limit import Room
 from domain.selector import Selector
 from domain.tokens import Demand
 
-_NO_CHANCE_S = 1.0
-"""How soon to look again where time alone opens nothing: what does open it says so."""
 _AMPLE, _SCARCE = Room.AMPLE, Room.SCARCE
 
 
@@ -98,16 +96,6 @@ class Picker:
             if e.id not in barred and not self._statuses[e.id].withheld and not self._lets_in(e, client, demand, now)
         ]
         return min(waits, default=None)
-
-    def next_chance_s(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> float:
-        """Seconds until time alone may open an endpoint: a limit refills, or a cooldown ends."""
-        now = self._now()
-        waits = [
-            max(self._ledger.fits_in_s(e, client, demand, now), self._statuses[e.id].health.open_until - now)
-            for e in group.endpoints
-            if e.id not in barred and not self._statuses[e.id].withheld
-        ]
-        return max(0.0, min(waits, default=_NO_CHANCE_S))
 
     def _roomiest(self, scarce: list[Endpoint], client: str, demand: Demand, now: float) -> Endpoint:
         return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))

@@ -18,7 +18,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.group import ModelGroup
 from domain.news import StateReport
-from domain.rate_limit import Readings
+from domain.rate_limit import Readings, Room
 from domain.tokens import Demand, Usage
 
 Draw = Callable[[], float]
@@ -27,6 +27,9 @@ Draw = Callable[[], float]
 FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
 costs one request and not the whole burst."""
+
+NO_TIME_S = 1e-9
+"""Of a limit that lets nothing in, and should by its own account."""
 
 
 class Routing:
@@ -47,12 +50,14 @@ class Routing:
         self._verdicts = Verdicts(self._statuses, self.ledger, clock, draw, alarm)
         self._shared = SharedView(self._statuses.values(), self.ledger)
         self._on_change: Callable[[], None] = _nothing
+        self._on_change_at: Callable[[Lease], None] = _nothing
         self.limited_s = self._picker.limited_s
-        self.next_chance_s = self._picker.next_chance_s
 
-    def when_room_may_have_come(self, told: Callable[[], None]) -> None:
-        """`told` is called whenever a request that found no endpoint might find one now."""
-        self._on_change = told
+    def when_room_may_have_come(self, anywhere: Callable[[], None], at: Callable[[Lease], None] | None = None) -> None:
+        """`anywhere` is called whenever a request that found no endpoint might find one now; `at` in its place where
+        only the bucket of a lease and the health of its endpoint have changed."""
+        self._on_change = anywhere
+        self._on_change_at = (lambda _: anywhere()) if at is None else at
 
     def when_news(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
@@ -110,7 +115,7 @@ class Routing:
         """The headers of the reply came, good or not."""
         self._statuses[lease.endpoint.id].silent = 0
         self.ledger.read(lease.held, readings, self._clock.now())
-        self._on_change()
+        self._on_change_at(lease)
 
     def learn(self, lease: Lease, usage: Usage) -> None:
         """The reply said what its request took."""
@@ -144,7 +149,10 @@ class Routing:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
+        lets_more_in = lease.on_trial or lease.probe_until or lease.last_resort
         self._verdicts.succeeded(lease)
+        if lets_more_in:
+            self._on_change_at(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
@@ -158,7 +166,19 @@ class Routing:
         status = self._statuses[lease.endpoint.id]
         status.end(lease)
         self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
-        self._on_change()
+        self._on_change_at(lease)
+
+    def fits_in_s(self, endpoint: Endpoint, client: str, demand: Demand) -> float:
+        """Seconds until the endpoint's limit may let a request in, as far as is known and however well it is. 0 = it
+        does now; never 0 where it does not."""
+        now = self._clock.now()
+        if self.ledger.room(endpoint, client, demand, now) is not Room.NONE:
+            return 0.0
+        return self.ledger.fits_in_s(endpoint, client, demand, now) or NO_TIME_S
+
+    def opens_in_s(self, endpoint: Endpoint) -> float:
+        """Seconds until its health may let one more request in, whatever its limit says; 0 = it does now."""
+        return self._statuses[endpoint.id].opens_in_s(self._clock.now())
 
     def state(self, endpoint: Endpoint) -> tuple[HealthState, float, float]:
         """For people: the health, and the seconds until its cooldown and its rate-limit clock end (0 = none runs)."""
@@ -185,10 +205,10 @@ class Routing:
         return not room
 
     def _claim(self, endpoint: Endpoint, client: str, demand: Demand, now: float, *, last_resort: bool) -> Lease:
-        lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort, now)
+        lease = Lease(endpoint, self.ledger.charge(endpoint, client, demand, now), demand, last_resort, now, client)
         self._statuses[endpoint.id].begin(lease, now)
         return lease
 
 
-def _nothing() -> None:
+def _nothing(*_: Lease) -> None:
     """Nobody listens."""

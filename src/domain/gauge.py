@@ -11,23 +11,47 @@ Providers give room back in two ways. OpenAI refills without pause, and its rese
 All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
 """
 
+import math
+
 from msgspec import Struct, structs
 
-from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill, Terms
+from domain import limit_window
+from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill
+from domain.limit_window import ADMISSION_S, SAME_WINDOW_S, Window
 
-ADMISSION_S = 0.5
-"""A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
-reply allows, but not later than this: a window that is thought to end too early costs a 429, too late a short wait."""
 UNSAID_RESET_S = 10.0
 """How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
 was longer, the provider's 429 will say so."""
-SAME_WINDOW_S = 1.5
-"""Ends of windows no further apart than this are those of one window: resets are in whole seconds, and when a request
-was let in is not known better than to `ADMISSION_S`."""
 ECHO_S = 0.005
 """Moments that another replica tells and that are no further apart than this are taken for the same."""
 
 _CONTINUOUS = Refill.CONTINUOUS
+
+
+class Terms(Struct, frozen=True, gc=False):
+    """What is known of one limit and stays as it is however much is sent."""
+
+    meter: Meter = Meter()
+    limit: float | None = None
+    """The most room there can be, per window."""
+    kept: float = 0.0
+    """How much of it is kept untouched, see `Meter.kept`."""
+    plenty: float = 0.0
+    """A level of at least that much is ample without a closer look; infinite = a level says nothing that is sure."""
+    rate: float = 0.0
+    """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
+    window_end: float = 0.0
+    """When all room is back, where it does not come back bit by bit."""
+    reading: Reading = Reading()
+    """The newest reading of what remains, as it came."""
+    read_at: float = -math.inf
+    """When the request was sent whose reply gave it; -inf = there was none."""
+    read_elsewhere: bool = False
+    """Did another replica read it? Then it is not ours to tell."""
+    window: Window | None = None
+    """What is sure, where the level may hope for too much; None = the level is sure."""
+    turns: float = math.inf
+    """`Window.turns`."""
 
 
 class Gauge(Struct, frozen=True, gc=False):
@@ -48,8 +72,9 @@ class Gauge(Struct, frozen=True, gc=False):
         if per_minute is None:
             return cls(None, 0.0, 0.0, 0.0, Terms(meter))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
-        meter = Meter(reserve=meter.reserve)
-        terms = Terms(meter, per_minute, meter.kept(per_minute), per_minute / PER_MINUTE_S)
+        meter = structs.replace(meter, refill=_CONTINUOUS)
+        kept = meter.kept(per_minute)
+        terms = Terms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S)
         return cls(per_minute, now, 0.0, 0.0, terms)
 
     def room(self, now: float) -> float | None:
@@ -61,10 +86,24 @@ class Gauge(Struct, frozen=True, gc=False):
             return _capped(level + terms.rate * (now - self.at), terms.limit)
         return level if now < terms.window_end else terms.limit
 
+    def sure_room(self, now: float) -> float | None:
+        """As much of the room as is there in any case; None = unknown."""
+        terms, room = self.terms, self.room(now)
+        if room is None or terms.window is None:
+            return room
+        return min(room, terms.window.room(terms.meter, terms.limit, self.charged, now))
+
+    def whole_window(self) -> float | None:
+        """The most room there can be, as far as is known; None = unknown."""
+        terms = self.terms
+        return terms.limit if terms.window is None else terms.window.whole(terms.limit)
+
     def charge(self, amount: float, now: float) -> "Gauge":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
         level, at, terms = self.level, self.at, self.terms
         if level is not None:
+            if now >= terms.turns:
+                return self._turned(now).charge(amount, now)
             if now > at:
                 if terms.rate > 0.0:
                     level, limit = level + terms.rate * (now - at), terms.limit
@@ -79,12 +118,24 @@ class Gauge(Struct, frozen=True, gc=False):
         gauge = self._advanced(now)
         if gauge.level is None or mark <= gauge.read_mark:
             return gauge
-        return structs.replace(gauge, level=_capped(gauge.level + amount, gauge.terms.limit))
+        terms = gauge.terms
+        if terms.window is not None:
+            terms = structs.replace(terms, window=terms.window.refunded(amount, mark))
+        return structs.replace(gauge, level=_capped(gauge.level + amount, terms.limit), terms=terms)
 
     def after_reading(
-        self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0, *, elsewhere: bool = False
+        self,
+        reading: Reading,
+        sent: float,
+        mark: float,
+        now: float,
+        amount: float,
+        in_flight: float = 0.0,
+        *,
+        elsewhere: bool = False,
     ) -> "Gauge":
-        """A reply says so; its request was sent at `sent`, charged up to `mark`. An older reading changes nothing.
+        """A reply says so; its request took `amount`, was sent at `sent` and charged up to `mark`. An older reading
+        changes nothing.
 
         Requests overtake each other on their way: the reading of one that did knows nothing of others that were sent
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
@@ -96,6 +147,7 @@ class Gauge(Struct, frozen=True, gc=False):
         if remaining is None:
             return self if limit is None else self._limited(limit, now)
         meter = before.meter
+        window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
         if limit is None:
             limit = before.limit
         level: float | None
@@ -106,14 +158,18 @@ class Gauge(Struct, frozen=True, gc=False):
             level, at, window_end = level if level < limit else limit, now, 0.0
         else:
             rate = 0.0
-            limit, level, at, window_end = self._in_window(reading, remaining, sent, now)
+            limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
         if level is not None:
             level -= self.charged - mark
             left = self.room(now) if meter.is_exact else None
             if left is not None and left < level and self._counts(reading, limit, window_end, now):
                 level, mark = max(left, level - in_flight), self.read_mark
-        kept = before.kept if limit == before.limit else meter.kept(limit)
-        terms = Terms(meter, limit, kept, rate, window_end, reading, sent, elsewhere)
+        plenty = kept = before.kept if limit == before.limit else meter.kept(limit)
+        turns = math.inf
+        if window is not None:
+            turns = window.turns
+            plenty = kept if rate == 0.0 and level is not None and level <= window.left else math.inf
+        terms = Terms(meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns)
         return Gauge(level, at, self.charged, mark, terms)
 
     def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0) -> "Gauge":
@@ -122,7 +178,8 @@ class Gauge(Struct, frozen=True, gc=False):
         is_news = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
         if not is_news or reading.remaining is None or not reading.is_possible:
             return self
-        return self.after_reading(reading, min(sent, now), mark, now, in_flight, elsewhere=True)
+        amount = 1.0 if self.terms.meter.is_exact else 0.0
+        return self.after_reading(reading, min(sent, now), mark, now, amount, in_flight, elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
         """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""
@@ -165,15 +222,47 @@ class Gauge(Struct, frozen=True, gc=False):
             limit = meter.per_window(limit)
         return structs.replace(gauge, terms=structs.replace(gauge.terms, limit=limit, kept=meter.kept(limit)))
 
+    def _window(
+        self,
+        reading: Reading,
+        remaining: float,
+        sent: float,
+        mark: float,
+        now: float,
+        amount: float,
+        in_flight: float,
+    ) -> Window | None:
+        """What is sure as of a reading; None = as much as the level says."""
+        terms, reset_s = self.terms, reading.reset_s
+        if reset_s is None or not (reading.is_bare or terms.meter.refill is Refill.WINDOW):
+            return None
+        before = terms.window if reading.limit == terms.reading.limit else None
+        return limit_window.read(
+            before, terms.meter, amount, remaining, reset_s, sent, mark, self.charged, now, in_flight
+        )
+
+    def _turned(self, now: float) -> "Gauge":
+        """The same gauge when its window may have ended, or has."""
+        terms = self.terms
+        if terms.window is None:
+            return self
+        window = terms.window.passed(terms.meter, terms.limit, self.charged, now)
+        plenty = terms.plenty if window.turned is None else math.inf
+        terms = structs.replace(terms, window=window, turns=window.turns, plenty=plenty)
+        return Gauge(self.level, self.at, self.charged, self.read_mark, terms)
+
     def _in_window(
-        self, reading: Reading, remaining: float, sent: float, now: float
+        self, reading: Reading, remaining: float, window: Window | None, sent: float, now: float
     ) -> tuple[float | None, float | None, float, float]:
         """(limit, level, `at`, `window_end`) as of a reading, where all room comes back at once or its limit is not
         known."""
         meter, limit = self.terms.meter, reading.limit
+        most = window.most - 1.0 if window is not None and meter.is_exact else remaining
         if limit is None:
             limit = self.terms.limit
-        elif meter.refill is Refill.WINDOW and remaining <= meter.per_window(limit):
+            if window is not None and meter.is_exact and (limit is None or limit <= most):
+                limit = most + 1.0
+        elif meter.refill is Refill.WINDOW and most <= meter.per_window(limit):
             # Azure names the limit per minute also where it counts in slices of 10 s.
             limit = meter.per_window(limit)
         admitted = sent + min(now - sent, ADMISSION_S)

@@ -26,6 +26,9 @@ class Reading(Struct, frozen=True, gc=False):
     remaining: float | None = None
     reset_s: float | None = None
     """Seconds from the reply's admission until all room is back."""
+    is_bare: bool = False
+    """Was the reset a number without a unit, as Azure writes it? Then it may be rounded up to a whole second, and all
+    room may come back at once."""
 
     @property
     def is_empty(self) -> bool:
@@ -54,29 +57,11 @@ class Meter(Struct, frozen=True, gc=False):
         return 0.0 if limit is None else max(self.reserve * limit, 1.0)
 
     def per_window(self, per_minute: float) -> float:
-        """The limit of one window, where one is named per minute."""
-        return per_minute * self.window_s / PER_MINUTE_S
+        """The limit of one window, where one is named per minute. What is too little to be cut into windows is counted
+        by the minute."""
+        limit = per_minute * self.window_s / PER_MINUTE_S
+        return limit if limit >= 1.0 else per_minute
 
     def window_end(self, ended: float, now: float) -> float:
         """The end of the window that `now` is in, where one ended at `ended`."""
         return ended + ((now - ended) // self.window_s + 1) * self.window_s
-
-
-class Terms(Struct, frozen=True, gc=False):
-    """What is known of one limit and stays as it is however much is sent."""
-
-    meter: Meter = Meter()
-    limit: float | None = None
-    """The most room there can be, per window."""
-    kept: float = 0.0
-    """How much of it is kept untouched, see `Meter.kept`."""
-    rate: float = 0.0
-    """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
-    window_end: float = 0.0
-    """When all room is back, where it does not come back bit by bit."""
-    reading: Reading = Reading()
-    """The newest reading of what remains, as it came."""
-    read_at: float = -math.inf
-    """When the request was sent whose reply gave it; -inf = there was none."""
-    read_elsewhere: bool = False
-    """Did another replica read it? Then it is not ours to tell."""

@@ -54,6 +54,10 @@ class Marks(Struct, frozen=True, gc=False):
     """The tokens that it is expected to take."""
     requests: float
     tokens: float
+    others: float = 0.0
+    """How many requests were on their way when it was sent: it may overtake so many ..."""
+    others_tokens: float = 0.0
+    """... that take so much."""
 
 
 class Charged(Struct, frozen=True):
@@ -89,8 +93,8 @@ class Bucket(Struct, frozen=True, gc=False):
         requests, tokens = self.requests, self.tokens
         need *= TOKEN_MARGIN
         # Mostly there is plenty, and there is no less now than at the last charge or reading.
-        if (requests.level is None or requests.level - 1.0 >= requests.terms.kept) and (
-            tokens.level is None or tokens.level - need >= tokens.terms.kept
+        if (requests.level is None or requests.level - 1.0 >= requests.terms.plenty) and (
+            tokens.level is None or tokens.level - need >= tokens.terms.plenty
         ):
             return _AMPLE
         return min(_room(requests, 1.0, now), _room(tokens, need, now))
@@ -112,7 +116,8 @@ class Bucket(Struct, frozen=True, gc=False):
         """A request is sent that is expected to take `need` tokens."""
         requests, tokens = self.requests.charge(1.0, now), self.tokens.charge(need, now)
         bucket = Bucket(requests, tokens, self.clock, self.reserved_requests + 1.0, self.reserved_tokens + need)
-        return bucket, Marks(need, requests.charged, tokens.charged)
+        marks = Marks(need, requests.charged, tokens.charged, self.reserved_requests, self.reserved_tokens)
+        return bucket, marks
 
     def settle(self, marks: Marks, now: float, *, reached: bool) -> "Bucket":
         """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing."""
@@ -129,9 +134,9 @@ class Bucket(Struct, frozen=True, gc=False):
         """The headers of the reply to a request that was sent at `sent`."""
         if readings is NO_READINGS:
             return self
-        others = self.reserved_requests - 1.0
-        requests = self.requests.after_reading(readings.requests, sent, marks.requests, now, others)
-        tokens = self.tokens.after_reading(readings.tokens, sent, marks.tokens, now)
+        requests = self.requests.after_reading(readings.requests, sent, marks.requests, now, 1.0, marks.others)
+        need, others = marks.need, marks.others_tokens
+        tokens = self.tokens.after_reading(readings.tokens, sent, marks.tokens, now, need, others)
         return Bucket(requests, tokens, self.clock, self.reserved_requests, self.reserved_tokens)
 
     def news(self) -> BucketNews:
@@ -175,17 +180,28 @@ def _told(gauge: Gauge) -> ReadingNews:
 
 def _room(gauge: Gauge, amount: float, now: float) -> Room:
     level, limit, kept = gauge.room(now), gauge.terms.limit, gauge.terms.kept
-    if level is None:
+    if level is None or _is_ample(gauge, amount, now):
         return _AMPLE
-    # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
     need = amount if limit is None else min(amount, limit - kept)
-    if level - need >= kept:
-        return _AMPLE
     if level < 1:
         return _NONE
     if level >= need:
         return Room.SCARCE
     return Room.SCARCE if gauge.fits_in_s(need, now) > SOFT_WAIT_S else _NONE
+
+
+def _is_ample(gauge: Gauge, amount: float, now: float) -> bool:
+    room, whole = gauge.sure_room(now), gauge.whole_window()
+    kept, window, meter = gauge.terms.kept, gauge.terms.window, gauge.terms.meter
+    if room is None or whole is None:
+        return room is None or room - amount >= kept
+    if window is not None:
+        kept = meter.kept(whole)
+        if not meter.is_exact and window.may_slide(meter):
+            # A guess is worth little where a window holds a few requests: there must be room for two of them.
+            amount *= 2.0
+    # What is larger than the whole limit can only be tried, and best when nothing else has taken from it.
+    return room - min(amount, whole - kept) >= kept
 
 
 def _share_left(gauge: Gauge, amount: float, now: float) -> float:

@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         ("--rpm", {"type": int, "metavar": "N", "help": "requests a minute for each key and model"}),
         ("--tpm", {"type": int, "metavar": "N", "help": "tokens a minute for each key and model"}),
         ("--header-style", {"choices": ["openai", "azure", "none"], "help": "how limits count and show"}),
+        ("--window", {"type": float, "metavar": "SECONDS", "help": "count both limits in windows of that length"}),
+        ("--windows", {"choices": ["fixed", "aligned", "sliding"], "help": "where they lie (default fixed)"}),
     ]
     for flag, options in flags:
         parser.add_argument(flag, **options)

@@ -1,4 +1,4 @@
-"""Fixtures: simulated providers in the test's own loop, and proxies as processes that are ended whatever happens.
+"""Fixtures: simulated providers and proxies in the test's own loop; proxies as processes, ended whatever happens.
 
 Tests run on asyncio's loop, and on uvloop as well where their class says `on_both_loops`.
 """
@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from adapters.provider import ProviderSettings, SimulatedProvider
-from tests.integration.harness import Proxy
+from tests.integration.harness import LocalProxy, Proxy
 from tests.integration.redis_fixtures import *  # noqa: F403
 
 StartProvider = Callable[..., Awaitable[SimulatedProvider]]
@@ -33,12 +33,20 @@ async def start_provider() -> AsyncIterator[StartProvider]:
 
 
 @pytest.fixture
-async def start_proxy(tmp_path: Path) -> AsyncIterator[StartProxy]:
-    """Starts a proxy with a config: `await start_proxy(config([endpoint(provider)]))`."""
+async def start_proxy(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[StartProxy]:
+    """Starts a proxy with a config: `await start_proxy(config([endpoint(provider)]))`.
+
+    It is a process of its own where it gets an environment, where `process=True`, and for every test of a module that
+    says so: `OWN_PROCESS = True`.
+    """
+    module_wants_it = getattr(request.module, "OWN_PROCESS", False)
     async with AsyncExitStack() as stack:
 
-        async def start(settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Proxy:
-            proxy = Proxy(tmp_path, settings, environ)
+        async def start(
+            settings: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, process: bool = module_wants_it
+        ) -> Proxy:
+            kind = Proxy if process or environ is not None else LocalProxy
+            proxy = kind(tmp_path, settings, environ)
             stack.push_async_callback(proxy.stop)
             await proxy.start()
             return proxy

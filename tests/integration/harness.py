@@ -1,7 +1,9 @@
-"""The real proxy as a process of its own, as a user would start it, in front of simulated providers."""
+"""The real proxy in front of simulated providers: composed in the test's own process, which costs a hundredth of the
+CPU, or as a process of its own, as a user would start it."""
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,6 +16,13 @@ import aiohttp
 import yaml
 
 from adapters.provider import SimulatedProvider
+from adapters.telemetry.background import BackgroundHandler
+from adapters.telemetry.log_lines import JsonLines, TextLines
+from entrypoints.banner import banner
+from entrypoints.config import load_settings
+from entrypoints.container import Container
+from entrypoints.server import PortTaken, bind
+from entrypoints.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 START_S = 20
@@ -107,6 +116,56 @@ class Proxy:
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
+
+
+class LocalProxy(Proxy):
+    """The same, served by the running loop: composed of what a worker is composed of."""
+
+    _serving: asyncio.Task[None] | None = None
+
+    async def _answers(self) -> bool:
+        settings = load_settings(self._path, self._environ, {"bind_port": self.port})
+        try:
+            (sock,) = bind(settings.general.bind_address, self.port, 1)
+        except PortTaken as taken:
+            self._err.write_text(str(taken))
+            return False
+        self._out.write_text(banner(settings, demo=False))
+        ready, self._told = asyncio.Event(), asyncio.Event()
+        self._serving = asyncio.create_task(self._serve(settings, sock, ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait((self._serving, waiting), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return ready.is_set()
+
+    async def _serve(self, settings: Settings, sock: socket.socket, ready: asyncio.Event) -> None:
+        """As `entrypoints.worker` does, in one task."""
+        container = Container(settings=settings)
+        with self._err.open("a") as err:
+            handler = BackgroundHandler(err)
+            handler.setFormatter(TextLines() if settings.general.log_format == "text" else JsonLines())
+            logger = logging.Logger(f"llmproxy-{self.port}", settings.general.log_level.upper())
+            logger.addHandler(handler)
+            container.logger.override(logger)
+            async with container.app().lifespan():
+                server = container.server(sock, 1000)
+                await server.start(1000)
+                ready.set()
+                await self._told.wait()
+                container.in_flight().drain()
+                await server.stop()
+
+    async def stop(self, how: int = signal.SIGTERM) -> int:
+        """As that signal; the exit code."""
+        assert how == signal.SIGTERM, "what is killed is a process of its own"
+        if self._serving is not None:
+            self._told.set()
+            async with asyncio.timeout(60):
+                await self._serving
+        return 0
+
+    def worker_pids(self) -> list[int]:
+        raise NotImplementedError("what has workers is a process of its own")
 
 
 async def eventually(true: Any, seconds: float = 10.0) -> None:

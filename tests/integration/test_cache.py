@@ -27,9 +27,11 @@ def cached(request: pytest.FixtureRequest, start_proxy: StartProxy) -> StartCach
         stores = {"redis_url": request.getfixturevalue("redis_url")}
         namespace = request.getfixturevalue("redis_namespace")
 
-    async def start(models: list[dict[str, Any]], general: dict[str, Any] | None = None, **params: Any) -> Proxy:
+    async def start(
+        models: list[dict[str, Any]], general: dict[str, Any] | None = None, *, process: bool = False, **params: Any
+    ) -> Proxy:
         general = {"cache": True, "cache_params": {"namespace": namespace, **params}, **stores, **(general or {})}
-        return await start_proxy(config(models, **general))
+        return await start_proxy(config(models, **general), process=process)
 
     return start
 
@@ -152,7 +154,7 @@ async def test_200_identical_misses_are_one_call_also_when_the_first_10_leave(
     start_provider: StartProvider, cached: StartCached, stream: bool
 ) -> None:
     provider = await start_provider(latency_s=4.0, tokens_per_second=40 if stream else None)
-    proxy = await cached([endpoint(provider)])
+    proxy = await cached([endpoint(provider)], process=True)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         clients = [asyncio.ensure_future(ask(http, proxy, stream=stream)) for _ in range(10)]
         await eventually(lambda: provider.counts().received)

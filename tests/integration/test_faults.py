@@ -43,10 +43,10 @@ STREAM_ONLY: dict[str, dict[str, Any]] = {
     "resets after the role": {"kind": "reset", "when": "mid_stream", "after_events": 1},
     "closes after the role": {"kind": "close", "when": "mid_stream", "after_events": 1},
     "ends at once": {"kind": "raw", "headers": {"content-type": "text/event-stream"}, "chunks": [""]},
-    "JSON for a stream": {
+    "JSON without an answer for a stream": {
         "kind": "raw",
         "headers": {"content-type": "application/json"},
-        "chunks": ['{"choices":[{"message":{"content":"whole"}}]}'],
+        "chunks": ['{"choices":null}'],
     },
 }
 
@@ -71,6 +71,7 @@ async def test_a_whole_answer_comes_from_the_endpoint_that_works(
     assert answer["choices"][0]["message"]["content"].startswith("well/")
     assert reply.headers["x-llmproxy-attempts"] == "2"
     assert reply.headers["x-llmproxy-reasons"].startswith("gpt/1: ")
+    await eventually(lambda: sick.counts().received)  # it may say what is not HTTP before it has read the request
     assert (sick.counts().received, well.counts().received) == (1, 1)
 
 
@@ -90,7 +91,24 @@ async def test_a_stream_comes_whole_from_the_endpoint_that_works(
     assert b"well/" in text
     assert b"sick/" not in text
     assert text.endswith(b"data: [DONE]\n\n")
+    await eventually(lambda: sick.counts().received)  # it may say what is not HTTP before it has read the request
     assert (sick.counts().received, well.counts().received) == (1, 1)
+
+
+async def test_a_whole_answer_to_a_request_for_a_stream_passes_as_it_is(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    body = '{"choices":[{"message":{"content":"whole"}}]}'
+    provider, other = await start_provider(), await start_provider()
+    headers = {"content-type": "application/json"}
+    provider.set_faults([{"action": {"kind": "raw", "headers": headers, "chunks": [body]}}])
+    proxy = await start_proxy(config([endpoint(provider), endpoint(other)], **QUICK))
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": True}) as reply:
+        text = await reply.text()
+
+    assert (reply.status, reply.content_type, text) == (200, "application/json", body)
+    assert (provider.counts().received, other.counts().received) == (1, 0)
 
 
 @pytest.mark.parametrize(

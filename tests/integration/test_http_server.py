@@ -26,6 +26,8 @@ from tests.unit.http_line import GET, HELD, LAST, App, answer, echo, refusing
 
 StartServer = Callable[..., Awaitable["Served"]]
 
+OWN_PROCESS = True
+
 
 class Crashes:
     """The log, which is told of nothing but crashes."""

@@ -126,7 +126,7 @@ async def pouring(peer: Peer) -> None:
 async def test_a_hundred_megabytes_go_up_in_a_few(
     start_upstream: StartUpstream, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
-    proxy = await start_proxy(config([at(await start_upstream(counting))]))
+    proxy = await start_proxy(config([at(await start_upstream(counting))]), process=True)
 
     async def pieces(size: int) -> AsyncIterator[bytes]:
         for _ in range(size // len(PIECE)):
@@ -149,7 +149,7 @@ async def test_a_hundred_megabytes_go_up_in_a_few(
 async def test_a_hundred_megabytes_come_down_in_a_few(
     start_upstream: StartUpstream, start_proxy: StartProxy, http: aiohttp.ClientSession, file: str
 ) -> None:
-    proxy = await start_proxy(config([at(await start_upstream(pouring))]))
+    proxy = await start_proxy(config([at(await start_upstream(pouring))]), process=True)
     async with http.get(f"{proxy.url}/v1/files/small/content") as answer:
         await answer.read()
     before = memory_kb(proxy, "VmRSS")
@@ -662,8 +662,6 @@ async def test_an_azure_client_transcribes_by_its_deployment(
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
-        ("PUT", "/v1/files", {}, 405),
-        ("PATCH", "/v1/files/a", {}, 405),
         ("GET", "/v1/files/../../admin", {}, 404),
         ("GET", "/v1/files/%2e%2e/%2E%2E/admin", {}, 404),
         ("GET", "/v1/responses/..%2f..%2fadmin", {}, 404),

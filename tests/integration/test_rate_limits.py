@@ -1,7 +1,9 @@
 """Limits that providers really enforce: left before the 429, waited for, and never overdrawn."""
 
 import asyncio
+import time
 from collections import Counter
+from email.utils import formatdate
 from typing import Any
 
 import aiohttp
@@ -12,6 +14,10 @@ from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import Proxy, config, endpoint, eventually
 
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "x" * 120}], "max_tokens": 50}
+
+
+WORDS = {"messages": [{"role": "user", "content": "abc " * 30}], "max_tokens": 16}
+"""What it takes is guessed well: words of four bytes, and as long an answer as is asked for."""
 
 
 def azure(provider: SimulatedProvider, **changes: Any) -> dict[str, Any]:
@@ -92,6 +98,76 @@ async def test_the_fallback_is_left_again_when_the_first_tier_refills(
         await ask(http, proxy)
 
     assert spare.counts().received == used
+
+
+@pytest.mark.parametrize(
+    ("spelling", "windows", "weights", "together", "changes", "limit"),
+    [
+        ("azure", "fixed", (1, 1), 1, {}, {"rpm": 5}),
+        ("azure", "aligned", (10, 1), 10, {}, {"rpm": 5}),
+        ("azure", "sliding", (1, 1), 20, {"stream": True}, {"rpm": 5}),
+        ("azure", "fixed", (10, 1), 60, {"stream": True}, {"rpm": 5}),
+        ("openai", "fixed", (10, 1), 10, {}, {"rpm": 5}),
+        ("openai", "aligned", (1, 1), 1, {"stream": True}, {"rpm": 5}),
+        ("openai", "sliding", (10, 1), 20, {}, {"rpm": 5}),
+        ("openai", "aligned", (10, 1), 10, WORDS, {"tpm": 450}),
+        ("azure", "sliding", (10, 1), 10, WORDS, {"tpm": 450}),
+    ],
+)
+async def test_a_limit_in_windows_of_three_seconds_with_rounded_resets_sees_no_429_beside_a_free_endpoint(
+    start_provider: StartProvider,
+    start_proxy: StartProxy,
+    http: aiohttp.ClientSession,
+    spelling: str,
+    windows: str,
+    weights: tuple[int, int],
+    together: int,
+    changes: dict[str, Any],
+    limit: dict[str, int],
+) -> None:
+    """Whichever client's spelling the endpoint is asked in: the headers are Azure's. Sixty requests in four seconds."""
+    narrow = await start_provider(header_style="azure", window_s=3.0, windows=windows, latency_s=0.02, **limit)
+    free = await start_provider()
+    proxy = await start_proxy(
+        config([model_of(spelling, narrow, weight=weights[0]), endpoint(free, weight=weights[1])])
+    )
+
+    statuses: list[int] = []
+    for _ in range(60 // together):
+        statuses += await asyncio.gather(*(ask(http, proxy, **changes) for _ in range(together)))
+        await asyncio.sleep(4.0 * together / 60)
+
+    assert Counter(statuses) == {200: 60}
+    assert narrow.counts().limited == 0
+    assert narrow.counts().received >= 3, "and is not left out either"
+
+
+POINTS_IN_TIME = {
+    "seconds": lambda now: f"{now + 40_000:.0f}",
+    "milliseconds": lambda now: f"{(now + 40_000) * 1000:.0f}",
+    "the past": lambda now: formatdate(now - 3600, usegmt=True),
+    "a time of day": lambda _: "12:30:00",
+    "milliseconds without a unit": lambda _: "60000",
+}
+
+
+@pytest.mark.parametrize("text", POINTS_IN_TIME)
+@pytest.mark.parametrize("name", ["retry-after", "x-ratelimit-reset-requests"])
+async def test_a_delay_that_cannot_be_meant_keeps_an_endpoint_away_for_a_second_only(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession, name: str, text: str
+) -> None:
+    provider, other = await start_provider(), await start_provider()
+    headers = {name: POINTS_IN_TIME[text](time.time()), "x-ratelimit-remaining-requests": "0"}
+    limited = {"kind": "status", "status": 429, "headers": headers, "body": {"error": {"code": "429"}}}
+    provider.set_faults([{"times": 1, "action": limited}])
+    proxy = await start_proxy(config([endpoint(provider), endpoint(other)]))
+    assert [await ask(http, proxy) for _ in range(2)] == [200, 200]
+
+    async with http.get(f"{proxy.url}/status") as reply:
+        shown = (await reply.json())["groups"][0]["endpoints"][0]
+
+    assert provider.counts().received == 1
+    assert shown["clock_s"] <= 1
 
 
 async def test_a_waiting_client_that_leaves_is_forgotten(

@@ -13,6 +13,8 @@ from tests.integration.harness import config, endpoint, eventually
 
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
 
+OWN_PROCESS = True
+
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_running_requests_and_streams_finish_and_the_exit_code_is_0(

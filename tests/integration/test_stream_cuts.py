@@ -50,8 +50,9 @@ async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
     await upstream.close()
 
 
-def saying(sent: bytes, end: Callable[[Peer], None] | None, after: str = "") -> Script:
-    """Say this, and end the connection like that when the client has had the time to read it; None = never."""
+def saying(sent: bytes, end: Callable[[Peer], None] | None, heard: asyncio.Event | None = None) -> Script:
+    """Say this, and end the connection like that when it is `heard`, for a RST takes along what was not read. `end`
+    None = never; `heard` None = no end, but the body's."""
 
     async def script(peer: Peer) -> None:
         while True:
@@ -60,10 +61,11 @@ def saying(sent: bytes, end: Callable[[Peer], None] | None, after: str = "") -> 
             if end is None:
                 await hold(peer)
                 return
-            if after:
-                await peer.send(after.encode())
+            if heard is None:
+                await peer.send(b"0\r\n\r\n")
                 continue
-            await asyncio.sleep(0.02)
+            await heard.wait()
+            heard.clear()
             end(peer)
             await peer.gone()
             return
@@ -71,22 +73,11 @@ def saying(sent: bytes, end: Callable[[Peer], None] | None, after: str = "") -> 
     return script
 
 
-def line_to(server: ScriptedServer, upstream: Upstream, **asked: object) -> Line:
-    """A `Line` whose endpoint is the server."""
-    line = Line(lambda: None, **asked)
+def aim(line: Line, server: ScriptedServer, upstream: Upstream) -> None:
+    """Its endpoint is the server."""
     targets = {"e1": openai_target(server.url("/v1"), Secret("k"))}
     attempt = SendAttempt(line.routing, upstream, OpenAIProviders(targets), line.clock, 5.0, line._learn)
     line.dispatch._attempt = attempt
-    return line
-
-
-async def got_twice(server: ScriptedServer, upstream: Upstream, **asked: object) -> tuple[list[bytes], int]:
-    """What three clients get who share a stream, then one more; and how often the server was asked."""
-    line = line_to(server, upstream, **asked)
-    async with asyncio.timeout(30):
-        got = await line.answers(3)
-        got += await line.answers(1)
-    return got, len(server.requests)
 
 
 LAST: list[tuple[dict[str, object], bytes]] = [
@@ -114,8 +105,13 @@ async def test_a_stream_that_is_cut_says_so_to_all_and_is_not_kept(
     is_all = body in (HELLO + STOP + USAGE, text("x", "stop") + text("y", "stop", 1)) or (
         not asked and body == HELLO + STOP
     )
-    async with ScriptedServer(saying(framing(body), end)) as server:
-        got, calls = await got_twice(server, upstream, **asked)
+    line = Line(lambda: None, **asked)
+    async with ScriptedServer(saying(framing(body), end, line.heard)) as server, asyncio.timeout(60):
+        aim(line, server, upstream)
+        got = await line.answers(3)  # who share one call
+        line.heard.clear()
+        got += await line.answers(1)
+        calls = len(server.requests)
 
     if is_clean and is_all:
         assert got == [body] * 4
@@ -130,15 +126,17 @@ async def test_a_stream_ends_with_its_last_event_though_the_connection_stays_ope
     upstream: Upstream, framing: Callable[[bytes], bytes], asked: dict[str, object], body: bytes
 ) -> None:
     async with ScriptedServer(saying(framing(body), None)) as server:
-        line = line_to(server, upstream, **asked)
+        line = Line(lambda: None, **asked)
+        aim(line, server, upstream)
         async with asyncio.timeout(30):
             assert await line.answer(line.dispatch) == body
             await server.over()
 
 
 async def test_the_connection_of_a_stream_that_ends_after_done_is_used_again(upstream: Upstream) -> None:
-    async with ScriptedServer(saying(chunked(HELLO + STOP + DONE), Peer.finish, "0\r\n\r\n")) as server:
-        line = line_to(server, upstream)
+    async with ScriptedServer(saying(chunked(HELLO + STOP + DONE), Peer.finish)) as server:
+        line = Line(lambda: None)
+        aim(line, server, upstream)
         for _ in range(3):
             assert await line.answer(line.dispatch) == HELLO + STOP + DONE
             await asyncio.sleep(0.05)
@@ -164,7 +162,8 @@ async def test_a_zipped_stream_passes_event_by_event(upstream: Upstream) -> None
 
     heard = asyncio.Event()
     async with ScriptedServer(script) as server:
-        line = line_to(server, upstream)
+        line = Line(lambda: None)
+        aim(line, server, upstream)
         answer = await line.ask(stream=True)
         async with asyncio.timeout(30):
             got = await answer.next()  # type: ignore[union-attr]

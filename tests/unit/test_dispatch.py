@@ -21,6 +21,8 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.limit_terms import Reading
+from domain.rate_limit import Readings
 from domain.retry import RetryPolicy
 from domain.secret import Secret
 from domain.tokens import Demand
@@ -588,3 +590,29 @@ async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() 
 
     async with asyncio.timeout(5):
         assert body_of(await bench.ask()) == GOOD
+
+
+async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed() -> None:
+    async def never(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    def fails_when_the_other_is_free() -> Failure:
+        bench.routing.read(lease, Readings(Reading(60, 1, 59.0)))
+        return Failure(FailureKind.RESET)
+
+    bench = Bench([fails_when_the_other_is_free], [good])
+    bench.clock.sleep = never  # type: ignore[method-assign]
+    taken = bench.routing.pick(bench.group, "", Demand(10), {"e1"})
+    assert taken is not None
+    lease = taken
+    bench.routing.read(lease, Readings(Reading(60, 0, 60.0)))
+    until = bench.clock.now() + 30
+    comes = asyncio.ensure_future(bench.ask())
+    waits = asyncio.ensure_future(bench.waiting.lease(bench.group, "x", Demand(10), frozenset({"e1"}), until, 1))
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert bench.asked == ["e1"]
+    assert waits.done()
+    for task in (comes, waits):
+        task.cancel()

@@ -66,6 +66,29 @@ def test_a_reset_of_more_than_a_day_is_unknown() -> None:
     assert read({"x-ratelimit-remaining-tokens": "1", "x-ratelimit-reset-tokens": "999999"}).tokens.reset_s is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "12:30:00", "2026-11-30T12:30:00Z", "Mon, 30 Nov 2026 12:30:00 GMT", "1790000000", "1790000000000", "60000",
+        "1500", "-1", "-1s", "nan", "inf", "", " ", "10, 20", "9" * 400, "25h0m0s",
+    ],
+)  # fmt: skip
+def test_a_reset_that_is_a_point_in_time_or_cannot_be_seconds_is_unknown(value: str) -> None:
+    headers = {"x-ratelimit-limit-requests": "5", "x-ratelimit-remaining-requests": "0"}
+
+    assert read({**headers, "x-ratelimit-reset-requests": value}).requests == Reading(5, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds", "is_bare"),
+    [("3", 3, True), ("0", 0, True), ("11.38", 11.38, True), ("3s", 3, False), ("2m59.56s", 179.56, False)],
+)
+def test_a_reset_without_a_unit_is_marked_as_one(value: str, seconds: float, is_bare: bool) -> None:
+    headers = {"x-ratelimit-remaining-tokens": "4", "x-ratelimit-reset-tokens": value}
+
+    assert read(headers).tokens == Reading(None, 4, seconds, is_bare)
+
+
 @given(st.dictionaries(st.sampled_from(sorted(OPENAI)), st.text(max_size=12)))
 def test_no_header_breaks_it_or_reads_as_negative(headers: dict[str, str]) -> None:
     found = read(headers)

@@ -7,6 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
+import pip
 import pytest
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
@@ -41,11 +42,13 @@ def test_an_environment_that_is_not_complete_is_made_anew(tmp_path: Path, state:
     if "stamped" in state:
         (made / ".runtime").touch()
 
-    assert MADE_ANEW in plan(tmp_path, "setup")
+    assert MADE_ANEW in plan(tmp_path, "setup", f"PYTHON={sys.executable}")
 
 
 def test_a_complete_one_stays_unless_another_python_is_asked_for(tmp_path: Path) -> None:
-    venv.create(tmp_path / ".venv", with_pip=True, symlinks=True)
+    venv.create(tmp_path / ".venv", with_pip=False, symlinks=True)
+    (packages,) = (tmp_path / ".venv/lib").glob("python3*/site-packages")
+    (packages / "pip").symlink_to(Path(pip.__file__).parent)  # as ensurepip would, which takes its time
     other = tmp_path / "python-of-another-version"
     other.write_text("#!/bin/sh\necho 3 99\n")
     other.chmod(0o755)
@@ -57,4 +60,6 @@ def test_a_complete_one_stays_unless_another_python_is_asked_for(tmp_path: Path)
 
 @pytest.mark.parametrize("arguments", ["", "--port 4001", "--config other.yaml", "--demo"])
 def test_flags_do_not_take_the_demo_away(tmp_path: Path, arguments: str) -> None:
-    assert f"entrypoints.http --or-demo {arguments}" in plan(tmp_path, "run", f"ARGS={arguments}")
+    assert f"entrypoints.http --or-demo {arguments}" in plan(
+        tmp_path, "run", f"PYTHON={sys.executable}", f"ARGS={arguments}"
+    )

@@ -1,9 +1,11 @@
 """Which proxy stands between here and an endpoint: NO_PROXY as Go and curl read it, and what the variables say."""
 
+import ssl
 from collections.abc import Mapping
 
 import pytest
 
+from adapters.upstreams.entra import DefaultAzureTokens
 from adapters.upstreams.outbound.no_proxy import NoProxy
 from adapters.upstreams.outbound.proxies import (
     EnvironmentProxies,
@@ -205,3 +207,19 @@ def test_an_endpoints_own_proxy_comes_first_then_the_general_one_then_the_enviro
     assert host_of(fixed, "http://own:3") == "own"
     assert host_of(fixed, "") is None
     assert host_of(OutboundProxies(None, trust_env=False), None) is None
+
+
+def test_tokens_are_fetched_by_the_same_rule_and_the_metadata_service_is_always_asked_directly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:p%40ss@environment:1")
+    monkeypatch.setenv("http_proxy", "http://environment:1")
+    monkeypatch.setenv("no_proxy", "10.0.0.0/8")
+    trusting = DefaultAzureTokens(ssl.create_default_context(), trust_env=True)
+    fixed = DefaultAzureTokens(ssl.create_default_context(), outbound_proxy="http://general:2")
+
+    assert trusting._proxy_for("https://login.microsoftonline.com/t/token") == "http://user:p%40ss@environment:1"
+    assert trusting._proxy_for("https://10.1.2.3/token") is None
+    assert fixed._proxy_for("https://10.1.2.3/token") == "http://general:2"
+    for tokens in (trusting, fixed):
+        assert tokens._proxy_for("http://169.254.169.254/metadata/identity/oauth2/token") is None

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.limit_headers import go_duration, limit_headers, limit_refusal
-from adapters.provider.limits import Bucket, Window, continuous_limiter, token_cost, windowed_limiter
+from adapters.provider.limit_headers import go_duration, limit_headers, limit_refusal, limiter_for
+from adapters.provider.limits import (
+    Bucket,
+    SlidingWindow,
+    Window,
+    continuous_limiter,
+    limiter_of_windows,
+    token_cost,
+    windowed_limiter,
+)
 from adapters.provider.routes import find_route
 from adapters.provider.settings import ProviderSettings
 
@@ -17,7 +25,7 @@ AZURE_ROUTE = find_route("POST", "/openai/deployments/d/chat/completions?api-ver
 arrivals = st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=60)
 
 
-def admitted(meter: Bucket | Window, steps: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+def admitted(meter: Bucket | Window | SlidingWindow, steps: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
     """(time, cost) of what got in, for steps of (seconds since the last, cost). Checks `remaining` at each."""
     now_s, taken = 0.0, []
     for pause_s, cost in steps:
@@ -58,7 +66,25 @@ def test_a_window_never_admits_more_than_its_capacity(
     assert all(total <= capacity for total in totals.values())
 
 
-@pytest.mark.parametrize("make", [continuous_limiter, windowed_limiter])
+@given(steps=arrivals, capacity=st.integers(1, 100), length_s=st.sampled_from([1.0, 3.0, 10.0]))
+def test_a_sliding_window_never_admits_more_than_its_capacity_in_any_such_time(
+    steps: list[tuple[float, int]], capacity: int, length_s: float
+) -> None:
+    taken = admitted(SlidingWindow(capacity, length_s), steps)
+
+    for at_s, _ in taken:
+        assert sum(cost for other_s, cost in taken if at_s - length_s + 1e-6 < other_s <= at_s) <= capacity
+
+
+def sliding_limiter(rpm: int, tpm: int) -> object:
+    return limiter_of_windows(rpm, tpm, 3.0, "sliding")
+
+
+def aligned_limiter(rpm: int, tpm: int) -> object:
+    return limiter_of_windows(rpm, tpm, 3.0, "aligned")
+
+
+@pytest.mark.parametrize("make", [continuous_limiter, windowed_limiter, sliding_limiter, aligned_limiter])
 @given(steps=arrivals)
 def test_who_waits_as_long_as_told_is_let_in(make: object, steps: list[tuple[float, int]]) -> None:
     limiter = make(30, 200)  # type: ignore[operator]
@@ -108,6 +134,20 @@ def test_azure_counts_requests_in_slices_of_ten_seconds() -> None:
     refused = limiter.admit(16, 4.0)
     assert (refused.refused_by, refused.wait_s) == ("requests", 6.0)
     assert limiter.admit(16, 10.0).refused_by is None
+
+
+def test_windows_of_any_length_count_in_it_whatever_the_style() -> None:
+    settings = ProviderSettings(rpm=5, window_s=3.0, windows="aligned", header_style="azure")
+    limiter = limiter_for(settings)
+
+    verdicts = [limiter.admit(16, 100.0 + n / 10) for n in range(5)]
+
+    assert b"x-ratelimit-limit-requests: 5\r\nx-ratelimit-remaining-requests: 4\r\n" in limit_headers(
+        verdicts[0], "azure"
+    )
+    assert limit_headers(verdicts[0], "azure").endswith(b"x-ratelimit-reset-requests: 2\r\n"), "102 - 100, rounded up"
+    assert limiter.admit(16, 101.9).refused_by == "requests"
+    assert limiter.admit(16, 102.0).refused_by is None
 
 
 def test_azure_never_admits_more_than_a_small_limit_in_a_minute() -> None:

@@ -1,5 +1,6 @@
 """Durations, dates and delays in words."""
 
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -93,3 +94,96 @@ def test_a_reset_of_a_limit_with_room_left_says_nothing_about_waiting() -> None:
 def test_junk_and_negative_delays_are_unknown() -> None:
     assert retry_delay_s({"retry-after-ms": "-1", "retry-after": "-1"}, "", NOW) is None
     assert retry_delay_s({"retry-after": "abc"}, "Try again in 5 seconds", NOW) == 5
+
+
+LATER, EARLIER, FAR = NOW + 30, NOW - 30, NOW + 7200
+
+
+def rfc3339(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")
+
+
+def used_up(reset: str, dimension: str = "requests") -> dict[str, str]:
+    return {f"x-ratelimit-remaining-{dimension}": "0", f"x-ratelimit-reset-{dimension}": reset}
+
+
+SOON = {
+    "seconds": f"{LATER:.0f}",
+    "milliseconds": f"{LATER * 1000:.0f}",
+    "RFC 3339": rfc3339(LATER),
+    "RFC 3339 elsewhere": rfc3339(LATER + 7200).replace("Z", "+02:00"),
+    "HTTP date": formatdate(LATER, usegmt=True),
+    "RFC 850": datetime.fromtimestamp(LATER, UTC).strftime("%A, %d-%b-%y %H:%M:%S GMT"),
+    "asctime": datetime.fromtimestamp(LATER, UTC).strftime("%a %b %d %H:%M:%S %Y"),
+}
+
+
+@pytest.mark.parametrize("text", SOON.values(), ids=SOON.keys())
+def test_a_point_in_time_that_is_near_is_waited_for_in_whatever_header_it_stands(text: str) -> None:
+    for headers in ({"retry-after": text}, used_up(text), used_up(text, "tokens"), {"x-rate-limit-reset-tokens": text}):
+        assert retry_delay_s(headers, "try again in 7s", NOW) == pytest.approx(30)
+
+
+def test_unix_time_in_a_header_for_milliseconds_is_understood_too() -> None:
+    assert retry_delay_s({"retry-after-ms": f"{LATER * 1000:.0f}"}, "", NOW) == pytest.approx(30)
+    assert retry_delay_s({"retry-after-ms": f"{LATER:.0f}"}, "", NOW) == pytest.approx(30)
+    assert retry_delay_s({"retry-after-ms": "86400000"}, "", NOW) == 86_400
+
+
+UNSOUND = [
+    "12:30:00", "12:30", "2026-11-30", "2026-11-30T12:30:00", "Mon, 30 Nov", "GMT", "tomorrow",
+    f"{EARLIER:.0f}", f"{EARLIER * 1000:.0f}", rfc3339(EARLIER), formatdate(EARLIER, usegmt=True),
+    f"{FAR:.0f}", f"{FAR * 1000:.0f}", rfc3339(FAR), formatdate(NOW + 400 * 86_400, usegmt=True),
+    f"{NOW * 1e6:.0f}", f"{NOW * 1e9:.0f}", "1e9", "9" * 400, "9" * 400 + "s", "99999h",
+    "1500", "30000", "60000", "59560", "100000",
+    "-1", "-30000", "+5", "nan", "inf", "NaN", "Infinity", "", " ", "0", "0.0", "0s", "null", "\u00b2",
+    "10, 20", "10,20", "60;w=60", "30, 30", f"{LATER:.0f}, {LATER:.0f}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", UNSOUND)
+def test_what_cannot_be_meant_is_as_if_it_were_absent_and_the_next_source_counts(text: str) -> None:
+    for headers in ({"retry-after": text}, used_up(text), used_up(text, "tokens"), {"x-rate-limit-reset-tokens": text}):
+        assert retry_delay_s(headers, "", NOW) is None
+        assert retry_delay_s(headers, "try again in 7s", NOW) == 7
+    assert retry_delay_s({"retry-after": text, **used_up("6s")}, "", NOW) == 6
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "", "0", "12:30:00", "9" * 400, f"{EARLIER * 1000:.0f}", "1, 2"])
+def test_milliseconds_that_cannot_be_meant_leave_the_word_to_retry_after(text: str) -> None:
+    assert retry_delay_s({"retry-after-ms": text, "retry-after": "9"}, "", NOW) == 9
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 300, 600, 900, 1800, 3600, 7200, 43_200, 86_400, 604_800, 2_592_000])
+def test_whole_periods_are_believed_as_seconds(seconds: int) -> None:
+    assert retry_delay_s({"retry-after": str(seconds)}, "", NOW) == seconds
+
+
+def test_a_date_is_believed_for_a_month() -> None:
+    assert retry_delay_s({"retry-after": formatdate(NOW + 86_400, usegmt=True)}, "", NOW) == pytest.approx(86_400)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit of 150 per 86400s exceeded. Please wait 33011 seconds before retrying.", 33_011),
+        ("Please retry after 1500 milliseconds.", 1.5),
+        ("try again in 1 day", 86_400),
+        ("retry after 12:30:00", None),
+        ("try again in 2026-11-30T12:30:00Z", None),
+        ("retry after 11/30/2026", None),
+        (f"retry after {LATER:.0f}", None),
+        ("retry after 60000", None),
+        ("retry after 99999999999 seconds", None),
+        ("try again in 0s", None),
+    ],
+)
+def test_words_that_name_a_time_or_nothing_that_can_be_meant_are_no_delay(message: str, seconds: float | None) -> None:
+    assert retry_delay_s({}, message, NOW) == seconds
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_headers_make_a_delay_of_nothing_or_of_more_than_a_month(after: str, reset: str) -> None:
+    delay_s = retry_delay_s({"retry-after": after, "retry-after-ms": reset, **used_up(reset)}, after, NOW)
+
+    assert delay_s is None or 0 < delay_s <= 31 * 86_400

@@ -62,6 +62,8 @@ class Line(Bench):
         self.api = api
         self.fields = {"model": "m", "stream": True, "temperature": 0, "input": "Hi", **body}
         self.choices = choices
+        self.heard = asyncio.Event()
+        """Set when a client has got something."""
         cache = MemoryResponseCache(1 << 20, self.clock)
         formats, flights = OpenAIAnswerFormats(), Flights(self.clock)
         self.cached = CachedAnswers(CachePolicy(), cache, formats, flights, self.dispatch, self.clock, lambda: 0.5)
@@ -84,6 +86,7 @@ class Line(Bench):
         parts = []
         while piece := await answer.next():
             parts.append(piece)
+            self.heard.set()
         answer.close()
         await settled()
         return b"".join(parts)

@@ -192,7 +192,7 @@ def test_a_lone_endpoint_that_is_withheld_is_tried_all_the_same() -> None:
     routing.withhold(["a"], True)
 
     assert picked(routing, group) == [None] * 4
-    assert routing.next_chance_s(group, "", DEMAND, ()) > 0
+    assert routing.opens_in_s(group.endpoints[0]) > 0
     lease = routing.pick_last_resort(group, "", DEMAND, ())
     assert lease is not None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from application.leases import Lease
 from application.routing import Routing
 from application.waiting import WaitingRoom
 from domain.endpoint import Endpoint
@@ -13,30 +14,9 @@ from domain.group import ModelGroup
 from domain.limit_terms import Reading
 from domain.rate_limit import Readings
 from domain.tokens import Demand
-from tests.fakes import FakeClock, RecordingAlarm
+from tests.fakes import HeldClock, RecordingAlarm
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
-
-
-class HeldClock(FakeClock):
-    """Sleepers wake when the test lets time pass, and not before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sleepers.append((self.time + seconds, future))
-        await future
-
-    async def pass_time(self, seconds: float) -> None:
-        self.time += seconds
-        for due, future in self.sleepers:
-            if due <= self.time and not future.done():
-                future.set_result(None)
-        for _ in range(10):
-            await asyncio.sleep(0)
 
 
 class Scene:
@@ -54,9 +34,11 @@ class Scene:
         self.routing.succeeded(lease)
         self.routing.release(lease)
 
-    def wait(self, seconds: float = 30.0, size: int = 10) -> "asyncio.Task[Any]":
+    def wait(
+        self, seconds: float = 30.0, size: int = 10, client: str = "", demand: Demand = DEMAND
+    ) -> "asyncio.Task[Any]":
         until = self.clock.now() + seconds
-        return asyncio.ensure_future(self.room.lease(self.group, "", DEMAND, frozenset(), until, size))
+        return asyncio.ensure_future(self.room.lease(self.group, client, demand, frozenset(), until, size))
 
 
 async def settle() -> None:
@@ -174,3 +156,119 @@ async def test_a_reply_that_says_there_is_room_lets_them_go_at_once() -> None:
     await settle()
 
     assert all(task.done() for task in waiting)
+
+
+SMALL, LARGE = Demand(text_bytes=40, max_output_tokens=0), Demand(text_bytes=360, max_output_tokens=0)
+"""Of 50 tokens that are left the first takes some, and the second lacks so few that nobody is let in at a guess."""
+
+
+def with_room_for_small_ones_only() -> tuple[Scene, Lease]:
+    scene = Scene()
+    scene.clock.time += 1.01
+    lease = scene.routing.pick(scene.group, "", Demand(0, max_output_tokens=0), ())
+    assert lease is not None
+    scene.routing.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
+    return scene, lease
+
+
+@pytest.mark.parametrize("clients", [("", ""), ("x", "y")])
+async def test_who_needs_much_is_not_overtaken_by_who_needs_little(clients: tuple[str, str]) -> None:
+    scene, lease = with_room_for_small_ones_only()
+    large = scene.wait(client=clients[0], demand=LARGE)
+    await settle()
+    small = scene.wait(client=clients[1], demand=SMALL)
+    await settle()
+
+    scene.routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+    await settle()
+
+    assert scene.room.waiting("g") == 2
+    await scene.clock.pass_time(2.0)
+    assert large.done()
+    assert small.done()
+
+
+async def test_when_who_needs_much_leaves_who_needs_little_goes_at_once() -> None:
+    scene, lease = with_room_for_small_ones_only()
+    large = scene.wait(demand=LARGE)
+    await settle()
+    small = scene.wait(demand=SMALL)
+    scene.routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+    await settle()
+    assert not small.done()
+
+    large.cancel()
+    await settle()
+
+    assert small.done()
+
+
+async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> None:
+    scene, lease = with_room_for_small_ones_only()
+    other = Endpoint(id="f", model="m", provider="openai", bucket="c", weight=100)
+    group = ModelGroup("g", (scene.endpoint, other))
+    routing = Routing([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = WaitingRoom(routing, scene.clock)
+    used = {}
+    for endpoint in group.endpoints:
+        lease = routing.pick(group, "", SMALL, {"e", "f"} - {endpoint.id})
+        assert lease is not None
+        used[endpoint.id] = lease
+        routing.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
+    until = scene.clock.now() + 30
+    large = asyncio.ensure_future(room.lease(group, "", LARGE, frozenset("e"), until, 1))
+    await settle()
+    small = asyncio.ensure_future(room.lease(group, "", SMALL, frozenset(), until, 1))
+    await settle()
+
+    for lease in used.values():
+        routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+    await settle()
+
+    assert small.result().endpoint is scene.endpoint
+    assert not large.done()
+    large.cancel()
+
+
+async def test_an_endpoint_that_has_recovered_takes_those_that_wait_while_the_stream_that_showed_it_goes_on() -> None:
+    clock = HeldClock()
+    group = ModelGroup("g", (Endpoint(id="e", model="m", provider="openai", bucket="b"),))
+    routing = Routing([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = WaitingRoom(routing, clock)
+    failed = routing.pick(group, "", DEMAND, ())
+    assert failed is not None
+    routing.failed(failed, Failure(FailureKind.RESET))
+    routing.release(failed)
+    until = clock.now() + 1000
+    probe = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset(), until, 1))
+    second = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset(), until + 1, 1))
+    await clock.pass_time(70.0)
+    assert probe.done()
+    assert not second.done()
+
+    lease = probe.result()
+    assert lease is not None
+    routing.succeeded(lease)
+    await settle()
+
+    assert second.done()
+
+
+async def test_a_limit_that_never_lets_anybody_in_is_not_asked_all_the_time() -> None:
+    scene = Scene()
+    asked: list[float] = []
+
+    def none_but_soon(*demand: object) -> float:
+        asked.append(scene.clock.now())
+        return 1e-9
+
+    scene.routing.fits_in_s = none_but_soon  # type: ignore[method-assign]
+    waiting = scene.wait()
+    await settle()
+    for _ in range(10_000):
+        scene.clock.time += 0.001
+        if scene.clock.sleepers[-1][0] <= scene.clock.time:
+            await scene.clock.pass_time(0.0)
+
+    assert 10 < len(asked) < 25
+    waiting.cancel()

@@ -18,10 +18,12 @@ from adapters.provider.doorkeeper import denied
 from adapters.provider.kept import Kept
 from adapters.provider.limit_headers import limit_headers, limit_refusal, limiter_for
 from adapters.provider.limits import Limiter, token_cost
+from adapters.provider.media import media_reply
 from adapters.provider.questions import (
     ChatQuestion,
     CompletionsQuestion,
     EmbeddingsQuestion,
+    MediaQuestion,
     ModerationsQuestion,
     ResponsesQuestion,
 )
@@ -32,6 +34,7 @@ from adapters.provider.streams import chat_stream_reply, completions_stream_repl
 _MAX_LIMITERS = 10_000
 _UNNAMED = "omni-moderation-latest"
 """What answers moderations that name no model, as OpenAI's reference says; and kept prompts, which have one."""
+_OF_LIMITS = ("rpm", "tpm", "header_style", "window_s", "windows")
 
 
 class Account:
@@ -45,7 +48,7 @@ class Account:
     def apply(self, settings: ProviderSettings) -> None:
         """New settings. What has been charged is forgotten only if the limits themselves change."""
         before, self.settings = self.settings, settings
-        if (before.rpm, before.tpm, before.header_style) != (settings.rpm, settings.tpm, settings.header_style):
+        if any(getattr(before, name) != getattr(settings, name) for name in _OF_LIMITS):
             self.forget_charges()
 
     def forget_charges(self) -> None:
@@ -112,6 +115,8 @@ class Account:
                 return reply
             case EmbeddingsQuestion() as question:
                 return embeddings_reply(question, turn)
+            case MediaQuestion() as question:
+                return media_reply(str(call.route.operation), question, turn)
             case ModerationsQuestion() as question:
                 return moderations_reply(question, turn)
         return errors.not_json()

@@ -4,10 +4,12 @@ import msgspec
 from msgspec import Struct
 
 from adapters.provider import errors
+from adapters.provider.file_store import fields_as_json, form_parts
 from adapters.provider.questions import (
     ChatQuestion,
     CompletionsQuestion,
     EmbeddingsQuestion,
+    MediaQuestion,
     ModerationsQuestion,
     Question,
     ResponsesQuestion,
@@ -16,7 +18,9 @@ from adapters.provider.questions import (
 from adapters.provider.reply import Reply
 from adapters.provider.routes import Operation, Route, find_route
 
-MODEL_OPERATIONS = frozenset({"chat", "completions", "responses", "embeddings", "moderations", "compact"})
+MODEL_OPERATIONS = frozenset(
+    {"chat", "completions", "responses", "embeddings", "moderations", "compact", "speech", "transcription", "image"}
+)
 """Those that a model answers: it must exist, and limits apply."""
 
 _QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
@@ -27,14 +31,21 @@ _QUESTIONS: dict[Operation, msgspec.json.Decoder[Question]] = {
     "input_tokens": msgspec.json.Decoder(ResponsesQuestion),
     "embeddings": msgspec.json.Decoder(EmbeddingsQuestion),
     "moderations": msgspec.json.Decoder(ModerationsQuestion),
+    "speech": msgspec.json.Decoder(MediaQuestion),
+    "image": msgspec.json.Decoder(MediaQuestion),
+    "transcription": msgspec.json.Decoder(MediaQuestion),
 }
 _THINGS: dict[Operation, msgspec.json.Decoder[Question]] = dict.fromkeys(
     ("conversations", "conversation", "conversation_items", "stored_completion"),
     msgspec.json.Decoder(ThingsQuestion),
 )
 """Bodies that may be missing, and are with other methods than POST."""
+_OF_FORMS = ("transcription", "image")
+"""What may be asked for with a form."""
 _ANY_QUESTION = msgspec.json.Decoder(Question)
 _MOST_CHOICES = 128
+_HAVE_A_MODEL = ("moderations", "image")
+"""What need not name one."""
 
 
 class Request(Struct, gc=False):
@@ -82,6 +93,9 @@ def understand(request: Request) -> Call:
         body = body or b"{}"
     if decoder is None:
         return Call(request, route)
+    content_type = request.header(b"content-type") or ""
+    if route.operation in _OF_FORMS and content_type.startswith("multipart/"):
+        body = fields_as_json(form_parts(content_type, body))
     try:
         question = decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -102,7 +116,7 @@ def _glance(body: bytes) -> Question | None:
 
 def _incomplete(question: Question, route: Route) -> Reply | None:
     has_prompt = isinstance(question, ResponsesQuestion) and question.prompt is not None
-    needs_model = route.operation in MODEL_OPERATIONS and route.operation != "moderations" and not has_prompt
+    needs_model = route.operation in MODEL_OPERATIONS and route.operation not in _HAVE_A_MODEL and not has_prompt
     if needs_model and not question.model and route.deployment is None:
         return errors.missing_parameter("model")
     if isinstance(question, ChatQuestion) and not bytes(question.messages):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from adapters.provider.errors import missing_parameter, unknown
@@ -39,21 +40,26 @@ class FileStore:
         if "file" not in parts:
             return missing_parameter("file")
         name, content = parts["file"]
+        purpose = parts.get("purpose", ("", b"assistants"))[1].decode("utf-8", "replace")
+        return json_reply(200, self.keep(name, content, purpose, int(now_unix_s)))
+
+    def keep(self, name: str, content: bytes, purpose: str, now_s: int) -> dict[str, Any]:
+        """Keeps a file; what there is to say about it."""
         file_id = f"file-{self._unique()}"
         about = {
             "id": file_id,
             "object": "file",
             "bytes": len(content),
-            "created_at": int(now_unix_s),
+            "created_at": now_s,
             "filename": name,
-            "purpose": parts.get("purpose", ("", b"assistants"))[1].decode("utf-8", "replace"),
+            "purpose": purpose,
             "status": "processed",
         }
         self._kept[file_id] = _File(about, content)
         self._bytes += len(content)
         while self._bytes > MAX_BYTES and len(self._kept) > 1:
             self._forget(next(iter(self._kept)))
-        return json_reply(200, about)
+        return about
 
     def list(self, route: Route) -> Reply:
         return json_reply(200, page([file.about for file in self._kept.values()], route.query))
@@ -87,3 +93,10 @@ def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
         if name is not None:
             parts[name[1].decode()] = (file_name[1].decode() if file_name else "", content)
     return parts
+
+
+def fields_as_json(parts: dict[str, tuple[str, bytes]]) -> bytes:
+    """The plain fields of a form, as an object of texts."""
+    return msgspec.json.encode(
+        {name: value.decode("utf-8", "replace") for name, (file, value) in parts.items() if not file}
+    )

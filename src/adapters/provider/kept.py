@@ -15,6 +15,7 @@ from adapters.provider.questions import ChatQuestion, ResponsesQuestion, ThingsQ
 from adapters.provider.reply import Reply
 from adapters.provider.response_store import ResponseStore
 from adapters.provider.settings import ProviderSettings
+from adapters.provider.thing_store import ThingStore
 
 _NOTHING = ThingsQuestion()
 
@@ -29,6 +30,7 @@ class Kept:
         self._responses = ResponseStore(self._token, self._conversations)
         self._completions = CompletionStore()
         self._files = FileStore(self.unique)
+        self._things = ThingStore(self.unique, self._files)
 
     def unique(self) -> str:
         """Makes ids; never the same twice, nor the same as another account's."""
@@ -83,4 +85,7 @@ class Kept:
                 return self._files.list(route)
             case "file" | "file_content":
                 return self._files.answer(method, route)
+            case "thing":
+                content_type = call.request.header(b"content-type") or ""
+                return self._things.answer(method, route, content_type, call.request.body, now_unix_s)
         return errors.route_refused(route)

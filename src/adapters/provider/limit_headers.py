@@ -8,7 +8,15 @@ OpenAI: Go durations, `retry-after` in whole seconds (OpenAI rate-limits guide).
 from math import ceil, isinf
 
 from adapters.provider.errors import azure_error, openai_error
-from adapters.provider.limits import Dimension, Gauge, Limiter, Verdict, continuous_limiter, windowed_limiter
+from adapters.provider.limits import (
+    Dimension,
+    Gauge,
+    Limiter,
+    Verdict,
+    continuous_limiter,
+    limiter_of_windows,
+    windowed_limiter,
+)
 from adapters.provider.reply import Reply, header_lines
 from adapters.provider.routes import Route
 from adapters.provider.settings import HeaderStyle, ProviderSettings
@@ -21,6 +29,8 @@ _A_DAY_S = 86_400
 
 def limiter_for(settings: ProviderSettings) -> Limiter:
     """A fresh limiter that counts as the settings say."""
+    if settings.window_s is not None:
+        return limiter_of_windows(settings.rpm, settings.tpm, settings.window_s, settings.windows)
     make = windowed_limiter if settings.header_style == "azure" else continuous_limiter
     return make(settings.rpm, settings.tpm)
 

@@ -3,13 +3,17 @@
 Two ways of counting, as the providers document them:
 - OpenAI: a bucket that refills continuously; "reset" is the time until it is full again (OpenAI rate-limits guide).
 - Azure OpenAI: fixed windows, requests in slices of 10 s and tokens in minutes (Azure OpenAI quota documentation).
+And windows of any length, fixed or sliding, as other gateways have them.
 A refused request is not charged here.
 """
 
+from collections import deque
 from math import ceil, floor
 from typing import Literal, Protocol
 
 from msgspec import Struct
+
+from adapters.provider.settings import Windows
 
 Dimension = Literal["requests", "tokens"]
 _ROUNDING = 1e-9  # a caller that waited exactly as long as it was told must not miss by a rounding error
@@ -82,13 +86,14 @@ class Bucket:
 
 
 class Window:
-    """At most `capacity` in each window of `length_s`; the first window opens with the first request."""
+    """At most `capacity` in each window of `length_s`; the first window opens with the first request, or at any other
+    time that is given."""
 
-    def __init__(self, capacity: int, length_s: float, stated_limit: int) -> None:
+    def __init__(self, capacity: int, length_s: float, stated_limit: int, opened_s: float | None = None) -> None:
         self._capacity = capacity
         self._length_s = length_s
         self._stated_limit = stated_limit
-        self._opened_s: float | None = None
+        self._opened_s = opened_s
         self._used = 0
 
     def wait_s(self, cost: int, now_s: float) -> float:
@@ -116,6 +121,34 @@ class Window:
     def _left_s(self, now_s: float) -> float:
         opened_s = now_s if self._opened_s is None else self._opened_s
         return max(0.0, opened_s + self._length_s - now_s)
+
+
+class SlidingWindow:
+    """At most `capacity` in any `length_s`; whole again when the last request is so long ago."""
+
+    def __init__(self, capacity: int, length_s: float) -> None:
+        self._capacity = capacity
+        self._length_s = length_s
+        self._taken: deque[tuple[float, int]] = deque()
+
+    def wait_s(self, cost: int, now_s: float) -> float:
+        if cost > self._capacity:
+            return float("inf")
+        missing, wait_s = cost - self.gauge(now_s).remaining, 0.0
+        for at_s, taken in self._taken:
+            if missing <= 0:
+                break
+            missing, wait_s = missing - taken, at_s + self._length_s - now_s
+        return wait_s
+
+    def take(self, cost: int, now_s: float) -> None:
+        self._taken.append((now_s, cost))
+
+    def gauge(self, now_s: float) -> Gauge:
+        while self._taken and self._taken[0][0] + self._length_s <= now_s + _ROUNDING:
+            self._taken.popleft()
+        reset_s = self._taken[-1][0] + self._length_s - now_s if self._taken else 0.0
+        return Gauge(self._capacity, self._capacity - sum(cost for _, cost in self._taken), reset_s)
 
 
 class Limiter:
@@ -161,6 +194,17 @@ def windowed_limiter(rpm: int | None, tpm: int | None) -> Limiter:
         slices = _MINUTE_S / _SLICE_S if rpm >= _MINUTE_S / _SLICE_S else 1
         requests = Window(int(rpm // slices), _MINUTE_S / slices, stated_limit=rpm)
     return Limiter(requests, None if tpm is None else Window(tpm, _MINUTE_S, stated_limit=tpm))
+
+
+def limiter_of_windows(rpm: int | None, tpm: int | None, length_s: float, windows: Windows) -> Limiter:
+    """Windows of any length, with both limits in each of them."""
+
+    def meter(capacity: int) -> Meter:
+        if windows == "sliding":
+            return SlidingWindow(capacity, length_s)
+        return Window(capacity, length_s, capacity, 0.0 if windows == "aligned" else None)
+
+    return Limiter(None if rpm is None else meter(rpm), None if tpm is None else meter(tpm))
 
 
 def token_cost(body_bytes: int, max_tokens: int | None) -> int:

@@ -128,6 +128,20 @@ class EmbeddingsQuestion(Question):
     encoding_format: str | None = None
 
 
+class MediaQuestion(Question):
+    """POST audio/... and images/...; a form's fields are texts."""
+
+    input: str = ""
+    prompt: str = ""
+    n: int | str | None = None
+    response_format: str | None = None
+    stream: bool | str | None = None  # type: ignore[assignment] # of a form
+
+    @property
+    def is_streamed(self) -> bool:
+        return self.stream in (True, "true")
+
+
 class ModerationsQuestion(Question):
     """POST moderations."""
 

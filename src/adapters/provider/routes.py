@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
+from adapters.provider.thing_families import place_of
+
 Operation = Literal[
     "chat",
     "completions",
@@ -37,6 +39,10 @@ Operation = Literal[
     "files",
     "file",
     "file_content",
+    "thing",
+    "speech",
+    "transcription",
+    "image",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused", "api_version_not_allowed"]
 
@@ -66,10 +72,16 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("files",), ("GET", "POST"), "files"),
     (("files", _ID), _GET_OR_DELETE, "file"),
     (("files", _ID, "content"), ("GET",), "file_content"),
+    (("audio", "speech"), ("POST",), "speech"),
+    (("audio", "transcriptions"), ("POST",), "transcription"),
+    (("audio", "translations"), ("POST",), "transcription"),
+    (("images", "generations"), ("POST",), "image"),
+    (("images", "edits"), ("POST",), "image"),
+    (("images", "variations"), ("POST",), "image"),
 )
 """Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
 
-_DEPLOYED: frozenset[Operation] = frozenset(("chat", "completions", "embeddings"))
+_DEPLOYED: frozenset[Operation] = frozenset(("chat", "completions", "embeddings", "speech", "transcription", "image"))
 """What Azure's dated API has below a deployment, and nowhere else; of what this provider can do."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -99,6 +111,8 @@ class Route(Struct, frozen=True):
     item_id: str = ""
     """Of the item of a conversation."""
     query: dict[str, list[str]] = {}
+    parts: tuple[str, ...] = ()
+    """Of the path below the API's root, of a thing."""
 
     @property
     def api_version(self) -> str:
@@ -128,12 +142,17 @@ def find_route(method: str, target: str) -> Route:
     query = parse_qs(query_text, keep_blank_values=True) if query_text else {}
     root = _root(path)
     operation, ids, allowed = _operation(method, root.rest)
+    parts = tuple(unquote(part) for part in root.rest.rstrip("/").split("/"))
+    if not allowed and method in _ANY and place_of(parts) is not None:
+        operation, allowed = "thing", True
     fault: Fault | None = None if operation else ("no_such_method" if allowed else "no_such_path")
     if root.is_azure and operation is not None:
         fault = _azure_fault(root, operation, query.get("api-version"))
     if fault is not None:
         return Route(method, path, root.is_azure, root.is_dated, fault=fault, query=query)
-    return Route(method, path, root.is_azure, root.is_dated, operation, None, root.deployment, ids[0], ids[1], query)
+    return Route(
+        method, path, root.is_azure, root.is_dated, operation, None, root.deployment, ids[0], ids[1], query, parts
+    )
 
 
 def _azure_fault(root: _Root, operation: Operation, versions: list[str] | None) -> Fault | None:

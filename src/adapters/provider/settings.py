@@ -6,6 +6,7 @@ from msgspec import Meta, Struct, field
 
 PerMinute = Annotated[int, Meta(ge=1)]
 HeaderStyle = Literal["openai", "azure", "none"]
+Windows = Literal["fixed", "aligned", "sliding"]
 
 
 class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -23,6 +24,11 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """Tokens a minute for each credential and model; None: no limit."""
     header_style: HeaderStyle = "openai"
     """How the limits count and what replies say about them: see `limits` and `limit_headers`."""
+    window_s: Annotated[float, Meta(gt=0, le=86_400)] | None = field(default=None, name="window")
+    """Then `rpm` and `tpm` are what is let in within each so many seconds, in whichever style; None: as the style
+    counts."""
+    windows: Windows = "fixed"
+    """Where the windows lie: one after the other from the first request on, by the clock, or before each request."""
     api_keys: tuple[str, ...] = ()
     """Credentials that are let in; empty: every request is, but for keys where Azure wants an Entra token."""
     entra_tokens: tuple[str, ...] = ()

@@ -1,13 +1,15 @@
 """`x-ratelimit-*`: what a reply says about its bucket's limits, in the formats of OpenAI and Azure OpenAI.
 
 Values are counts; resets are Go durations (OpenAI) or bare seconds (Azure). Absent, negative (Azure's Responses API has
-sent -1, openai-dotnet#838), absurd or unreadable is unknown, and never zero. Where a project has a token limit of its
-own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based` seen in 2025) the scarcer one counts.
+sent -1, openai-dotnet#838), absurd or unreadable is unknown, and never zero. So is a reset that is a point in time: it
+would have to be compared with the moment at which the request was let in, and the reply may be much later.
+Where a project has a token limit of its own (`-project-tokens`, OpenAI since June 2026, and the `-tokens_usage_based`
+seen in 2025) the scarcer one counts.
 """
 
 from functools import lru_cache
 
-from adapters.upstreams.retry_delay import parse_duration_s
+from adapters.upstreams.retry_delay import parse_reset_s
 from application.messages import Headers
 from domain.limit_terms import Reading
 from domain.rate_limit import NO_READINGS, Readings
@@ -40,7 +42,7 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     limit, remaining = said.get(limit_name), said.get(remaining_name)
     if remaining is None and limit is None:
         return _SILENT
-    return Reading(_limit(limit), _count(remaining), _reset_s(said.get(reset_name)))
+    return Reading(_limit(limit), _count(remaining), *_reset(said.get(reset_name)))
 
 
 # Unlike what remains, limits and resets are the same again and again.
@@ -51,9 +53,12 @@ def _limit(text: str | None) -> float | None:
 
 
 @lru_cache(maxsize=4096)
-def _reset_s(text: str | None) -> float | None:
-    reset_s = None if text is None else parse_duration_s(text)
-    return None if reset_s is None or reset_s > _MAX_RESET_S else reset_s
+def _reset(text: str | None) -> tuple[float | None, bool]:
+    """(Seconds, whether that is a number without a unit)."""
+    reset_s = None if text is None else parse_reset_s(text)
+    if text is None or reset_s is None or reset_s > _MAX_RESET_S:
+        return None, False
+    return reset_s, not text.strip().endswith("s")
 
 
 def _count(text: str | None) -> float | None:

@@ -1,0 +1,66 @@
+"""Comments of the proxy's own: only between events, only where they are wanted."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from application.keep_alive import COMMENT, KeepAlive, KeptAliveStream
+from application.shared_stream import TooSlow
+from entrypoints.container import Container
+from tests.unit.test_composition import TWO, settings_of
+from tests.unit.test_flights import LiveStream
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_between"),
+    [
+        (b"data: 1\n\n", True),
+        (b"data: 1\r\n\r\n", True),
+        (b"data: 1\r\r", True),
+        (b"data: 1\n\n: ping\n", True),
+        (b": ping\r\n", True),
+        (b"data: 1", False),
+        (b"data: 1\n", False),
+        (b"data: 1\n: ping", False),
+    ],
+)
+async def test_nothing_is_put_into_an_event(passed: bytes, is_between: bool) -> None:
+    live = LiveStream()
+    stream = KeptAliveStream(live, interval_s=0.001)
+    live.feed(passed)
+    assert await stream.next() == passed
+    coming = asyncio.ensure_future(stream.next())
+    await asyncio.sleep(0.05)
+    live.feed(b"rest")
+
+    assert await coming == (COMMENT if is_between else b"rest")
+    stream.close()
+    assert live.closed
+
+
+async def test_nothing_follows_the_end_and_an_error_is_heard() -> None:
+    live = LiveStream()
+    stream = KeptAliveStream(live, interval_s=60)
+    live.feed(b"data: 1\n\n", TooSlow(), b"")
+
+    assert await stream.next() == b"data: 1\n\n"
+    with pytest.raises(TooSlow):
+        await stream.next()
+    assert await stream.next() == b""
+    assert (stream.status, stream.headers, stream.failure) == (live.status, live.headers, None)
+    assert stream.error_frame("m", "c") == live.error_frame("m", "c")
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("general", "is_on"), [("", False), ("stream_keepalive: 0", False), ("stream_keepalive: 15", True)]
+)
+@pytest.mark.parametrize("cache", ["false", "true"])
+def test_it_stands_before_the_answers_only_where_it_is_on(
+    tmp_path: Path, general: str, is_on: bool, cache: str
+) -> None:
+    text = f"{TWO}\ngeneral_settings:\n  cache: {cache}\n  {general}\n"
+    container = Container(settings=settings_of(tmp_path, text))
+
+    assert isinstance(container.answers(), KeepAlive) is is_on
