@@ -53,7 +53,7 @@ from entrypoints.endpoints import accounts_group, creating_group, model_groups, 
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
-from entrypoints.upstreams import http_upstream, trusted_roots
+from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
 
 
 def _general(settings: Settings) -> GeneralSettings:
@@ -199,7 +199,8 @@ class Container(containers.DeclarativeContainer):
     fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
     tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
-    upstream = providers.Singleton(with_tokens, providers.Singleton(http_upstream, general, ssl_context), tokens)
+    client = providers.Singleton(http_upstream, general, ssl_context)
+    upstream = providers.Singleton(with_tokens, client, tokens)
 
     state_owners = providers.Singleton(
         StateOwners,
@@ -303,4 +304,4 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(_asks_for_models, general),
     )
-    server = providers.Factory(HttpServer, app, request_log)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client))

@@ -1,12 +1,14 @@
 """Listens on its sockets and keeps account of its connections: how many there may be, and how long each."""
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from adapters.http.server.connection import FAREWELL_S, Connection
+from adapters.http.server.acceptor import Acceptor
+from adapters.http.server.connection import Connection
+from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from application.errors import InvalidRequest
 from application.ports import RequestLog, RequestRecord
 
@@ -14,9 +16,14 @@ _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
 """When it stops: for requests that have come already, on connections that would be closed as idle."""
 
+_NEVER = float("inf")
+
+_LOOKED_AT = 32
+"""How many idle connections are looked at for one that can be closed (nginx's `ngx_drain_connections`)."""
+
 
 class HttpServer:
-    """`Host` for its connections. Needs a running loop."""
+    """`Host` for its connections, `Owner` of those that wait. Needs a running loop."""
 
     def __init__(
         self,
@@ -25,68 +32,46 @@ class HttpServer:
         sock: socket.socket,
         max_connections: int,
         others: Sequence[socket.socket] = (),
+        free_a_file: Callable[[], bool] | None = None,
     ) -> None:
         """`sock` and `others`: bound, and not listening yet; one for each address.
 
-        At `max_connections` no more are taken: they wait in the backlog.
+        At `max_connections` the one that has been idle for longest makes room; while none is idle no more are taken:
+        they wait in the backlog.
+
+        `free_a_file` closes something elsewhere that is not needed now, and says whether it did; called when the system
+        has no file left for a connection. None = there is nothing elsewhere.
         """
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
+        self.idle: OrderedDict[Connection, None] = OrderedDict()
         self._log = log
-        self._socks = (sock, *others)
         self._max_connections = max_connections
+        self._free_elsewhere = free_a_file
         self._connections: set[Connection] = set()
-        self._servers: list[asyncio.Server] = []
-        """One for each socket; none = no connections are taken."""
-        self._is_opening = False
-        self._reopening: asyncio.Task[None] | None = None
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
+        self._is_waiting = False
+        """Does an acceptor take no more until it is told to?"""
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, backlog: int) -> None:
         """Take connections from here on. `backlog`: how many may wait for it."""
-        self._backlog = backlog
-        await self._listen()
+        for acceptor in self._acceptors:
+            acceptor.listen(backlog)
         self._look()
-
-    async def _listen(self) -> None:
-        self._is_opening = True
-        servers: list[asyncio.Server] = []
-        try:
-            for sock in self._socks:
-                # Closing a server closes its socket; of a copy, the connections that wait are not lost.
-                copy = sock.dup()
-                servers.append(
-                    await self.loop.create_server(lambda: Connection(self), sock=copy, backlog=self._backlog)
-                )
-            # asyncio drops a connection whose server is closed between taking it and telling us: give it the time.
-            for _ in range(3):
-                await asyncio.sleep(0)
-        except OSError:
-            for server in servers:
-                server.close()
-            raise
-        finally:
-            self._is_opening = False
-        self._servers = servers
-        if len(self._connections) >= self._max_connections:  # some were taken before all were open
-            self._close()
 
     async def stop(self) -> None:
         """Take no more connections, and return when those there are have had their answers."""
         self.is_draining = True
-        self._changed.set()
-        if self._reopening is not None:
-            await self._reopening
-        self._close()
         known = tuple(self._connections)
-        waiting = self._waiting()
-        for sock in self._socks:
-            sock.close()
-        for sock in waiting:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        if self._arriving:
+            await asyncio.wait(self._arriving)
         await asyncio.sleep(_SETTLE_S)
         for connection in known:
             connection.drain()
@@ -95,21 +80,6 @@ class HttpServer:
             await self._changed.wait()
         if self._timer is not None:
             self._timer.cancel()
-
-    def _waiting(self) -> list[socket.socket]:
-        """Connections that the kernel has taken for us: closing the socket would reset them, and their requests."""
-        found: list[socket.socket] = []
-        for listening in self._socks:
-            with contextlib.suppress(OSError):  # no more, or no files left
-                listening.setblocking(False)
-                while len(self._connections) + len(found) < self._max_connections:
-                    found.append(listening.accept()[0])
-        return found
-
-    def _close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
 
     def _look(self) -> None:
         now = self.loop.time()
@@ -122,17 +92,22 @@ class HttpServer:
     def opened(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.add(connection)
+        self.idle[connection] = None
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
-        if self._servers and len(self._connections) >= self._max_connections:
-            self._close()
+        self._go_on()
+
+    def rests(self, connection: Connection) -> None:
+        """See `Host`."""
+        self.idle[connection] = None
+        self._go_on()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.discard(connection)
+        self.idle.pop(connection, None)
         self._changed.set()
-        if not (self._servers or self._is_opening or self._reopening or self.is_draining):
-            self._reopening = self.loop.create_task(self._reopen())
+        self._go_on()
 
     def crashed(self, error: Exception) -> None:
         """See `Host`."""
@@ -144,15 +119,57 @@ class HttpServer:
         record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
         self._log.record(record)
 
-    async def _reopen(self) -> None:
-        while not self._servers and not self.is_draining:
-            self._changed.clear()
-            if len(self._connections) >= self._max_connections:
-                await self._changed.wait()
-                continue
-            try:
-                await self._listen()
-            except OSError as error:  # no files left
-                self._log.crashed("", error)
-                await asyncio.sleep(_LOOK_EVERY_S)
-        self._reopening = None
+    # What an acceptor asks.
+
+    def wait_s(self) -> float:
+        """See `Owner`."""
+        if not self._is_full:
+            return 0.0
+        self._is_waiting = True
+        longest = None if self.is_draining else self._longest_idle()
+        return _NEVER if longest is None else longest.idle_since + GRACE_S - self.loop.time()
+
+    def taken(self) -> None:
+        """See `Owner`."""
+        if self._is_full:
+            self._close_longest_idle()
+
+    def free_a_file(self) -> bool:
+        """See `Owner`."""
+        return (self._free_elsewhere is not None and self._free_elsewhere()) or self._close_longest_idle()
+
+    def ran_out(self, error: OSError) -> None:
+        """See `Owner`."""
+        self._is_waiting = True
+        self._log.crashed("", error)
+
+    def arrived(self) -> None:
+        """See `Owner`."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            for acceptor in self._acceptors:
+                acceptor.resume()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._connections) + len(self._arriving) >= self._max_connections
+
+    def _longest_idle(self) -> Connection | None:
+        for _ in range(min(len(self.idle), _LOOKED_AT)):
+            connection = next(iter(self.idle))
+            if connection.can_give_way:
+                return connection
+            self.idle.move_to_end(connection)
+        return None
+
+    def _close_longest_idle(self) -> bool:
+        connection = self._longest_idle()
+        if connection is None or connection.idle_since + GRACE_S > self.loop.time():
+            return False
+        del self.idle[connection]
+        self._connections.discard(connection)
+        connection.give_way()
+        return True
