@@ -5,13 +5,14 @@ matter (its end, an error), and an event is read only where one of them stands.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
+from adapters.upstreams.credential_mask import NO_MASK, CredentialMask
 from adapters.upstreams.error_kinds import classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.event_buffer import EventBuffer
@@ -81,8 +82,15 @@ _decoder = msgspec.json.Decoder(_Data)
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
 
-    def __init__(self, owns_credential: bool, expected: ExpectedStream = ONE) -> None:
+    def __init__(
+        self,
+        owns_credential: bool,
+        expected: ExpectedStream = ONE,
+        mask: Callable[[], CredentialMask] = lambda: NO_MASK,
+    ) -> None:
+        """`mask` is asked for when the stream holds an error, which might quote the endpoint's credential."""
         self._owns_credential = owns_credential
+        self._mask = mask
         self._choices = ChoicesEnded(expected)
         self._buffer = EventBuffer()
         self._start: bytes | None = b""
@@ -145,6 +153,10 @@ class OpenAIStreamScanner:
             self._read(rest)
         return rest
 
+    def masked(self, events: bytes) -> bytes:
+        """Events among which there is an error, as a client may see them."""
+        return self._mask().data(events)
+
     def error_frame(self, message: str, code: str) -> bytes:
         """An error event. Chat: `error` alone; Responses: nested and flat, with the next sequence number."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}
@@ -189,7 +201,8 @@ class OpenAIStreamScanner:
         self.noticed = True
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
         error = ErrorWords.of(data.error or _error_of(data.response) or _flat_words(data))
-        self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
+        failure = classify_in_stream(error, owns_credential=self._owns_credential)
+        self.failure = self._mask().failure(failure)
         return Frame(frame, FrameKind.ERROR, self.failure)
 
     def _note_books(self, data: _Data) -> None:
