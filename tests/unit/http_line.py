@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from http.client import HTTPResponse
 from typing import Any, cast
@@ -81,21 +80,15 @@ class Host:
         self.app = app
         self.is_draining = False
         self.running: set[Connection] = set()
-        self.idle: OrderedDict[Connection, None] = OrderedDict()
         self.open: set[Connection] = set()
         self.crashes: list[Exception] = []
         self.refusals: list[tuple[str, str]] = []
 
     def opened(self, connection: Connection) -> None:
         self.open.add(connection)
-        self.idle[connection] = None
-
-    def rests(self, connection: Connection) -> None:
-        self.idle[connection] = None
 
     def left(self, connection: Connection) -> None:
         self.open.discard(connection)
-        self.idle.pop(connection, None)
 
     def crashed(self, error: Exception) -> None:
         self.crashes.append(error)

@@ -75,7 +75,6 @@ class Connection(asyncio.Protocol):
         elif was_idle and reader.in_head and self._turn is None:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
-            self._host.idle.move_to_end(self)
         elif self._turn is not None and (reader.rest or self._has_enough(self._turn)):
             self._inflow.pause()
 
@@ -128,8 +127,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def can_give_way(self) -> bool:
-        """Does no reply lose by it, if it is closed while it is idle?"""
-        return self._transport is None or not self._transport.get_write_buffer_size()
+        """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
+        return self._turn is None and (self._transport is None or not self._transport.get_write_buffer_size())
 
     def give_way(self) -> None:
         """Make room for another connection."""
@@ -165,7 +164,6 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
-        self._host.idle.pop(self, None)
         # Before this one is answered, the client has to take enough of what was sent before.
         self.deadline = _NEVER if self._writing_paused is None else self.loop.time() + IDLE_S
         if self._next is not None:
@@ -233,7 +231,6 @@ class Connection(asyncio.Protocol):
         else:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + IDLE_S
-            self._host.rests(self)
             self.taken()
 
     def cut(self) -> None:
@@ -281,7 +278,6 @@ class Connection(asyncio.Protocol):
             return
         self.idle_since = self.loop.time()
         self.deadline = self.idle_since + LINGER_S
-        self._host.rests(self)
         self._inflow.resume()
         if turn.is_cut_short or turn.waits_for_100:
             self._is_closing = True

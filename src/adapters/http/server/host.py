@@ -1,7 +1,6 @@
 """The server, as its connections see it."""
 
 import asyncio
-from collections import OrderedDict
 from typing import Any, Protocol, TypeVar
 
 from application.errors import InvalidRequest
@@ -17,14 +16,9 @@ class Host(Protocol[_C]):
     loop: asyncio.AbstractEventLoop
     is_draining: bool
     running: set[_C]
-    idle: OrderedDict[_C, None]
-    """Those that nothing is owed to: they may be closed to make room, the first one first."""
 
     def opened(self, connection: _C) -> None:
         """It is there."""
-
-    def rests(self, connection: _C) -> None:
-        """All that was asked on it is answered."""
 
     def left(self, connection: _C) -> None:
         """It is gone, or is done with what it did when it went."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from adapters.http.server.acceptor import Acceptor
@@ -16,10 +16,8 @@ _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
 """When it stops: for requests that have come already, on connections that would be closed as idle."""
 
-_NEVER = float("inf")
-
-_LOOKED_AT = 32
-"""How many idle connections are looked at for one that can be closed (nginx's `ngx_drain_connections`)."""
+_RANK_EVERY_S = GRACE_S / 2
+"""How often connections are ranked at most: those that have become idle since then are left alone anyway."""
 
 
 class HttpServer:
@@ -46,7 +44,6 @@ class HttpServer:
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
-        self.idle: OrderedDict[Connection, None] = OrderedDict()
         self._log = log
         self._max_connections = max_connections
         self._free_elsewhere = free_a_file
@@ -54,7 +51,10 @@ class HttpServer:
         self._arriving: set[asyncio.Task[object]] = set()
         self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
         self._is_waiting = False
-        """Does an acceptor take no more until it is told to?"""
+        """Does an acceptor take no more until it is told to, or for some time?"""
+        self._ranked: list[tuple[float, Connection]] = []
+        """Since when they have been idle; the longest at the end. Made only when room is needed."""
+        self._ranked_at = -_RANK_EVERY_S
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -84,6 +84,8 @@ class HttpServer:
     def _look(self) -> None:
         now = self.loop.time()
         self._timer = self.loop.call_later(_LOOK_EVERY_S, self._look)
+        if now - self._ranked_at > _LOOK_EVERY_S:
+            self._ranked = []  # which holds on to those that have left
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
 
@@ -92,20 +94,13 @@ class HttpServer:
     def opened(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.add(connection)
-        self.idle[connection] = None
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
-        self._go_on()
-
-    def rests(self, connection: Connection) -> None:
-        """See `Host`."""
-        self.idle[connection] = None
         self._go_on()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.discard(connection)
-        self.idle.pop(connection, None)
         self._changed.set()
         self._go_on()
 
@@ -125,9 +120,10 @@ class HttpServer:
         """See `Owner`."""
         if not self._is_full:
             return 0.0
+        if not self.is_draining and self._longest_idle() is not None:
+            return 0.0
         self._is_waiting = True
-        longest = None if self.is_draining else self._longest_idle()
-        return _NEVER if longest is None else longest.idle_since + GRACE_S - self.loop.time()
+        return _RANK_EVERY_S
 
     def taken(self) -> None:
         """See `Owner`."""
@@ -158,18 +154,26 @@ class HttpServer:
         return len(self._connections) + len(self._arriving) >= self._max_connections
 
     def _longest_idle(self) -> Connection | None:
-        for _ in range(min(len(self.idle), _LOOKED_AT)):
-            connection = next(iter(self.idle))
-            if connection.can_give_way:
+        """Of those that have been idle for `GRACE_S` at least; None = there is none."""
+        now, ranked = self.loop.time(), self._ranked
+        if not ranked and now - self._ranked_at >= _RANK_EVERY_S:
+            self._ranked_at = now
+            idle = [(each.idle_since, each) for each in self._connections if each.can_give_way]
+            ranked = self._ranked = sorted(idle, key=itemgetter(0), reverse=True)
+        while ranked:
+            since, connection = ranked[-1]
+            if since > now - GRACE_S:
+                return None
+            # Since it was ranked it may have left, or had another request.
+            if connection in self._connections and connection.idle_since == since and connection.can_give_way:
                 return connection
-            self.idle.move_to_end(connection)
+            ranked.pop()
         return None
 
     def _close_longest_idle(self) -> bool:
         connection = self._longest_idle()
-        if connection is None or connection.idle_since + GRACE_S > self.loop.time():
+        if connection is None:
             return False
-        del self.idle[connection]
         self._connections.discard(connection)
         connection.give_way()
         return True

@@ -89,7 +89,8 @@ class RequestReader:
         self._taker: Taker | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._left = 0
+        self._due_bytes = 0
+        self._is_past = False
         self._framing = b""
         self._is_repeated = False
         self._refusal: InvalidRequest | None = None
@@ -98,7 +99,7 @@ class RequestReader:
     def feed(self, data: bytes) -> InvalidRequest | None:
         """Read what has come, as far as the desk has room for it; None = it was good so far."""
         taker = self._taker
-        if self._left and taker is not None:
+        if self._is_past and taker is not None and not self.rest:
             data = self._past_the_parser(taker, data)
         if len(data) <= _AT_ONCE_BYTES and not self.rest:
             return self._parse(data)
@@ -120,9 +121,12 @@ class RequestReader:
     def _read_a_piece(self) -> InvalidRequest | None:
         rest, start, taker = self.rest, self._rest_from, self._taker
         refusal = None
-        if self._left and taker is not None:
-            end = min(start + self._left, len(rest))
-            self._past_the_parser(taker, rest[start:end])
+        if self._due_bytes > 0:
+            end = min(start + self._due_bytes, len(rest))
+            if self._is_past and taker is not None:
+                self._past_the_parser(taker, rest[start:end])
+            else:
+                refusal = self._parse(rest[start:end])
         else:
             least, most = _LEAST_BODY_BYTES, _BODY_AT_ONCE_BYTES
             if self.in_head:
@@ -158,16 +162,17 @@ class RequestReader:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
         self.rest = b""
         self._taker = None
-        self._left = 0
+        self._is_past = False
         del self._parser
 
     def _past_the_parser(self, taker: Taker, data: bytes) -> bytes:
         """What is left after the body."""
-        rest = data[self._left :] if len(data) > self._left else b""
-        piece = data[: self._left] if rest else data
-        self._left -= len(piece)
+        due = self._due_bytes
+        rest = data[due:] if len(data) > due else b""
+        piece = data[:due] if rest else data
+        self._due_bytes -= len(piece)
         taker.feed(piece)
-        if not self._left:
+        if not self._due_bytes:
             self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
             self.on_message_complete()
         return rest
@@ -217,14 +222,13 @@ class RequestReader:
         self.in_head = False
         self.overhead_bytes = 0
         self._taker = self._desk.arrived(scope, keeps=parser.should_keep_alive(), waits_for_100=waits)
-        bytes_left = int(length)
-        self._left = bytes_left if bytes_left > _UNPARSED_FROM_BYTES and not parser.should_upgrade() else 0
+        self._due_bytes = due = int(length)
+        self._is_past = due > _UNPARSED_FROM_BYTES and not parser.should_upgrade()
 
     def on_body(self, piece: bytes) -> None:
         overhead = self.overhead_bytes - _PAID_FOR * len(piece)
         self.overhead_bytes = overhead if overhead > 0 else 0
-        if self._left:
-            self._left -= len(piece)
+        self._due_bytes -= len(piece)
         if self._taker is not None:
             self._taker.feed(piece)
 
@@ -232,7 +236,8 @@ class RequestReader:
         if self._parser.should_upgrade():
             return  # not before its body
         taker, self._taker = self._taker, None
-        self._left = 0
+        self._due_bytes = 0
+        self._is_past = False
         self._fields = []  # trailers mean nothing to anybody here
         self.in_head = True
         self.overhead_bytes = 0

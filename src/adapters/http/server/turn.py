@@ -251,7 +251,8 @@ class Turn:
             self._line.write(body)
         if not more:
             self._is_finished = True
-            self._pieces, self.bytes_waiting = None, 0  # what nobody asked for
+            if self._pieces:  # which nobody asked for
+                self._pieces, self.bytes_waiting = None, 0
             self._line.finished(self)
 
     def _send_chunk(self, body: bytes, more: bool) -> None:
