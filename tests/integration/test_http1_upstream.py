@@ -22,6 +22,7 @@ from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
 from adapters.upstreams.http1.request import Origin
+from adapters.upstreams.outbound.proxies import OutboundProxies
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
 from tests.contracts.no_files import no_files
@@ -162,7 +163,9 @@ class TestHttp1Beyond(UpstreamBase):
         connection.data_received(reply(b"evil"))
 
         with pytest.raises(UpstreamFailed) as failed:
-            await Connecting(_TRUST_NOTHING, None, False, 65_536)._tls(connection, Origin(True, "h.test", 443))
+            await Connecting(_TRUST_NOTHING, OutboundProxies(None, trust_env=False), 65_536)._tls(
+                connection, Origin(True, "h.test", 443)
+            )
 
         assert failed.value.failure.kind is FailureKind.TLS
 

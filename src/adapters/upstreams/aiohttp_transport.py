@@ -5,6 +5,7 @@ of httpx-aiohttp names errors wrongly and lets none of that be turned off. What 
 """
 
 import asyncio
+import re
 import ssl
 from functools import lru_cache
 from typing import cast
@@ -34,6 +35,8 @@ _MAX_HEADERS = 256
 
 _RACE_S = 1.0
 """How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+
+_REFUSES = re.compile(rb"HTTP/1\.[01] [45][0-9]{2}")
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
@@ -115,10 +118,11 @@ class WireRequest(aiohttp.ClientRequest):
 
 
 async def _hear_out(protocol: WireProtocol) -> None:
-    """What was said before anything was asked is no answer: the loop reads in this time what has come by now."""
+    """What was said before anything was asked is no answer, but may be an error: a server may refuse whatever comes.
+    The loop reads in this time what has come by now."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    if protocol.received:
+    if protocol.received and not _REFUSES.match(protocol.unasked):
         protocol.abort()
         raise SpokeFirst
 
