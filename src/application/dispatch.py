@@ -142,7 +142,7 @@ class Dispatch:
 
     def _pick_fresh(self, group: ModelGroup, progress: Progress) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request."""
-        # Who waits already goes before who comes.
+        # A request that waits already goes before one that comes.
         if progress.failures:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):
@@ -219,7 +219,7 @@ class Dispatch:
 
     def _begin_retry(self, group: ModelGroup, progress: Progress) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
-        if not progress.failures or progress.retrying:
+        if progress.is_search or progress.retrying:
             return True
         budget = self._budget(group)
         progress.denied = not budget.allows(group.retry, self._retrying[group.name])

@@ -88,6 +88,11 @@ class Progress(Struct, eq=False):
         return 0 < self.unknown == len(self.failures)
 
     @property
+    def is_search(self) -> bool:
+        """Has it, so far, only been found out where it cannot be answered, if anything? To go on is no retry then."""
+        return self.elsewhere == len(self.failures)
+
+    @property
     def is_spent(self) -> bool:
         """Was the body sent on and not kept? Then nobody else can be asked, though the client may well ask again."""
         return self.upload is not None and self.upload.begun

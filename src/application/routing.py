@@ -58,7 +58,7 @@ class Routing:
         """`anywhere` is called whenever a request that found no endpoint might find one now; `at` in its place where
         only the bucket of a lease and the health of its endpoint have changed."""
         self._on_change = anywhere
-        self._on_change_at = (lambda _: anywhere()) if at is None else at
+        self._on_change_at = self._verdicts.on_recovery = (lambda _: anywhere()) if at is None else at
 
     def when_news(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
@@ -150,10 +150,7 @@ class Routing:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
-        lets_more_in = lease.on_trial or lease.probe_until or lease.last_resort
         self._verdicts.succeeded(lease)
-        if lets_more_in:
-            self._on_change_at(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""

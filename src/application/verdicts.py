@@ -36,6 +36,8 @@ class Verdicts:
         self._alarm = alarm
         self.on_news: Callable[[], None] = _nothing
         """Called whenever other replicas should soon hear of something."""
+        self.on_recovery: Callable[[Lease], None] = _nothing
+        """Called whenever the success of a lease may let more requests in at its endpoint."""
 
     def succeeded(self, lease: Lease) -> None:
         """See `Routing.succeeded`."""
@@ -49,6 +51,8 @@ class Verdicts:
             self._alarm.recovered(lease.endpoint)
             self.on_news()
         self._ledger.succeeded(lease.held)
+        if status.health is not before:
+            self.on_recovery(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """See `Routing.failed`."""
@@ -123,5 +127,5 @@ class Verdicts:
             self.on_news()
 
 
-def _nothing() -> None:
+def _nothing(*_: Lease) -> None:
     """Nobody listens."""

@@ -558,6 +558,18 @@ async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -
         assert told(answer)[0] == 404
 
 
+@pytest.mark.parametrize("rests_for", [status(429, {"code": "insufficient_quota"}), status(500), refused, REFUSED_KEY])
+async def test_an_account_that_rests_is_asked_all_the_same_however_often(rests_for: Callable[[], FakeReply]) -> None:
+    bench = Pinned([rests_for, NO_SUCH], [good, NO_SUCH])
+    await bench.dispatch(bench.group, bench.request(), Trail())
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+    for _ in range(40):
+        answer = await bench.dispatch(bench.group, about_a_path(bench), Trail())
+
+        assert told(answer)[0] == 404
+    assert bench.clock.slept == []
+
+
 async def test_many_accounts_whose_keys_are_refused_do_not_hide_the_one_that_keeps_it() -> None:
     bench = Pinned(*[[REFUSED_KEY]] * 6, [response], retries=1)
 

@@ -5,16 +5,17 @@ matter (its end, an error), and an event is read only where one of them stands.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
+from adapters.upstreams.credential_mask import NO_MASK, CredentialMask
 from adapters.upstreams.error_kinds import classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.event_buffer import EventBuffer
+from adapters.upstreams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.event_content import event_says, says
 from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.reply_judge import UsageWords
@@ -25,14 +26,14 @@ from domain.outline import outline
 from domain.tokens import Usage
 
 _WORTH_READING = re.compile(
-    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*:\s*[{"]|event:\s?error|response\.(?:completed|incomplete|failed)'
+    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'
     rb'|"usage"\s*:\s*\{'
 )
 _LARGE_BYTES = 64 * 1024
 _SHAPES = (
     (b"[DONE]", None),
     (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
-    (b'"error"', re.compile(rb'\s*:\s*[{"]')),
+    (b'"error"', re.compile(rb'\s*(?::\s*[{"\[]|[,}])')),
     (b"event:", re.compile(rb"\s?error")),
     (b"response.completed", None),
     (b"response.incomplete", None),
@@ -71,18 +72,24 @@ class _Data(Struct):
     response: _Response | Odd = None
     usage: UsageWords | Odd = None
     sequence_number: Any = None
-    code: Any = None
-    message: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Data)
+_errors = msgspec.json.Decoder(Any)
 
 
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
 
-    def __init__(self, owns_credential: bool, expected: ExpectedStream = ONE) -> None:
+    def __init__(
+        self,
+        owns_credential: bool,
+        expected: ExpectedStream = ONE,
+        mask: Callable[[], CredentialMask] = lambda: NO_MASK,
+    ) -> None:
+        """`mask` is asked for when the stream holds an error, which might quote the endpoint's credential."""
         self._owns_credential = owns_credential
+        self._mask = mask
         self._choices = ChoicesEnded(expected)
         self._buffer = EventBuffer()
         self._start: bytes | None = b""
@@ -145,6 +152,10 @@ class OpenAIStreamScanner:
             self._read(rest)
         return rest
 
+    def masked(self, events: bytes) -> bytes:
+        """Events among which there is an error, as a client may see them."""
+        return self._mask().data(events)
+
     def error_frame(self, message: str, code: str) -> bytes:
         """An error event. Chat: `error` alone; Responses: nested and flat, with the next sequence number."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}
@@ -183,13 +194,17 @@ class OpenAIStreamScanner:
             self._note_books(data)
             kind = self._kind(event, data)
         except (ValueError, RecursionError):
-            return self._junk(frame)
+            if event.name != b"error":
+                return self._junk(frame)
+            return self._error(frame, ErrorWords.of(event.data[:HEAD_BYTES].decode(errors="replace")))
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
-        self.noticed = True
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
-        error = ErrorWords.of(data.error or _error_of(data.response) or _flat_words(data))
-        self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
+        return self._error(frame, ErrorWords.of_body(decode(_errors, event.data)))
+
+    def _error(self, frame: bytes, words: ErrorWords) -> Frame:
+        self.noticed = True
+        self.failure = self._mask().failure(classify_in_stream(words, owns_credential=self._owns_credential))
         return Frame(frame, FrameKind.ERROR, self.failure)
 
     def _note_books(self, data: _Data) -> None:
@@ -263,13 +278,5 @@ def _is_large_worth_reading(text: bytes) -> bool:
     return False
 
 
-def _error_of(response: Any) -> Any:
-    return response.error if isinstance(response, _Response) else None
-
-
 def _flat(error: dict[str, Any]) -> dict[str, Any]:
     return {key: error[key] for key in ("message", "code", "param")}
-
-
-def _flat_words(data: _Data) -> dict[str, Any]:
-    return {"code": data.code, "message": data.message}
