@@ -52,6 +52,7 @@ class Routing:
         self._on_change: Callable[[], None] = _nothing
         self._on_change_at: Callable[[Lease], None] = _nothing
         self.limited_s = self._picker.limited_s
+        self.is_overload = self._picker.is_overload
 
     def when_room_may_have_come(self, anywhere: Callable[[], None], at: Callable[[Lease], None] | None = None) -> None:
         """`anywhere` is called whenever a request that found no endpoint might find one now; `at` in its place where

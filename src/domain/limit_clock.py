@@ -22,12 +22,16 @@ class RateLimitClock(Struct, frozen=True, gc=False):
     """429s in a row that named no delay: the assumed one doubles with each."""
     set_elsewhere: bool = False
     """Did another replica get the 429 that set it? Then it is not ours to tell."""
+    overload: bool = False
+    """Was it set by an overload, which is no limit of the client's?"""
 
     def wait_s(self, now: float) -> float:
         """Seconds until the bucket may be asked again; 0 = now."""
         return max(0.0, self.until - now)
 
-    def after_limit(self, delay_s: float | None, started: float, now: float) -> "RateLimitClock":
+    def after_limit(
+        self, delay_s: float | None, started: float, now: float, *, overload: bool = False
+    ) -> "RateLimitClock":
         """A request sent at `started` was told to wait `delay_s` seconds (None = it was not told how long).
 
         Given delays are clamped to 0.25..300 s: Azure is known to say 86400 on a per-minute limit. Without one it is
@@ -40,8 +44,8 @@ class RateLimitClock(Struct, frozen=True, gc=False):
             delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, 16) - 1))
         until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
         if self.until > until:
-            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere)
-        return RateLimitClock(until, now, unexplained)
+            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere, self.overload)
+        return RateLimitClock(until, now, unexplained, overload=overload)
 
     def after_hearsay(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
         """Another replica was told to stay away until `until`. The very same clock if it runs as long already."""
@@ -54,7 +58,7 @@ class RateLimitClock(Struct, frozen=True, gc=False):
         """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
         if not self.unexplained:
             return self
-        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere)
+        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere, overload=self.overload)
 
 
 UNLIMITED = RateLimitClock()

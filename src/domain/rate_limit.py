@@ -161,9 +161,9 @@ class Bucket(Struct, frozen=True, gc=False):
             return self
         return structs.replace(self, clock=clock, requests=requests, tokens=tokens)
 
-    def after_limit(self, delay_s: float | None, sent: float, now: float) -> "Bucket":
-        """A 429; `delay_s` None = it named no delay."""
-        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now))
+    def after_limit(self, delay_s: float | None, sent: float, now: float, *, overload: bool = False) -> "Bucket":
+        """A 429, or an overload; `delay_s` None = it named no delay."""
+        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now, overload=overload))
 
     def after_success(self) -> "Bucket":
         """The bucket answered."""
