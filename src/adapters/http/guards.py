@@ -88,8 +88,14 @@ class Guard:
 
     def without_keys(self, query: str) -> str:
         """The query without what holds one of the proxy's own keys, under whatever name: no provider may see it."""
-        parts = [part for part in query.split("&") if not self._is_key(unquote_plus(part.partition("=")[2] or part))]
-        return "&".join(parts)
+        if not self._keys or not query:
+            return query
+        return "&".join(part for part in query.split("&") if not self._holds_key(part))
+
+    def _holds_key(self, part: str) -> bool:
+        """As a name or as a value; some divide by semicolons."""
+        halves = (half for piece in {part, *part.split(";")} for half in piece.split("=", 1))
+        return any(self._is_key(unquote_plus(half)) for half in halves)
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
