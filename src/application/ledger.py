@@ -79,10 +79,12 @@ class Ledger:
         """Is more charged than there is room for? Then what was not sent yet should not be."""
         return held.page.bucket.is_overdrawn(now)
 
-    def settle(self, held: Reservation, now: float, *, reached: bool) -> None:
-        """The request is over; to be called once for each `charge`."""
+    def settle(
+        self, held: Reservation, now: float, *, reached: bool, refused: bool = False, answered: bool = True
+    ) -> None:
+        """The request is over; to be called once for each `charge`. See `Bucket.settle`."""
         page = held.page
-        page.bucket = page.bucket.settle(held.marks, now, reached=reached)
+        page.bucket = page.bucket.settle(held.marks, now, reached=reached, refused=refused, answered=answered)
 
     def read(self, held: Reservation, readings: Readings, now: float) -> None:
         """The headers of its reply came."""

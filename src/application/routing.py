@@ -163,7 +163,8 @@ class Routing:
         lease.open = False
         status = self._statuses[lease.endpoint.id]
         status.end(lease)
-        self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
+        reached, refused, answered = lease.reached, lease.refused, lease.answered
+        self.ledger.settle(lease.held, self._clock.now(), reached=reached, refused=refused, answered=answered)
         self._on_change_at(lease)
 
     def fits_in_s(self, endpoint: Endpoint, client: str, demand: Demand) -> float:

@@ -41,6 +41,7 @@ class Verdicts:
 
     def succeeded(self, lease: Lease) -> None:
         """See `Routing.succeeded`."""
+        lease.answered = True
         status = self._hear(lease)
         if lease.is_beside:
             lease.verdict = False
@@ -58,6 +59,7 @@ class Verdicts:
         """See `Routing.failed`."""
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
+        lease.refused = failure.is_refusal
         if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW) and not lease.is_beside:
             failure = status.of_silence(failure)
         match self._effect(status, lease, failure):

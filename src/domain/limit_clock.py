@@ -10,6 +10,8 @@ from domain.gauge import ECHO_S
 MIN_DELAY_S = 0.25
 MAX_DELAY_S = 300.0
 DEFAULT_CAP_S = 60.0
+MAX_UNEXPLAINED = 16
+"""More of them in a row make the assumed delay no longer."""
 
 
 class RateLimitClock(Struct, frozen=True, gc=False):
@@ -41,7 +43,7 @@ class RateLimitClock(Struct, frozen=True, gc=False):
         if delay_s is None:
             if not unexplained or started >= self.set_at:
                 unexplained += 1
-            delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, 16) - 1))
+            delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, MAX_UNEXPLAINED) - 1))
         until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
         if self.until > until:
             return RateLimitClock(self.until, now, unexplained, self.set_elsewhere, self.overload)
@@ -52,7 +54,8 @@ class RateLimitClock(Struct, frozen=True, gc=False):
         until = min(until, now + MAX_DELAY_S)
         if not until > max(now, self.until + ECHO_S):
             return self
-        return RateLimitClock(until, now, max(self.unexplained, unexplained), set_elsewhere=True)
+        unexplained = max(self.unexplained, min(unexplained, MAX_UNEXPLAINED))
+        return RateLimitClock(until, now, unexplained, set_elsewhere=True)
 
     def after_success(self) -> "RateLimitClock":
         """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
