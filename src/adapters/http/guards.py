@@ -21,6 +21,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SHOWN = 100
 """How much of what a client sent a message shows."""
 
+_PORT = re.compile(r":[0-9]{0,5}$")
+"""What may follow a name (RFC 9110, 7.2); anything else is no port, and `localhost:80@evil` is not localhost."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*|null")
 
@@ -97,8 +99,7 @@ class Guard:
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return name in self._hosts or host in self._hosts
+        return host in self._hosts or _PORT.sub("", host) in self._hosts
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")

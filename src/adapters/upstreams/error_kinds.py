@@ -31,7 +31,7 @@ _NO_RIGHTS = re.compile(
     r"|(?:not|un)[- ]?(?:allowed|authorized|permitted|supported) (?:in|from) your (?:country|region|location|network)"
     r"|country, region|region,? (?:or territory )?(?:is )?not supported|ip address"
     r"|lacks? the required|insufficient (?:permission|auth)|missing scopes?|verified to use"
-    r"|do(?:es)? not have (?:access|permission)|no (?:access|permission) to"
+    r"|do(?:es)? not have (?:access|permission)|\bno (?:access|permission|rights?)\b"
     r"|not authorized to|is not allowed to (?:sample|access|use)"
     r"|(?:key|token|credentials?|account|organi[sz]ation|project|subscription|resource|principal|identity|user)\b"
     r"[^.;]{0,60}\b(?:invalid|expired|revoked|missing|required|disabled|deactivated|suspended|blocked|archived|denied"

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from adapters.upstreams.retry_delay import parse_reset_s
 from application.messages import Headers
-from domain.limit_terms import Reading
+from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
 from domain.rate_limit import NO_READINGS, Readings
 
 
@@ -23,8 +23,8 @@ _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
 _FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
 _SILENT = Reading()
-_MAX_COUNT = 1e12
-_MAX_RESET_S = 86_400.0
+_LONGEST_NUMBER = 64
+"""In characters. A longer one says nothing."""
 
 
 def readings(headers: Headers) -> Readings:
@@ -42,21 +42,28 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     limit, remaining = said.get(limit_name), said.get(remaining_name)
     if remaining is None and limit is None:
         return _SILENT
-    return Reading(_limit(limit), _count(remaining), *_reset(said.get(reset_name)))
+    reset = said.get(reset_name)
+    # What is kept by its text must not be long.
+    if limit is not None and len(limit) > _LONGEST_NUMBER:
+        limit = None
+    if reset is not None and len(reset) > _LONGEST_NUMBER:
+        reset = None
+    return Reading(_limit(limit), _count(remaining), *_reset(reset))
 
 
 # Unlike what remains, limits and resets are the same again and again.
 @lru_cache(maxsize=1024)
 def _limit(text: str | None) -> float | None:
-    """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
-    return _count(text) or None
+    """A limit below 1 would mean an endpoint that can never be asked: that is not what is meant."""
+    limit = _count(text)
+    return None if limit is None or limit < LEAST_LIMIT else limit
 
 
 @lru_cache(maxsize=4096)
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
     reset_s = None if text is None else parse_reset_s(text)
-    if text is None or reset_s is None or reset_s > _MAX_RESET_S:
+    if text is None or reset_s is None or reset_s > MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
 
@@ -68,8 +75,8 @@ def _count(text: str | None) -> float | None:
         count = float(text)
     except ValueError:
         return None
-    return count if 0 <= count <= _MAX_COUNT else None
+    return count if 0 <= count <= MAX_COUNT else None
 
 
 def _scarcity(reading: Reading) -> float:
-    return _MAX_COUNT if reading.remaining is None else reading.remaining
+    return MAX_COUNT if reading.remaining is None else reading.remaining

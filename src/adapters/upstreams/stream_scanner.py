@@ -5,13 +5,14 @@ matter (its end, an error), and an event is read only where one of them stands.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
+from adapters.upstreams.credential_mask import NO_MASK, CredentialMask
 from adapters.upstreams.error_kinds import classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.event_buffer import HEAD_BYTES, EventBuffer
@@ -80,8 +81,15 @@ _errors = msgspec.json.Decoder(Any)
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
 
-    def __init__(self, owns_credential: bool, expected: ExpectedStream = ONE) -> None:
+    def __init__(
+        self,
+        owns_credential: bool,
+        expected: ExpectedStream = ONE,
+        mask: Callable[[], CredentialMask] = lambda: NO_MASK,
+    ) -> None:
+        """`mask` is asked for when the stream holds an error, which might quote the endpoint's credential."""
         self._owns_credential = owns_credential
+        self._mask = mask
         self._choices = ChoicesEnded(expected)
         self._buffer = EventBuffer()
         self._start: bytes | None = b""
@@ -144,6 +152,10 @@ class OpenAIStreamScanner:
             self._read(rest)
         return rest
 
+    def masked(self, events: bytes) -> bytes:
+        """Events among which there is an error, as a client may see them."""
+        return self._mask().data(events)
+
     def error_frame(self, message: str, code: str) -> bytes:
         """An error event. Chat: `error` alone; Responses: nested and flat, with the next sequence number."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}
@@ -192,7 +204,7 @@ class OpenAIStreamScanner:
 
     def _error(self, frame: bytes, words: ErrorWords) -> Frame:
         self.noticed = True
-        self.failure = classify_in_stream(words, owns_credential=self._owns_credential)
+        self.failure = self._mask().failure(classify_in_stream(words, owns_credential=self._owns_credential))
         return Frame(frame, FrameKind.ERROR, self.failure)
 
     def _note_books(self, data: _Data) -> None:
