@@ -146,7 +146,7 @@ class Bucket(Struct, frozen=True, gc=False):
             tokens = tokens.refund(marks.need - limit if answered else marks.need, marks.tokens, now)
         reserved = self.reserved_tokens
         # Sums of fractions need not come to exactly nothing.
-        left = reserved - marks.need if reserved > marks.need else 0.0
+        left = reserved - marks.need if reserved > marks.need and self.reserved_requests > 1.0 else 0.0
         return Bucket(requests, tokens, self.clock, self.reserved_requests - 1.0, left)
 
     def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -177,6 +177,7 @@ class AnyHostility(RuleBasedStateMachine):
 
 
 TestAnyHostility = AnyHostility.TestCase
+TestAnyHostility.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @given(st.lists(st.tuples(READING, st.sampled_from(SECONDS), st.sampled_from([0.0, 1.0, 100.0])), max_size=6))
