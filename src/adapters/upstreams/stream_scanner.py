@@ -21,6 +21,7 @@ from adapters.upstreams.reply_judge import UsageWords
 from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
+from domain.narrowed import Narrowed, is_heavy
 from domain.outline import outline
 from domain.tokens import Usage
 
@@ -76,7 +77,8 @@ class _Data(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Data)
-
+_narrowed = Narrowed(*_Data.__struct_fields__, inside={"response": Narrowed("error", "usage")})
+_ENDS = re.compile(rb'"finish_reason"[ \t\r\n]*+:[ \t\r\n]*+"')
 
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
@@ -179,9 +181,12 @@ class OpenAIStreamScanner:
             self.ended = self.is_done = self.noticed = True
             return Frame(frame, FrameKind.END)
         try:
-            data = decode(_decoder, event.data)
+            is_large = len(event.data) > _LARGE_BYTES and is_heavy(event.data)
+            data = decode(_decoder, _narrowed(event.data) if is_large else event.data)
             self._note_books(data)
             kind = self._kind(event, data)
+            if is_large and kind is FrameKind.PREAMBLE and data.choices:
+                kind = self._heavy_kind(event.data)
         except (ValueError, RecursionError):
             return self._junk(frame)
         if kind is not FrameKind.ERROR:
@@ -230,6 +235,14 @@ class OpenAIStreamScanner:
             if ends or has_content or says(choice.message):
                 kind = FrameKind.CONTENT
         return kind
+
+    def _heavy_kind(self, text: bytes) -> FrameKind:
+        """Of a piece of a chat with more values than are decoded: content, and the end of the first choice if it names
+        a reason."""
+        ends = _ENDS.search(text) is not None
+        self.noticed = self.noticed or ends
+        self._choices.note(0, has_content=True, ends=ends)
+        return FrameKind.CONTENT
 
     def _junk(self, frame: bytes) -> Frame:
         """Before content a reason to try elsewhere; after it, only the client can say what it makes of it."""
