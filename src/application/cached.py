@@ -18,6 +18,7 @@ from application.replay import ReplayedStream
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
 from domain.cache import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
 from domain.group import ModelGroup
+from domain.narrowed import is_heavy
 
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
@@ -34,7 +35,7 @@ _REMEMBERED_BYTES = 4096
 many bytes are remembered, and need not be read again to know their entry."""
 
 _ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger answers are read in a thread: it takes milliseconds, and would hold up every other request."""
+"""Larger answers and requests are read in a thread: it takes milliseconds, and would hold up every other request."""
 
 _WORTH_ASKING_AGAIN_S = 1.0
 
@@ -91,7 +92,13 @@ class CachedAnswers:
     async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        place = None if goes_past or _is_anonymous(group, request) else self._place(group, request)
+        is_beside = goes_past or _is_anonymous(group, request)
+        if is_beside or not self._policy.needs_look(request.api, request.body):
+            place = None
+        elif len(request.body) <= _ASIDE_ABOVE_BYTES:
+            place = self._place(group, request)
+        else:
+            place = await asyncio.to_thread(self._place, group, request)
         if place is None:
             return await self._dispatch(group, request, trail)
         asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
@@ -107,7 +114,7 @@ class CachedAnswers:
     def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
         """Where the answer to a request would be kept; None = it may not be answered from the cache."""
         api, body = request.api, request.body
-        if not self._policy.needs_look(api, body):
+        if len(body) > _ASIDE_ABOVE_BYTES and is_heavy(body):
             return None
         find = self._remembered_place if len(body) <= _REMEMBERED_BYTES else self._find_place
         parts = (request.path, request.query, *_decisive(request.headers))
