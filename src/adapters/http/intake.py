@@ -5,7 +5,6 @@ import codecs
 import hashlib
 import json
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,6 +20,7 @@ from domain.cache import CacheControl
 from domain.model_key import TooManyKeys, may_stand_twice, model_keys
 from domain.narrowed import LARGE_BYTES, Narrowed
 from domain.readable import HALF
+from domain.remembered import Remembered, lengths
 
 BODY_PATIENCE_S = 15.0
 BODY_BYTES_PER_S = 1024
@@ -199,7 +199,7 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     The deployment of an Azure URL decides whatever the body says.
     """
     onward, credentials = forwarded(arrival.raw_headers)
-    digest = _digest(credentials)
+    digest = _digests[credentials]
     api = route.api
     model = fields.model
     choices = fields.n
@@ -276,7 +276,6 @@ def _affinity(fields: Fields) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)
 def _digest(credentials: Headers) -> str:
     if not credentials:
         return ""
@@ -284,6 +283,10 @@ def _digest(credentials: Headers) -> str:
     for name, value in sorted(credentials):
         digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
     return digest.hexdigest()
+
+
+# Tokens of Entra ID have up to two thousand letters.
+_digests = Remembered(_digest, most=512, longest=2560, size=lengths)
 
 
 async def _receive(receive: Receive) -> tuple[bytes, bool]:

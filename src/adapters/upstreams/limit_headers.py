@@ -7,12 +7,11 @@ Where a project has a token limit of its own (`-project-tokens`, OpenAI since Ju
 seen in 2025) the scarcer one counts.
 """
 
-from functools import lru_cache
-
 from adapters.upstreams.retry_delay import parse_reset_s
 from application.messages import Headers
 from domain.limit_terms import Reading
 from domain.rate_limit import NO_READINGS, Readings
+from domain.remembered import Remembered
 
 
 def _names(of: str) -> tuple[str, str, str]:
@@ -42,23 +41,27 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     limit, remaining = said.get(limit_name), said.get(remaining_name)
     if remaining is None and limit is None:
         return _SILENT
-    return Reading(_limit(limit), _count(remaining), *_reset(said.get(reset_name)))
+    return Reading(_limits[limit], _count(remaining), *_resets[said.get(reset_name)])
 
 
 # Unlike what remains, limits and resets are the same again and again.
-@lru_cache(maxsize=1024)
 def _limit(text: str | None) -> float | None:
     """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
     return _count(text) or None
 
 
-@lru_cache(maxsize=4096)
+_limits = Remembered(_limit, most=1024)
+
+
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
     reset_s = None if text is None else parse_reset_s(text)
     if text is None or reset_s is None or reset_s > _MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
+
+
+_resets = Remembered(_reset, most=1024)
 
 
 def _count(text: str | None) -> float | None:

@@ -80,6 +80,7 @@ _decoder = msgspec.json.Decoder(_Data)
 _narrowed = Narrowed(*_Data.__struct_fields__, inside={"response": Narrowed("error", "usage")})
 _ENDS = re.compile(rb'"finish_reason"[ \t\r\n]*+:[ \t\r\n]*+"')
 
+
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
 
