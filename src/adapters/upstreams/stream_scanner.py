@@ -50,6 +50,9 @@ _COMPLETES = re.compile(
 """How an event begins that ends a stream, for one too long to be read."""
 
 
+_TOO_LONG = Failure(FailureKind.JUNK, "an event without an end")
+
+
 class _Choice(Struct):
     """Of any type: what is only bookkeeping makes no answer junk."""
 
@@ -99,7 +102,7 @@ class OpenAIStreamScanner:
         self.ended = False
         self.is_done = False
         self.failure: Failure | None = None
-        self.is_told = False
+        self.is_told = self.is_junk = False
         self.usage: Usage | None = None
 
     @property
@@ -124,7 +127,10 @@ class OpenAIStreamScanner:
         if self.is_body:
             self._buffer.hold(chunk)
             return ()
-        return [self._read(frame) for frame in split_events(self._buffer.take(chunk))]
+        events = self._buffer.take(chunk)
+        if self._buffer.giant or self._buffer.is_full:
+            return [Frame(b"", FrameKind.ERROR, _TOO_LONG)]
+        return [self._read(frame) for frame in split_events(events)]
 
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
@@ -133,12 +139,14 @@ class OpenAIStreamScanner:
         self._flows = True
         buffer = self._buffer
         events = buffer.take(chunk)
-        if buffer.giant or self._giant_ends:
+        if buffer.is_full:
+            self.noticed = self.is_junk = True
+        elif buffer.giant or self._giant_ends:
             self._follow_giant()
         if events and (self._choices.any or is_worth_reading(events)):
             for frame in split_events(events):
                 self._read(frame)
-        self._calm = not (buffer.pending_bytes or buffer.giant or self._choices.any)
+        self._calm = not (buffer.pending_bytes or buffer.giant or buffer.is_full or self._choices.any)
         return events
 
     def finish(self) -> bytes:
