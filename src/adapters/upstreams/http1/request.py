@@ -1,5 +1,6 @@
 """The bytes of a request's head, and where they go."""
 
+import re
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.remembered import Remembered
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -48,7 +50,7 @@ def target_of(url: str) -> Target:
 
 
 def _target_of(url: str) -> Target:
-    if any(character < " " or character == "\x7f" for character in url):
+    if _CONTROL.search(url):
         raise ValueError("the URL of an upstream call holds a control character")
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
