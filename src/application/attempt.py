@@ -222,7 +222,8 @@ class SendAttempt:
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
                     raise AttemptFailed(_NOT_A_STREAM)
-                break
+                if len(held) - scanner.pending_bytes > MAX_HELD_BYTES or scanner.began:
+                    break  # else the first event is still coming, and nobody gets any of it before it is whole
             if not scanner.began:
                 chunk = await source.receive()
                 continue

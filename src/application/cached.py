@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -18,6 +17,8 @@ from application.replay import ReplayedStream
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
 from domain.cache import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
 from domain.group import ModelGroup
+from domain.narrowed import is_heavy
+from domain.remembered import Remembered, lengths
 
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
@@ -31,10 +32,10 @@ _OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
 _REMEMBERED = 1024
 _REMEMBERED_BYTES = 4096
 """A request that is answered from the cache has mostly been asked before, word for word: so many bodies of up to so
-many bytes are remembered, and need not be read again to know their entry."""
+many bytes, headers included, are remembered, and need not be read again to know their entry."""
 
 _ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger answers are read in a thread: it takes milliseconds, and would hold up every other request."""
+"""Larger answers and requests are read in a thread: it takes milliseconds, and would hold up every other request."""
 
 _WORTH_ASKING_AGAIN_S = 1.0
 
@@ -44,6 +45,10 @@ class Answers(Protocol):
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
         """The answer; a stream must be closed by whoever takes it."""
+
+
+_Question = tuple[str, str, str, tuple[str, ...], bool, bytes]
+"""API, group, tenant, what else of a request decides, whether it asks for a stream, and its body."""
 
 
 class _Asked(Struct, frozen=True):
@@ -77,7 +82,7 @@ class CachedAnswers:
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
-        self._remembered_place = lru_cache(maxsize=_REMEMBERED)(self._find_place)
+        self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
@@ -91,7 +96,13 @@ class CachedAnswers:
     async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         control = request.cache_control
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        place = None if goes_past or _is_anonymous(group, request) else self._place(group, request)
+        is_beside = goes_past or _is_anonymous(group, request)
+        if is_beside or not self._policy.needs_look(request.api, request.body):
+            place = None
+        elif len(request.body) <= _ASIDE_ABOVE_BYTES:
+            place = self._place(group, request)
+        else:
+            place = await asyncio.to_thread(self._place, group, request)
         if place is None:
             return await self._dispatch(group, request, trail)
         asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
@@ -107,17 +118,15 @@ class CachedAnswers:
     def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
         """Where the answer to a request would be kept; None = it may not be answered from the cache."""
         api, body = request.api, request.body
-        if not self._policy.needs_look(api, body):
+        if len(body) > _ASIDE_ABOVE_BYTES and is_heavy(body):
             return None
-        find = self._remembered_place if len(body) <= _REMEMBERED_BYTES else self._find_place
         parts = (request.path, request.query, *_decisive(request.headers))
         # The name of a model in the body means the endpoints' own where that is what was asked for, else what it says.
         whose = group.name if request.model else f"\n{group.name}"
-        return find(api, whose, request.tenant, parts, request.stream, body)
+        return self._places[api, whose, request.tenant, parts, request.stream, body]
 
-    def _find_place(
-        self, api: str, group: str, tenant: str, parts: tuple[str, ...], stream: bool, body: bytes
-    ) -> tuple[CacheKey, Shape] | None:
+    def _find_place(self, question: _Question) -> tuple[CacheKey, Shape] | None:
+        api, group, tenant, parts, stream, body = question
         fields = decode(body)
         if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
             return None
@@ -203,6 +212,10 @@ class CachedAnswers:
         else:
             ended_well = await asyncio.to_thread(self._formats.ended_well, api, answer)
         return answer if ended_well else None
+
+
+def _size_of(question: _Question) -> int:
+    return lengths((question[3], question[5]))
 
 
 def _is_anonymous(group: ModelGroup, request: ProxyRequest) -> bool:

@@ -112,6 +112,10 @@ class StreamScanner(Protocol):
         """Was that reported in a shape on which the official SDKs raise?"""
 
     @property
+    def is_junk(self) -> bool:
+        """Did an event come that is longer than any is? Then nothing more of the stream is worth reading."""
+
+    @property
     def usage(self) -> Usage | None:
         """What the stream said that it took; None = it has not (yet)."""
 

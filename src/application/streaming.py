@@ -16,6 +16,9 @@ REST_S = 1.0
 """How long the end of a body may take whose stream has said its end: then its connection can be used again."""
 
 
+_ENDLESS = Failure(FailureKind.JUNK, "an event without an end")
+
+
 class StreamSource:
     """An upstream reply that can also be waited for without giving it up."""
 
@@ -165,6 +168,8 @@ class StreamAnswer:
         """What follows an end; None = nothing does, or not soon enough."""
         if self._scanner.is_done:
             return None
+        if self._scanner.is_junk:
+            raise UpstreamFailed(_ENDLESS)
         if self._scanner.ended or self._scanner.is_told:
             return await self._source.receive_within(END_WAIT_S)
         return await self._source.receive()

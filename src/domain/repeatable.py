@@ -49,8 +49,8 @@ _PLAIN_ITEMS = frozenset(
 _PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
 """Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
 
-_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]*\s*[,}])')
-"""A temperature that is not plainly another number than zero."""
+_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]{0,20}+\s{0,20}+[,}])')
+"""A temperature that is not plainly, and in few letters, another number than zero."""
 
 _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 """Prompt cache options for whose effect, or for whose report on a moment, a request is made."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
@@ -20,6 +19,7 @@ from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, Req
 from application.raw_stream import RawStream
 from domain.cache import CacheState
 from domain.failure import Blame
+from domain.remembered import Remembered
 
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
@@ -236,11 +236,11 @@ class Exchange:
             (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
         )
         if attempts:
-            headers.append((b"x-llmproxy-endpoint", _header_text(attempts[-1].endpoint)))
+            headers.append((b"x-llmproxy-endpoint", _header_texts[attempts[-1].endpoint]))
         if self.request is not None:
             headers.append(_CACHE_HEADERS[trail.cache])
         if len(attempts) > 1:
-            headers.append((b"x-llmproxy-reasons", _header_text(reasons(attempts))))
+            headers.append((b"x-llmproxy-reasons", _header_texts[reasons(attempts)]))
         return now
 
     def _record(self) -> None:
@@ -298,7 +298,9 @@ def _bytes_in(request: ProxyRequest) -> int:
     return len(request.body) if request.upload is None else request.upload.taken_bytes
 
 
-@lru_cache(maxsize=1024)
 def _header_text(text: str) -> bytes:
     """Header values are ASCII; other letters of a group's name are percent-encoded."""
     return quote(text, safe=_PLAIN_TEXT).encode()
+
+
+_header_texts = Remembered(_header_text, most=512, longest=256)

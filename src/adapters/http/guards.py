@@ -7,7 +7,6 @@ A proxy on localhost is within reach of every web page its user opens. A page ca
 import hashlib
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from adapters.http.errors import RawHeaderList, Refusal
 from adapters.http.origins import Origins, normalised
 from application.errors import InvalidRequest, ProxyError
+from domain.remembered import Remembered
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -65,7 +65,7 @@ class Guard:
     ) -> None:
         own = f"[{bind_address}]" if ":" in bind_address else bind_address
         self._hosts = LOOPBACK_NAMES | {own.lower()} | {host.lower() for host in allowed_hosts}
-        self._is_known = lru_cache(maxsize=32)(self._knows)
+        self._known = Remembered(self._knows, most=32)
         self.origins = Origins(allowed_origins)
         self._keys = frozenset(_digest(key.encode()) for key in api_keys)
 
@@ -81,7 +81,7 @@ class Guard:
         if origin is not None and not self.origins.allows(origin):
             raise _foreign_page(origin)
         if not self._keys:
-            if host and not self._is_known(headers.get(b"host", b"")):
+            if host and not self._known[headers.get(b"host", b"")]:
                 raise _foreign_name(headers.get(b"host", b""))
         elif key and not self._has_key(headers):
             raise WrongKey
@@ -170,7 +170,7 @@ def check_upgrade(headers: dict[bytes, bytes]) -> None:
 
 def check_json(headers: dict[bytes, bytes]) -> None:
     """Only JSON that is not compressed: raises `InvalidRequest` with status 415."""
-    if not _is_json(headers.get(b"content-type", b"")):
+    if not _json_types[headers.get(b"content-type", b"")]:
         raise InvalidRequest(
             "The body must be JSON: send 'content-type: application/json'.", code="unsupported_media_type", status=415
         )
@@ -181,9 +181,11 @@ def check_json(headers: dict[bytes, bytes]) -> None:
         )
 
 
-@lru_cache(maxsize=32)
 def _is_json(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == b"application/json"
+
+
+_json_types = Remembered(_is_json, most=32)
 
 
 def _digest(key: bytes) -> bytes:

@@ -6,10 +6,10 @@ the proxy, or to the provider's own web site stops here.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
+from domain.remembered import Remembered
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
@@ -86,7 +86,7 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
     credentials: list[tuple[str, str]] = []
     listed = _listed(headers)
     for name, value in headers:
-        text, is_credential = _forwarded_name(name)
+        text, is_credential = _forwarded_names[name]
         if is_credential:
             credentials.append((text, value.decode("latin-1")))
         elif text and name not in listed:
@@ -102,7 +102,6 @@ def _listed(headers: RawHeaders) -> frozenset[bytes]:
     return frozenset(part.strip().lower() for part in b",".join(connection).split(b","))
 
 
-@lru_cache(maxsize=4096)
 def _forwarded_name(name: bytes) -> tuple[str, bool]:
     """As it goes to the endpoint, and whether it is a credential; empty = it does not."""
     if name in CREDENTIALS:
@@ -112,13 +111,16 @@ def _forwarded_name(name: bytes) -> tuple[str, bool]:
     return name.decode("latin-1"), False
 
 
+_forwarded_names = Remembered(_forwarded_name, most=1024)
+
+
 def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The upstream's headers, as far as they are the client's business and can be sent at all."""
     # Nearly all values are printable, which costs less to see than that none of their letters is forbidden.
     sent = [
         (raw_name, value.encode("latin-1"))
         for name, value in headers
-        if (raw_name := _relayed_name(name)) and (value.isprintable() or not _CONTROL.search(value))
+        if (raw_name := _relayed_names[name]) and (value.isprintable() or not _CONTROL.search(value))
     ]
     once = dict(headers)
     if len(once) == len(headers) and once.get("connection", "") in _LIST_NOTHING:
@@ -128,9 +130,11 @@ def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in sent if pair[0] not in listed]
 
 
-@lru_cache(maxsize=4096)
 def _relayed_name(name: str) -> bytes:
     """As it goes to the client; empty = it does not."""
     if name in _NOT_RELAYED or name.startswith(_NOT_RELAYED_PREFIXES):
         return b""
     return name.encode("latin-1")
+
+
+_relayed_names = Remembered(_relayed_name, most=1024)

@@ -5,7 +5,6 @@ import codecs
 import hashlib
 import json
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -19,6 +18,10 @@ from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
 from application.time_limit import TimeLimit
 from domain.cache import CacheControl
+from domain.model_key import TooManyKeys, may_stand_twice, model_keys
+from domain.narrowed import LARGE_BYTES, Narrowed
+from domain.readable import HALF
+from domain.remembered import Remembered, lengths
 
 BODY_PATIENCE_S = 15.0
 BODY_BYTES_PER_S = 1024
@@ -67,6 +70,7 @@ NO_FIELDS = Fields()
 _PATIENCE = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 
 _fields = msgspec.json.Decoder(Fields)
+_narrowed = Narrowed(*Fields.__struct_fields__, whole=("model",))
 _NO_CONTROL = CacheControl()
 
 
@@ -152,21 +156,42 @@ def check_text(body: bytes) -> None:
 
 
 def decoded(body: bytes) -> Fields:
-    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object."""
+    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, or names its model twice."""
     if not body.isascii():
         check_text(body)
+    fields = _decoded(body)
+    if may_stand_twice(body):
+        _check_model(body)
+    return fields
+
+
+def _decoded(body: bytes) -> Fields:
+    text = body
     try:
-        return _fields.decode(body)
+        if len(body) <= LARGE_BYTES:
+            return _fields.decode(body)
+        text = _narrowed(body, numbers=False)
+        return _with_a_whole_name(_fields.decode(text))
     except msgspec.ValidationError as error:
         param = "model" if "$.model" in str(error) else None
         raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        lenient = _lenient_fields(body)
+        lenient = _lenient_fields(text) if len(text) <= LARGE_BYTES else None
         if lenient is None:
             raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
         return _with_a_whole_name(lenient)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
+
+
+def _check_model(body: bytes) -> None:
+    """Of two, one reader takes the first and another the last: what is checked here would not be what is asked for."""
+    try:
+        keys = model_keys(body)
+    except TooManyKeys as error:
+        raise InvalidRequest(f"The body has {error}.", param="model") from None
+    if len(keys) > 1:
+        raise InvalidRequest("The body names 'model' twice; name it once.", param="model", code="repeated_field")
 
 
 def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_FIELDS) -> ProxyRequest:
@@ -175,7 +200,7 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     The deployment of an Azure URL decides whatever the body says.
     """
     onward, credentials = forwarded(arrival.raw_headers)
-    digest = _digest(credentials)
+    digest = _digests[credentials]
     api = route.api
     model = fields.model
     # By position: of a Struct this wide the keywords take several times as long as the making.
@@ -221,10 +246,13 @@ def _lenient_fields(body: bytes) -> Fields | None:
 
 def _with_a_whole_name(fields: Fields) -> Fields:
     """Raises `InvalidRequest` for half a letter in the name of the model, which nothing can be called by."""
+    name = fields.model or ""
     try:
-        (fields.model or "").encode()
+        name.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("The model's name is no text: it holds half a surrogate pair.", param="model") from None
+        name = HALF
+    if HALF in name:
+        raise InvalidRequest("The model's name is no text: it holds half a surrogate pair.", param="model")
     return fields
 
 
@@ -241,7 +269,6 @@ def _affinity(fields: Fields) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)
 def _digest(credentials: Headers) -> str:
     if not credentials:
         return ""
@@ -249,6 +276,10 @@ def _digest(credentials: Headers) -> str:
     for name, value in sorted(credentials):
         digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
     return digest.hexdigest()
+
+
+# Tokens of Entra ID have up to two thousand letters.
+_digests = Remembered(_digest, most=512, longest=2560, size=lengths)
 
 
 async def _receive(receive: Receive) -> tuple[bytes, bool]:

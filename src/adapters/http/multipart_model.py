@@ -12,6 +12,8 @@ PEEKED_BYTES = 64 * 1024
 """How far into a form the field is looked for: SDKs send fields before files, browsers in the order of the form."""
 
 _MAX_NAME_BYTES = 256
+_MAX_FIELDS_BYTES = 16 * 1024
+"""Headers of one part that are looked through: they are short."""
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\]{1,70})"|([^\s";,]{1,70}))\s*(?:;|$)', re.IGNORECASE)
 _FIELD = re.compile(rb'^form-data\s*;\s*name=(?:"model"|model)\s*$', re.IGNORECASE)
 _DISPOSITION = b"content-disposition"
@@ -81,7 +83,7 @@ def _place_of_name(head: bytes, boundary: bytes) -> tuple[int, int] | None:
         end = head.find(delimiter, begin)
         if fields_end < 0 or end < 0:
             return None
-        if _names_model(head[line_end:fields_end]):
+        if fields_end - line_end <= _MAX_FIELDS_BYTES and _names_model(head[line_end:fields_end]):
             return begin, end
         at = end + len(delimiter)
 

@@ -7,7 +7,8 @@ An origin is what browsers and what is built of them say a page came from (RFC 6
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+
+from domain.remembered import Remembered
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ANY_HOST = r"[^/]*"
@@ -22,13 +23,16 @@ class Origins:
         origins = {normalised(origin) for origin in allowed}
         self._exact = frozenset(origin for origin in origins if "*" not in origin)
         self._patterns = tuple(_pattern(origin) for origin in origins - self._exact)
-        self.allows = lru_cache(maxsize=64)(self._allows)
+        self._allowed = Remembered(self._allows, most=64)
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._patterns)
 
-    def _allows(self, raw_origin: bytes) -> bool:
+    def allows(self, raw_origin: bytes) -> bool:
         """`raw_origin`: the header as it came."""
+        return self._allowed[raw_origin]
+
+    def _allows(self, raw_origin: bytes) -> bool:
         origin = normalised(raw_origin.decode("latin-1"))
         return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._patterns)
 

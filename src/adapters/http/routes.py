@@ -6,7 +6,6 @@ stands twice, a slash too many after it and one at the end, as a base URL may ha
 """
 
 import re
-from functools import lru_cache
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from adapters.http.errors import WrongMethod
 from adapters.http.near_paths import is_slip, nearest
 from application.errors import InvalidRequest
 from application.messages import Api
+from domain.remembered import Remembered, lengths
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is passed on where the provider has to say whether it serves that."""
@@ -59,6 +59,9 @@ PATHS = tuple(prefix + path for path in MODEL_CALLS for prefix in PREFIXES)
 
 _SUGGESTED = (*MODEL_CALLS, "/models", *(f"/{family}" for family in sorted(FAMILIES)))
 _FRONTS = (*_BELOW_STORED, "/embeddings/", "/completions/", "/moderations/")
+_REMEMBERED_CHARS = 256
+"""Of a path: deployments and ids are in it."""
+
 _EVERY_ROOT = re.compile(r"/+(?:(?:openai|v1)/+)*")
 _ONE_ROOT = re.compile(r"/+(?:openai/+(?:v1/+)?|v1/+)")
 
@@ -84,12 +87,15 @@ class Below(Struct, frozen=True):
     """Likewise; None = the path names none."""
 
 
-@lru_cache(maxsize=256)
 def below_root(path: str) -> Below | None:
     """What a path names below whatever version root it has; None = nothing that is served here.
 
     Only what is known is looked for behind more than one root, or none: what nobody knows may well begin with `v1`.
     """
+    return _below[path]
+
+
+def _below_root(path: str) -> Below | None:
     every = _EVERY_ROOT.match(path)
     if every is None:
         return None
@@ -102,6 +108,9 @@ def below_root(path: str) -> Below | None:
     root = _ONE_ROOT.match(path)
     is_root = below.strip("/") in ("", "v1", "openai", "deployments")
     return None if root is None or is_root else Below(path[root.end() - 1 :])
+
+
+_below = Remembered(_below_root, most=256, longest=_REMEMBERED_CHARS)
 
 
 def _trimmed(path: str) -> str:
@@ -120,10 +129,14 @@ def _is_known(path: str) -> bool:
     )
 
 
-@lru_cache(maxsize=128)
 def find_route(method: str, path: str) -> Route:
     """The route of a request line; `path` is percent-encoded, without query. Raises `InvalidRequest`: 400, 404, and
     `WrongMethod`: 405."""
+    return _found[method, path]
+
+
+def _find_route(line: tuple[str, str]) -> Route:
+    method, path = line
     below = below_root(path)
     if below is None:
         raise unknown_path(path)
@@ -144,9 +157,15 @@ def find_route(method: str, path: str) -> Route:
     raise unknown_path(path)
 
 
-@lru_cache(maxsize=128)
+_found = Remembered(_find_route, most=128, longest=_REMEMBERED_CHARS, size=lengths)
+
+
 def is_other(path: str) -> bool:
     """Is this a path that nobody here understands, and that is passed on?"""
+    return _others[path]
+
+
+def _is_other(path: str) -> bool:
     below = below_root(path)
     if below is None or len(below.path) < 2 or below.path == "/models" or _climbs(below.path):
         return False
@@ -155,6 +174,9 @@ def is_other(path: str) -> bool:
     if _is_behind_another(below.path):
         return False
     return _is_known(below.path) or not is_slip(below.path, tuple(MODEL_CALLS))
+
+
+_others = Remembered(_is_other, most=128, longest=_REMEMBERED_CHARS)
 
 
 def other_route(path: str) -> Route | None:

@@ -8,13 +8,13 @@ and a project's any (vercel/ai#14009).
 """
 
 import re
-from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
 from adapters.provider.thing_families import place_of
+from domain.remembered import Remembered, lengths
 
 Operation = Literal[
     "chat",
@@ -135,9 +135,13 @@ class _Root(Struct, frozen=True):
     deployment: str | None = None
 
 
-@lru_cache(maxsize=4096)
 def find_route(method: str, target: str) -> Route:
     """The route of a request line. `target` is path and query as they came."""
+    return _found[method, target]
+
+
+def _find_route(line: tuple[str, str]) -> Route:
+    method, target = line
     path, _, query_text = target.partition("?")
     query = parse_qs(query_text, keep_blank_values=True) if query_text else {}
     root = _root(path)
@@ -153,6 +157,9 @@ def find_route(method: str, target: str) -> Route:
     return Route(
         method, path, root.is_azure, root.is_dated, operation, None, root.deployment, ids[0], ids[1], query, parts
     )
+
+
+_found = Remembered(_find_route, most=1024, longest=256, size=lengths)
 
 
 def _azure_fault(root: _Root, operation: Operation, versions: list[str] | None) -> Fault | None:

@@ -7,7 +7,6 @@ of httpx-aiohttp names errors wrongly and lets none of that be turned off. What 
 import asyncio
 import re
 import ssl
-from functools import lru_cache
 from typing import cast
 
 import aiohttp
@@ -24,6 +23,7 @@ from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, Wire
 from adapters.upstreams.aiohttp_upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies
 from adapters.upstreams.transport_errors import SpokeFirst, SwitchedProtocols
+from domain.remembered import Remembered
 
 _READ_BUFFER_BYTES = 64 * 1024
 """aiohttp stops reading from the socket when twice this much waits for the reader."""
@@ -148,14 +148,17 @@ async def replace_dead_connection(req: aiohttp.ClientRequest, send: ClientHandle
     return await send(request)
 
 
-@lru_cache(maxsize=256)
-def _address(url: httpx.URL, target: bytes) -> yarl.URL:
+def _address(of: tuple[httpx.URL, bytes]) -> yarl.URL:
     """Where to connect and what to ask for. The query stays in the path: yarl would drop an empty one."""
+    url, target = of
     if (url.port or 0) > 65_535:
         raise httpx.InvalidURL("port out of range")
     return yarl.URL.build(
         scheme=url.scheme, authority=url.netloc.decode("latin-1"), path=target.decode("latin-1"), encoded=True
     )
+
+
+_addresses = Remembered(_address, most=256, longest=512, size=lambda of: len(of[1]))
 
 
 class WireTransport(AiohttpTransport):
@@ -212,7 +215,7 @@ class WireTransport(AiohttpTransport):
         times = request.extensions["timeout"]
         reply = await self.client.request(
             request.method,
-            _address(request.url, request.extensions["target"]),
+            _addresses[request.url, request.extensions["target"]],
             headers=[
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in request.headers.raw

@@ -13,6 +13,7 @@ from adapters.upstreams.list_formats import EmbeddingsFormat, ModerationsFormat
 from adapters.upstreams.responses_formats import ResponsesFormat
 from application.messages import Api, Headers
 from application.store_ports import CachedAnswer, Shape
+from domain.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
 
 _UNREADABLE = (ValueError, RecursionError)
 
@@ -37,6 +38,10 @@ _FORMATS: Mapping[Api, AnswerFormat] = {
 }
 
 
+_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}
+"""What stands before the values that are decoded, where not all are."""
+
+
 class OpenAIAnswerFormats:
     """See `application.store_ports.AnswerFormats`. Of other APIs than these it knows nothing.
 
@@ -46,10 +51,11 @@ class OpenAIAnswerFormats:
     """
 
     def ended_well(self, api: Api, answer: CachedAnswer) -> bool:
-        """Whole, without an error, without a content coding, and ended because the model was done."""
+        """Whole, without an error, without a content coding, and ended because the model was done. One of more values
+        than are decoded is none of these."""
         form = _FORMATS.get(api)
         try:
-            return form is not None and not _is_coded(answer.headers) and form.ended_well(answer)
+            return form is not None and _is_readable(api, answer) and form.ended_well(answer)
         except _UNREADABLE:
             return False
 
@@ -59,12 +65,18 @@ class OpenAIAnswerFormats:
         if shape == answer.shape:
             return answer
         form = _FORMATS.get(api)
-        if form is None or _is_coded(answer.headers):
+        if form is None or not _is_readable(api, answer):
             return None
         try:
             return form.reshaped(answer, shape)
         except _UNREADABLE:
             return None
+
+
+def _is_readable(api: Api, answer: CachedAnswer) -> bool:
+    marks = _MARKS.get(api, ALL_MARKS)
+    is_light = not any(len(chunk) > LARGE_BYTES and is_heavy(chunk, marks) for chunk in answer.chunks)
+    return is_light and not _is_coded(answer.headers)
 
 
 def _is_coded(headers: Headers) -> bool:

@@ -18,7 +18,7 @@ from adapters.upstreams.tokens import AccessToken, TokenUnavailable
 from domain.secret import Secret
 
 _ERROR_CODE = re.compile(r"AADSTS[0-9]{4,8}")
-_ATTEMPTED = re.compile(r"^\s*(\w{1,60}Credential): ", re.MULTILINE)
+_ATTEMPTED = re.compile(r"^[ \t]*+(\w{1,60}Credential): ", re.MULTILINE)
 
 
 class DefaultAzureTokens:

@@ -22,6 +22,8 @@ _REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_ur
 
 _READ_OF_MESSAGE = 300
 """Characters of a message in which words are looked for: what comes later may be anybody's."""
+_SEARCHED = 16 * 1024
+"""Characters in which quotes are looked for."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 """A message quotes the request; what is quoted says nothing about the error."""
 
@@ -218,4 +220,4 @@ def _refused_request(status: int, words: ErrorWords, owns_credential: bool) -> t
 
 def _said(words: ErrorWords) -> str:
     """The message's own words, in lower case."""
-    return _QUOTED.sub("", words.message)[:_READ_OF_MESSAGE].lower().strip()
+    return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

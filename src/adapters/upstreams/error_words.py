@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 _SAFE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 _STATUS = re.compile(r"[3-5][0-9]{2}(?:\.0+)?")
-_STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
+STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
 _MAX_WORD = 100
 """Characters of a code that are looked at: a longer one is a sentence."""
 _WRAPPINGS = ("error", "errors", "detail", "message")
@@ -42,7 +42,7 @@ class ErrorWords(Struct, frozen=True):
         inner = error.get("innererror")
         code = _text(error.get("code")) or _text(inner.get("code") if isinstance(inner, dict) else None)
         kind = _text(error.get("type")) if error.get("type") not in _NO_KIND else ""
-        named = [error.get(field) for field in _STATUS_FIELDS]
+        named = [error.get(field) for field in STATUS_FIELDS]
         if not kind:  # Google's: {"code": 400, "status": "INVALID_ARGUMENT"}
             kind = next((word for word in named if isinstance(word, str) and not _STATUS.fullmatch(word)), "")
         status = next(filter(None, map(_status, (code, *named, kind))), 0)

@@ -9,6 +9,11 @@ from adapters.upstreams.sse import ENDS, complete_until
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """An event longer than this passes in pieces, so that a provider without blank lines cannot fill the memory."""
 
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+MAX_PIECES = 65_536
+"""An event that is longer, or comes in more pieces, is none: it would never end, and with a byte at a time take the
+processor."""
+
 HEAD_BYTES = 4096
 
 
@@ -19,13 +24,17 @@ class EventBuffer:
     alive, and some put no blank line after them.
     """
 
-    __slots__ = ("_passed", "_pending", "giant")
+    __slots__ = ("_passed", "_passed_bytes", "_pending", "_pieces", "giant", "is_full")
 
     def __init__(self) -> None:
         self._pending = bytearray()
         self._passed = b""
         self.giant = b""
         """The first bytes of an event that is passing in pieces; empty = none is."""
+        self._passed_bytes = 0
+        self._pieces = 0
+        self.is_full = False
+        """Was an event too long to be one? Then nothing more is taken, and what is held of it does not come out."""
 
     @property
     def pending_bytes(self) -> int:
@@ -41,7 +50,7 @@ class EventBuffer:
         """All that is whole with this chunk; b"" = nothing is."""
         if self._pending:
             return self._take_more(chunk)
-        if self.giant:
+        if self.giant or self.is_full:
             return self._take_giant(chunk)
         if chunk.endswith(ENDS):
             return chunk
@@ -67,18 +76,27 @@ class EventBuffer:
             with memoryview(pending) as view:
                 whole = bytes(view[:end])
             del pending[:end]
+            self._pieces = 0
             return whole
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            return self._give_up()
         if len(pending) > MAX_PENDING_BYTES:
             return self._let_pass(self.flush())
         return b""
 
     def _take_giant(self, chunk: bytes) -> bytes:
+        if self.is_full:
+            return b""
         seam = self._passed + chunk
         end = complete_until(seam) - len(self._passed)
         if end <= 0:
             self._passed = seam[-2:]
-            return chunk
+            self._passed_bytes += len(chunk)
+            self._pieces += 1
+            return self._give_up() if self._passed_bytes > MAX_EVENT_BYTES or self._pieces > MAX_PIECES else chunk
         self.giant = self._passed = b""
+        self._pieces = 0
         return self._cut(chunk, end)
 
     def _cut(self, chunk: bytes, end: int) -> bytes:
@@ -93,7 +111,13 @@ class EventBuffer:
     def _let_pass(self, event: bytes) -> bytes:
         self.giant = event[:HEAD_BYTES]
         self._passed = event[-2:]
+        self._passed_bytes = len(event)
         return event
+
+    def _give_up(self) -> bytes:
+        self._pending = bytearray()
+        self.is_full = True
+        return b""
 
 
 def _past_comments(buffer: bytes | bytearray, end: int, searched: int) -> int:

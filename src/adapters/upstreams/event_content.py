@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from adapters.upstreams.lenient_json import decode
+from domain.narrowed import LARGE_BYTES, is_heavy
 
 _IN_DELTAS = frozenset({"role", "type", "index"})
 """Fields of a chat delta, and of the parts in it, that say nothing by themselves."""
@@ -41,5 +42,8 @@ def says(value: Any, labels: Collection[str] = _IN_DELTAS) -> bool:
 
 
 def event_says(data: bytes) -> bool:
-    """The same of an event of the Responses API, which has come whole. Raises as `decode` does."""
+    """The same of an event of the Responses API, which has come whole. One of so many values that they are not decoded
+    says something. Raises as `decode` does."""
+    if len(data) > LARGE_BYTES and is_heavy(data):
+        return True
     return says(decode(_any, data), _IN_EVENTS)

@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 from adapters.upstreams.choices_ended import ONE, ExpectedStream
 from adapters.upstreams.lenient_json import decode
 from application.messages import Api, ProxyRequest
+from domain.narrowed import LARGE_BYTES, Narrowed, is_heavy
 from domain.outline import outline
 
 
@@ -25,6 +26,7 @@ class _DecodedAsked(_Asked):
 
 
 _asked = msgspec.json.Decoder(_Asked)
+_narrowed = Narrowed("stream_options", "prompt", whole=("prompt",))
 
 
 def expected_stream(request: ProxyRequest) -> ExpectedStream:
@@ -36,7 +38,10 @@ def expected_stream(request: ProxyRequest) -> ExpectedStream:
     if not has_prompts and outline(request.body).find(b'"include_usage"') < 0:
         return ONE if request.choices == 1 else ExpectedStream(request.choices)
     try:
-        asked = decode(_asked, request.body, _DecodedAsked)
+        body = request.body if len(request.body) <= LARGE_BYTES else _narrowed(request.body)
+        if len(body) > LARGE_BYTES and is_heavy(body):
+            return ExpectedStream(request.choices)
+        asked = decode(_asked, body, _DecodedAsked)
     except (ValueError, RecursionError):
         return ExpectedStream(request.choices)
     options = asked.stream_options

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from functools import lru_cache
 from typing import cast
 
 import httpx
@@ -16,6 +15,7 @@ from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
+from domain.remembered import Remembered
 
 _MAX_REPLY_HEADER_BYTES = 64 * 1024
 _UNUSABLE_PROXY = Failure(FailureKind.MISCONFIGURED, "outbound proxy cannot be used")
@@ -99,7 +99,7 @@ class HttpxUpstream:
 
 
 def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
-    origin, target = _split(call.url)
+    origin, target = _splits[call.url]
     extensions: dict[str, object] = {
         "target": target,
         "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
@@ -121,7 +121,6 @@ def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
     )
 
 
-@lru_cache(maxsize=256)
 def _split(url: str) -> tuple[httpx.URL, bytes]:
     """The origin, and the target exactly as it stands in the URL."""
     scheme, _, rest = url.partition("://")
@@ -130,3 +129,6 @@ def _split(url: str) -> tuple[httpx.URL, bytes]:
     if not target.startswith("/"):
         target = "/" + target
     return httpx.URL(f"{scheme}://{rest[:authority_end]}/"), target.encode("latin-1")
+
+
+_splits = Remembered(_split, most=256, longest=512)

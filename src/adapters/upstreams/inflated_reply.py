@@ -12,6 +12,63 @@ MAX_PIECE_BYTES = 64 * 1024
 _GZIP = ("gzip", "x-gzip")
 _GZIP_BITS = zlib.MAX_WBITS | 16
 
+_MAX_MEMBERS = 1000
+"""Members of one gzip file that hold nothing, or of one whose beginning is looked at."""
+_WINDOW_BYTES = 4096
+"""How much is given to zlib at a time, as it copies what it leaves."""
+_SEEN_BYTES = 64
+"""By then it is known whether deflate has zlib's frame (two bytes, RFC 1950, 2.2)."""
+
+
+def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, bool]:
+    """A body as far as `max_bytes` without its content coding, for reading only, and whether that is all of it. One
+    that is not coded is all there.
+
+    Raises `ValueError` for a coding that is unknown here, broken or cut.
+    """
+    coding = (header(headers, "content-encoding") or "").strip().lower()
+    if coding in ("", "identity"):
+        return body, True
+    if coding not in _GZIP and coding != "deflate":
+        raise ValueError(f"content-encoding {coding[:16]} was not asked for")
+    try:
+        if coding in _GZIP:
+            return _inflated(body, _GZIP_BITS, max_bytes)
+        try:
+            return _inflated(body, zlib.MAX_WBITS, max_bytes)
+        except zlib.error:
+            return _inflated(body, -zlib.MAX_WBITS, max_bytes)
+    except zlib.error:
+        raise ValueError("broken compression") from None
+
+
+def _inflated(body: bytes, bits: int, max_bytes: int) -> tuple[bytes, bool]:
+    plain = bytearray()
+    source = memoryview(body)
+    at = 0
+    for _ in range(_MAX_MEMBERS):
+        inflater = zlib.decompressobj(bits)
+        while not inflater.eof and at < len(source):
+            window = source[at : at + _WINDOW_BYTES]
+            plain += inflater.decompress(window, max_bytes + 1 - len(plain))
+            at += len(window) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
+            if len(plain) > max_bytes:
+                return bytes(plain[:max_bytes]), False
+        if not inflater.eof:
+            raise zlib.error("cut")
+        at = _past_padding(body, at)
+        if at == len(body) or bits != _GZIP_BITS:
+            return bytes(plain), True
+    return bytes(plain), False
+
+
+def _past_padding(body: bytes, at: int) -> int:
+    rest = body[at : at + _WINDOW_BYTES]
+    while rest and not rest.strip(b"\0"):
+        at += len(rest)
+        rest = body[at : at + _WINDOW_BYTES]
+    return at + len(rest) - len(rest.lstrip(b"\0"))
+
 
 def plain(reply: UpstreamReply) -> UpstreamReply:
     """The reply itself if it is not coded. Raises `UpstreamFailed` for a coding that is unknown here."""
@@ -38,16 +95,18 @@ class InflatedReply:
         self._reply = reply
         self._is_gzip = coding in _GZIP
         self._inflater = zlib.decompressobj(_GZIP_BITS if self._is_gzip else zlib.MAX_WBITS)
-        self._coded = b""
+        self._coded = memoryview(b"")
         self._seen = b""
         self._began = False
         self._over = False
+        self._empty = 0
+        """Members in a row that held nothing."""
 
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. TRUNCATED also when the coding breaks off, JUNK when it is broken."""
         while not self._over:
             if not self._coded:
-                self._coded = await self._reply.receive()
+                self._coded = memoryview(await self._reply.receive())
                 self._over = not self._coded
             piece = self._inflated()
             if piece:
@@ -58,27 +117,39 @@ class InflatedReply:
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""
-        self._coded = b""
+        self._coded = memoryview(b"")
         self._reply.close()
 
     def _inflated(self) -> bytes:
-        coded, self._coded = self._coded, b""
+        coded, self._coded = self._coded, memoryview(b"")
         if not coded or (self._inflater.eof and not self._is_gzip):
             return b""
+        if self._inflater.eof:
+            coded = _without_padding(coded)
+            if not coded:
+                return b""
+            self._inflater = zlib.decompressobj(_GZIP_BITS)  # another member follows (RFC 1952, 2.2)
+        window = coded[:_WINDOW_BYTES]
         try:
-            if self._inflater.eof:  # one member has ended, another may follow (RFC 1952, 2.2)
-                self._inflater = zlib.decompressobj(_GZIP_BITS)
-            piece = self._inflate(coded)
+            piece = self._inflate(window)
         except zlib.error:
             raise UpstreamFailed(Failure(FailureKind.JUNK, "broken compression", self.status)) from None
         self._began = self._began or bool(piece)
-        self._coded = self._inflater.unconsumed_tail
-        if self._inflater.eof and self._is_gzip:
-            self._coded = self._inflater.unused_data.lstrip(b"\0")  # padding is allowed
+        self._count(piece)
+        left = len(self._inflater.unconsumed_tail) + len(self._inflater.unused_data)
+        if left <= len(window):
+            self._coded = coded[len(window) - left :]
+        else:  # begun again without a frame
+            self._coded = memoryview(self._seen[-left:] + coded[len(window) :])
         return piece
 
-    def _inflate(self, coded: bytes) -> bytes:
-        if self._is_gzip or self._began:
+    def _count(self, piece: bytes) -> None:
+        self._empty = 0 if piece else self._empty + self._inflater.eof
+        if self._empty > _MAX_MEMBERS:
+            raise UpstreamFailed(Failure(FailureKind.JUNK, "compression of nothing", self.status))
+
+    def _inflate(self, coded: memoryview) -> bytes:
+        if self._is_gzip or self._began or len(self._seen) >= _SEEN_BYTES:
             return self._inflater.decompress(coded, MAX_PIECE_BYTES)
         self._seen += coded
         try:
@@ -86,3 +157,11 @@ class InflatedReply:
         except zlib.error:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # without zlib's frame, as some servers send deflate
             return self._inflater.decompress(self._seen, MAX_PIECE_BYTES)
+
+
+def _without_padding(coded: memoryview) -> memoryview:
+    """It may follow the last member (RFC 1952 says nothing of it, and gzip allows it)."""
+    at = 0
+    while at < len(coded) and not coded[at]:
+        at += 1
+    return coded[at:]

@@ -10,6 +10,9 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Struct
 
+from domain.narrowed import LARGE_BYTES
+from domain.readable import readable
+
 T = TypeVar("T")
 
 Odd = str | int | float | bool | list[Any] | None
@@ -23,6 +26,9 @@ def decode(decoder: "msgspec.json.Decoder[T]", text: bytes, shape: type[T] | Non
     """As `decoder.decode`, but for lone surrogates, NaN, Infinity, numbers out of range and a byte order mark: to judge
     a text that stays as it is. Raises `ValueError`, or `RecursionError` for bottomless nesting.
 
+    Of a large text nothing but the decoder's fields is ever decoded: their halves of surrogate pairs are `HALF` there,
+    and NaN is null.
+
     `shape` stands in for the decoder's type where that holds raw JSON; None = it does not.
     """
     try:
@@ -33,6 +39,8 @@ def decode(decoder: "msgspec.json.Decoder[T]", text: bytes, shape: type[T] | Non
     except msgspec.DecodeError as error:
         if b"\\u" not in text and "truncated" in str(error):
             raise
+        if len(text) > LARGE_BYTES:
+            return decoder.decode(readable(text))
     return msgspec.convert(json.loads(text, parse_int=_whole_number), shape or decoder.type)
 
 

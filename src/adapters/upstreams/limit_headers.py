@@ -7,12 +7,11 @@ Where a project has a token limit of its own (`-project-tokens`, OpenAI since Ju
 seen in 2025) the scarcer one counts.
 """
 
-from functools import lru_cache
-
 from adapters.upstreams.retry_delay import parse_reset_s
 from application.messages import Headers
 from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
 from domain.rate_limit import NO_READINGS, Readings
+from domain.remembered import Remembered
 
 
 def _names(of: str) -> tuple[str, str, str]:
@@ -48,24 +47,28 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
         limit = None
     if reset is not None and len(reset) > _LONGEST_NUMBER:
         reset = None
-    return Reading(_limit(limit), _count(remaining), *_reset(reset))
+    return Reading(_limits[limit], _count(remaining), *_resets[reset])
 
 
 # Unlike what remains, limits and resets are the same again and again.
-@lru_cache(maxsize=1024)
 def _limit(text: str | None) -> float | None:
     """A limit below 1 would mean an endpoint that can never be asked: that is not what is meant."""
     limit = _count(text)
     return None if limit is None or limit < LEAST_LIMIT else limit
 
 
-@lru_cache(maxsize=4096)
+_limits = Remembered(_limit, most=1024)
+
+
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
     reset_s = None if text is None else parse_reset_s(text)
     if text is None or reset_s is None or reset_s > MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
+
+
+_resets = Remembered(_reset, most=1024)
 
 
 def _count(text: str | None) -> float | None:

@@ -1,23 +1,23 @@
 """Puts an endpoint's own name for the model into a request body, and changes no other byte of it."""
 
-import json
 import re
 
 import msgspec
 
 from application.messages import Pieces
+from domain.model_key import model_keys
 from domain.outline import outline
 
 _JOIN_BYTES = 64 * 1024
 """Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
 
 _KEY = b'"model"'
-_KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")')
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+(%b)' % _STRING)
+_VALUE = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b|null)" % _STRING)
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
-_NO_VALUE = msgspec.Raw(b"")
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | Pieces:
@@ -49,7 +49,8 @@ def _place_of_key(body: bytes, text: bytes) -> int:
 
 
 def _spliced(body: bytes, value: bytes) -> bytes | Pieces | None:
-    spans = _model_values(body)
+    """None = the top level has no such key."""
+    spans = [found.span(1) for _, end in model_keys(body) if (found := _VALUE.match(body, end)) is not None]
     return _assembled(body, spans, value) if spans else None
 
 
@@ -73,68 +74,7 @@ def _assembled(body: bytes, spans: list[tuple[int, int]], new: bytes) -> bytes |
     return tuple(pieces) if is_large else b"".join(pieces)
 
 
-def _model_values(body: bytes) -> list[tuple[int, int]]:
-    """Where the values of top-level `model` keys stand. The members' lengths are msgspec's, so nothing is walked but
-    the top level; only a key that stands twice, and whose length is therefore not known, is walked through."""
-    try:
-        raws = _members.decode(body)
-    except msgspec.DecodeError:
-        raws = {}  # half an emoji somewhere: valid for us, not for msgspec
-    spans: list[tuple[int, int]] = []
-    at = _skip_space(body, body.index(b"{") + 1)
-    while body[at : at + 1] == b'"':
-        key_end = _string_end(body, at)
-        key = json.loads(body[at:key_end])
-        begin = _skip_space(body, body.index(b":", key_end) + 1)
-        raw = bytes(memoryview(raws.get(key, _NO_VALUE)))
-        end = begin + len(raw) if raw and body.startswith(raw, begin) else _value_end(body, begin)
-        if key == "model":
-            spans.append((begin, end))
-        at = _skip_space(body, end)
-        if body[at : at + 1] != b",":
-            break
-        at = _skip_space(body, at + 1)
-    return spans
-
-
 def _skip_space(body: bytes, at: int) -> int:
     while at < len(body) and body[at] in _SPACE:
         at += 1
     return at
-
-
-def _string_end(body: bytes, at: int) -> int:
-    """The index after the string that begins at `at`: after the first quote with an even number of backslashes."""
-    quote = at
-    while True:
-        quote = body.index(b'"', quote + 1)
-        slashes = quote
-        while body[slashes - 1] == 0x5C:
-            slashes -= 1
-        if (quote - slashes) % 2 == 0:
-            return quote + 1
-
-
-_STRUCTURE = re.compile(rb'["{}\[\]]')
-_SCALAR_END = re.compile(rb"[,}\] \t\r\n]")
-
-
-def _value_end(body: bytes, at: int) -> int:
-    if body[at : at + 1] == b'"':
-        return _string_end(body, at)
-    if body[at : at + 1] not in (b"{", b"["):
-        found = _SCALAR_END.search(body, at)
-        return found.start() if found else len(body)
-    depth = 0
-    while True:
-        found = _STRUCTURE.search(body, at)
-        if found is None:
-            raise ValueError("not a JSON object")
-        mark = found.group()
-        if mark == b'"':
-            at = _string_end(body, found.start())
-            continue
-        depth += 1 if mark in b"{[" else -1
-        at = found.end()
-        if depth == 0:
-            return at

@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 MONTH_S = 31 * 86_400.0
 """Nobody limits for longer."""
 _NEAR_S = 300.0
+_MAX_CHARS = 64
+"""No point in time takes more."""
 _UNIX = re.compile(r"\d{9,13}(?:\.\d+)?", re.ASCII)
 _MILLISECONDS = 1e11
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -19,7 +21,7 @@ _HTTP_DATE = re.compile(r"[A-Za-z]{3,9},? [ -:\w]+ (?:GMT|UTC|[+-]\d{4}|\d{4})",
 
 def parse_http_date(text: str) -> float | None:
     """The Unix time of an HTTP date in any of its three forms (RFC 9110, 5.6.7); None = it is none."""
-    if not _HTTP_DATE.fullmatch(text):
+    if len(text) > _MAX_CHARS or not _HTTP_DATE.fullmatch(text):
         return None
     try:
         then = parsedate_to_datetime(text)
@@ -31,7 +33,7 @@ def parse_http_date(text: str) -> float | None:
 def seconds_until(text: str, now_unix: float) -> float | None:
     """The seconds until a point in time; None = it is none, it is not in the future, or it is not near."""
     text = text.strip()
-    then = _unix(text)
+    then = _unix(text) if len(text) <= _MAX_CHARS else None
     seconds = 0.0 if then is None else then - now_unix
     return seconds if 0.0 < seconds <= _NEAR_S else None
 

@@ -1,7 +1,6 @@
 """Is a whole reply an answer? Status, shape and the provider's words decide; the body itself is never changed."""
 
 import time
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +9,20 @@ from msgspec import Struct
 
 from adapters.upstreams.error_codes import MISSING
 from adapters.upstreams.error_kinds import classify, classify_in_stream
-from adapters.upstreams.error_words import ErrorWords
+from adapters.upstreams.error_words import STATUS_FIELDS, ErrorWords
+from adapters.upstreams.inflated_reply import beginning
 from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.retry_delay import retry_delay_s
-from application.messages import Api, Headers, Verdict, WholeReply, header
+from application.messages import Api, Verdict, WholeReply
 from domain.failure import Effect, Failure, FailureKind
+from domain.narrowed import LARGE_BYTES, Narrowed
 from domain.tokens import Usage
 
-MAX_INFLATED_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+"""An error says what it has to say in far fewer."""
 
+MAX_INFLATED_BYTES = 1024 * 1024
+"""An answer that is longer without its content coding is only looked at, and not read."""
 
 _MAX_TOKENS = 10**12
 """More than any request takes: a larger number says nothing."""
@@ -97,24 +101,40 @@ class _Reading(Struct, frozen=True):
     decoder: msgspec.json.Decoder[Any]
     decoded: Any
     """The same with its content decoded."""
+    narrowed: Narrowed
+    """What is read of a large one."""
+
+
+def _reading(content: str, shape: type, decoded: type) -> _Reading:
+    return _Reading(content, msgspec.json.Decoder(shape), decoded, _narrowed(content, "usage"))
+
+
+_SAID = ("message", "detail", "title")
+_WORDS = Narrowed("code", "type", "param", "message", "innererror", *STATUS_FIELDS, longest_bytes=16 * 1024)
+
+
+def _narrowed(*names: str) -> Narrowed:
+    return Narrowed("error", "status", *names, inside={"error": _WORDS})
 
 
 _RESPONSES = Api.RESPONSES
-_CHAT = _Reading("choices", msgspec.json.Decoder(_Choices), _DecodedChoices)
+_CHAT = _reading("choices", _Choices, _DecodedChoices)
 _READINGS = {
     Api.CHAT: _CHAT,
     Api.COMPLETIONS: _CHAT,
-    Api.RESPONSES: _Reading("output", msgspec.json.Decoder(_Output), _DecodedOutput),
-    Api.EMBEDDINGS: _Reading("data", msgspec.json.Decoder(_Data), _DecodedData),
-    Api.MODERATIONS: _Reading("results", msgspec.json.Decoder(_Results), _DecodedResults),
+    Api.RESPONSES: _reading("output", _Output, _DecodedOutput),
+    Api.EMBEDDINGS: _reading("data", _Data, _DecodedData),
+    Api.MODERATIONS: _reading("results", _Results, _DecodedResults),
 }
 _WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
 """What a response may be that has no output (yet)."""
 
 
+_UNREADABLE = (ValueError, RecursionError)
 _errors = msgspec.json.Decoder(Any)
 _MAX_TEXT_BYTES = 4096
 """Of an error that is no JSON, what is read at most."""
+_narrowed_error = _narrowed("code", "type", "param", *STATUS_FIELDS[1:], *_SAID)
 
 
 _BESIDE = frozenset({Api.STORED, Api.OTHER})
@@ -146,14 +166,14 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
 def error_words(reply: WholeReply) -> ErrorWords:
     """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
     try:
-        plain = _plain(reply.headers, reply.body)
-    except (ValueError, zlib.error):
+        text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
+    except _UNREADABLE:
         return ErrorWords()
     try:
-        return ErrorWords.of_body(decode(_errors, plain))
-    except (ValueError, RecursionError):
-        text = plain[:_MAX_TEXT_BYTES].decode(errors="replace").strip()
-        return ErrorWords() if text.startswith(("<", "{", "[")) else ErrorWords.of(text)
+        return ErrorWords.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
+    except _UNREADABLE:
+        said = text[:_MAX_TEXT_BYTES].decode(errors="replace").strip()
+        return ErrorWords() if said.startswith(("<", "{", "[")) else ErrorWords.of(said)
 
 
 def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
@@ -161,8 +181,13 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
         return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
     reading = _READINGS[api]
     try:
-        answer = decode(reading.decoder, _plain(reply.headers, reply.body), reading.decoded)
-    except (ValueError, RecursionError, zlib.error):
+        text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
+        if not is_all:
+            return _judge_beginning(text, reply)
+        if len(text) > LARGE_BYTES:
+            text = reading.narrowed(text)
+        answer = decode(reading.decoder, text, reading.decoded)
+    except _UNREADABLE:
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
@@ -176,15 +201,8 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
     return Verdict(usage=usage.usage() if isinstance(usage, UsageWords) else None)
 
 
-def _plain(headers: Headers, body: bytes) -> bytes:
-    """The body without its content coding, for reading only. Identity is asked for; some gateways zip all the same."""
-    coding = (header(headers, "content-encoding") or "identity").strip().lower()
-    if coding in ("identity", ""):
-        return body
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(f"content-encoding {coding} was not asked for")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | (16 if "gzip" in coding else 0))
-    plain = inflater.decompress(body, MAX_INFLATED_BYTES)
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise ValueError("compressed body is too large or cut")
-    return plain
+def _judge_beginning(text: bytes, reply: WholeReply) -> Verdict:
+    """Of an answer that is too long to be read without its content coding: an error never is."""
+    if text.lstrip().startswith(b"{"):
+        return Verdict()
+    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))

@@ -19,6 +19,10 @@ ENDS = (b"\n\n", b"\r\n\r\n")
 BOM = b"\xef\xbb\xbf"
 """A stream may begin with it, and it means nothing (WHATWG HTML, 9.2.5; "UTF-8 decode")."""
 
+MAX_LINES = 10_000
+"""More lines than this make no event of anybody's."""
+_LARGE_BYTES = 64 * 1024
+
 DONE = b"[DONE]"
 DONE_EVENT = b"data: [DONE]\n\n"
 """What OpenAI ends a stream with."""
@@ -96,6 +100,8 @@ def begins_like_events(text: bytes | bytearray) -> bool:
 
 def parse_event(frame: bytes) -> Event:
     """Read one event. A field's value loses one leading space; unknown fields are skipped, as the standard says."""
+    if len(frame) > _LARGE_BYTES and frame.count(b"\n") + frame.count(b"\r") > 2 * MAX_LINES:
+        return Event(b"", None, recognised=False)
     name = b""
     data: list[bytes] = []
     recognised = False

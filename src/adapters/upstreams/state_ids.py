@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 
 from domain.outline import outline
 
@@ -37,17 +38,25 @@ _IN_FIELDS = re.compile(
     rb'|"item_reference"\s*,\s*"id"\s*:\s*%b|"id"\s*:\s*%b\s*,\s*"type"\s*:\s*"item_reference"' % (_ID, _ID, _ID, _ID)
 )
 _MADE = re.compile(rb'"id"\s*:\s*%b' % _ID)
-_ENCRYPTED = re.compile(rb'"encrypted_content"\s*:\s*("(?:[^"\\]|\\.){16,}")')
+# Possessive: nothing is remembered of each letter of what may be megabytes.
+_ENCRYPTED = re.compile(rb'"encrypted_content"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_SHORT = 16
+"""Bytes of an encrypted content that is none."""
+
+MAX_FOUND = 10_000
+"""So many ids, equal or not, are looked at in one text."""
 
 
 def state_ids(text: bytes) -> Sequence[str]:
     """Each once, in the order of the text; encrypted contents as digests, after the ids."""
     short = outline(text)
-    found = dict.fromkeys(match.decode() for match in _IDS.findall(short))
-    for groups in _IN_FIELDS.findall(short):
-        found[next(filter(None, groups)).decode("utf-8", "replace")] = None
+    found = dict.fromkeys(match[1].decode() for match in islice(_IDS.finditer(short), MAX_FOUND))
+    for match in islice(_IN_FIELDS.finditer(short), MAX_FOUND):
+        found[next(filter(None, match.groups())).decode("utf-8", "replace")] = None
     if b'"encrypted_content"' in short:
-        for literal in _ENCRYPTED.findall(text):
+        for literal in (match[1] for match in islice(_ENCRYPTED.finditer(text), MAX_FOUND)):
+            if len(literal) < _SHORT + 2:
+                continue
             # Decoded, because a client may escape other letters of it than the provider did.
             with suppress(ValueError):
                 content = json.loads(literal).encode("utf-8", "surrogatepass")
@@ -57,5 +66,5 @@ def state_ids(text: bytes) -> Sequence[str]:
 
 def made_ids(text: bytes) -> Sequence[str]:
     """What a reply calls the things in it, whatever their ids look like, and all that `state_ids` finds."""
-    made = (match.decode("utf-8", "replace") for match in _MADE.findall(text))
+    made = (match[1].decode("utf-8", "replace") for match in islice(_MADE.finditer(text), MAX_FOUND))
     return tuple(dict.fromkeys((*state_ids(text), *made)))

@@ -22,6 +22,7 @@ from adapters.upstreams.reply_judge import UsageWords
 from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
+from domain.narrowed import Narrowed, is_heavy
 from domain.outline import outline
 from domain.tokens import Usage
 
@@ -50,6 +51,9 @@ _COMPLETES = re.compile(
 """How an event begins that ends a stream, for one too long to be read."""
 
 
+_TOO_LONG = Failure(FailureKind.JUNK, "an event without an end")
+
+
 class _Choice(Struct):
     """Of any type: what is only bookkeeping makes no answer junk."""
 
@@ -76,6 +80,8 @@ class _Data(Struct):
 
 _decoder = msgspec.json.Decoder(_Data)
 _errors = msgspec.json.Decoder(Any)
+_narrowed = Narrowed(*_Data.__struct_fields__, inside={"response": Narrowed("error", "usage")})
+_ENDS = re.compile(rb'"finish_reason"[ \t\r\n]*+:[ \t\r\n]*+"')
 
 
 class OpenAIStreamScanner:
@@ -103,7 +109,7 @@ class OpenAIStreamScanner:
         self.ended = False
         self.is_done = False
         self.failure: Failure | None = None
-        self.is_told = False
+        self.is_told = self.is_junk = False
         self.usage: Usage | None = None
 
     @property
@@ -128,7 +134,10 @@ class OpenAIStreamScanner:
         if self.is_body:
             self._buffer.hold(chunk)
             return ()
-        return [self._read(frame) for frame in split_events(self._buffer.take(chunk))]
+        events = self._buffer.take(chunk)
+        if self._buffer.giant or self._buffer.is_full:
+            return [Frame(b"", FrameKind.ERROR, _TOO_LONG)]
+        return [self._read(frame) for frame in split_events(events)]
 
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
@@ -137,12 +146,14 @@ class OpenAIStreamScanner:
         self._flows = True
         buffer = self._buffer
         events = buffer.take(chunk)
-        if buffer.giant or self._giant_ends:
+        if buffer.is_full:
+            self.noticed = self.is_junk = True
+        elif buffer.giant or self._giant_ends:
             self._follow_giant()
         if events and (self._choices.any or is_worth_reading(events)):
             for frame in split_events(events):
                 self._read(frame)
-        self._calm = not (buffer.pending_bytes or buffer.giant or self._choices.any)
+        self._calm = not (buffer.pending_bytes or buffer.giant or buffer.is_full or self._choices.any)
         return events
 
     def finish(self) -> bytes:
@@ -190,9 +201,13 @@ class OpenAIStreamScanner:
             self.ended = self.is_done = self.noticed = True
             return Frame(frame, FrameKind.END)
         try:
-            data = decode(_decoder, event.data)
+            is_large = len(event.data) > _LARGE_BYTES and is_heavy(event.data)
+            text = _narrowed(event.data) if is_large else event.data
+            data = decode(_decoder, text)
             self._note_books(data)
             kind = self._kind(event, data)
+            if is_large and kind is FrameKind.PREAMBLE and data.choices:
+                kind = self._heavy_kind(event.data)
         except (ValueError, RecursionError):
             if event.name != b"error":
                 return self._junk(frame)
@@ -200,7 +215,7 @@ class OpenAIStreamScanner:
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
-        return self._error(frame, ErrorWords.of_body(decode(_errors, event.data)))
+        return self._error(frame, ErrorWords.of_body(decode(_errors, text)))
 
     def _error(self, frame: bytes, words: ErrorWords) -> Frame:
         self.noticed = True
@@ -245,6 +260,14 @@ class OpenAIStreamScanner:
             if ends or has_content or says(choice.message):
                 kind = FrameKind.CONTENT
         return kind
+
+    def _heavy_kind(self, text: bytes) -> FrameKind:
+        """Of a piece of a chat with more values than are decoded: content, and the end of the first choice if it names
+        a reason."""
+        ends = _ENDS.search(text) is not None
+        self.noticed = self.noticed or ends
+        self._choices.note(0, has_content=True, ends=ends)
+        return FrameKind.CONTENT
 
     def _junk(self, frame: bytes) -> Frame:
         """Before content a reason to try elsewhere; after it, only the client can say what it makes of it."""

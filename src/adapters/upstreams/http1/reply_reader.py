@@ -3,14 +3,13 @@
 llhttp refuses what could be read in two ways; what it lets pass and could still be mistaken is refused here.
 """
 
-from functools import lru_cache
-
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
 from domain.failure import Failure
+from domain.remembered import Remembered
 
 _MAX_HEADERS = 256
 
@@ -23,9 +22,11 @@ _PAID_FOR = 8
 time."""
 
 
-@lru_cache(maxsize=1024)
 def _name(name: bytes) -> str:
     return name.decode("latin-1").lower()
+
+
+_names = Remembered(_name, most=1024)
 
 
 class _Refused(Exception):
@@ -137,7 +138,7 @@ class ReplyReader:
             return  # of a reply that nobody asked for
         if self.overhead_bytes > self._max_head_bytes or len(self._fields) > _MAX_HEADERS:
             self._check_size()
-        headers = tuple([(_name(name), value.decode("latin-1").rstrip(" \t")) for name, value in self._fields])
+        headers = tuple([(_names[name], value.decode("latin-1").rstrip(" \t")) for name, value in self._fields])
         if "transfer-encoding" in dict(headers):
             self._is_chunked = True
             self._check_coding(headers)

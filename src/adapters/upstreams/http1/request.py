@@ -1,6 +1,6 @@
 """The bytes of a request's head, and where they go."""
 
-from functools import lru_cache
+import re
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -8,7 +8,9 @@ from msgspec import Struct
 from adapters.upstreams.http1.failures import BAD_URL
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
+from domain.remembered import Remembered
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -39,13 +41,16 @@ class Target(Struct, frozen=True):
     """The same for an HTTP proxy, which wants the whole URL."""
 
 
-@lru_cache(maxsize=256)
 def target_of(url: str) -> Target:
     """What a URL means; what it asks for goes out as it stands, without the fragment.
 
     Raises `UpstreamFailed` with MISCONFIGURED, and ValueError for control characters.
     """
-    if any(character < " " or character == "\x7f" for character in url):
+    return _targets[url]
+
+
+def _target_of(url: str) -> Target:
+    if _CONTROL.search(url):
         raise ValueError("the URL of an upstream call holds a control character")
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
@@ -69,9 +74,14 @@ def target_of(url: str) -> Target:
     return Target(origin, f" {path}{ending}", f" {scheme}://{authority}{path}{ending}")
 
 
-@lru_cache(maxsize=4096)
+_targets = Remembered(_target_of, most=256, longest=512)
+
+
 def _is_framing(name: str) -> bool:
     return name.lower() in _FRAMING
+
+
+_framing = Remembered(_is_framing, most=1024)
 
 
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
@@ -79,7 +89,7 @@ def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
 
     `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
     """
-    fields = [f"{name}: {value}" for name, value in call.headers if not _is_framing(name)]
+    fields = [f"{name}: {value}" for name, value in call.headers if not _framing[name]]
     fields += [f"{name}: {value}" for name, value in added]
     body = call.body
     if isinstance(body, bytes):

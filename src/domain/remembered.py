@@ -1,0 +1,49 @@
+"""What was worked out for a text, for the next one that is equal: of short texts only, and of so many.
+
+Texts come from outside, and what counts them alone would keep megabytes of whatever somebody sends. To look one up
+costs less than `functools.lru_cache` does.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+SHORT = 64
+"""Letters or bytes of a text that is worth remembering: names of headers, media types, hosts."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def _length(text: Any) -> int:
+    """Of a text; None has none."""
+    return 0 if text is None else len(text)
+
+
+def lengths(key: Any) -> int:
+    """Of several texts together, also in tuples of their own."""
+    return sum(lengths(part) if isinstance(part, tuple) else _length(part) for part in key)
+
+
+class Remembered(dict[K, V]):
+    """`remembered[key]` is what `work` says of the key. No more than `most` keys are held at a time: then all are
+    forgotten, and none that is longer than `longest`."""
+
+    __slots__ = ("_longest", "_most", "_size", "_work")
+
+    def __init__(
+        self, work: Callable[[K], V], most: int, *, longest: int = SHORT, size: Callable[[K], int] = _length
+    ) -> None:
+        """What `work` raises is raised, and not remembered. `size`: the length of a key."""
+        super().__init__()
+        self._work = work
+        self._most = most
+        self._longest = longest
+        self._size = size
+
+    def __missing__(self, key: K) -> V:
+        value = self._work(key)
+        if self._size(key) <= self._longest:
+            if len(self) >= self._most:
+                self.clear()
+            self[key] = value
+        return value
