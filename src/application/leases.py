@@ -14,6 +14,9 @@ from domain.tokens import Demand
 WELL_S = 300.0
 """How long an endpoint that was well for one use is believed to be so when another is refused."""
 
+SILENCE_S = 10.0
+"""A shorter wait without a byte is nothing unusual: answers that are not streamed are silent until they are made."""
+
 SILENT_REQUESTS = 3
 """After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
 
@@ -55,7 +58,7 @@ class EndpointStatus:
     """What is known of one endpoint now."""
 
     __slots__ = (
-        "contact", "contact_until", "endpoint", "health", "heard", "in_flight", "on_trial", "policy",
+        "contact", "contact_until", "endpoint", "health", "heard", "hung", "in_flight", "on_trial", "policy",
         "refuses_key", "silent", "well_at", "well_for", "withheld"
     )  # fmt: skip
 
@@ -69,6 +72,8 @@ class EndpointStatus:
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
         self.refuses_key = False
         """Was that the last fault of its configuration?"""
+        self.hung = 0
+        """Those of the silent ones that waited for at least `SILENCE_S`."""
         self.silent = 0
         """Requests in a row that ran out of time without a byte from it."""
         self.heard = False
@@ -145,12 +150,14 @@ class EndpointStatus:
         self.health = self.policy.after_news(before, news, now, self.well_at)
         return self.health is not before
 
-    def of_silence(self, failure: Failure) -> Failure:
-        """One request that runs out of time says little, its client may be impatient; several in a row say more."""
+    def of_silence(self, failure: Failure, waited_s: float) -> Failure:
+        """One request that runs out of time says little, several in a row say more. A short wait, of an impatient
+        client, says nothing of the endpoint: others may well wait for it."""
         self.silent += 1
-        if self.silent < SILENT_REQUESTS:
+        self.hung += waited_s >= SILENCE_S
+        if self.hung < SILENT_REQUESTS:
             return failure
-        self.silent = 0
+        self.silent = self.hung = 0
         return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
     def _end_trial(self, lease: Lease) -> None:

@@ -114,7 +114,8 @@ class Routing:
 
     def read(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
-        self._statuses[lease.endpoint.id].silent = 0
+        status = self._statuses[lease.endpoint.id]
+        status.silent = status.hung = 0
         self.ledger.read(lease.held, readings, self._clock.now())
         self._on_change_at(lease)
 

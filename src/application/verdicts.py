@@ -61,7 +61,7 @@ class Verdicts:
         lease.reached = failure.kind not in NEVER_SENT
         lease.refused = failure.is_refusal
         if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW) and not lease.is_beside:
-            failure = status.of_silence(failure)
+            failure = status.of_silence(failure, self._clock.now() - lease.started)
         match self._effect(status, lease, failure):
             case Effect.COUNT:
                 self._count(status, lease, failure)

@@ -209,7 +209,7 @@ async def test_past_max_wait_all_limited_is_a_429_with_a_delay_a_client_can_slee
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_clients_less_patient_than_our_timeouts_are_soon_kept_from_an_endpoint_that_hangs(
+async def test_clients_less_patient_than_our_timeouts_are_answered_beside_an_endpoint_that_hangs_and_blame_nobody(
     start_provider: StartProvider, start_proxy: StartProxy, stream: bool
 ) -> None:
     hung, well = await start_provider(latency_s=60), await start_provider(name="well")
@@ -226,8 +226,8 @@ async def test_clients_less_patient_than_our_timeouts_are_soon_kept_from_an_endp
                 timed_out += 1
 
     assert timed_out <= (0 if stream else 1)
-    assert hung.counts().received == 3
-    await eventually(lambda: [line["endpoint"] for line in proxy.log("endpoint cooling")] == ["gpt/1"])
+    assert well.counts().received >= 11
+    assert proxy.log("endpoint cooling") == []
 
 
 @pytest.mark.parametrize("upstream_client", ["http1", "httpx"])

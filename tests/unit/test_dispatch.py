@@ -660,3 +660,39 @@ async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed
     assert waits.done()
     for task in (comes, waits):
         task.cancel()
+
+
+async def hangs_for(bench: Bench, seconds: float) -> None:
+    """A client that says how long it waits, leaves when that time is up, and never got a byte."""
+    lease = bench.routing.pick(bench.group, "", Demand.of(b"{}", None), ())
+    assert lease is not None
+    bench.clock.advance(seconds)
+    bench.routing.failed(lease, Failure(FailureKind.DEADLINE, "the client's own time-out"))
+    bench.routing.release(lease)
+
+
+async def test_an_endpoint_that_keeps_patient_clients_waiting_in_vain_hangs_and_cools() -> None:
+    bench = Bench([good])
+    for _ in range(3):
+        assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+        await hangs_for(bench, 30)
+
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+
+
+async def test_impatient_clients_say_nothing_of_an_endpoint_that_needs_longer() -> None:
+    bench = Bench([good])
+    for _ in range(20):
+        await hangs_for(bench, 1)
+
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+
+
+async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
+    bench = Bench([good])
+    for _ in range(5):
+        await hangs_for(bench, 30)
+        await hangs_for(bench, 30)
+        await bench.ask()
+
+    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"

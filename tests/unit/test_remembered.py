@@ -62,7 +62,7 @@ def test_each_cache_is_tried() -> None:
     assert {id(cache) for cache in caches_of_modules()} <= {id(cache) for cache, _ in KEYS}
 
 
-@pytest.mark.parametrize(("cache", "key_of"), KEYS, ids=lambda value: str(getattr(value, "_work", "")))
+@pytest.mark.parametrize(("cache", "key_of"), KEYS, ids=[cache._work.__qualname__ for cache, _ in KEYS])
 def test_of_thousands_of_hostile_texts_little_is_held(
     cache: Remembered[Any, Any], key_of: Callable[[str], Any]
 ) -> None:
