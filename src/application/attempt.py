@@ -146,6 +146,8 @@ class SendAttempt:
                 source.close()
             failed = _as_failure(error, patience)
             if failed is not None:
+                if failed.reply is not None:
+                    failed.reply = self._providers.masked(lease.endpoint, failed.reply)
                 self._routing.failed(lease, failed.failure)
             elif is_silent and request.has_run_out(self._clock.now()):
                 self._routing.failed(lease, _CLIENT_TIMED_OUT)
@@ -233,6 +235,8 @@ class SendAttempt:
         else:
             self._check_complete(lease, request, WholeReply(reply.status, reply.headers, bytes(held)), scanner)
         head = _so_far(reply, held, scanner).body
+        if scanner.failure is not None:
+            head = scanner.masked(head)
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
         return StreamAnswer(lease, self._routing, source, scanner, head, learn)

@@ -142,7 +142,7 @@ class Dispatch:
 
     def _pick_fresh(self, group: ModelGroup, progress: Progress) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request."""
-        # Who waits already goes before who comes.
+        # A request that waits already goes before one that comes.
         if progress.failures:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):

@@ -2,7 +2,7 @@
 
 from application.answers import WholeAnswer
 from application.attempt import AttemptFailed
-from application.errors import AllLimited, UpstreamsFailed, WasDeleted
+from application.errors import AllLimited, ProxyError, UpstreamsFailed, WasDeleted
 from application.messages import Trail
 from application.ports import Clock
 from application.progress import Progress
@@ -29,7 +29,7 @@ class LastWord:
         limited_s = self._routing.limited_s(group, progress.client, progress.demand, progress.out)
         if not progress.failures:
             if limited_s is not None:
-                raise AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
+                raise self._no_room(group, progress, trail, limited_s)
             if self._clock.now() < progress.deadline:  # the wait for a rate limit ended as room came: next time it fits
                 raise AllLimited(group.name, MIN_DELAY_S, trail.attempts, is_pinned=bool(progress.out))
             raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trail.attempts, spent=True)
@@ -39,12 +39,19 @@ class LastWord:
             self._check_all_were_asked(group, progress, trail)
         if failure.meaning.relayed and final.reply is not None:
             return WholeAnswer(final.reply, failure)
-        limited = limited_s is not None and failure.kind is not FailureKind.OVERLOADED
-        if limited or failure.kind is FailureKind.RATE_LIMITED:
-            is_pinned = bool(progress.out)
-            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts, is_pinned=is_pinned)
+        if failure.kind is FailureKind.RATE_LIMITED:
+            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trail.attempts, is_pinned=bool(progress.out))
+        if limited_s is not None and failure.kind is not FailureKind.OVERLOADED:
+            raise self._no_room(group, progress, trail, limited_s)
         spent = not (progress.denied or progress.on_credit or progress.is_spent)
         raise UpstreamsFailed(group.name, failure, trail.attempts, spent=spent)
+
+    def _no_room(self, group: ModelGroup, progress: Progress, trail: Trail, limited_s: float) -> ProxyError:
+        """A client that is told of a limit slows down; where providers are overloaded that is not what is wrong."""
+        if self._routing.is_overload(group, progress.client, progress.demand, progress.out):
+            failure = Failure(FailureKind.OVERLOADED, f"rests for {limited_s:.1f} s", retry_after_s=limited_s)
+            return UpstreamsFailed(group.name, failure, trail.attempts, spent=False)
+        return AllLimited(group.name, limited_s, trail.attempts, is_pinned=bool(progress.out))
 
     def _check_all_were_asked(self, group: ModelGroup, progress: Progress, trail: Trail) -> None:
         """Nothing is called unknown while an account that may know it was not asked. One that refuses its key keeps

@@ -38,6 +38,10 @@ class Lease(Struct, eq=False):
     """Does it count against the ramp of an endpoint that has just recovered?"""
     reached: bool = True
     """Has the provider seen the request? False = it cost nothing there."""
+    refused: bool = False
+    """Has it answered that it will not do this? Then it took no tokens there."""
+    answered: bool = False
+    """Has it been answered well?"""
     verdict: bool = False
     use: str = ""
     """The API it is asked for."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from application.charges import ChargeHistory
 from domain.endpoint import Endpoint
-from domain.failure import Failure
+from domain.failure import Failure, FailureKind
 from domain.news import NO_LIMIT, BucketNews
 from domain.rate_limit import Bucket, Charged, Marks, Readings, Room
 from domain.tokens import UNTAUGHT, Demand, Usage
@@ -79,10 +79,12 @@ class Ledger:
         """Is more charged than there is room for? Then what was not sent yet should not be."""
         return held.page.bucket.is_overdrawn(now)
 
-    def settle(self, held: Reservation, now: float, *, reached: bool) -> None:
-        """The request is over; to be called once for each `charge`."""
+    def settle(
+        self, held: Reservation, now: float, *, reached: bool, refused: bool = False, answered: bool = True
+    ) -> None:
+        """The request is over; to be called once for each `charge`. See `Bucket.settle`."""
         page = held.page
-        page.bucket = page.bucket.settle(held.marks, now, reached=reached)
+        page.bucket = page.bucket.settle(held.marks, now, reached=reached, refused=refused, answered=answered)
 
     def read(self, held: Reservation, readings: Readings, now: float) -> None:
         """The headers of its reply came."""
@@ -90,10 +92,11 @@ class Ledger:
         page.bucket = page.bucket.after_reading(readings, held.marks, held.sent, now)
 
     def limited(self, held: Reservation, failure: Failure, now: float) -> tuple[float, bool]:
-        """It was answered 429: (seconds until the bucket may be asked again, whether that is news)."""
+        """It was answered 429, or with overload: (seconds until the bucket may be asked again, is that news?)."""
         page = held.page
         news = not page.bucket.clock.wait_s(now)
-        page.bucket = page.bucket.after_limit(failure.retry_after_s, held.sent, now)
+        overload = failure.kind is FailureKind.OVERLOADED
+        page.bucket = page.bucket.after_limit(failure.retry_after_s, held.sent, now, overload=overload)
         return page.bucket.clock.wait_s(now), news
 
     def succeeded(self, held: Reservation) -> None:
@@ -111,6 +114,11 @@ class Ledger:
         """Seconds until the endpoint's own 429 clock ends; 0 = none runs."""
         page = self._pages.get(endpoint.bucket)
         return 0.0 if page is None else page.bucket.clock.wait_s(now)
+
+    def is_overloaded(self, endpoint: Endpoint, client: str, now: float) -> bool:
+        """Does it rest because it said that it is overloaded, and not because somebody asked for too much?"""
+        page = self._page(endpoint, client)
+        return page is not None and page.bucket.clock.overload and page.bucket.clock.until > now
 
     def own_buckets(self, endpoints: Iterable[Endpoint]) -> Mapping[str, Bucket | None]:
         """The bucket of each endpoint (by endpoint id) that has a key of its own; None = nothing was heard yet."""

@@ -40,7 +40,7 @@ class AnswerModelCall:
         return await self._answers(group, bound, trail)
 
     def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
-        """Who takes a request that is no group's, and the request as it goes there: the name of its model is for the
+        """The group for a request that is no group's, and the request as it goes there: its model's name is for the
         provider to know, and stays as it is. Raises `UnknownModel`, `NoGroup`."""
         if not request.model:
             raise NoGroup(request.path)

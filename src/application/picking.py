@@ -97,6 +97,15 @@ class Picker:
         ]
         return min(waits, default=None)
 
+    def is_overload(self, group: ModelGroup, client: str, demand: Demand, barred: Collection[str]) -> bool:
+        """Is overload all that takes the room? To be asked where `limited_s` found an endpoint without."""
+        now = self._now()
+        return all(
+            self._ledger.is_overloaded(e, client, now)
+            for e in group.endpoints
+            if e.id not in barred and not self._statuses[e.id].withheld and not self._lets_in(e, client, demand, now)
+        )
+
     def _roomiest(self, scarce: list[Endpoint], client: str, demand: Demand, now: float) -> Endpoint:
         return max(scarce, key=lambda endpoint: self._ledger.share_left(endpoint, client, demand, now))
 

@@ -132,6 +132,9 @@ class StreamScanner(Protocol):
     def finish(self) -> bytes:
         """The body is over: take what came after the last blank line for an event, and return it."""
 
+    def masked(self, events: bytes) -> bytes:
+        """Events among which there is an error, without the endpoint's own credential."""
+
     def error_frame(self, message: str, code: str) -> bytes:
         """An event that makes the official SDKs raise, to end a broken stream with."""
 
@@ -147,6 +150,9 @@ class Providers(Protocol):
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply to this request means. Also finds errors and junk under status 200."""
+
+    def masked(self, endpoint: Endpoint, reply: WholeReply) -> WholeReply:
+        """A reply that is an error as a client may see it: without the endpoint's own credential."""
 
     def state_ids(self, text: bytes) -> Sequence[str]:
         """The ids in a path or a request of what only one provider account knows, each once, in order."""

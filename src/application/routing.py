@@ -52,12 +52,13 @@ class Routing:
         self._on_change: Callable[[], None] = _nothing
         self._on_change_at: Callable[[Lease], None] = _nothing
         self.limited_s = self._picker.limited_s
+        self.is_overload = self._picker.is_overload
 
     def when_room_may_have_come(self, anywhere: Callable[[], None], at: Callable[[Lease], None] | None = None) -> None:
         """`anywhere` is called whenever a request that found no endpoint might find one now; `at` in its place where
         only the bucket of a lease and the health of its endpoint have changed."""
         self._on_change = anywhere
-        self._on_change_at = (lambda _: anywhere()) if at is None else at
+        self._on_change_at = self._verdicts.on_recovery = (lambda _: anywhere()) if at is None else at
 
     def when_news(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
@@ -149,10 +150,7 @@ class Routing:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
-        lets_more_in = lease.on_trial or lease.probe_until or lease.last_resort
         self._verdicts.succeeded(lease)
-        if lets_more_in:
-            self._on_change_at(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
@@ -165,7 +163,8 @@ class Routing:
         lease.open = False
         status = self._statuses[lease.endpoint.id]
         status.end(lease)
-        self.ledger.settle(lease.held, self._clock.now(), reached=lease.reached)
+        reached, refused, answered = lease.reached, lease.refused, lease.answered
+        self.ledger.settle(lease.held, self._clock.now(), reached=reached, refused=refused, answered=answered)
         self._on_change_at(lease)
 
     def fits_in_s(self, endpoint: Endpoint, client: str, demand: Demand) -> float:

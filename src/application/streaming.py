@@ -139,6 +139,8 @@ class StreamAnswer:
             events = self._scanner.relay(chunk)
             if self._scanner.noticed:
                 self._notice(events)
+                if self._scanner.failure is not None:
+                    events = self._scanner.masked(events)
             if events:
                 return events
         self._over = True
@@ -184,7 +186,7 @@ class StreamAnswer:
         rest = self._scanner.finish()
         self._notice(rest)
         if self._scanner.may_end or self._scanner.is_told:
-            return rest
+            return rest if self._scanner.failure is None else self._scanner.masked(rest)
         reported = self._scanner.failure
         return self._broken(reported or Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event"))
 

@@ -36,9 +36,12 @@ class Verdicts:
         self._alarm = alarm
         self.on_news: Callable[[], None] = _nothing
         """Called whenever other replicas should soon hear of something."""
+        self.on_recovery: Callable[[Lease], None] = _nothing
+        """Called whenever the success of a lease may let more requests in at its endpoint."""
 
     def succeeded(self, lease: Lease) -> None:
         """See `Routing.succeeded`."""
+        lease.answered = True
         status = self._hear(lease)
         if lease.is_beside:
             lease.verdict = False
@@ -49,11 +52,14 @@ class Verdicts:
             self._alarm.recovered(lease.endpoint)
             self.on_news()
         self._ledger.succeeded(lease.held)
+        if status.health is not before:
+            self.on_recovery(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """See `Routing.failed`."""
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
+        lease.refused = failure.is_refusal
         if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW) and not lease.is_beside:
             failure = status.of_silence(failure)
         match self._effect(status, lease, failure):
@@ -123,5 +129,5 @@ class Verdicts:
             self.on_news()
 
 
-def _nothing() -> None:
+def _nothing(*_: Lease) -> None:
     """Nobody listens."""

@@ -77,13 +77,13 @@ class Line:
         return self._heap[0][1] if self._heap else None
 
     def join(self, waiter: Waiter) -> bool:
-        """Is the waiter, who comes in, the first now?"""
+        """Is the waiter that comes in the first now?"""
         heappush(self._heap, (waiter.key, waiter))
         self._waiting += 1
         return self._heap[0][1] is waiter
 
     def leave(self, waiter: Waiter) -> bool:
-        """Was the waiter, who is gone, the first?"""
+        """Was the waiter that is gone the first?"""
         heap = self._heap
         self._waiting -= 1
         if heap[0][1] is waiter:

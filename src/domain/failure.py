@@ -129,6 +129,8 @@ MEANINGS: dict[FailureKind, Meaning] = {
 }
 """What an error means decides everything else, so it stands in one table."""
 
+_REFUSING = frozenset({Blame.REQUEST, Blame.KEY, Blame.UNKNOWN})
+
 NEVER_SENT = frozenset(
     {
         FailureKind.CONNECT,
@@ -159,6 +161,12 @@ class Failure(Struct, frozen=True):
     def meaning(self) -> Meaning:
         """What follows from it."""
         return MEANINGS[self.kind]
+
+    @property
+    def is_refusal(self) -> bool:
+        """Was it answered with an error that says no, and not that the endpoint is busy or broken? One inside a 200 is
+        none: the request may have taken tokens before."""
+        return self.status >= 400 and self.meaning.blame in _REFUSING
 
     def __str__(self) -> str:
         return f"{self.kind.value} ({self.reason})" if self.reason else self.kind.value

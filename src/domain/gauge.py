@@ -16,7 +16,8 @@ import math
 from msgspec import Struct, structs
 
 from domain import limit_window
-from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill
+from domain.gauge_terms import Terms
+from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill, refill_rate
 from domain.limit_window import ADMISSION_S, SAME_WINDOW_S, Window
 
 UNSAID_RESET_S = 10.0
@@ -26,32 +27,6 @@ ECHO_S = 0.005
 """Moments that another replica tells and that are no further apart than this are taken for the same."""
 
 _CONTINUOUS = Refill.CONTINUOUS
-
-
-class Terms(Struct, frozen=True, gc=False):
-    """What is known of one limit and stays as it is however much is sent."""
-
-    meter: Meter = Meter()
-    limit: float | None = None
-    """The most room there can be, per window."""
-    kept: float = 0.0
-    """How much of it is kept untouched, see `Meter.kept`."""
-    plenty: float = 0.0
-    """A level of at least that much is ample without a closer look; infinite = a level says nothing that is sure."""
-    rate: float = 0.0
-    """Room that comes back per second; 0 = it comes back at once, at `window_end`."""
-    window_end: float = 0.0
-    """When all room is back, where it does not come back bit by bit."""
-    reading: Reading = Reading()
-    """The newest reading of what remains, as it came."""
-    read_at: float = -math.inf
-    """When the request was sent whose reply gave it; -inf = there was none."""
-    read_elsewhere: bool = False
-    """Did another replica read it? Then it is not ours to tell."""
-    window: Window | None = None
-    """What is sure, where the level may hope for too much; None = the level is sure."""
-    turns: float = math.inf
-    """`Window.turns`."""
 
 
 class Gauge(Struct, frozen=True, gc=False):
@@ -74,7 +49,7 @@ class Gauge(Struct, frozen=True, gc=False):
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
         meter = structs.replace(meter, refill=_CONTINUOUS)
         kept = meter.kept(per_minute)
-        terms = Terms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S)
+        terms = Terms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
         return cls(per_minute, now, 0.0, 0.0, terms)
 
     def room(self, now: float) -> float | None:
@@ -107,21 +82,32 @@ class Gauge(Struct, frozen=True, gc=False):
             if now > at:
                 if terms.rate > 0.0:
                     level, limit = level + terms.rate * (now - at), terms.limit
-                    level, at = level if limit is None or level < limit else limit, now
+                    level = level if limit is None or level < limit else limit
                 elif now >= terms.window_end:
                     return self._advanced(now).charge(amount, now)
+                at = now
             level -= amount
+            if level < terms.floor:
+                terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
+                level = terms.floor
         return Gauge(level, at, self.charged + amount, self.read_mark, terms)
 
     def refund(self, amount: float, mark: float, now: float) -> "Gauge":
-        """What was charged up to `mark` never reached the provider. Known already where a later reading was taken."""
+        """Of what was charged up to `mark` the provider did not take `amount`. Known already where a later reading was
+        taken."""
         gauge = self._advanced(now)
         if gauge.level is None or mark <= gauge.read_mark:
             return gauge
         terms = gauge.terms
         if terms.window is not None:
             terms = structs.replace(terms, window=terms.window.refunded(amount, mark))
-        return structs.replace(gauge, level=_capped(gauge.level + amount, terms.limit), terms=terms)
+        if terms.debt > 0.0:
+            debt = max(0.0, terms.debt - amount)
+            amount -= terms.debt - debt
+            terms = structs.replace(terms, debt=debt)
+        # No more than is known to have been there.
+        most = terms.limit if terms.limit is not None else max(gauge.level, -terms.floor)
+        return structs.replace(gauge, level=_capped(gauge.level + amount, most), terms=terms)
 
     def after_reading(
         self,
@@ -151,9 +137,9 @@ class Gauge(Struct, frozen=True, gc=False):
         if limit is None:
             limit = before.limit
         level: float | None
+        debt = 0.0
         if limit and meter.refill is _CONTINUOUS:
-            # What is missing comes back within the reset; else the limit within a minute.
-            rate = (limit - remaining) / reset_s if reset_s and remaining < limit else limit / PER_MINUTE_S
+            rate = refill_rate(limit, remaining, reset_s)
             level = remaining + rate * (now - sent)
             level, at, window_end = level if level < limit else limit, now, 0.0
         else:
@@ -163,13 +149,20 @@ class Gauge(Struct, frozen=True, gc=False):
             level -= self.charged - mark
             left = self.room(now) if meter.is_exact else None
             if left is not None and left < level and self._counts(reading, limit, window_end, now):
-                level, mark = max(left, level - in_flight), self.read_mark
+                level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
+        floor = -(remaining if limit is None else limit)
+        if level is not None:
+            level = _capped(level, limit)
+            if level < floor:
+                level, debt = floor, debt + floor - level
         plenty = kept = before.kept if limit == before.limit else meter.kept(limit)
         turns = math.inf
         if window is not None:
             turns = window.turns
             plenty = kept if rate == 0.0 and level is not None and level <= window.left else math.inf
-        terms = Terms(meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns)
+        terms = Terms(
+            meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns, floor, debt
+        )
         return Gauge(level, at, self.charged, mark, terms)
 
     def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0) -> "Gauge":
@@ -182,7 +175,11 @@ class Gauge(Struct, frozen=True, gc=False):
         return self.after_reading(reading, min(sent, now), mark, now, amount, in_flight, elsewhere=True)
 
     def fits_in_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` fits; 0 = now. More than the limit fits when all room is back."""
+        """Seconds until `amount` fits, or may be tried; 0 = now."""
+        return min(self.refills_in_s(amount, now), self.probe_in_s(now))
+
+    def refills_in_s(self, amount: float, now: float) -> float:
+        """Seconds until there is room for `amount`; 0 = now. More than the limit has room when all of it is back."""
         gauge = self._advanced(now)
         level, terms = gauge.level, gauge.terms
         if level is None:
@@ -191,6 +188,18 @@ class Gauge(Struct, frozen=True, gc=False):
         if level >= need:
             return 0.0
         return (need - level) / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
+
+    def probe_in_s(self, now: float) -> float:
+        """Seconds until one request may find out, whatever the level says; 0 = now.
+
+        The level is an account of what was charged, and nothing mends it while nothing is sent. So nobody is kept away
+        for longer than a window: a minute from the last charge or reading, or the reset that came with the provider's
+        own word, to this replica, that nothing is left.
+        """
+        reading, quiet_s = self.terms.reading, PER_MINUTE_S
+        if reading.remaining is not None and reading.remaining < 1.0 and not self.terms.read_elsewhere:
+            quiet_s = max(quiet_s, reading.reset_s or 0.0)
+        return max(0.0, self.at + quiet_s - now)
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
@@ -220,7 +229,10 @@ class Gauge(Struct, frozen=True, gc=False):
         gauge, meter = self._advanced(now), self.terms.meter
         if meter.refill is Refill.WINDOW:
             limit = meter.per_window(limit)
-        return structs.replace(gauge, terms=structs.replace(gauge.terms, limit=limit, kept=meter.kept(limit)))
+        terms, level = gauge.terms, gauge.level
+        rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else limit / PER_MINUTE_S
+        terms = structs.replace(terms, limit=limit, kept=meter.kept(limit), rate=rate, floor=-limit)
+        return structs.replace(gauge, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
     def _window(
         self,

@@ -10,6 +10,8 @@ from domain.gauge import ECHO_S
 MIN_DELAY_S = 0.25
 MAX_DELAY_S = 300.0
 DEFAULT_CAP_S = 60.0
+MAX_UNEXPLAINED = 16
+"""More of them in a row make the assumed delay no longer."""
 
 
 class RateLimitClock(Struct, frozen=True, gc=False):
@@ -22,12 +24,16 @@ class RateLimitClock(Struct, frozen=True, gc=False):
     """429s in a row that named no delay: the assumed one doubles with each."""
     set_elsewhere: bool = False
     """Did another replica get the 429 that set it? Then it is not ours to tell."""
+    overload: bool = False
+    """Was it set by an overload, which is no limit of the client's?"""
 
     def wait_s(self, now: float) -> float:
         """Seconds until the bucket may be asked again; 0 = now."""
         return max(0.0, self.until - now)
 
-    def after_limit(self, delay_s: float | None, started: float, now: float) -> "RateLimitClock":
+    def after_limit(
+        self, delay_s: float | None, started: float, now: float, *, overload: bool = False
+    ) -> "RateLimitClock":
         """A request sent at `started` was told to wait `delay_s` seconds (None = it was not told how long).
 
         Given delays are clamped to 0.25..300 s: Azure is known to say 86400 on a per-minute limit. Without one it is
@@ -37,24 +43,25 @@ class RateLimitClock(Struct, frozen=True, gc=False):
         if delay_s is None:
             if not unexplained or started >= self.set_at:
                 unexplained += 1
-            delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, 16) - 1))
+            delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, MAX_UNEXPLAINED) - 1))
         until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
         if self.until > until:
-            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere)
-        return RateLimitClock(until, now, unexplained)
+            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere, self.overload)
+        return RateLimitClock(until, now, unexplained, overload=overload)
 
     def after_hearsay(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
         """Another replica was told to stay away until `until`. The very same clock if it runs as long already."""
         until = min(until, now + MAX_DELAY_S)
         if not until > max(now, self.until + ECHO_S):
             return self
-        return RateLimitClock(until, now, max(self.unexplained, unexplained), set_elsewhere=True)
+        unexplained = max(self.unexplained, min(unexplained, MAX_UNEXPLAINED))
+        return RateLimitClock(until, now, unexplained, set_elsewhere=True)
 
     def after_success(self) -> "RateLimitClock":
         """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
         if not self.unexplained:
             return self
-        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere)
+        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere, overload=self.overload)
 
 
 UNLIMITED = RateLimitClock()

@@ -4,12 +4,20 @@ None of it changes when a request is sent: what does is in `domain.gauge`. Times
 These values hold no cycles, so the collector is spared them (`gc=False`).
 """
 
-import math
 from enum import Enum
 
 from msgspec import Struct
 
 PER_MINUTE_S = 60.0
+
+MAX_COUNT = 1e12
+"""A limit, or what remains of one, that is larger says nothing."""
+LEAST_LIMIT = 1.0
+"""A limit that lets no request in, ever, means something else: it says nothing."""
+MAX_RESET_S = 86_400.0
+"""Providers count by the minute, some by the day: a later reset says nothing."""
+_LEAST_RESET_S = 0.001
+"""Shorter resets are no more than that, and would make the rate as large as can be."""
 
 
 class Refill(Enum):
@@ -38,7 +46,11 @@ class Reading(Struct, frozen=True, gc=False):
     @property
     def is_possible(self) -> bool:
         """Can all of it be true?"""
-        return all(value is None or 0 <= value < math.inf for value in (self.limit, self.remaining, self.reset_s))
+        return (
+            _is_within(self.limit, LEAST_LIMIT, MAX_COUNT)
+            and _is_within(self.remaining, 0.0, MAX_COUNT)
+            and _is_within(self.reset_s, 0.0, MAX_RESET_S)
+        )
 
 
 class Meter(Struct, frozen=True, gc=False):
@@ -65,3 +77,16 @@ class Meter(Struct, frozen=True, gc=False):
     def window_end(self, ended: float, now: float) -> float:
         """The end of the window that `now` is in, where one ended at `ended`."""
         return ended + ((now - ended) // self.window_s + 1) * self.window_s
+
+
+def refill_rate(limit: float, remaining: float, reset_s: float | None) -> float:
+    """Room that comes back per second where that goes on without pause: what is missing within the reset, else the
+    limit within a minute. All of it within a day at least, as no limit is counted over a longer time."""
+    if not reset_s or remaining >= limit:
+        return limit / PER_MINUTE_S
+    return max((limit - remaining) / max(reset_s, _LEAST_RESET_S), limit / MAX_RESET_S)
+
+
+def _is_within(value: float | None, least: float, most: float) -> bool:
+    """What is not a number is in no range."""
+    return value is None or least <= value <= most

@@ -58,6 +58,8 @@ class Marks(Struct, frozen=True, gc=False):
     """How many requests were on their way when it was sent: it may overtake so many ..."""
     others_tokens: float = 0.0
     """... that take so much."""
+    is_too_large: bool = False
+    """Is it expected to take more than the whole limit? Then `need` is the limit."""
 
 
 class Charged(Struct, frozen=True):
@@ -113,21 +115,38 @@ class Bucket(Struct, frozen=True, gc=False):
         return max(self.clock.wait_s(now), *waits)
 
     def reserve(self, need: float, now: float) -> tuple["Bucket", Marks]:
-        """A request is sent that is expected to take `need` tokens."""
+        """A request is sent that is expected to take `need` tokens: of which it can get no more than the limit, and is
+        charged no more."""
+        limit = self.tokens.terms.limit
+        is_too_large = limit is not None and need > limit
+        if limit is not None and is_too_large:
+            need = limit
         requests, tokens = self.requests.charge(1.0, now), self.tokens.charge(need, now)
         bucket = Bucket(requests, tokens, self.clock, self.reserved_requests + 1.0, self.reserved_tokens + need)
-        marks = Marks(need, requests.charged, tokens.charged, self.reserved_requests, self.reserved_tokens)
+        marks = Marks(
+            need, requests.charged, tokens.charged, self.reserved_requests, self.reserved_tokens, is_too_large
+        )
         return bucket, marks
 
-    def settle(self, marks: Marks, now: float, *, reached: bool) -> "Bucket":
-        """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing."""
-        requests, tokens = self.requests, self.tokens
+    def settle(
+        self, marks: Marks, now: float, *, reached: bool, refused: bool = False, answered: bool = True
+    ) -> "Bucket":
+        """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing.
+        `refused`: the provider would not answer it, that took no tokens. It counts as a request all the same (OpenAI
+        rate-limits guide: unsuccessful requests contribute to the limit). `answered` False: nobody waited for what
+        became of it, and one larger than the limit is refused."""
+        requests, tokens, limit = self.requests, self.tokens, self.tokens.terms.limit
         if not reached:
             requests = requests.refund(1.0, marks.requests, now)
             tokens = tokens.refund(marks.need, marks.tokens, now)
+        elif refused or (marks.is_too_large and not answered):
+            tokens = tokens.refund(marks.need, marks.tokens, now)
+        elif limit is not None and marks.need > limit:
+            # Charged when the limit was not known yet.
+            tokens = tokens.refund(marks.need - limit if answered else marks.need, marks.tokens, now)
         reserved = self.reserved_tokens
         # Sums of fractions need not come to exactly nothing.
-        left = reserved - marks.need if reserved > marks.need else 0.0
+        left = reserved - marks.need if reserved > marks.need and self.reserved_requests > 1.0 else 0.0
         return Bucket(requests, tokens, self.clock, self.reserved_requests - 1.0, left)
 
     def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
@@ -161,9 +180,9 @@ class Bucket(Struct, frozen=True, gc=False):
             return self
         return structs.replace(self, clock=clock, requests=requests, tokens=tokens)
 
-    def after_limit(self, delay_s: float | None, sent: float, now: float) -> "Bucket":
-        """A 429; `delay_s` None = it named no delay."""
-        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now))
+    def after_limit(self, delay_s: float | None, sent: float, now: float, *, overload: bool = False) -> "Bucket":
+        """A 429, or an overload; `delay_s` None = it named no delay."""
+        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now, overload=overload))
 
     def after_success(self) -> "Bucket":
         """The bucket answered."""
@@ -183,11 +202,9 @@ def _room(gauge: Gauge, amount: float, now: float) -> Room:
     if level is None or _is_ample(gauge, amount, now):
         return _AMPLE
     need = amount if limit is None else min(amount, limit - kept)
-    if level < 1:
-        return _NONE
-    if level >= need:
+    if level >= max(need, 1.0) or gauge.probe_in_s(now) <= 0.0:
         return Room.SCARCE
-    return Room.SCARCE if gauge.fits_in_s(need, now) > SOFT_WAIT_S else _NONE
+    return Room.SCARCE if level >= 1.0 and gauge.refills_in_s(need, now) > SOFT_WAIT_S else _NONE
 
 
 def _is_ample(gauge: Gauge, amount: float, now: float) -> bool:

@@ -13,6 +13,12 @@ _TOKENS_PER_BYTE = 0.25
 _TOKENS_PER_ATTACHMENT = 1000.0
 _ATTACHMENT = b";base64,"
 
+MAX_REQUEST_TOKENS = 1e8
+"""No model takes or gives as many, and no request is charged more. Sums of it stay exact enough for `domain.gauge`,
+which compares marks."""
+MAX_OUTPUT_TOKENS = 1_000_000
+"""No model gives as many: a larger number in a reply's `usage` says nothing."""
+
 
 class Usage(Struct, frozen=True, gc=False):
     """What a reply says that its request took."""
@@ -51,12 +57,18 @@ class TokenEstimate(Struct, frozen=True, gc=False):
     """What answers take where the request sets no limit."""
 
     def tokens(self, demand: Demand) -> float:
-        """The guess for a request."""
+        """The guess for a request: from 0 to `MAX_REQUEST_TOKENS`."""
         output = self.output_tokens if demand.max_output_tokens is None else demand.max_output_tokens
-        return demand.text_bytes * self.tokens_per_byte + demand.attachments * _TOKENS_PER_ATTACHMENT + output
+        if output > MAX_REQUEST_TOKENS:
+            return MAX_REQUEST_TOKENS
+        tokens = demand.text_bytes * self.tokens_per_byte + demand.attachments * _TOKENS_PER_ATTACHMENT + output
+        return tokens if tokens < MAX_REQUEST_TOKENS else MAX_REQUEST_TOKENS
 
     def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
-        """A reply said what its request took; what came with attachments says nothing about text."""
+        """A reply said what its request took; what came with attachments says nothing about text, and a number that
+        cannot be meant says nothing at all."""
+        if usage.output_tokens > MAX_OUTPUT_TOKENS or usage.prompt_tokens > MAX_REQUEST_TOKENS:
+            return self
         per_byte, output = self.tokens_per_byte, self.output_tokens
         prompt_tokens, text_bytes = usage.prompt_tokens, demand.text_bytes
         if text_bytes > 0 and prompt_tokens > 0 and not demand.attachments:

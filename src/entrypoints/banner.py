@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from adapters.telemetry.log_lines import as_json_line, is_text
-from entrypoints.endpoints import host_of, model_groups
+from entrypoints.endpoints import host_of
 from entrypoints.events import Events
+from entrypoints.groups import model_groups
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_redis, shared_redis
 

@@ -19,10 +19,12 @@ _APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 # Where clouds hand out credentials to whoever asks from inside: link-local addresses, and these
-# (AWS IPv6, Alibaba, Azure's wire server; Google's and AWS's names).
+# (AWS and Google by IPv6, Alibaba, Azure's wire server; Google's and AWS's names).
 _METADATA_NETWORKS = tuple(
     ipaddress.ip_network(network)
-    for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+    for network in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"),
+    )
 )
 _METADATA_NAMES = frozenset(
     ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")

@@ -48,12 +48,21 @@ from application.sharing import StateSharing
 from application.status import ReportStatus, ReportStores
 from application.stored import AnswerStored
 from application.waiting import WaitingRoom
-from domain.group import ModelGroup
-from entrypoints.endpoints import accounts_group, creating_group, model_groups, targets
+from entrypoints.endpoints import targets
+from entrypoints.groups import (
+    accounts_group,
+    asks_for_models,
+    by_name,
+    creating_group,
+    model_groups,
+    routed,
+    start_group_of,
+    stranger_group_of,
+)
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
-from entrypoints.upstreams import http_upstream, trusted_roots
+from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
 
 
 def _general(settings: Settings) -> GeneralSettings:
@@ -67,31 +76,6 @@ def _guard(general: GeneralSettings) -> Guard:
         general.allowed_origins,
         (key.reveal() for key in general.api_keys),
     )
-
-
-def _by_name(groups: tuple[ModelGroup, ...]) -> dict[str, ModelGroup]:
-    return {group.name: group for group in groups}
-
-
-def _start_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> ModelGroup | None:
-    """Who takes what names no model."""
-    if general.passthrough_group is not None:
-        return _by_name(groups)[general.passthrough_group]
-    return groups[0] if len(groups) == 1 else None
-
-
-def _asks_for_models(general: GeneralSettings) -> bool:
-    """Whoever names the group that takes what nobody here knows wants models that nobody here knows to be asked for."""
-    return general.passthrough_group is not None
-
-
-def _stranger_group(general: GeneralSettings, groups: tuple[ModelGroup, ...]) -> ModelGroup | None:
-    """Who takes models that are no group's: nobody, unless the configuration says so itself."""
-    return None if general.passthrough_group is None else _by_name(groups)[general.passthrough_group]
-
-
-def _routed(groups: tuple[ModelGroup, ...], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
-    return (*groups, *(group for group in others if group is not None))
 
 
 def _states_type(general: GeneralSettings) -> str:
@@ -153,7 +137,7 @@ class Container(containers.DeclarativeContainer):
     draw = providers.Object(random.random)
 
     groups = providers.Singleton(model_groups, settings)
-    groups_by_name = providers.Singleton(_by_name, groups)
+    groups_by_name = providers.Singleton(by_name, groups)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -182,12 +166,12 @@ class Container(containers.DeclarativeContainer):
 
     states_type = providers.Callable(_states_type, general)
     accounts = providers.Singleton(accounts_group, groups)
-    start_group = providers.Callable(_start_group, general, groups)
-    stranger_group = providers.Callable(_stranger_group, general, groups)
+    start_group = providers.Callable(start_group_of, general, groups)
+    stranger_group = providers.Callable(stranger_group_of, general, groups)
     creating = providers.Singleton(creating_group, start_group)
     routing = providers.Singleton(
         Routing,
-        providers.Callable(_routed, groups, accounts, creating),
+        providers.Callable(routed, groups, accounts, creating),
         clock,
         draw,
         alarm,
@@ -199,7 +183,8 @@ class Container(containers.DeclarativeContainer):
     fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
     tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
     endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
-    upstream = providers.Singleton(with_tokens, providers.Singleton(http_upstream, general, ssl_context), tokens)
+    client = providers.Singleton(http_upstream, general, ssl_context)
+    upstream = providers.Singleton(with_tokens, client, tokens)
 
     state_owners = providers.Singleton(
         StateOwners,
@@ -301,6 +286,6 @@ class Container(containers.DeclarativeContainer):
         models,
         pages,
         lifespan.provider,
-        asks_for_models=providers.Callable(_asks_for_models, general),
+        asks_for_models=providers.Callable(asks_for_models, general),
     )
-    server = providers.Factory(HttpServer, app, request_log)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client))

@@ -1,7 +1,7 @@
-"""From settings to what routes and what speaks: domain groups, and each endpoint's address and credential."""
+"""From settings to each endpoint: what routes sees of it, its address and its credential."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,45 +11,10 @@ from adapters.upstreams.azure import azure_base_target, azure_target
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.target import Target
 from adapters.upstreams.tokens import TokenSource
-from domain.affinity import Affinity
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
-from domain.group import ModelGroup
-from domain.retry import RetryPolicy
 from entrypoints.azure_address import is_azure_host
-from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSettings, Settings
+from entrypoints.settings import EndpointSettings, Settings
 from entrypoints.settings_params import CREDENTIAL_HEADERS, ParamsSettings
-
-ACCOUNTS = "all accounts "
-"""The name of the group of all accounts; no model can be called so, as a space ends it."""
-
-
-def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
-    """The groups in the order of the file."""
-    return tuple(_group(group, settings.general) for group in settings.groups)
-
-
-def accounts_group(groups: Sequence[ModelGroup]) -> ModelGroup:
-    """One endpoint of each account, in the order of the file: for what names no model but belongs to one of them."""
-    first: dict[str, Endpoint] = {}
-    for group in groups:
-        for endpoint in group.endpoints:
-            first.setdefault(endpoint.account, endpoint)
-    return ModelGroup(ACCOUNTS, tuple(first.values()), groups[0].cooldown, groups[0].retry)
-
-
-def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
-    """The start group, with the others there only to stand in for its first account: what is created without a model
-    (files, vector stores, batches) has to end up in one place, or nothing could be made of two of them."""
-    if start_group is None:
-        return None
-    weighted = zip(start_group.endpoints, start_group.weights(), strict=True)
-    account = next(endpoint for endpoint, weight in weighted if weight).account
-    weights = (
-        w if e.account == account else 0 for e, w in zip(start_group.endpoints, start_group.weights(), strict=True)
-    )
-    endpoints = tuple(structs.replace(e, weight=w) for e, w in zip(start_group.endpoints, weights, strict=True))
-    return structs.replace(start_group, name=f"{start_group.name} ", endpoints=endpoints)
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
@@ -69,22 +34,7 @@ def host_of(model: EndpointSettings) -> str:
     return urlsplit(_base(model.params)).netloc
 
 
-def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
-    endpoints = tuple(_endpoint(model) for model in group.models)
-    cooldown = CooldownPolicy(
-        allowed_fails=general.allowed_fails,
-        cooldown_s=general.cooldown_time,
-        # A probe lives until its first byte at the longest: its lease must not end before.
-        probe_lease_s=max(
-            endpoint.connect_timeout_s + max(endpoint.first_byte_timeout_s, endpoint.whole_reply_timeout_s)
-            for endpoint in endpoints
-        ),
-    )
-    retry = RetryPolicy(num_retries=general.num_retries)
-    return ModelGroup(group.model_group, endpoints, cooldown, retry, Affinity(group.affinity))
-
-
-def _endpoint(model: EndpointSettings) -> Endpoint:
+def endpoint_of(model: EndpointSettings) -> Endpoint:
     params = model.params
     url = urlsplit(_base(params))
     key = _key(params)

@@ -13,9 +13,11 @@ from entrypoints.config_mistakes import may_be_credential
 from entrypoints.config_rules import Converted, Hidden, Rule
 from entrypoints.environment import PREFIX, VariableMistake
 
-# Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python.
+# Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python; Symfony; Caddy.
 _BRACED = re.compile(
-    r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*", re.DOTALL
+    r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*"
+    r"|%env\(.*\)%|\{(?:env[:.]|\$)[A-Za-z_]\w*\}",
+    re.DOTALL,
 )
 # Shells and PowerShell; Windows; Portkey, BAML and other gateways; Python, JavaScript, Ruby; YAML tags in quotes.
 _NAMED = re.compile(
@@ -24,8 +26,8 @@ _NAMED = re.compile(
     r"|(?:environ|getenv|env)[\[(].*|environ\.get\(.*|(?:process|import\.meta)\.env\b.*|!(?:env|secret|vault)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
-# Where secrets are kept: 1Password, Vault, Azure App Service, docker.
-_KEPT = re.compile(r"(?:op|vault|awssm|gcpsm)://.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*")
+# Where secrets are kept: 1Password, Vault, files and other URLs, which no key is; AWS, Azure App Service, docker.
+_KEPT = re.compile(r"[a-z][a-z0-9+.-]*://.*|vault:[^:]*/.*|arn:aws[a-z-]*:.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*")
 _BRACED_INSIDE = re.compile(r"\$\{[A-Za-z_][^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([A-Z_]\w+\)")
 _NAMED_INSIDE = re.compile(r"(?<![A-Za-z0-9])\$(?P<a>[A-Z][A-Z0-9_]{2,})\b|%(?P<b>[A-Z][A-Z0-9_]{2,})%")
 _SCHEME_WORD = re.compile(r"(?:authorization: *)?(?:bearer|basic|token|api-?key) +", re.IGNORECASE)

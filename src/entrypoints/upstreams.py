@@ -24,6 +24,11 @@ def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upst
     )
 
 
+def spare_files(upstream: Upstream) -> Callable[[], bool] | None:
+    """What closes an idle connection to an endpoint, so that its file can be used for another; None = nothing does."""
+    return upstream.free_a_file if isinstance(upstream, Http1Upstream) else None
+
+
 def trusted_roots(general: GeneralSettings) -> ssl.SSLContext:
     """The system's roots, and those of `ca_bundle`."""
     context = ssl.create_default_context()

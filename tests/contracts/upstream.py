@@ -11,6 +11,7 @@ from tests.contracts.upstream_requests import RequestContract
 from tests.contracts.upstream_reuse import ReuseContract
 from tests.contracts.upstream_timing import TimingContract
 from tests.contracts.upstream_tls import TlsContract
+from tests.contracts.upstream_unasked import UnaskedContract
 from tests.contracts.upstream_uploads import UploadContract
 from tests.contracts.upstream_ways import WaysContract
 
@@ -24,6 +25,7 @@ class UpstreamContract(
     PoolContract,
     TlsContract,
     UploadContract,
+    UnaskedContract,
     WaysContract,
 ):
     """The whole contract."""

@@ -175,6 +175,7 @@ class ReplyContract(UpstreamBase):
 
     async def test_reply_and_fin_to_a_request_that_is_not_read_come_through(self, upstream: Upstream) -> None:
         async def refuse(peer: Peer) -> None:
+            await peer.head()
             await peer.send(UNTIL_CLOSE + b"no")
             peer.finish()
             await peer.over.wait()

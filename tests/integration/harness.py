@@ -21,7 +21,7 @@ from adapters.telemetry.log_lines import JsonLines, TextLines
 from entrypoints.banner import banner
 from entrypoints.config import load_settings
 from entrypoints.container import Container
-from entrypoints.server import PortTaken, bind
+from entrypoints.listening import CannotListen, bind
 from entrypoints.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -126,19 +126,20 @@ class LocalProxy(Proxy):
     async def _answers(self) -> bool:
         settings = load_settings(self._path, self._environ, {"bind_port": self.port})
         try:
-            (sock,) = bind(settings.general.bind_address, self.port, 1)
-        except PortTaken as taken:
-            self._err.write_text(str(taken))
+            listening = bind(settings.general.bind_address, self.port, 1)
+        except CannotListen as refused:
+            self._err.write_text(str(refused))
             return False
+        (socks,) = listening.by_worker
         self._out.write_text(banner(settings, demo=False))
         ready, self._told = asyncio.Event(), asyncio.Event()
-        self._serving = asyncio.create_task(self._serve(settings, sock, ready))
+        self._serving = asyncio.create_task(self._serve(settings, socks, ready))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait((self._serving, waiting), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         return ready.is_set()
 
-    async def _serve(self, settings: Settings, sock: socket.socket, ready: asyncio.Event) -> None:
+    async def _serve(self, settings: Settings, socks: Sequence[socket.socket], ready: asyncio.Event) -> None:
         """As `entrypoints.worker` does, in one task."""
         container = Container(settings=settings)
         with self._err.open("a") as err:
@@ -148,7 +149,7 @@ class LocalProxy(Proxy):
             logger.addHandler(handler)
             container.logger.override(logger)
             async with container.app().lifespan():
-                server = container.server(sock, 1000)
+                server = container.server(socks[0], 1000, socks[1:])
                 await server.start(1000)
                 ready.set()
                 await self._told.wait()

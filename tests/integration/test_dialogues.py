@@ -1,7 +1,8 @@
-"""Hundreds of dialogues at a time over three accounts that share nothing: every turn must find the account that can go
+"""Many dialogues over three accounts that share nothing: every turn must find the account that can go
 on, also when the proxy has been restarted meanwhile, and when two replicas share the work."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
@@ -14,7 +15,8 @@ from adapters.provider import SimulatedProvider
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import Proxy, config, endpoint
 
-DIALOGUES = 500
+OWN_PROCESS = True
+DIALOGUES = 500 if os.environ.get("LLMPROXY_TEST_DEEP") else 120
 AT_ONCE = 20
 NAMES = ("alpha", "beta", "gamma")
 KINDS = ("whole", "streamed", "conversation", "reasoning", "references")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from adapters.http.exchange import CLIENT
+from adapters.http.client import CLIENT
 from adapters.provider import SimulatedProvider
 from adapters.upstreams import tokens
 from adapters.upstreams.tokens import AccessToken, TokenUnavailable

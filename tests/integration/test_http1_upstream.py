@@ -1,11 +1,16 @@
 """The adapter of our own keeps the upstream contract, on both event loops; and what only it promises."""
 
 import asyncio
+import gc
 import socket
 import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from unittest.mock import Mock
 
+import httptools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,18 +19,48 @@ from adapters.upstreams.http1 import addresses, pool
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.http1.connecting import Connecting
 from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.reply import Http1Reply
+from adapters.upstreams.http1.reply_reader import ReplyReader
 from adapters.upstreams.http1.request import Origin
+from adapters.upstreams.outbound.proxies import OutboundProxies
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
+from tests.contracts.no_files import no_files
 from tests.contracts.reply_scripts import JUNK, Played, playing
-from tests.contracts.scripted_server import Peer, ScriptedServer, answering, chunked, hold, reply
+from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, hold, reply
 from tests.contracts.upstream import UpstreamContract
 from tests.contracts.upstream_calls import UpstreamBase, body_of, call, cancel, failure_of, fetch, until_waiting
 from tests.contracts.upstream_pool import one
 from tests.contracts.upstream_tls import certificate
+from tests.contracts.upstream_unasked import speaking_first
 from tests.contracts.upstream_uploads import Pieces, forever, upload
+from tests.integration.harness import eventually
 
 _TRUST_NOTHING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+_OTHER = """
+import socket
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+sock, _ = listening.accept()
+sock.recv(65536)
+sock.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 5\\r\\n\\r\\nother")
+sock.recv(65536)
+"""
+
+
+@asynccontextmanager
+async def other_process() -> AsyncIterator[str]:
+    """The URL of a server that needs no file of this process; it answers one request."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _OTHER, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(await process.stdout.readline())}/v1"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 class TestHttp1Upstream(UpstreamContract):
@@ -128,7 +163,9 @@ class TestHttp1Beyond(UpstreamBase):
         connection.data_received(reply(b"evil"))
 
         with pytest.raises(UpstreamFailed) as failed:
-            await Connecting(_TRUST_NOTHING, None, False, 65_536)._tls(connection, Origin(True, "h.test", 443))
+            await Connecting(_TRUST_NOTHING, OutboundProxies(None, trust_env=False), 65_536)._tls(
+                connection, Origin(True, "h.test", 443)
+            )
 
         assert failed.value.failure.kind is FailureKind.TLS
 
@@ -312,6 +349,53 @@ class TestHttp1Beyond(UpstreamBase):
             await failure_of(fetch(upstream, call(server.url())))
             await failure_of(fetch(upstream, call(server.url().replace("127.0.0.1", "localhost"))))
             assert len(server.requests) == 1
+
+    async def test_of_all_origins_together_so_many_connections_are_kept_idle(self) -> None:
+        async with (
+            self.opened(max_idle=2) as upstream,
+            ScriptedServer(answering(reply())) as one,
+            ScriptedServer(answering(reply())) as other,
+        ):
+            await asyncio.gather(*(fetch(upstream, call(server.url())) for server in (one, other) for _ in range(4)))
+
+            await eventually(lambda: one.open + other.open == 2)
+
+    async def test_without_files_idle_connections_make_room_for_a_new_one(self, upstream: Upstream) -> None:
+        async with other_process() as url, ScriptedServer(answering(reply())) as server:
+            await asyncio.gather(*(fetch(upstream, call(server.url())) for _ in range(3)))
+            with no_files():
+                assert await fetch(upstream, call(url)) == b"other"
+                await eventually(lambda: server.open == 2)
+
+    async def test_without_files_and_with_nothing_idle_no_endpoint_is_to_blame(self, upstream: Upstream) -> None:
+        async with ScriptedServer(answering(reply())) as server:
+            with no_files():
+                failure = await failure_of(fetch(upstream, call(server.url())))
+
+            assert failure.kind is FailureKind.LOCAL
+            assert await fetch(upstream, call(server.url())) == b"ok"
+
+    async def test_nothing_stays_of_a_connection_that_has_gone_and_no_collector_is_needed(self) -> None:
+        def alive() -> int:
+            return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+        kinds = (Connection, ReplyReader, Http1Reply, httptools.HttpResponseParser)
+        gc.collect()
+        gc.disable()
+        before = alive()
+        try:
+            for sent in (reply(), chunked(b"a"), chunked(b"a", end=b""), b"HTTP/1.1 200 OK\r\nx", b"junk\r\n\r\n"):
+                for script in (after_request(sent, then=Peer.finish), speaking_first(sent)):
+                    upstream = self.make()
+                    async with ScriptedServer(script) as server:
+                        for _ in range(3):
+                            with suppress(UpstreamFailed):
+                                await fetch(upstream, call(server.url()))
+                        await upstream.close()
+                    await until_waiting()
+            assert alive() <= before
+        finally:
+            gc.enable()
 
     # Replies
 

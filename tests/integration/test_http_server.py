@@ -17,10 +17,12 @@ import pytest_asyncio
 
 from adapters.http.client import CLIENT
 from adapters.http.server.http_server import HttpServer
+from adapters.http.server.limits import GRACE_S
 from application.ports import RequestLog
+from tests.contracts.no_files import no_files
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import ROOT, config, endpoint, eventually
-from tests.unit.http_line import GET, HELD, LAST, App, answer, echo
+from tests.unit.http_line import GET, HELD, LAST, App, answer, echo, refusing
 
 StartServer = Callable[..., Awaitable["Served"]]
 
@@ -100,20 +102,130 @@ class TestServer:
 
     on_both_loops = True
 
-    async def test_whoever_is_too_many_waits_and_is_not_turned_away(self, serve: StartServer) -> None:
-        served = await serve(max_connections=2)
-        first, second = await served.connect(GET), await served.connect(GET)
-        for reader, _ in (first, second):
-            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    async def test_a_port_on_which_another_program_listens_by_now_is_an_error(self) -> None:
+        with socket.socket() as ours, socket.socket() as faster:
+            for sock in (ours, faster):  # as long as neither listens, both may have it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            ours.bind(("127.0.0.1", 0))
+            faster.bind(ours.getsockname())
+            faster.listen()
+            server = HttpServer(echo, cast("RequestLog", Crashes()), ours, 100)
+
+            with pytest.raises(OSError, match="in use"):
+                await server.start(100)
+
+    async def test_whoever_is_too_many_waits_while_all_are_answered_and_is_not_turned_away(
+        self, serve: StartServer
+    ) -> None:
+        served = await serve(gate := Gate(), max_connections=2)
+        busy = [await served.connect(GET) for _ in range(2)]
+        await eventually(lambda: gate.asked == 2)
 
         waiting = [await served.connect(LAST) for _ in range(5)]
         answers = [asyncio.ensure_future(reader.read()) for reader, _ in waiting]
         await asyncio.sleep(0.2)
-        assert not any(each.done() for each in answers)
-        first[1].close()
+        assert gate.asked == 2
+        assert len(served.server._connections) == 2
+        gate.go_on.set()
 
         async with asyncio.timeout(20):
             assert all(each.startswith(b"HTTP/1.1 200") for each in await asyncio.gather(*answers))
+            for reader, _ in busy:
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+    @pytest.mark.parametrize(
+        "sent", [b"", GET[:20], GET, HELD], ids=["silent", "half a head", "idle", "answered early"]
+    )
+    async def test_at_the_limit_the_one_that_is_idle_for_longest_makes_room(
+        self, serve: StartServer, sent: bytes
+    ) -> None:
+        served = await serve(refusing if sent == HELD else echo, max_connections=3)
+        idle = [await served.connect(sent) for _ in range(3)]
+        for reader, _ in idle[: 3 if sent in (GET, HELD) else 0]:
+            await reader.readline()
+
+        for _ in range(2):  # each is answered, and then idle itself
+            reader, _ = await served.connect(GET)
+            async with asyncio.timeout(20):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+
+        async with asyncio.timeout(20):
+            for reader, _ in idle[:2]:
+                await reader.read()  # to its end
+        assert not idle[2][0].at_eof()
+        assert len(served.server._connections) == 3
+
+    async def test_a_crowd_of_silent_clients_is_never_more_than_the_limit_and_shuts_out_nobody(
+        self, serve: StartServer
+    ) -> None:
+        served = await serve(gate := Gate(), max_connections=10)
+        busy, _ = await served.connect(GET)
+        await eventually(lambda: gate.asked == 1)
+        for _ in range(50):
+            await served.connect()
+        late, _ = await served.connect(GET)
+
+        most = 0
+
+        def is_asked() -> bool:
+            nonlocal most
+            most = max(most, len(served.server._connections))
+            return gate.asked == 2
+
+        await eventually(is_asked)
+        gate.go_on.set()
+
+        assert most <= 10
+        for reader in (busy, late):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+    @pytest.mark.parametrize("spare", [1, 0], ids=["elsewhere", "here"])
+    async def test_without_files_something_idle_makes_room_and_whoever_waits_is_answered(
+        self, serve: StartServer, monkeypatch: pytest.MonkeyPatch, spare: int
+    ) -> None:
+        def free_a_file() -> bool:
+            if elsewhere:
+                elsewhere.pop().close()
+                return True
+            return False
+
+        served = await serve()
+        elsewhere = [socket.socket() for _ in range(spare)]
+        monkeypatch.setattr(served.server, "_free_elsewhere", free_a_file)
+        idle, _ = await served.connect(GET)
+        await idle.readline()
+        await asyncio.sleep(GRACE_S)
+        late = socket.create_connection(("127.0.0.1", served.port))
+        late.sendall(LAST)
+        late.setblocking(False)
+        with no_files():
+            async with asyncio.timeout(20):
+                got = await asyncio.get_running_loop().sock_recv(late, 100)
+
+        late.close()
+        assert got.startswith(b"HTTP/1.1 200")
+        assert not elsewhere
+        assert not served.log.errors
+
+    async def test_without_files_and_with_nothing_idle_whoever_waits_is_answered_later(
+        self, serve: StartServer
+    ) -> None:
+        served = await serve(gate := Gate())
+        await served.connect(GET)
+        await eventually(lambda: gate.asked == 1)
+        late = socket.create_connection(("127.0.0.1", served.port))
+        late.sendall(GET)
+        late.setblocking(False)
+        with no_files():
+            await eventually(lambda: len(served.log.errors) == 1)
+            looks = served.server._acceptors[0]._again
+            assert looks is not None  # it does not look again at once, and so without end
+        gate.go_on.set()
+
+        async with asyncio.timeout(20):
+            got = await asyncio.get_running_loop().sock_recv(late, 100)
+        late.close()
+        assert got.startswith(b"HTTP/1.1 200")
 
     async def test_it_stops_when_the_last_answer_is_given(self, serve: StartServer) -> None:
         gate = Gate()

@@ -30,7 +30,14 @@ MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 NUM_RETRIES = 1
 
 UPSTREAM_400 = {"error": {"message": "No such thing.", "type": "invalid_request_error", "param": "n", "code": "odd"}}
-REFUSED = {"error": {"message": "Not for you.", "type": "invalid_request_error", "param": None, "code": "forbidden"}}
+REFUSED = {
+    "error": {
+        "message": "Your key does not have access to this.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "forbidden",
+    }
+}
 UPSTREAM_ERROR = {"error": {"message": "It broke.", "type": "server_error", "param": None, "code": None}}
 CONTENT = {
     "id": "c1",

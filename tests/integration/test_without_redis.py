@@ -13,6 +13,8 @@ from tests.integration.redis_trouble import PASSWORD, TROUBLES, Trouble, go_thro
 
 QUESTION: dict[str, Any] = {"model": "gpt", "temperature": 0, "messages": [{"role": "user", "content": "Hello"}]}
 
+OWN_PROCESS = True
+
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name.replace(" ", "-"))
 async def test_no_request_fails_and_redis_is_used_again(

@@ -48,6 +48,9 @@ class Read:
             if self.refusal is not None:
                 break
 
+    def has_room(self) -> bool:
+        return True
+
     def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Request:
         assert all(each.is_complete for each in self.requests)
         self.requests.append(Request(scope, keeps, waits_for_100))

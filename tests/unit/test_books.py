@@ -151,6 +151,7 @@ def test_an_event_with_odd_books_is_content_as_without_them(event: bytes) -> Non
         b'data: {"choices":[{"delta":null,"text":null}]}\n\n',
         b'data: {"choices":[null,3]}\n\n',
         b"data:\n\n",
+        BOM + b"\n\n",
         b'data: {"type":"response.in_progress","sequence_number":"four","response":[]}\n\n',
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from entrypoints.banner import banner
 from entrypoints.config import load_settings
 from entrypoints.container import Container
-from entrypoints.endpoints import model_groups, targets
+from entrypoints.endpoints import targets
+from entrypoints.groups import model_groups
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain.affinity import Affinity
 from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import model_groups
+from entrypoints.groups import model_groups
 from entrypoints.settings import Settings
 
 TWO = "{model: m, params: {api_key: a}}, {model: m, params: {api_key: b}}"

@@ -8,7 +8,8 @@ import pytest
 
 from entrypoints.azure_address import taken_apart
 from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import model_groups, targets
+from entrypoints.endpoints import targets
+from entrypoints.groups import model_groups
 from entrypoints.settings import Settings
 
 RESOURCE = "https://r.openai.azure.com"

@@ -38,8 +38,10 @@ REFERENCES = [
     'os.getenv("MY_KEY")', "environ['MY_KEY']", "getenv('MY_KEY')", "process.env.MY_KEY", "ENV['MY_KEY']",
     "!env MY_KEY", "#{MY_KEY}#", "#{MY_KEY}", "<%= ENV['MY_KEY'] %>", "env('MY_KEY')", "os.env/MY_KEY",
     "OS.ENVIRON/MY_KEY", "environ/MY_KEY", "{MY_KEY}",
+    "%env(MY_KEY)%", "{env:MY_KEY}", "{env.MY_KEY}", "{$MY_KEY}",
 ]  # fmt: skip
 KEPT = ["op://vault/MY_KEY", "vault://MY_KEY", "@Microsoft.KeyVault(SecretUri=MY_KEY)", "/run/secrets/MY_KEY"]
+KEPT += ["secret://MY_KEY", "file:///run/MY_KEY", "vault:secret/MY_KEY", "arn:aws:secretsmanager:eu-1:1:secret:MY_KEY"]
 
 
 @pytest.mark.parametrize("text", [*REFERENCES, *KEPT, "prefix-${MY_KEY}", "{{MY_KEY}}-suffix", "xos.environ/MY_KEY"])

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import model_groups, targets
+from entrypoints.endpoints import targets
+from entrypoints.groups import model_groups
 from entrypoints.settings import Settings
 
 MODELS = """

@@ -7,7 +7,7 @@ import pytest
 from entrypoints import config_endpoints
 from entrypoints.config import ConfigError, load_settings
 from entrypoints.container import Container
-from entrypoints.endpoints import model_groups
+from entrypoints.groups import model_groups
 from entrypoints.settings import Settings
 
 ENTRA = "azure_ad_token_provider: default"

@@ -90,6 +90,7 @@ def test_http_to_a_private_host_is_accepted_with_a_warning(tmp_path: Path, url: 
         ("https://[fe80::1]/", "link-local and cloud metadata addresses are never called"),
         ("https://[::ffff:169.254.169.254]/", "link-local and cloud metadata addresses are never called"),
         ("https://[fd00:ec2::254]/", "link-local and cloud metadata addresses are never called"),
+        ("https://[fd20:ce::254]/", "link-local and cloud metadata addresses are never called"),
         ("https://[fe80::1%25eth0]/", "the host is missing or is no name or IP address"),
         ("http://metadata.google.internal/", "link-local and cloud metadata addresses are never called"),
         ("http://METADATA.google.internal./", "link-local and cloud metadata addresses are never called"),

@@ -331,6 +331,50 @@ async def test_money_cools_every_endpoint_of_the_account_and_is_relayed_when_it_
     assert bench.alarm.told == [("fault", "e1")]
 
 
+OVERLOADED = {"type": "service_unavailable_error", "code": "server_is_overloaded"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry_after": "90"}])
+async def test_a_client_is_not_told_of_a_limit_where_the_provider_is_overloaded(headers: dict[str, str]) -> None:
+    overloaded = status(503, OVERLOADED, **headers)
+    bench = Bench([overloaded] * 9, retries=0, max_wait_s=0.0)
+
+    for _ in range(4):  # the first is answered by the provider, the others while it rests
+        with pytest.raises(UpstreamsFailed) as told:
+            await bench.ask()
+
+        assert (told.value.status, told.value.code) == (503, "upstream_overloaded")
+
+    assert told.value.retry_after_s
+    assert told.value.should_retry is None
+    assert len(bench.upstream.replies) == 1
+
+
+async def test_an_endpoint_that_is_overloaded_beside_one_that_is_broken_is_no_limit() -> None:
+    bench = Bench([refused] * 9, [status(503, OVERLOADED, retry_after="90")], retries=0, max_wait_s=0.0)
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask()
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask()
+    with pytest.raises(UpstreamsFailed) as told:
+        await bench.ask()
+
+    assert (told.value.status, told.value.code) == (503, "upstream_overloaded")
+
+
+@pytest.mark.parametrize("last", [0, 1])
+async def test_a_limit_among_overloads_is_told_as_a_limit(last: int) -> None:
+    limited, overloaded = status(429, {"code": "429"}, retry_after="40"), status(503, OVERLOADED, retry_after="50")
+    bench = Bench([limited], [overloaded], retries=1, max_wait_s=0.0, weights=[1, 5] if last == 0 else [5, 1])
+    with pytest.raises(ProxyError):
+        await bench.ask()
+    with pytest.raises(AllLimited) as told:
+        await bench.ask()
+
+    assert told.value.status == 429
+    assert bench.asked == []
+
+
 async def test_a_refused_key_is_never_relayed() -> None:
     bench = Bench([status(401, {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-ab***wxyz"})])
 

@@ -65,6 +65,9 @@ BROKEN: list[dict[str, Any]] = [
     {"code": 503, "status": "UNAVAILABLE"},
     {"status": "INTERNAL"},
     {"code": 408, "message": "m"},
+    {"type": "litellm.InternalServerError", "message": "m"},
+    [{"code": 500}, {"code": 500}],
+    {"error": {"code": 500, "message": "m"}},
 ]
 UNKNOWN: list[Any] = [
     {"message": "Something went wrong"},
@@ -81,6 +84,20 @@ UNKNOWN: list[Any] = [
     ["a", "b"],
     17,
 ]
+
+
+WRAPPED: list[Any] = [
+    {"error": {"code": "bio_policy", "message": "m"}},
+    {"error": {"error": {"code": 400, "message": "m"}}},
+    {"message": {"code": "cyber_policy", "message": "m"}},
+    {"detail": {"type": "BadRequestError", "message": "m"}},
+    {"errors": [{"code": 422, "message": "m"}, {"code": 422, "message": "n"}]},
+    [{"code": 400}, {"code": 400}],
+    {"type": "openai.BadRequestError", "message": "m"},
+    {"type": "litellm.exceptions.ContentPolicyViolationError", "message": "m"},
+    "content_policy_violation",
+]
+REFUSALS += WRAPPED
 
 
 def in_a_200(error: object) -> list[Failure]:
@@ -113,6 +130,62 @@ def test_a_refusal_inside_a_200_is_the_requests(error: dict[str, Any]) -> None:
 
     assert len(failures) == 5
     assert {failure.kind for failure in failures} == {FailureKind.CLIENT}
+
+
+@pytest.mark.parametrize("name", [b"", b"event: error\n"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "BadRequestError", "message": "m"},
+        {"type": "error", "status": 400, "message": "m"},
+        {"type": "error", "statusCode": "422", "message": "m"},
+        {"type": "error", "code": 3, "status": "INVALID_ARGUMENT", "message": "m"},
+        {"type": "error", "error": "Bad Request", "statusCode": 400},
+        {"type": "error", "message": {"code": "content_filter"}},
+        {"type": "error", "errors": [{"code": "content_filter"}]},
+    ],
+    ids=json.dumps,
+)
+def test_a_flat_error_event_says_as_much_as_a_nested_one(name: bytes, error: dict[str, Any]) -> None:
+    if not name:
+        error = {"code": error["type"], **error, "type": "error"} if error["type"] != "error" else error
+    frame = name + b"data: " + json.dumps(error).encode() + b"\n\n"
+    scanner = OpenAIStreamScanner(owns_credential=True)
+    scanner.relay(b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n')
+    scanner.relay(frame)
+    (first,) = OpenAIStreamScanner(owns_credential=True).feed(frame)
+
+    for failure in (scanner.failure, first.failure):
+        assert failure is not None
+        assert failure.kind is FailureKind.CLIENT
+
+
+@pytest.mark.parametrize("text", [b"The prompt was flagged", b"[1]", b'"no"', b"17"])
+def test_an_error_event_in_plain_text_is_no_junk(text: bytes) -> None:
+    (frame,) = OpenAIStreamScanner(owns_credential=True).feed(b"event: error\ndata: " + text + b"\n\n")
+
+    assert frame.kind is FrameKind.ERROR
+    assert frame.failure is not None
+    assert frame.failure.kind is FailureKind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, FailureKind.CLIENT),
+        ({"code": "content_filter", "message": "m"}, FailureKind.CLIENT),
+        ({"message": "busy"}, FailureKind.JUNK),
+        ({"errors": [{"code": 500, "message": "m"}]}, FailureKind.SERVER_ERROR),
+        ({"error": "", "object": "chat.completion"}, FailureKind.JUNK),
+    ],
+    ids=str,
+)
+def test_a_200_without_an_answer_is_what_its_words_say(body: dict[str, Any], kind: FailureKind) -> None:
+    for api in (Api.CHAT, Api.COMPLETIONS, Api.RESPONSES, Api.EMBEDDINGS, Api.MODERATIONS):
+        failure = judge(api, WholeReply(200, (), json.dumps(body).encode()), owns_credential=True).failure
+
+        assert failure is not None
+        assert failure.kind is kind
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=json.dumps)
@@ -195,6 +268,19 @@ FORBIDDEN = [
     (b'{"error":{"status":"PERMISSION_DENIED","code":403,"message":"m"}}', FailureKind.AUTH),
     (b'{"statusCode":403,"message":"Access denied due to Virtual Network/Firewall rules."}', FailureKind.AUTH),
     (b'{"error":{"message":"Your IP address is not allowed"}}', FailureKind.AUTH),
+    (b"Your API key sk-1 is not allowed to use this", FailureKind.AUTH),
+    (b'{"error":{"error":{"code":"permission_denied","message":"m"}}}', FailureKind.AUTH),
+    (b'{"error":{"error":{"code":"content_filter","message":"m"}}}', FailureKind.CLIENT),
+    (b'{"errors":[{"code":10000,"message":"Invalid API key"}]}', FailureKind.AUTH),
+    (b'{"errors":[{"code":"content_filter","message":"m"}]}', FailureKind.CLIENT),
+    (b'{"detail":{"code":"moderation_blocked","message":"m"}}', FailureKind.CLIENT),
+    (b'{"detail":{"error":{"message":"The API key has expired"}}}', FailureKind.AUTH),
+    (b'{"message":{"code":"permission_denied","message":"m"}}', FailureKind.AUTH),
+    (b'{"error":"Forbidden","statusCode":403,"message":"Your API key is disabled"}', FailureKind.AUTH),
+    (b'{"error":"Forbidden","code":"content_filter"}', FailureKind.CLIENT),
+    (b'{"error":{"message":"The user message was blocked by our safety system"}}', FailureKind.UNKNOWN),
+    (b'{"error":{"message":"This prompt asks for a project that is not allowed"}}', FailureKind.UNKNOWN),
+    (b'{"error":{"message":"Input rejected: user is not permitted to say that"}}', FailureKind.UNKNOWN),
 ]
 
 
@@ -217,6 +303,12 @@ NOT_FOUND = [
     (b'{"error":{"message":"No endpoints found that support tool use","code":404}}', FailureKind.UNKNOWN),
     (b'{"error":{"message":"No such File object: file-1","param":"file_id"}}', FailureKind.CLIENT),
     (b'{"error":{"message":"Tool web_search was not found"}}', FailureKind.UNKNOWN),
+    (b'{"errors":[{"message":"No image found at that address"}]}', FailureKind.UNKNOWN),
+    (b'{"message":{"message":"Tool web_search was not found"}}', FailureKind.UNKNOWN),
+    (b'{"error":{"error":{"message":"No such File object: file-1","param":"file_id"}}}', FailureKind.CLIENT),
+    (b'{"detail":{"message":"The model `x` does not exist"}}', FailureKind.NOT_FOUND),
+    (b"default backend - 404", FailureKind.NOT_FOUND),
+    (b'{"message":"no Route matched with those values"}', FailureKind.NOT_FOUND),
 ]
 
 
@@ -249,6 +341,11 @@ def test_any_other_4xx_is_the_requests_whatever_it_says(status: int, body: bytes
         (500, {"type": "invalid_request_error", "message": "m"}, FailureKind.UNKNOWN),
         (500, {"type": "invalid_request_error", "code": "server_error"}, FailureKind.SERVER_ERROR),
         (503, {"code": "context_length_exceeded"}, FailureKind.CLIENT),
+        (500, {"code": "content_filter", "type": "server_error"}, FailureKind.CLIENT),
+        (500, {"error": {"code": "content_filter", "message": "m"}}, FailureKind.CLIENT),
+        (502, {"code": "litellm.ContentPolicyViolationError", "message": "m"}, FailureKind.CLIENT),
+        (502, {"code": "400", "message": "m"}, FailureKind.UNKNOWN),
+        (500, {"code": 500, "message": "m"}, FailureKind.SERVER_ERROR),
         (500, {"message": "content policy"}, FailureKind.SERVER_ERROR),
         (402, {"message": "Insufficient Balance"}, FailureKind.MONEY),
         (402, {"message": "You can only afford 12 tokens"}, FailureKind.OVER_LIMIT),

@@ -37,6 +37,10 @@ def test_loopback_names_the_bind_address_and_listed_hosts_are_let_in(host: str) 
         "proxy.lan:81",
         "[::2]:4000",
         "localhostx",
+        "localhost:80@evil",
+        "localhost:evil",
+        "localhost:80:80",
+        "localhost:123456",
     ],
 )
 def test_any_other_host_is_refused(host: str) -> None:

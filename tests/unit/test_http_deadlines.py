@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.server.connection import HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
+from adapters.http.server.limits import HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from tests.unit.http_line import GET, HELD, LAST, Holding, Line, echo, refusing
 
 

@@ -1,5 +1,6 @@
 """Durations, dates and delays in words."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import formatdate
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.upstreams import retry_delay
 from adapters.upstreams.retry_delay import delay_in_text_s, parse_duration_s, parse_retry_after_s, retry_delay_s
 
 NOW = 1_790_000_000.0
@@ -180,6 +182,27 @@ def test_a_date_is_believed_for_a_month() -> None:
 )
 def test_words_that_name_a_time_or_nothing_that_can_be_meant_are_no_delay(message: str, seconds: float | None) -> None:
     assert retry_delay_s({}, message, NOW) == seconds
+
+
+NUMBERS = ["1", "1.", ".1", "1 ", "1a", "1ms", "1m ", "9.9.", "1\u00b5", " \t", "try again in ", "retry after 1 "]
+
+
+@pytest.mark.parametrize("piece", NUMBERS)
+def test_a_text_is_read_at_its_beginning_and_a_header_only_where_it_is_short(piece: str) -> None:
+    flood = piece * (60_000 // len(piece))
+
+    assert delay_in_text_s(flood[:1024].ljust(1024) + "try again in 7s") == delay_in_text_s(flood)
+    assert parse_duration_s(flood) is None
+    assert parse_retry_after_s(flood, NOW) is None
+    assert retry_delay_s({"retry-after-ms": flood, "retry-after": flood, **used_up(flood)}, "", NOW) is None
+
+
+@pytest.mark.parametrize("name", ["_PART", "_TEXT", "_GO_PARTS", "_GO_PART"])
+def test_no_pattern_gives_back_what_it_has_read_so_each_takes_as_many_steps_as_there_are_letters(name: str) -> None:
+    pattern = getattr(retry_delay, name).pattern
+    without_possessive = re.sub(r"[+*?]\+", "", pattern)
+
+    assert not {"+", "*"} & set(without_possessive)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

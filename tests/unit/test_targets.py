@@ -43,7 +43,8 @@ def test_a_default_query_is_added_and_the_clients_own_query_kept_but_for_api_ver
     assert (
         target.url("/p", "a=%2F&api-version=2024-10-21&b") == "https://h/v1/p?api-version=preview&x%20y=a%26b&a=%2F&b"
     )
-    assert openai_target("https://h/v1", KEY).url("/p", "api-version=1") == "https://h/v1/p"
+    for spelled in ("api-version=1", "api%2dversion=1", "%61pi-version=1&api-%76ersion", "api-version"):
+        assert openai_target("https://h/v1", KEY).url("/p", spelled) == "https://h/v1/p"
 
 
 def test_default_headers_give_way_to_the_clients_and_a_credential_among_them_replaces_the_key() -> None:

@@ -21,6 +21,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SHOWN = 100
 """How much of what a client sent a message shows."""
 
+_PORT = re.compile(r":[0-9]{0,5}$")
+"""What may follow a name (RFC 9110, 7.2); anything else is no port, and `localhost:80@evil` is not localhost."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*|null")
 
@@ -86,13 +88,18 @@ class Guard:
 
     def without_keys(self, query: str) -> str:
         """The query without what holds one of the proxy's own keys, under whatever name: no provider may see it."""
-        parts = [part for part in query.split("&") if not self._is_key(unquote_plus(part.partition("=")[2] or part))]
-        return "&".join(parts)
+        if not self._keys or not query:
+            return query
+        return "&".join(part for part in query.split("&") if not self._holds_key(part))
+
+    def _holds_key(self, part: str) -> bool:
+        """As a name or as a value; some divide by semicolons."""
+        halves = (half for piece in {part, *part.split(";")} for half in piece.split("=", 1))
+        return any(self._is_key(unquote_plus(half)) for half in halves)
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return name in self._hosts or host in self._hosts
+        return host in self._hosts or _PORT.sub("", host) in self._hosts
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")

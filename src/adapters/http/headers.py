@@ -48,14 +48,21 @@ _NOT_FORWARDED = (
     }
 )
 _NOT_FORWARDED_PREFIXES = (b"x-forwarded-", b"sec-", b"x-llmproxy-")
-_NOT_RELAYED = frozenset(name.decode() for name in _HOP_BY_HOP) | {
-    "content-length",
-    "set-cookie",
-    "alt-svc",
-    "strict-transport-security",
-}
+_NOT_RELAYED = (
+    frozenset(name.decode() for name in _HOP_BY_HOP)
+    | {
+        "content-length",
+        "set-cookie",
+        "alt-svc",
+        "strict-transport-security",
+        "x-sendfile",
+        "x-lighttpd-send-file",
+    }
+    | KEY_HEADERS
+)
+"""Also what web servers in front of the proxy would obey (a file of theirs is sent instead), and echoes of keys."""
 _LIST_NOTHING = ("", "keep-alive", "close")
-_NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-")
+_NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-", "x-accel-")
 
 
 def by_name(headers: RawHeaders) -> dict[bytes, bytes]:

@@ -11,6 +11,7 @@ import msgspec
 from litestar.types import Receive
 from msgspec import Struct
 
+from adapters.http.counts import choices, max_output_tokens
 from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.routes import Route
 from application.errors import InvalidRequest
@@ -202,7 +203,6 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     digest = _digests[credentials]
     api = route.api
     model = fields.model
-    choices = fields.n
     # By position: of a Struct this wide the keywords take several times as long as the making.
     return ProxyRequest(
         api,
@@ -219,8 +219,8 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
         digest if arrival.keep_credentials else "",
         digest,
         cache_control(arrival.raw_headers) if b"cache-control" in arrival.headers else _NO_CONTROL,
-        choices if isinstance(choices, int) and choices > 0 else 1,
-        _max_output_tokens(fields),
+        choices(fields),
+        max_output_tokens(fields),
         patience_s(arrival.headers),
         _affinity(fields),
         arrival.method,
@@ -258,13 +258,6 @@ def _with_a_whole_name(fields: Fields) -> Fields:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _max_output_tokens(fields: Fields) -> int | None:
-    for value in (fields.max_completion_tokens, fields.max_output_tokens, fields.max_tokens):
-        if isinstance(value, int) and value >= 0:
-            return value
-    return None
 
 
 def _affinity(fields: Fields) -> str:

@@ -18,7 +18,7 @@ _LIKE = 0.9
 
 
 def nearest(path: str, served: Sequence[str]) -> str | None:
-    """The one of `served` (paths below the version root) that `path` was meant to be; None = who knows."""
+    """The one of `served` (paths below the version root) that `path` was meant to be; None = none is near."""
     words = _words(path)
     while words and words[0] in _BEFORE:
         del words[0]

@@ -48,6 +48,8 @@ class Surface:
         else:
             fields = NO_FIELDS
             check_text(body)
+            if body and "model=" in arrival.query:
+                decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
         request = request_of(route, arrival, body, fields)
         check_model(route, request)
         exchange.request = request

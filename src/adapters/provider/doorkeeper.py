@@ -1,4 +1,5 @@
-"""Who is let in. Azure takes a key in `api-key`; as Bearer it takes an Entra token, and a key on /openai/v1 alone."""
+"""Credentials that are let in. Azure takes a key in `api-key`; as Bearer it takes an Entra token, and a key on
+/openai/v1 alone."""
 
 import re
 

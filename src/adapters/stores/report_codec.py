@@ -8,8 +8,8 @@ each other's reports. The version is raised when a field comes to mean something
 
 import msgspec
 
-from domain.limit_terms import Reading
-from domain.news import BucketNews, CooldownNews, ReadingNews, StateReport
+from domain.limit_clock import MAX_DELAY_S
+from domain.news import SKEW_S, BucketNews, CooldownNews, ReadingNews, StateReport
 
 VERSION = 1
 MAX_REPORT_BYTES = 1 << 20
@@ -17,7 +17,8 @@ MAX_REPORT_BYTES = 1 << 20
 MAX_AHEAD_S = 172_800.0
 """Nothing lasts longer: the longest cooldown that can be configured is one day."""
 MAX_BEHIND_S = 1e9
-_MAX_COUNT = 1e15
+_MAX_ROW = 1e9
+"""429s in a row; a replica counts on, and believes few of another's."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(StateReport)
@@ -47,36 +48,27 @@ def decode_report(packed: bytes) -> StateReport | None:
 
 def _is_cooldown(news: CooldownNews) -> bool:
     return (
-        _is_time(news.opened_at)
-        and _is_time(news.open_until)
-        and _is_time(news.closed_at)
+        _is_time(news.opened_at, SKEW_S)
+        and _is_time(news.open_until, MAX_AHEAD_S)
+        and _is_time(news.closed_at, SKEW_S)
         and 0 <= news.cooldown_s <= MAX_AHEAD_S
     )
 
 
 def _is_bucket(news: BucketNews) -> bool:
     return (
-        _is_time(news.limited_until)
-        and 0 <= news.unexplained <= _MAX_COUNT
+        _is_time(news.limited_until, MAX_DELAY_S + SKEW_S)
+        and 0 <= news.unexplained <= _MAX_ROW
         and _is_reading(news.requests)
         and _is_reading(news.tokens)
     )
 
 
 def _is_reading(news: ReadingNews) -> bool:
-    reading: Reading = news.reading
-    return (
-        _is_time(news.read_at)
-        and _is_count(reading.limit)
-        and _is_count(reading.remaining)
-        and (reading.reset_s is None or 0 <= reading.reset_s <= MAX_AHEAD_S)
-    )
+    return _is_time(news.read_at, SKEW_S) and news.reading.is_possible
 
 
-def _is_time(seconds: float | None) -> bool:
-    """Not a number is in no range, and infinity in none that ends."""
-    return seconds is None or -MAX_BEHIND_S <= seconds <= MAX_AHEAD_S
-
-
-def _is_count(count: float | None) -> bool:
-    return count is None or -_MAX_COUNT <= count <= _MAX_COUNT
+def _is_time(seconds: float | None, most_ahead_s: float) -> bool:
+    """Is it a time of the past, or no further ahead of when the report was put down? What is not a number is in no
+    range. One that lies ahead and cannot would hide what others tell, as the latest counts."""
+    return seconds is None or -MAX_BEHIND_S <= seconds <= most_ahead_s

@@ -34,6 +34,10 @@ waited_for_slot: ContextVar[bool] = ContextVar("waited_for_slot", default=False)
 when it runs out of time."""
 
 
+_STATUS_LINE_BYTES = 12
+"""`HTTP/1.1 413`"""
+
+
 class WireProtocol(ResponseHandler):
     """One connection. It knows whether it served before, whether a reply has begun, and when it must not be reused."""
 
@@ -42,6 +46,8 @@ class WireProtocol(ResponseHandler):
         self.requests = 0
         self.received = 0
         """Bytes of the current reply, interim replies included."""
+        self.unasked = b""
+        """How what came before any request begins."""
         self.pooled = False
         self.is_settled = False
         """Have the headers of the final reply come, or is it certain that they will not?"""
@@ -107,6 +113,8 @@ class WireProtocol(ResponseHandler):
                 self.abort()
             return
         self.received += len(data)
+        if not self.requests:
+            self.unasked = (self.unasked + data)[:_STATUS_LINE_BYTES]
         payload = self._payload
         super().data_received(data)
         if self._in_head and self.received > self._max_head_bytes:

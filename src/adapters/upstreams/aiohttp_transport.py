@@ -4,6 +4,8 @@ aiohttp is a client for applications: it quotes URLs again, adds headers of its 
 of httpx-aiohttp names errors wrongly and lets none of that be turned off. What is overridden here says so.
 """
 
+import asyncio
+import re
 import ssl
 from typing import cast
 
@@ -20,7 +22,7 @@ from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import FreshKey, WireConnector, WireProtocol
 from adapters.upstreams.aiohttp_upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies
-from adapters.upstreams.transport_errors import SwitchedProtocols
+from adapters.upstreams.transport_errors import SpokeFirst, SwitchedProtocols
 from domain.remembered import Remembered
 
 _READ_BUFFER_BYTES = 64 * 1024
@@ -33,6 +35,8 @@ _MAX_HEADERS = 256
 
 _RACE_S = 1.0
 """How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+
+_REFUSES = re.compile(rb"HTTP/1\.[01] [45][0-9]{2}")
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
@@ -84,6 +88,8 @@ class WireRequest(aiohttp.ClientRequest):
         """Hand everything to the transport, an upload piece by piece: no task writes, so none can outlive the call."""
         protocol = cast(WireProtocol, conn.protocol)
         self.protocol = protocol
+        if not protocol.requests:
+            await _hear_out(protocol)
         protocol.start_request()
         transport = protocol.transport
         if transport is None or transport.is_closing():
@@ -109,6 +115,16 @@ class WireRequest(aiohttp.ClientRequest):
             stream_writer=StreamWriter(protocol, self.loop),
         )
         return self.response
+
+
+async def _hear_out(protocol: WireProtocol) -> None:
+    """What was said before anything was asked is no answer, but may be an error: a server may refuse whatever comes.
+    The loop reads in this time what has come by now."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    if protocol.received and not _REFUSES.match(protocol.unasked):
+        protocol.abort()
+        raise SpokeFirst
 
 
 async def replace_dead_connection(req: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:

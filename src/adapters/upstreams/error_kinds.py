@@ -33,7 +33,7 @@ _NO_RIGHTS = re.compile(
     r"|(?:not|un)[- ]?(?:allowed|authorized|permitted|supported) (?:in|from) your (?:country|region|location|network)"
     r"|country, region|region,? (?:or territory )?(?:is )?not supported|ip address"
     r"|lacks? the required|insufficient (?:permission|auth)|missing scopes?|verified to use"
-    r"|do(?:es)? not have (?:access|permission)|no (?:access|permission) to"
+    r"|do(?:es)? not have (?:access|permission)|\bno (?:access|permission|rights?)\b"
     r"|not authorized to|is not allowed to (?:sample|access|use)"
     r"|(?:key|token|credentials?|account|organi[sz]ation|project|subscription|resource|principal|identity|user)\b"
     r"[^.;]{0,60}\b(?:invalid|expired|revoked|missing|required|disabled|deactivated|suspended|blocked|archived|denied"
@@ -41,9 +41,14 @@ _NO_RIGHTS = re.compile(
     r"|(?:invalid|incorrect|expired|revoked|missing|unknown|wrong|no) (?:api[- ]?key|key|token|credential|subscription"
     r"|organi[sz]ation|project)"
 )
+_OF_PROMPTS = re.compile(
+    r"\b(?:prompts?|inputs?|messages?|contents?|conversations?|completions?|safety|moderation|guardrails?)\b"
+)
+"""Where one of these is spoken of first, a user or a project that is named after it is not what is refused."""
 _BAD_KEY_400 = re.compile(r"(?:incorrect |invalid )?api[- ]?key (?:not valid|provided|is invalid|expired)")
 _NOT_THERE = re.compile(
-    r"^(?:404:? *)?(?:page )?not found\b|\b(?:model|deployment|resource|engine|url|path|route|page)\b[^.;]{0,80}"
+    r"^(?:404:? *)?(?:page )?not found\b|^default backend|^no route\b"
+    r"|\b(?:model|deployment|resource|engine|url|path|route|page)\b[^.;]{0,80}"
     r"\b(?:not found|not exist|unknown|not available|not deployed|no longer|retired|deprecated)"
     r"|(?:unknown|invalid|unrecognized|no such|not found:?|cannot (?:post|get)) .{0,20}"
     r"\b(?:model|deployment|resource|url|path|route|/)"
@@ -139,7 +144,9 @@ def _forbidden(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, s
         return FailureKind.AUTH, _RIGHTS_HINT
     if codes.is_about_request(tuple(name for name in words.names if name not in _VAGUE)):
         return FailureKind.CLIENT, None
-    if _NO_RIGHTS.search(_said(words)):
+    said = _said(words)
+    lacks = _NO_RIGHTS.search(said)
+    if lacks and not _OF_PROMPTS.search(said, 0, lacks.end()):
         return FailureKind.AUTH, _RIGHTS_HINT
     return FailureKind.UNKNOWN, None
 
@@ -162,6 +169,8 @@ def _limited(status: int, words: ErrorWords, owns_credential: bool) -> tuple[Fai
 
 _VAGUE = frozenset({"invalidrequesterror", "invalidrequest", "badrequest", "badrequesterror", "badrequestexception"})
 """What some give to every error: under a status that says something else, it says nothing for sure."""
+_OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})
+"""Statuses that an error inside a 5xx may name, which then says nothing for sure either."""
 
 
 def _broken(status: int, words: ErrorWords) -> FailureKind:
@@ -170,11 +179,13 @@ def _broken(status: int, words: ErrorWords) -> FailureKind:
     names = words.names
     if status == 503 and words.any_of(codes.OVERLOADED):
         return FailureKind.OVERLOADED
-    if words.any_of(codes.BROKEN):
-        return FailureKind.SERVER_ERROR
-    if codes.is_about_request(tuple(name for name in names if name not in _VAGUE)):
-        return FailureKind.CLIENT
-    return FailureKind.UNKNOWN if not _VAGUE.isdisjoint(names) else FailureKind.SERVER_ERROR
+    for name in names:
+        if name in codes.BROKEN:
+            return FailureKind.SERVER_ERROR
+        if name not in _VAGUE and codes.is_about_request((name,)):
+            return FailureKind.CLIENT
+    is_vague = not _VAGUE.isdisjoint(names) or words.status in _OF_REQUESTS
+    return FailureKind.UNKNOWN if is_vague else FailureKind.SERVER_ERROR
 
 
 def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:

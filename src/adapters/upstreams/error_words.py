@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 _SAFE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
@@ -11,6 +11,13 @@ _STATUS = re.compile(r"[3-5][0-9]{2}(?:\.0+)?")
 STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
 _MAX_WORD = 100
 """Characters of a code that are looked at: a longer one is a sentence."""
+_WRAPPINGS = ("error", "errors", "detail", "message")
+"""Fields that hold the error of somebody further up, where the body around it has no code of its own."""
+_MAX_WRAPPINGS = 4
+_NO_KIND = ("error", "response.failed")
+"""Types of events, which say nothing of the error."""
+_CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")
+"""A code where a sentence is expected, as in `{"error": "rate_limit_exceeded"}`."""
 
 
 class ErrorWords(Struct, frozen=True):
@@ -25,21 +32,40 @@ class ErrorWords(Struct, frozen=True):
 
     @classmethod
     def of(cls, error: Any) -> "ErrorWords":
-        """From the `error` value of a body, in whatever shape: an object, a string, a list of one, or none."""
-        if isinstance(error, list) and len(error) == 1:
-            error = error[0]
+        """From the `error` value of a body, in whatever shape: an object, a string, a list, wrapped once more, or
+        none."""
+        error = _unwrapped(error)
         if isinstance(error, str):
-            return cls(message=error)
+            return cls(code=error if _CODE_WITH_WORDS.fullmatch(error) else "", message=error)
         if not isinstance(error, dict):
             return cls()
         inner = error.get("innererror")
         code = _text(error.get("code")) or _text(inner.get("code") if isinstance(inner, dict) else None)
-        kind = _text(error.get("type"))
+        kind = _text(error.get("type")) if error.get("type") not in _NO_KIND else ""
         named = [error.get(field) for field in STATUS_FIELDS]
         if not kind:  # Google's: {"code": 400, "status": "INVALID_ARGUMENT"}
             kind = next((word for word in named if isinstance(word, str) and not _STATUS.fullmatch(word)), "")
         status = next(filter(None, map(_status, (code, *named, kind))), 0)
         return cls(code, kind, _text(error.get("message")), _text(error.get("param")), status)
+
+    @classmethod
+    def of_body(cls, body: Any) -> "ErrorWords":
+        """From a whole error body or the data of an error event: OpenAI's `error`, that of a failed Response, Google's
+        list of one, the flat bodies of Azure's API management, FastAPI's `detail`, and what is text alone."""
+        if isinstance(body, list) and body:
+            body = body[0]
+        if not isinstance(body, dict):
+            return cls.of(body)
+        response = body.get("response")
+        error = body.get("error") or (response.get("error") if isinstance(response, dict) else None)
+        if error and not isinstance(error, str):
+            return cls.of(error)
+        said = next((body[name] for name in ("message", "detail", "title") if isinstance(body.get(name), str)), "")
+        beside = cls.of({**body, "error": None, "message": said or body.get("message")})
+        if not error:
+            return beside
+        words = cls.of(error)
+        return structs.replace(beside, code=beside.code or words.code, message=beside.message or words.message)
 
     @property
     def label(self) -> str:
@@ -61,8 +87,31 @@ class ErrorWords(Struct, frozen=True):
 
 
 def plain(word: str) -> str:
-    """One spelling for all spellings of a word; empty = it is too long for one."""
-    return _NOT_A_LETTER.sub("", word.lower()) if len(word) <= _MAX_WORD else ""
+    """One spelling for all spellings of a word, a class without its module; empty = it is too long for one."""
+    return _NOT_A_LETTER.sub("", word.rpartition(".")[2].lower()) if len(word) <= _MAX_WORD else ""
+
+
+def _unwrapped(error: Any) -> Any:
+    """The error that says something of its own: the first of a list, and what others have wrapped."""
+    for _ in range(_MAX_WRAPPINGS):
+        if isinstance(error, list) and error:
+            error = error[0]
+        elif isinstance(error, dict) and not (_text(error.get("code")) or _names_a_kind(error.get("type"))):
+            inner = next((error[name] for name in _WRAPPINGS if _wraps(error.get(name))), None)
+            if inner is None:
+                break
+            error = inner
+        else:
+            break
+    return error
+
+
+def _wraps(value: Any) -> bool:
+    return bool(value) and isinstance(value, dict | list)
+
+
+def _names_a_kind(value: Any) -> bool:
+    return bool(_text(value)) and value not in _NO_KIND
 
 
 def _status(value: Any) -> int:

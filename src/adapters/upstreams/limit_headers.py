@@ -9,7 +9,7 @@ seen in 2025) the scarcer one counts.
 
 from adapters.upstreams.retry_delay import parse_reset_s
 from application.messages import Headers
-from domain.limit_terms import Reading
+from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
 from domain.rate_limit import NO_READINGS, Readings
 from domain.remembered import Remembered
 
@@ -22,8 +22,6 @@ _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
 _FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
 _SILENT = Reading()
-_MAX_COUNT = 1e12
-_MAX_RESET_S = 86_400.0
 
 
 def readings(headers: Headers) -> Readings:
@@ -46,8 +44,9 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
 
 # Unlike what remains, limits and resets are the same again and again.
 def _limit(text: str | None) -> float | None:
-    """A limit of 0 would mean an endpoint that can never be asked: whoever says so means something else."""
-    return _count(text) or None
+    """A limit below 1 would mean an endpoint that can never be asked: that is not what is meant."""
+    limit = _count(text)
+    return None if limit is None or limit < LEAST_LIMIT else limit
 
 
 _limits = Remembered(_limit, most=1024)
@@ -56,7 +55,7 @@ _limits = Remembered(_limit, most=1024)
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
     reset_s = None if text is None else parse_reset_s(text)
-    if text is None or reset_s is None or reset_s > _MAX_RESET_S:
+    if text is None or reset_s is None or reset_s > MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
 
@@ -71,8 +70,8 @@ def _count(text: str | None) -> float | None:
         count = float(text)
     except ValueError:
         return None
-    return count if 0 <= count <= _MAX_COUNT else None
+    return count if 0 <= count <= MAX_COUNT else None
 
 
 def _scarcity(reading: Reading) -> float:
-    return _MAX_COUNT if reading.remaining is None else reading.remaining
+    return MAX_COUNT if reading.remaining is None else reading.remaining

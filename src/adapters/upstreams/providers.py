@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
+from msgspec import structs
+
 from adapters.upstreams.azure import DEPLOYMENT_ROUTES
+from adapters.upstreams.credential_mask import CredentialMask
 from adapters.upstreams.expected import expected_stream
 from adapters.upstreams.inflated_reply import plain
 from adapters.upstreams.limit_headers import readings
@@ -52,7 +55,18 @@ class OpenAIProviders:
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply means."""
-        return judge(request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.bound))
+        verdict = judge(request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.bound))
+        if verdict.failure is None:
+            return verdict
+        return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))
+
+    def masked(self, endpoint: Endpoint, reply: WholeReply) -> WholeReply:
+        """An error as a client may see it."""
+        return self._mask(endpoint).reply(reply)
+
+    def _mask(self, endpoint: Endpoint) -> CredentialMask:
+        """Made when it is needed: only for what failed."""
+        return CredentialMask(self._targets[endpoint.id].secrets)
 
     def state_ids(self, text: bytes) -> Sequence[str]:
         """The ids of what only one provider account knows."""
@@ -64,7 +78,7 @@ class OpenAIProviders:
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         """A reader for the stream that answers this request."""
-        return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request))
+        return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
 
     def plain(self, reply: UpstreamReply) -> UpstreamReply:
         """The reply without its content coding."""
@@ -74,6 +88,8 @@ class OpenAIProviders:
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")
+    if request.api is Api.STORED:
+        return request.body  # its model stands in the URL, and nothing is known of what it holds
     if not request.model or not request.body or endpoint.model == request.body_model:
         return request.body
     if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:

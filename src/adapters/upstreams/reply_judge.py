@@ -110,11 +110,23 @@ def _reading(content: str, shape: type, decoded: type) -> _Reading:
 
 
 _SAID = ("message", "detail", "title")
-_WORDS = Narrowed("code", "type", "param", "message", "innererror", *STATUS_FIELDS, longest_bytes=16 * 1024)
+WORDS = Narrowed(
+    "code",
+    "type",
+    "param",
+    "message",
+    "innererror",
+    "error",
+    "errors",
+    "detail",
+    *STATUS_FIELDS,
+    longest_bytes=16 * 1024,
+)
+"""What is read of a large error."""
 
 
 def _narrowed(*names: str) -> Narrowed:
-    return Narrowed("error", "status", *names, inside={"error": _WORDS})
+    return Narrowed("error", "status", *names, inside={"error": WORDS})
 
 
 _RESPONSES = Api.RESPONSES
@@ -132,7 +144,13 @@ _WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
 
 _UNREADABLE = (ValueError, RecursionError)
 _errors = msgspec.json.Decoder(Any)
-_narrowed_error = _narrowed("code", "type", "param", *STATUS_FIELDS[1:], *_SAID)
+_narrowed_error = Narrowed(
+    "error", "errors", "response", "innererror", "code", "type", "param", *STATUS_FIELDS, *_SAID,
+    longest_bytes=16 * 1024,
+    inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
+)  # fmt: skip
+_MAX_TEXT_BYTES = 4096
+"""Of an error that is no JSON, what is read at most."""
 
 
 _BESIDE = frozenset({Api.STORED, Api.OTHER})
@@ -162,23 +180,16 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
 
 
 def error_words(reply: WholeReply) -> ErrorWords:
-    """What an error body says; empty words for HTML, nothing, or anything else unknown.
-
-    Besides OpenAI's `error`: Google's list of one, the flat bodies of Azure's API management, and FastAPI's `detail`.
-    """
+    """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
     try:
         text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
-        body = decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text))
-    except _UNREADABLE:
+    except ValueError:
         return ErrorWords()
-    if isinstance(body, list) and len(body) == 1:
-        body = body[0]
-    if not isinstance(body, dict):
-        return ErrorWords.of(body)
-    if body.get("error"):
-        return ErrorWords.of(body["error"])
-    said = next((body[name] for name in _SAID if isinstance(body.get(name), str)), "")
-    return ErrorWords.of({**body, "message": said})
+    try:
+        return ErrorWords.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
+    except _UNREADABLE:
+        said = text[:_MAX_TEXT_BYTES].decode(errors="replace").strip()
+        return ErrorWords() if said.startswith(("<", "{", "[")) else ErrorWords.of(said)
 
 
 def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
@@ -196,11 +207,14 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
-        return Verdict(classify_in_stream(ErrorWords.of(answer.error), owns_credential=owns_credential))
+        return Verdict(classify_in_stream(error_words(reply), owns_credential=owns_credential))
     if getattr(answer, reading.content) is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
+        failure = classify_in_stream(error_words(reply), owns_credential=owns_credential)
+        if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
+            return Verdict(failure)
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}", reply.status))
-    words = answer.usage
-    return Verdict(usage=words.usage() if isinstance(words, UsageWords) else None)
+    usage = answer.usage
+    return Verdict(usage=usage.usage() if isinstance(usage, UsageWords) else None)
 
 
 def _judge_beginning(text: bytes, reply: WholeReply) -> Verdict:

@@ -30,19 +30,26 @@ _UNIT_S = {
     "μs": 1e-6,
     "ns": 1e-9,
 }
+# What they have read of a number they do not give back: each looks at a text once.
 _PART = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(days?|milliseconds?|hours?|minutes?|seconds?|min|sec|ms|us|µs|μs|ns|h|m|s)(?![a-z])", re.I
+    r"(?<![\d.])(\d++(?:\.\d++)?+)\s*+(days?|milliseconds?|hours?|minutes?|seconds?|min|sec|ms|us|µs|μs|ns|h|m|s)(?![a-z])",
+    re.I,
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_TEXT = re.compile(r"(?:try again in|retry after|retry in|please wait)\s+((?:\d+(?:\.\d+)?\s*[a-zµμ]*\s*)+)", re.I)
+_TEXT = re.compile(
+    r"(?:try again in|retry after|retry in|please wait)\s++((?:\d++(?:\.\d++)?+\s*+[a-zµμ]*+\s*+)++)", re.I
+)
+_READ_OF_TEXT = 1024
+_LONGEST_VALUE = 64
+"""In characters: what follows, and headers that are longer, say nothing."""
 _OF_DATES = (":", "-", "/")
-_GO_PARTS = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|µs|μs|ns|s))+", re.I)
-_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|μs|ns|s)", re.I)
+_GO_PARTS = re.compile(r"(?:\d++(?:\.\d++)?+(?:h|ms|m|us|µs|μs|ns|s))++", re.I)
+_GO_PART = re.compile(r"(\d++(?:\.\d++)?+)(h|ms|m|us|µs|μs|ns|s)", re.I)
 
 
 def parse_duration_s(text: str) -> float | None:
     """A Go duration (`6m0s`, `1m2.5s`, `20ms`) or a bare number of seconds; None = neither, or negative."""
-    text = text.strip()
+    text = _in_short(text)
     if _NUMBER.fullmatch(text):
         return float(text)
     if not _GO_PARTS.fullmatch(text):
@@ -67,7 +74,7 @@ def _is_meant(seconds: float) -> bool:
 def parse_retry_after_s(text: str, now_unix: float) -> float | None:
     """The value of a `retry-after` header: seconds (fractions allowed) or an HTTP date (RFC 9110, 10.2.3); 0 = it is
     over. A time that is soon is taken for one however it is written."""
-    text = text.strip()
+    text = _in_short(text)
     seconds = parse_reset_s(text)
     if seconds is not None:
         return seconds
@@ -78,7 +85,8 @@ def parse_retry_after_s(text: str, now_unix: float) -> float | None:
 
 
 def delay_in_text_s(text: str) -> float | None:
-    """The delay a message names, such as `Please try again in 1m30s` or `Try again in 50 seconds`."""
+    """The delay a message names, such as `Please try again in 1m30s` or `Try again in 50 seconds`, at its beginning."""
+    text = text[:_READ_OF_TEXT]
     found = _TEXT.search(text)
     if found is None or text[found.end() : found.end() + 1] in _OF_DATES:
         return None
@@ -104,7 +112,7 @@ def retry_delay_s(headers: Mapping[str, str], message: str, now_unix: float) -> 
 
 
 def _ms_in_s(text: str, now_unix: float) -> float | None:
-    text = text.strip()
+    text = _in_short(text)
     if not _NUMBER.fullmatch(text):
         return None
     seconds = float(text) / 1000
@@ -117,8 +125,14 @@ def _reset_s(headers: Mapping[str, str], dimension: str, now_unix: float) -> flo
         reset = headers.get(f"x-ratelimit-reset-{dimension}")
     if reset is None:
         return None
+    reset = _in_short(reset)
     seconds = parse_reset_s(reset)
     return seconds_until(reset, now_unix) if seconds is None else seconds
+
+
+def _in_short(text: str) -> str:
+    """Nothing, where it is too long to be meant."""
+    return text.strip() if len(text) <= _LONGEST_VALUE else ""
 
 
 def _singular(unit: str) -> str:

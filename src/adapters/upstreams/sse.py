@@ -105,7 +105,8 @@ def parse_event(frame: bytes) -> Event:
     name = b""
     data: list[bytes] = []
     recognised = False
-    for line in _lines(frame.removeprefix(BOM)):
+    frame = frame.removeprefix(BOM)
+    for line in _lines(frame):
         if not line:
             continue
         colon = line.find(b":")

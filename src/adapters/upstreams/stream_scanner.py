@@ -5,43 +5,28 @@ matter (its end, an error), and an event is read only where one of them stands.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
+from adapters.upstreams.credential_mask import NO_MASK, CredentialMask
 from adapters.upstreams.error_kinds import classify_in_stream
 from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.event_buffer import EventBuffer
+from adapters.upstreams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.event_content import event_says, says
 from adapters.upstreams.lenient_json import Odd, decode
-from adapters.upstreams.reply_judge import UsageWords
+from adapters.upstreams.reply_judge import WORDS, UsageWords
 from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
+from adapters.upstreams.worth_reading import is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.narrowed import Narrowed, is_heavy
-from domain.outline import outline
 from domain.tokens import Usage
 
-_WORTH_READING = re.compile(
-    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*:\s*[{"]|event:\s?error|response\.(?:completed|incomplete|failed)'
-    rb'|"usage"\s*:\s*\{'
-)
 _LARGE_BYTES = 64 * 1024
-_SHAPES = (
-    (b"[DONE]", None),
-    (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
-    (b'"error"', re.compile(rb'\s*:\s*[{"]')),
-    (b"event:", re.compile(rb"\s?error")),
-    (b"response.completed", None),
-    (b"response.incomplete", None),
-    (b"response.failed", None),
-    (b'"usage"', re.compile(rb"\s*:\s*\{")),
-)
-"""`_WORTH_READING` as words and what must follow them."""
-
 _PRE_OUTPUT = ("response.created", "response.queued", "response.in_progress")
 _COMPLETE = ("response.completed", "response.incomplete")
 _COMPLETES = re.compile(
@@ -75,20 +60,28 @@ class _Data(Struct):
     response: _Response | Odd = None
     usage: UsageWords | Odd = None
     sequence_number: Any = None
-    code: Any = None
-    message: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Data)
-_narrowed = Narrowed(*_Data.__struct_fields__, inside={"response": Narrowed("error", "usage")})
+_narrowed = Narrowed(
+    *_Data.__struct_fields__, inside={"error": WORDS, "response": Narrowed("error", "usage", inside={"error": WORDS})}
+)
 _ENDS = re.compile(rb'"finish_reason"[ \t\r\n]*+:[ \t\r\n]*+"')
+_errors = msgspec.json.Decoder(Any)
 
 
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
 
-    def __init__(self, owns_credential: bool, expected: ExpectedStream = ONE) -> None:
+    def __init__(
+        self,
+        owns_credential: bool,
+        expected: ExpectedStream = ONE,
+        mask: Callable[[], CredentialMask] = lambda: NO_MASK,
+    ) -> None:
+        """`mask` is asked for when the stream holds an error, which might quote the endpoint's credential."""
         self._owns_credential = owns_credential
+        self._mask = mask
         self._choices = ChoicesEnded(expected)
         self._buffer = EventBuffer()
         self._start: bytes | None = b""
@@ -156,6 +149,10 @@ class OpenAIStreamScanner:
             self._read(rest)
         return rest
 
+    def masked(self, events: bytes) -> bytes:
+        """Events among which there is an error, as a client may see them."""
+        return self._mask().data(events)
+
     def error_frame(self, message: str, code: str) -> bytes:
         """An error event. Chat: `error` alone; Responses: nested and flat, with the next sequence number."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}
@@ -191,19 +188,24 @@ class OpenAIStreamScanner:
             return Frame(frame, FrameKind.END)
         try:
             is_large = len(event.data) > _LARGE_BYTES and is_heavy(event.data)
-            data = decode(_decoder, _narrowed(event.data) if is_large else event.data)
+            text = _narrowed(event.data) if is_large else event.data
+            data = decode(_decoder, text)
             self._note_books(data)
             kind = self._kind(event, data)
             if is_large and kind is FrameKind.PREAMBLE and data.choices:
                 kind = self._heavy_kind(event.data)
         except (ValueError, RecursionError):
-            return self._junk(frame)
+            if event.name != b"error":
+                return self._junk(frame)
+            return self._error(frame, ErrorWords.of(event.data[:HEAD_BYTES].decode(errors="replace")))
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
-        self.noticed = True
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
-        error = ErrorWords.of(data.error or _error_of(data.response) or _flat_words(data))
-        self.failure = classify_in_stream(error, owns_credential=self._owns_credential)
+        return self._error(frame, ErrorWords.of_body(decode(_errors, text)))
+
+    def _error(self, frame: bytes, words: ErrorWords) -> Frame:
+        self.noticed = True
+        self.failure = self._mask().failure(classify_in_stream(words, owns_credential=self._owns_credential))
         return Frame(frame, FrameKind.ERROR, self.failure)
 
     def _note_books(self, data: _Data) -> None:
@@ -258,40 +260,5 @@ class OpenAIStreamScanner:
         return Frame(frame, FrameKind.ERROR, Failure(FailureKind.JUNK, "not an event of this API"))
 
 
-def is_worth_reading(chunk: bytes) -> bool:
-    """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
-    if len(chunk) > _LARGE_BYTES:
-        return _is_large_worth_reading(outline(chunk))
-    find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
-    may_be = (
-        find(b"[DONE]") >= 0
-        or find(b"error") >= 0
-        or find(b"complete") >= 0
-        or find(b"response.failed") >= 0
-        or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
-        or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
-    )
-    return bool(may_be and _WORTH_READING.search(chunk))
-
-
-def _is_large_worth_reading(text: bytes) -> bool:
-    """The same for megabytes, through which a regular expression takes half a second."""
-    for word, tail in _SHAPES:
-        at = text.find(word)
-        while at >= 0:
-            if tail is None or tail.match(text, at + len(word)):
-                return True
-            at = text.find(word, at + 1)
-    return False
-
-
-def _error_of(response: Any) -> Any:
-    return response.error if isinstance(response, _Response) else None
-
-
 def _flat(error: dict[str, Any]) -> dict[str, Any]:
     return {key: error[key] for key in ("message", "code", "param")}
-
-
-def _flat_words(data: _Data) -> dict[str, Any]:
-    return {"code": data.code, "message": data.message}

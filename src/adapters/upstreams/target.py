@@ -1,7 +1,7 @@
 """Where an endpoint's requests go and what they carry: everything that is the same for all of them, worked out once."""
 
-from collections.abc import Callable, Iterable
-from urllib.parse import quote
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import quote, unquote_plus
 
 from msgspec import Struct
 
@@ -33,13 +33,20 @@ class Target(Struct, frozen=True):
     def __repr__(self) -> str:
         return "Target(***)"
 
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What of it no client and no log may see: its credentials now, and keys of gateways among its defaults."""
+        token = self.token.current if self.token is not None else None
+        own = [value for name, value in self.credentials + self.defaults if name in KEY_HEADERS]
+        return own if token is None else [*own, token.reveal()]
+
     def url(self, path: str, client_query: str, method: str = "POST") -> str:
         """The whole URL. The client's query comes along, but for an `api-version`: that is the endpoint's affair."""
         if not client_query and not self.query:
             return self.url_for(method, path)
-        parts = [part for part in client_query.split("&") if part and part.partition("=")[0] != "api-version"]
-        named = {part.partition("=")[0] for part in parts}
-        query = "&".join([f"{name}={value}" for name, value in self.query if name not in named] + parts)
+        parts = [part for part in client_query.split("&") if part and _name(part) != "api-version"]
+        named = {_name(part) for part in parts}
+        query = "&".join([f"{name}={value}" for name, value in self.query if _name(name) not in named] + parts)
         url = self.url_for(method, path)
         return f"{url}?{query}" if query else url
 
@@ -53,6 +60,12 @@ class Target(Struct, frozen=True):
             return headers
         present = {name for name, _ in headers}
         return headers + tuple(pair for pair in self.defaults if pair[0] not in present)
+
+
+def _name(part: str) -> str:
+    """What a part of a query sets, however it is spelled."""
+    name = part.partition("=")[0]
+    return unquote_plus(name) if "%" in name or "+" in name else name
 
 
 def target(

@@ -23,6 +23,10 @@ class ClosedInHead(aiohttp.ClientError):
     """The server closed the connection after the first byte of the reply and before the end of its headers."""
 
 
+class SpokeFirst(aiohttp.ClientError):
+    """The server sent something before it was asked anything."""
+
+
 class HeadTooLarge(aiohttp.ClientError):
     """The reply's headers are larger than is read."""
 
@@ -57,6 +61,7 @@ _BAD_URL: Row = (FailureKind.MISCONFIGURED, "URL cannot be used")
 
 ROWS: dict[type[BaseException], Row] = {
     ClosedInHead: (FailureKind.TRUNCATED, "closed inside the headers"),
+    SpokeFirst: (FailureKind.JUNK, "replied before it was asked"),
     HeadTooLarge: (FailureKind.JUNK, "headers too large"),
     SwitchedProtocols: (FailureKind.JUNK, "switched protocols unasked"),
     IdleTimeout: _SLOW_BODY,

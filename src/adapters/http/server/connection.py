@@ -7,99 +7,64 @@ all of them once a second.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
+from adapters.http.server.addresses import addresses_of
+from adapters.http.server.host import Host
+from adapters.http.server.inflow import Inflow
+from adapters.http.server.limits import (
+    FAREWELL_S,
+    HEAD_S,
+    IDLE_S,
+    LINGER_BYTES,
+    LINGER_S,
+    READ_AHEAD_BYTES,
+    READ_AHEAD_REQUESTS,
+)
 from adapters.http.server.request_reader import RequestReader
 from adapters.http.server.turn import Turn
 from application.errors import InvalidRequest
-
-HEAD_S = 30.0
-"""How long the head of a request may take, and how long nothing may come on a fresh connection."""
-
-IDLE_S = 75.0
-"""How long a connection is kept for another request (nginx's keepalive_timeout)."""
-
-LINGER_S = 10.0
-LINGER_BYTES = 256 * 1024 * 1024
-"""How long, and how much, is read and thrown away after the last reply from who still sends: closing at once would
-reset the connection, and take the reply from them (RFC 9112, 9.6)."""
-
-FAREWELL_S = 1.0
-"""When the server stops: how long it waits for the request of who has just connected, and for the rest of one that is
-answered."""
-
-_READ_AHEAD_BYTES = 256 * 1024
-_READ_AHEAD_REQUESTS = 16
-"""When more than this of bodies, or of requests, waits for the application, nothing is read from the socket. As long as
-something is, we see when the client leaves."""
 
 _NEVER = float("inf")
 _SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
 
 
-class Host(Protocol):
-    """The server that a connection belongs to."""
-
-    app: Any
-    loop: asyncio.AbstractEventLoop
-    is_draining: bool
-    running: set["Connection"]
-
-    def opened(self, connection: "Connection") -> None:
-        """It is there."""
-
-    def left(self, connection: "Connection") -> None:
-        """It is gone, or is done with what it did when it went."""
-
-    def crashed(self, error: Exception) -> None:
-        """The application raised."""
-
-    def refused(self, error: InvalidRequest, address: str) -> None:
-        """What came from there was no request; `address` empty = it is not known."""
-
-
 class Connection(asyncio.Protocol):
     """`Desk` for its reader, `Line` for its turns."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: "Host[Connection]") -> None:
         self.loop = host.loop
-        self.deadline = self.loop.time() + HEAD_S
+        self.idle_since = self.loop.time()
+        """When it was opened, or began to send a head, or had its last reply."""
+        self.deadline = self.idle_since + HEAD_S
         """When it is to be closed unless something happens; inf = not before the application is done."""
         self._host = host
         self._transport: asyncio.Transport | None = None
-        self._address: tuple[str, int] | None = None
+        self._client: tuple[str, int] | None = None
         self._reader: RequestReader | None = None
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._queue: deque[Turn] = deque()
-        self._is_reading = True
+        self._inflow = Inflow(LINGER_BYTES)
         self._is_closing = False
         self._rest_of: Turn | None = None
-        self._discarded = 0
         self._unsent = 0
         self._writing_paused: asyncio.Future[None] | None = None
 
     # What asyncio tells us.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._address = _address(transport.get_extra_info("peername"))
-        addresses = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "scheme": "http",
-            "root_path": "",
-            "client": self._address,
-            "server": _address(transport.get_extra_info("sockname")),
-        }
+        self._transport = self._inflow.transport = cast("asyncio.Transport", transport)
+        addresses = addresses_of(transport)
+        self._client = addresses["client"]
         self._reader = RequestReader(self, addresses)
         self._host.opened(self)
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         if self._is_closing or reader is None:
-            self._discard(data)
+            self._inflow.discard(data)
             return
         was_idle = reader.in_head and not reader.overhead_bytes
         refusal = reader.feed(data)
@@ -108,20 +73,22 @@ class Connection(asyncio.Protocol):
         elif refusal is not None:
             self._refuse(refusal)
         elif was_idle and reader.in_head and self._turn is None:
-            self.deadline = self.loop.time() + HEAD_S
-        elif self._turn is not None and self._has_enough(self._turn):
-            self._pause_reading()
+            self.idle_since = self.loop.time()
+            self.deadline = self.idle_since + HEAD_S
+        elif self._turn is not None and (reader.rest or self._has_enough(self._turn)):
+            self._inflow.pause()
 
     def eof_received(self) -> None:
         """Who sends no more has left: a socket that was closed looks the same."""
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
-        self._transport = None
+        self._transport = self._inflow.transport = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
         turn, self._turn = self._turn, None
+        self._rest_of = None
         self._queue.clear()
         if turn is not None:
             turn.gone()
@@ -158,6 +125,17 @@ class Connection(asyncio.Protocol):
         else:
             transport.abort()
 
+    @property
+    def can_give_way(self) -> bool:
+        """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
+        return self._turn is None and (self._transport is None or not self._transport.get_write_buffer_size())
+
+    def give_way(self) -> None:
+        """Make room for another connection."""
+        self._is_closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
     def drain(self) -> None:
         """The server stops: close after the current reply, or now."""
         if self._turn is not None:
@@ -168,6 +146,12 @@ class Connection(asyncio.Protocol):
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
 
     # What the reader tells us.
+
+    def has_room(self) -> bool:
+        """See `Desk`."""
+        if self._rest_of is not None:
+            return not self._rest_of.is_complete
+        return len(self._queue) < READ_AHEAD_REQUESTS and not self._is_closing
 
     def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Turn:
         """See `Desk`."""
@@ -194,9 +178,9 @@ class Connection(asyncio.Protocol):
         running.add(self)
         try:
             while (turn := self._turn) is not None:
-                error = await turn.run(app)
-                if error is not None:
+                if (error := await turn.run(app)) is not None:
                     self._host.crashed(error)
+                turn = error = None  # nothing of it is held while the client is idle
                 if self._turn is not None:
                     await asyncio.sleep(0)  # who asks for much at once does not keep others waiting
                 if self._turn is None:
@@ -227,9 +211,14 @@ class Connection(asyncio.Protocol):
 
     def taken(self) -> None:
         """See `Line`."""
-        turn = self._turn
-        if not self._is_reading and turn is not None and not self._has_enough(turn):
-            self._resume_reading()
+        turn, inflow, reader = self._turn, self._inflow, self._reader
+        if inflow.is_open or reader is None or (turn is not None and self._has_enough(turn)):
+            return
+        refusal = reader.go_on()
+        if refusal is not None:
+            self._refuse(refusal)
+        elif not reader.rest and (self._turn is None or not self._has_enough(self._turn)):
+            inflow.resume()
 
     def finished(self, turn: Turn) -> None:
         """See `Line`."""
@@ -240,8 +229,9 @@ class Connection(asyncio.Protocol):
             self._begin(self._queue.popleft())
             self.taken()
         else:
-            self.deadline = self.loop.time() + IDLE_S
-            self._resume_reading()
+            self.idle_since = self.loop.time()
+            self.deadline = self.idle_since + IDLE_S
+            self.taken()
 
     def cut(self) -> None:
         """See `Line`."""
@@ -263,12 +253,12 @@ class Connection(asyncio.Protocol):
             return
         turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
         turn.refuse(error)
-        self._host.refused(error, "" if self._address is None else self._address[0])
+        self._host.refused(error, "" if self._client is None else self._client[0])
 
     def _has_enough(self, turn: Turn) -> bool:
         queue = self._queue
         waiting = turn.bytes_waiting + sum([each.bytes_waiting for each in queue]) if queue else turn.bytes_waiting
-        return waiting > _READ_AHEAD_BYTES or len(queue) > _READ_AHEAD_REQUESTS
+        return waiting > READ_AHEAD_BYTES or len(queue) >= READ_AHEAD_REQUESTS
 
     @property
     def _is_idle(self) -> bool:
@@ -286,8 +276,9 @@ class Connection(asyncio.Protocol):
             self.deadline = self.loop.time() + IDLE_S
             transport.close()
             return
-        self.deadline = self.loop.time() + LINGER_S
-        self._resume_reading()
+        self.idle_since = self.loop.time()
+        self.deadline = self.idle_since + LINGER_S
+        self._inflow.resume()
         if turn.is_cut_short or turn.waits_for_100:
             self._is_closing = True
             transport.write_eof()
@@ -295,28 +286,8 @@ class Connection(asyncio.Protocol):
             self._rest_of = turn
 
     def _linger(self, turn: Turn, data: bytes, *, is_lost: bool) -> None:
-        self._discard(data)
+        self._inflow.discard(data)
         if is_lost and self._transport is not None:
             self._transport.abort()
         elif turn.is_complete:
             self._close()
-
-    def _discard(self, data: bytes) -> None:
-        self._discarded += len(data)
-        if self._discarded > LINGER_BYTES and self._transport is not None:
-            self._transport.abort()
-
-    def _pause_reading(self) -> None:
-        if self._is_reading and self._transport is not None:
-            self._is_reading = False
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._is_reading and self._transport is not None and not self._transport.is_closing():
-            self._is_reading = True
-            self._transport.resume_reading()
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    """As ASGI has it; None = unknown."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -1,12 +1,14 @@
 """Listens on its sockets and keeps account of its connections: how many there may be, and how long each."""
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
-from adapters.http.server.connection import FAREWELL_S, Connection
+from adapters.http.server.acceptor import Acceptor
+from adapters.http.server.connection import Connection
+from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from application.errors import InvalidRequest
 from application.ports import RequestLog, RequestRecord
 
@@ -14,9 +16,12 @@ _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
 """When it stops: for requests that have come already, on connections that would be closed as idle."""
 
+_RANK_EVERY_S = GRACE_S / 2
+"""How often connections are ranked at most: those that have become idle since then are left alone anyway."""
+
 
 class HttpServer:
-    """`Host` for its connections. Needs a running loop."""
+    """`Host` for its connections, `Owner` of those that wait. Needs a running loop."""
 
     def __init__(
         self,
@@ -25,68 +30,48 @@ class HttpServer:
         sock: socket.socket,
         max_connections: int,
         others: Sequence[socket.socket] = (),
+        free_a_file: Callable[[], bool] | None = None,
     ) -> None:
         """`sock` and `others`: bound, and not listening yet; one for each address.
 
-        At `max_connections` no more are taken: they wait in the backlog.
+        At `max_connections` the one that has been idle for longest makes room; while none is idle no more are taken:
+        they wait in the backlog.
+
+        `free_a_file` closes something elsewhere that is not needed now, and says whether it did; called when the system
+        has no file left for a connection. None = there is nothing elsewhere.
         """
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
         self._log = log
-        self._socks = (sock, *others)
         self._max_connections = max_connections
+        self._free_elsewhere = free_a_file
         self._connections: set[Connection] = set()
-        self._servers: list[asyncio.Server] = []
-        """One for each socket; none = no connections are taken."""
-        self._is_opening = False
-        self._reopening: asyncio.Task[None] | None = None
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
+        self._is_waiting = False
+        """Does an acceptor take no more until it is told to, or for some time?"""
+        self._ranked: list[tuple[float, Connection]] = []
+        """Since when they have been idle; the longest at the end. Made only when room is needed."""
+        self._ranked_at = -_RANK_EVERY_S
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, backlog: int) -> None:
         """Take connections from here on. `backlog`: how many may wait for it."""
-        self._backlog = backlog
-        await self._listen()
+        for acceptor in self._acceptors:
+            acceptor.listen(backlog)
         self._look()
-
-    async def _listen(self) -> None:
-        self._is_opening = True
-        servers: list[asyncio.Server] = []
-        try:
-            for sock in self._socks:
-                # Closing a server closes its socket; of a copy, the connections that wait are not lost.
-                copy = sock.dup()
-                servers.append(
-                    await self.loop.create_server(lambda: Connection(self), sock=copy, backlog=self._backlog)
-                )
-            # asyncio drops a connection whose server is closed between taking it and telling us: give it the time.
-            for _ in range(3):
-                await asyncio.sleep(0)
-        except OSError:
-            for server in servers:
-                server.close()
-            raise
-        finally:
-            self._is_opening = False
-        self._servers = servers
-        if len(self._connections) >= self._max_connections:  # some were taken before all were open
-            self._close()
 
     async def stop(self) -> None:
         """Take no more connections, and return when those there are have had their answers."""
         self.is_draining = True
-        self._changed.set()
-        if self._reopening is not None:
-            await self._reopening
-        self._close()
         known = tuple(self._connections)
-        waiting = self._waiting()
-        for sock in self._socks:
-            sock.close()
-        for sock in waiting:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        if self._arriving:
+            await asyncio.wait(self._arriving)
         await asyncio.sleep(_SETTLE_S)
         for connection in known:
             connection.drain()
@@ -96,24 +81,11 @@ class HttpServer:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _waiting(self) -> list[socket.socket]:
-        """Connections that the kernel has taken for us: closing the socket would reset them, and their requests."""
-        found: list[socket.socket] = []
-        for listening in self._socks:
-            with contextlib.suppress(OSError):  # no more, or no files left
-                listening.setblocking(False)
-                while len(self._connections) + len(found) < self._max_connections:
-                    found.append(listening.accept()[0])
-        return found
-
-    def _close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
-
     def _look(self) -> None:
         now = self.loop.time()
         self._timer = self.loop.call_later(_LOOK_EVERY_S, self._look)
+        if now - self._ranked_at > _LOOK_EVERY_S:
+            self._ranked = []  # which holds on to those that have left
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
 
@@ -124,15 +96,13 @@ class HttpServer:
         self._connections.add(connection)
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
-        if self._servers and len(self._connections) >= self._max_connections:
-            self._close()
+        self._go_on()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
         self._connections.discard(connection)
         self._changed.set()
-        if not (self._servers or self._is_opening or self._reopening or self.is_draining):
-            self._reopening = self.loop.create_task(self._reopen())
+        self._go_on()
 
     def crashed(self, error: Exception) -> None:
         """See `Host`."""
@@ -144,15 +114,66 @@ class HttpServer:
         record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
         self._log.record(record)
 
-    async def _reopen(self) -> None:
-        while not self._servers and not self.is_draining:
-            self._changed.clear()
-            if len(self._connections) >= self._max_connections:
-                await self._changed.wait()
-                continue
-            try:
-                await self._listen()
-            except OSError as error:  # no files left
-                self._log.crashed("", error)
-                await asyncio.sleep(_LOOK_EVERY_S)
-        self._reopening = None
+    # What an acceptor asks.
+
+    def wait_s(self) -> float:
+        """See `Owner`."""
+        if not self._is_full:
+            return 0.0
+        if not self.is_draining and self._longest_idle() is not None:
+            return 0.0
+        self._is_waiting = True
+        return _RANK_EVERY_S
+
+    def taken(self) -> None:
+        """See `Owner`."""
+        if self._is_full:
+            self._close_longest_idle()
+
+    def free_a_file(self) -> bool:
+        """See `Owner`."""
+        return (self._free_elsewhere is not None and self._free_elsewhere()) or self._close_longest_idle()
+
+    def ran_out(self, error: OSError) -> None:
+        """See `Owner`."""
+        self._is_waiting = True
+        self._log.crashed("", error)
+
+    def arrived(self) -> None:
+        """See `Owner`."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            for acceptor in self._acceptors:
+                acceptor.resume()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._connections) + len(self._arriving) >= self._max_connections
+
+    def _longest_idle(self) -> Connection | None:
+        """Of those that have been idle for `GRACE_S` at least; None = there is none."""
+        now, ranked = self.loop.time(), self._ranked
+        if not ranked and now - self._ranked_at >= _RANK_EVERY_S:
+            self._ranked_at = now
+            idle = [(each.idle_since, each) for each in self._connections if each.can_give_way]
+            ranked = self._ranked = sorted(idle, key=itemgetter(0), reverse=True)
+        while ranked:
+            since, connection = ranked[-1]
+            if since > now - GRACE_S:
+                return None
+            # Since it was ranked it may have left, or had another request.
+            if connection in self._connections and connection.idle_since == since and connection.can_give_way:
+                return connection
+            ranked.pop()
+        return None
+
+    def _close_longest_idle(self) -> bool:
+        connection = self._longest_idle()
+        if connection is None:
+            return False
+        self._connections.discard(connection)
+        connection.give_way()
+        return True

@@ -18,6 +18,20 @@ MAX_HEADERS = 256
 _UNPARSED_FROM_BYTES = 64 * 1024
 """The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
 
+_AT_ONCE_BYTES = 2 * 1024
+_BODY_AT_ONCE_BYTES = 4 * 1024
+"""The parser is never given more than this without a look at what it made of it: it calls back for every request and
+every header in what it is given, and cannot be stopped where another could still begin."""
+
+_HEAD_END = b"\r\n\r\n"
+_LEAST_HEAD_BYTES = len(b"GET / HTTP/1.1")
+_LEAST_BODY_BYTES = 64
+"""A piece ends where a request may end, but is no shorter than this."""
+
+_PAID_FOR = 8
+"""How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `MAX_HEAD_BYTES` at a time:
+an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
+
 _MALFORMED = InvalidRequest("The request is malformed; RFC 9112 says how one is written.", code="malformed_request")
 _HEAD_TOO_LARGE = InvalidRequest(
     f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
@@ -47,6 +61,9 @@ class Taker(Protocol):
 class Desk(Protocol):
     """Where requests are handed in."""
 
+    def has_room(self) -> bool:
+        """May more be handed in? If not, what has come stays bytes."""
+
     def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Taker:
         """The head of a request; its body goes to what is returned. `keeps`: may another request follow?"""
 
@@ -63,25 +80,67 @@ class RequestReader:
         self.in_head = True
         """Is no request being received, or only its head?"""
         self.overhead_bytes = 0
-        """What has come since a request, or its headers, or the last piece of its body were complete."""
+        """What has come since a request or its headers were complete, less what its body pays for."""
+        self.rest = b""
+        """What has come and is not read, since the desk has no room; `go_on` reads it."""
         self._desk = desk
         self._addresses = addresses
         self._parser = httptools.HttpRequestParser(self)
         self._taker: Taker | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._left = 0
+        self._due_bytes = 0
+        self._is_past = False
         self._framing = b""
         self._is_repeated = False
         self._refusal: InvalidRequest | None = None
+        self._rest_from = 0
 
     def feed(self, data: bytes) -> InvalidRequest | None:
-        """Read what has come; None = it was good so far."""
+        """Read what has come, as far as the desk has room for it; None = it was good so far."""
         taker = self._taker
-        if self._left and taker is not None:
+        if self._is_past and taker is not None and not self.rest:
             data = self._past_the_parser(taker, data)
-            if not data:
+        if len(data) <= _AT_ONCE_BYTES and not self.rest:
+            return self._parse(data)
+        self.rest = self.rest[self._rest_from :] + data
+        self._rest_from = 0
+        return self.go_on()
+
+    def go_on(self) -> InvalidRequest | None:
+        """Read the rest, as far as the desk has room for it; None = it was good so far."""
+        while self.rest:
+            if not self._desk.has_room():
                 return None
+            refusal = self._read_a_piece()
+            if refusal is not None:
+                self.rest = b""
+                return refusal
+        return None
+
+    def _read_a_piece(self) -> InvalidRequest | None:
+        rest, start, taker = self.rest, self._rest_from, self._taker
+        refusal = None
+        if self._due_bytes > 0:
+            end = min(start + self._due_bytes, len(rest))
+            if self._is_past and taker is not None:
+                self._past_the_parser(taker, rest[start:end])
+            else:
+                refusal = self._parse(rest[start:end])
+        else:
+            least, most = _LEAST_BODY_BYTES, _BODY_AT_ONCE_BYTES
+            if self.in_head:
+                least, most = _LEAST_HEAD_BYTES, _AT_ONCE_BYTES
+            found = rest.find(_HEAD_END, start + least, start + most)
+            end = min(start + most, len(rest)) if found < 0 else found + len(_HEAD_END)
+            refusal = self._parse(rest[start:end])
+        if end == len(rest):
+            self.rest, self._rest_from = b"", 0
+        else:
+            self._rest_from = end
+        return refusal
+
+    def _parse(self, data: bytes) -> InvalidRequest | None:
         while data:
             self.overhead_bytes += len(data)
             try:
@@ -94,21 +153,26 @@ class RequestReader:
                 return self._refusal or _MALFORMED
         if self.overhead_bytes > MAX_HEAD_BYTES:
             return _HEAD_TOO_LARGE
+        if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
+            self._fields = []
+            return _TOO_MANY_HEADERS
         return None
 
     def close(self) -> None:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
+        self.rest = b""
         self._taker = None
-        self._left = 0
+        self._is_past = False
         del self._parser
 
     def _past_the_parser(self, taker: Taker, data: bytes) -> bytes:
         """What is left after the body."""
-        rest = data[self._left :] if len(data) > self._left else b""
-        piece = data[: self._left] if rest else data
-        self._left -= len(piece)
+        due = self._due_bytes
+        rest = data[due:] if len(data) > due else b""
+        piece = data[:due] if rest else data
+        self._due_bytes -= len(piece)
         taker.feed(piece)
-        if not self._left:
+        if not self._due_bytes:
             self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
             self.on_message_complete()
         return rest
@@ -158,13 +222,13 @@ class RequestReader:
         self.in_head = False
         self.overhead_bytes = 0
         self._taker = self._desk.arrived(scope, keeps=parser.should_keep_alive(), waits_for_100=waits)
-        bytes_left = int(length)
-        self._left = bytes_left if bytes_left > _UNPARSED_FROM_BYTES and not parser.should_upgrade() else 0
+        self._due_bytes = due = int(length)
+        self._is_past = due > _UNPARSED_FROM_BYTES and not parser.should_upgrade()
 
     def on_body(self, piece: bytes) -> None:
-        self.overhead_bytes = 0
-        if self._left:
-            self._left -= len(piece)
+        overhead = self.overhead_bytes - _PAID_FOR * len(piece)
+        self.overhead_bytes = overhead if overhead > 0 else 0
+        self._due_bytes -= len(piece)
         if self._taker is not None:
             self._taker.feed(piece)
 
@@ -172,7 +236,8 @@ class RequestReader:
         if self._parser.should_upgrade():
             return  # not before its body
         taker, self._taker = self._taker, None
-        self._left = 0
+        self._due_bytes = 0
+        self._is_past = False
         self._fields = []  # trailers mean nothing to anybody here
         self.in_head = True
         self.overhead_bytes = 0

@@ -14,6 +14,8 @@ _END = {"type": "http.request", "body": b"", "more_body": False}
 _GONE = {"type": "http.disconnect"}
 _COPIED_BYTES = 16 * 1024
 """A piece of a chunked body up to this size is copied together with its frame; that costs less than three writes."""
+_MANY_PIECES = 512
+"""So many pieces of a body are put together: one of two bytes takes twenty times as much by itself."""
 
 
 class _Done:
@@ -70,7 +72,6 @@ class Turn:
     def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
         """`keeps`: another request may follow on the connection."""
         self.scope = scope
-        scope["extensions"] = {CLIENT: self}
         self.keeps = keeps
         self.waits_for_100 = waits_for_100
         """Does the client keep its body back until it is told to go on?"""
@@ -79,16 +80,16 @@ class Turn:
     async def run(self, app: Any) -> Exception | None:
         """Have the application answer; returns what it raised. What it leaves unfinished is cut, so that nobody takes
         it for whole."""
-        failed: Exception | None = None
+        self.scope["extensions"] = {CLIENT: self}  # not before: it makes a circle, and not every turn comes to this
         try:
             await app(self.scope, self.receive, self.send)
         except Exception as error:  # no reason to let the client wait
-            failed = error
+            return error  # and no variable keeps it: its traceback holds on to this frame
         finally:
             if not self._is_finished and not self._is_gone:
                 self._give_up()
             self.scope = {}  # which holds on to this
-        return failed
+        return None
 
     @property
     def is_cut_short(self) -> bool:
@@ -106,6 +107,8 @@ class Turn:
         elif not self._is_finished:
             if self._pieces is None:
                 self._pieces = []
+            elif len(self._pieces) >= _MANY_PIECES:
+                self._pieces = [b"".join(self._pieces)]
             self._pieces.append(piece)
             self.bytes_waiting += len(piece)
 
@@ -248,6 +251,8 @@ class Turn:
             self._line.write(body)
         if not more:
             self._is_finished = True
+            if self._pieces:  # which nobody asked for
+                self._pieces, self.bytes_waiting = None, 0
             self._line.finished(self)
 
     def _send_chunk(self, body: bytes, more: bool) -> None:

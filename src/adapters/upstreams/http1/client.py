@@ -9,6 +9,7 @@ from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.pool import Pool
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.request import Origin, head_of, target_of
+from adapters.upstreams.http1.spare import Spare
 from adapters.upstreams.http1.upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy
 from application.messages import Headers, UpstreamCall
@@ -45,6 +46,7 @@ class Http1Upstream:
         outbound_proxy: str | None = None,
         trust_env: bool = False,
         keepalive_s: float = 30.0,
+        max_idle: int | None = None,
         max_reply_header_bytes: int = _MAX_REPLY_HEADER_BYTES,
     ) -> None:
         """Does no network I/O and needs no running loop.
@@ -52,10 +54,12 @@ class Http1Upstream:
         `max_connections` is per origin; more calls wait for a slot. `ssl_context` None = the system's roots.
         `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
         wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
-        `keepalive_s` seconds.
+        `keepalive_s` seconds, of all origins together no more than `max_idle`; None = a share of the files that this
+        process may open.
         """
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s
+        self._spare = Spare(max_idle)
         self._connecting = Connecting(
             ssl_context or ssl.create_default_context(),
             OutboundProxies(outbound_proxy, trust_env=trust_env),
@@ -105,10 +109,15 @@ class Http1Upstream:
             partial(self._connecting.open, origin, proxy),
             self._max_connections,
             self._keepalive_s,
+            self._spare,
             self._connecting.keep_session if origin.is_tls else None,
         )
         route = self._routes[origin if own is None else (origin, own)] = _Route(pool, proxy)
         return route
+
+    def free_a_file(self) -> bool:
+        """Close the connection that has been idle for longest; False = none is idle."""
+        return self._spare.close_longest_idle()
 
     async def close(self) -> None:
         """See `Upstream.close`."""

@@ -5,17 +5,28 @@ request, and with not a byte behind it.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from adapters.upstreams.http1.failures import CUT_IN_BODY, CUT_IN_HEAD, SLOW_BODY, SLOW_HEAD, UNANSWERED, lost
+from adapters.upstreams.http1.failures import (
+    CUT_IN_BODY,
+    CUT_IN_HEAD,
+    SLOW_BODY,
+    SLOW_HEAD,
+    SPOKE_FIRST,
+    UNANSWERED,
+    lost,
+)
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
 from domain.failure import Failure
 
 _READ_AHEAD_BYTES = 128 * 1024
 """When more than this of a body waits for its reader, nothing is read from the socket."""
+
+_ERROR = re.compile(rb"HTTP/1\.[01] [45][0-9]{2}[ \r]")
 
 _NEVER = float("inf")
 
@@ -126,6 +137,8 @@ class Connection(asyncio.Protocol):
         self._leave()
         if self.transport is not None:
             self.transport.abort()
+        else:
+            self._reader.close()
 
     def _leave(self) -> None:
         self._deadline = self._timer_at = _NEVER
@@ -224,7 +237,7 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
 
-    # A server may say before it has seen a request that it has no time for one.
+    # A server may say before it has seen a request that it has no time for one. Nothing else it says then is an answer.
 
     def _hear_unasked(self, data: bytes) -> None:
         self._early += data
@@ -234,6 +247,9 @@ class Connection(asyncio.Protocol):
 
     def _hear_early(self) -> None:
         early, self._early = self._early, b""
+        if _ERROR.match(early) is None:
+            self.fail(SPOKE_FIRST)
+            return
         self.is_sending = True  # nothing has been: if all of the reply is here, this is the last exchange
         self.data_received(early)
         self.is_sending = not self._reader.in_head

@@ -9,9 +9,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from adapters.upstreams.http1.connection import Connection
-from adapters.upstreams.http1.failures import LOST, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
+from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
+from adapters.upstreams.http1.spare import Spare
 from application.ports import UpstreamFailed
 from application.time_limit import TimeLimit
+
+_NEVER = float("inf")
 
 _MAX_AGE_S = 300.0
 """After that a connection is not used again: a new one sees where the name points now."""
@@ -25,12 +28,14 @@ class Pool:
         open_one: Callable[[], Awaitable[Connection]],
         limit: int,
         keepalive_s: float,
+        spare: Spare,
         on_proven: Callable[[Connection], None] | None,
     ) -> None:
         """`on_proven` is called with each connection after its first good exchange; None = nobody wants to know."""
         self._open_one = open_one
         self._limit = limit
         self._keepalive_s = keepalive_s
+        self._spare = spare
         self._on_proven = on_proven
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -44,12 +49,14 @@ class Pool:
         """What can be interrupted when the pool is closed."""
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
+        spare.add_pool(self)
 
     def take(self, now: float) -> Connection | None:
         """An idle connection that can be used; None = there is none."""
         idle = self._idle
         while idle:
             connection = idle.pop()
+            self._spare.count -= 1
             if self._is_usable(connection, now):
                 return connection
             connection.abort()
@@ -90,6 +97,7 @@ class Pool:
                 self._taken += 1
                 return None
             if fresh and self._idle:
+                self._spare.count -= 1
                 self._evict(self._idle.pop(0))
                 return None
             waiter: asyncio.Future[Connection | None] = self._loop.create_future()
@@ -116,7 +124,8 @@ class Pool:
     async def _open(self, connect_s: float) -> Connection:
         try:
             with TimeLimit(connect_s, self._loop):
-                connection = await self._open_one()
+                connection = await self._open_with_a_file()
+                await self._hear_out(connection)
         except TimeoutError:
             self._pass_on(None)
             raise UpstreamFailed(SLOW_CONNECT) from None
@@ -126,6 +135,24 @@ class Pool:
         connection.owner = self
         self._members.add(connection)
         return connection
+
+    async def _open_with_a_file(self) -> Connection:
+        while True:
+            try:
+                return await self._open_one()
+            except UpstreamFailed as failed:
+                if failed.failure != NO_FILE or not self._spare.close_longest_idle():
+                    raise
+            await asyncio.sleep(0)  # its file is free in the loop's next turn
+
+    async def _hear_out(self, connection: Connection) -> None:
+        """What was said before anything was asked is no answer: the loop reads in this time what has come by now."""
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        except BaseException:
+            connection.abort()
+            raise
 
     def _evict(self, connection: Connection) -> None:
         """Its slot becomes the caller's."""
@@ -144,6 +171,10 @@ class Pool:
             self._taken -= 1
         elif given.owner is self:
             self._idle.append(given)
+            spare = self._spare
+            spare.count += 1
+            if spare.count > spare.most:
+                spare.close_longest_idle()
             if self._sweep is None:
                 self._sweep = self._loop.call_later(self._keepalive_s, self._drop_old)
 
@@ -159,7 +190,17 @@ class Pool:
         self._members.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+            self._spare.count -= 1
         self._pass_on(None)
+
+    @property
+    def idle_since(self) -> float:
+        """See `spare.Pool`."""
+        return self._idle[0].idle_since if self._idle else _NEVER
+
+    def close_longest_idle(self) -> None:
+        """See `spare.Pool`."""
+        self._idle[0].abort()
 
     def _drop_old(self) -> None:
         """One timer for all: the first in the row is the one that has been idle for longest."""

@@ -8,6 +8,10 @@ from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
 
+_MANY = 64
+_PIECE_BYTES = 48
+"""What a piece takes beside its bytes: many tiny ones take far more than they bring."""
+
 
 class Line(Protocol):
     """The connection a reply comes over, as its reader sees it."""
@@ -44,7 +48,7 @@ class Http1Reply:
         """0 = the headers have not come."""
         self.headers: Headers = ()
         self.waiting_bytes = 0
-        """How much of the body waits for its reader."""
+        """How much of the body waits for its reader, with what holding its pieces costs."""
         self._idle_s = idle_s
         self._line: Line | None = line
         self._pieces: list[bytes] = []
@@ -62,7 +66,13 @@ class Http1Reply:
     def feed(self, piece: bytes) -> None:
         """More of the body."""
         self._pieces.append(piece)
-        self.waiting_bytes += len(piece)
+        self.waiting_bytes += len(piece) + _PIECE_BYTES
+
+    def put_together(self) -> None:
+        """Make one piece of those that wait, if they are many."""
+        if len(self._pieces) > _MANY:
+            self._pieces = [b"".join(self._pieces)]
+            self.waiting_bytes = len(self._pieces[0])
 
     def complete(self) -> None:
         """The body has come to its end, and the connection is the pool's."""

@@ -13,6 +13,14 @@ from domain.remembered import Remembered
 
 _MAX_HEADERS = 256
 
+_AT_ONCE_BYTES = 16 * 1024
+"""Of headers and chunks the parser is never given more than this without a look at what it made of it: it calls back
+for each of them, however small."""
+
+_PAID_FOR = 8
+"""How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `max_head_bytes` at a
+time."""
+
 
 def _name(name: bytes) -> str:
     return name.decode("latin-1").lower()
@@ -39,7 +47,7 @@ class ReplyReader:
         self.is_followed = False
         """Did anything come after the end of the reply?"""
         self.overhead_bytes = 0
-        """What has come since the request was sent, or since the headers, or the last piece of the body, were whole."""
+        """What has come since the request was sent or the headers were whole, less what the body pays for."""
         self._max_head_bytes = max_head_bytes
         self._parser = httptools.HttpResponseParser(self)
         self._reply: Http1Reply | None = None
@@ -63,6 +71,22 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come; None = it was good so far."""
+        start = 0
+        while len(data) - start > _AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
+            failure = self._read(data[start : start + _AT_ONCE_BYTES])
+            if failure is not None:
+                return failure
+            start += _AT_ONCE_BYTES
+            if self._reply is not None:
+                self._reply.put_together()
+        if not start:
+            return self._read(data)
+        if not self.is_whole:
+            return self._read(data[start:])
+        self.is_followed = self.is_followed or start < len(data)
+        return None
+
+    def _read(self, data: bytes) -> Failure | None:
         self.overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -76,14 +100,15 @@ class ReplyReader:
             if not self._has_body:
                 self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
             self._reply = None
-        elif self.overhead_bytes > self._max_head_bytes:
+        elif self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
+            self._fields = []
             return HEAD_TOO_LARGE
         return None
 
     def close(self) -> None:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
         self._reply = None
-        del self._parser
+        self.__dict__.pop("_parser", None)
 
     def ends_with_connection(self) -> bool:
         """Is the end of the connection the end of the body? Where no header says how long it is (RFC 9112 6.3)."""
@@ -133,7 +158,8 @@ class ReplyReader:
         if self._reply is None or self.is_whole:
             self.is_followed = True
         else:
-            self.overhead_bytes = 0
+            overhead = self.overhead_bytes - _PAID_FOR * len(piece)
+            self.overhead_bytes = overhead if overhead > 0 else 0
             self._reply.feed(piece)
 
     def on_message_complete(self) -> None:

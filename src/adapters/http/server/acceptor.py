@@ -1,0 +1,143 @@
+"""Takes connections off a listening socket, one at a time, as long as its owner has room and the system has files.
+
+The event loops' own servers take all that wait at once, and one of them (libuv) closes all that wait when the system
+has no files left.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+_AT_ONCE = 64
+"""So many are taken before others have their turn."""
+
+_WAIT_S = 1.0
+"""After the system had no file left for one (asyncio's ACCEPT_RETRY_DELAY)."""
+
+_NEVER = float("inf")
+
+_NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Owner(Protocol):
+    """Whoever gets the connections."""
+
+    def wait_s(self) -> float:
+        """How many seconds until one more may be taken; 0 = it may, inf = `resume` will say when."""
+
+    def taken(self) -> None:
+        """One more is there."""
+
+    def arrived(self) -> None:
+        """One that was taken is with the owner, or has left again."""
+
+    def free_a_file(self) -> bool:
+        """Close something that is not needed now; False = there is nothing."""
+
+    def ran_out(self, error: OSError) -> None:
+        """Those that wait cannot be taken; said once, until one is taken again."""
+
+
+class Acceptor:
+    """See above. `socket` is bound; its other copies, in other processes, may take connections as well."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        sock: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        arriving: set[asyncio.Task[object]],
+    ) -> None:
+        """`arriving` holds those that were taken and are not with the owner yet. Needs a running loop."""
+        self._arriving = arriving
+        self._owner = owner
+        self._sock = sock
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._is_listening = False
+        self._is_watching = False
+        self._is_short = False
+        self._again: asyncio.TimerHandle | None = None
+
+    def listen(self, backlog: int) -> None:
+        """From here on. `backlog`: how many may wait."""
+        self._sock.setblocking(False)
+        self._sock.listen(backlog)
+        self._is_listening = True
+        self.resume()
+
+    def resume(self) -> None:
+        """There is room again, maybe."""
+        if self._is_watching or not self._is_listening:
+            return
+        self._is_watching = True
+        self._stop_waiting()
+        self._loop.add_reader(self._sock, self._accept)
+
+    def _pause(self, seconds: float) -> None:
+        """Those that come wait in the backlog. `seconds`: how long at most; inf = until `resume`."""
+        self._stop_waiting()
+        if self._is_watching:
+            self._is_watching = False
+            self._loop.remove_reader(self._sock)
+        if self._is_listening and seconds < _NEVER:
+            self._again = self._loop.call_later(seconds, self.resume)
+
+    def _stop_waiting(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    def close(self) -> None:
+        """Take those that the kernel has taken for us, as far as there is room: closing the socket resets the rest."""
+        self._is_listening = False
+        self._pause(_NEVER)
+        while self._take_one():
+            pass
+        self._sock.close()
+
+    def _accept(self) -> None:
+        for number in range(_AT_ONCE):
+            if not self._take_one(is_there=number == 0):
+                break
+
+    def _take_one(self, *, is_there: bool = False) -> bool:
+        """`is_there`: somebody waits. Without files left the system fails before it looks."""
+        wait_s = self._owner.wait_s()
+        if wait_s > 0.0:
+            self._pause(wait_s)
+            return False
+        try:
+            sock, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False  # another process was faster, or the client has left
+        except OSError as error:
+            if is_there:
+                self._failed(error)
+            return False
+        self._is_short = False
+        self._owner.taken()
+        arrival = self._loop.create_task(self._arrive(sock))
+        self._arriving.add(arrival)
+        arrival.add_done_callback(self._arrived)
+        return True
+
+    def _arrived(self, arrival: asyncio.Task[object]) -> None:
+        self._arriving.discard(arrival)
+        self._owner.arrived()
+
+    async def _arrive(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, sock)
+        except OSError:  # it has left again
+            sock.close()
+
+    def _failed(self, error: OSError) -> None:
+        if error.errno in _NOTHING_LEFT and self._owner.free_a_file():
+            return  # what is closed now is free in the loop's next turn, when those that wait are looked at again
+        if not self._is_short:
+            self._is_short = True
+            self._owner.ran_out(error)
+        self._pause(_WAIT_S)

@@ -1,0 +1,30 @@
+"""The server, as its connections see it."""
+
+import asyncio
+from typing import Any, Protocol, TypeVar
+
+from application.errors import InvalidRequest
+
+_C = TypeVar("_C")
+"""A connection."""
+
+
+class Host(Protocol[_C]):
+    """The server that a connection belongs to."""
+
+    app: Any
+    loop: asyncio.AbstractEventLoop
+    is_draining: bool
+    running: set[_C]
+
+    def opened(self, connection: _C) -> None:
+        """It is there."""
+
+    def left(self, connection: _C) -> None:
+        """It is gone, or is done with what it did when it went."""
+
+    def crashed(self, error: Exception) -> None:
+        """The application raised."""
+
+    def refused(self, error: InvalidRequest, address: str) -> None:
+        """What came from there was no request; `address` empty = it is not known."""
