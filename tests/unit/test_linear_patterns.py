@@ -41,7 +41,7 @@ FILLERS = (
     "[",
     "é",
 )
-LEFT_OUT = ("adapters.provider", "adapters.upstreams.error_kinds")
+LEFT_OUT = ("adapters.provider", "adapters.upstreams.retry_delay", "adapters.upstreams.error_kinds")
 """The simulated provider, and what looks at a few hundred letters only."""
 
 
