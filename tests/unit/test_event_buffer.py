@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from adapters.upstreams import event_buffer, stream_scanner
 from adapters.upstreams.event_buffer import MAX_PENDING_BYTES, EventBuffer
 from adapters.upstreams.sse import split_events
-from adapters.upstreams.stream_scanner import _WORTH_READING, OpenAIStreamScanner, is_worth_reading
+from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.worth_reading import _WORTH_READING, is_worth_reading
 from tests.unit.test_sse import chop
 
 PIECE_BYTES = 16 * 1024

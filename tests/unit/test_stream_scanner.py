@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.upstreams.choices_ended import ExpectedStream
-from adapters.upstreams.stream_scanner import _WORTH_READING, OpenAIStreamScanner, is_worth_reading
+from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.worth_reading import _WORTH_READING, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
 

@@ -88,7 +88,7 @@ class OpenAIProviders:
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")
-    if request.api is Api.STORED:
+    if request.api is Api.STORED and not request.body_model:
         return request.body  # its model stands in the URL, and nothing is known of what it holds
     if not request.model or not request.body or endpoint.model == request.body_model:
         return request.body

@@ -110,11 +110,23 @@ def _reading(content: str, shape: type, decoded: type) -> _Reading:
 
 
 _SAID = ("message", "detail", "title")
-_WORDS = Narrowed("code", "type", "param", "message", "innererror", *STATUS_FIELDS, longest_bytes=16 * 1024)
+WORDS = Narrowed(
+    "code",
+    "type",
+    "param",
+    "message",
+    "innererror",
+    "error",
+    "errors",
+    "detail",
+    *STATUS_FIELDS,
+    longest_bytes=16 * 1024,
+)
+"""What is read of a large error."""
 
 
 def _narrowed(*names: str) -> Narrowed:
-    return Narrowed("error", "status", *names, inside={"error": _WORDS})
+    return Narrowed("error", "status", *names, inside={"error": WORDS})
 
 
 _RESPONSES = Api.RESPONSES
@@ -132,9 +144,13 @@ _WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
 
 _UNREADABLE = (ValueError, RecursionError)
 _errors = msgspec.json.Decoder(Any)
+_narrowed_error = Narrowed(
+    "error", "errors", "response", "innererror", "code", "type", "param", *STATUS_FIELDS, *_SAID,
+    longest_bytes=16 * 1024,
+    inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
+)  # fmt: skip
 _MAX_TEXT_BYTES = 4096
 """Of an error that is no JSON, what is read at most."""
-_narrowed_error = _narrowed("code", "type", "param", *STATUS_FIELDS[1:], *_SAID)
 
 
 _BESIDE = frozenset({Api.STORED, Api.OTHER})
@@ -167,7 +183,7 @@ def error_words(reply: WholeReply) -> ErrorWords:
     """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
     try:
         text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
-    except _UNREADABLE:
+    except ValueError:
         return ErrorWords()
     try:
         return ErrorWords.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))

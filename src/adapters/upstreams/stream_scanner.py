@@ -18,31 +18,15 @@ from adapters.upstreams.error_words import ErrorWords
 from adapters.upstreams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.event_content import event_says, says
 from adapters.upstreams.lenient_json import Odd, decode
-from adapters.upstreams.reply_judge import UsageWords
+from adapters.upstreams.reply_judge import WORDS, UsageWords
 from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
+from adapters.upstreams.worth_reading import is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.narrowed import Narrowed, is_heavy
-from domain.outline import outline
 from domain.tokens import Usage
 
-_WORTH_READING = re.compile(
-    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'
-    rb'|"usage"\s*:\s*\{'
-)
 _LARGE_BYTES = 64 * 1024
-_SHAPES = (
-    (b"[DONE]", None),
-    (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
-    (b'"error"', re.compile(rb'\s*(?::\s*[{"\[]|[,}])')),
-    (b"event:", re.compile(rb"\s?error")),
-    (b"response.completed", None),
-    (b"response.incomplete", None),
-    (b"response.failed", None),
-    (b'"usage"', re.compile(rb"\s*:\s*\{")),
-)
-"""`_WORTH_READING` as words and what must follow them."""
-
 _PRE_OUTPUT = ("response.created", "response.queued", "response.in_progress")
 _COMPLETE = ("response.completed", "response.incomplete")
 _COMPLETES = re.compile(
@@ -79,9 +63,11 @@ class _Data(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Data)
-_errors = msgspec.json.Decoder(Any)
-_narrowed = Narrowed(*_Data.__struct_fields__, inside={"response": Narrowed("error", "usage")})
+_narrowed = Narrowed(
+    *_Data.__struct_fields__, inside={"error": WORDS, "response": Narrowed("error", "usage", inside={"error": WORDS})}
+)
 _ENDS = re.compile(rb'"finish_reason"[ \t\r\n]*+:[ \t\r\n]*+"')
+_errors = msgspec.json.Decoder(Any)
 
 
 class OpenAIStreamScanner:
@@ -272,33 +258,6 @@ class OpenAIStreamScanner:
     def _junk(self, frame: bytes) -> Frame:
         """Before content a reason to try elsewhere; after it, only the client can say what it makes of it."""
         return Frame(frame, FrameKind.ERROR, Failure(FailureKind.JUNK, "not an event of this API"))
-
-
-def is_worth_reading(chunk: bytes) -> bool:
-    """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
-    if len(chunk) > _LARGE_BYTES:
-        return _is_large_worth_reading(outline(chunk))
-    find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
-    may_be = (
-        find(b"[DONE]") >= 0
-        or find(b"error") >= 0
-        or find(b"complete") >= 0
-        or find(b"response.failed") >= 0
-        or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
-        or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
-    )
-    return bool(may_be and _WORTH_READING.search(chunk))
-
-
-def _is_large_worth_reading(text: bytes) -> bool:
-    """The same for megabytes, through which a regular expression takes half a second."""
-    for word, tail in _SHAPES:
-        at = text.find(word)
-        while at >= 0:
-            if tail is None or tail.match(text, at + len(word)):
-                return True
-            at = text.find(word, at + 1)
-    return False
 
 
 def _flat(error: dict[str, Any]) -> dict[str, Any]:
