@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.http import exchange, guards, headers, intake, origins, routes
+from adapters.http import guards, headers, intake, origins, routes
 from adapters.provider import routes as provider_routes
 from adapters.stores.memory_cache import MemoryResponseCache
 from adapters.upstreams import aiohttp_transport, httpx_client, limit_headers
@@ -35,7 +35,7 @@ def held_bytes(key: Any) -> int:
 KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
     (headers._relayed_names, str),
-    (exchange._header_texts, str),
+    (headers.HEADER_TEXTS, str),
     (guards._json_types, str.encode),
     (intake._digests, lambda text: (("authorization", text),)),
     (routes._below, "/v1/x/{}".format),

@@ -2,31 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote
 
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
-from adapters.http.headers import relayed
+from adapters.http.headers import HEADER_TEXTS, announced, relayed
 from adapters.http.in_flight import InFlight
 from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
-from application.messages import ClientLeft, Headers, ProxyRequest, Trail, reasons
+from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
 from domain.cache import CacheState
 from domain.failure import Blame
-from domain.remembered import Remembered
 
 CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
 
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
-_PLAIN_TEXT = bytes(range(0x20, 0x7F))
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
 
 
@@ -151,7 +148,7 @@ class Exchange:
             reply = answer.reply
             headers = relayed(reply.headers)
             if not reply.body and self.scope["method"] == "HEAD":
-                headers += _announced(reply.headers)
+                headers += announced(reply.headers)
             if answer.final_failure is not None:
                 headers = relayed_error_headers(headers, answer.final_failure)
                 self._outcome = answer.final_failure.kind.value
@@ -236,11 +233,11 @@ class Exchange:
             (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
         )
         if attempts:
-            headers.append((b"x-llmproxy-endpoint", _header_texts[attempts[-1].endpoint]))
+            headers.append((b"x-llmproxy-endpoint", HEADER_TEXTS[attempts[-1].endpoint]))
         if self.request is not None:
             headers.append(_CACHE_HEADERS[trail.cache])
         if len(attempts) > 1:
-            headers.append((b"x-llmproxy-reasons", _header_texts[reasons(attempts)]))
+            headers.append((b"x-llmproxy-reasons", HEADER_TEXTS[reasons(attempts)]))
         return now
 
     def _record(self) -> None:
@@ -289,18 +286,5 @@ class Exchange:
         )
 
 
-def _announced(headers: Headers) -> RawHeaderList:
-    """How long a body is that does not come."""
-    return [(b"content-length", value.encode()) for name, value in headers if name == "content-length"][:1]
-
-
 def _bytes_in(request: ProxyRequest) -> int:
     return len(request.body) if request.upload is None else request.upload.taken_bytes
-
-
-def _header_text(text: str) -> bytes:
-    """Header values are ASCII; other letters of a group's name are percent-encoded."""
-    return quote(text, safe=_PLAIN_TEXT).encode()
-
-
-_header_texts = Remembered(_header_text, most=512, longest=256)

@@ -6,10 +6,13 @@ the proxy, or to the provider's own web site stops here.
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
 from domain.remembered import Remembered
+
+_PLAIN_TEXT = bytes(range(0x20, 0x7F))
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
@@ -138,3 +141,17 @@ def _relayed_name(name: str) -> bytes:
 
 
 _relayed_names = Remembered(_relayed_name, most=1024)
+
+
+def announced(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The length of a body that does not come, as of an answer to HEAD; empty = it is not said."""
+    return [(b"content-length", value.encode()) for name, value in headers if name == "content-length"][:1]
+
+
+def _header_text(text: str) -> bytes:
+    """Header values are ASCII; other letters of a group's name are percent-encoded."""
+    return quote(text, safe=_PLAIN_TEXT).encode()
+
+
+HEADER_TEXTS = Remembered(_header_text, most=512, longest=256)
+"""Texts of the proxy's own as the values of headers."""
