@@ -11,7 +11,7 @@ from domain.failure import Failure
 from domain.rate_limit import Readings
 from domain.tokens import Usage
 
-LONGEST_TEXT, LONGEST_PATH = 100, 300
+LONGEST_TEXT, LONGEST_PATH = 64, 300
 """How much of what a client chose is written down: letters, or bytes."""
 
 

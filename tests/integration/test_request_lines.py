@@ -69,7 +69,7 @@ async def test_a_good_answer_says_who_asked_for_what(world: World) -> None:
     [
         ([b"x-request-id: a b"], "a b"),
         ([b"x-request-id: other", b"x-client-request-id: mine"], "mine"),
-        ([b"x-client-request-id: " + b"i" * 300], "i" * 100),
+        ([b"x-client-request-id: " + b"i" * 300], "i" * 64),
         ([b"x-client-request-id: \xc3\xa9"], None),
         ([b"x-client-request-id: a\tb"], None),
         ([b"x-client-request-id:"], None),
@@ -98,7 +98,7 @@ async def test_who_asks_is_whom_the_connection_comes_from(world: World, claim: b
         ("tab\tesc\x1b[31m\x00", "tab\tesc\x1b[31m\x00"),
         ("größe 東京", "größe 東京"),
         ("\x9b31m\u202etxt\u2028\ufeff", "\ufffd31m\ufffdtxt\ufffd\ufffd"),
-        ("x" * 3000, "x" * 100),
+        ("x" * 3000, "x" * 64),
     ],
 )
 async def test_a_model_that_is_not_served_is_told_and_changes_no_line(world: World, name: str, told: str) -> None:

@@ -114,3 +114,27 @@ def test_a_log_whose_stream_is_closed_costs_nothing_but_its_lines() -> None:
     handler.close()
 
     assert stream.closed
+
+
+class Unwritable(logging.Formatter):
+    """As JSON, but that one line cannot be made, and another not be written."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.msg == "raises":
+            raise ZeroDivisionError
+        return "\ud800" if record.msg == "half a letter" else JsonLines().format(record)
+
+
+@pytest.mark.parametrize("bad", ["raises", "half a letter"])
+def test_a_line_that_cannot_be_written_takes_no_other_along(bad: str) -> None:
+    written = io.BytesIO()
+    handler = BackgroundHandler(io.TextIOWrapper(written, "utf-8", write_through=True))
+    handler.setFormatter(Unwritable())
+    logger = logging.Logger("test")
+    logger.addHandler(handler)
+    for event in ("before", bad, "after"):
+        logger.info(event)
+    handler.close()
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["before", "log line lost", "after"]

@@ -61,5 +61,16 @@ class BackgroundHandler(logging.Handler):
 
     def _put(self, records: list[logging.LogRecord]) -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
-            self._stream.write("".join(f"{self.format(record)}\n" for record in records))
+            self._stream.write("".join(map(self._line, records)))
             self._stream.flush()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        """Each by itself: one that cannot be written, whatever a client put into it, takes no other along."""
+        try:
+            line = self.format(record)
+            line.encode(self._stream.encoding or "utf-8", self._stream.errors or "strict")
+        except Exception as error:
+            lost = logging.LogRecord(record.name, logging.WARNING, "", 0, "log line lost", None, None)
+            lost.fields = {"error": type(error).__name__}
+            line = self.format(lost)
+        return f"{line}\n"
