@@ -5,7 +5,8 @@ It is a plain reading of what `re` parses a pattern into (CPython, Lib/re/_parse
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from re import _constants as op  # type: ignore[attr-defined] # not in typeshed
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -28,6 +29,17 @@ class TooManySteps(Exception):
     """More than any linear pattern takes for what the tests give it."""
 
 
+@contextmanager
+def _deep() -> Iterator[None]:
+    """The matcher goes a level down for each letter. Other tests of the process have the limit that users have."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 class Steps:
     """How many steps a pattern takes for a text."""
 
@@ -46,17 +58,17 @@ class Steps:
 
     def at_start(self) -> int:
         """As `match` and `fullmatch` do."""
-        sys.setrecursionlimit(20_000)
-        self._run(self._nodes, 0, 0, lambda end: end)
+        with _deep():
+            self._run(self._nodes, 0, 0, lambda end: end)
         return self.count
 
     def anywhere(self) -> int:
         """As `finditer` does, to the end of the text."""
-        sys.setrecursionlimit(20_000)
         at = 0
-        while at <= len(self._text):
-            end = self._run(self._nodes, 0, at, lambda end: end)
-            at = max(end, at + 1)
+        with _deep():
+            while at <= len(self._text):
+                end = self._run(self._nodes, 0, at, lambda end: end)
+                at = max(end, at + 1)
         return self.count
 
     def _step(self) -> None:
