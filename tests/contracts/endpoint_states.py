@@ -11,30 +11,45 @@ from hypothesis import strategies as st
 
 from adapters.stores.report_codec import MAX_AHEAD_S, MAX_BEHIND_S, MAX_REPORT_BYTES
 from application.store_ports import EndpointStateStore, HeardReport
-from domain.limit_terms import Reading
-from domain.news import BucketNews, CooldownNews, ReadingNews, StateReport
+from domain.limit_clock import MAX_DELAY_S
+from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
+from domain.news import SKEW_S, BucketNews, CooldownNews, ReadingNews, StateReport
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, PassTime
 
-_TIMES = st.none() | st.floats(-MAX_BEHIND_S, MAX_AHEAD_S)
+_PAST = st.none() | st.floats(-MAX_BEHIND_S, SKEW_S)
 _SPANS = st.floats(0, MAX_AHEAD_S)
-_COUNTS = st.none() | st.floats(-1e15, 1e15)
 _READINGS = st.builds(
     ReadingNews,
-    reading=st.builds(Reading, limit=_COUNTS, remaining=_COUNTS, reset_s=st.none() | _SPANS),
-    read_at=_TIMES,
+    reading=st.builds(
+        Reading,
+        limit=st.none() | st.floats(LEAST_LIMIT, MAX_COUNT),
+        remaining=st.none() | st.floats(0, MAX_COUNT),
+        reset_s=st.none() | st.floats(0, MAX_RESET_S),
+    ),
+    read_at=_PAST,
 )
 _NAMES = st.text(max_size=20)
 REPORTS = st.builds(
     StateReport,
     endpoints=st.dictionaries(
         _NAMES,
-        st.builds(CooldownNews, opened_at=_TIMES, open_until=_TIMES, cooldown_s=_SPANS, closed_at=_TIMES),
+        st.builds(
+            CooldownNews,
+            opened_at=_PAST,
+            open_until=st.none() | st.floats(-MAX_BEHIND_S, MAX_AHEAD_S),
+            cooldown_s=_SPANS,
+            closed_at=_PAST,
+        ),
         max_size=3,
     ),
     buckets=st.dictionaries(
         _NAMES,
         st.builds(
-            BucketNews, limited_until=_TIMES, unexplained=st.integers(0, 10**6), requests=_READINGS, tokens=_READINGS
+            BucketNews,
+            limited_until=st.none() | st.floats(-MAX_BEHIND_S, MAX_DELAY_S),
+            unexplained=st.integers(0, 10**6),
+            requests=_READINGS,
+            tokens=_READINGS,
         ),
         max_size=3,
     ),

@@ -587,6 +587,7 @@ async def test_three_requests_in_a_row_that_run_out_of_time_without_a_byte_cool_
         assert bench.alarm.told == [], f"after {number}"
         lease = bench.routing.pick(bench.group, "", Demand(10), ("e2",))
         assert lease is not None
+        bench.clock.advance(10)
         bench.routing.failed(lease, Failure(FailureKind.DEADLINE))
         bench.routing.release(lease)
 
