@@ -140,9 +140,11 @@ class TestServer:
         self, serve: StartServer, sent: bytes
     ) -> None:
         served = await serve(refusing if sent == HELD else echo, max_connections=3)
-        idle = [await served.connect(sent) for _ in range(3)]
-        for reader, _ in idle[: 3 if sent in (GET, HELD) else 0]:
-            await reader.readline()
+        idle = []
+        for _ in range(3):
+            idle.append(await served.connect(sent))
+            if sent in (GET, HELD):
+                await idle[-1][0].readline()
 
         for _ in range(2):  # each is answered, and then idle itself
             reader, _ = await served.connect(GET)

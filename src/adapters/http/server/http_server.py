@@ -47,7 +47,8 @@ class HttpServer:
         self._log = log
         self._max_connections = max_connections
         self._free_elsewhere = free_a_file
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}
+        """In the order in which they were opened, which decides between those that are idle since the same tick."""
         self._arriving: set[asyncio.Task[object]] = set()
         self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
         self._is_waiting = False
@@ -93,14 +94,14 @@ class HttpServer:
 
     def opened(self, connection: Connection) -> None:
         """See `Host`."""
-        self._connections.add(connection)
+        self._connections[connection] = None
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
         self._go_on()
 
     def left(self, connection: Connection) -> None:
         """See `Host`."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._changed.set()
         self._go_on()
 
@@ -159,7 +160,8 @@ class HttpServer:
         if not ranked and now - self._ranked_at >= _RANK_EVERY_S:
             self._ranked_at = now
             idle = [(each.idle_since, each) for each in self._connections if each.can_give_way]
-            ranked = self._ranked = sorted(idle, key=itemgetter(0), reverse=True)
+            ranked = self._ranked = sorted(idle, key=itemgetter(0))
+            ranked.reverse()
         while ranked:
             since, connection = ranked[-1]
             if since > now - GRACE_S:
@@ -174,6 +176,6 @@ class HttpServer:
         connection = self._longest_idle()
         if connection is None:
             return False
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         connection.give_way()
         return True
