@@ -8,7 +8,7 @@ from application.ports import RequestRecord, UpstreamFailed
 from application.store_ports import HeardReport, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 
 
 class FakeClock:
@@ -143,8 +143,8 @@ class FakeStateStore:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.reports: dict[str, tuple[float, StateReport]] = {}
-        self.puts: list[tuple[str, StateReport]] = []
+        self.reports: dict[str, tuple[float, ReplicaReport]] = {}
+        self.puts: list[tuple[str, ReplicaReport]] = []
         self.put_down = asyncio.Event()
         self.away = False
         self.read_only = False
@@ -152,7 +152,7 @@ class FakeStateStore:
         self.latency_s = 0.0
         """What a report takes to be put down and to be read, together: it looks that much younger."""
 
-    async def put(self, replica: str, report: StateReport) -> None:
+    async def put(self, replica: str, report: ReplicaReport) -> None:
         if self.broken:
             raise self.broken
         if self.away or self.read_only:

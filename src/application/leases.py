@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from application.ledger import Reservation
 from domain.cooldown import FRESH, NEVER, CooldownPolicy, EndpointHealth
+from domain.cooldown_report import CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.news import CooldownNews
 from domain.tokens import Demand
 
 WELL_S = 300.0
@@ -140,14 +140,14 @@ class EndpointStatus:
         self.well_for.pop(lease.use, None)
         return any(now - well_at < WELL_S for well_at in self.well_for.values())
 
-    def news(self) -> CooldownNews:
+    def report(self) -> CooldownReport:
         """What was found out here."""
-        return self.policy.news(self.health)
+        return self.policy.report(self.health)
 
-    def take(self, news: CooldownNews, now: float) -> bool:
+    def take(self, report: CooldownReport, now: float) -> bool:
         """Another replica says so: does it change anything?"""
         before = self.health
-        self.health = self.policy.after_news(before, news, now, self.well_at)
+        self.health = self.policy.after_report(before, report, now, self.well_at)
         return self.health is not before
 
     def of_silence(self, failure: Failure, waited_s: float) -> Failure:

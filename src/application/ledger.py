@@ -11,7 +11,7 @@ from msgspec import Struct
 from application.charges import ChargeHistory
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.news import NO_LIMIT, BucketNews
+from domain.limit_report import NO_LIMIT, BucketReport
 from domain.rate_limit import Bucket, Charged, Marks, Readings, Room
 from domain.tokens import UNTAUGHT, Demand, Usage
 
@@ -92,12 +92,12 @@ class Ledger:
         page.bucket = page.bucket.after_reading(readings, held.marks, held.sent, now)
 
     def limited(self, held: Reservation, failure: Failure, now: float) -> tuple[float, bool]:
-        """It was answered 429, or with overload: (seconds until the bucket may be asked again, is that news?)."""
+        """It was answered 429, or with overload: (seconds until the bucket may be asked again, is that new?)."""
         page = held.page
-        news = not page.bucket.clock.wait_s(now)
+        is_new = not page.bucket.clock.wait_s(now)
         overload = failure.kind is FailureKind.OVERLOADED
         page.bucket = page.bucket.after_limit(failure.retry_after_s, held.sent, now, overload=overload)
-        return page.bucket.clock.wait_s(now), news
+        return page.bucket.clock.wait_s(now), is_new
 
     def succeeded(self, held: Reservation) -> None:
         """It was answered well."""
@@ -133,25 +133,26 @@ class Ledger:
             if page is not None:
                 self._charges.note(name, page.bucket, now)
 
-    def report(self, names: Iterable[str], now: float) -> dict[str, BucketNews]:
+    def report(self, names: Iterable[str], now: float) -> dict[str, BucketReport]:
         """What this replica found out of these buckets and is still of interest."""
         report = {}
         for name in names:
             page = self._pages.get(name)
-            news = NO_LIMIT if page is None else page.bucket.news().of_interest(now)
-            if news != NO_LIMIT:
-                report[name] = news
+            known = NO_LIMIT if page is None else page.bucket.report().of_interest(now)
+            if known != NO_LIMIT:
+                report[name] = known
         return report
 
-    def take(self, endpoint: Endpoint, news: BucketNews, now: float) -> bool:
+    def take(self, endpoint: Endpoint, report: BucketReport, now: float) -> bool:
         """Another replica says this of the endpoint's bucket: does it change anything?"""
         name = endpoint.bucket
         page = self._pages.get(name) or self._open(name, endpoint)
         marks = Charged(
-            self._charges.at(name, news.requests.read_at).requests, self._charges.at(name, news.tokens.read_at).tokens
+            self._charges.at(name, report.requests.read_at).requests,
+            self._charges.at(name, report.tokens.read_at).tokens,
         )
         before = page.bucket
-        page.bucket = before.after_news(news, marks, now)
+        page.bucket = before.after_report(report, marks, now)
         return page.bucket is not before
 
     def _page(self, endpoint: Endpoint, client: str) -> Page | None:

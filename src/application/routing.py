@@ -17,8 +17,8 @@ from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.group import ModelGroup
-from domain.news import StateReport
 from domain.rate_limit import Readings, Room
+from domain.replica_report import ReplicaReport
 from domain.tokens import Demand, Usage
 
 Draw = Callable[[], float]
@@ -60,19 +60,19 @@ class Routing:
         self._on_change = anywhere
         self._on_change_at = self._verdicts.on_recovery = (lambda _: anywhere()) if at is None else at
 
-    def when_news(self, told: Callable[[], None]) -> None:
+    def when_report_due(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
-        self._verdicts.on_news = told
+        self._verdicts.on_report_due = told
 
     def checkpoint(self, now: float) -> None:
         """Remember what was sent up to now, so that readings of other replicas can be compared with it."""
         self._shared.checkpoint(now)
 
-    def report(self, now: float) -> StateReport:
+    def report(self, now: float) -> ReplicaReport:
         """What was found out here and is still of interest to other replicas; nothing that they told."""
         return self._shared.report(now)
 
-    def take(self, report: StateReport, now: float) -> None:
+    def take(self, report: ReplicaReport, now: float) -> None:
         """What other replicas found out, in this one's time. No alarm is raised: they have raised theirs."""
         if self._shared.take(report, now):
             self._on_change()

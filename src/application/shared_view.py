@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from application.leases import EndpointStatus
 from application.ledger import Ledger
+from domain.cooldown_report import NO_COOLDOWN
 from domain.endpoint import Endpoint
-from domain.news import NO_COOLDOWN, StateReport
+from domain.replica_report import ReplicaReport
 
 
 class SharedView:
@@ -27,21 +28,21 @@ class SharedView:
         """See `Routing.checkpoint`."""
         self._ledger.checkpoint(self._buckets, now)
 
-    def report(self, now: float) -> StateReport:
+    def report(self, now: float) -> ReplicaReport:
         """See `Routing.report`."""
         endpoints = {}
         for identity, statuses in self._statuses.items():
-            news = NO_COOLDOWN
+            report = NO_COOLDOWN
             for status in statuses:
-                own = status.news()
-                news = news if own is NO_COOLDOWN else news.merged(own)
-            if news is not NO_COOLDOWN:
-                news = news.of_interest(now, max(status.policy.longest_s for status in statuses))
-            if news != NO_COOLDOWN:
-                endpoints[identity] = news
-        return StateReport(endpoints, self._ledger.report(self._buckets, now))
+                own = status.report()
+                report = report if own is NO_COOLDOWN else report.merged(own)
+            if report is not NO_COOLDOWN:
+                report = report.of_interest(now, max(status.policy.longest_s for status in statuses))
+            if report != NO_COOLDOWN:
+                endpoints[identity] = report
+        return ReplicaReport(endpoints, self._ledger.report(self._buckets, now))
 
-    def take(self, report: StateReport, now: float) -> bool:
+    def take(self, report: ReplicaReport, now: float) -> bool:
         """See `Routing.take`. Did it change anything?"""
         changed = False
         for identity, statuses in self._statuses.items():

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from application.ports import Clock, RequestLog
 from application.routing import Routing
 from application.store_ports import EndpointStateStore, StoreUnavailable
-from domain.news import SKEW_S, StateReport
+from domain.replica_moments import SKEW_S
+from domain.replica_report import ReplicaReport
 
 TICK_S = 0.1
 GATHER_S = 0.02
-"""How long urgent news waits for more: a bill that is not paid cools many endpoints at one moment, and a flood of
+"""How long an urgent report waits for more: a bill that is not paid cools many endpoints at one moment, and a flood of
 failures must not become a flood of reports."""
 REFRESH_S = 5.0
 """How often a report is put down again that has not changed, in case the store lost it."""
@@ -43,13 +44,13 @@ class StateSharing:
         self._log = log
         self._tick_s = tick_s
         self._urgent = asyncio.Event()
-        self._put: StateReport | None = StateReport()
+        self._put: ReplicaReport | None = ReplicaReport()
         """What the store holds of this replica, in this replica's time; None = that is not certain."""
         self._put_at = 0.0
-        self._heard: dict[str, tuple[StateReport, float]] = {}
+        self._heard: dict[str, tuple[ReplicaReport, float]] = {}
         """The report of each other replica that was taken in last, and when it was put down."""
         self._crashing = False
-        routing.when_news(self._urgent.set)
+        routing.when_report_due(self._urgent.set)
 
     async def load(self) -> None:
         """Take in, before the first request, what is known. Waits as long as the store lets it; never raises."""
@@ -113,12 +114,12 @@ class StateSharing:
         before, self._heard = self._heard, {h.replica: (h.report, now - h.age_s) for h in everybody}
         if all(_is_same(heard, before.get(name)) for name, heard in self._heard.items()):
             return
-        news = StateReport()
+        heard = ReplicaReport()
         for report, put_at in self._heard.values():
-            news = news.merged(report.shifted(put_at))
-        self._routing.take(news, now)
+            heard = heard.merged(report.shifted(put_at))
+        self._routing.take(heard, now)
 
 
-def _is_same(heard: tuple[StateReport, float], before: tuple[StateReport, float] | None) -> bool:
+def _is_same(heard: tuple[ReplicaReport, float], before: tuple[ReplicaReport, float] | None) -> bool:
     """Is it the very report that was heard before? Its age is measured anew each time, and never twice the same."""
     return before is not None and heard[0] is before[0] and abs(heard[1] - before[1]) < SKEW_S

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from application.messages import Api, Headers
 from domain.cache import CacheKey
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 
 
 class StoreUnavailable(Exception):
@@ -66,7 +66,7 @@ class HeardReport(Struct, frozen=True):
     replica: str
     age_s: float
     """How long ago, by the store's own clock."""
-    report: StateReport
+    report: ReplicaReport
     """Times in it are seconds from the moment it was put down; negative = before it."""
 
 
@@ -76,7 +76,7 @@ class EndpointStateStore(Protocol):
     Both raise `StoreUnavailable`. What a replica that is gone put down disappears after a while by itself.
     """
 
-    async def put(self, replica: str, report: StateReport) -> None:
+    async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before. Times in it are seconds from now."""
 
     async def others(self, replica: str) -> Sequence[HeardReport]:

@@ -34,7 +34,7 @@ class Verdicts:
         self._clock = clock
         self._draw = draw
         self._alarm = alarm
-        self.on_news: Callable[[], None] = _nothing
+        self.on_report_due: Callable[[], None] = _nothing
         """Called whenever other replicas should soon hear of something."""
         self.on_recovery: Callable[[Lease], None] = _nothing
         """Called whenever the success of a lease may let more requests in at its endpoint."""
@@ -50,7 +50,7 @@ class Verdicts:
         status.thrive(lease)
         if before.open_until and not status.health.open_until:
             self._alarm.recovered(lease.endpoint)
-            self.on_news()
+            self.on_report_due()
         self._ledger.succeeded(lease.held)
         if status.health is not before:
             self.on_recovery(lease)
@@ -107,7 +107,7 @@ class Verdicts:
         cools = health.open_until > before.open_until
         if cools:
             self._alarm.cooling(status.endpoint, failure, health.open_until - self._clock.now())
-            self.on_news()
+            self.on_report_due()
         return cools
 
     def _fault(self, status: EndpointStatus, failure: Failure) -> None:
@@ -118,15 +118,15 @@ class Verdicts:
         known = before.state(now) is HealthState.COOLING and before.cooldown_s == status.policy.fault_s
         if not known:
             self._alarm.fault(status.endpoint, failure, status.health.open_until - now)
-            self.on_news()
+            self.on_report_due()
 
     def _set_clock(self, lease: Lease, failure: Failure) -> None:
-        seconds, news = self._ledger.limited(lease.held, failure, self._clock.now())
+        seconds, is_new = self._ledger.limited(lease.held, failure, self._clock.now())
         lease.verdict = False
-        if news:
+        if is_new:
             self._alarm.limited(lease.endpoint, failure, seconds)
-        if news and lease.endpoint.owns_credential:
-            self.on_news()
+        if is_new and lease.endpoint.owns_credential:
+            self.on_report_due()
 
 
 def _nothing(*_: Lease) -> None:

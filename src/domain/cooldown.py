@@ -8,7 +8,7 @@ A configuration fault (a refused key, a deployment that does not exist) cools at
 no failure and never gets here: it has a clock of its own (`domain.rate_limit`). An error that nobody can tell the cause
 of is held against the endpoint only when `UNKNOWN_REQUESTS` different requests in a row meet one.
 
-Replicas tell each other of cooldowns and of recoveries (`domain.news`). What another one found out is believed where
+Replicas tell each other of cooldowns and of recoveries (`domain.report`). What another one found out is believed where
 nothing newer is known here.
 """
 
@@ -17,7 +17,8 @@ from enum import StrEnum
 
 from msgspec import Struct, structs
 
-from domain.news import NO_COOLDOWN, SKEW_S, CooldownNews
+from domain.cooldown_report import NO_COOLDOWN, CooldownReport
+from domain.replica_moments import SKEW_S
 
 NEVER = -math.inf
 
@@ -165,7 +166,7 @@ class CooldownPolicy(Struct, frozen=True):
             return health
         return self._open(health, now, until, self.fault_s)
 
-    def news(self, health: EndpointHealth) -> CooldownNews:
+    def report(self, health: EndpointHealth) -> CooldownReport:
         """What this replica found out itself."""
         opened = health.open_until and not health.opened_elsewhere
         closed = health.closed_at != NEVER and not health.closed_elsewhere
@@ -173,33 +174,33 @@ class CooldownPolicy(Struct, frozen=True):
             return NO_COOLDOWN
         closed_at = health.closed_at if closed else None
         if not opened:
-            return CooldownNews(closed_at=closed_at)
-        return CooldownNews(health.opened_at, health.open_until, health.cooldown_s, closed_at)
+            return CooldownReport(closed_at=closed_at)
+        return CooldownReport(health.opened_at, health.open_until, health.cooldown_s, closed_at)
 
-    def after_news(
-        self, health: EndpointHealth, news: CooldownNews, now: float, well_at: float = NEVER
+    def after_report(
+        self, health: EndpointHealth, report: CooldownReport, now: float, well_at: float = NEVER
     ) -> EndpointHealth:
         """Another replica says so; the very same object where that changes nothing.
 
-        `well_at` is when the latest request was sent from here that went well: a cooldown that began before is news of
-        how the endpoint was, not of how it is. One whose end has passed already leaves the endpoint to be probed.
+        `well_at` is when the latest request was sent from here that went well: a cooldown that began before says
+        how the endpoint was, not how it is. One whose end has passed already leaves the endpoint to be probed.
         """
-        closed_at = _past(news.closed_at, now)
+        closed_at = _past(report.closed_at, now)
         if health.open_until and closed_at >= health.opened_at:
             health = EndpointHealth(ramp=1, closed_at=closed_at, closed_elsewhere=True)
         elif closed_at > health.closed_at + SKEW_S:
             health = structs.replace(health, closed_at=closed_at, closed_elsewhere=True)
-        opened_at = _past(news.opened_at, now)
+        opened_at = _past(report.opened_at, now)
         # What one replica tells is in order, however near its moments are; what different ones tell need not be.
         same = health.closed_elsewhere and abs(closed_at - health.closed_at) <= SKEW_S
         recovered_at = closed_at if same else health.closed_at + SKEW_S
-        if news.open_until is None or opened_at <= max(recovered_at, well_at):
+        if report.open_until is None or opened_at <= max(recovered_at, well_at):
             return health
         limit_s = self.longest_s
-        until = min(news.open_until, opened_at + limit_s)
+        until = min(report.open_until, opened_at + limit_s)
         if not until or not until > max(opened_at, health.open_until + SKEW_S if health.open_until else NEVER):
             return health
-        length_s = min(news.cooldown_s, limit_s) if news.cooldown_s > 0 else self.cooldown_s
+        length_s = min(report.cooldown_s, limit_s) if report.cooldown_s > 0 else self.cooldown_s
         if health.open_until:
             opened_at = max(opened_at, health.opened_at)
         return structs.replace(self._open(health, opened_at, until, length_s), opened_elsewhere=True)

@@ -165,11 +165,13 @@ class Gauge(Struct, frozen=True, gc=False):
         )
         return Gauge(level, at, self.charged, mark, terms)
 
-    def after_hearsay(self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0) -> "Gauge":
+    def after_peer_report(
+        self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0
+    ) -> "Gauge":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
         replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
-        is_news = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
-        if not is_news or reading.remaining is None or not reading.is_possible:
+        is_new = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
+        if not is_new or reading.remaining is None or not reading.is_possible:
             return self
         amount = 1.0 if self.terms.meter.is_exact else 0.0
         return self.after_reading(reading, min(sent, now), mark, now, amount, in_flight, elsewhere=True)
@@ -197,7 +199,7 @@ class Gauge(Struct, frozen=True, gc=False):
         own word, to this replica, that nothing is left.
         """
         reading, quiet_s = self.terms.reading, PER_MINUTE_S
-        if reading.remaining is not None and reading.remaining < 1.0 and not self.terms.read_elsewhere:
+        if reading.remaining is not None and reading.remaining < 1.0 and not self.terms.is_from_peer:
             quiet_s = max(quiet_s, reading.reset_s or 0.0)
         return max(0.0, self.at + quiet_s - now)
 

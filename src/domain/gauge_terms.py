@@ -26,7 +26,7 @@ class Terms(Struct, frozen=True, gc=False):
     """The newest reading of what remains, as it came."""
     read_at: float = -math.inf
     """When the request was sent whose reply gave it; -inf = there was none."""
-    read_elsewhere: bool = False
+    is_from_peer: bool = False
     """Did another replica read it? Then it is not ours to tell."""
     window: Window | None = None
     """What is sure, where the level may hope for too much; None = the level is sure."""

@@ -49,7 +49,7 @@ class RateLimitClock(Struct, frozen=True, gc=False):
             return RateLimitClock(self.until, now, unexplained, self.set_elsewhere, self.overload)
         return RateLimitClock(until, now, unexplained, overload=overload)
 
-    def after_hearsay(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
+    def after_peer_report(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
         """Another replica was told to stay away until `until`. The very same clock if it runs as long already."""
         until = min(until, now + MAX_DELAY_S)
         if not until > max(now, self.until + ECHO_S):

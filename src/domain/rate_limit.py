@@ -12,8 +12,8 @@ from msgspec import Struct, structs
 
 from domain.gauge import Gauge
 from domain.limit_clock import UNLIMITED, RateLimitClock
+from domain.limit_report import NO_READING, BucketReport, ReadingReport
 from domain.limit_terms import PER_MINUTE_S, Meter, Reading, Refill
-from domain.news import NO_READING, BucketNews, ReadingNews
 
 AZURE_REQUEST_SLICE_S = 10.0
 TOKEN_MARGIN = 1.05
@@ -158,24 +158,24 @@ class Bucket(Struct, frozen=True, gc=False):
         tokens = self.tokens.after_reading(readings.tokens, sent, marks.tokens, now, need, others)
         return Bucket(requests, tokens, self.clock, self.reserved_requests, self.reserved_tokens)
 
-    def news(self) -> BucketNews:
+    def report(self) -> BucketReport:
         """What this replica was told by the provider itself."""
         clock, requests, tokens = self.clock, _told(self.requests), _told(self.tokens)
         if not clock.until or clock.set_elsewhere:
-            return BucketNews(requests=requests, tokens=tokens)
-        return BucketNews(clock.until, clock.unexplained, requests, tokens)
+            return BucketReport(requests=requests, tokens=tokens)
+        return BucketReport(clock.until, clock.unexplained, requests, tokens)
 
-    def after_news(self, news: BucketNews, marks: Charged, now: float) -> "Bucket":
+    def after_report(self, report: BucketReport, marks: Charged, now: float) -> "Bucket":
         """Another replica says so; the very same object where that changes nothing. `marks` is what this replica had
         charged when the other one's requests were sent that gave the readings."""
         clock, requests, tokens = self.clock, self.requests, self.tokens
-        if news.limited_until is not None:
-            clock = clock.after_hearsay(news.limited_until, news.unexplained, now)
-        if news.requests.read_at is not None:
-            reading, read_at = news.requests.reading, news.requests.read_at
-            requests = requests.after_hearsay(reading, read_at, marks.requests, now, self.reserved_requests)
-        if news.tokens.read_at is not None:
-            tokens = tokens.after_hearsay(news.tokens.reading, news.tokens.read_at, marks.tokens, now)
+        if report.limited_until is not None:
+            clock = clock.after_peer_report(report.limited_until, report.unexplained, now)
+        if report.requests.read_at is not None:
+            reading, read_at = report.requests.reading, report.requests.read_at
+            requests = requests.after_peer_report(reading, read_at, marks.requests, now, self.reserved_requests)
+        if report.tokens.read_at is not None:
+            tokens = tokens.after_peer_report(report.tokens.reading, report.tokens.read_at, marks.tokens, now)
         if clock is self.clock and requests is self.requests and tokens is self.tokens:
             return self
         return structs.replace(self, clock=clock, requests=requests, tokens=tokens)
@@ -190,11 +190,11 @@ class Bucket(Struct, frozen=True, gc=False):
         return self if clock is self.clock else structs.replace(self, clock=clock)
 
 
-def _told(gauge: Gauge) -> ReadingNews:
+def _told(gauge: Gauge) -> ReadingReport:
     terms = gauge.terms
-    if terms.read_elsewhere or terms.read_at == -math.inf:
+    if terms.is_from_peer or terms.read_at == -math.inf:
         return NO_READING
-    return ReadingNews(terms.reading, terms.read_at)
+    return ReadingReport(terms.reading, terms.read_at)
 
 
 def _room(gauge: Gauge, amount: float, now: float) -> Room:

@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 
 from adapters.stores.report_codec import MAX_AHEAD_S, MAX_BEHIND_S, MAX_REPORT_BYTES
 from application.store_ports import EndpointStateStore, HeardReport
+from domain.cooldown_report import CooldownReport
 from domain.limit_clock import MAX_DELAY_S
+from domain.limit_report import BucketReport, ReadingReport
 from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
-from domain.news import SKEW_S, BucketNews, CooldownNews, ReadingNews, StateReport
+from domain.replica_moments import SKEW_S
+from domain.replica_report import ReplicaReport
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, PassTime
 
 _PAST = st.none() | st.floats(-MAX_BEHIND_S, SKEW_S)
 _SPANS = st.floats(0, MAX_AHEAD_S)
 _READINGS = st.builds(
-    ReadingNews,
+    ReadingReport,
     reading=st.builds(
         Reading,
         limit=st.none() | st.floats(LEAST_LIMIT, MAX_COUNT),
@@ -30,11 +33,11 @@ _READINGS = st.builds(
 )
 _NAMES = st.text(max_size=20)
 REPORTS = st.builds(
-    StateReport,
+    ReplicaReport,
     endpoints=st.dictionaries(
         _NAMES,
         st.builds(
-            CooldownNews,
+            CooldownReport,
             opened_at=_PAST,
             open_until=st.none() | st.floats(-MAX_BEHIND_S, MAX_AHEAD_S),
             cooldown_s=_SPANS,
@@ -45,7 +48,7 @@ REPORTS = st.builds(
     buckets=st.dictionaries(
         _NAMES,
         st.builds(
-            BucketNews,
+            BucketReport,
             limited_until=st.none() | st.floats(-MAX_BEHIND_S, MAX_DELAY_S),
             unexplained=st.integers(0, 10**6),
             requests=_READINGS,
@@ -57,12 +60,12 @@ REPORTS = st.builds(
 """All that a replica could truly say."""
 
 
-def cooling(until: float, endpoint: str = "a") -> StateReport:
+def cooling(until: float, endpoint: str = "a") -> ReplicaReport:
     """A report of one endpoint that began to cool just now."""
-    return StateReport(endpoints={endpoint: CooldownNews(opened_at=0.0, open_until=until, cooldown_s=until)})
+    return ReplicaReport(endpoints={endpoint: CooldownReport(opened_at=0.0, open_until=until, cooldown_s=until)})
 
 
-def by_replica(heard: Sequence[HeardReport]) -> dict[str, StateReport]:
+def by_replica(heard: Sequence[HeardReport]) -> dict[str, ReplicaReport]:
     """The reports; each replica may be there only once."""
     found = {each.replica: each.report for each in heard}
 
@@ -70,16 +73,16 @@ def by_replica(heard: Sequence[HeardReport]) -> dict[str, StateReport]:
     return found
 
 
-def _bad_endpoint(**news: Any) -> StateReport:
-    return StateReport({"bad": CooldownNews(**news), "good": CooldownNews(opened_at=-1.0)})
+def _bad_endpoint(**report: Any) -> ReplicaReport:
+    return ReplicaReport({"bad": CooldownReport(**report), "good": CooldownReport(opened_at=-1.0)})
 
 
-def _bad_bucket(**news: Any) -> StateReport:
-    return StateReport(buckets={"bad": BucketNews(**news), "good": BucketNews(limited_until=1.0)})
+def _bad_bucket(**report: Any) -> ReplicaReport:
+    return ReplicaReport(buckets={"bad": BucketReport(**report), "good": BucketReport(limited_until=1.0)})
 
 
-def _bad_reading(read_at: float | None = None, **reading: Any) -> StateReport:
-    return _bad_bucket(tokens=ReadingNews(Reading(**reading), read_at))
+def _bad_reading(read_at: float | None = None, **reading: Any) -> ReplicaReport:
+    return _bad_bucket(tokens=ReadingReport(Reading(**reading), read_at))
 
 
 class EndpointStateStoreContract:
@@ -95,7 +98,7 @@ class EndpointStateStoreContract:
     @given(report=REPORTS)
     @settings(max_examples=100, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
     async def test_others_hear_what_was_put_down_to_the_last_bit(
-        self, states: EndpointStateStore, report: StateReport
+        self, states: EndpointStateStore, report: ReplicaReport
     ) -> None:
         await states.put("me", report)
 
@@ -158,8 +161,8 @@ class EndpointStateStoreContract:
             _bad_reading(read_at=nan),
         ],
     )
-    async def test_news_that_cannot_be_true_is_left_out_and_what_stands_beside_it_is_heard(
-        self, states: EndpointStateStore, report: StateReport
+    async def test_a_report_that_cannot_be_true_is_left_out_and_what_stands_beside_it_is_heard(
+        self, states: EndpointStateStore, report: ReplicaReport
     ) -> None:
         await states.put("me", report)
 
@@ -173,7 +176,7 @@ class EndpointStateStoreContract:
         ids=["too-large", "not-unicode", "too-many"],
     )
     async def test_report_that_cannot_be_written_changes_nothing(
-        self, states: EndpointStateStore, report: StateReport
+        self, states: EndpointStateStore, report: ReplicaReport
     ) -> None:
         await states.put("me", cooling(1.0))
 

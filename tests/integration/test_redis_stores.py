@@ -15,7 +15,7 @@ from adapters.stores.redis_gate import RedisGate
 from adapters.stores.redis_owners import RedisResponseOwners
 from adapters.stores.redis_state import RedisEndpointStateStore
 from adapters.stores.report_codec import MAX_REPORT_BYTES, encode_report
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 from tests.contracts.endpoint_states import EndpointStateStoreContract, by_replica, cooling
 from tests.contracts.response_cache import LONG_S, PassTime, ResponseCacheContract, answer_of, new_key
 from tests.contracts.response_owners import ResponseOwnersContract
@@ -303,7 +303,7 @@ async def now_us(redis: Redis) -> int:
     return int(seconds) * 1_000_000 + int(microseconds)
 
 
-async def plant(redis: Redis, key: str, replica: str, report: StateReport, ago_s: float) -> None:
+async def plant(redis: Redis, key: str, replica: str, report: ReplicaReport, ago_s: float) -> None:
     """A report that was put down so many seconds ago by Redis' clock; negative = its clock has been set back since."""
     packed: Any = encode_report(report)
     await redis.hset(key, replica, b"%d:%b" % (await now_us(redis) - int(ago_s * 1_000_000), packed))

@@ -16,7 +16,7 @@ from adapters.stores.redis_cache import RedisResponseCache
 from adapters.stores.redis_gate import RedisGate
 from adapters.stores.redis_owners import RedisResponseOwners
 from adapters.stores.redis_state import RedisEndpointStateStore
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 from tests.contracts.endpoint_states import REPORTS, by_replica
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, LONG_S, answer_of, new_key, random_bytes
 from tests.contracts.response_owners import new_id
@@ -64,12 +64,12 @@ async def test_caches_give_the_same(gate: RedisGate, steps: list[tuple[str, int,
 
 @given(steps=_STATE_STEPS)
 @settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
-async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int, StateReport]]) -> None:
+async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int, ReplicaReport]]) -> None:
     both = (
         RedisEndpointStateStore(gate, f"test-{uuid4().hex}", LONG_S),
         MemoryEndpointStateStore(FakeClock(), LONG_S),
     )
-    for step, number, report in [*steps, *(("others", number, StateReport()) for number in range(7))]:
+    for step, number, report in [*steps, *(("others", number, ReplicaReport()) for number in range(7))]:
         replica = f"replica-{number}"
         if step == "put":
             for states in both:

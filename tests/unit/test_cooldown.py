@@ -7,7 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import structs
 
 from domain.cooldown import FRESH, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
-from domain.news import NO_COOLDOWN, SKEW_S, CooldownNews
+from domain.cooldown_report import NO_COOLDOWN, CooldownReport
+from domain.replica_moments import SKEW_S
 
 POLICY = CooldownPolicy(allowed_fails=3, cooldown_s=60)
 MIDDLE = 0.5
@@ -123,7 +124,7 @@ def test_senseless_policies_are_refused(wrong: dict[str, int]) -> None:
 
 
 def test_nothing_is_told_of_an_endpoint_that_never_cooled() -> None:
-    assert POLICY.news(failed(POLICY, 2, now=10)) is NO_COOLDOWN
+    assert POLICY.report(failed(POLICY, 2, now=10)) is NO_COOLDOWN
 
 
 def test_a_cooldown_and_the_recovery_that_ends_it_are_told() -> None:
@@ -132,10 +133,10 @@ def test_a_cooldown_and_the_recovery_that_ends_it_are_told() -> None:
     closed = POLICY.after_success(probing, 70)
     cooling_again = failed(POLICY, 3, now=80, health=POLICY.after_success(closed, 75))
 
-    assert POLICY.news(cooling) == POLICY.news(probing) == CooldownNews(10, 70, 60)
-    assert POLICY.news(closed) == CooldownNews(closed_at=70)
-    assert POLICY.news(cooling_again) == CooldownNews(80, 140, 60, closed_at=70)
-    assert POLICY.news(POLICY.after_fault(closed, 90)) == CooldownNews(90, 390, 300, closed_at=70)
+    assert POLICY.report(cooling) == POLICY.report(probing) == CooldownReport(10, 70, 60)
+    assert POLICY.report(closed) == CooldownReport(closed_at=70)
+    assert POLICY.report(cooling_again) == CooldownReport(80, 140, 60, closed_at=70)
+    assert POLICY.report(POLICY.after_fault(closed, 90)) == CooldownReport(90, 390, 300, closed_at=70)
 
 
 def test_when_it_recovered_is_remembered_whatever_comes_next() -> None:
@@ -147,8 +148,8 @@ def test_when_it_recovered_is_remembered_whatever_comes_next() -> None:
 
 
 def test_another_replicas_cooldown_is_kept_as_if_it_were_ours() -> None:
-    told = POLICY.news(failed(POLICY, 3, now=10))
-    health = POLICY.after_news(FRESH, told, 10.1)
+    told = POLICY.report(failed(POLICY, 3, now=10))
+    health = POLICY.after_report(FRESH, told, 10.1)
 
     assert health.state(69.9) is HealthState.COOLING
     assert health.admits(70, 0)
@@ -157,13 +158,13 @@ def test_another_replicas_cooldown_is_kept_as_if_it_were_ours() -> None:
 
 
 def test_what_another_replica_told_is_not_told_on() -> None:
-    heard = POLICY.after_news(FRESH, CooldownNews(10, 70, 60), 11)
-    recovered = POLICY.after_news(heard, CooldownNews(closed_at=20), 21)
+    heard = POLICY.after_report(FRESH, CooldownReport(10, 70, 60), 11)
+    recovered = POLICY.after_report(heard, CooldownReport(closed_at=20), 21)
 
-    assert POLICY.news(heard) is NO_COOLDOWN
-    assert POLICY.news(recovered) is NO_COOLDOWN
-    assert POLICY.news(POLICY.after_success(heard, 30)) == CooldownNews(closed_at=30)
-    assert POLICY.news(POLICY.after_failure(heard, 70, 71, MIDDLE)).open_until == 71 + 120, "its own probe found that"
+    assert POLICY.report(heard) is NO_COOLDOWN
+    assert POLICY.report(recovered) is NO_COOLDOWN
+    assert POLICY.report(POLICY.after_success(heard, 30)) == CooldownReport(closed_at=30)
+    assert POLICY.report(POLICY.after_failure(heard, 70, 71, MIDDLE)).open_until == 71 + 120, "its own probe found that"
 
 
 @pytest.mark.parametrize(
@@ -178,43 +179,43 @@ def test_what_another_replica_told_is_not_told_on() -> None:
 )
 @pytest.mark.parametrize("late_s", [0.0, 0.2])
 def test_an_echo_of_own_news_changes_nothing(health: EndpointHealth, late_s: float) -> None:
-    assert POLICY.after_news(health, POLICY.news(health).shifted(late_s), 72) is health
+    assert POLICY.after_report(health, POLICY.report(health).shifted(late_s), 72) is health
 
 
 def test_an_endpoint_that_recovered_elsewhere_is_closed_and_ramps() -> None:
-    health = POLICY.after_news(failed(POLICY, 3, now=10), CooldownNews(closed_at=20), 21)
+    health = POLICY.after_report(failed(POLICY, 3, now=10), CooldownReport(closed_at=20), 21)
 
     assert health == EndpointHealth(ramp=1, closed_at=20, closed_elsewhere=True)
 
 
 def test_a_recovery_from_before_the_cooldown_does_not_end_it() -> None:
-    health = POLICY.after_news(failed(POLICY, 3, now=10), CooldownNews(closed_at=9), 21)
+    health = POLICY.after_report(failed(POLICY, 3, now=10), CooldownReport(closed_at=9), 21)
 
     assert health.state(21) is HealthState.COOLING
 
 
 def test_old_news_does_not_reopen_what_was_closed_since() -> None:
-    told = CooldownNews(10, 310, 300)
+    told = CooldownReport(10, 310, 300)
     closed_here = POLICY.after_success(failed(POLICY, 3, now=10), 20)
-    closed_elsewhere = POLICY.after_news(FRESH, CooldownNews(closed_at=20), 21)
+    closed_elsewhere = POLICY.after_report(FRESH, CooldownReport(closed_at=20), 21)
 
-    assert POLICY.after_news(closed_here, told, 22) is closed_here
-    assert POLICY.after_news(closed_elsewhere, told, 22) is closed_elsewhere
-    assert POLICY.after_news(FRESH, told.merged(CooldownNews(closed_at=20)), 22).state(22) is HealthState.CLOSED
-    assert POLICY.after_news(closed_here, told.shifted(10 + SKEW_S), 22) is closed_here, "though it came late"
-    assert POLICY.after_news(closed_here, CooldownNews(21, 81, 60), 22).state(22) is HealthState.COOLING
+    assert POLICY.after_report(closed_here, told, 22) is closed_here
+    assert POLICY.after_report(closed_elsewhere, told, 22) is closed_elsewhere
+    assert POLICY.after_report(FRESH, told.merged(CooldownReport(closed_at=20)), 22).state(22) is HealthState.CLOSED
+    assert POLICY.after_report(closed_here, told.shifted(10 + SKEW_S), 22) is closed_here, "though it came late"
+    assert POLICY.after_report(closed_here, CooldownReport(21, 81, 60), 22).state(22) is HealthState.COOLING
 
 
 def test_what_went_well_here_since_outweighs_what_failed_elsewhere_before() -> None:
-    told = CooldownNews(10, 70, 60)
+    told = CooldownReport(10, 70, 60)
 
-    assert POLICY.after_news(FRESH, told, 30, well_at=10) is FRESH
-    assert POLICY.after_news(FRESH, told, 30, well_at=9.9).state(30) is HealthState.COOLING
+    assert POLICY.after_report(FRESH, told, 30, well_at=10) is FRESH
+    assert POLICY.after_report(FRESH, told, 30, well_at=9.9).state(30) is HealthState.COOLING
 
 
 def test_a_longer_cooldown_from_elsewhere_takes_the_lease_of_a_running_probe() -> None:
     probing = POLICY.after_start(failed(POLICY, 3, now=0), 60)
-    health = POLICY.after_news(probing, CooldownNews(61, 181, 120), 61.1)
+    health = POLICY.after_report(probing, CooldownReport(61, 181, 120), 61.1)
 
     assert health.state(62) is HealthState.COOLING
     assert POLICY.after_success(health, 60) is health, "the probe was sent before"
@@ -224,72 +225,76 @@ def test_a_longer_cooldown_from_elsewhere_takes_the_lease_of_a_running_probe() -
 def test_a_shorter_cooldown_from_elsewhere_changes_nothing() -> None:
     health = POLICY.after_fault(FRESH, 0)
 
-    assert POLICY.after_news(health, CooldownNews(10, 70, 60), 11) is health
+    assert POLICY.after_report(health, CooldownReport(10, 70, 60), 11) is health
 
 
 def test_a_cooldown_that_is_over_already_leaves_the_endpoint_to_be_probed() -> None:
-    health = POLICY.after_news(FRESH, CooldownNews(-100, -40, 60), 5)
+    health = POLICY.after_report(FRESH, CooldownReport(-100, -40, 60), 5)
 
     assert health.state(5) is HealthState.HALF_OPEN
 
 
 def test_a_cooldown_from_elsewhere_lasts_no_longer_than_one_of_ours_could() -> None:
-    health = POLICY.after_news(FRESH, CooldownNews(10, 1e6, 1e6), 20)
+    health = POLICY.after_report(FRESH, CooldownReport(10, 1e6, 1e6), 20)
 
     assert (health.open_until, health.cooldown_s) == (310, 300)
-    assert POLICY.after_news(health, CooldownNews(10, 1e6, 1e6), 200) is health, "nor longer for being told again"
-    assert POLICY.after_news(FRESH, CooldownNews(10.2, 1e6, 1e6), 10).open_until == 310, "nor for clocks that differ"
+    assert POLICY.after_report(health, CooldownReport(10, 1e6, 1e6), 200) is health, "nor longer for being told again"
+    assert POLICY.after_report(FRESH, CooldownReport(10.2, 1e6, 1e6), 10).open_until == 310, (
+        "nor for clocks that differ"
+    )
 
 
 def test_a_recovery_ends_two_cooldowns_only_if_it_came_after_both_had_begun() -> None:
-    both = POLICY.after_news(failed(POLICY, 3, now=200), CooldownNews(100, 400, 300), 201)
+    both = POLICY.after_report(failed(POLICY, 3, now=200), CooldownReport(100, 400, 300), 201)
 
     assert both.open_until == 400
-    assert POLICY.after_news(both, CooldownNews(closed_at=150), 201) == structs.replace(
+    assert POLICY.after_report(both, CooldownReport(closed_at=150), 201) == structs.replace(
         both, closed_at=150, closed_elsewhere=True
     )
-    assert POLICY.after_news(both, CooldownNews(closed_at=200), 201).state(201) is HealthState.CLOSED
+    assert POLICY.after_report(both, CooldownReport(closed_at=200), 201).state(201) is HealthState.CLOSED
 
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    "news",
+    "report",
     [
-        CooldownNews(NAN, 70, 60),
-        CooldownNews(10, NAN, 60),
-        CooldownNews(-INFINITY, INFINITY, 60),
-        CooldownNews(None, 70, 60),
-        CooldownNews(10, None, 60),
-        CooldownNews(10, 5, 60),
-        CooldownNews(20 + 2 * SKEW_S, 80, 60),
-        CooldownNews(closed_at=NAN),
-        CooldownNews(closed_at=INFINITY),
-        CooldownNews(closed_at=1e6),
+        CooldownReport(NAN, 70, 60),
+        CooldownReport(10, NAN, 60),
+        CooldownReport(-INFINITY, INFINITY, 60),
+        CooldownReport(None, 70, 60),
+        CooldownReport(10, None, 60),
+        CooldownReport(10, 5, 60),
+        CooldownReport(20 + 2 * SKEW_S, 80, 60),
+        CooldownReport(closed_at=NAN),
+        CooldownReport(closed_at=INFINITY),
+        CooldownReport(closed_at=1e6),
     ],
 )
-def test_news_that_cannot_be_true_changes_nothing(news: CooldownNews) -> None:
+def test_a_report_that_cannot_be_true_changes_nothing(report: CooldownReport) -> None:
     cooling = failed(POLICY, 3, now=0)
 
-    assert POLICY.after_news(FRESH, news, 20) is FRESH
-    assert POLICY.after_news(cooling, news, 20).open_until <= 20 + 300
-    assert POLICY.after_news(cooling, news, 20).closed_at == FRESH.closed_at
+    assert POLICY.after_report(FRESH, report, 20) is FRESH
+    assert POLICY.after_report(cooling, report, 20).open_until <= 20 + 300
+    assert POLICY.after_report(cooling, report, 20).closed_at == FRESH.closed_at
 
 
 MOMENTS = st.one_of(st.none(), st.floats(-1000, 1000), st.sampled_from([NAN, INFINITY, -INFINITY]))
 LENGTHS = st.one_of(st.floats(0, 1e6), st.sampled_from([NAN, INFINITY, -1.0]))
-NEWS = st.builds(CooldownNews, MOMENTS, MOMENTS, LENGTHS, MOMENTS)
+REPORTS = st.builds(CooldownReport, MOMENTS, MOMENTS, LENGTHS, MOMENTS)
 
 
-@given(st.lists(NEWS, max_size=4), NEWS)
-def test_no_news_is_news_twice(before: list[CooldownNews], news: CooldownNews) -> None:
+@given(st.lists(REPORTS, max_size=4), REPORTS)
+def test_a_report_that_comes_twice_changes_nothing_the_second_time(
+    before: list[CooldownReport], report: CooldownReport
+) -> None:
     health = FRESH
     for told in before:
-        health = POLICY.after_news(health, told, 100)
-    health = POLICY.after_news(health, news, 100)
+        health = POLICY.after_report(health, told, 100)
+    health = POLICY.after_report(health, report, 100)
 
-    assert POLICY.after_news(health, news, 100) is health
+    assert POLICY.after_report(health, report, 100) is health
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -313,9 +318,9 @@ class AnyHistory(RuleBasedStateMachine):
             self.health = self.policy.after_start(self.health, self.now)
             self.running.append((self.now, self.health.probe_until if self.health is not before else 0.0))
 
-    @rule(news=NEWS, well_ago_s=st.floats(0, 500))
-    def another_replica_tells(self, news: CooldownNews, well_ago_s: float) -> None:
-        self.health = self.policy.after_news(self.health, news.shifted(self.now), self.now, self.now - well_ago_s)
+    @rule(report=REPORTS, well_ago_s=st.floats(0, 500))
+    def another_replica_tells(self, report: CooldownReport, well_ago_s: float) -> None:
+        self.health = self.policy.after_report(self.health, report.shifted(self.now), self.now, self.now - well_ago_s)
 
     @precondition(lambda self: self.running)
     @rule(
@@ -360,11 +365,11 @@ def test_the_same_draw_gives_the_same_cooldown(now: float, draw: float) -> None:
 
 def test_a_cooldown_that_began_right_after_a_recovery_is_news_when_one_replica_tells_of_both() -> None:
     policy = CooldownPolicy(cooldown_s=60)
-    recovered = policy.after_news(EndpointHealth(opened_at=80, open_until=140), CooldownNews(closed_at=100), 100.1)
-    again = CooldownNews(opened_at=100.05, open_until=160.05, cooldown_s=60, closed_at=100.001)
+    recovered = policy.after_report(EndpointHealth(opened_at=80, open_until=140), CooldownReport(closed_at=100), 100.1)
+    again = CooldownReport(opened_at=100.05, open_until=160.05, cooldown_s=60, closed_at=100.001)
 
     assert recovered.state(100.2) is HealthState.CLOSED
-    assert policy.after_news(recovered, again, 100.2).state(100.2) is HealthState.COOLING
+    assert policy.after_report(recovered, again, 100.2).state(100.2) is HealthState.COOLING
     # Of another replica's moment, so near to our own recovery, nobody can say which came first.
     own = EndpointHealth(closed_at=100)
-    assert policy.after_news(own, again, 100.2) is own
+    assert policy.after_report(own, again, 100.2) is own

@@ -18,9 +18,10 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.gauge import Gauge
 from domain.group import ModelGroup
+from domain.limit_report import BucketReport, ReadingReport
 from domain.limit_terms import Reading
-from domain.news import BucketNews, ReadingNews, StateReport
 from domain.rate_limit import Bucket, Charged, Readings, Room
+from domain.replica_report import ReplicaReport
 from domain.tokens import Demand, TokenEstimate, Usage
 from tests.fakes import FakeClock, RecordingAlarm
 
@@ -47,12 +48,12 @@ HEADERS = st.fixed_dictionaries(
     {f"x-ratelimit-{what}-{of}": HEADER for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")}
 )
 USAGE = st.builds(Usage, *[st.sampled_from([0, 1, 10, 10**6, 10**9, 10**12, 10**18, 10**400, -1, -(10**18)])] * 2)
-NEWS = st.builds(
-    BucketNews,
+REPORTS = st.builds(
+    BucketReport,
     limited_until=st.none() | st.sampled_from(SECONDS),
     unexplained=st.sampled_from([0, 1, 10**9, 10**18, -1]),
-    requests=st.builds(ReadingNews, READING, st.none() | st.sampled_from(SECONDS)),
-    tokens=st.builds(ReadingNews, READING, st.none() | st.sampled_from(SECONDS)),
+    requests=st.builds(ReadingReport, READING, st.none() | st.sampled_from(SECONDS)),
+    tokens=st.builds(ReadingReport, READING, st.none() | st.sampled_from(SECONDS)),
 )
 
 
@@ -145,13 +146,13 @@ class AnyHostility(RuleBasedStateMachine):
         self.routing.release(lease)  # who neither answered nor failed: its client left
         self.clock.advance(0.001)
 
-    @rule(news=NEWS)
-    def another_replica_says(self, news: BucketNews) -> None:
-        packed = encode_report(StateReport({}, {"b": news}))
-        report = None if packed is None else decode_report(packed)
-        if report is not None:
-            self.routing.take(report.shifted(self.clock.now()), self.clock.now())
-            if report.buckets and news.limited_until is not None:
+    @rule(report=REPORTS)
+    def another_replica_says(self, report: BucketReport) -> None:
+        packed = encode_report(ReplicaReport({}, {"b": report}))
+        read = None if packed is None else decode_report(packed)
+        if read is not None:
+            self.routing.take(read.shifted(self.clock.now()), self.clock.now())
+            if read.buckets and report.limited_until is not None:
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
 
     @invariant()
@@ -185,8 +186,8 @@ def test_whatever_other_replicas_read_no_level_leaves_its_bounds(heard: list[tup
     for provider in ("openai", "azure"):
         bucket, now = Bucket.fresh(provider, None, None, 0.0), 0.0
         for reading, read_at, later_s in heard:
-            news = BucketNews(requests=ReadingNews(reading, read_at), tokens=ReadingNews(reading, read_at))
-            bucket = bucket.after_news(news, Charged(), now)
+            report = BucketReport(requests=ReadingReport(reading, read_at), tokens=ReadingReport(reading, read_at))
+            bucket = bucket.after_report(report, Charged(), now)
             bucket, _ = bucket.reserve(1e8, now)
             now += later_s
             check_gauge(bucket.requests, now)
@@ -196,7 +197,7 @@ def test_whatever_other_replicas_read_no_level_leaves_its_bounds(heard: list[tup
 
 @pytest.mark.parametrize("until", [1e18, math.inf, math.nan, -math.inf, -1e18])
 def test_a_clock_from_elsewhere_runs_no_longer_than_one_of_our_own(until: float) -> None:
-    bucket = Bucket.fresh("openai", None, None, 0.0).after_news(BucketNews(until, 10**18), Charged(), 0.0)
+    bucket = Bucket.fresh("openai", None, None, 0.0).after_report(BucketReport(until, 10**18), Charged(), 0.0)
 
     assert bucket.fits_in_s(1.0, 0.0) <= LONGEST_CLOCK_S
     assert bucket.clock.unexplained <= 16
@@ -205,20 +206,20 @@ def test_a_clock_from_elsewhere_runs_no_longer_than_one_of_our_own(until: float)
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"limited_until": 3600.0},
     {"limited_until": math.nan},
-    {"requests": ReadingNews(Reading(100, 0, 30.0), 3600.0)},
-    {"requests": ReadingNews(Reading(0, 0, 30.0), -1.0)},
-    {"requests": ReadingNews(Reading(0.5, 0, 30.0), -1.0)},
-    {"tokens": ReadingNews(Reading(100, -1, 30.0), -1.0)},
-    {"tokens": ReadingNews(Reading(1e18, 1e18, 30.0), -1.0)},
-    {"tokens": ReadingNews(Reading(100, 0, 1e6), -1.0)},
-    {"tokens": ReadingNews(Reading(100, math.nan, 1.0), -1.0)},
-    {"tokens": ReadingNews(Reading(math.inf, 1, 1.0), -1.0)},
+    {"requests": ReadingReport(Reading(100, 0, 30.0), 3600.0)},
+    {"requests": ReadingReport(Reading(0, 0, 30.0), -1.0)},
+    {"requests": ReadingReport(Reading(0.5, 0, 30.0), -1.0)},
+    {"tokens": ReadingReport(Reading(100, -1, 30.0), -1.0)},
+    {"tokens": ReadingReport(Reading(1e18, 1e18, 30.0), -1.0)},
+    {"tokens": ReadingReport(Reading(100, 0, 1e6), -1.0)},
+    {"tokens": ReadingReport(Reading(100, math.nan, 1.0), -1.0)},
+    {"tokens": ReadingReport(Reading(math.inf, 1, 1.0), -1.0)},
 ]
 
 
 @pytest.mark.parametrize("told", IMPOSSIBLE)
-def test_news_that_cannot_be_true_is_not_read(told: dict[str, Any]) -> None:
-    packed = encode_report(StateReport({}, {"bad": BucketNews(**told), "good": BucketNews(5.0, 1)}))
+def test_a_report_that_cannot_be_true_is_not_read(told: dict[str, Any]) -> None:
+    packed = encode_report(ReplicaReport({}, {"bad": BucketReport(**told), "good": BucketReport(5.0, 1)}))
     report = decode_report(packed or b"")
 
     assert report is not None
@@ -333,7 +334,7 @@ def test_headers_that_are_long_are_not_kept() -> None:
 
 def test_what_a_replica_tells_is_read_by_the_others() -> None:
     bucket = known(FULL).after_limit(1e9, 1.0, 1.0)
-    packed = encode_report(StateReport({}, {"b": bucket.news().shifted(-1.0)}))
+    packed = encode_report(ReplicaReport({}, {"b": bucket.report().shifted(-1.0)}))
 
-    assert decode_report(packed or b"") == StateReport({}, {"b": bucket.news().shifted(-1.0)})
+    assert decode_report(packed or b"") == ReplicaReport({}, {"b": bucket.report().shifted(-1.0)})
     assert msgspec.msgpack.decode((packed or b"")[1:])["buckets"]["b"]["limited_until"] == LONGEST_CLOCK_S

@@ -7,8 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.gauge import ECHO_S, Gauge
 from domain.limit_clock import MAX_DELAY_S
+from domain.limit_report import NO_LIMIT, BucketReport, ReadingReport
 from domain.limit_terms import Meter, Reading, Refill
-from domain.news import NO_LIMIT, BucketNews, ReadingNews
 from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
 from domain.tokens import Demand, TokenEstimate, Usage
 
@@ -255,23 +255,23 @@ def test_no_body_has_less_than_no_text(body: bytes) -> None:
     assert 0 <= Demand.of(body, None).text_bytes <= len(body)
 
 
-def heard(bucket: Bucket, news: BucketNews, now: float, charged: Charged = Charged()) -> Bucket:  # noqa: B008
-    return bucket.after_news(news, charged, now)
+def heard(bucket: Bucket, report: BucketReport, now: float, charged: Charged = Charged()) -> Bucket:  # noqa: B008
+    return bucket.after_report(report, charged, now)
 
 
 def test_the_newest_reading_and_the_429_clock_are_told_as_they_came() -> None:
     reading = Reading(100, 50, 30.0)
     known = said(said(bucket(), reading, now=1.0), Reading(limit=100), now=2.0).after_limit(None, 3.0, 3.0)
 
-    assert bucket().news() == NO_LIMIT
-    assert known.news() == BucketNews(4.0, 1, ReadingNews(reading, 1.0))
+    assert bucket().report() == NO_LIMIT
+    assert known.report() == BucketReport(4.0, 1, ReadingReport(reading, 1.0))
 
 
 def test_a_reading_from_elsewhere_is_taken_less_what_was_sent_from_here_since() -> None:
     known = bucket("azure")
     for _ in range(3):
         known, marks = known.reserve(NEED, 1.0)
-    taken = heard(known, BucketNews(requests=ReadingNews(Reading(10, 10, 5.0), 1.0)), 2.0, Charged(1.0, 10.0))
+    taken = heard(known, BucketReport(requests=ReadingReport(Reading(10, 10, 5.0), 1.0)), 2.0, Charged(1.0, 10.0))
 
     assert taken.requests.room(2.0) == 8
     assert taken.reserved_requests == 3
@@ -279,72 +279,74 @@ def test_a_reading_from_elsewhere_is_taken_less_what_was_sent_from_here_since() 
 
 
 def test_a_reading_from_elsewhere_refills_from_when_it_was_read() -> None:
-    taken = heard(bucket(), BucketNews(requests=ReadingNews(Reading(60, 30, 30.0), -10.0)), 10.0)
+    taken = heard(bucket(), BucketReport(requests=ReadingReport(Reading(60, 30, 30.0), -10.0)), 10.0)
 
     assert taken.requests.room(10.0) == pytest.approx(50)
 
 
 def test_only_a_newer_reading_replaces_one_of_our_own_and_no_echo_does() -> None:
     known = said(bucket(), Reading(100, 50, 30.0), now=10.0)
-    late, older = known.news().shifted(ECHO_S), known.news().shifted(-1.0)
+    late, older = known.report().shifted(ECHO_S), known.report().shifted(-1.0)
 
-    assert heard(known, known.news(), 11.0) is known
+    assert heard(known, known.report(), 11.0) is known
     assert heard(known, late, 11.0) is known
     assert heard(known, older, 11.0) is known
-    assert heard(known, BucketNews(requests=ReadingNews(Reading(100, 7, 55.0), 10.5)), 11.0).requests.level < 10
+    assert heard(known, BucketReport(requests=ReadingReport(Reading(100, 7, 55.0), 10.5)), 11.0).requests.level < 10
 
 
 def test_what_was_heard_of_a_bucket_is_not_told_on_until_it_is_found_out_here() -> None:
-    news = BucketNews(20.0, 1, ReadingNews(Reading(100, 50, 30.0), 10.0), ReadingNews(Reading(100, 50, 30.0), 10.0))
-    taken = heard(bucket(), news, 11.0)
+    report = BucketReport(
+        20.0, 1, ReadingReport(Reading(100, 50, 30.0), 10.0), ReadingReport(Reading(100, 50, 30.0), 10.0)
+    )
+    taken = heard(bucket(), report, 11.0)
     own = Reading(100, 49, 30.0)
 
-    assert taken.news() == NO_LIMIT
-    assert taken.after_success().news() == NO_LIMIT
-    assert taken.after_limit(1.0, 12.0, 12.0).news() == NO_LIMIT, "the clock that was heard of runs on"
-    assert taken.after_limit(30.0, 12.0, 12.0).news() == BucketNews(42.0, 1)
-    assert said(taken, own, now=12.0).news() == BucketNews(requests=ReadingNews(own, 12.0))
+    assert taken.report() == NO_LIMIT
+    assert taken.after_success().report() == NO_LIMIT
+    assert taken.after_limit(1.0, 12.0, 12.0).report() == NO_LIMIT, "the clock that was heard of runs on"
+    assert taken.after_limit(30.0, 12.0, 12.0).report() == BucketReport(42.0, 1)
+    assert said(taken, own, now=12.0).report() == BucketReport(requests=ReadingReport(own, 12.0))
 
 
 def test_the_later_429_clock_counts_and_goes_on_doubling() -> None:
     known = bucket().after_limit(5.0, 0.0, 0.0)
-    later = heard(known, BucketNews(9.0, 3), 1.0)
+    later = heard(known, BucketReport(9.0, 3), 1.0)
 
-    assert heard(known, BucketNews(4.0, 3), 1.0) is known
-    assert heard(known, known.news().shifted(ECHO_S), 1.0) is known
+    assert heard(known, BucketReport(4.0, 3), 1.0) is known
+    assert heard(known, known.report().shifted(ECHO_S), 1.0) is known
     assert later.fits_in_s(NEED, 1.0) == 8.0
-    assert heard(later, BucketNews(9.0, 3), 1.0) is later
+    assert heard(later, BucketReport(9.0, 3), 1.0) is later
     assert later.after_limit(None, 10.0, 10.0).fits_in_s(NEED, 10.0) == 8.0
 
 
 def test_a_429_clock_that_ended_or_would_never_end() -> None:
     known = bucket()
 
-    assert heard(known, BucketNews(9.0), 10.0) is known
-    assert heard(known, BucketNews(1e9), 10.0).fits_in_s(NEED, 10.0) == MAX_DELAY_S
+    assert heard(known, BucketReport(9.0), 10.0) is known
+    assert heard(known, BucketReport(1e9), 10.0).fits_in_s(NEED, 10.0) == MAX_DELAY_S
 
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    "news",
+    "report",
     [
-        ReadingNews(Reading(100, NAN, 5.0), 1.0),
-        ReadingNews(Reading(100, -1.0, 5.0), 1.0),
-        ReadingNews(Reading(INFINITY, 1.0, 5.0), 1.0),
-        ReadingNews(Reading(100, 1.0, NAN), 1.0),
-        ReadingNews(Reading(100, 1.0, 5.0), NAN),
-        ReadingNews(Reading(100, 1.0, 5.0), INFINITY),
-        ReadingNews(Reading(100, 1.0, 5.0), 3.0),
-        ReadingNews(Reading(100, 1.0, 5.0)),
-        ReadingNews(Reading(limit=100), 1.0),
+        ReadingReport(Reading(100, NAN, 5.0), 1.0),
+        ReadingReport(Reading(100, -1.0, 5.0), 1.0),
+        ReadingReport(Reading(INFINITY, 1.0, 5.0), 1.0),
+        ReadingReport(Reading(100, 1.0, NAN), 1.0),
+        ReadingReport(Reading(100, 1.0, 5.0), NAN),
+        ReadingReport(Reading(100, 1.0, 5.0), INFINITY),
+        ReadingReport(Reading(100, 1.0, 5.0), 3.0),
+        ReadingReport(Reading(100, 1.0, 5.0)),
+        ReadingReport(Reading(limit=100), 1.0),
     ],
 )
-def test_a_reading_from_elsewhere_that_cannot_be_true_changes_nothing(news: ReadingNews) -> None:
+def test_a_reading_from_elsewhere_that_cannot_be_true_changes_nothing(report: ReadingReport) -> None:
     known = bucket()
 
-    assert heard(known, BucketNews(NAN, 0, news, news), 2.0) is known
+    assert heard(known, BucketReport(NAN, 0, report, report), 2.0) is known
 
 
 COUNTS = st.one_of(st.none(), st.floats(0, 1e9))
@@ -417,10 +419,10 @@ class AnyTraffic(RuleBasedStateMachine):
         self.level = max(0.0, self.level - 1)
         reset_s = self.window_end - self.now if self.azure else (self.LIMIT - self.level) * 60 / self.LIMIT
         limit = self.LIMIT * 6 if self.azure else self.LIMIT
-        news = BucketNews(requests=ReadingNews(Reading(limit, self.level, reset_s), self.now))
+        report = BucketReport(requests=ReadingReport(Reading(limit, self.level, reset_s), self.now))
         # All that was sent from here so far is in the reading.
         marks = Charged(self.state.requests.charged, self.state.tokens.charged)
-        self.state = self.state.after_news(news, marks, self.now)
+        self.state = self.state.after_report(report, marks, self.now)
 
         assert self.state.requests.terms.read_at == self.now
 

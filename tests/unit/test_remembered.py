@@ -41,7 +41,6 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (routes._below, "/v1/x/{}".format),
     (routes._found, lambda text: ("GET", f"/v1/responses/resp_{text}")),
     (routes._others, "/v1/x/{}".format),
-    (provider_routes._found, lambda text: ("GET", f"/v1/models/{text}")),
     (aiohttp_transport._addresses, lambda text: (httpx.URL("http://h/"), f"/{text}".encode())),
     (httpx_client._splits, "http://h/{}".format),
     (limit_headers._limits, str),
@@ -84,7 +83,7 @@ def test_of_thousands_of_hostile_texts_little_is_held(
 
 def test_there_is_no_other_cache_of_texts_from_outside() -> None:
     """Those that are left count what cannot be long: seconds, hosts of the configuration, a user agent's beginning."""
-    known = {"_second", "_agent", "_date_line", "_is_ip", "_rules", "_marks"}
+    known = {"_known_route", "_second", "_agent", "_date_line", "_is_ip", "_rules", "_marks"}
     caches = {
         name
         for module in list(sys.modules.values())
@@ -94,6 +93,13 @@ def test_there_is_no_other_cache_of_texts_from_outside() -> None:
     }
 
     assert caches <= known
+
+
+def test_the_simulated_provider_remembers_short_request_lines_only() -> None:
+    before = provider_routes._known_route.cache_info().currsize
+    for number in range(5):
+        assert provider_routes.find_route("GET", f"/v1/models/{LONG}{number}").operation == "model"
+        assert provider_routes._known_route.cache_info().currsize == before
 
 
 def test_hosts_and_origins_are_remembered_while_they_are_short() -> None:

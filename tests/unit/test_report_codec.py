@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stores.report_codec import VERSION, decode_report, encode_report
-from domain.news import CooldownNews, StateReport
+from domain.cooldown_report import CooldownReport
+from domain.replica_report import ReplicaReport
 
-REPORT = StateReport({"e": CooldownNews(-1.0, 59.0, 60.0)}, {})
+REPORT = ReplicaReport({"e": CooldownReport(-1.0, 59.0, 60.0)}, {})
 DEEP = 100_000
 
 
@@ -28,7 +29,7 @@ def test_one_that_is_nested_deep_is_none(place: bytes, opening: bytes) -> None:
 def test_bytes_are_a_report_or_none(packed: bytes) -> None:
     decoded = decode_report(bytes([VERSION]) + packed)
 
-    assert decoded is None or isinstance(decoded, StateReport)
+    assert decoded is None or isinstance(decoded, ReplicaReport)
 
 
 @given(st.integers(0, 200), st.integers(0, 255))
@@ -37,4 +38,4 @@ def test_a_damaged_report_is_a_report_or_none(place: int, byte: int) -> None:
     packed[place % len(packed)] = byte
     decoded = decode_report(bytes(packed))
 
-    assert decoded is None or isinstance(decoded, StateReport)
+    assert decoded is None or isinstance(decoded, ReplicaReport)

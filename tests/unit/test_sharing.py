@@ -12,14 +12,17 @@ from application.leases import Lease
 from application.routing import Routing
 from application.sharing import REFRESH_S, StateSharing
 from domain.cooldown import HealthState
+from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.gauge import ECHO_S
 from domain.group import ModelGroup
 from domain.limit_clock import MAX_DELAY_S
+from domain.limit_report import BucketReport
 from domain.limit_terms import Reading
-from domain.news import COOLDOWN_TOLD_S, SKEW_S, BucketNews, CooldownNews, StateReport
 from domain.rate_limit import Bucket, Charged, Readings, Room
+from domain.replica_moments import SKEW_S
+from domain.replica_report import ReplicaReport
 from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeStateStore, RecordingAlarm, RecordingLog
 
@@ -279,14 +282,14 @@ async def test_where_clients_bring_their_keys_the_health_is_shared_and_the_limit
 
 
 async def test_limits_of_clients_keys_are_not_taken_from_anybody(world: World) -> None:
-    await world.store.put("three", StateReport(buckets={"b3": BucketNews(60.0), "b2": BucketNews(60.0)}))
+    await world.store.put("three", ReplicaReport(buckets={"b3": BucketReport(60.0), "b2": BucketReport(60.0)}))
     await world.two.sharing.exchange()
 
     assert (world.two.clock_s("h/2"), world.two.clock_s("g/2")) == (0, pytest.approx(60))
 
 
 async def test_endpoints_that_are_not_configured_here_are_none_of_its_business(world: World) -> None:
-    report = StateReport({"elsewhere": CooldownNews(0, 60, 60), "i2": CooldownNews(0, 60, 60)})
+    report = ReplicaReport({"elsewhere": CooldownReport(0, 60, 60), "i2": CooldownReport(0, 60, 60)})
     await world.store.put("three", report)
     await world.two.sharing.exchange()
 
@@ -414,7 +417,7 @@ async def test_a_start_without_the_store_knows_nothing_and_goes_on(world: World)
 
 
 async def test_a_report_that_looks_the_same_but_was_put_down_later_is_taken(world: World) -> None:
-    report = StateReport({"i1": CooldownNews(0, 60, 60)})
+    report = ReplicaReport({"i1": CooldownReport(0, 60, 60)})
     await world.store.put("three", report)
     await world.two.sharing.exchange()
     world.advance(10)
@@ -592,7 +595,7 @@ class AnyFleet(RuleBasedStateMachine):
     def _agree(self, knows: Replica, other: Replica, name: str) -> None:
         """What one found out itself, the other one heeds, unless it knows better."""
         now, ahead_s = knows.clock.now(), other.clock.now() - knows.clock.now()
-        told = knows.routing.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownNews())
+        told = knows.routing.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownReport())
         status = other.routing._statuses[name]
         proven = max(status.health.closed_at + SKEW_S, status.well_at)
         if told.open_until is not None and told.opened_at is not None:

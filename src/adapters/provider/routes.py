@@ -8,13 +8,13 @@ and a project's any (vercel/ai#14009).
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
 from adapters.provider.thing_families import place_of
-from domain.remembered import Remembered, lengths
 
 Operation = Literal[
     "chat",
@@ -137,11 +137,10 @@ class _Root(Struct, frozen=True):
 
 def find_route(method: str, target: str) -> Route:
     """The route of a request line. `target` is path and query as they came."""
-    return _found[method, target]
+    return _known_route(method, target) if len(method) + len(target) <= _SHORT else _find_route(method, target)
 
 
-def _find_route(line: tuple[str, str]) -> Route:
-    method, target = line
+def _find_route(method: str, target: str) -> Route:
     path, _, query_text = target.partition("?")
     query = parse_qs(query_text, keep_blank_values=True) if query_text else {}
     root = _root(path)
@@ -159,7 +158,9 @@ def _find_route(line: tuple[str, str]) -> Route:
     )
 
 
-_found = Remembered(_find_route, most=1024, longest=256, size=lengths)
+_known_route = lru_cache(1024)(_find_route)
+_SHORT = 256
+"""Letters of a request line that is remembered: longer ones are never asked for twice."""
 
 
 def _azure_fault(root: _Root, operation: Operation, versions: list[str] | None) -> Fault | None:

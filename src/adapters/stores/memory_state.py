@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from adapters.stores.report_codec import decode_report, encode_report
 from application.ports import Clock
 from application.store_ports import HeardReport, StoreReport
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 
 
 class MemoryEndpointStateStore:
@@ -18,7 +18,7 @@ class MemoryEndpointStateStore:
         """When each replica put its report down, and the report, encoded: it is what it was then, whatever its maker
         does to it, and passes the same checks as in any other store."""
 
-    async def put(self, replica: str, report: StateReport) -> None:
+    async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before. One that is too large changes nothing."""
         packed = encode_report(report)
         if packed is None:

@@ -14,7 +14,7 @@ from adapters.stores.redis_clients import RedisClient
 from adapters.stores.redis_gate import RedisGate
 from adapters.stores.report_codec import MAX_REPORT_BYTES, decode_report, encode_report
 from application.store_ports import HeardReport
-from domain.news import StateReport
+from domain.replica_report import ReplicaReport
 
 _STAMP_DIGITS = 17
 """Microseconds since 1970 take 16 until the year 2286."""
@@ -76,10 +76,10 @@ class RedisEndpointStateStore:
         self._gate = gate
         self._key = f"{namespace}:state"
         self._keep_us = int(keep_s * 1_000_000)
-        self._read: dict[str, tuple[bytes, StateReport | None]] = {}
+        self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}
         """What the last call found, so that only what has changed is decoded again."""
 
-    async def put(self, replica: str, report: StateReport) -> None:
+    async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before, and drops what is too old. One that is too large changes
         nothing. Raises `StoreUnavailable`."""
         packed = encode_report(report)

@@ -8,8 +8,11 @@ each other's reports. The version is raised when a field comes to mean something
 
 import msgspec
 
+from domain.cooldown_report import CooldownReport
 from domain.limit_clock import MAX_DELAY_S
-from domain.news import SKEW_S, BucketNews, CooldownNews, ReadingNews, StateReport
+from domain.limit_report import BucketReport, ReadingReport
+from domain.replica_moments import SKEW_S
+from domain.replica_report import ReplicaReport
 
 VERSION = 1
 MAX_REPORT_BYTES = 1 << 20
@@ -21,10 +24,10 @@ _MAX_ROW = 1e9
 """429s in a row; a replica counts on, and believes few of another's."""
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(StateReport)
+_DECODER = msgspec.msgpack.Decoder(ReplicaReport)
 
 
-def encode_report(report: StateReport) -> bytes | None:
+def encode_report(report: ReplicaReport) -> bytes | None:
     """The report as bytes; None = it is too large, or cannot be written."""
     try:
         packed = _ENCODER.encode(report)
@@ -33,39 +36,39 @@ def encode_report(report: StateReport) -> bytes | None:
     return b"%c%b" % (VERSION, packed) if len(packed) < MAX_REPORT_BYTES else None
 
 
-def decode_report(packed: bytes) -> StateReport | None:
-    """The report, without the news in it that cannot be true; None = this is not one. Never raises."""
+def decode_report(packed: bytes) -> ReplicaReport | None:
+    """The report, without the report in it that cannot be true; None = this is not one. Never raises."""
     if not 1 < len(packed) <= MAX_REPORT_BYTES or packed[0] != VERSION:
         return None
     try:
         report = _DECODER.decode(memoryview(packed)[1:])
     except (ValueError, RecursionError):  # fields we do not know are skipped, however deep
         return None
-    endpoints = {name: news for name, news in report.endpoints.items() if _is_cooldown(news)}
-    buckets = {name: news for name, news in report.buckets.items() if _is_bucket(news)}
-    return StateReport(endpoints, buckets)
+    endpoints = {name: report for name, report in report.endpoints.items() if _is_cooldown(report)}
+    buckets = {name: report for name, report in report.buckets.items() if _is_bucket(report)}
+    return ReplicaReport(endpoints, buckets)
 
 
-def _is_cooldown(news: CooldownNews) -> bool:
+def _is_cooldown(report: CooldownReport) -> bool:
     return (
-        _is_time(news.opened_at, SKEW_S)
-        and _is_time(news.open_until, MAX_AHEAD_S)
-        and _is_time(news.closed_at, SKEW_S)
-        and 0 <= news.cooldown_s <= MAX_AHEAD_S
+        _is_time(report.opened_at, SKEW_S)
+        and _is_time(report.open_until, MAX_AHEAD_S)
+        and _is_time(report.closed_at, SKEW_S)
+        and 0 <= report.cooldown_s <= MAX_AHEAD_S
     )
 
 
-def _is_bucket(news: BucketNews) -> bool:
+def _is_bucket(report: BucketReport) -> bool:
     return (
-        _is_time(news.limited_until, MAX_DELAY_S + SKEW_S)
-        and 0 <= news.unexplained <= _MAX_ROW
-        and _is_reading(news.requests)
-        and _is_reading(news.tokens)
+        _is_time(report.limited_until, MAX_DELAY_S + SKEW_S)
+        and 0 <= report.unexplained <= _MAX_ROW
+        and _is_reading(report.requests)
+        and _is_reading(report.tokens)
     )
 
 
-def _is_reading(news: ReadingNews) -> bool:
-    return _is_time(news.read_at, SKEW_S) and news.reading.is_possible
+def _is_reading(report: ReadingReport) -> bool:
+    return _is_time(report.read_at, SKEW_S) and report.reading.is_possible
 
 
 def _is_time(seconds: float | None, most_ahead_s: float) -> bool:
