@@ -100,7 +100,7 @@ def _is_localhost(host: str) -> bool:
 
 def _at(place: Place, port: int) -> Place:
     family, address = place
-    return family, (address[0], port, *address[2:])  # type: ignore[return-value] # mypy does not follow lengths
+    return family, (address[0], port, *address[2:])
 
 
 def _group(place: Place, workers: int, bound: ExitStack, *, only_v6: bool) -> Sequence[socket.socket]:

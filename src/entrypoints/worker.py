@@ -5,9 +5,9 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
 
 from entrypoints.container import Container
+from entrypoints.heartbeat import Pulse
 from entrypoints.settings import Settings
 
 _COLLECT_AFTER = (20_000, 20, 50)
@@ -19,12 +19,12 @@ def work(
     socks: Sequence[socket.socket],
     max_connections: int,
     backlog: int,
-    ready: Connection,
+    pulse: Pulse,
 ) -> None:
-    """What the process does. `ready` is told when requests are taken."""
+    """What the process does. `pulse` is told when requests are taken."""
     container = compose(settings())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(container, socks, max_connections, backlog, ready))
+        runner.run(_serve(container, socks, max_connections, backlog, pulse))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -42,16 +42,17 @@ def compose(settings: Settings) -> Container:
 
 
 async def _serve(
-    container: Container, socks: Sequence[socket.socket], max_connections: int, backlog: int, ready: Connection
+    container: Container, socks: Sequence[socket.socket], max_connections: int, backlog: int, pulse: Pulse
 ) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    pulse.start()
     app = container.app()
     async with app.lifespan():
         server = container.server(socks[0], max_connections, socks[1:])
         collect_seldom()
         await server.start(backlog)
-        ready.send(True)
+        pulse.ready()
         await stop.wait()
         container.in_flight().drain()
         await server.stop()
