@@ -17,8 +17,8 @@ SILENT_S = 15.0
 """So long a worker may give none before it is replaced. What holds an event loop longer than a second is a fault, and a
 machine that swaps is slow for some seconds; gunicorn's timeout is 30 s, uvicorn's 5 s."""
 
-FIRST_S = 60.0
-"""The same before its first sign, which comes when all is imported and composed: a cold disk takes its time."""
+START_S = 60.0
+"""The same before it takes requests: all is imported and composed meanwhile, and a cold disk takes its time."""
 
 _ASLEEP_S = 3 * BEAT_S
 """A parent that looks so late has been stopped itself, and whatever stopped it may have stopped its workers too: a
@@ -78,20 +78,21 @@ class Silence(Struct, frozen=True):
     looked: float
     """When its parent looked last, by the monotonic clock."""
     seconds: float = 0.0
-    has_begun: bool = False
-    """Has it ever given one?"""
+    is_ready: bool = False
+    """Has it ever said that it takes requests?"""
 
-    def after(self, beats: bool, now: float) -> "Silence":
-        """`beats`: was there a sign since the last look?"""
+    def after(self, heard: Heard, now: float) -> "Silence":
+        """`heard`: at this look."""
         passed = now - self.looked
-        if beats or passed > _ASLEEP_S:
-            return Silence(now, 0.0, self.has_begun or beats)
-        return Silence(now, self.seconds + passed, self.has_begun)
+        is_ready = self.is_ready or heard.is_ready
+        if heard.beats or passed > _ASLEEP_S:
+            return Silence(now, 0.0, is_ready)
+        return Silence(now, self.seconds + passed, is_ready)
 
     @property
     def is_too_long(self) -> bool:
         """Is the worker to be replaced?"""
-        return self.seconds >= (SILENT_S if self.has_begun else FIRST_S)
+        return self.seconds >= (SILENT_S if self.is_ready else START_S)
 
 
 def is_traced(pid: int) -> bool:

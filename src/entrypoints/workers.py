@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from msgspec import structs
+
 from entrypoints.events import Events
 from entrypoints.heartbeat import BEAT_S, Heard, Pulse, Silence, is_traced
 from entrypoints.parent import die_with, inherits_memory, processes
@@ -84,7 +86,7 @@ class Worker:
         if self._pipe is None:
             return
         heard = Heard.on(self._pipe.fileno())
-        self.silence = self.silence.after(heard.beats, time.monotonic())
+        self.silence = self.silence.after(heard, time.monotonic())
         if heard.is_ready or heard.is_over:
             self.was_ready = self.was_ready or heard.is_ready
             self.unheard = None
@@ -213,7 +215,7 @@ class Workers:
 
     def _replace(self, worker: Worker) -> None:
         pid = None if worker.process is None else worker.process.pid
-        seconds, worker.silence = worker.silence.seconds, Silence(time.monotonic())
+        seconds, worker.silence = worker.silence.seconds, structs.replace(worker.silence, seconds=0.0)
         if pid is not None and not is_traced(pid):
             self._events.worker_silent(worker.number, pid, seconds)
             worker.signal(signal.SIGKILL)

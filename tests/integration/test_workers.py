@@ -22,7 +22,7 @@ START_S = 60
 IMPATIENT = """\
 import sys
 from entrypoints import heartbeat
-heartbeat.BEAT_S, heartbeat.SILENT_S, heartbeat._ASLEEP_S = 0.1, 2.0, 0.5
+heartbeat.BEAT_S, heartbeat.SILENT_S, heartbeat._ASLEEP_S = 0.1, 3.0, 0.5
 from entrypoints.http import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -120,7 +120,7 @@ async def test_meaningless_signals_end_nobody_a_pause_of_all_neither_and_a_stopp
 
     for pid in reversed(everybody):
         os.kill(pid, signal.SIGSTOP)
-    await asyncio.sleep(3)  # longer than a worker may be silent
+    await asyncio.sleep(4)  # longer than a worker may be silent
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
     assert await proxy.models() == ["g"]
@@ -133,7 +133,7 @@ async def test_meaningless_signals_end_nobody_a_pause_of_all_neither_and_a_stopp
     assert first[1] in proxy.workers()
     (silent,) = proxy.log("worker silent")
     (lost,) = proxy.log("worker lost")
-    assert (silent["pid"], silent["how"]) == (first[0], "no sign of life for 2 s; it is killed")
+    assert (silent["pid"], silent["how"]) == (first[0], "no sign of life for 3 s; it is killed")
     assert (lost["pid"], lost["how"]) == (first[0], "signal 9; it is replaced")
     proxy.process.terminate()
     assert await proxy.ended() == 0

@@ -7,19 +7,23 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from entrypoints.heartbeat import FIRST_S, SILENT_S, Heard, Pulse, Silence, is_traced
+from entrypoints.heartbeat import SILENT_S, START_S, Heard, Pulse, Silence, is_traced
+
+NOTHING = Heard(beats=False, is_ready=False, is_over=False)
+BEAT = Heard(beats=True, is_ready=False, is_over=False)
+READY = Heard(beats=True, is_ready=True, is_over=False)
 
 
-def after(looks: Sequence[tuple[float, bool]], *, begun: bool = True) -> Silence:
-    """A silence of a worker that was heard at 0, or never; `looks`: when, and was there a sign."""
-    silence = Silence(0.0, has_begun=begun)
-    for now, beats in looks:
-        silence = silence.after(beats, now)
+def after(looks: Sequence[tuple[float, Heard]], *, is_ready: bool = True) -> Silence:
+    """A silence of a worker that was heard at 0, or never; `looks`: when, and what was heard."""
+    silence = Silence(0.0, is_ready=is_ready)
+    for now, heard in looks:
+        silence = silence.after(heard, now)
     return silence
 
 
-def every_second(first: int, last: int, *, beats: bool = False) -> list[tuple[float, bool]]:
-    return [(float(second), beats) for second in range(first, last + 1)]
+def every_second(first: int, last: int) -> list[tuple[float, Heard]]:
+    return [(float(second), NOTHING) for second in range(first, last + 1)]
 
 
 def test_silence_is_too_long_after_its_limit_and_not_before() -> None:
@@ -27,14 +31,15 @@ def test_silence_is_too_long_after_its_limit_and_not_before() -> None:
     assert after(every_second(1, int(SILENT_S))).is_too_long
 
 
-def test_before_the_first_sign_it_may_be_longer() -> None:
-    assert not after(every_second(1, int(FIRST_S) - 1), begun=False).is_too_long
-    assert after(every_second(1, int(FIRST_S)), begun=False).is_too_long
-    assert after([(1.0, True), *every_second(2, 1 + int(SILENT_S))], begun=False).is_too_long
+def test_while_it_starts_it_may_be_longer() -> None:
+    assert not after(every_second(1, int(START_S) - 1), is_ready=False).is_too_long
+    assert after(every_second(1, int(START_S)), is_ready=False).is_too_long
+    assert not after([(1.0, BEAT), *every_second(2, int(START_S))], is_ready=False).is_too_long
+    assert after([(1.0, READY), *every_second(2, 1 + int(SILENT_S))], is_ready=False).is_too_long
 
 
 def test_a_sign_begins_it_anew() -> None:
-    silence = after([*every_second(1, 14), (15.0, True), *every_second(16, 29)])
+    silence = after([*every_second(1, 14), (15.0, BEAT), *every_second(16, 29)])
 
     assert silence.seconds == 14
     assert not silence.is_too_long
@@ -43,13 +48,13 @@ def test_a_sign_begins_it_anew() -> None:
 @pytest.mark.parametrize("asleep_s", [3.5, 60, 86_400])
 def test_a_parent_that_was_stopped_itself_gives_its_workers_all_of_their_time_again(asleep_s: float) -> None:
     woken = 10 + asleep_s
-    silence = after([*every_second(1, 10), (woken, False)])
+    silence = after([*every_second(1, 10), (woken, NOTHING)])
     assert silence.seconds == 0
 
     for second in range(1, int(SILENT_S)):
-        silence = silence.after(False, woken + second)
+        silence = silence.after(NOTHING, woken + second)
     assert not silence.is_too_long
-    assert silence.after(False, woken + SILENT_S).is_too_long
+    assert silence.after(NOTHING, woken + SILENT_S).is_too_long
 
 
 @pytest.fixture
@@ -65,13 +70,13 @@ def pipe() -> Iterator[tuple[int, int]]:
 async def test_what_a_worker_says_is_heard_once(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     pulse = Pulse(writing)
-    assert Heard.on(reading) == Heard(beats=False, is_ready=False, is_over=False)
+    assert Heard.on(reading) == NOTHING
 
     pulse.start()
-    assert Heard.on(reading) == Heard(beats=True, is_ready=False, is_over=False)
+    assert Heard.on(reading) == BEAT
     pulse.ready()
-    assert Heard.on(reading) == Heard(beats=True, is_ready=True, is_over=False)
-    assert Heard.on(reading) == Heard(beats=False, is_ready=False, is_over=False)
+    assert Heard.on(reading) == READY
+    assert Heard.on(reading) == NOTHING
     pulse.ready()
     os.close(writing)
     assert Heard.on(reading) == Heard(beats=True, is_ready=True, is_over=True)
