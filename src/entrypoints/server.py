@@ -13,7 +13,7 @@ from entrypoints.workers import Workers
 
 __all__ = ["bind", "serve", "worker_count"]
 
-_CONNECTIONS = 16_384
+MOST_CONNECTIONS = 16_384
 """That a worker takes at most: open streams are many and mostly idle."""
 
 _MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
@@ -33,7 +33,9 @@ def _connections_allowed() -> int:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _CONNECTIONS if files == resource.RLIM_INFINITY else max(8, min(_CONNECTIONS, (files - _OWN_FILES) // 2))
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(8, min(MOST_CONNECTIONS, (files - _OWN_FILES) // 2))
 
 
 def worker_count(general: GeneralSettings) -> int:
