@@ -25,7 +25,7 @@ from msgspec import Struct
 from bench.attack.neighbour import Asked, Neighbour
 from bench.attack.provider import KINDS
 from bench.servers.children import Child, Children, answers, free_port
-from bench.servers.processes import cpu_s, family, rss_bytes
+from bench.servers.processes import cpu_s, family, rss_bytes, starved_s
 
 MIB = 1 << 20
 ALLOWED_BYTES = 512 * MIB
@@ -80,6 +80,12 @@ class Watch:
             return cpu_s(family(self._proxy.pid))
         return 0.0
 
+    def starved(self) -> float:
+        """Seconds for which it could not run because others did."""
+        with suppress(OSError):
+            return starved_s(family(self._proxy.pid))
+        return 0.0
+
     async def run(self) -> None:
         """Until it is cancelled. A proxy that would take the machine along is ended."""
         while not self.gave_up:
@@ -104,6 +110,8 @@ class Outcome(Struct, frozen=True):
     """From the end of the attacks until memory was back; None = it did not come back."""
     cores: float
     """That the proxy used while it was attacked."""
+    starved_s: float
+    """Seconds of that time in which it could have run, and others had the processors."""
     lost: int
     """Workers that ended or were silent."""
     crowds: Mapping[str, Mapping[str, int]]
@@ -147,11 +155,11 @@ async def attack(children: Children, folder: Path, seconds: float, only: str) ->
     calm = await neighbour.ask(_RATE, _WARM_S)
     before = watch.now()
     watching = asyncio.create_task(watch.run())
-    used = watch.cpu()
+    used, starved = watch.cpu(), watch.starved()
     command = [*python, "bench.attack.clients", f"--port={port}", f"--seconds={seconds}", f"--only={only}"]
     attackers = children.start("attackers", command, {"PYTHONPATH": "src:."})
     attacked, direct = await asyncio.gather(neighbour.ask(_RATE, seconds), Neighbour(well, "well").ask(_RATE, seconds))
-    cores = (watch.cpu() - used) / seconds
+    cores, starved = (watch.cpu() - used) / seconds, watch.starved() - starved
     await _until(lambda: attackers.ended, 30)
     began = time.monotonic()
     asking = asyncio.create_task(neighbour.ask(2, _REST_S))
@@ -162,7 +170,7 @@ async def attack(children: Children, folder: Path, seconds: float, only: str) ->
     lost = sum(proxy.said.count(f'"event":"{event}"') for event in ("worker lost", "worker silent", "worker failed"))
     lines = [line for line in attackers.said.splitlines() if line.startswith("{")]
     return Outcome(
-        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, lost + watch.gave_up,
+        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, starved, lost + watch.gave_up,
         json.loads(lines[-1]) if lines else {},
     )  # fmt: skip
 
@@ -194,7 +202,8 @@ def report(outcome: Outcome) -> str:
     back = "not back" if outcome.back_s is None else f"back after {outcome.back_s:.1f} s"
     lines.append(
         f"memory: {outcome.before_bytes / MIB:.0f} MiB before, {outcome.peak_bytes / MIB:.0f} at its peak, "
-        f"{outcome.after_bytes / MIB:.0f} after: {back}; {outcome.cores:.2f} cores"
+        f"{outcome.after_bytes / MIB:.0f} after: {back}; {outcome.cores:.2f} cores, "
+        f"for which it waited {outcome.starved_s:.1f} s"
     )
     return "\n".join([*lines, *(f"FAILED: {each}" for each in outcome.failures())])
 
