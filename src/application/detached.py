@@ -23,6 +23,8 @@ class Detached:
         except asyncio.CancelledError:
             task.add_done_callback(_let_go)
             raise
+        finally:
+            del task  # which knows an error that it ended with, which knows what it was raised through: this
 
 
 def _let_go(task: asyncio.Task[Answer]) -> None:

@@ -163,3 +163,10 @@ def test_patience_is_read_from_the_sdks_header(value: bytes, seconds: float | No
 
 def test_receiving_never_waits_without_need() -> None:
     assert asyncio.run(read_body(receiver(part(b"x")), {}, 1)) == b"x"
+
+
+def test_a_body_of_so_many_values_that_reading_it_would_hold_up_others_is_a_400() -> None:
+    with pytest.raises(InvalidRequest, match="more than about 1000000 values") as refused:
+        parse(b'{"model":"m","messages":[' + b"[]," * 2_000_000 + b"[]]}")
+
+    assert (refused.value.status, refused.value.code) == (400, "too_many_values")

@@ -263,7 +263,7 @@ class Exchange:
             RequestRecord(
                 self.request_id,
                 "" if request is None else request.api,
-                request.model if request is not None and known else "",
+                request.model[:LONGEST_TEXT] if request is not None and known else "",
                 attempts[-1].endpoint if attempts else "",
                 tuple(attempts),
                 self._status or CLIENT_CLOSED_REQUEST,

@@ -19,7 +19,7 @@ from application.messages import Api, Headers, ProxyRequest
 from application.time_limit import TimeLimit
 from domain.cache import CacheControl
 from domain.model_key import TooManyKeys, may_stand_twice, model_keys
-from domain.narrowed import LARGE_BYTES, Narrowed
+from domain.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_many_marks
 from domain.readable import HALF
 from domain.remembered import Remembered, lengths
 
@@ -156,7 +156,11 @@ def check_text(body: bytes) -> None:
 
 
 def decoded(body: bytes) -> Fields:
-    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, or names its model twice."""
+    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, names its model twice, or
+    holds so many values that reading it would hold up everybody else."""
+    if len(body) > MAX_MARKS and has_too_many_marks(body):
+        text = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
+        raise InvalidRequest(text, code="too_many_values")
     if not body.isascii():
         check_text(body)
     fields = _decoded(body)

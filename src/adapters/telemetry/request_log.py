@@ -45,6 +45,7 @@ class RequestLine(logging.LogRecord):
         """All that the line says, in its order; `moment` is the time as it is written."""
         request = self.request
         attempts = request.attempts
+        group = said(request.group, LONGEST_TEXT)  # a name that a client chose, where passthrough_group takes any
         is_path_telling = request.api not in _SAYS_ITS_PATH
         # By position: of a Struct this wide the keywords take several times as long as the making.
         return _Line(
@@ -52,7 +53,7 @@ class RequestLine(logging.LogRecord):
             _LEVELS[self.levelno],
             "request",
             request.request_id,
-            request.group,
+            group,
             request.api,
             request.endpoint,
             len(attempts),
@@ -67,7 +68,7 @@ class RequestLine(logging.LogRecord):
             request.bytes_in,
             request.bytes_out,
             request.client,
-            request.model if request.model == request.group else said(request.model, LONGEST_TEXT),
+            group if request.model == request.group else said(request.model, LONGEST_TEXT),
             _plain(request.client_request_id),
             _agent(request.user_agent),
             *((request.method, said(request.path.decode("latin-1"), LONGEST_PATH)) if is_path_telling else ("", "")),
