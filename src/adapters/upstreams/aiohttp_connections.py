@@ -7,6 +7,7 @@ and say what they change and why; the contract suite of the port is what holds w
 
 import asyncio
 import functools
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ _STATUS_LINE_BYTES = 12
 """`HTTP/1.1 413`"""
 _VERSIONS = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
 _PROTOCOLS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_NO_HTTP = re.compile(rb"\n(?:RTSP|ICE)/1")
 """llhttp takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well."""
 
 
@@ -126,7 +128,8 @@ class WireProtocol(ResponseHandler):
         payload = self._payload
         if len(self._beginning) < len(_PROTOCOLS[0]):
             self._beginning = (self._beginning + data)[: len(_PROTOCOLS[0])]
-            if not any(each.startswith(self._beginning) for each in _PROTOCOLS):
+            is_one = any(each.startswith(self._beginning) for each in _PROTOCOLS)
+            if not is_one or (self._in_head and _NO_HTTP.search(data)):
                 self.set_exception(OtherProtocol())
         if self._exception is None:
             super().data_received(data)

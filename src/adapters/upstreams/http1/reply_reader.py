@@ -17,12 +17,11 @@ _AT_ONCE_BYTES = 16 * 1024
 """Of headers and chunks the parser is never given more than this without a look at what it made of it: it calls back
 for each of them, however small."""
 
-_VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
-_FINAL = frozenset(version + b"%d" % digit for version in _VERSIONS for digit in range(2, 10))
-_INTERIM = frozenset(version + b"1" for version in _VERSIONS)
-_DUE_BYTES = 10
-"""A status line begins with one of these (RFC 9112 section 4; the name is case-sensitive, RFC 9112 section 2.3). llhttp
-takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well, and reads on as if they were HTTP/1.1."""
+_INTERIM = b"HTTP/1.1 1"
+_DUE_BYTES = len(_INTERIM)
+_FINAL = frozenset(b"HTTP/1.%d %d" % (minor, digit) for minor in (0, 1) for digit in range(2, 10))
+"""A status line begins with one of these (RFC 9112 sections 2.3 and 4); there is no interim one of HTTP/1.0 (RFC 9110
+section 15.2). llhttp takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well, and reads on as if they were HTTP/1.1."""
 
 _PAID_FOR = 8
 """How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `max_head_bytes` at a
@@ -38,7 +37,7 @@ _names = Remembered(_name, most=1024)
 
 def _may_become_one(beginning: bytes) -> bool:
     """Is it the beginning of a status line, as far as it goes?"""
-    return len(beginning) < _DUE_BYTES and any(whole.startswith(beginning) for whole in _FINAL | _INTERIM)
+    return len(beginning) < _DUE_BYTES and any(whole.startswith(beginning) for whole in (_INTERIM, *_FINAL))
 
 
 class _Refused(Exception):
@@ -108,7 +107,7 @@ class ReplyReader:
                 if beginning in _FINAL:
                     self._is_line_due = False
                     return self._feed(data)
-                if beginning not in _INTERIM:
+                if beginning != _INTERIM:
                     self.overhead_bytes += len(data)
                     self._line = data
                     return None if _may_become_one(beginning) else NOT_HTTP
