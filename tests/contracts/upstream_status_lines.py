@@ -93,3 +93,11 @@ class StatusLineContract(UpstreamBase):
             assert await fetch(upstream, call(server.url())) == b"good"
             assert await outcome(upstream, server.url()) is FailureKind.JUNK
             assert len(server.peers) == 1
+
+    async def test_an_outbound_proxy_speaks_http_1_1_as_well(self) -> None:
+        for line in (b"HTTP/2.0 200 OK", b"HTTP/0.9 200 OK", b"http/1.1 200 OK", b"RTSP/1.0 200 OK", b"200 OK"):
+            async with (
+                ScriptedServer(saying(line + b"\r\n\r\n", 100)) as between,
+                self.opened(outbound_proxy=between.url("")) as upstream,
+            ):
+                assert await outcome(upstream, "https://h.test/v1") is FailureKind.CONNECT, line

@@ -94,32 +94,6 @@ class ReplyReader:
             if self._is_between or self._line or data[:_DUE_BYTES] not in _FINAL:
                 return self._feed_beginning(data)
             self._is_line_due = False
-        return self._feed(data)
-
-    def _feed_beginning(self, data: bytes) -> Failure | None:
-        """Status lines are judged before they are parsed. Interim replies are read line by line, as nothing tells where
-        in what it was given the parser came to the end of one."""
-        self.overhead_bytes -= len(self._line)
-        data, self._line = self._line + data, b""
-        while data:
-            if not self._is_between:
-                beginning = data[:_DUE_BYTES]
-                if beginning in _FINAL:
-                    self._is_line_due = False
-                    return self._feed(data)
-                if beginning != _INTERIM:
-                    self.overhead_bytes += len(data)
-                    self._line = data
-                    return None if _may_become_one(beginning) else NOT_HTTP
-                self._is_between = True
-            end = data.find(b"\n") + 1 or len(data)
-            failure = self._read(data[:end])
-            if failure is not None:
-                return failure
-            data = data[end:]
-        return None
-
-    def _feed(self, data: bytes) -> Failure | None:
         start = 0
         while len(data) - start > _AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
             failure = self._read(data[start : start + _AT_ONCE_BYTES])
@@ -133,6 +107,29 @@ class ReplyReader:
         if not self.is_whole:
             return self._read(data[start:])
         self.is_followed = self.is_followed or start < len(data)
+        return None
+
+    def _feed_beginning(self, data: bytes) -> Failure | None:
+        """Status lines are judged before they are parsed. Interim replies are read line by line, as nothing tells where
+        in what it was given the parser came to the end of one."""
+        self.overhead_bytes -= len(self._line)
+        data, self._line = self._line + data, b""
+        while data:
+            if not self._is_between:
+                beginning = data[:_DUE_BYTES]
+                if beginning in _FINAL:
+                    self._is_line_due = False
+                    return self.feed(data)
+                if beginning != _INTERIM:
+                    self.overhead_bytes += len(data)
+                    self._line = data
+                    return None if _may_become_one(beginning) else NOT_HTTP
+                self._is_between = True
+            end = data.find(b"\n") + 1 or len(data)
+            failure = self._read(data[:end])
+            if failure is not None:
+                return failure
+            data = data[end:]
         return None
 
     def _read(self, data: bytes) -> Failure | None:
