@@ -19,7 +19,6 @@ class Reply(NamedTuple):
     said: bytes
     body: bytes = b"{B}"
     """What a client gets that gets it."""
-    status: int = 200
 
 
 class Flood(NamedTuple):
@@ -161,6 +160,9 @@ ERRORS: dict[str, Reply] = {
         b"HTTP/1.1 500 No\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
         % len(BOMB)
         + BOMB
+    ),
+    "an error that never ends well": Reply(
+        b"HTTP/1.1 502 No\r\ncontent-type: text/html\r\ncontent-length: 9999999\r\n\r\n" + b"<html>" * 200_000
     ),
     "a redirect": Reply(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/evil\r\ncontent-length: 0\r\n\r\n"),
     "a redirect to metadata": Reply(
