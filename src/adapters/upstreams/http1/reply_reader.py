@@ -114,22 +114,26 @@ class ReplyReader:
         in what it was given the parser came to the end of one."""
         self.overhead_bytes -= len(self._line)
         data, self._line = self._line + data, b""
-        while data:
+        start = 0
+        while start < len(data):
             if not self._is_between:
-                beginning = data[:_DUE_BYTES]
+                beginning = data[start : start + _DUE_BYTES]
                 if beginning in _FINAL:
                     self._is_line_due = False
-                    return self.feed(data)
+                    return self.feed(data[start:])
+                if _may_become_one(beginning):
+                    self._line = beginning
+                    self.overhead_bytes += len(beginning)
+                    return None
                 if beginning != _INTERIM:
-                    self.overhead_bytes += len(data)
-                    self._line = data
-                    return None if _may_become_one(beginning) else NOT_HTTP
+                    self.overhead_bytes += len(beginning)
+                    return NOT_HTTP
                 self._is_between = True
-            end = data.find(b"\n") + 1 or len(data)
-            failure = self._read(data[:end])
+            end = data.find(b"\n", start) + 1 or len(data)
+            failure = self._read(data[start:end])
             if failure is not None:
                 return failure
-            data = data[end:]
+            start = end
         return None
 
     def _read(self, data: bytes) -> Failure | None:
