@@ -90,7 +90,7 @@ class App(Litestar):
 
     async def _show(self, page: Page, exchange: Exchange) -> Answer:
         scope = exchange.scope
-        self._front.admit_to_page(exchange, page)
+        shows_all = self._front.admit_to_page(exchange, page)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
             if not is_text(page.model):
@@ -100,7 +100,7 @@ class App(Litestar):
             raise WrongMethod(scope["method"], catalogue.METHODS)
         reply = _Reply()
         inner: Any = {**scope, "path": page.path, "raw_path": page.path.encode(), "method": "GET"}
-        inner["state"] = {"model": name}
+        inner["state"] = {"model": name, "shows_all": shows_all}
         await super().__call__(inner, exchange.receive, reply.take)
         return WholeAnswer(reply.whole())
 

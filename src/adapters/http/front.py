@@ -75,11 +75,12 @@ class Front:
             exchange.received,
         )
 
-    def admit_to_page(self, exchange: Exchange, page: Page) -> None:
-        """Raises `ProxyError` when it may not be shown."""
+    def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
+        """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
         headers = exchange.headers = by_name(list(exchange.scope["headers"]))
         self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
         exchange.is_probe = page.is_probe
+        return self._guard.is_known(headers)
 
     def admit_preflight(self, exchange: Exchange) -> dict[bytes, bytes]:
         """The headers of a request for leave, which never has a key; raises `ProxyError` when there is none to give."""

@@ -86,6 +86,10 @@ class Guard:
         elif key and not self._has_key(headers):
             raise WrongKey
 
+    def is_known(self, headers: dict[bytes, bytes]) -> bool:
+        """Does the client show a key? Where none is needed, everybody is known."""
+        return not self._keys or self._has_key(headers)
+
     def without_keys(self, query: str) -> str:
         """The query without what holds one of the proxy's own keys, under whatever name: no provider may see it."""
         if not self._keys or not query:

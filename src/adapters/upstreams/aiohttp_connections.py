@@ -7,6 +7,7 @@ and say what they change and why; the contract suite of the port is what holds w
 
 import asyncio
 import functools
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http import RawResponseMessage
 from aiohttp.tracing import Trace
 
-from adapters.upstreams.transport_errors import ClosedInHead, HeadTooLarge
+from adapters.upstreams.outbound.never_called import NeverCalled, callable_ones
+from adapters.upstreams.transport_errors import ClosedInHead, HeadTooLarge, OtherProtocol
 
 _NO_TIMEOUT = aiohttp.ClientTimeout()
 _DNS_CACHE_S = 10
@@ -36,6 +38,10 @@ when it runs out of time."""
 
 _STATUS_LINE_BYTES = 12
 """`HTTP/1.1 413`"""
+_VERSIONS = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
+_PROTOCOLS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_NO_HTTP = re.compile(rb"\n(?:RTSP|ICE)/1")
+"""llhttp takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well."""
 
 
 class WireProtocol(ResponseHandler):
@@ -55,6 +61,7 @@ class WireProtocol(ResponseHandler):
         """Called when that is so; None = nobody needs to be told."""
         self._max_head_bytes = max_head_bytes
         self._in_head = False
+        self._beginning = b""
 
     def start_request(self) -> None:
         """A request goes out now; what comes from here on is its reply."""
@@ -62,6 +69,7 @@ class WireProtocol(ResponseHandler):
         self.received = 0
         self.is_settled = False
         self._in_head = True
+        self._beginning = b""
 
     def close(self) -> None:
         """Cut, rather than first send what is left to a server that may not read, or wait for its TLS goodbye."""
@@ -91,7 +99,9 @@ class WireProtocol(ResponseHandler):
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
         message = data[0]
         self._in_head = message.code < 200
-        if sum(len(name) + len(value) + 4 for name, value in message.raw_headers) > self._max_head_bytes:
+        if message.version not in _VERSIONS:
+            self.set_exception(OtherProtocol())
+        elif sum(len(name) + len(value) + 4 for name, value in message.raw_headers) > self._max_head_bytes:
             self.set_exception(HeadTooLarge())
         else:
             super().feed_data(data, size)
@@ -116,7 +126,13 @@ class WireProtocol(ResponseHandler):
         if not self.requests:
             self.unasked = (self.unasked + data)[:_STATUS_LINE_BYTES]
         payload = self._payload
-        super().data_received(data)
+        if len(self._beginning) < len(_PROTOCOLS[0]):
+            self._beginning = (self._beginning + data)[: len(_PROTOCOLS[0])]
+            is_one = any(each.startswith(self._beginning) for each in _PROTOCOLS)
+            if not is_one or (self._in_head and _NO_HTTP.search(data)):
+                self.set_exception(OtherProtocol())
+        if self._exception is None:
+            super().data_received(data)
         if self._in_head and self.received > self._max_head_bytes:
             self.set_exception(HeadTooLarge())
         if self._exception is not None:
@@ -198,9 +214,11 @@ class WireConnector(aiohttp.TCPConnector):
 
     async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
         try:
-            return await super()._resolve_host(host, port, traces)
+            found = await super()._resolve_host(host, port, traces)
         except KeyError:  # what the lookup found was forgotten before it was taken
-            return await super()._resolve_host(host, port, traces)
+            found = await super()._resolve_host(host, port, traces)
+        ours = callable_ones([each["host"] for each in found])
+        return [each for each in found if each["host"] in ours]
 
     async def _opened(
         self,
@@ -213,6 +231,9 @@ class WireConnector(aiohttp.TCPConnector):
             async with asyncio.timeout(timeout.sock_connect):
                 return await super()._create_connection(req, traces, _NO_TIMEOUT)
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError):
+            raise
+        except NeverCalled as refused:
+            refused.is_proxy = req.proxy is not None
             raise
         except aiohttp.ClientError as exc:
             if req.proxy is None:

@@ -10,6 +10,7 @@ from adapters.upstreams.aiohttp_body import BodyStream
 from adapters.upstreams.aiohttp_connections import waited_for_slot
 from adapters.upstreams.aiohttp_transport import WireTransport
 from adapters.upstreams.aiohttp_upload import Outgoing
+from adapters.upstreams.outbound.never_called import NeverCalled
 from adapters.upstreams.outbound.proxies import OutboundProxies, UnusableProxy
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.messages import Headers, UpstreamCall
@@ -85,6 +86,8 @@ class HttpxUpstream:
         try:
             async with asyncio.timeout(call.first_byte_timeout_s) as deadline:
                 response = await self._transport.handle_async_request(_request(call, deadline))
+        except NeverCalled as refused:
+            raise UpstreamFailed(refused.failure) from None
         except UnusableProxy:
             raise UpstreamFailed(_UNUSABLE_PROXY) from None
         except LIBRARY_ERRORS as exc:

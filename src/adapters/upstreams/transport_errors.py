@@ -27,6 +27,10 @@ class SpokeFirst(aiohttp.ClientError):
     """The server sent something before it was asked anything."""
 
 
+class OtherProtocol(aiohttp.ClientError):
+    """The reply's status line is not of HTTP/1.1 or HTTP/1.0."""
+
+
 class HeadTooLarge(aiohttp.ClientError):
     """The reply's headers are larger than is read."""
 
@@ -62,6 +66,7 @@ _BAD_URL: Row = (FailureKind.MISCONFIGURED, "URL cannot be used")
 ROWS: dict[type[BaseException], Row] = {
     ClosedInHead: (FailureKind.TRUNCATED, "closed inside the headers"),
     SpokeFirst: (FailureKind.JUNK, "replied before it was asked"),
+    OtherProtocol: _JUNK,
     HeadTooLarge: (FailureKind.JUNK, "headers too large"),
     SwitchedProtocols: (FailureKind.JUNK, "switched protocols unasked"),
     IdleTimeout: _SLOW_BODY,
