@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from http.cookiejar import CookieJar
 from typing import Any
 
 import httpx
@@ -13,12 +12,15 @@ from adapters.upstreams.http1.request import target_of
 from adapters.upstreams.httpx_mounts import MountedTransport
 from adapters.upstreams.httpx_transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
-from application.messages import Headers, Upload, UpstreamCall
+from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.remembered import Remembered
 
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """Headers that are this side's own affair; the caller's are not sent."""
+
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+"""Those whose empty body has a length (RFC 9110 section 8.6)."""
 
 _MOST_OF_A_URL = 65_536
 """httpx takes no longer one."""
@@ -31,6 +33,7 @@ class HttpxReply:
 
     def __init__(self, response: httpx.Response) -> None:
         self._body: Body = response.extensions[BODY]
+        response.stream = self._body  # in place of httpx's own, which holds on to the response as that does to it
         self.status = response.status_code
         self.headers: Headers = tuple(
             [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
@@ -61,11 +64,10 @@ class HttpxUpstream:
         """
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write down each request
         self._http1 = Http1Upstream(**http1)
-        self._client = httpx.AsyncClient(
+        self._client = _Client(
             transport=Http1Transport(self._http1),
             mounts={pattern: each and MountedTransport(each) for pattern, each in (mounts or {}).items()},
             auth=httpx.Auth(),
-            cookies=_NoCookies(),
             trust_env=False,
         )
 
@@ -88,9 +90,23 @@ class HttpxUpstream:
         await self._client.aclose()
 
 
-class _NoCookies(CookieJar):
-    def extract_cookies(self, response: Any, request: Any) -> None:
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
         """None are kept."""
+
+
+class _Client(httpx.AsyncClient):
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """Never any."""
+        return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, _: object) -> None:
+        raise AttributeError("an upstream's client has no cookies")
+
+
+_NO_COOKIES = _NoCookies()
 
 
 class _Sent(httpx.AsyncByteStream):
@@ -110,12 +126,18 @@ class _Sent(httpx.AsyncByteStream):
 
 
 def _request(call: UpstreamCall) -> httpx.Request:
-    url, target = _addresses[call.url]
-    headers = [
+    url, host, target = _addresses[call.url]
+    headers = [(b"host", host)]
+    headers += [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in call.headers
         if name.lower() not in _FRAMING
     ]
+    stream, length = _stream(call.body)
+    if length is None:
+        headers.append((b"transfer-encoding", b"chunked"))
+    elif length or call.method in _BODY_METHODS:
+        headers.append((b"content-length", b"%d" % length))
     extensions: dict[str, Any] = {
         "target": target,
         "timeout": {"connect": call.connect_timeout_s, "write": call.idle_timeout_s},
@@ -123,26 +145,29 @@ def _request(call: UpstreamCall) -> httpx.Request:
         IDLE_S: call.idle_timeout_s,
         OUTBOUND_PROXY: call.outbound_proxy,
     }
-    body = call.body
-    if isinstance(body, (bytes, tuple)):
-        content = body if isinstance(body, bytes) else b"".join(body)
-        return httpx.Request(call.method, url, headers=headers, content=content, extensions=extensions)
+    return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
+
+
+def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int | None]:
+    """A body for httpx and its size in bytes; None = that is not known."""
+    if isinstance(body, bytes):
+        return httpx.ByteStream(body), len(body)
+    if isinstance(body, tuple):
+        return httpx.ByteStream(b"".join(body)), sum(map(len, body))
     if body.begun:
         raise ValueError("an upload cannot be sent a second time")
-    length = b"" if body.length is None else b"%d" % body.length
-    headers.append((b"content-length", length) if length else (b"transfer-encoding", b"chunked"))
-    headers.append((b"host", url.netloc))
-    return httpx.Request(call.method, url, headers=headers, stream=_Sent(body), extensions=extensions)
+    return _Sent(body), body.length
 
 
-def _address(url: str) -> tuple[httpx.URL, bytes]:
-    """A URL for httpx, and what it asks for exactly as it stands there. What http1 refuses is refused: see
-    `target_of`."""
+def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
+    """A URL for httpx, what it has for `host`, and what it asks for exactly as it stands there. Raises as `target_of`
+    does: what http1 refuses is refused."""
     target = target_of(url)
     asked = target.line.split(" ")[1]
     if len(url) > _MOST_OF_A_URL:
         url = f"{'https' if target.origin.is_tls else 'http'}://{target.origin.address}/"
-    return httpx.URL(url), asked.encode("latin-1")
+    whole = httpx.URL(url)
+    return whole, whole.netloc, asked.encode("latin-1")
 
 
 _addresses = Remembered(_address, most=256, longest=512)

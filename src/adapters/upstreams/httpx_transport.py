@@ -124,7 +124,7 @@ def _call(request: httpx.Request) -> UpstreamCall:
         request.method,
         f"{url.scheme}://{url.netloc.decode('ascii')}{target.decode('latin-1')}",
         tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]),
-        request.content if isinstance(request.stream, httpx.ByteStream) else _Streamed(request),
+        request.read() if isinstance(request.stream, httpx.ByteStream) else _Streamed(request),
         times.get("connect") or _FOREVER_S,
         extensions.get(FIRST_BYTE_S) or times.get("read") or _FOREVER_S,
         extensions.get(IDLE_S) or times.get("read") or _FOREVER_S,
