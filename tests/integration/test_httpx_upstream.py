@@ -18,6 +18,7 @@ from adapters.upstreams.httpx_client import HttpxUpstream
 from adapters.upstreams.httpx_transport import Http1Transport
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
+from entrypoints.upstreams import spare_files
 from tests.contracts.no_files import no_files
 from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, reply
 from tests.contracts.upstream import UpstreamContract
@@ -92,9 +93,11 @@ class TestHttpxBeyond(UpstreamBase):
         async with ScriptedServer(answering(reply())) as server:
             await fetch(upstream, call(server.url()))
 
-            assert upstream.free_a_file()
+            free = spare_files(upstream)
+            assert free is not None
+            assert free()
             await server.over(0)
-            assert not upstream.free_a_file()
+            assert not free()
 
     async def test_nothing_is_sent_after_close(self, upstream: Upstream) -> None:
         async with ScriptedServer(answering(reply())) as server:
