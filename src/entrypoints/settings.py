@@ -162,7 +162,7 @@ class GeneralSettings(Struct, frozen=True):
     """Processes that serve; auto = one per CPU."""
 
     upstream_client: Annotated[Literal["http1", "httpx"], Choice(("http1", "httpx"))] = "http1"
-    """What speaks HTTP with the endpoints: the adapter of our own, or httpx over aiohttp."""
+    """What speaks HTTP with the endpoints: the client of our own, or httpx over it."""
     ca_bundle: Annotated[Path | None, Text("the path of a PEM file with certificates, seen from this file")] = None
     """Certificates to trust besides the system's; None = the system's alone."""
     outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None
