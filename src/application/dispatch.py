@@ -122,7 +122,9 @@ class Dispatch:
             return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
         except AttemptFailed as failed:
             outcome = str(failed.failure)
-            return failed
+            # Its traceback leads to the request, and back to itself: only a collection would find them.
+            failed.__cause__ = failed.__context__ = None
+            return failed.with_traceback(None)
         finally:
             trail.attempts.append(Attempt(lease.endpoint.id, outcome))
             trail.upstream_s += self._clock.now() - began
