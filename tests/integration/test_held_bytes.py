@@ -9,7 +9,6 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -115,7 +114,7 @@ class Client:
     async def __aenter__(self) -> "Client":
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
-        sock.setblocking(False)  # noqa: FBT003
+        sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._port))
         self.reader, self.writer = await asyncio.open_connection(sock=sock, limit=4 * KIB)
         return self
