@@ -257,7 +257,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     guard = providers.Singleton(_guard, general)
-    in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
+    in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
     front = providers.Singleton(
         Front,
         guard,
@@ -266,7 +266,6 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
-        held,
     )
     surface = providers.Singleton(Surface, front, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, front, pass_through)

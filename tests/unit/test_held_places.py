@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -37,7 +38,7 @@ async def read(budget: HeldBytes, *sizes: int, length: int | None = None) -> tup
         return pieces.pop(0)
 
     headers = {} if length is None else {b"content-length": b"%d" % length}
-    return holding, await read_body(receive, headers, 1 << 20, holding)
+    return holding, await read_body(receive, headers, 1 << 20, SimpleNamespace(held=holding))
 
 
 @pytest.mark.parametrize("sizes", [(10,), (1000, 10), (100_000,), (100_000, 70_000, 1)])
@@ -45,7 +46,8 @@ async def test_a_body_is_held_until_its_request_is_over(sizes: tuple[int, ...]) 
     budget = HeldBytes(1 << 20)
     holding, body = await read(budget, *sizes)
 
-    assert budget.held_bytes == holding.held_bytes == len(body) == sum(sizes)
+    assert len(body) == sum(sizes)
+    assert budget.held_bytes == holding.held_bytes == (0 if sizes == (10,) else len(body))  # which is not worth it
     holding.close()
     assert budget.held_bytes == 0
 
@@ -68,7 +70,7 @@ async def test_a_body_that_is_too_large_is_not_held_while_the_rest_of_it_comes()
         return {"type": "http.request", "body": b"x" * 600_000, "more_body": pieces.pop(0)}
 
     with pytest.raises(Exception, match="larger than 1000000 bytes"):
-        await read_body(receive, {}, 1_000_000, Holding(budget))
+        await read_body(receive, {}, 1_000_000, SimpleNamespace(held=Holding(budget)))
     assert seen == [0, 600_000, 0]
     assert budget.held_bytes == 0
 

@@ -1,6 +1,7 @@
 """From a body to a request."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,8 +26,8 @@ def receiver(*messages: dict[str, Any]) -> Any:
     return receive
 
 
-def held() -> Holding:
-    return Holding(HeldBytes())
+def held() -> Any:
+    return SimpleNamespace(held=Holding(HeldBytes()))
 
 
 def part(body: bytes, more: bool = False) -> dict[str, Any]:

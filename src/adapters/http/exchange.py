@@ -13,7 +13,7 @@ from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
-from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
+from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
@@ -31,6 +31,8 @@ _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state i
 class Exchange:
     """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
 
+    _holding: Holding | None = None
+
     def __init__(
         self,
         scope: HTTPScope,
@@ -42,7 +44,6 @@ class Exchange:
         log: RequestLog,
         in_flight: InFlight,
         write_timeout_s: float,
-        held: HeldBytes,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -59,8 +60,6 @@ class Exchange:
         self.headers: dict[bytes, bytes] = {}
         """Those that came, by name, once they were looked at."""
         self.is_probe = False
-        self.held = Holding(held)
-        """What is held for this request; closed when that is over."""
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._write_timeout_s = write_timeout_s
@@ -93,10 +92,18 @@ class Exchange:
             self._in_flight.remove(self)
             if self._stream is not None:
                 self._stream.close()
-            self.held.close()
+            if self._holding is not None:
+                self._holding.close()
             self._record()
             # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
+
+    @property
+    def held(self) -> Holding:
+        """See `Holder`."""
+        if self._holding is None:
+            self._holding = Holding(self._in_flight.held)
+        return self._holding
 
     def add_headers(self, headers: RawHeaderList) -> None:
         """To the reply, whatever it turns out to be."""
@@ -179,10 +186,10 @@ class Exchange:
 
     async def _stalled(self, waits: Awaitable[None]) -> None:
         """Until the client has taken enough. What comes meanwhile waits as well."""
-        ahead_bytes = 0 if self._stream is None else self._stream.ahead_bytes
-        self.held.count(ahead_bytes)
+        held, ahead_bytes = self.held, 0 if self._stream is None else self._stream.ahead_bytes
+        held.count(ahead_bytes)
         await waits
-        self.held.count(-ahead_bytes)
+        held.count(-ahead_bytes)
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
@@ -206,7 +213,8 @@ class Exchange:
             self.held.expect(size)
         now = self._add_own(headers)
         sent = self._client.reply(status, headers, body)
-        self._begun(status, now)
+        self._status = status
+        self._first_byte = now
         self._bytes_out = size
         self._finished = True
         return sent
@@ -214,9 +222,6 @@ class Exchange:
     async def _start(self, status: int, headers: RawHeaderList) -> None:
         now = self._add_own(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        self._begun(status, now)
-
-    def _begun(self, status: int, now: float) -> None:
         self._status = status
         self._first_byte = now
 
