@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Headers
-from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
+from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from domain.failure import Failure, FailureKind
 
@@ -76,9 +77,11 @@ class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
-        "_closed", "_head", "_learn", "_lease", "_over", "_read_to_end", "_routing", "_scanner", "_source", "_told",
-        "failure",
+        "_closed", "_head", "_held", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner",
+        "_source", "_told", "failure",
     )  # fmt: skip
+
+    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class StreamAnswer:
         scanner: StreamScanner,
         head: bytes,
         learn: Callable[[bytes], None],
+        held: HeldBytes,
     ) -> None:
         """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
@@ -96,6 +100,8 @@ class StreamAnswer:
         self._scanner = scanner
         self._head = head
         self._learn = learn
+        self._held = held
+        self._pending: Holding | None = None
         self._over = False
         self._read_to_end = False
         self._closed = False
@@ -143,6 +149,9 @@ class StreamAnswer:
                     events = self._scanner.masked(events)
             if events:
                 return events
+            if self._pending is None:
+                return await self._next_in_pieces()
+            self._pending.hold_in_all(self._scanner.pending_bytes)
         self._over = True
         return b""
 
@@ -163,6 +172,16 @@ class StreamAnswer:
         else:
             self._source.close()
         self._routing.release(self._lease)
+
+    async def _next_in_pieces(self) -> bytes:
+        """As `next`, while what has come of an event that is not whole is held."""
+        with Holding(self._held) as pending:
+            self._pending = pending
+            try:
+                pending.hold(self._scanner.pending_bytes)
+                return await self.next()
+            finally:
+                self._pending = None
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""

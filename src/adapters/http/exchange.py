@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.client import Client
-from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
+from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import HEADER_TEXTS, announced, relayed
 from adapters.http.in_flight import InFlight
 from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
+from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
@@ -27,19 +28,10 @@ _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
 
 
-class ShuttingDown(ProxyError):
-    """The proxy stops, and this request took longer than the shutdown waits."""
-
-    status = 503
-    code = "proxy_shutting_down"
-    retry_after_s = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("The proxy is shutting down and could not finish this request.")
-
-
 class Exchange:
     """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
+
+    _holding: Holding | None = None
 
     def __init__(
         self,
@@ -100,9 +92,18 @@ class Exchange:
             self._in_flight.remove(self)
             if self._stream is not None:
                 self._stream.close()
+            if self._holding is not None:
+                self._holding.close()
             self._record()
             # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
+
+    @property
+    def held(self) -> Holding:
+        """See `Holder`."""
+        if self._holding is None:
+            self._holding = Holding(self._in_flight.held)
+        return self._holding
 
     def add_headers(self, headers: RawHeaderList) -> None:
         """To the reply, whatever it turns out to be."""
@@ -180,8 +181,15 @@ class Exchange:
                 waits = put(piece)
                 if waits is not None:
                     writes.began = time()
-                    await waits
+                    await self._stalled(waits)
                     writes.began = None
+
+    async def _stalled(self, waits: Awaitable[None]) -> None:
+        """Until the client has taken enough. What comes meanwhile waits as well."""
+        held, ahead_bytes = self.held, 0 if self._stream is None else self._stream.ahead_bytes
+        held.count(ahead_bytes)
+        await waits
+        held.count(-ahead_bytes)
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
@@ -200,19 +208,20 @@ class Exchange:
         # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
         if status not in {204, 304} and (body or self.scope["method"] != "HEAD"):
             headers.append((b"content-length", b"%d" % len(body)))
+        size = len(body)
+        if size > SMALL_BYTES:
+            self.held.expect(size)
         now = self._add_own(headers)
         sent = self._client.reply(status, headers, body)
-        self._begun(status, now)
-        self._bytes_out = len(body)
+        self._status = status
+        self._first_byte = now
+        self._bytes_out = size
         self._finished = True
         return sent
 
     async def _start(self, status: int, headers: RawHeaderList) -> None:
         now = self._add_own(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        self._begun(status, now)
-
-    def _begun(self, status: int, now: float) -> None:
         self._status = status
         self._first_byte = now
 

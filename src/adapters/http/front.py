@@ -6,13 +6,15 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
+from adapters.http.body import read_body
 from adapters.http.catalogue import Page
 from adapters.http.client import CLIENT
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import Arrival, read_body
+from adapters.http.intake import Arrival
+from application.held_bytes import Holder
 from application.ports import Clock, RequestLog
 
 
@@ -88,6 +90,6 @@ class Front:
         self._guard.check(headers, key=False)
         return headers
 
-    def body(self, receive: Receive, arrival: Arrival) -> Awaitable[bytes]:
-        """The whole body; raises `InvalidRequest` as `read_body` does."""
-        return read_body(receive, arrival.headers, self.max_body_bytes, self._loop)
+    def body(self, receive: Receive, arrival: Arrival, holder: Holder) -> Awaitable[bytes]:
+        """The whole body; raises `ProxyError` as `read_body` does."""
+        return read_body(receive, arrival.headers, self.max_body_bytes, holder, self._loop)
