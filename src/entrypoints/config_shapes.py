@@ -27,7 +27,7 @@ class Nested(Struct, frozen=True):
 class ListOf(Struct, frozen=True):
     """A list with at least one item."""
 
-    item: "Rule | Nested"
+    item: "Rule | Nested | OneOrMap"
     what: str
 
     @property
