@@ -44,8 +44,12 @@ _NOTHING = Named(())
 class KeyedOwners(StateOwners):
     """What is known of who keeps what, for each key."""
 
-    def __init__(self, providers: Providers, owners: ResponseOwners, things: Things, clock: Clock) -> None:
+    def __init__(
+        self, providers: Providers, owners: ResponseOwners, things: Things, clock: Clock, *, others_write: bool
+    ) -> None:
+        """`others_write`: do other workers write to the store as well?"""
         super().__init__(providers, owners)
+        self._others_write = others_write
         self._things = things
         self._clock = clock
 
@@ -121,7 +125,7 @@ class KeyedOwners(StateOwners):
         try:
             found = await self._owners.look_up(names)
             if None in found[:decisive]:
-                await self._clock.sleep(LOOK_AGAIN_S)
+                await self._clock.sleep(LOOK_AGAIN_S if self._others_write else 0)
                 found = await self._owners.look_up(names)
         except StoreUnavailable:
             raise NotKnownNow from None

@@ -187,7 +187,14 @@ class Container(containers.DeclarativeContainer):
     state_owners = providers.Selector(
         general.provided.tenancy,
         shared=providers.Singleton(StateOwners, endpoints, owners),
-        key=providers.Singleton(KeyedOwners, endpoints, owners, providers.Singleton(OpenAIThings), clock),
+        key=providers.Singleton(
+            KeyedOwners,
+            endpoints,
+            owners,
+            providers.Singleton(OpenAIThings),
+            clock,
+            others_write=general.provided.uses_redis,
+        ),
     )
 
     waiting = providers.Singleton(WaitingRoom, routing, clock)

@@ -64,7 +64,7 @@ class PassThroughCalls:
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None
-        if self._front.keeps_keys_apart and not names_nothing(request.path):
+        if self._front.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):
             request = structs.replace(request, form=await self._form(body, boundary))
         if boundary is not None:
             names_model = request.path.startswith(_NAME_A_MODEL)
