@@ -110,9 +110,11 @@ class KeyedOwners(StateOwners):
         try:
             if request.form:
                 return Named(tuple(self._things.in_form(request.form)))
-            return self._things.named(body) if body else _NOTHING
+            named = self._things.named(body) if body else _NOTHING
         except (ValueError, RecursionError):
             raise InvalidRequest("The body is not valid JSON, or nested too deeply.", code="invalid_json") from None
+        # Other APIs have no items, and nothing that is only called something.
+        return named if request.api is not Api.OTHER else Named((*named.ids, *named.whole))
 
     def _hints(self, request: ProxyRequest) -> Sequence[str]:
         """What may be known of: it says where the request is best sent, and nothing of what it may do."""

@@ -79,7 +79,7 @@ class NamedKey(Struct, frozen=True):
     """What clients send."""
 
 
-_KEY_OR_NAMED = OneOrMap(KEY, Nested(NamedKey, "a mapping with name and key", required=("name", "key")))
+_KEY_OR_NAMED = OneOrMap(KEY, Nested(NamedKey, "a mapping with name and key", ("name", "key"), hides_names=True))
 
 
 class GeneralSettings(Struct, frozen=True):

@@ -13,7 +13,7 @@ MAX_FIELD_BYTES = 1024 * 1024
 _MAX_HEAD_BYTES = 4096
 
 _PART = re.compile(
-    rb'form-data; ?name="([A-Za-z0-9_.\-]{1,64}(?:\[[A-Za-z0-9_.\-]{0,64}\]){0,4})"(; ?filename(?:\*)?=[^\r\n]*)?'
+    rb'form-data; ?name=("?)([A-Za-z0-9_.\-]{1,64}(?:\[[A-Za-z0-9_.\-]{0,64}\]){0,4})\1(; ?filename(?:\*)?=[^\r\n]*)?'
 )
 
 _WITHOUT_REFERENCES = frozenset({
@@ -54,19 +54,19 @@ def _field(part: bytes) -> tuple[str, str] | None:
     plain = _PART.fullmatch(dispositions[0]) if len(dispositions) == 1 else None
     if plain is None:
         _refuse()
-    if plain[2] is not None and not _refers(plain[1]):
+    if plain[3] is not None and not _refers(plain[2]):
         return None
     if len(content) > MAX_FIELD_BYTES:
         _refuse()
     try:
-        return plain[1].decode(), content.decode()
+        return plain[2].decode(), content.decode()
     except UnicodeDecodeError:
         _refuse()
 
 
 def _refers(name: bytes) -> bool:
     """Some take a field that is sent as a file for its text all the same."""
-    return name.rstrip(b"[]").endswith((b"id", b"ids"))
+    return name.lower().rstrip(b"[]").endswith((b"id", b"ids"))
 
 
 def _refuse() -> NoReturn:

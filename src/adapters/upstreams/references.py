@@ -37,6 +37,9 @@ _CLIENTS_OWN = frozenset({
 })  # fmt: skip
 """Members that mean nothing to the provider, at whatever depth."""
 
+_ITEMS = frozenset({"additional_messages", "input", "items", "messages", "output", "tool_calls"})
+"""Lists of what was said."""
+
 _WHOLE_ITEMS = frozenset({
     "message", "function", "custom", "function_call", "function_call_output", "custom_tool_call",
     "custom_tool_call_output", "computer_call_output", "local_shell_call_output", "shell_call_output",
@@ -57,26 +60,33 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 class _Found(Struct):
-    """What is left of an object: the ids in it that refer to something, and those of items that it has whole."""
+    """What is left of an object."""
 
     ids: list[str]
+    """Those in it that refer to something."""
     whole: list[str]
+    """Those of items in it that it has with all their content."""
+    own: list[str] = []
+    """What it is called itself; of two names of one member both."""
+    is_whole: bool = False
+    """Has it all its content, if it is an item?"""
 
 
 def references(body: bytes) -> Named:
     """What a body of JSON names. Raises `ValueError` or `RecursionError` for what is no JSON."""
     found = _Found([], [])
-    _collect("", json.loads(body.decode(), object_pairs_hook=_object), found)
+    _collect("", json.loads(body.decode(), object_pairs_hook=_object), found, is_item=False)
     return Named(_once(found.ids), _once(found.whole))
 
 
 def form_references(fields: Iterable[tuple[str, str]]) -> Sequence[str]:
     """The ids that a form names, by the names and the texts of its fields. Raises as `references`."""
     found = _Found([], [])
-    for name, text in fields:
+    for written, text in fields:
+        name = written.casefold()
         last = ([part for part in _BRACKETS.findall(name) if part] or [_BRACKETS.sub("", name)])[-1]
         is_json = text.lstrip()[:1] in ("{", "[") and last not in _TEXTS
-        _collect(last, json.loads(text, object_pairs_hook=_object) if is_json else text, found)
+        _collect(last, json.loads(text, object_pairs_hook=_object) if is_json else text, found, is_item=False)
         found.ids += [text] if last == "id" else []
     return _once((*found.ids, *found.whole))
 
@@ -87,32 +97,31 @@ def query_references(values: Iterable[str]) -> Sequence[str]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Found:
-    found = _Found([], [])
-    own: list[str] = []
-    for name, value in pairs:
-        if name != "id":
-            _collect(name, value, found)
-        elif isinstance(value, str) and value:
-            own.append(value)
-    if own:
-        (found.whole if _is_whole(pairs) else found.ids).extend(own)
+    # Some read names whatever their case (Go's encoding/json).
+    members = [(name.casefold(), value) for name, value in pairs]
+    found = _Found([], [], is_whole=_is_whole(members))
+    for name, value in members:
+        if name == "id":
+            found.own = [*found.own, value] if isinstance(value, str) and value else found.own
+        else:
+            _collect(name, value, found, is_item=False)
     return found
 
 
-def _is_whole(pairs: list[tuple[str, Any]]) -> bool:
-    """Has it all its content with it? Of two members of one name both have to say so."""
-    names = {name for name, _ in pairs}
-    kinds = [value for name, value in pairs if name == "type"]
+def _is_whole(members: list[tuple[str, Any]]) -> bool:
+    """Of two members of one name both have to say so."""
+    names = {name for name, _ in members}
+    kinds = [value for name, value in members if name == "type"]
     if not kinds:
         return names >= {"role", "content"} or "function" in names
-    if any(not isinstance(kind, str) for kind in kinds):
-        return False
-    reasons = [value for name, value in pairs if name == "encrypted_content"]
-    has_reasons = bool(reasons) and all(isinstance(value, str) and value for value in reasons)
-    return has_reasons or all(kind in _WHOLE_ITEMS for kind in kinds)
+    reasons = [value for name, value in members if name == "encrypted_content"]
+    if reasons and all(isinstance(value, str) and value for value in reasons):
+        return all(isinstance(kind, str) for kind in kinds)
+    return all(isinstance(kind, str) and kind in _WHOLE_ITEMS for kind in kinds)
 
 
-def _collect(name: str, value: Any, found: _Found) -> None:
+def _collect(name: str, value: Any, found: _Found, *, is_item: bool) -> None:
+    """`is_item`: does it stand in a list of what was said?"""
     if name in _CLIENTS_OWN:
         return
     if isinstance(value, str):
@@ -121,9 +130,10 @@ def _collect(name: str, value: Any, found: _Found) -> None:
     elif isinstance(value, _Found):
         found.ids += value.ids
         found.whole += value.whole
+        (found.whole if is_item and value.is_whole else found.ids).extend(value.own)
     elif isinstance(value, list):
         for item in value:
-            _collect(name, item, found)
+            _collect(name, item, found, is_item=name in _ITEMS)
 
 
 def _once(ids: Iterable[str]) -> tuple[str, ...]:
