@@ -20,7 +20,8 @@ from application.ports import Clock, Named, Providers, Things
 from application.store_ports import ResponseOwners, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.narrowed import MAX_MEMBERS, is_heavy
+from domain.narrowed import MAX_MEMBERS
+from domain.value_count import has_too_many_values
 
 MOST_NAMED = 4096
 """Things that one request may name."""
@@ -100,7 +101,7 @@ class KeyedOwners(StateOwners):
 
     def _read(self, request: ProxyRequest) -> Named:
         body = request.body
-        if is_heavy(body):
+        if has_too_many_values(body):
             raise InvalidRequest(
                 f"The body has more than {MAX_MEMBERS} values, too many to see whose the things are that it names "
                 "(tenancy: key).",
