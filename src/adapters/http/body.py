@@ -102,7 +102,12 @@ async def _discard(receive: Receive) -> None:
                 left -= len(body)
 
 
-def _refuse_size(max_bytes: int) -> NoReturn:
-    raise InvalidRequest(
+def too_large(max_bytes: int) -> InvalidRequest:
+    """The body is."""
+    return InvalidRequest(
         f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
     )
+
+
+def _refuse_size(max_bytes: int) -> NoReturn:
+    raise too_large(max_bytes)

@@ -60,6 +60,8 @@ class Exchange:
         self.headers: dict[bytes, bytes] = {}
         """Those that came, by name, once they were looked at."""
         self.is_probe = False
+        self.key_name = ""
+        """Of the proxy's own key that it came with, if that has one."""
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._write_timeout_s = write_timeout_s
@@ -291,6 +293,7 @@ class Exchange:
                 (sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b""))[:LONGEST_TEXT],
                 sent.get(b"user-agent", b"")[:LONGEST_TEXT],
                 self.is_probe,
+                self.key_name,
             )
         )
 

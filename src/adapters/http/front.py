@@ -29,10 +29,14 @@ class Front:
         in_flight: InFlight,
         max_body_bytes: int,
         write_timeout_s: float,
+        *,
+        keeps_keys_apart: bool = False,
     ) -> None:
-        """`max_body_bytes` is for bodies that are held, because they have to be read."""
+        """`max_body_bytes` is for bodies that are held, because they have to be read. `keeps_keys_apart`: is what one
+        key stores nobody's but its own?"""
         self._guard = guard
         self._keep_credentials = not guard.needs_key
+        self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
         self._clock = clock
@@ -61,7 +65,8 @@ class Front:
         scope = exchange.scope
         raw_headers = list(scope["headers"])
         headers = exchange.headers = by_name(raw_headers)
-        self._guard.check(headers)
+        holder = self._guard.check(headers)
+        exchange.key_name = holder.name
         check_no_page(headers)
         check_upgrade(headers)
         query = scope["query_string"].decode("latin-1")
@@ -75,12 +80,14 @@ class Front:
             self._keep_credentials,
             exchange.request_id,
             exchange.received,
+            holder.tenant if self.keeps_keys_apart else "",
         )
 
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
         """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
         headers = exchange.headers = by_name(list(exchange.scope["headers"]))
-        self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        exchange.key_name = holder.name
         exchange.is_probe = page.is_probe
         return self._guard.is_known(headers)
 

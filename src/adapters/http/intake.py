@@ -35,6 +35,8 @@ class Arrival(Struct, frozen=True):
     request_id: str
     received: float
     """In seconds of the monotonic clock."""
+    tenant: str = ""
+    """Whose key it came with; empty = what a key stores is everybody's who has one."""
 
 
 class Fields(Struct, frozen=True):
@@ -155,6 +157,7 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
     digest = _digests[credentials]
     api = route.api
     model = fields.model
+    tenant, affinity = arrival.tenant, _affinity(fields)
     # By position: of a Struct this wide the keywords take several times as long as the making.
     return ProxyRequest(
         api,
@@ -169,12 +172,12 @@ def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_
         arrival.request_id,
         arrival.received,
         digest if arrival.keep_credentials else "",
-        digest,
+        tenant or digest,
         cache_control(arrival.raw_headers) if b"cache-control" in arrival.headers else _NO_CONTROL,
         choices(fields),
         max_output_tokens(fields),
         patience_s(arrival.headers),
-        _affinity(fields),
+        f"{tenant}\n{affinity}" if tenant and affinity else affinity,
         arrival.method,
         None,
         fields.background is True and api is Api.RESPONSES,

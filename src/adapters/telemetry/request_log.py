@@ -72,6 +72,7 @@ class RequestLine(logging.LogRecord):
             _plain(request.client_request_id),
             _agent(request.user_agent),
             *((request.method, said(request.path.decode("latin-1"), LONGEST_PATH)) if is_path_telling else ("", "")),
+            request.key_name,
         )
 
 
@@ -100,9 +101,10 @@ class _Line(Struct, frozen=True, gc=False, omit_defaults=True):
     user_agent: str = ""
     method: str = ""
     path: str = ""
+    key_name: str = ""
 
 
-_SAID_IF_KNOWN = frozenset(("client", "model", "client_request_id", "user_agent", "method", "path"))
+_SAID_IF_KNOWN = frozenset(("client", "model", "client_request_id", "user_agent", "method", "path", "key_name"))
 _SAYS_ITS_PATH = frozenset(("chat", "responses", "embeddings", "completions", "moderations"))
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
 
