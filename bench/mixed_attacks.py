@@ -171,8 +171,8 @@ async def attack(children: Children, folder: Path, seconds: float, only: str) ->
     lost = sum(proxy.said.count(f'"event":"{event}"') for event in ("worker lost", "worker silent", "worker failed"))
     lines = [line for line in attackers.said.splitlines() if line.startswith("{")]
     return Outcome(
-        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, seconds, starved, lost + watch.gave_up,
-        json.loads(lines[-1]) if lines else {},
+        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, seconds, starved,
+        lost + watch.gave_up, json.loads(lines[-1]) if lines else {},
     )  # fmt: skip
 
 
