@@ -110,6 +110,7 @@ class Outcome(Struct, frozen=True):
     """From the end of the attacks until memory was back; None = it did not come back."""
     cores: float
     """That the proxy used while it was attacked."""
+    attacked_s: float
     starved_s: float
     """Seconds of that time in which it could have run, and others had the processors."""
     lost: int
@@ -170,8 +171,8 @@ async def attack(children: Children, folder: Path, seconds: float, only: str) ->
     lost = sum(proxy.said.count(f'"event":"{event}"') for event in ("worker lost", "worker silent", "worker failed"))
     lines = [line for line in attackers.said.splitlines() if line.startswith("{")]
     return Outcome(
-        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, starved, lost + watch.gave_up,
-        json.loads(lines[-1]) if lines else {},
+        calm, attacked, direct, before, watch.peak_bytes, watch.now(), back_s, cores, seconds, starved,
+        lost + watch.gave_up, json.loads(lines[-1]) if lines else {},
     )  # fmt: skip
 
 
@@ -205,6 +206,8 @@ def report(outcome: Outcome) -> str:
         f"{outcome.after_bytes / MIB:.0f} after: {back}; {outcome.cores:.2f} cores, "
         f"for which it waited {outcome.starved_s:.1f} s"
     )
+    if outcome.starved_s > outcome.attacked_s / 4:
+        lines.append("the machine was busy with something else: the times say little about the proxy")
     return "\n".join([*lines, *(f"FAILED: {each}" for each in outcome.failures())])
 
 
