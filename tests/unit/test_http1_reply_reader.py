@@ -178,7 +178,7 @@ def test_other_status_lines_are_refused_wherever_they_stand_and_however_they_are
 def test_no_more_of_a_status_line_is_kept_than_tells_what_it_is(step: int) -> None:
     got = Read(*[b"HTTP/1.1 "[at : at + step] for at in range(0, 9, step)])
 
-    assert (got.failure, got.reader._line, got.reader.overhead_bytes) == (None, b"HTTP/1.1 ", 9)
+    assert (got.failure, got.reader._begun, got.reader.overhead_bytes) == (None, b"HTTP/1.1 ", 9)
 
 
 @pytest.mark.parametrize("body", [b"ok", b"a\r\n", b"\r\n", b"\n\n\n", b""])
