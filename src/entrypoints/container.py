@@ -1,12 +1,8 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
-import asyncio
-import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from dependency_injector import containers, providers
 
@@ -32,7 +28,6 @@ from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.providers import OpenAIProviders
 from adapters.upstreams.things import OpenAIThings
-from adapters.upstreams.tokens import TokenSource
 from application.attempt import SendAttempt
 from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
@@ -45,7 +40,6 @@ from application.keyed_owners import KeyedOwners
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
 from application.pass_through import PassThrough
-from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
 from application.status import ReportHeld, ReportStatus, ReportStores
@@ -63,6 +57,7 @@ from entrypoints.groups import (
     start_group_of,
     stranger_group_of,
 )
+from entrypoints.lifespan import lifespan_of
 from entrypoints.settings import Settings
 from entrypoints.stores import (
     cache_policy,
@@ -75,32 +70,6 @@ from entrypoints.stores import (
 )
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
 from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
-
-
-def _lifespan(
-    upstream: Upstream,
-    tokens: Mapping[str, TokenSource],
-    gates: Sequence[RedisGate],
-    sharing: StateSharing,
-    owners: StateOwners,
-    logger: logging.Logger,
-) -> AbstractAsyncContextManager[None]:
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        for source in tokens.values():
-            source.start()
-        await asyncio.gather(*(gate.start() for gate in gates))
-        await sharing.load()
-        keeps_sharing = asyncio.ensure_future(sharing.run())
-        yield
-        keeps_sharing.cancel()
-        await asyncio.gather(keeps_sharing, return_exceptions=True)
-        await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
-        await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
-        for handler in logger.handlers:
-            handler.close()
-
-    return lifespan()
 
 
 class Container(containers.DeclarativeContainer):
@@ -292,7 +261,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
         build_app,
         front,
