@@ -14,6 +14,9 @@ BODY_PATIENCE_S = 15.0
 BODY_BYTES_PER_S = 1024
 """A body may take so many seconds, and one more for each of these bytes that has come."""
 
+BODY_GAP_S = 60.0
+"""Nothing more of a body may come for no longer than this, however much has come (nginx's client_body_timeout)."""
+
 LINGER_BYTES = 256 * 1024 * 1024
 LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
@@ -59,7 +62,7 @@ async def read_body(
                     parts.append(body)
                     size += len(body)
                     spent_s = asyncio.get_running_loop().time() - began
-                    patience.reschedule(BODY_PATIENCE_S + size / BODY_BYTES_PER_S - spent_s)
+                    patience.reschedule(min(BODY_PATIENCE_S + size / BODY_BYTES_PER_S - spent_s, BODY_GAP_S))
                 body = b"".join(parts)
                 parts = []
             elif len(body) > COUNTED_BYTES:
