@@ -35,7 +35,8 @@ class World(NamedTuple):
     providers: list[SimulatedProvider]
 
     def client(self, key: str) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=key, base_url=f"{self.proxy.url}/v1", max_retries=0)
+        # On a machine that is busy Redis may be late: a 503 then, which says that it is worth another try.
+        return openai.AsyncOpenAI(api_key=key, base_url=f"{self.proxy.url}/v1", max_retries=5)
 
     def asked(self) -> int:
         """Requests that any provider has had."""
