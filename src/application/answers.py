@@ -36,6 +36,10 @@ class StreamedAnswer(Protocol):
     def complete(self) -> bool:
         """Has the event passed that makes it complete? What may still come adds no content."""
 
+    @property
+    def ahead_bytes(self) -> int:
+        """How much may be held for this client alone of what it has not been given yet."""
+
     async def next(self) -> bytes:
         """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
 

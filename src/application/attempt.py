@@ -6,6 +6,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
@@ -99,8 +100,10 @@ class SendAttempt:
         clock: Clock,
         stream_hold_s: float,
         learn: Learn,
+        held: HeldBytes,
     ) -> None:
         """`learn` is told what good replies say."""
+        self._held = held
         self._routing = routing
         self._upstream = upstream
         self._providers = providers
@@ -136,7 +139,8 @@ class SendAttempt:
                     limit.reschedule(patience.limit_s)
                 answer: Outcome
                 if source is not None:
-                    answer = await self._open_stream(lease, request, source, first)
+                    with Holding(self._held) as held:
+                        answer = await self._open_stream(lease, request, source, first, held)
                 elif passes and is_good:
                     answer = await self._pass(lease, request, reply)
                 else:
@@ -173,19 +177,19 @@ class SendAttempt:
             if request.stream and is_event_stream(reply):
                 reply = self._providers.plain(reply)
                 scanner = self._providers.scanner(lease.endpoint, request)
-            body, is_whole = await read_json(reply)
+            body, is_whole = await read_json(reply, self._held)
         except BaseException:
             reply.close()
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawStream(lease, self._routing, reply, body, scanner)
+            return RawStream(lease, self._routing, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
     async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
         try:
-            whole = WholeReply(reply.status, reply.headers, await read_whole(reply.receive))
+            whole = WholeReply(reply.status, reply.headers, await read_whole(reply.receive, self._held))
         finally:
             reply.close()
         return self._judged(lease, request, whole)
@@ -200,7 +204,7 @@ class SendAttempt:
         return whole
 
     async def _open_stream(
-        self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
+        self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes, holding: Holding
     ) -> StreamAnswer | WholeReply:
         """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
 
@@ -224,6 +228,7 @@ class SendAttempt:
                     raise AttemptFailed(_NOT_A_STREAM)
                 if len(held) - scanner.pending_bytes > MAX_HELD_BYTES or scanner.began:
                     break  # else the first event is still coming, and nobody gets any of it before it is whole
+            holding.hold_in_all(len(held) + scanner.pending_bytes)
             if not scanner.began:
                 chunk = await source.receive()
                 continue
@@ -239,14 +244,14 @@ class SendAttempt:
             head = scanner.masked(head)
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
-        return StreamAnswer(lease, self._routing, source, scanner, head, learn)
+        return StreamAnswer(lease, self._routing, source, scanner, head, learn, self._held)
 
     async def _read_instead(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes
     ) -> WholeReply:
         reply = source.reply
         try:
-            whole = WholeReply(reply.status, reply.headers, await read_whole(source.receive, begun))
+            whole = WholeReply(reply.status, reply.headers, await read_whole(source.receive, self._held, begun))
         finally:
             source.close()
         return self._judged(lease, request, whole)

@@ -193,7 +193,7 @@ class CachedAnswers:
         def store(answer: CachedAnswer) -> Awaitable[None]:
             return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
 
-        return self._flights.start(asked, ask, judge, store, request.received)
+        return self._flights.start(asked, ask, judge, store, request.received, len(request.body))
 
     async def _board(self, flight: Flight, trail: Trail, *, is_founder: bool) -> Answer:
         began = self._clock.now()

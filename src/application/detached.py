@@ -5,24 +5,52 @@ from collections.abc import Coroutine
 from typing import Any
 
 from application.answers import Answer, WholeAnswer
+from application.held_bytes import HeldBytes, Holding
+
+MAX_DETACHED = 100
+"""So many may go on without their clients. Beyond it a client's leaving ends its request, as it ends any other."""
 
 
 class Detached:
     """Background responses: they are begun, and what they are called is learned, whoever leaves meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: HeldBytes, max_detached: int = MAX_DETACHED) -> None:
+        self._held = held
+        self._max_detached = max_detached
         self._tasks: set[asyncio.Task[Answer]] = set()
+        self.count = 0
+        """How many go on whose clients have left."""
 
-    async def __call__(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """What `work` gives; a cancelled caller leaves it running, and its answer is let go of."""
+    async def __call__(self, work: Coroutine[Any, Any, Answer], asked_bytes: int) -> Answer:
+        """What `work` gives; a cancelled caller leaves it running, if not too many run so, and its answer is let go of.
+
+        `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count.
+        """
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_let_go)
+            self._leave(task, asked_bytes)
             raise
+
+    def _leave(self, task: asyncio.Task[Answer], asked_bytes: int) -> None:
+        task.add_done_callback(_let_go)
+        if task.done():
+            return
+        if self.count >= self._max_detached:
+            task.cancel()
+            return
+        self.count += 1
+        holding = Holding(self._held)
+        holding.count(asked_bytes)
+
+        def over(_: asyncio.Task[Answer]) -> None:
+            self.count -= 1
+            holding.close()
+
+        task.add_done_callback(over)
 
 
 def _let_go(task: asyncio.Task[Answer]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
+from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers, Trail
 from application.ports import Clock
 from application.recording import MAX_HELD_BYTES, ByteBudget, Recording
@@ -36,9 +37,10 @@ Store = Callable[[CachedAnswer], Awaitable[None]]
 class Flights:
     """The flights under way, by what makes requests identical."""
 
-    def __init__(self, clock: Clock, max_held_bytes: int = MAX_HELD_BYTES) -> None:
+    def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
-        self.budget = ByteBudget(max_held_bytes)
+        self.held = held
+        self.budget = ByteBudget(held, max_held_bytes)
         self._flights: dict[object, Flight] = {}
 
     def under_way(self, identity: object, looked: float) -> "Flight | None":
@@ -46,9 +48,11 @@ class Flights:
         flight = self._flights.get(identity)
         return flight if flight is not None and looked < flight.kept_at else None
 
-    def start(self, identity: object, ask: Ask, judge: Judge, store: Store, received: float) -> "Flight":
-        """A new flight; `received` is when its first request came."""
-        flight = Flight(self, identity, ask, judge, store, received)
+    def start(
+        self, identity: object, ask: Ask, judge: Judge, store: Store, received: float, asked_bytes: int = 0
+    ) -> "Flight":
+        """A new flight; `received` is when its first request came, and `asked_bytes` what that holds."""
+        flight = Flight(self, identity, ask, judge, store, received, asked_bytes)
         self._flights[identity] = flight
         return flight
 
@@ -72,12 +76,19 @@ class Flight:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask", "_ending", "_entry", "_flights", "_judge", "_judged", "_opened", "_over", "_recording", "_store",
-        "_task", "_whole", "identity", "kept_at", "received", "trail",
+        "_ask", "_asked", "_asked_bytes", "_ending", "_entry", "_flights", "_judge", "_judged", "_opened", "_over",
+        "_recording", "_store", "_task", "_whole", "identity", "kept_at", "received", "trail",
     )  # fmt: skip
 
     def __init__(
-        self, flights: Flights, identity: object, ask: Ask, judge: Judge, store: Store, received: float
+        self,
+        flights: Flights,
+        identity: object,
+        ask: Ask,
+        judge: Judge,
+        store: Store,
+        received: float,
+        asked_bytes: int,
     ) -> None:
         self._flights = flights
         self.identity = identity
@@ -85,6 +96,8 @@ class Flight:
         self._judge = judge
         self._store = store
         self.received = received
+        self._asked_bytes = asked_bytes
+        self._asked = Holding(flights.held)
         self.trail = Trail()
         self.kept_at = math.inf
         """When the answer was put into the cache: who looks later finds it there."""
@@ -106,6 +119,7 @@ class Flight:
         """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
         seat = SharedStream(self._recording, self.leave)
         self._recording.readers.add(seat)
+        seat.asked_bytes, self._asked_bytes = self._asked_bytes, 0
         if self._ending is not None:
             self._ending.cancel()
             self._ending = None
@@ -133,6 +147,7 @@ class Flight:
             return
         recording.readers.remove(seat)
         if recording.readers:
+            self._asked.count(seat.asked_bytes)  # it is held on, and its client counts it no longer
             recording.advanced()
         elif recording.over:
             self._release()
@@ -152,6 +167,8 @@ class Flight:
             self._recording.error = error
         self._opened.set()
         self._recording.finish()
+        self._asked.close()
+        del self._ask  # which holds the request
         try:
             if good is not None:
                 await self._keep(*good)

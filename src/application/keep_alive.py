@@ -63,6 +63,11 @@ class KeptAliveStream:
         """The stream's."""
         return self._stream.complete
 
+    @property
+    def ahead_bytes(self) -> int:
+        """The stream's."""
+        return self._stream.ahead_bytes
+
     async def next(self) -> bytes:
         """The next whole events, or a comment when none come in time; b"" = the stream is over."""
         coming = self._coming or asyncio.ensure_future(self._stream.next())

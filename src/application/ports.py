@@ -11,6 +11,9 @@ from domain.failure import Failure
 from domain.rate_limit import Readings
 from domain.tokens import Usage
 
+READ_AHEAD_BYTES = 128 * 1024
+"""How much of a reply waits for its reader, about, before nothing more is read from the socket."""
+
 LONGEST_TEXT, LONGEST_PATH = 64, 300
 """How much of what a client chose is written down: letters, or bytes."""
 

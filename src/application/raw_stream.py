@@ -1,8 +1,9 @@
 """Replies of any kind on their way to the client: bytes as they come, nothing held, nothing read."""
 
+from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Headers, header
-from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
+from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from domain.failure import Failure
 
@@ -14,13 +15,16 @@ class RawStream:
     that the client does not take half a file for the whole.
     """
 
-    __slots__ = ("_complete", "_head", "_lease", "_over", "_reply", "_routing", "_scanner", "failure")
+    __slots__ = ("_complete", "_head", "_lease", "_over", "_pending", "_reply", "_routing", "_scanner", "failure")
+
+    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
         lease: Lease,
         routing: Routing,
         reply: UpstreamReply,
+        held: HeldBytes,
         head: bytes = b"",
         scanner: StreamScanner | None = None,
     ) -> None:
@@ -31,6 +35,7 @@ class RawStream:
         self._routing = routing
         self._reply = reply
         self._head = head
+        self._pending = Holding(held)
         self._over = False
         self._complete = False
         self.failure: Failure | None = None
@@ -83,6 +88,7 @@ class RawStream:
     def close(self) -> None:
         """Let go of the connection and the lease. A second call does nothing."""
         self._over = True
+        self._pending.close()
         self._reply.close()
         self._routing.release(self._lease)
 
@@ -91,4 +97,5 @@ class RawStream:
         if self._scanner is None or self.length is not None:
             return False
         self._scanner.relay(piece)
+        self._pending.hold_in_all(self._scanner.pending_bytes)
         return self._scanner.ended and not self._scanner.pending_bytes

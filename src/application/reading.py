@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
 from application.messages import header
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
@@ -12,38 +13,46 @@ MAX_HELD_BYTES = 1024 * 1024
 """JSON up to this size is read whole: then what it names can be learned, and a break in it be retried."""
 
 
-async def read_whole(receive: Callable[[], Awaitable[bytes]], begun: bytes = b"") -> bytes:
-    """The whole body, with what has `begun` it; raises `UpstreamFailed` when it breaks or is larger than any answer
-    should be."""
+async def read_whole(receive: Callable[[], Awaitable[bytes]], held: HeldBytes, begun: bytes = b"") -> bytes:
+    """The whole body, with what has `begun` it, held until it is returned; raises `UpstreamFailed` when it breaks or is
+    larger than any answer should be, and `TooMuchHeld`."""
     first = begun or await receive()
     if not first:
         return first
-    second = await receive()
-    if not second:
-        return first
-    body = bytearray(first)
-    while second:
-        body += second
-        if len(body) > MAX_REPLY_BYTES:
-            raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
+    second = b""
+    if len(first) <= SMALL_BYTES:
         second = await receive()
-    return bytes(body)
+        if not second:
+            return first
+    with Holding(held) as holding:
+        body = bytearray(first)
+        body += second
+        while True:
+            holding.hold_in_all(len(body))
+            piece = await receive()
+            if not piece:
+                return bytes(body)
+            body += piece
+            if len(body) > MAX_REPLY_BYTES:
+                raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
 
 
-async def read_json(reply: UpstreamReply) -> tuple[bytes, bool]:
+async def read_json(reply: UpstreamReply, held: HeldBytes) -> tuple[bytes, bool]:
     """A good reply, as far as it is to be held: (what was read, was that all?). Not JSON: nothing is read.
 
-    Raises `UpstreamFailed`.
+    Raises `UpstreamFailed`, `TooMuchHeld`.
     """
     length = header(reply.headers, "content-length") or "0"
     if _media_type(reply) != "application/json" or not length.isdecimal() or int(length) > MAX_HELD_BYTES:
         return b"", False
     body = bytearray()
-    while len(body) <= MAX_HELD_BYTES:
-        piece = await reply.receive()
-        if not piece:
-            return bytes(body), True
-        body += piece
+    with Holding(held) as holding:
+        while len(body) <= MAX_HELD_BYTES:
+            piece = await reply.receive()
+            if not piece:
+                return bytes(body), True
+            body += piece
+            holding.hold(len(piece))
     return bytes(body), False
 
 

@@ -7,6 +7,7 @@ import asyncio
 from typing import Protocol
 
 from application.answers import StreamedAnswer
+from application.held_bytes import HeldBytes
 
 MAX_RECORDING_BYTES = 8 * 1024 * 1024
 """A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
@@ -24,16 +25,23 @@ STALL_S = 5.0
 class ByteBudget:
     """The memory that all recordings share."""
 
-    __slots__ = ("_max_bytes", "held_bytes")
+    __slots__ = ("_max_bytes", "_worker", "held_bytes")
 
-    def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
+    def __init__(self, worker: HeldBytes, max_bytes: int = MAX_HELD_BYTES) -> None:
+        """A part of what the `worker` may hold."""
         self.held_bytes = 0
+        self._worker = worker
         self._max_bytes = max_bytes
+
+    def count(self, more: int) -> None:
+        """So many more bytes are held, or fewer."""
+        self.held_bytes += more
+        self._worker.count(more)
 
     @property
     def full(self) -> bool:
         """Is there none left?"""
-        return self.held_bytes >= self._max_bytes
+        return self.held_bytes >= self._max_bytes or self._worker.is_full
 
 
 class Reader(Protocol):
@@ -130,7 +138,7 @@ class Recording:
     def hold(self, size: int) -> None:
         """So many more bytes are held, or fewer."""
         self._held += size
-        self._budget.held_bytes += size
+        self._budget.count(size)
 
     def release(self) -> None:
         """Nobody can want any of it any more."""

@@ -27,6 +27,11 @@ class ReplayedStream:
         """Has all been sent?"""
         return self._at >= len(self._answer.chunks)
 
+    @property
+    def ahead_bytes(self) -> int:
+        """What is left: each replay has read its entry for itself."""
+        return sum(map(len, self._answer.chunks[self._at :]))
+
     async def next(self) -> bytes:
         """The next piece, b"" = that was all."""
         if self._at >= len(self._answer.chunks):

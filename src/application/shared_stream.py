@@ -20,7 +20,7 @@ class TooSlow(ProxyError):
 class SharedStream:
     """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "position")
+    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "asked_bytes", "position")
 
     def __init__(self, recording: Recording, leave: "Callable[[SharedStream], None]") -> None:
         """`leave` is told when the client wants no more of it, maybe more than once."""
@@ -28,6 +28,8 @@ class SharedStream:
         self._leave = leave
         self._left_behind = False
         self._over = False
+        self.asked_bytes = 0
+        """How much of what the upstream was asked is this client's own."""
         self.position = 0
         """How many pieces this client has taken."""
 
@@ -50,6 +52,11 @@ class SharedStream:
     def complete(self) -> bool:
         """Has the upstream's terminal event come, and this client all there is?"""
         return self._recording.stream.complete and self.position >= self._recording.end
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing: the recording counts what it holds for all."""
+        return 0
 
     async def next(self) -> bytes:
         """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""

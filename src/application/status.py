@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from application.detached import Detached
+from application.held_bytes import HeldBytes
 from application.ports import Clock
 from application.routing import Routing
 from application.store_ports import StoreHealth, StoreReport
@@ -68,6 +70,31 @@ class StoresStatus(Struct, frozen=True):
     cache: CacheStatus | None
     """None = answers are not cached."""
     endpoint_state: StoreReport
+
+
+class HeldStatus(Struct, frozen=True):
+    """What this worker holds for its clients."""
+
+    bytes: int
+    max_bytes: int
+    """The budget (`max_held_bytes`); 0 = none."""
+    refused: int
+    """How often something did not fit, since the start."""
+    detached: int
+    """Background requests that go on though their clients have left."""
+
+
+class ReportHeld:
+    """What is held, by the account of it."""
+
+    def __init__(self, held: HeldBytes, detached: Detached) -> None:
+        self._held = held
+        self._detached = detached
+
+    def __call__(self) -> HeldStatus:
+        """At this moment."""
+        held = self._held
+        return HeldStatus(held.held_bytes, held.max_bytes, held.refused, self._detached.count)
 
 
 class ReportStores:

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Headers
-from application.ports import StreamScanner, UpstreamFailed, UpstreamReply
+from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
 from application.routing import Routing
 from domain.failure import Failure, FailureKind
 
@@ -76,9 +77,11 @@ class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
-        "_closed", "_head", "_learn", "_lease", "_over", "_read_to_end", "_routing", "_scanner", "_source", "_told",
-        "failure",
+        "_closed", "_head", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner", "_source",
+        "_told", "failure",
     )  # fmt: skip
+
+    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class StreamAnswer:
         scanner: StreamScanner,
         head: bytes,
         learn: Callable[[bytes], None],
+        held: HeldBytes,
     ) -> None:
         """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
@@ -96,6 +100,7 @@ class StreamAnswer:
         self._scanner = scanner
         self._head = head
         self._learn = learn
+        self._pending = Holding(held)
         self._over = False
         self._read_to_end = False
         self._closed = False
@@ -142,7 +147,10 @@ class StreamAnswer:
                 if self._scanner.failure is not None:
                     events = self._scanner.masked(events)
             if events:
+                if self._pending.held_bytes:
+                    self._pending.hold_in_all(0)
                 return events
+            self._pending.hold_in_all(self._scanner.pending_bytes)
         self._over = True
         return b""
 
@@ -156,6 +164,7 @@ class StreamAnswer:
         if self._closed:
             return
         self._closed = True
+        self._pending.close()
         if self._scanner.usage is not None and self._lease.open:
             self._routing.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:

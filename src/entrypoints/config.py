@@ -107,6 +107,7 @@ def _check_general(general: Section, report: Report) -> None:
             "valid: a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true",
         )
     _check_origins(general, report)
+    _check_held_bytes(general, report)
     others = sorted(key for key in given if key.startswith("redis_") and key != "redis_url")
     if "redis_url" in given and others:
         report.add(general.place("redis_url"), f"excludes {', '.join(others)}; valid: the URL holds it all")
@@ -126,6 +127,19 @@ def _check_origins(general: Section, report: Report) -> None:
                 place,
                 "any web page can have the origin null (in a sandboxed frame) and so use this proxy; set api_keys",
             )
+
+
+def _check_held_bytes(general: Section, report: Report) -> None:
+    defaults = GeneralSettings()
+    held = general.values.get("max_held_bytes", defaults.max_held_bytes)
+    body = general.values.get("max_body_bytes", defaults.max_body_bytes)
+    if 0 < held < body:
+        key = "max_held_bytes" if "max_held_bytes" in general.given else "max_body_bytes"
+        report.add(
+            general.place(key),
+            f"one body may have {body} bytes (max_body_bytes), all together {held} (max_held_bytes); "
+            "valid: max_held_bytes of at least max_body_bytes, or 0 for no bound",
+        )
 
 
 def _check_ca_bundle(bundle: Path, path: str, report: Report) -> None:

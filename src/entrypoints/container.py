@@ -36,8 +36,10 @@ from adapters.upstreams.tokens import TokenSource
 from application.attempt import SendAttempt
 from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
+from application.detached import Detached
 from application.dispatch import Dispatch
 from application.flights import Flights
+from application.held_bytes import HeldBytes
 from application.keep_alive import KeepAlive
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
@@ -45,7 +47,7 @@ from application.pass_through import PassThrough
 from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
-from application.status import ReportStatus, ReportStores
+from application.status import ReportHeld, ReportStatus, ReportStores
 from application.stored import AnswerStored
 from application.waiting import WaitingRoom
 from entrypoints.endpoints import targets
@@ -60,13 +62,17 @@ from entrypoints.groups import (
     stranger_group_of,
 )
 from entrypoints.settings import GeneralSettings, Settings
-from entrypoints.stores import cache_policy, cache_redis, shared_redis, state_kept_s
+from entrypoints.stores import (
+    cache_policy,
+    cache_redis,
+    kind_of_cache_gate,
+    kind_of_states,
+    kinds_of_gates,
+    shared_redis,
+    state_kept_s,
+)
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
 from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
-
-
-def _general(settings: Settings) -> GeneralSettings:
-    return settings.general
 
 
 def _guard(general: GeneralSettings) -> Guard:
@@ -76,26 +82,6 @@ def _guard(general: GeneralSettings) -> Guard:
         general.allowed_origins,
         (key.reveal() for key in general.api_keys),
     )
-
-
-def _states_type(general: GeneralSettings) -> str:
-    return "redis" if general.uses_redis else "memory"
-
-
-def _gates_in_use(general: GeneralSettings) -> str:
-    """Which Redis connections there are: for what replicas share, for the cache, one for both, or none."""
-    shared, cache = shared_redis(general), cache_redis(general)
-    if cache is None or cache == shared:
-        return "none" if shared is None else "shared"
-    return "cache" if shared is None else "both"
-
-
-def _cache_gate(general: GeneralSettings) -> str:
-    return "shared" if cache_redis(general) == shared_redis(general) else "own"
-
-
-def _keepalive(general: GeneralSettings) -> str:
-    return "on" if general.stream_keepalive else "off"
 
 
 def _lifespan(
@@ -128,13 +114,15 @@ class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
-    general = providers.Callable(_general, settings)
+    general = providers.Callable(lambda settings: settings.general, settings)
 
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
     request_log = providers.Singleton(RequestLogLines, logger)
     alarm = providers.Singleton(EndpointAlarmLines, logger)
     draw = providers.Object(random.random)
+    held = providers.Singleton(HeldBytes, general.provided.max_held_bytes, general.provided.max_body_bytes)
+    detached = providers.Singleton(Detached, held)
 
     groups = providers.Singleton(model_groups, settings)
     groups_by_name = providers.Singleton(by_name, groups)
@@ -144,7 +132,7 @@ class Container(containers.DeclarativeContainer):
         RedisGate, providers.Callable(shared_redis, general), store_alarm, clock=clock, draw=draw, namespace=namespace
     )
     cache_gate = providers.Selector(
-        providers.Callable(_cache_gate, general),
+        providers.Callable(kind_of_cache_gate, general),
         shared=shared_gate,
         own=providers.Singleton(
             RedisGate,
@@ -157,14 +145,14 @@ class Container(containers.DeclarativeContainer):
         ),
     )
     gates = providers.Selector(
-        providers.Callable(_gates_in_use, general),
+        providers.Callable(kinds_of_gates, general),
         none=providers.List(),
         shared=providers.List(shared_gate),
         cache=providers.List(cache_gate),
         both=providers.List(shared_gate, cache_gate),
     )
 
-    states_type = providers.Callable(_states_type, general)
+    states_type = providers.Callable(kind_of_states, general)
     accounts = providers.Singleton(accounts_group, groups)
     start_group = providers.Callable(start_group_of, general, groups)
     stranger_group = providers.Callable(stranger_group_of, general, groups)
@@ -200,7 +188,14 @@ class Container(containers.DeclarativeContainer):
 
     waiting = providers.Singleton(WaitingRoom, routing, clock)
     attempt = providers.Singleton(
-        SendAttempt, routing, upstream, endpoints, clock, general.provided.stream_hold, state_owners.provided.learn
+        SendAttempt,
+        routing,
+        upstream,
+        endpoints,
+        clock,
+        general.provided.stream_hold,
+        state_owners.provided.learn,
+        held,
     )
     dispatch = providers.Singleton(Dispatch, routing, waiting, attempt, clock, draw, general.provided.max_wait)
 
@@ -226,7 +221,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(cache_policy, general),
         cache,
         providers.Singleton(OpenAIAnswerFormats),
-        providers.Singleton(Flights, clock),
+        providers.Singleton(Flights, clock, held),
         dispatch,
         clock,
         draw,
@@ -234,7 +229,7 @@ class Container(containers.DeclarativeContainer):
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
-        providers.Callable(_keepalive, general),
+        providers.Callable(lambda general: "on" if general.stream_keepalive else "off", general),
         off=found,
         on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
     )
@@ -271,11 +266,20 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
+        held,
     )
-    surface = providers.Singleton(Surface, front, model_call, stored)
+    surface = providers.Singleton(Surface, front, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, front, pass_through)
+    held_report = providers.Singleton(ReportHeld, held, detached)
     pages = providers.Singleton(
-        catalogue_routes, models, health, status, stores, in_flight, providers.Callable(lambda: int(time.time()))
+        catalogue_routes,
+        models,
+        health,
+        status,
+        stores,
+        held_report,
+        in_flight,
+        providers.Callable(lambda: int(time.time())),
     )
     lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
@@ -288,4 +292,6 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(asks_for_models, general),
     )
-    server = providers.Factory(HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client))
+    server = providers.Factory(
+        HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client), held=held
+    )

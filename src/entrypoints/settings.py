@@ -154,6 +154,8 @@ class GeneralSettings(Struct, frozen=True):
     """Hosts that may be called over http besides loopback and private ones; empty = none."""
     max_body_bytes: Annotated[int, Size(1024, 1 << 30)] = 32 << 20
     """The largest request body, in bytes."""
+    max_held_bytes: Annotated[int, Size(0, 1 << 40)] = 256 << 20
+    """The most a worker holds for its clients, bodies and answers together, in bytes; 0 = no bound."""
     max_connections: Annotated[int, Whole(1, 100_000)] = 1000
     """The most connections to one endpoint, per worker."""
     drain_timeout: Annotated[float, SECONDS_OR_OFF] = 30

@@ -51,3 +51,21 @@ def cache_policy(general: GeneralSettings) -> CachePolicy:
 def state_kept_s(general: GeneralSettings) -> float:
     """How long the state of a replica that says nothing is kept, in seconds: longer than any cooldown."""
     return max(_STATE_KEPT_S, general.cooldown_time + _STATE_MARGIN_S)
+
+
+def kind_of_states(general: GeneralSettings) -> str:
+    """Where replicas put down what they know of endpoints."""
+    return "redis" if general.uses_redis else "memory"
+
+
+def kinds_of_gates(general: GeneralSettings) -> str:
+    """Which Redis connections there are: for what replicas share, for the cache, one for both, or none."""
+    shared, cache = shared_redis(general), cache_redis(general)
+    if cache is None or cache == shared:
+        return "none" if shared is None else "shared"
+    return "cache" if shared is None else "both"
+
+
+def kind_of_cache_gate(general: GeneralSettings) -> str:
+    """Does the cache have the Redis connections that replicas share, or its own?"""
+    return "shared" if cache_redis(general) == shared_redis(general) else "own"

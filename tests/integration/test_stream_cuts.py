@@ -11,6 +11,7 @@ from adapters.upstreams.httpx_client import HttpxUpstream
 from adapters.upstreams.openai import openai_target
 from adapters.upstreams.providers import OpenAIProviders
 from application.attempt import SendAttempt
+from application.held_bytes import HeldBytes
 from application.ports import Upstream
 from domain.secret import Secret
 from tests.contracts.scripted_server import Peer, Script, ScriptedServer, hold
@@ -76,7 +77,7 @@ def saying(sent: bytes, end: Callable[[Peer], None] | None, heard: asyncio.Event
 def aim(line: Line, server: ScriptedServer, upstream: Upstream) -> None:
     """Its endpoint is the server."""
     targets = {"e1": openai_target(server.url("/v1"), Secret("k"))}
-    attempt = SendAttempt(line.routing, upstream, OpenAIProviders(targets), line.clock, 5.0, line._learn)
+    attempt = SendAttempt(line.routing, upstream, OpenAIProviders(targets), line.clock, 5.0, line._learn, HeldBytes())
     line.dispatch._attempt = attempt
 
 

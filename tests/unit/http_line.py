@@ -9,6 +9,7 @@ from typing import Any, cast
 from adapters.http.client import CLIENT
 from adapters.http.server.connection import Connection
 from application.errors import InvalidRequest
+from application.held_bytes import HeldBytes
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -83,6 +84,15 @@ class Host:
         self.open: set[Connection] = set()
         self.crashes: list[Exception] = []
         self.refusals: list[tuple[str, str]] = []
+
+        self.held = HeldBytes()
+        self.stalled: list[Connection] = []
+
+    def stalls(self, connection: Connection) -> None:
+        self.stalled.append(connection)
+
+    def moves(self, connection: Connection) -> None:
+        self.stalled = [each for each in self.stalled if each is not connection]
 
     def opened(self, connection: Connection) -> None:
         self.open.add(connection)

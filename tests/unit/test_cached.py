@@ -12,6 +12,7 @@ from application.answers import Answer, WholeAnswer
 from application.cached import CachedAnswers
 from application.errors import ProxyError, UpstreamsFailed
 from application.flights import Flights
+from application.held_bytes import HeldBytes
 from application.messages import Api, Attempt, Headers, ProxyRequest, Trail, WholeReply
 from domain.cache import CacheControl, CachePolicy, CacheState
 from domain.endpoint import Endpoint
@@ -63,7 +64,7 @@ class Shop:
     def __init__(self, policy: CachePolicy = POLICY) -> None:
         self.clock = FakeClock()
         self.cache = MemoryResponseCache(1 << 20, self.clock)
-        self.flights = Flights(self.clock)
+        self.flights = Flights(self.clock, HeldBytes())
         self.asked = 0
         self.reply: Any = whole
         self.answers = CachedAnswers(
@@ -434,7 +435,7 @@ async def test_errors_are_raised_and_nothing_is_kept() -> None:
 
 async def test_without_memory_for_recordings_requests_go_past_single_flight() -> None:
     shop = Shop()
-    shop.flights = Flights(shop.clock, max_held_bytes=0)
+    shop.flights = Flights(shop.clock, HeldBytes(), max_held_bytes=0)
     shop.answers._flights = shop.flights
     await asyncio.gather(shop.ask(), shop.ask())
 

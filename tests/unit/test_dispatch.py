@@ -12,6 +12,7 @@ from application.answers import Answer, WholeAnswer
 from application.attempt import SendAttempt
 from application.dispatch import Dispatch
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
+from application.held_bytes import HeldBytes
 from application.leases import Lease
 from application.messages import Api, ProxyRequest, Trail
 from application.routing import Routing
@@ -77,7 +78,9 @@ class Bench:
         draw = lambda: 0.5  # noqa: E731
         self.routing = Routing([self.group], self.clock, draw, self.alarm, reserve=0.02)
         self.waiting = WaitingRoom(self.routing, self.clock)
-        attempt = SendAttempt(self.routing, self.upstream, OpenAIProviders(targets), self.clock, 5.0, self._learn)
+        attempt = SendAttempt(
+            self.routing, self.upstream, OpenAIProviders(targets), self.clock, 5.0, self._learn, HeldBytes()
+        )
         self.dispatch = Dispatch(self.routing, self.waiting, attempt, self.clock, draw, max_wait_s)
         self.trail = Trail()
         self.learned: list[tuple[str, bytes]] = []

@@ -7,6 +7,7 @@ import pytest
 from application.answers import Answer, WholeAnswer
 from application.errors import ProxyError
 from application.flights import Flight, Flights
+from application.held_bytes import HeldBytes
 from application.messages import Headers, Trail, WholeReply
 from application.recording import MAX_RECORDING_BYTES, WINDOW_BYTES
 from application.shared_stream import SharedStream, TooSlow
@@ -29,6 +30,7 @@ class LiveStream:
         self.taken = 0
         self.closed = False
         self.complete = False
+        self.ahead_bytes = 0
 
     def feed(self, *pieces: bytes | Exception) -> None:
         for piece in pieces:
@@ -53,7 +55,7 @@ class Airfield:
 
     def __init__(self, max_held_bytes: int = 64 << 20) -> None:
         self.clock = FakeClock()
-        self.flights = Flights(self.clock, max_held_bytes)
+        self.flights = Flights(self.clock, HeldBytes(), max_held_bytes)
         self.calls: list[asyncio.Future[Answer]] = []
         self.kept: list[tuple[bytes, ...]] = []
         self.judging, self.store = asyncio.Event(), asyncio.Event()

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import Arrival, decoded, patience_s, read_body, request_of
+from adapters.http.body import read_body
+from adapters.http.intake import Arrival, decoded, patience_s, request_of
 from adapters.http.routes import Route
 from adapters.http.surface import check_model
 from application.errors import InvalidRequest
+from application.held_bytes import HeldBytes, Holding
 from application.messages import Api, ProxyRequest
 
 
@@ -21,6 +23,10 @@ def receiver(*messages: dict[str, Any]) -> Any:
         return queue.pop(0)
 
     return receive
+
+
+def held() -> Holding:
+    return Holding(HeldBytes())
 
 
 def part(body: bytes, more: bool = False) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers
 
 
 async def test_a_body_is_joined_from_its_parts() -> None:
-    assert await read_body(receiver(part(b"ab", True), part(b"", True), part(b"c")), {}, 10) == b"abc"
+    assert await read_body(receiver(part(b"ab", True), part(b"", True), part(b"c")), {}, 10, held()) == b"abc"
 
 
 @pytest.mark.parametrize(
@@ -54,14 +60,14 @@ async def test_a_body_is_joined_from_its_parts() -> None:
 )
 async def test_a_body_over_the_limit_is_refused_once_the_client_has_sent_it(messages: Any, headers: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        await read_body(receiver(*messages), headers, 10)
+        await read_body(receiver(*messages), headers, 10, held())
 
     assert refused.value.status == 413
 
 
 async def test_a_body_that_breaks_off_is_a_400() -> None:
     with pytest.raises(InvalidRequest, match="ended before") as refused:
-        await read_body(receiver(part(b"ab", True), {"type": "http.disconnect"}), {}, 10)
+        await read_body(receiver(part(b"ab", True), {"type": "http.disconnect"}), {}, 10, held())
 
     assert refused.value.status == 400
 
@@ -162,4 +168,4 @@ def test_patience_is_read_from_the_sdks_header(value: bytes, seconds: float | No
 
 
 def test_receiving_never_waits_without_need() -> None:
-    assert asyncio.run(read_body(receiver(part(b"x")), {}, 1)) == b"x"
+    assert asyncio.run(read_body(receiver(part(b"x")), {}, 1, held())) == b"x"

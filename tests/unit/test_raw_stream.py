@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from application.answers import WholeAnswer
+from application.held_bytes import HeldBytes
 from application.messages import Api, Headers, ProxyRequest
 from application.raw_stream import RawStream
 from application.reading import MAX_HELD_BYTES, read_json
@@ -34,7 +35,7 @@ HALF = bytes(MAX_HELD_BYTES // 2)
 async def test_json_of_a_moderate_size_is_held_and_nothing_else(
     headers: Headers, pieces: list[bytes], held: tuple[bytes, bool]
 ) -> None:
-    assert await read_json(FakeReply(200, pieces, headers)) == held
+    assert await read_json(FakeReply(200, pieces, headers), HeldBytes()) == held
 
 
 def other(bench: Bench, model: str = "") -> ProxyRequest:

@@ -16,6 +16,7 @@ from adapters.upstreams.http1 import reply_reader, request
 from application.answers import WholeAnswer
 from application.cached import CachedAnswers
 from application.flights import Flights
+from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, Trail, UpstreamCall, WholeReply
 from domain.cache import CachePolicy
 from domain.endpoint import Endpoint
@@ -137,7 +138,7 @@ class Cached:
         self.group = ModelGroup("g", (Endpoint("e", "m", "openai"),))
         cache = MemoryResponseCache(1 << 20, clock)
         self.answers = CachedAnswers(
-            CachePolicy(), cache, OpenAIAnswerFormats(), Flights(clock), self._dispatch, clock, lambda: 0.5
+            CachePolicy(), cache, OpenAIAnswerFormats(), Flights(clock, HeldBytes()), self._dispatch, clock, lambda: 0.5
         )
 
     async def ask(self, body: bytes, **fields: Any) -> Trail:

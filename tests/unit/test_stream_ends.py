@@ -13,6 +13,7 @@ from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
 from application.cached import CachedAnswers
 from application.flights import Flights
+from application.held_bytes import HeldBytes
 from application.keep_alive import KeepAlive
 from application.messages import Api, ProxyRequest, Trail
 from domain.cache import CachePolicy
@@ -65,7 +66,7 @@ class Line(Bench):
         self.heard = asyncio.Event()
         """Set when a client has got something."""
         cache = MemoryResponseCache(1 << 20, self.clock)
-        formats, flights = OpenAIAnswerFormats(), Flights(self.clock)
+        formats, flights = OpenAIAnswerFormats(), Flights(self.clock, HeldBytes())
         self.cached = CachedAnswers(CachePolicy(), cache, formats, flights, self.dispatch, self.clock, lambda: 0.5)
 
     def request(self, *, stream: bool = True, patience_s: float | None = None) -> ProxyRequest:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from adapters.http.in_flight import InFlight
 from adapters.http.routes import below_root
 from application.catalogue import ListModels, ReportHealth
-from application.status import ReportStatus, ReportStores
+from application.status import ReportHeld, ReportStatus, ReportStores
 
 METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
@@ -88,6 +88,7 @@ def catalogue_routes(
     health: ReportHealth,
     status: ReportStatus,
     stores: ReportStores,
+    held: ReportHeld,
     in_flight: InFlight,
     started_unix: int,
 ) -> list[HTTPRouteHandler]:
@@ -111,7 +112,7 @@ def catalogue_routes(
 
     @get("/status", sync_to_thread=False)
     def report_status() -> Response[bytes]:
-        return _json({"groups": status(), "stores": stores()})
+        return _json({"groups": status(), "stores": stores(), "held": held()})
 
     @get("/health/live", sync_to_thread=False)
     def live() -> Response[bytes]:

@@ -37,6 +37,17 @@ class WrongMethod(Refusal):
         )
 
 
+class ShuttingDown(ProxyError):
+    """The proxy stops, and this request took longer than the shutdown waits."""
+
+    status = 503
+    code = "proxy_shutting_down"
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The proxy is shutting down and could not finish this request.")
+
+
 def error_body(error: ProxyError) -> bytes:
     """The body of an error reply."""
     return msgspec.json.encode(

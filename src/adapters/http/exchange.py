@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from litestar.types import HTTPScope, Receive, Send
 
 from adapters.http.client import Client
-from adapters.http.errors import RawHeaderList, error_body, error_headers, relayed_error_headers
+from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import HEADER_TEXTS, announced, relayed
 from adapters.http.in_flight import InFlight
 from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
+from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
 from application.messages import ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
@@ -25,17 +26,6 @@ CLIENT_CLOSED_REQUEST = 499
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
-
-
-class ShuttingDown(ProxyError):
-    """The proxy stops, and this request took longer than the shutdown waits."""
-
-    status = 503
-    code = "proxy_shutting_down"
-    retry_after_s = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("The proxy is shutting down and could not finish this request.")
 
 
 class Exchange:
@@ -52,6 +42,7 @@ class Exchange:
         log: RequestLog,
         in_flight: InFlight,
         write_timeout_s: float,
+        held: HeldBytes,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -68,6 +59,8 @@ class Exchange:
         self.headers: dict[bytes, bytes] = {}
         """Those that came, by name, once they were looked at."""
         self.is_probe = False
+        self.held = Holding(held)
+        """What is held for this request; closed when that is over."""
         self._task: asyncio.Task[None] | None = None
         self._stream: StreamedAnswer | None = None
         self._write_timeout_s = write_timeout_s
@@ -100,6 +93,7 @@ class Exchange:
             self._in_flight.remove(self)
             if self._stream is not None:
                 self._stream.close()
+            self.held.close()
             self._record()
             # Cut the circles through this object, so that all of it goes at once and not with a collection.
             self._task = self.request = self._stream = None
@@ -180,8 +174,15 @@ class Exchange:
                 waits = put(piece)
                 if waits is not None:
                     writes.began = time()
-                    await waits
+                    await self._stalled(waits)
                     writes.began = None
+
+    async def _stalled(self, waits: Awaitable[None]) -> None:
+        """Until the client has taken enough. What comes meanwhile waits as well."""
+        ahead_bytes = 0 if self._stream is None else self._stream.ahead_bytes
+        self.held.count(ahead_bytes)
+        await waits
+        self.held.count(-ahead_bytes)
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
@@ -200,10 +201,13 @@ class Exchange:
         # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
         if status not in {204, 304} and (body or self.scope["method"] != "HEAD"):
             headers.append((b"content-length", b"%d" % len(body)))
+        size = len(body)
+        if size > SMALL_BYTES:
+            self.held.expect(size)
         now = self._add_own(headers)
         sent = self._client.reply(status, headers, body)
         self._begun(status, now)
-        self._bytes_out = len(body)
+        self._bytes_out = size
         self._finished = True
         return sent
 

@@ -6,13 +6,15 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
+from adapters.http.body import read_body
 from adapters.http.catalogue import Page
 from adapters.http.client import CLIENT
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
-from adapters.http.intake import Arrival, read_body
+from adapters.http.intake import Arrival
+from application.held_bytes import HeldBytes
 from application.ports import Clock, RequestLog
 
 
@@ -27,6 +29,7 @@ class Front:
         in_flight: InFlight,
         max_body_bytes: int,
         write_timeout_s: float,
+        held: HeldBytes,
     ) -> None:
         """`max_body_bytes` is for bodies that are held, because they have to be read."""
         self._guard = guard
@@ -38,6 +41,7 @@ class Front:
         self._in_flight = in_flight
         self.max_body_bytes = max_body_bytes
         self._write_timeout_s = write_timeout_s
+        self._held = held
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def may_call(self, origin: bytes) -> bool:
@@ -51,7 +55,16 @@ class Front:
             loop = self._loop = asyncio.get_running_loop()
         client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
         return Exchange(
-            scope, receive, send, client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s
+            scope,
+            receive,
+            send,
+            client,
+            loop,
+            self._clock,
+            self._log,
+            self._in_flight,
+            self._write_timeout_s,
+            self._held,
         )
 
     def admit(self, exchange: Exchange) -> Arrival:
@@ -87,6 +100,6 @@ class Front:
         self._guard.check(headers, key=False)
         return headers
 
-    def body(self, receive: Receive, arrival: Arrival) -> Awaitable[bytes]:
-        """The whole body; raises `InvalidRequest` as `read_body` does."""
-        return read_body(receive, arrival.headers, self.max_body_bytes, self._loop)
+    def body(self, receive: Receive, arrival: Arrival, exchange: Exchange) -> Awaitable[bytes]:
+        """The whole body, held for the exchange; raises `ProxyError` as `read_body` does."""
+        return read_body(receive, arrival.headers, self.max_body_bytes, exchange.held, self._loop)

@@ -1,6 +1,5 @@
-"""Turns what a client sent into a `ProxyRequest`: body under a limit, and only the fields the proxy acts on decoded."""
+"""Turns what a client sent into a `ProxyRequest`: only the fields the proxy acts on are decoded."""
 
-import asyncio
 import codecs
 import hashlib
 import json
@@ -8,7 +7,6 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import msgspec
-from litestar.types import Receive
 from msgspec import Struct
 
 from adapters.http.counts import choices, max_output_tokens
@@ -16,20 +14,11 @@ from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.routes import Route
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
-from application.time_limit import TimeLimit
 from domain.cache import CacheControl
 from domain.model_key import TooManyKeys, may_stand_twice, model_keys
 from domain.narrowed import LARGE_BYTES, Narrowed
 from domain.readable import HALF
 from domain.remembered import Remembered, lengths
-
-BODY_PATIENCE_S = 15.0
-BODY_BYTES_PER_S = 1024
-"""A body may take so many seconds, and one more for each of these bytes that has come."""
-
-LINGER_BYTES = 256 * 1024 * 1024
-LINGER_S = 10.0
-"""How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
 class Arrival(Struct, frozen=True):
@@ -72,47 +61,6 @@ _PATIENCE = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 _fields = msgspec.json.Decoder(Fields)
 _narrowed = Narrowed(*Fields.__struct_fields__, whole=("model",))
 _NO_CONTROL = CacheControl()
-
-
-async def read_body(
-    receive: Receive, headers: dict[bytes, bytes], max_bytes: int, loop: asyncio.AbstractEventLoop | None = None
-) -> bytes:
-    """The whole body; raises `InvalidRequest`: 413, 408 when it comes too slowly, 400 when it breaks off.
-
-    For `loop` see `TimeLimit`.
-    """
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > max_bytes:
-        if headers.get(b"expect", b"").lower() != b"100-continue":
-            await _discard(receive)
-        _refuse_size(max_bytes)
-    length = int(announced) if announced.isdigit() else -1
-    first = receive()
-    if isinstance(first, asyncio.Future) and first.done():  # what is there already needs no time limit
-        body, more = _piece(first.result())
-        if len(body) == length or not more:
-            return body if len(body) <= max_bytes else _refuse_size(max_bytes)
-    try:
-        with TimeLimit(BODY_PATIENCE_S, loop) as patience:
-            body, more = _piece(await first)
-            # A server may say "more" until it has seen the end; who has announced a length has no more.
-            if more and len(body) != length:
-                began = asyncio.get_running_loop().time()
-                parts, size = [body], len(body)
-                while more and size <= max_bytes and size != length:
-                    body, more = await _receive(receive)
-                    parts.append(body)
-                    size += len(body)
-                    spent_s = asyncio.get_running_loop().time() - began
-                    patience.reschedule(BODY_PATIENCE_S + size / BODY_BYTES_PER_S - spent_s)
-                body = b"".join(parts)
-    except TimeoutError:
-        raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
-    if len(body) > max_bytes:
-        if more:
-            await _discard(receive)
-        _refuse_size(max_bytes)
-    return body
 
 
 def patience_s(headers: dict[bytes, bytes]) -> float | None:
@@ -280,30 +228,3 @@ def _digest(credentials: Headers) -> str:
 
 # Tokens of Entra ID have up to two thousand letters.
 _digests = Remembered(_digest, most=512, longest=2560, size=lengths)
-
-
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    return _piece(await receive())
-
-
-def _piece(message: Any) -> tuple[bytes, bool]:
-    if message["type"] != "http.request":
-        raise InvalidRequest("The body ended before it was complete.", code="incomplete_body")
-    return message.get("body", b""), message.get("more_body", False)
-
-
-async def _discard(receive: Receive) -> None:
-    """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
-    left = LINGER_BYTES
-    more = True
-    with suppress(TimeoutError, InvalidRequest):
-        async with asyncio.timeout(LINGER_S):
-            while more and left > 0:
-                body, more = await _receive(receive)
-                left -= len(body)
-
-
-def _refuse_size(max_bytes: int) -> NoReturn:
-    raise InvalidRequest(
-        f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
-    )

@@ -47,19 +47,22 @@ class PassThroughCalls:
         if arrival.method not in METHODS:
             raise WrongMethod(arrival.method, METHODS)
         request = structs.replace(request_of(route, arrival, b""), stream=False)
-        exchange.request = await self._with_body(request, body, arrival)
+        exchange.request = await self._with_body(request, body, arrival, exchange)
         return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
 
-    async def _with_body(self, request: ProxyRequest, body: ClientUpload, arrival: Arrival) -> ProxyRequest:
+    async def _with_body(
+        self, request: ProxyRequest, body: ClientUpload, arrival: Arrival, exchange: Exchange
+    ) -> ProxyRequest:
         """The request with its body, or with what the body is going to come from, and the model that it names. JSON is
         held whole, however large it is: it has to be read for its model."""
         if body.is_over:
             return request
+        body.held = exchange.held
         headers = arrival.headers
         is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await self._front.body(body.receive, arrival)
+            held = await self._front.body(body.receive, arrival, exchange)
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None

@@ -25,11 +25,11 @@ _MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 class Surface:
     """What answers these routes."""
 
-    def __init__(self, front: Front, model_call: AnswerModelCall, stored: AnswerStored) -> None:
+    def __init__(self, front: Front, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached) -> None:
         self._front = front
         self._model_call = model_call
         self._stored = stored
-        self._detached = Detached()
+        self._detached = detached
 
     def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """What answers one request when it is awaited, without a coroutine more than needed."""
@@ -42,7 +42,7 @@ class Surface:
         has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         if arrival.method == "POST" and (route.has_model or has_body):
             check_json(headers)
-        body = await self._front.body(exchange.receive, arrival)
+        body = await self._front.body(exchange.receive, arrival, exchange)
         if route.has_model:
             fields = decoded(body)
         else:
@@ -59,7 +59,7 @@ class Surface:
             return await exchange.while_connected(use_case(request, exchange.trail))
         # Who waits for it, and how long, is no matter; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
-        return await exchange.while_connected(self._detached(use_case(request, exchange.trail)))
+        return await exchange.while_connected(self._detached(use_case(request, exchange.trail), len(body)))
 
 
 def check_model(route: Route, request: ProxyRequest) -> None:

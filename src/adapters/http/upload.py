@@ -6,8 +6,9 @@ from typing import Any
 
 from litestar.types import Receive
 
-from adapters.http.intake import BODY_BYTES_PER_S, BODY_PATIENCE_S
+from adapters.http.body import BODY_BYTES_PER_S, BODY_PATIENCE_S
 from application.errors import InvalidRequest
+from application.held_bytes import Holding
 from application.messages import ClientLeft
 
 Rename = Callable[[bytes, str], bytes]
@@ -19,7 +20,10 @@ class ClientUpload:
 
     def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
         """`headers` by name; HTTP/1.1 says in them whether there is a body, and how long it is."""
+        self.held: Holding | None = None
+        """None = nobody counts what is held of it."""
         self._receive = receive
+        self._passing_bytes = 0
         announced = headers.get(b"content-length", b"")
         self.length = int(announced) if announced.isdigit() else None
         if self.length is None and b"transfer-encoding" not in headers:
@@ -48,6 +52,8 @@ class ClientUpload:
             piece = await self.next()
             if not piece:
                 break
+            if self.held is not None:
+                self.held.hold(len(piece))
             head += piece
         self._head = bytes(head)
         return self._head
@@ -79,6 +85,18 @@ class ClientUpload:
             if piece:
                 return piece
         return b""
+
+    async def pass_on(self) -> bytes:
+        """As `next`; what is returned counts as held until the next call, as the endpoint may not take it at once."""
+        self._count(0)
+        piece = await self.next()
+        self._count(len(piece))
+        return piece
+
+    def _count(self, passing_bytes: int) -> None:
+        if self.held is not None:
+            self.held.count(passing_bytes - self._passing_bytes)
+        self._passing_bytes = passing_bytes
 
     async def receive(self) -> Any:
         """The ASGI `receive` for who reads the body as a whole."""
@@ -119,4 +137,4 @@ class UploadRun:
         if self._body.is_over:
             return b""
         self._body.begun = True
-        return await self._body.next()
+        return await self._body.pass_on()

@@ -11,16 +11,9 @@ from typing import Any, cast
 
 from adapters.http.server.addresses import addresses_of
 from adapters.http.server.host import Host
-from adapters.http.server.inflow import Inflow
-from adapters.http.server.limits import (
-    FAREWELL_S,
-    HEAD_S,
-    IDLE_S,
-    LINGER_BYTES,
-    LINGER_S,
-    READ_AHEAD_BYTES,
-    READ_AHEAD_REQUESTS,
-)
+from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
+from adapters.http.server.limits import COUNTED_BYTES, FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
+from adapters.http.server.outflow import Outflow
 from adapters.http.server.request_reader import RequestReader
 from adapters.http.server.turn import Turn
 from application.errors import InvalidRequest
@@ -46,11 +39,11 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._queue: deque[Turn] = deque()
-        self._inflow = Inflow(LINGER_BYTES)
+        self._inflow = Inflow(LINGER_BYTES, host.held)
+        self._outflow = Outflow(host.loop, host.held)
         self._is_closing = False
         self._rest_of: Turn | None = None
         self._unsent = 0
-        self._writing_paused: asyncio.Future[None] | None = None
 
     # What asyncio tells us.
 
@@ -72,11 +65,17 @@ class Connection(asyncio.Protocol):
             self._linger(self._rest_of, data, is_lost=refusal is not None)
         elif refusal is not None:
             self._refuse(refusal)
-        elif was_idle and reader.in_head and self._turn is None:
+        elif (turn := self._turn) is not None:
+            if turn.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
+                self._inflow.count(waiting_bytes(turn, self._queue) + len(reader.rest))
+                if reader.rest or is_enough(turn, self._queue):
+                    self._inflow.pause()
+        elif was_idle and reader.in_head:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
-        elif self._turn is not None and (reader.rest or self._has_enough(self._turn)):
-            self._inflow.pause()
+        elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
+            self._host.stalls(self)
+            self._inflow.count(reader.overhead_bytes)
 
     def eof_received(self) -> None:
         """Who sends no more has left: a socket that was closed looks the same."""
@@ -90,24 +89,26 @@ class Connection(asyncio.Protocol):
         turn, self._turn = self._turn, None
         self._rest_of = None
         self._queue.clear()
+        self._inflow.count(0)
+        self._host.moves(self)
         if turn is not None:
             turn.gone()
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
-        self.resume_writing()
+        self._outflow.resume()
         self._host.left(self)
 
     def pause_writing(self) -> None:
-        if self._writing_paused is None:
-            self._writing_paused = self.loop.create_future()
+        if self._transport is not None:
+            self._host.stalls(self)
+            self._outflow.pause(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         if self._turn is not None:
             self.deadline = _NEVER
-        paused, self._writing_paused = self._writing_paused, None
-        if paused is not None and not paused.done():
-            paused.set_result(None)
+        self._host.moves(self)
+        self._outflow.resume()
 
     # What the server tells us.
 
@@ -130,8 +131,16 @@ class Connection(asyncio.Protocol):
         """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
         return self._turn is None and (self._transport is None or not self._transport.get_write_buffer_size())
 
+    def let_go(self) -> int:
+        """What it holds that only its client can take, or complete, counts no longer: it is to give way. How much."""
+        size = self._outflow.held_bytes or (self._inflow.held_bytes if self._turn is None else 0)
+        if size:
+            self._inflow.count(0)
+            self._outflow.count(0)
+        return size
+
     def give_way(self) -> None:
-        """Make room for another connection."""
+        """Make room for another connection, or for what others hold."""
         self._is_closing = True
         if self._transport is not None:
             self._transport.abort()
@@ -151,7 +160,7 @@ class Connection(asyncio.Protocol):
         """See `Desk`."""
         if self._rest_of is not None:
             return not self._rest_of.is_complete
-        return len(self._queue) < READ_AHEAD_REQUESTS and not self._is_closing
+        return not is_long(self._queue) and not self._is_closing
 
     def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Turn:
         """See `Desk`."""
@@ -165,7 +174,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
         # Before this one is answered, the client has to take enough of what was sent before.
-        self.deadline = _NEVER if self._writing_paused is None else self.loop.time() + IDLE_S
+        self.deadline = self.loop.time() + IDLE_S if self._outflow.is_paused else _NEVER
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
@@ -206,18 +215,20 @@ class Connection(asyncio.Protocol):
 
     def writable(self) -> Awaitable[None] | None:
         """See `Line`."""
-        paused = self._writing_paused
-        return None if paused is None else asyncio.shield(paused)
+        return self._outflow.writable()
 
     def taken(self) -> None:
         """See `Line`."""
         turn, inflow, reader = self._turn, self._inflow, self._reader
-        if inflow.is_open or reader is None or (turn is not None and self._has_enough(turn)):
+        if inflow.held_bytes:
+            rest_bytes = 0 if reader is None else len(reader.rest)
+            inflow.count(rest_bytes if turn is None else waiting_bytes(turn, self._queue) + rest_bytes)
+        if inflow.is_open or reader is None or (turn is not None and is_enough(turn, self._queue)):
             return
         refusal = reader.go_on()
         if refusal is not None:
             self._refuse(refusal)
-        elif not reader.rest and (self._turn is None or not self._has_enough(self._turn)):
+        elif not reader.rest and (self._turn is None or not is_enough(self._turn, self._queue)):
             inflow.resume()
 
     def finished(self, turn: Turn) -> None:
@@ -255,11 +266,6 @@ class Connection(asyncio.Protocol):
         turn.refuse(error)
         self._host.refused(error, "" if self._client is None else self._client[0])
 
-    def _has_enough(self, turn: Turn) -> bool:
-        queue = self._queue
-        waiting = turn.bytes_waiting + sum([each.bytes_waiting for each in queue]) if queue else turn.bytes_waiting
-        return waiting > READ_AHEAD_BYTES or len(queue) >= READ_AHEAD_REQUESTS
-
     @property
     def _is_idle(self) -> bool:
         """Could a request come now?"""
@@ -268,6 +274,7 @@ class Connection(asyncio.Protocol):
     def _close(self, turn: Turn | None = None) -> None:
         """Nothing is answered any more. `turn`: the last one; what is left of it is let in, and thrown away."""
         self._queue.clear()
+        self._inflow.count(0)
         transport = self._transport
         if transport is None:
             return

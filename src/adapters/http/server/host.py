@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Protocol, TypeVar
 
 from application.errors import InvalidRequest
+from application.held_bytes import HeldBytes
 
 _C = TypeVar("_C")
 """A connection."""
@@ -16,12 +17,19 @@ class Host(Protocol[_C]):
     loop: asyncio.AbstractEventLoop
     is_draining: bool
     running: set[_C]
+    held: HeldBytes
 
     def opened(self, connection: _C) -> None:
         """It is there."""
 
     def left(self, connection: _C) -> None:
         """It is gone, or is done with what it did when it went."""
+
+    def stalls(self, connection: _C) -> None:
+        """What is held for it waits for its client alone."""
+
+    def moves(self, connection: _C) -> None:
+        """It does not any more."""
 
     def crashed(self, error: Exception) -> None:
         """The application raised."""

@@ -10,6 +10,7 @@ from adapters.http.server.acceptor import Acceptor
 from adapters.http.server.connection import Connection
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from application.errors import InvalidRequest
+from application.held_bytes import HeldBytes
 from application.ports import RequestLog, RequestRecord
 
 _LOOK_EVERY_S = 1.0
@@ -31,6 +32,7 @@ class HttpServer:
         max_connections: int,
         others: Sequence[socket.socket] = (),
         free_a_file: Callable[[], bool] | None = None,
+        held: HeldBytes | None = None,
     ) -> None:
         """`sock` and `others`: bound, and not listening yet; one for each address.
 
@@ -39,11 +41,17 @@ class HttpServer:
 
         `free_a_file` closes something elsewhere that is not needed now, and says whether it did; called when the system
         has no file left for a connection. None = there is nothing elsewhere.
+
+        `held` counts what is held for clients; beyond it those that have stalled for longest are cut. None = no bound.
         """
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
+        self.held = held or HeldBytes()
+        self.held.when_exceeded = self._make_room
+        self._stalled: dict[Connection, None] = {}
+        """What is held for them waits for their clients, for the first the longest."""
         self._log = log
         self._max_connections = max_connections
         self._free_elsewhere = free_a_file
@@ -104,6 +112,25 @@ class HttpServer:
         self._connections.pop(connection, None)
         self._changed.set()
         self._go_on()
+
+    def stalls(self, connection: Connection) -> None:
+        """See `Host`."""
+        self._stalled.pop(connection, None)
+        self._stalled[connection] = None
+
+    def moves(self, connection: Connection) -> None:
+        """See `Host`."""
+        self._stalled.pop(connection, None)
+
+    def _make_room(self, excess_bytes: int) -> None:
+        """Cut the clients that have taken nothing, or not completed their heads, for longest."""
+        while excess_bytes > 0 and self._stalled:
+            connection = next(iter(self._stalled))
+            del self._stalled[connection]
+            size = connection.let_go()
+            if size:  # else it has moved since
+                excess_bytes -= size
+                self.loop.call_soon(connection.give_way)  # it may be writing just now
 
     def crashed(self, error: Exception) -> None:
         """See `Host`."""

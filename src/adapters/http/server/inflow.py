@@ -1,19 +1,49 @@
 """What is read off a client's socket: not more than is taken, and not without end what is thrown away."""
 
 import asyncio
+from collections.abc import Collection
+
+from adapters.http.server.limits import READ_AHEAD_BYTES, READ_AHEAD_REQUESTS
+from adapters.http.server.turn import Turn
+from application.held_bytes import HeldBytes, Holding
+
+
+def waiting_bytes(turn: Turn, queue: Collection[Turn]) -> int:
+    """How much of the bodies of these requests has come that the application has not taken."""
+    return turn.bytes_waiting + sum([each.bytes_waiting for each in queue])
+
+
+def is_enough(turn: Turn, queue: Collection[Turn]) -> bool:
+    """Is no more to be read before some of it was taken?"""
+    return waiting_bytes(turn, queue) > READ_AHEAD_BYTES or is_long(queue)
+
+
+def is_long(queue: Collection[Turn]) -> bool:
+    """Do as many requests wait as may?"""
+    return len(queue) >= READ_AHEAD_REQUESTS
 
 
 class Inflow:
     """The reading side of a connection."""
 
-    def __init__(self, most_discarded_bytes: int) -> None:
+    def __init__(self, most_discarded_bytes: int, budget: HeldBytes) -> None:
         """When more than that is thrown away, the connection is cut."""
+        self._holding = Holding(budget)
         self.transport: asyncio.Transport | None = None
         """None = there is none yet, or no more."""
         self.is_open = True
         """Is anything read?"""
         self._most_discarded_bytes = most_discarded_bytes
         self._discarded_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of what was read waits, as far as it is counted."""
+        return self._holding.held_bytes
+
+    def count(self, waiting_bytes: int) -> None:
+        """So much of what was read waits for the application."""
+        self._holding.count(waiting_bytes - self._holding.held_bytes)
 
     def pause(self) -> None:
         """Read no more: what comes stays with the kernel, and then with the client."""

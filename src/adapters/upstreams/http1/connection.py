@@ -21,10 +21,8 @@ from adapters.upstreams.http1.failures import (
 )
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
+from application.ports import READ_AHEAD_BYTES
 from domain.failure import Failure
-
-_READ_AHEAD_BYTES = 128 * 1024
-"""When more than this of a body waits for its reader, nothing is read from the socket."""
 
 _ERROR = re.compile(rb"HTTP/1\.[01] [45][0-9]{2}[ \r]")
 
@@ -218,7 +216,7 @@ class Connection(asyncio.Protocol):
             self._reply = None
             reply.complete()
             self._let_go()
-        elif reply.waiting_bytes > _READ_AHEAD_BYTES and not self._reading_paused and self.transport is not None:
+        elif reply.waiting_bytes > READ_AHEAD_BYTES and not self._reading_paused and self.transport is not None:
             self._reading_paused = True
             self.transport.pause_reading()
         reply.wake()
