@@ -14,9 +14,10 @@ from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
-from application.messages import ClientLeft, ProxyRequest, Trail, reasons
-from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
+from application.messages import Api, ClientLeft, ProxyRequest, Trail, reasons
+from application.ports import Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
+from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.cache import CacheState
 from domain.failure import Blame
 
@@ -25,6 +26,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
+_SAYS_ITS_PATH = frozenset((Api.CHAT, Api.RESPONSES, Api.EMBEDDINGS, Api.COMPLETIONS, Api.MODERATIONS))
 _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
 
 
@@ -261,33 +263,41 @@ class Exchange:
         sent = self.headers or dict(scope["headers"])
         address = scope["client"]
         attempts = trail.attempts
-        known = bool(attempts) or trail.cache is not CacheState.BYPASS
+        api = group = model = method = path = ""
+        if request is not None:
+            api = request.api
+            model = request.model[:LONGEST_TEXT]
+            if attempts or trail.cache is not CacheState.BYPASS:
+                group = request.model
+            if model != group:
+                model = shown(model)
+        if api not in _SAYS_ITS_PATH:
+            method, path = scope["method"], shown(scope["raw_path"][:LONGEST_PATH].decode("latin-1"))
         # By position: of a Struct this wide the keywords take several times as long as the making.
-        self._log.record(
-            RequestRecord(
-                self.request_id,
-                "" if request is None else request.api,
-                request.model if request is not None and known else "",
-                attempts[-1].endpoint if attempts else "",
-                tuple(attempts),
-                self._status or CLIENT_CLOSED_REQUEST,
-                self._outcome,
-                request is not None and request.stream,
-                trail.cache,
-                (now - received) * 1000,
-                ((now if first_byte is None else first_byte) - received) * 1000,
-                self._overhead_s * 1000,
-                0 if request is None else _bytes_in(request),
-                self._bytes_out,
-                "" if address is None else address[0],
-                scope["method"],
-                scope["raw_path"][:LONGEST_PATH],
-                "" if request is None else request.model[:LONGEST_TEXT],
-                (sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b""))[:LONGEST_TEXT],
-                sent.get(b"user-agent", b"")[:LONGEST_TEXT],
-                self.is_probe,
-            )
+        record = RequestRecord(
+            self.request_id,
+            group,
+            api,
+            attempts[-1].endpoint if attempts else "",
+            len(attempts),
+            reasons(attempts),
+            self._status or CLIENT_CLOSED_REQUEST,
+            self._outcome,
+            request is not None and request.stream,
+            trail.cache,
+            int((now - received) * 100_000 + 0.5) / 100,
+            int(((now if first_byte is None else first_byte) - received) * 100_000 + 0.5) / 100,
+            int(self._overhead_s * 100_000 + 0.5) / 100,
+            0 if request is None else _bytes_in(request),
+            self._bytes_out,
+            "" if address is None else address[0],
+            model,
+            shown_id(sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b"")),
+            SHOWN_HEADERS[sent.get(b"user-agent", b"")],
+            method,
+            path,
         )
+        self._log.record(record, is_probe=self.is_probe)
 
 
 def _bytes_in(request: ProxyRequest) -> int:

@@ -139,7 +139,9 @@ class HttpServer:
     def refused(self, error: InvalidRequest, address: str) -> None:
         """See `Host`."""
         outcome = error.code
-        record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
+        record = RequestRecord(
+            "", "", "", "", 0, "", error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
+        )
         self._log.record(record)
 
     # What an acceptor asks.
