@@ -4,8 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from litestar.types import Receive
-
+from adapters.http.client import Receive
 from application.errors import InvalidRequest
 from application.held_bytes import SMALL_BYTES, Holding
 from application.time_limit import TimeLimit
@@ -19,36 +18,34 @@ LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
+def whole_body(body: bytes | None, max_bytes: int, held: Holding) -> bytes | None:
+    """A body that has come, which `held` has then taken; None = it has not. Raises `InvalidRequest` (413) where it is
+    too large, and `TooMuchHeld`."""
+    if body is not None:
+        if len(body) > max_bytes:
+            _refuse_size(max_bytes)
+        held.hold(len(body))
+    return body
+
+
 async def read_body(
-    receive: Receive,
-    headers: dict[bytes, bytes],
-    max_bytes: int,
-    held: Holding,
-    loop: asyncio.AbstractEventLoop | None = None,
+    receive: Receive, length: int | None, max_bytes: int, held: Holding, *, waits_for_100: bool = False
 ) -> bytes:
     """The whole body, which `held` has then taken. Raises `InvalidRequest`: 413, 408 when it comes too slowly, 400 when
     it breaks off; `TooMuchHeld` when there is no room for it, before more of it is read.
 
-    For `loop` see `TimeLimit`.
+    `length`: of the body; None = only its end will tell. `waits_for_100`: will the client send it only when it is told
+    to?
     """
-    announced = headers.get(b"content-length", b"0")
-    length = int(announced) if announced.isdigit() else -1
-    if length > max_bytes:
-        if headers.get(b"expect", b"").lower() != b"100-continue":
+    if length is not None and length > max_bytes:
+        if not waits_for_100:
             await _discard(receive)
         _refuse_size(max_bytes)
-    if length > SMALL_BYTES:
+    if length is not None and length > SMALL_BYTES:
         held.expect(length)
     first = receive()
-    if isinstance(first, asyncio.Future) and first.done():  # what is there already needs no time limit
-        body, more = _piece(first.result())
-        if len(body) == length or not more:
-            if len(body) > max_bytes:
-                _refuse_size(max_bytes)
-            held.hold(len(body))
-            return body
     try:
-        with TimeLimit(BODY_PATIENCE_S, loop) as patience:
+        with TimeLimit(BODY_PATIENCE_S) as patience:
             body, more = _piece(await first)
             held.hold(len(body))
             # A server may say "more" until it has seen the end; who has announced a length has no more.

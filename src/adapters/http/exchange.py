@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from litestar.types import HTTPScope, Receive, Send
-
 from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
 from adapters.http.headers import HEADER_TEXTS, announced, relayed
 from adapters.http.in_flight import InFlight
 from adapters.http.request_ids import REQUEST_IDS
+from adapters.http.server.request_head import RequestHead
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
@@ -17,6 +16,7 @@ from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
 from application.messages import Api, ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
+from application.ready import Ready
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.cache import CacheState
 from domain.failure import Blame
@@ -31,13 +31,17 @@ _CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state i
 
 
 class Exchange:
-    """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
+    """One HTTP request. `begin()` does all of it, once; neither that nor what it returns raises anything but for a
+    cancellation from outside."""
+
+    __slots__ = (
+        "_bytes_out", "_client", "_client_left", "_clock", "_finished", "_first_byte", "_in_flight", "_interrupted",
+        "_is_watching", "_log", "_loop", "_outcome", "_overhead_s", "_send", "_status", "_stream", "_task",
+        "_write_timeout_s", "head", "held", "is_probe", "receive", "received", "request", "request_id", "trail",
+    )  # fmt: skip
 
     def __init__(
         self,
-        scope: HTTPScope,
-        receive: Receive,
-        send: Send,
         client: Client,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
@@ -46,9 +50,9 @@ class Exchange:
         write_timeout_s: float,
         held: HeldBytes,
     ) -> None:
-        self.scope = scope
-        self.receive = receive
-        self._send = send
+        self.head = client.head
+        self.receive = client.receive
+        self._send = client.send
         self._client = client
         self._loop = loop
         self._clock = clock
@@ -58,14 +62,14 @@ class Exchange:
         self.request_id = next(REQUEST_IDS)
         self.trail = Trail()
         self.request: ProxyRequest | None = None
-        self.headers: dict[bytes, bytes] = {}
-        """Those that came, by name, once they were looked at."""
         self.is_probe = False
         self.held = Holding(held)
         """What is held for this request; closed when that is over."""
         self._task: asyncio.Task[None] | None = None
+        """None = it does not run in one (yet)."""
         self._stream: StreamedAnswer | None = None
         self._write_timeout_s = write_timeout_s
+        self._is_watching = False
         self._client_left = False
         self._interrupted = False
         self._finished = False
@@ -75,39 +79,73 @@ class Exchange:
         self._overhead_s = 0.0
         self._bytes_out = 0
 
-    async def run(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> None:
-        """Have `answer` read the request and find an answer, and send it."""
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> Awaitable[None] | None:
+        """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
+        and so is an error that is raised at once.
+
+        None = all is done; else what is returned does the rest, in a task.
+        """
+        try:
+            found = answer(self)
+            if not isinstance(found, Ready) or not isinstance(found.value, WholeAnswer):
+                return self._run(found)
+            sent = self._send_reply(found.value)
+        except Exception as error:  # whatever it is, the client is told and the log has its line
+            sent = self._tell(error)
+        if sent is not None:
+            return self._run(_sent(sent))
+        self._end()
+        return None
+
+    async def _run(self, found: Awaitable[Answer | None]) -> None:
+        """Wait for the answer and send it; None = it was sent, and is only to be taken."""
         self._task = asyncio.current_task(self._loop)
         self._in_flight.add(self)
+        if self._is_watching:
+            self._client.when_gone(self._leave)
         try:
-            await self._send_answer(await answer(self))
-        except ProxyError as error:
-            await self._send_error(error)
+            found_answer = await found
+            if found_answer is not None:
+                await self._send_answer(found_answer)
         except ClientLeft:
             self._client_left = True
         except asyncio.CancelledError:
             await self._cancelled()
-        except Exception as error:  # whatever it is, the client is told and the log has its line
-            self._log.crashed(self.request_id, error)
-            await self._send_error(ProxyError("The proxy failed to handle this request; its log says where."))
+        except Exception as error:
+            await self._send_error(error)
         finally:
             self._client.when_gone(None)
             self._in_flight.remove(self)
-            if self._stream is not None:
-                self._stream.close()
-            self.held.close()
-            self._record()
-            # Cut the circles through this object, so that all of it goes at once and not with a collection.
-            self._task = self.request = self._stream = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self.held.close()
+        self._record()
+        # Cut the circles through this object, so that all of it goes at once and not with a collection.
+        self._task = self.request = self._stream = None
 
     def add_headers(self, headers: RawHeaderList) -> None:
         """To the reply, whatever it turns out to be."""
         self._client.added = [*self._client.added, *headers]
 
+    def body_now(self) -> bytes | None:
+        """All of the body, if it has come; None = it has to be received."""
+        return self._client.body_now()
+
+    @property
+    def length(self) -> int | None:
+        """How long the body is; None = only its end will tell."""
+        return self._client.length
+
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
         for."""
-        self._client.when_gone(self._leave)
+        if self._task is None:
+            self._is_watching = True  # as soon as there is anything to cancel
+        else:
+            self._client.when_gone(self._leave)
         return work
 
     def interrupt(self) -> None:
@@ -139,18 +177,24 @@ class Exchange:
             self._outcome = stopped.code
             await self._break_off(stopped)
 
-    def _send_answer(self, answer: Answer) -> Awaitable[None]:
+    async def _send_answer(self, answer: Answer) -> None:
         if isinstance(answer, WholeAnswer):
-            reply = answer.reply
-            headers = relayed(reply.headers)
-            if not reply.body and self.scope["method"] == "HEAD":
-                headers += announced(reply.headers)
-            if answer.final_failure is not None:
-                headers = relayed_error_headers(headers, answer.final_failure)
-                self._outcome = answer.final_failure.kind.value
-            return self._send_whole(reply.status, headers, reply.body)
+            sent = self._send_reply(answer)
+            if sent is not None:
+                await sent
+            return
         self._stream = answer
-        return self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer)
+        await (self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer))
+
+    def _send_reply(self, answer: WholeAnswer) -> Awaitable[None] | None:
+        reply = answer.reply
+        headers = relayed(reply.headers)
+        if not reply.body and self.head.method == "HEAD":
+            headers += announced(reply.headers)
+        if answer.final_failure is not None:
+            headers = relayed_error_headers(headers, answer.final_failure)
+            self._outcome = answer.final_failure.kind.value
+        return self._send_whole(reply.status, headers, reply.body)
 
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
@@ -192,16 +236,30 @@ class Exchange:
         if self._stream is not None and not isinstance(self._stream, RawStream):
             await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
 
-    async def _send_error(self, error: ProxyError) -> None:
-        self._outcome = error.code
+    async def _send_error(self, error: Exception) -> None:
         if self._first_byte is None:
-            await self._send_whole(error.status, error_headers(error), error_body(error))
+            sent = self._tell(error)
+            if sent is not None:
+                await sent
         else:
-            await self._break_off(error)
+            await self._break_off(self._named(error))
 
-    def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
+    def _tell(self, error: Exception) -> Awaitable[None] | None:
+        """As the whole reply."""
+        named = self._named(error)
+        return self._send_whole(named.status, error_headers(named), error_body(named))
+
+    def _named(self, error: Exception) -> ProxyError:
+        """What the client is told, and the log."""
+        if not isinstance(error, ProxyError):
+            self._log.crashed(self.request_id, error)
+            error = ProxyError("The proxy failed to handle this request; its log says where.")
+        self._outcome = error.code
+        return error
+
+    def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None] | None:
         # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
-        if status not in {204, 304} and (body or self.scope["method"] != "HEAD"):
+        if status not in {204, 304} and (body or self.head.method != "HEAD"):
             headers.append((b"content-length", b"%d" % len(body)))
         size = len(body)
         if size > SMALL_BYTES:
@@ -259,9 +317,8 @@ class Exchange:
             is_refused = stream.failure.meaning.blame is Blame.REQUEST
             self._outcome = stream.failure.kind.value if is_refused else "stream_broken"
         trail = self.trail
-        scope = self.scope
-        sent = self.headers or dict(scope["headers"])
-        address = scope["client"]
+        head = self.head
+        address = self._client.addresses["client"]
         attempts = trail.attempts
         api = group = model = method = path = ""
         if request is not None:
@@ -272,7 +329,7 @@ class Exchange:
             if model != group:
                 model = shown(model)
         if api not in _SAYS_ITS_PATH:
-            method, path = scope["method"], shown(scope["raw_path"][:LONGEST_PATH].decode("latin-1"))
+            method, path = head.method, shown(head.raw_path[:LONGEST_PATH].decode("latin-1"))
         # By position: of a Struct this wide the keywords take several times as long as the making.
         record = RequestRecord(
             self.request_id,
@@ -292,8 +349,7 @@ class Exchange:
             self._bytes_out,
             "" if address is None else address[0],
             model,
-            shown_id(sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b"")),
-            SHOWN_HEADERS[sent.get(b"user-agent", b"")],
+            *(head.told or _told_of(head)),
             method,
             path,
         )
@@ -302,3 +358,16 @@ class Exchange:
 
 def _bytes_in(request: ProxyRequest) -> int:
     return len(request.body) if request.upload is None else request.upload.taken_bytes
+
+
+def _told_of(head: RequestHead) -> tuple[str, str]:
+    """The client's id of its request, and what it calls itself."""
+    sent = head.by_name
+    own_id = shown_id(sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b""))
+    head.told = own_id, SHOWN_HEADERS[sent.get(b"user-agent", b"")]
+    return head.told
+
+
+async def _sent(taken: Awaitable[None]) -> None:
+    """The answer was sent; what is left is that the client takes it."""
+    await taken

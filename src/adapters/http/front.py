@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
 
-from litestar.types import HTTPScope, Receive, Send
-
-from adapters.http.body import read_body
+from adapters.http.body import read_body, whole_body
 from adapters.http.catalogue import Page
-from adapters.http.client import CLIENT
+from adapters.http.client import Client, Receive
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import Arrival
+from adapters.http.server.request_head import RequestHead
 from application.held_bytes import HeldBytes
 from application.ports import Clock, RequestLog
 
@@ -48,16 +46,12 @@ class Front:
         """May pages of that origin?"""
         return self._guard.origins.allows(origin)
 
-    def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
-        """For one request, still to be run."""
+    def exchange(self, client: Client) -> Exchange:
+        """For one request, still to be begun."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
         return Exchange(
-            scope,
-            receive,
-            send,
             client,
             loop,
             self._clock,
@@ -69,37 +63,39 @@ class Front:
 
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""
-        scope = exchange.scope
-        raw_headers = list(scope["headers"])
-        headers = exchange.headers = by_name(raw_headers)
+        arrival: Arrival | None = exchange.head.judged
+        return self._judge(exchange.head) if arrival is None else arrival
+
+    def _judge(self, head: RequestHead) -> Arrival:
+        """Once for each head: what is refused is judged anew each time."""
+        headers = by_name(head.headers)
         self._guard.check(headers)
         check_no_page(headers)
         check_upgrade(headers)
-        query = scope["query_string"].decode("latin-1")
+        query = head.query_string.decode("latin-1")
         if query and not self._keep_credentials:
             query = self._guard.without_keys(query)
-        return Arrival(
-            scope["method"],
-            query,
-            raw_headers,
-            headers,
-            self._keep_credentials,
-            exchange.request_id,
-            exchange.received,
-        )
+        arrival = Arrival.of(head.method, query, head.headers, headers, keep_credentials=self._keep_credentials)
+        head.judged = arrival
+        return arrival
 
     def admit_to_page(self, exchange: Exchange, page: Page) -> None:
         """Raises `ProxyError` when it may not be shown."""
-        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        headers = by_name(exchange.head.headers)
         self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
         exchange.is_probe = page.is_probe
 
     def admit_preflight(self, exchange: Exchange) -> dict[bytes, bytes]:
         """The headers of a request for leave, which never has a key; raises `ProxyError` when there is none to give."""
-        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        headers = by_name(exchange.head.headers)
         self._guard.check(headers, key=False)
         return headers
 
-    def body(self, receive: Receive, arrival: Arrival, exchange: Exchange) -> Awaitable[bytes]:
+    def body_now(self, exchange: Exchange) -> bytes | None:
+        """The whole body, held for the exchange, if it has come; None = it has to be waited for, see `body`."""
+        return whole_body(exchange.body_now(), self.max_body_bytes, exchange.held)
+
+    def body(self, receive: Receive, exchange: Exchange) -> Awaitable[bytes]:
         """The whole body, held for the exchange; raises `ProxyError` as `read_body` does."""
-        return read_body(receive, arrival.headers, self.max_body_bytes, exchange.held, self._loop)
+        waits_for_100 = exchange.head.waits_for_100
+        return read_body(receive, exchange.length, self.max_body_bytes, exchange.held, waits_for_100=waits_for_100)

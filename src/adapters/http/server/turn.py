@@ -1,12 +1,13 @@
-"""One request and its reply, as ASGI has them: `receive` and `send`."""
+"""One request and its reply: what the application asks of a client, in ASGI's way and in shorter ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from adapters.http.client import CLIENT
+from adapters.http.client import Application
 from adapters.http.errors import error_body
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
+from adapters.http.server.request_head import RequestHead
 from application.errors import ProxyError
 
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,6 +33,7 @@ class Line(Protocol):
     """The connection that a turn belongs to."""
 
     loop: asyncio.AbstractEventLoop
+    addresses: dict[str, Any]
 
     def write(self, data: bytes) -> None:
         """To the client, in the order of the calls."""
@@ -50,46 +52,96 @@ class Line(Protocol):
 
 
 class Turn:
-    """Given to the application as its `receive` and `send`; `Taker` for the reader."""
+    """`Client` for the application; `Taker` for the reader."""
 
-    # What a turn begins with; most of it stays so in most of them.
-    bytes_waiting = 0
-    """How much of the body has come that the application has not taken."""
-    is_complete = False
-    """Has all of the request come?"""
-    _pieces: list[bytes] | None = None
-    _said_end = False
-    _waiter: asyncio.Future[dict[str, Any]] | None = None
-    _on_gone: Callable[[], None] | None = None
-    _is_gone = False
-    _breakage: ProxyError | None = None
-    _is_started = False
-    _is_finished = False
-    _framing = NONE
-    _left = 0
-    added: Sequence[tuple[bytes, bytes]] = ()
+    __slots__ = (
+        "_breakage",
+        "_framing",
+        "_is_finished",
+        "_is_gone",
+        "_is_started",
+        "_left",
+        "_line",
+        "_on_gone",
+        "_pieces",
+        "_said_end",
+        "_waiter",
+        "_work",
+        "added",
+        "bytes_waiting",
+        "head",
+        "is_complete",
+        "keeps",
+        "length",
+        "waits_for_100",
+    )
 
-    def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
+    def __init__(self, line: Line, head: RequestHead, length: int | None, *, keeps: bool) -> None:
         """`keeps`: another request may follow on the connection."""
-        self.scope = scope
+        self.head = head
+        self.length = length
         self.keeps = keeps
-        self.waits_for_100 = waits_for_100
+        self.waits_for_100 = head.waits_for_100
         """Does the client keep its body back until it is told to go on?"""
+        self.added: Sequence[tuple[bytes, bytes]] = ()
+        self.bytes_waiting = 0
+        """How much of the body has come that the application has not taken."""
+        self.is_complete = False
+        """Has all of the request come?"""
         self._line = line
+        self._pieces: list[bytes] | None = None
+        self._said_end = False
+        self._waiter: asyncio.Future[dict[str, Any]] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self._is_gone = False
+        self._breakage: ProxyError | None = None
+        self._is_started = False
+        self._is_finished = False
+        self._framing = NONE
+        self._left = 0
+        self._work: Awaitable[None] | None = None
 
-    async def run(self, app: Any) -> Exception | None:
-        """Have the application answer; returns what it raised. What it leaves unfinished is cut, so that nobody takes
-        it for whole."""
-        self.scope["extensions"] = {CLIENT: self}  # not before: it makes a circle, and not every turn comes to this
+    @property
+    def addresses(self) -> dict[str, Any]:
+        """See `Client`."""
+        return self._line.addresses
+
+    def begin(self, app: Application) -> Exception | None:
+        """Have the application answer, at once if it can; returns what it raised. If it is not `is_over` then, `run`
+        does the rest."""
         try:
-            await app(self.scope, self.receive, self.send)
+            self._work = app.begin(self)
         except Exception as error:  # no reason to let the client wait
+            self._end()
             return error  # and no variable keeps it: its traceback holds on to this frame
-        finally:
-            if not self._is_finished and not self._is_gone:
-                self._give_up()
-            self.scope = {}  # which holds on to this
+        if self._work is None:
+            self._end()
         return None
+
+    async def run(self, app: Application) -> Exception | None:
+        """Have the application answer, or go on with it; returns what it raised."""
+        if self._work is None:
+            error = self.begin(app)
+            if self._work is None:
+                return error
+        work, self._work = self._work, None
+        try:
+            await work
+        except Exception as error:
+            return error
+        finally:
+            self._end()
+        return None
+
+    def _end(self) -> None:
+        """The application is done. What it leaves unfinished is cut, so that nobody takes it for whole."""
+        if not self._is_finished and not self._is_gone:
+            self._give_up()
+
+    @property
+    def is_over(self) -> bool:
+        """Has nobody anything to wait for any more?"""
+        return self._work is None
 
     @property
     def is_cut_short(self) -> bool:
@@ -146,6 +198,18 @@ class Turn:
         if tell is not None and (self._is_gone or self._breakage is not None):
             self._tell_gone()
 
+    def body_now(self) -> bytes | None:
+        """See `Client`."""
+        if not self.is_complete or self._said_end or self._is_gone:
+            return None
+        pieces, self._pieces = self._pieces, None
+        self._said_end = True
+        if pieces is None:
+            return b""
+        self.bytes_waiting = 0
+        self._line.taken()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     def receive(self) -> Awaitable[dict[str, Any]]:
         """ASGI's: the next piece of the body, and after the last one that the client has left."""
         waiter = self._line.loop.create_future()
@@ -187,12 +251,12 @@ class Turn:
             self._start(message["status"], message.get("headers", ()))
         return self._line.writable() or _DONE
 
-    def reply(self, status: int, headers: Any, body: bytes) -> Awaitable[None]:
+    def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None] | None:
         """See `Client`."""
         if not self._is_gone:
             self._start(status, headers, body)
             self._send_body(b"", more=False)
-        return self._line.writable() or _DONE
+        return self._line.writable()
 
     def put(self, piece: bytes) -> Awaitable[None] | None:
         """See `Client`."""
@@ -212,14 +276,9 @@ class Turn:
         self.keeps = self.keeps and self.is_complete
         if self.added:
             headers = [*headers, *self.added]
-        scope = self.scope
-        head = reply_head(
-            status,
-            headers,
-            is_head=scope["method"] == "HEAD",
-            is_http10=scope["http_version"] == "1.0",
-            keeps=self.keeps,
-        )
+        asked = self.head
+        is_http10 = asked.http_version == "1.0"
+        head = reply_head(status, headers, is_head=asked.method == "HEAD", is_http10=is_http10, keeps=self.keeps)
         self._is_started = True
         self._framing = head.framing
         self._left = head.length
