@@ -161,7 +161,6 @@ def malloc_in_use_bytes() -> float:
 
 async def _answer(client: Client, report: dict[str, Any]) -> None:
     body = msgspec.json.encode(report)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    taken = client.reply(200, headers, body)
+    taken = client.reply(200, ("content-type: application/json", f"content-length: {len(body)}"), body)
     if taken is not None:
         await taken

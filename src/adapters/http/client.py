@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from adapters.http.server.request_head import RequestHead
+from adapters.http.request_head import RequestHead
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """ASGI's."""
@@ -34,8 +34,12 @@ class Client(Protocol):
     def send(self, message: dict[str, Any]) -> Awaitable[None]:
         """ASGI's: the start of the reply, then its body."""
 
-    def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None] | None:
-        """All of the reply. To be awaited, that the client has taken enough of it; None = no need."""
+    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None] | None:
+        """All of the reply. `fields` are its headers, `name: value`; among them the length of the body, where that has
+        to be said. To be awaited, that the client has taken enough of it; None = no need.
+
+        Raises ValueError, and sends nothing, if a header has a character that none may have.
+        """
 
     def put(self, piece: bytes) -> Awaitable[None] | None:
         """A piece of the body of a reply that has been started, and more follows. To be awaited before the next one;

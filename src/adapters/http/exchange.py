@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
-from adapters.http.headers import HEADER_TEXTS, announced, relayed
+from adapters.http.headers import HEADER_TEXTS, announced, fields_of, relayed, relayed_fields
 from adapters.http.in_flight import InFlight
+from adapters.http.request_head import RequestHead
 from adapters.http.request_ids import REQUEST_IDS
-from adapters.http.server.request_head import RequestHead
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
@@ -27,7 +27,7 @@ CLIENT_CLOSED_REQUEST = 499
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
 _SAYS_ITS_PATH = frozenset((Api.CHAT, Api.RESPONSES, Api.EMBEDDINGS, Api.COMPLETIONS, Api.MODERATIONS))
-_CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
+_CACHE_FIELDS = {state: f"x-llmproxy-cache: {state.value}" for state in CacheState}
 
 
 class Exchange:
@@ -188,13 +188,20 @@ class Exchange:
 
     def _send_reply(self, answer: WholeAnswer) -> Awaitable[None] | None:
         reply = answer.reply
+        if answer.final_failure is None and (reply.body or self.head.method != "HEAD"):
+            fields = relayed_fields(reply.headers)
+            if fields is not None:
+                try:
+                    return self._send_whole(reply.status, fields, reply.body)
+                except ValueError:  # a header that cannot be sent: it is left out
+                    pass
         headers = relayed(reply.headers)
         if not reply.body and self.head.method == "HEAD":
             headers += announced(reply.headers)
         if answer.final_failure is not None:
             headers = relayed_error_headers(headers, answer.final_failure)
             self._outcome = answer.final_failure.kind.value
-        return self._send_whole(reply.status, headers, reply.body)
+        return self._send_whole(reply.status, fields_of(headers), reply.body)
 
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
@@ -247,7 +254,7 @@ class Exchange:
     def _tell(self, error: Exception) -> Awaitable[None] | None:
         """As the whole reply."""
         named = self._named(error)
-        return self._send_whole(named.status, error_headers(named), error_body(named))
+        return self._send_whole(named.status, fields_of(error_headers(named)), error_body(named))
 
     def _named(self, error: Exception) -> ProxyError:
         """What the client is told, and the log."""
@@ -257,22 +264,24 @@ class Exchange:
         self._outcome = error.code
         return error
 
-    def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None] | None:
+    def _send_whole(self, status: int, fields: list[str], body: bytes) -> Awaitable[None] | None:
+        size = len(body)
         # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
         if status not in {204, 304} and (body or self.head.method != "HEAD"):
-            headers.append((b"content-length", b"%d" % len(body)))
-        size = len(body)
+            fields.append(f"content-length: {size}")
         if size > SMALL_BYTES:
             self.held.expect(size)
-        now = self._add_own(headers)
-        sent = self._client.reply(status, headers, body)
+        now = self._add_own(fields)
+        sent = self._client.reply(status, fields, body)
         self._begun(status, now)
         self._bytes_out = size
         self._finished = True
         return sent
 
     async def _start(self, status: int, headers: RawHeaderList) -> None:
-        now = self._add_own(headers)
+        own: list[str] = []
+        now = self._add_own(own)
+        headers += [(name.encode(), value.encode()) for name, _, value in [field.partition(": ") for field in own]]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         self._begun(status, now)
 
@@ -285,23 +294,23 @@ class Exchange:
         self._finished = not more
         return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    def _add_own(self, headers: RawHeaderList) -> float:
-        """What only we can say, as of now; which is returned."""
+    def _add_own(self, fields: list[str]) -> float:
+        """What only the proxy can say, as of now; which is returned."""
         trail = self.trail
         now = self._clock.now()
-        self._overhead_s = now - self.received - trail.upstream_s
+        self._overhead_s = overhead_s = now - self.received - trail.upstream_s
         attempts = trail.attempts
-        headers += (
-            (b"x-llmproxy-request-id", self.request_id.encode()),
-            (b"x-llmproxy-attempts", b"%d" % len(attempts)),
-            (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
+        fields += (
+            f"x-llmproxy-request-id: {self.request_id}",
+            f"x-llmproxy-attempts: {len(attempts)}",
+            f"x-llmproxy-overhead-ms: {overhead_s * 1000:.2f}",
         )
         if attempts:
-            headers.append((b"x-llmproxy-endpoint", HEADER_TEXTS[attempts[-1].endpoint]))
+            fields.append(f"x-llmproxy-endpoint: {HEADER_TEXTS[attempts[-1].endpoint]}")
         if self.request is not None:
-            headers.append(_CACHE_HEADERS[trail.cache])
+            fields.append(_CACHE_FIELDS[trail.cache])
         if len(attempts) > 1:
-            headers.append((b"x-llmproxy-reasons", HEADER_TEXTS[reasons(attempts)]))
+            fields.append(f"x-llmproxy-reasons: {HEADER_TEXTS[reasons(attempts)]}")
         return now
 
     def _record(self) -> None:

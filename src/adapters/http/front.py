@@ -11,7 +11,7 @@ from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import Arrival
-from adapters.http.server.request_head import RequestHead
+from adapters.http.request_head import RequestHead
 from application.held_bytes import HeldBytes
 from application.ports import Clock, RequestLog
 

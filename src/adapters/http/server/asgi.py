@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from adapters.http.client import CLIENT, Application, Client
-from adapters.http.server.request_head import RequestHead
+from adapters.http.request_head import RequestHead
+from adapters.http.server.reply_head import whole_head
 
 
 def scope_of(client: Client) -> dict[str, Any]:
@@ -75,8 +76,13 @@ class AsgiClient:
             message = {**message, "headers": [*message["headers"], *self.added]}
         await self._send(message)
 
-    async def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None]:
         """All of the reply."""
+        whole_head(status, fields, is_http10=False, keeps=True)  # raises for what cannot be sent
+        pairs = [(name.encode(), value.encode("latin-1")) for name, _, value in [f.partition(": ") for f in fields]]
+        return self._reply(status, pairs, body)
+
+    async def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -7,7 +7,7 @@ clients, so they are held no longer than others leave them their place.
 
 from msgspec import Struct
 
-from adapters.http.server.request_head import RequestHead
+from adapters.http.request_head import RequestHead
 
 LONGEST_HEAD_BYTES = 4 * 1024
 """Longer heads are not remembered. Tokens of Entra ID have up to two thousand letters."""

@@ -8,8 +8,8 @@ from typing import NoReturn, Protocol
 
 import httptools
 
+from adapters.http.request_head import RequestHead
 from adapters.http.server.known_heads import KnownHeads, Spelling, spelling_of
-from adapters.http.server.request_head import RequestHead
 from adapters.http.server.request_target import target_of
 from application.errors import InvalidRequest
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from adapters.http.client import Application
 from adapters.http.errors import error_body
-from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
-from adapters.http.server.request_head import RequestHead
+from adapters.http.request_head import RequestHead
+from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
 from application.errors import ProxyError
 
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -15,6 +15,7 @@ _END = {"type": "http.request", "body": b"", "more_body": False}
 _GONE = {"type": "http.disconnect"}
 _COPIED_BYTES = 16 * 1024
 """A piece of a chunked body up to this size is copied together with its frame; that costs less than three writes."""
+_BODILESS = frozenset({204, 304})
 _MANY_PIECES = 512
 """So many pieces of a body are put together: one of two bytes takes twenty times as much by itself."""
 
@@ -251,12 +252,29 @@ class Turn:
             self._start(message["status"], message.get("headers", ()))
         return self._line.writable() or _DONE
 
-    def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None] | None:
+    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None] | None:
         """See `Client`."""
-        if not self._is_gone:
-            self._start(status, headers, body)
-            self._send_body(b"", more=False)
-        return self._line.writable()
+        line = self._line
+        if self._is_gone:
+            return line.writable()
+        if self._is_started:
+            raise RuntimeError("this reply has been started already")
+        # Who has not read all of a request cannot know where the next one begins.
+        self.keeps = self.keeps and self.is_complete
+        if self.added:
+            fields = [*fields, *(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in self.added)]
+        asked = self.head
+        head = whole_head(status, fields, is_http10=asked.http_version == "1.0", keeps=self.keeps)
+        self._is_started = True
+        if not body or asked.method == "HEAD" or status in _BODILESS:
+            line.write(head)
+        elif len(body) <= _COPIED_BYTES:
+            line.write(head + body)
+        else:
+            line.write(head)
+            line.write(body)
+        self._finish()
+        return line.writable()
 
     def put(self, piece: bytes) -> Awaitable[None] | None:
         """See `Client`."""
@@ -268,8 +286,7 @@ class Turn:
             self._send_body(piece, more=True)
         return self._line.writable()
 
-    def _start(self, status: int, headers: Any, body: bytes = b"") -> None:
-        """`body`: all of it, of the length that the headers say, if it is known already."""
+    def _start(self, status: int, headers: Any) -> None:
         if self._is_started:
             raise RuntimeError("this reply has been started already")
         # Who has not read all of a request cannot know where the next one begins.
@@ -284,15 +301,7 @@ class Turn:
         self._left = head.length
         if head.framing is CLOSE:
             self.keeps = False
-        if not body or head.framing is NONE:
-            self._line.write(head.raw)
-        elif len(body) <= _COPIED_BYTES:
-            self._line.write(head.raw + body)
-            self._left -= len(body)
-        else:
-            self._line.write(head.raw)
-            self._line.write(body)
-            self._left -= len(body)
+        self._line.write(head.raw)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if not self._is_started or self._is_finished:
@@ -309,10 +318,13 @@ class Turn:
         elif framing is CLOSE and body:
             self._line.write(body)
         if not more:
-            self._is_finished = True
-            if self._pieces:  # which nobody asked for
-                self._pieces, self.bytes_waiting = None, 0
-            self._line.finished(self)
+            self._finish()
+
+    def _finish(self) -> None:
+        self._is_finished = True
+        if self._pieces:  # which nobody asked for
+            self._pieces, self.bytes_waiting = None, 0
+        self._line.finished(self)
 
     def _send_chunk(self, body: bytes, more: bool) -> None:
         write = self._line.write
@@ -337,6 +349,4 @@ class Turn:
         self.keeps = False
         self._breakage = error
         body = error_body(error)
-        headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        self._start(error.status, headers, body)
-        self._send_body(b"", more=False)
+        self.reply(error.status, ("content-type: application/json", f"content-length: {len(body)}"), body)
