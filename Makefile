@@ -21,7 +21,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak lock clean
+.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak attack lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -68,6 +68,10 @@ check: setup-dev
 # Mixed traffic for 20 minutes, or for as long as `ARGS="--minutes N"` says: does anything grow? See bench/soak/README.md.
 soak: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.soak $(ARGS)
+
+# All attacks at once beside a well-behaved client, for a minute and a half: bench/mixed_attacks.py.
+attack: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.mixed_attacks $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench

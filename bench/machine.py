@@ -16,7 +16,7 @@ from bench.servers import nginx
 from bench.servers.children import ROOT
 from entrypoints.settings import GeneralSettings
 
-_PACKAGES = ("litestar", "msgspec", "uvloop", "httptools", "httpx", "aiohttp", "redis", "hiredis")
+_PACKAGES = ("litestar", "msgspec", "uvloop", "httptools", "httpx", "redis", "hiredis")
 
 
 class Machine(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`upstream_client: httpx`, the reference adapter: throughput beside nginx, and 500 connections beside the provider."""
+"""`upstream_client: httpx`, httpx over http1: throughput beside nginx, and 500 connections beside the provider."""
 
 from bench.results import Check, Round, Row
 from bench.servers.payloads import question

@@ -34,6 +34,15 @@ def cpu_s(pids: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def starved_s(pids: Iterable[int]) -> float:
+    """Seconds for which their threads could have run and no processor was free (schedstat, its second number)."""
+    waited = 0
+    for pid in pids:
+        for thread in (_PROC / str(pid) / "task").glob("*/schedstat"):
+            waited += int(thread.read_text().split()[1])
+    return waited / 1e9
+
+
 def busy_cores(seconds: float) -> float:
     """How many cores are in use, by anybody, during the next `seconds`; 0 where it cannot be known."""
     if not counted_here():

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-import aiohttp
 import msgspec
 
 from adapters.http.client import Application, Client
@@ -121,15 +120,12 @@ def census() -> dict[str, float]:
 
 
 def _pools(objects: Iterable[Any]) -> dict[str, float]:
-    """What the pools of either upstream client say of themselves: connections lent out, and connections idle. A lost
-    one stays lent for ever."""
+    """What the pools of upstream connections say of themselves: connections lent out, and connections idle. A lost one
+    stays lent for ever."""
     lent = idle = 0
     for each in objects:
         kind = type(each)  # to ask a dead weak proxy for its class raises
-        if issubclass(kind, aiohttp.BaseConnector):
-            lent += len(each._acquired)
-            idle += sum(map(len, each._conns.values()))
-        elif kind.__qualname__ == "Pool" and kind.__module__ == _HTTP1_POOL:
+        if kind.__qualname__ == "Pool" and kind.__module__ == _HTTP1_POOL:
             lent += each._taken - len(each._idle)
             idle += len(each._idle)
     return {"pool_lent": lent, "pool_idle": idle}

@@ -33,6 +33,8 @@ class Detached:
         except asyncio.CancelledError:
             self._leave(task, asked_bytes)
             raise
+        finally:
+            del task  # what it raises leads to this frame, and from here to it again
 
     def _leave(self, task: asyncio.Future[Answer], asked_bytes: int) -> None:
         task.add_done_callback(_let_go)

@@ -122,7 +122,10 @@ class Dispatch:
             return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
         except AttemptFailed as failed:
             outcome = str(failed.failure)
-            return failed
+            # From here on it is a value. What it was raised through knows it too, and would keep the request's body
+            # until Python next looks for circles, which it does seldom.
+            failed.__cause__ = failed.__context__ = None
+            return failed.with_traceback(None)
         finally:
             trail.attempts.append(Attempt(lease.endpoint.id, outcome))
             trail.upstream_s += self._clock.now() - began

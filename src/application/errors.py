@@ -45,8 +45,7 @@ class UnknownModel(ProxyError):
     param = "model"
 
     def __init__(self, model: str, served: Sequence[str]) -> None:
-        shown = model if len(model) <= 100 else model[:100] + "..."
-        super().__init__(f"The model '{shown}' is not served here. Served: {', '.join(served)}.")
+        super().__init__(f"The model '{_shown(model)}' is not served here. Served: {', '.join(served)}.")
 
 
 class NoGroup(ProxyError):
@@ -58,23 +57,83 @@ class NoGroup(ProxyError):
     should_retry = False
 
     def __init__(self, path: str) -> None:
-        shown = path if len(path) <= 100 else path[:100] + "..."
         super().__init__(
-            f"'{shown}' names no model, and there are several model groups: "
+            f"'{_shown(path)}' names no model, and there are several model groups: "
             "general_settings.passthrough_group says which of them takes such requests."
         )
 
 
-class WasDeleted(ProxyError):
-    """What the request asks for or builds on was deleted through the proxy, and its keeper cannot say so itself."""
+class Closed(ProxyError):
+    """The configuration does not let such requests through to any provider."""
+
+    status = 403
+    type = "invalid_request_error"
+    should_retry = False
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @classmethod
+    def passthrough(cls, path: str) -> "Closed":
+        """It names no group, and only what names one is served."""
+        text = (
+            f"'{_shown(path)}' names no model group, and this proxy passes nothing else on (passthrough: off). Name a "
+            "model group in 'model', or a response, conversation or stored completion by its id. To open it, write "
+            "under general_settings: passthrough: on"
+        )
+        return cls(text, "passthrough_off")
+
+    @classmethod
+    def administration(cls, path: str) -> "Closed":
+        """It administers the account of the provider."""
+        text = (
+            f"'{_shown(path)}' administers the provider's account, which is closed unless the configuration says so. "
+            "To open it, write under general_settings: passthrough: admin"
+        )
+        return cls(text, "administration_closed")
+
+    @classmethod
+    def tenancy(cls, method: str, path: str, *, is_list: bool) -> "Closed":
+        """Nobody knows whose things it is about, where those of each key are its own."""
+        what = "lists what all keys have made" if is_list else "is not known to be about one key's things alone"
+        text = (
+            f"'{method} {_shown(path)}' {what}, and this proxy keeps keys apart (tenancy: key). Served are the calls "
+            "of models, and what your key has made, by its id. To open it to all keys alike, write under "
+            "general_settings: tenancy: shared"
+        )
+        return cls(text, "not_per_key")
+
+
+class NotFound(ProxyError):
+    """Nothing of that name is kept for the client."""
 
     code = "not_found"
     status = 404
     type = "invalid_request_error"
     should_retry = False
 
+    def __init__(self, name: str, why: str = "") -> None:
+        shown = name[:200].encode("utf-8", "replace").decode()
+        super().__init__(f"'{shown}' is not found{why and ': ' + why}.")
+
+
+class WasDeleted(NotFound):
+    """What the request asks for or builds on was deleted through the proxy, and its keeper cannot say so itself."""
+
     def __init__(self, name: str) -> None:
-        super().__init__(f"'{name[:200]}' is not found: it was deleted.")
+        super().__init__(name, "it was deleted")
+
+
+class NotKnownNow(ProxyError):
+    """Whose things the request names cannot be looked up: the store is away."""
+
+    code = "owners_unavailable"
+    status = 503
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("Whose the things are that this request names cannot be looked up now; try again.")
 
 
 class AllLimited(ProxyError):
@@ -123,3 +182,7 @@ _UPSTREAM_CODES = {
     FailureKind.PATH_REFUSED: "upstream_path_refused",
     FailureKind.NO_CREDENTIAL: "upstream_credential_unavailable",
 }
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "..."

@@ -11,8 +11,12 @@ Everything is synchronous: between the look and the taking nothing else runs.
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
+from typing import Protocol
 
 from application.errors import ProxyError
+
+COUNTED_BYTES = 4 * 1024
+"""A body up to this size need not be counted: what carries it weighs more, and is not counted either."""
 
 SMALL_BYTES = 64 * 1024
 """What is up to this size is small."""
@@ -35,6 +39,14 @@ class TooMuchHeld(ProxyError):
             f"The proxy holds {held_bytes} bytes of requests and answers for its clients, and {wanted_bytes} more do "
             f"not fit now: it may hold {max_bytes} bytes (max_held_bytes){part}. Try again in a moment."
         )
+
+
+class Holder(Protocol):
+    """Has a holding when there is something to hold."""
+
+    @property
+    def held(self) -> "Holding":
+        """What is held for one request; closed when that is over."""
 
 
 class HeldBytes:

@@ -101,7 +101,8 @@ class ProxyRequest(Struct, frozen=True):
     client: str = ""
     """A digest of the client's credential where it is sent on, to tell rate limits apart; empty = it is not."""
     tenant: str = ""
-    """A digest of the credential the client came with, whoever checks it: only who has the same shares its answers."""
+    """A digest of the credential the client came with, whoever checks it: only who has the same shares its answers.
+    Where keys are kept apart, whose key it is: what it stores is kept under this."""
     cache_control: CacheControl = CacheControl()
     choices: int = 1
     """How many answers were asked for (`n`): a stream is complete when each has ended."""
@@ -131,6 +132,8 @@ class ProxyRequest(Struct, frozen=True):
     right; empty = there is none."""
     pinned: frozenset[str] | None = None
     """Ids of the only endpoints that may answer; None = any of the group may."""
+    form: tuple[tuple[str, str], ...] = ()
+    """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""
 
     def has_run_out(self, now: float) -> bool:
         """Has the client waited for as long as it said? Its time-out began a little before the request arrived."""

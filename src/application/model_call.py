@@ -6,7 +6,7 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.cached import Answers
-from application.errors import NoGroup, UnknownModel
+from application.errors import Closed, NoGroup, UnknownModel
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
 from domain.group import ModelGroup
@@ -22,14 +22,17 @@ class AnswerModelCall:
         stranger_group: ModelGroup | None,
         owners: StateOwners,
         answers: Answers,
+        *,
+        is_closed: bool = False,
     ) -> None:
         """`start_group` takes what need not name a model, and does not; None = nobody does. `stranger_group` takes what
-        names a model that is no group's, as it is; None = nobody does."""
+        names a model that is no group's, as it is; None = nobody does. `is_closed`: is it meant to be nobody?"""
         self._groups = groups
         self._start_group = start_group
         self._stranger_group = stranger_group
         self._owners = owners
         self._answers = answers
+        self._is_closed = is_closed
 
     def __call__(self, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
@@ -47,7 +50,7 @@ class AnswerModelCall:
         """The group for a request that is no group's, and the request as it goes there: its model's name is for the
         provider to know, and stays as it is. Raises `UnknownModel`, `NoGroup`."""
         if not request.model:
-            raise NoGroup(request.path)
+            raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
         # A deployment that only the path names would be lost on the way.
         if self._stranger_group is None or request.model != request.body_model:
             raise UnknownModel(request.model, sorted(self._groups))

@@ -18,7 +18,7 @@ from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.outline import outline
 
-_GONE = "gone:"
+GONE = "gone:"
 """Stands before the account of what was deleted there."""
 _NOT_DELETED = re.compile(rb'"deleted"\s*:\s*false')
 
@@ -65,20 +65,7 @@ class StateOwners:
         if not ids:
             return request
         found = await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]])
-        gone = [name for name, owner in zip(ids, found, strict=False) if owner is not None and owner.startswith(_GONE)]
-        owners = {
-            name: None if owner is None else owner.removeprefix(_GONE) for name, owner in zip(ids, found, strict=False)
-        }
-        account = next((owner for owner in owners.values() if owner is not None), None)
-        pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
-        return structs.replace(
-            request,
-            bound=tuple(ids),
-            kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
-            unclaimed=tuple(name for name, owner in owners.items() if owner is None),
-            pinned=pinned or None,
-            gone=gone[0] if gone else "",
-        )
+        return tied(group, request, ids, found)
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
         """The endpoint said this: what it names is kept there. Written down in the background.
@@ -92,8 +79,8 @@ class StateOwners:
         if request.method == "DELETE":
             gone = _asked_for(request.path)
             is_id = gone in _in_path(self._providers, structs.replace(request, query=""))
-            if is_id and request.path.endswith(f"/{gone}") and not _NOT_DELETED.search(text):
-                self._start(self._owners.remember([_scoped(request, gone)], _GONE + endpoint.account))
+            if is_id and deletes(request, gone, text):
+                self._start(self._owners.remember([_scoped(request, gone)], GONE + endpoint.account))
             return
         named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
         ids = [name for name in self._providers.made_ids(text) if name not in named][:MAX_IDS]
@@ -117,9 +104,33 @@ class StateOwners:
         task.add_done_callback(self._writing.discard)
 
 
+def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Sequence[str | None]) -> ProxyRequest:
+    """The request, tied to the endpoints of the account that keeps what it names; `found` has who keeps the first ones
+    of `ids`."""
+    gone = [name for name, owner in zip(ids, found, strict=False) if owner is not None and owner.startswith(GONE)]
+    owners = {
+        name: None if owner is None else owner.removeprefix(GONE) for name, owner in zip(ids, found, strict=False)
+    }
+    account = next((owner for owner in owners.values() if owner is not None), None)
+    pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
+    return structs.replace(
+        request,
+        bound=tuple(ids),
+        kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
+        unclaimed=tuple(name for name, owner in owners.items() if owner is None),
+        pinned=pinned or None,
+        gone=gone[0] if gone else "",
+    )
+
+
 def _names_file_or_audio(body: bytes) -> bool:
     text = outline(body)
     return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
+
+
+def deletes(request: ProxyRequest, name: str, text: bytes) -> bool:
+    """Did it delete the very thing of that name, and not a part of it, as the reply says?"""
+    return request.path.endswith(f"/{name}") and not _NOT_DELETED.search(text)
 
 
 def _going_on_from(body: bytes) -> Sequence[str]:

@@ -6,9 +6,10 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.cached import Answers
-from application.errors import NoGroup, UnknownModel
+from application.errors import Closed, NoGroup, UnknownModel
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
+from application.path_families import asks_a_model, is_administration
 from application.stored import names_what_is_kept
 from domain.group import ModelGroup
 
@@ -24,18 +25,28 @@ class PassThrough:
         start_group: ModelGroup | None,
         owners: StateOwners,
         answers: Answers,
+        *,
+        is_closed: bool = False,
+        is_administrable: bool = True,
     ) -> None:
-        """`accounts` has one endpoint of each account. `start_group` None = nobody takes the rest."""
+        """`accounts` has one endpoint of each account. `start_group` None = nobody takes the rest. `is_closed`: is
+        only what names a group passed on? `is_administrable`: is what administers an account, then?"""
         self._groups = groups
         self._accounts = accounts
         self._start_group = start_group
         self._owners = owners
         self._answers = answers
+        self._is_closed = is_closed
+        self._is_administrable = is_administrable
 
     async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer, whole or as it comes; raises `ProxyError`. One that still comes must be closed by whoever takes
         it. A model that is no group's name is the provider's to know: it stays as it is."""
+        if not self._is_administrable and is_administration(request.path):
+            raise Closed.administration(request.path)
         group = self._groups.get(request.model)
+        if self._is_closed and not (group is not None and asks_a_model(request.method, request.path)):
+            raise Closed.passthrough(request.path)
         if group is not None:
             return await self._answers(group, await self._owners.bind(group, request), trail)
         if request.model and request.model != request.body_model:

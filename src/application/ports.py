@@ -169,6 +169,31 @@ class Providers(Protocol):
         Raises `UpstreamFailed` for a coding that cannot be undone."""
 
 
+class Named(Struct, frozen=True):
+    """What a request names, each once."""
+
+    ids: tuple[str, ...]
+    """What refers to something that a provider keeps."""
+    whole: tuple[str, ...] = ()
+    """What items are called that the request has with all their content: these refer to nothing."""
+
+
+class Things(Protocol):
+    """What requests and replies say of things that are kept, where it matters whose those are: nothing is guessed."""
+
+    def named(self, body: bytes) -> Named:
+        """What a body of JSON names. Raises `ValueError` or `RecursionError` for what is no JSON."""
+
+    def in_form(self, fields: Sequence[tuple[str, str]]) -> Sequence[str]:
+        """The ids that the fields of a form name. Raises as `named`."""
+
+    def in_query(self, query: str) -> Sequence[str]:
+        """The ids in a query."""
+
+    def made(self, text: bytes, *, is_dialogue: bool) -> Sequence[str]:
+        """The ids of what a reply, or a part of a stream, says that it made. `is_dialogue`: does it hold items?"""
+
+
 class Clock(Protocol):
     """Time, for everything that decides by it."""
 
@@ -250,6 +275,8 @@ class RequestRecord(Struct, frozen=True, gc=False, omit_defaults=True):
     method: str = ""
     path: str = ""
     """Method and path, without query, where `api` does not say what was asked for; empty = it does."""
+    key_name: str = ""
+    """Of the proxy's own key that the client came with, never the key; empty = it has none, or none was asked for."""
 
 
 class RequestLog(Protocol):

@@ -101,6 +101,8 @@ class Progress(Struct, eq=False):
         """An attempt failed. A rate limit keeps its endpoint away by its own clock, and only as long as that runs."""
         self.failures.append(failed)
         meaning = failed.failure.meaning
+        if not meaning.relayed:
+            failed.reply = None  # nobody is shown it, and it may be large
         self.unknown += meaning.blame is Blame.UNKNOWN
         if meaning.effect is not Effect.CLOCK:
             self.tried.add(endpoint_id)

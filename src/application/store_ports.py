@@ -87,11 +87,14 @@ class EndpointStateStore(Protocol):
 class ResponseOwners(Protocol):
     """Remembers which endpoint holds what was stored on the provider's side: responses, conversations, files.
 
-    Never raises: a store that is away knows nothing and learns nothing.
+    Never raises, but where that is said: a store that is away knows nothing and learns nothing.
     """
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
         """What was remembered of each id, in their order; None = unknown."""
+
+    async def look_up(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """The same; raises `StoreUnavailable` where the store is away and nothing can be said."""
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
         """From now on `owner` (words of the use case's own) holds these; for the store's time to live, anew for ids

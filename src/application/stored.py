@@ -7,7 +7,7 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.cached import Answers
-from application.errors import InvalidRequest, NoGroup
+from application.errors import Closed, InvalidRequest, NoGroup
 from application.messages import ProxyRequest, Trail
 from application.owners import StateOwners
 from domain.group import ModelGroup
@@ -23,14 +23,18 @@ class AnswerStored:
         start_group: ModelGroup | None,
         owners: StateOwners,
         answers: Answers,
+        *,
+        is_closed: bool = False,
     ) -> None:
         """`groups` are for lists that are asked for by model. `accounts` has one endpoint of each account.
-        `start_group` takes what names neither a model nor anything that is kept; None = nobody does."""
+        `start_group` takes what names neither a model nor anything that is kept; None = nobody does. `is_closed`: is
+        it meant to be nobody?"""
         self._groups = groups
         self._accounts = accounts
         self._start_group = start_group
         self._owners = owners
         self._answers = answers
+        self._is_closed = is_closed
 
     async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
         """The answer; raises `ProxyError`. A stream must be closed by whoever takes it."""
@@ -42,7 +46,7 @@ class AnswerStored:
         if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
             return await self._answers(self._accounts, bound, trail)
         if self._start_group is None:
-            raise NoGroup(request.path)
+            raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
         return await self._answers(self._start_group, bound, trail)
 
 

@@ -77,8 +77,8 @@ class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
-        "_closed", "_head", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner", "_source",
-        "_told", "failure",
+        "_closed", "_head", "_held", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner",
+        "_source", "_told", "failure",
     )  # fmt: skip
 
     ahead_bytes = READ_AHEAD_BYTES
@@ -100,7 +100,8 @@ class StreamAnswer:
         self._scanner = scanner
         self._head = head
         self._learn = learn
-        self._pending = Holding(held)
+        self._held = held
+        self._pending: Holding | None = None
         self._over = False
         self._read_to_end = False
         self._closed = False
@@ -147,9 +148,9 @@ class StreamAnswer:
                 if self._scanner.failure is not None:
                     events = self._scanner.masked(events)
             if events:
-                if self._pending.held_bytes:
-                    self._pending.hold_in_all(0)
                 return events
+            if self._pending is None:
+                return await self._next_in_pieces()
             self._pending.hold_in_all(self._scanner.pending_bytes)
         self._over = True
         return b""
@@ -164,7 +165,6 @@ class StreamAnswer:
         if self._closed:
             return
         self._closed = True
-        self._pending.close()
         if self._scanner.usage is not None and self._lease.open:
             self._routing.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:
@@ -172,6 +172,16 @@ class StreamAnswer:
         else:
             self._source.close()
         self._routing.release(self._lease)
+
+    async def _next_in_pieces(self) -> bytes:
+        """As `next`, while what has come of an event that is not whole is held."""
+        with Holding(self._held) as pending:
+            self._pending = pending
+            try:
+                pending.hold(self._scanner.pending_bytes)
+                return await self.next()
+            finally:
+                self._pending = None
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""

@@ -15,6 +15,15 @@ LARGE_BYTES = 64 * 1024
 MAX_MEMBERS = 200_000
 """More values than this are too many to be decoded, however few bytes each of them has: they would take some 30 MB."""
 
+MAX_MARKS = 1_000_000
+"""Of these, in texts and between them. A text with more is not even skipped through: a decoder that skips needs 20 to
+100 ns for each, and nothing else happens meanwhile. 10 MB of program code have so many; a list of tokens has one for
+each, and an image none."""
+
+_MARKS = (b",", b"[", b"{", b'"', b"\\")
+_STEPS = (53, 59, 61, 67, 71, 73, 79, 83)
+_HASHED_BYTES = 1024
+
 _ABSENT = Raw(b"")
 _STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}
 """What is as little empty as what is left out."""
@@ -26,6 +35,16 @@ ALL_MARKS = (b",", b"[", b"{")
 def is_heavy(text: bytes, marks: Iterable[bytes] = ALL_MARKS) -> bool:
     """Does it hold more values than `MAX_MEMBERS`? Counted by the marks before them, of which texts have some too."""
     return sum(map(text.count, marks)) > MAX_MEMBERS
+
+
+def has_too_many_marks(text: bytes) -> bool:
+    """Are there more than about `MAX_MARKS`? Counting all would take as long as decoding them, so they are counted in
+    every so-manieth byte. Which those are nobody knows in advance, as Python's hashes are seeded; and of two series
+    both must say so, as a text may repeat itself in the rhythm of one."""
+    if len(text) <= MAX_MARKS:
+        return False
+    first = hash(text[:_HASHED_BYTES]) % len(_STEPS)
+    return all(step * sum(map(text[::step].count, _MARKS)) > MAX_MARKS for step in (_STEPS[first], _STEPS[first - 1]))
 
 
 class Narrowed:

@@ -14,6 +14,7 @@ from entrypoints.config_mistakes import ConfigError, Report, shown
 from entrypoints.config_proxies import check_environment_proxies
 from entrypoints.config_reader import Reader, Section, rules_of
 from entrypoints.config_shapes import ListOf, Nested
+from entrypoints.config_tenants import check_tenants, keys_of, warn_about_tenants
 from entrypoints.config_urls import is_loopback
 from entrypoints.settings import (
     CacheParams,
@@ -70,6 +71,7 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     report.raise_if_any()
     warn_about_groups(settings, built, report)
     _warn_about_redis(general, report)
+    warn_about_tenants(general, report)
     if built.workers != 1 and not built.uses_redis:
         report.warn(
             general.place("workers"),
@@ -108,6 +110,7 @@ def _check_general(general: Section, report: Report) -> None:
         )
     _check_origins(general, report)
     _check_held_bytes(general, report)
+    check_tenants(general, report)
     others = sorted(key for key in given if key.startswith("redis_") and key != "redis_url")
     if "redis_url" in given and others:
         report.add(general.place("redis_url"), f"excludes {', '.join(others)}; valid: the URL holds it all")
@@ -188,6 +191,8 @@ def _build_general(general: Section, path: Path) -> GeneralSettings:
     values: dict[str, Any] = dict(general.values)
     if isinstance(cache := values.get("cache_params"), Section):
         values["cache_params"] = CacheParams(**cache.values)
+    if "api_keys" in values:
+        values["api_keys"] = keys_of(values["api_keys"])
     if "ca_bundle" in values:
         values["ca_bundle"] = path.parent / values["ca_bundle"]
     return GeneralSettings(**values)

@@ -19,7 +19,7 @@ from entrypoints.settings import EndpointSettings, GeneralSettings, GroupSetting
 from entrypoints.settings_params import ParamsSettings, TimeoutParts
 
 OPENAI_URL = "https://api.openai.com/v1"
-AZURE_IDENTITY = "azure-identity>=1.25,<2"
+AZURE_PACKAGES = ("azure-identity>=1.25,<2", "aiohttp>=3.14.5")
 _EXCLUSIVE = (  # as the OpenAI client refuses them
     ("base_url", "azure_endpoint"),
     ("base_url", "data_residency"),
@@ -110,9 +110,9 @@ def _check_params(params: Section, report: Report) -> None:
 
 
 def has_azure_identity() -> bool:
-    """Is it there to be imported? Nothing of it is."""
+    """Is it there to be imported, and aiohttp, which it sends with? Nothing of them is."""
     try:
-        return importlib.util.find_spec("azure.identity") is not None
+        return all(importlib.util.find_spec(name) is not None for name in ("azure.identity", "aiohttp"))
     except ImportError:
         return False
 
@@ -128,10 +128,11 @@ def _check_token_provider(params: Section, report: Report) -> None:
             "excludes a credential among default_headers; valid: only one of the two",
         )
     if not has_azure_identity():
+        packages = " ".join(f"'{each}'" for each in AZURE_PACKAGES)
         report.add(
             params.place("azure_ad_token_provider"),
-            "needs the optional package azure-identity, which is not installed beside the proxy; "
-            f"valid: make setup-azure (or pip install '{AZURE_IDENTITY}'), or azure_ad_token",
+            "needs the optional package azure-identity and the aiohttp below it, which are not both installed beside "
+            f"the proxy; valid: make setup-azure (or pip install {packages}), or azure_ad_token",
         )
 
 

@@ -68,7 +68,7 @@ class Reader:
         values: dict[str, Any] = {}
         absent: set[str] = set()
         for key, value in given.entries.items():
-            place = shown_path(path, key)
+            place = shown_path(path, "<...>" if rule.hides_names and key not in rules else key)
             self._report.locate(place, given.key_lines[key])
             if key not in rules:
                 if not (rule.has_extensions and key.startswith("x-")):

@@ -165,6 +165,15 @@ class Choice(Rule, frozen=True):
         return word
 
 
+class ChoiceWithSwitch(Choice, frozen=True):
+    """Among the names are `on` and `off`, for which YAML reads true and false."""
+
+    def read(self, given: Scalar) -> str:
+        if isinstance(given.value, bool):
+            return "on" if given.value else "off"
+        return super().read(given)
+
+
 class Size(Rule, frozen=True):
     """A number of bytes, plain or as "32MiB"; read as bytes."""
 

@@ -17,6 +17,7 @@ class Nested(Struct, frozen=True):
     refused: Mapping[str, str] = {}  # keys people may expect, with the reason why they cannot be had
     may_be_empty: bool = False  # a key with nothing after it counts as an empty mapping
     empty_variable_is_absent: bool = False
+    hides_names: bool = False  # a key that is no field's name may be a secret
     has_extensions: bool = False  # keys that begin with x- are left alone: a place for anchors
 
     @property
@@ -27,7 +28,7 @@ class Nested(Struct, frozen=True):
 class ListOf(Struct, frozen=True):
     """A list with at least one item."""
 
-    item: "Rule | Nested"
+    item: "Rule | Nested | OneOrMap"
     what: str
 
     @property

@@ -1,10 +1,10 @@
 """Addresses in the configuration: base URLs, proxies, Redis, hosts; where a key may be sent and where not."""
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
 from adapters.stores.redis_settings import RedisSettings
+from adapters.upstreams.outbound.never_called import address_in, reason_against
 from domain.secret import Secret
 from entrypoints.azure_address import is_azure_host, taken_apart
 from entrypoints.config_document import Scalar
@@ -17,20 +17,6 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
 """What stands for the host in origins of extensions and of applications that are made of web pages."""
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
-
-# Where clouds hand out credentials to whoever asks from inside: link-local addresses, and these
-# (AWS and Google by IPv6, Alibaba, Azure's wire server; Google's and AWS's names).
-_METADATA_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"),
-    )
-)
-_METADATA_NAMES = frozenset(
-    ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
-)
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class BaseUrl(Text, frozen=True):
@@ -199,16 +185,6 @@ def is_host(text: str) -> bool:
     return len(text) <= 253 and not ends_in_number and all(_LABEL.fullmatch(label) for label in labels)
 
 
-def address_in(host: str) -> Address | None:
-    """The IP address that `host` is (an IPv4 address inside an IPv6 one is taken out), or None."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
 def is_loopback(host: str) -> bool:
     """Whether `host` can only be this machine."""
     address = address_in(host)
@@ -229,9 +205,6 @@ def is_private(host: str) -> bool:
 
 def refuse_dangerous(host: str) -> None:
     """Raises `Refused` for addresses that hand out cloud credentials or are no single machine."""
-    address = address_in(host)
-    name = host.lower().removesuffix(".")
-    if name in _METADATA_NAMES or (address and any(address in network for network in _METADATA_NETWORKS)):
-        raise Refused("link-local and cloud metadata addresses are never called")
-    if address and (address.is_unspecified or address.is_multicast):
-        raise Refused("this address is no single machine; for this one write 127.0.0.1")
+    reason = reason_against(host)
+    if reason is not None:
+        raise Refused(reason)

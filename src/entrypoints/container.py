@@ -1,12 +1,8 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
-import asyncio
-import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from dependency_injector import containers, providers
 
@@ -14,7 +10,6 @@ from adapters.clock import SystemClock
 from adapters.http.app import build_app
 from adapters.http.catalogue import catalogue_routes
 from adapters.http.front import Front
-from adapters.http.guards import Guard
 from adapters.http.in_flight import InFlight
 from adapters.http.pass_through import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
@@ -32,7 +27,7 @@ from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.providers import OpenAIProviders
-from adapters.upstreams.tokens import TokenSource
+from adapters.upstreams.things import OpenAIThings
 from application.attempt import SendAttempt
 from application.cached import CachedAnswers
 from application.catalogue import ListModels, ReportHealth
@@ -41,15 +36,16 @@ from application.dispatch import Dispatch
 from application.flights import Flights
 from application.held_bytes import HeldBytes
 from application.keep_alive import KeepAlive
+from application.keyed_owners import KeyedOwners
 from application.model_call import AnswerModelCall
 from application.owners import StateOwners
 from application.pass_through import PassThrough
-from application.ports import Upstream
 from application.routing import Routing
 from application.sharing import StateSharing
 from application.status import ReportHeld, ReportStatus, ReportStores
 from application.stored import AnswerStored
 from application.waiting import WaitingRoom
+from entrypoints.access import guard_of, is_administrable, is_closed, keeps_keys_apart
 from entrypoints.endpoints import targets
 from entrypoints.groups import (
     accounts_group,
@@ -61,7 +57,8 @@ from entrypoints.groups import (
     start_group_of,
     stranger_group_of,
 )
-from entrypoints.settings import GeneralSettings, Settings
+from entrypoints.lifespan import lifespan_of
+from entrypoints.settings import Settings
 from entrypoints.stores import (
     cache_policy,
     cache_redis,
@@ -73,41 +70,6 @@ from entrypoints.stores import (
 )
 from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
 from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
-
-
-def _guard(general: GeneralSettings) -> Guard:
-    return Guard(
-        general.bind_address,
-        general.allowed_hosts,
-        general.allowed_origins,
-        (key.reveal() for key in general.api_keys),
-    )
-
-
-def _lifespan(
-    upstream: Upstream,
-    tokens: Mapping[str, TokenSource],
-    gates: Sequence[RedisGate],
-    sharing: StateSharing,
-    owners: StateOwners,
-    logger: logging.Logger,
-) -> AbstractAsyncContextManager[None]:
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        for source in tokens.values():
-            source.start()
-        await asyncio.gather(*(gate.start() for gate in gates))
-        await sharing.load()
-        keeps_sharing = asyncio.ensure_future(sharing.run())
-        yield
-        keeps_sharing.cancel()
-        await asyncio.gather(keeps_sharing, return_exceptions=True)
-        await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
-        await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
-        for handler in logger.handlers:
-            handler.close()
-
-    return lifespan()
 
 
 class Container(containers.DeclarativeContainer):
@@ -174,15 +136,21 @@ class Container(containers.DeclarativeContainer):
     client = providers.Singleton(http_upstream, general, ssl_context)
     upstream = providers.Singleton(with_tokens, client, tokens)
 
-    state_owners = providers.Singleton(
-        StateOwners,
-        endpoints,
-        providers.Selector(
-            states_type,
-            memory=providers.Singleton(MemoryResponseOwners, clock, general.provided.response_affinity_ttl),
-            redis=providers.Singleton(
-                RedisResponseOwners, shared_gate, namespace, general.provided.response_affinity_ttl
-            ),
+    owners = providers.Selector(
+        states_type,
+        memory=providers.Singleton(MemoryResponseOwners, clock, general.provided.response_affinity_ttl),
+        redis=providers.Singleton(RedisResponseOwners, shared_gate, namespace, general.provided.response_affinity_ttl),
+    )
+    state_owners = providers.Selector(
+        general.provided.tenancy,
+        shared=providers.Singleton(StateOwners, endpoints, owners),
+        key=providers.Singleton(
+            KeyedOwners,
+            endpoints,
+            owners,
+            providers.Singleton(OpenAIThings),
+            clock,
+            others_write=general.provided.uses_redis,
         ),
     )
 
@@ -234,11 +202,23 @@ class Container(containers.DeclarativeContainer):
         on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
     )
 
+    closed = providers.Callable(is_closed, general)
     model_call = providers.Singleton(
-        AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers
+        AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers, is_closed=closed
     )
-    stored = providers.Singleton(AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch)
-    pass_through = providers.Singleton(PassThrough, groups_by_name, accounts, creating, state_owners, dispatch)
+    stored = providers.Singleton(
+        AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch, is_closed=closed
+    )
+    pass_through = providers.Singleton(
+        PassThrough,
+        groups_by_name,
+        accounts,
+        creating,
+        state_owners,
+        dispatch,
+        is_closed=closed,
+        is_administrable=providers.Callable(is_administrable, general),
+    )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, routing)
     status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
@@ -256,8 +236,8 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    guard = providers.Singleton(_guard, general)
-    in_flight = providers.Singleton(InFlight, general.provided.drain_timeout)
+    guard = providers.Singleton(guard_of, general)
+    in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
     front = providers.Singleton(
         Front,
         guard,
@@ -266,7 +246,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
-        held,
+        keeps_keys_apart=providers.Callable(keeps_keys_apart, general),
     )
     surface = providers.Singleton(Surface, front, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, front, pass_through)
@@ -281,7 +261,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(_lifespan, upstream, tokens, gates, sharing, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
         build_app,
         front,

@@ -68,6 +68,11 @@ class Events:
         """A worker that served ended unasked."""
         self._write(logging.WARNING, "worker lost", worker=number, pid=pid, how=f"{how}; it is replaced")
 
+    def worker_silent(self, number: int, pid: int, seconds: float) -> None:
+        """A worker is there and does nothing: it is stopped, or its loop is stuck."""
+        told = f"no sign of life for {seconds:.0f} s; it is killed"
+        self._write(logging.WARNING, "worker silent", worker=number, pid=pid, how=told)
+
     def worker_failed(self, number: int, pid: int | None, how: str) -> None:
         """A worker ended before it took a request: the next would end so too."""
         told = f"{how}, before it took a request; giving up"

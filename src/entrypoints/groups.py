@@ -51,6 +51,8 @@ def by_name(groups: Sequence[ModelGroup]) -> dict[str, ModelGroup]:
 
 def start_group_of(general: GeneralSettings, groups: Sequence[ModelGroup]) -> ModelGroup | None:
     """The group that takes what names no model; None = there is none."""
+    if general.passthrough == "off":
+        return None
     return stranger_group_of(general, groups) or (groups[0] if len(groups) == 1 else None)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from entrypoints.config import ConfigError, load_settings
 from entrypoints.parent import inherits_memory
 from entrypoints.settings import Settings
+from entrypoints.signals import meaningless_signals_ignored
 from entrypoints.standard_streams import open_standard_streams, say
 
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     options = _parse(arguments)
     with ExitStack() as stack:
+        stack.enter_context(meaningless_signals_ignored())
         path = None if options.demo else _find_config(options.config)
         if path is None:
             if not options.demo and not options.or_demo:

@@ -4,11 +4,12 @@ import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from adapters.upstreams.outbound.never_called import address_in
 from entrypoints.config_document import Scalar
 from entrypoints.config_mistakes import Report, shown
 from entrypoints.config_reader import Section
 from entrypoints.config_rules import Refused, Text
-from entrypoints.config_urls import address_in, is_host, is_loopback, is_private, refuse_dangerous
+from entrypoints.config_urls import is_host, is_loopback, is_private, refuse_dangerous
 from entrypoints.settings_params import BASE_URL
 
 HOSTS = "a host name, *.suffix, an IP address or a network such as 10.20.0.0/16, without http:// and port"

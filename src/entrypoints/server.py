@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 
 from entrypoints.events import Events
-from entrypoints.listening import Listening, bind
+from entrypoints.listening import BACKLOG, Listening, bind
 from entrypoints.settings import GeneralSettings, Settings
 from entrypoints.workers import Workers
 
 __all__ = ["bind", "serve", "worker_count"]
 
-_BACKLOG = 16_384
-"""Connections that the kernel queues, and that a worker takes: open streams are many and mostly idle."""
+MOST_CONNECTIONS = 16_384
+"""That a worker takes at most: open streams are many and mostly idle."""
 
 _MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
 _OWN_FILES = 64
@@ -33,7 +33,9 @@ def _connections_allowed() -> int:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _BACKLOG if files == resource.RLIM_INFINITY else max(8, min(_BACKLOG, (files - _OWN_FILES) // 2))
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(8, min(MOST_CONNECTIONS, (files - _OWN_FILES) // 2))
 
 
 def worker_count(general: GeneralSettings) -> int:
@@ -49,7 +51,7 @@ def serve(
 ) -> int:
     """Serve until a signal comes; the exit code. `settings` is called in each worker, `on_ready` here when all of them
     take connections."""
-    options = (settings, _connections_allowed(), _BACKLOG)
+    options = (settings, _connections_allowed(), BACKLOG)
     events = Events(general.log_level, general.log_format)
     workers = Workers(listening.by_worker, options, general.drain_timeout, _KILL_GRACE_S, events, on_ready)
     return workers.run()

@@ -19,6 +19,7 @@ from entrypoints.config_rules import (
     SECONDS,
     SECONDS_OR_OFF,
     Choice,
+    ChoiceWithSwitch,
     Number,
     Size,
     Switch,
@@ -26,7 +27,7 @@ from entrypoints.config_rules import (
     Whole,
     Workers,
 )
-from entrypoints.config_shapes import ListOf, Nested
+from entrypoints.config_shapes import ListOf, Nested, OneOrMap
 from entrypoints.config_urls import Host, HostWithPort, Origin, ProxyUrl, RedisUrl
 from entrypoints.plain_http import HOSTS, PlainHttpHost
 from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
@@ -67,6 +68,18 @@ class CacheParams(Struct, frozen=True):
     """Its port."""
     password: Annotated[Secret | None, PASSWORD] = None
     """Its password; None = none."""
+
+
+class NamedKey(Struct, frozen=True):
+    """One of `api_keys` that has a name."""
+
+    name: Annotated[str, Text("1 to 64 letters, digits, . _ or -", r"[A-Za-z0-9._-]{1,64}")]
+    """What the log calls whoever has the key, and what its things are kept under: a new key takes them over."""
+    key: Annotated[Secret, KEY]
+    """What clients send."""
+
+
+_KEY_OR_NAMED = OneOrMap(KEY, Nested(NamedKey, "a mapping with name and key", ("name", "key"), hides_names=True))
 
 
 class GeneralSettings(Struct, frozen=True):
@@ -130,8 +143,10 @@ class GeneralSettings(Struct, frozen=True):
     response_affinity_ttl: Annotated[float, LONG_SECONDS] = 2_592_000
     """How long the endpoint of a stored response is remembered, in seconds."""
 
-    api_keys: Annotated[tuple[Secret, ...], ListOf(KEY, "a list of at least one key")] = ()
-    """The keys clients must send; empty = the proxy asks for none."""
+    api_keys: Annotated[tuple[Secret | NamedKey, ...], ListOf(_KEY_OR_NAMED, "a list of at least one key")] = ()
+    """The keys clients must send, with or without a name; empty = the proxy asks for none."""
+    tenancy: Annotated[Literal["shared", "key"], Choice(("shared", "key"))] = "shared"
+    """Whose are the things that providers keep: everybody's who has a key, or only the key's that made them."""
     allow_unauthenticated: Annotated[bool, Switch()] = False
     """Says on purpose that anybody who reaches `bind_address` may use the proxy."""
     allowed_hosts: Annotated[
@@ -164,7 +179,7 @@ class GeneralSettings(Struct, frozen=True):
     """Processes that serve; auto = one per CPU."""
 
     upstream_client: Annotated[Literal["http1", "httpx"], Choice(("http1", "httpx"))] = "http1"
-    """What speaks HTTP with the endpoints: the adapter of our own, or httpx over aiohttp."""
+    """What speaks HTTP with the endpoints: the client of our own, or httpx over it."""
     ca_bundle: Annotated[Path | None, Text("the path of a PEM file with certificates, seen from this file")] = None
     """Certificates to trust besides the system's; None = the system's alone."""
     outbound_proxy: Annotated[Secret | None, ProxyUrl("http://host:port or http://user:password@host:port")] = None
@@ -175,6 +190,8 @@ class GeneralSettings(Struct, frozen=True):
     """The least important log lines that are written."""
     log_format: Annotated[Literal["text", "json"] | None, Choice(("text", "json"))] = None
     """How log lines look; None = text on a terminal, json elsewhere."""
+    passthrough: Annotated[Literal["off", "on", "admin"], ChoiceWithSwitch(("off", "on", "admin"))] = "on"
+    """Whether what names no group is passed on: no; yes, but for the API that administers the account; all of it."""
     passthrough_group: Annotated[str | None, NAME] = None
     """The group that takes /v1 paths that name no model, and models that are no group's. None = paths without a model
     go to the only group, with several they are answered 404; models that are no group's are unknown."""

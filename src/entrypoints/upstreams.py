@@ -12,7 +12,7 @@ def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upst
     """The adapter that `upstream_client` names."""
     make: Callable[..., Upstream] = Http1Upstream
     if general.upstream_client == "httpx":
-        # Imported only where it is used: it brings httpx and aiohttp along.
+        # Imported only where it is used: it brings httpx along.
         from adapters.upstreams.httpx_client import HttpxUpstream  # noqa: PLC0415
 
         make = HttpxUpstream
@@ -26,7 +26,8 @@ def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upst
 
 def spare_files(upstream: Upstream) -> Callable[[], bool] | None:
     """What closes an idle connection to an endpoint, so that its file can be used for another; None = nothing does."""
-    return upstream.free_a_file if isinstance(upstream, Http1Upstream) else None
+    free: Callable[[], bool] | None = getattr(upstream, "free_a_file", None)
+    return free
 
 
 def trusted_roots(general: GeneralSettings) -> ssl.SSLContext:

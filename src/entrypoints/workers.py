@@ -1,4 +1,4 @@
-"""The parent of the workers: starts them, replaces those that die, and stops them in order.
+"""The parent of the workers: starts them, replaces those that die or give no sign of life, and stops them in order.
 
 SIGTERM, SIGINT or SIGHUP: workers take no more connections and end when their last request has, or shortly after
 `drain_timeout`, when the requests still running are ended with an error. A second signal ends them at once.
@@ -9,15 +9,19 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from msgspec import structs
+
 from entrypoints.events import Events
+from entrypoints.heartbeat import BEAT_S, Heard, Pulse, Silence, is_traced
 from entrypoints.parent import die_with, inherits_memory, processes
 from entrypoints.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STARTS = 2
+"""So often a worker may die before any in its place took requests: once by chance, twice for a reason."""
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 _YOUNG_S = 10.0
@@ -40,6 +44,11 @@ class Worker:
         self.process: BaseProcess | None = None
         self.unheard: Connection | None = None
         """Where the process says that it takes requests; None = it has said so, or will not any more."""
+        self.deaths = 0
+        """Of processes in this place, as long as none was ready."""
+        self.silence = Silence(0.0)
+        self._pipe: Connection | None = None
+        """Where the process gives its signs of life; None = there is no process."""
         self._options = options
         self._started = 0.0
         self._delay_s = _FIRST_DELAY_S
@@ -47,7 +56,7 @@ class Worker:
     def start(self, others: Iterable[socket.socket]) -> str | None:
         """Why it could not be; None = it has been. `others`: sockets that are not its business."""
         made = processes()
-        self.unheard, ready = made.Pipe(duplex=False)
+        told, ready = made.Pipe(duplex=False)
         arguments = (os.getpid(), self.socks, self._options, ready, tuple(others) if inherits_memory() else ())
         process = made.Process(  # type: ignore[attr-defined] # every context has it
             target=_work, args=arguments, name=f"llmproxy-{self.number}"
@@ -57,11 +66,15 @@ class Worker:
         try:
             process.start()
         except OSError as error:  # no memory or no process left: nothing that would not pass
+            told.close()
             self._put_off()
             return str(error)
         else:
+            os.set_blocking(told.fileno(), False)
             self.process = process
+            self._pipe = self.unheard = told
             self._started = time.monotonic()
+            self.silence = Silence(self._started)
             self.due = float("inf")
             return None
         finally:
@@ -70,22 +83,23 @@ class Worker:
 
     def hear(self) -> None:
         """Take in what its process has said, if anything."""
-        if self.unheard is None or not self.unheard.poll():
+        if self._pipe is None:
             return
-        with suppress(EOFError, OSError):
-            self.was_ready = bool(self.unheard.recv()) or self.was_ready
-        self.unheard.close()
-        self.unheard = None
+        heard = Heard.on(self._pipe.fileno())
+        self.silence = self.silence.after(heard, time.monotonic())
+        if heard.is_ready or heard.is_over:
+            self.was_ready = self.was_ready or heard.is_ready
+            self.unheard = None
 
     def bury(self) -> tuple[int | None, str]:
         """Its process has ended: which, and how, in words. The next is due at once, or later if this one died young."""
         process, self.process = self.process, None
-        if process is None:
+        if process is None or self._pipe is None:
             raise RuntimeError("there is no process in this place")
         self.hear()
-        if self.unheard is not None:
-            self.unheard.close()
-            self.unheard = None
+        self._pipe.close()
+        self._pipe = self.unheard = None
+        self.deaths += not self.was_ready
         process.join()
         code = process.exitcode or 0
         if time.monotonic() - self._started < _YOUNG_S:
@@ -163,10 +177,10 @@ class Workers:
 
     def _wait(self, heard: socket.socket) -> None:
         """For a signal, a death, a word, or what is due."""
-        due = min([self._kill_at, *(worker.due for worker in self._workers)])
-        timeout = None if due == float("inf") else max(0.0, due - time.monotonic())
-        if self._stopping:
-            timeout = max(0.0, self._kill_at - time.monotonic())
+        due = self._kill_at if self._stopping else min(worker.due for worker in self._workers)
+        timeout = max(0.0, due - time.monotonic())
+        if not self._stopping:
+            timeout = min(timeout, BEAT_S)
         unheard = [worker.unheard for worker in self._workers if worker.unheard is not None]
         if heard in wait([heard, *unheard, *(process.sentinel for process in self._alive())], timeout):
             heard.recv(4096)
@@ -186,6 +200,8 @@ class Workers:
             for worker in self._workers:
                 if worker.due <= time.monotonic():
                     self._start(worker)
+                elif worker.silence.is_too_long:
+                    self._replace(worker)
 
     def _tell_ready(self) -> None:
         if self._on_ready is not None and all(worker.was_ready for worker in self._workers):
@@ -197,12 +213,21 @@ class Workers:
         if failed is not None:
             self._events.worker_not_started(worker.number, failed)
 
+    def _replace(self, worker: Worker) -> None:
+        pid = None if worker.process is None else worker.process.pid
+        seconds, worker.silence = worker.silence.seconds, structs.replace(worker.silence, seconds=0.0)
+        if pid is not None and not is_traced(pid):
+            self._events.worker_silent(worker.number, pid, seconds)
+            worker.signal(signal.SIGKILL)
+
     def _buried(self, worker: Worker) -> None:
         pid, how = worker.bury()
         if self._stopping:
             return
         if worker.was_ready:
             self._events.worker_lost(worker.number, pid, how)
+        elif worker.deaths < _STARTS:
+            self._events.worker_lost(worker.number, pid, f"{how}, before it took a request")
         else:
             self._events.worker_failed(worker.number, pid, how)
             self._exit_code = 1
@@ -211,9 +236,9 @@ class Workers:
     def _stop(self) -> None:
         self._kill_at = time.monotonic() + self._drain_timeout_s + self._grace_s
         for worker in self._workers:
-            worker.signal(signal.SIGTERM)
             for sock in worker.socks:
-                sock.close()  # as long as one copy is open, the kernel takes connections
+                sock.close()  # as long as one copy is open the kernel takes connections, and the worker's is the last
+            worker.signal(signal.SIGTERM)
 
     def _cut(self) -> None:
         if not self._is_cutting:
@@ -238,4 +263,4 @@ def _work(
     from entrypoints.worker import work  # noqa: PLC0415 - what workers need, their parent does not
 
     settings, max_connections, backlog = options
-    work(settings, socks, max_connections, backlog, ready)
+    work(settings, socks, max_connections, backlog, Pulse(ready.fileno()))

@@ -26,7 +26,8 @@ class ResponseOwnersContract:
         await owners.remember([a], "one")
         await owners.remember([b], "two")
 
-        assert list(await owners.find([b, unknown, a, b])) == ["two", None, "one", "two"]
+        for ask in (owners.find, owners.look_up):
+            assert list(await ask([b, unknown, a, b])) == ["two", None, "one", "two"]
 
     async def test_no_ids_are_no_error(self, owners: ResponseOwners) -> None:
         await owners.remember([], "one")

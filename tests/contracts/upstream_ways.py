@@ -23,14 +23,16 @@ class WaysContract(UpstreamBase):
         known: dict[str, list[str]] = {"asked": []}
 
         async def look_up(_: Any, host: str, port: int | None, *__: Any, **___: Any) -> Any:
-            if host[0].isdigit() or ":" in host:
-                return [
-                    (socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port or 0))
-                ]
-            known["asked"].append(host)
-            found = known.get(host, ["127.0.0.1"])
-            families = {True: socket.AF_INET6, False: socket.AF_INET}
-            return [(families[":" in address], socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in found]
+            is_address = host[0].isdigit() or ":" in host
+            if not is_address:
+                known["asked"].append(host)
+            found = [host] if is_address else known.get(host, ["127.0.0.1"])
+            return [
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port or 0, 0, 0))
+                if ":" in address
+                else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0))
+                for address in found
+            ]
 
         monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", look_up)
         return known

@@ -13,6 +13,7 @@ import yaml
 from dependency_injector import providers
 
 from adapters.telemetry.log_lines import JsonLines, TextLines
+from application.ports import Upstream
 from entrypoints.config import load_settings
 from entrypoints.container import Container
 
@@ -117,11 +118,16 @@ def _chunks(body: bytes) -> list[bytes]:
 
 
 @asynccontextmanager
-async def composed(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[Composed]:
-    """A proxy with that configuration, on a free port; `folder` for its file."""
+async def composed(
+    folder: Path, settings: Mapping[str, Any], client: Upstream | None = None
+) -> AsyncIterator[Composed]:
+    """A proxy with that configuration, on a free port; `folder` for its file. `client` None = what the configuration
+    names."""
     path = folder / "llmproxy.yaml"
     path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
     container = Container(settings=load_settings(path, {}, {"bind_port": 1}))
+    if client is not None:
+        container.client.override(providers.Object(client))
     lines = Lines()
     logger = logging.Logger("composed")  # none that pytest knows of, which would want to format its records
     logger.addHandler(lines)

@@ -333,7 +333,7 @@ class TestServer:
             await asyncio.sleep(0.2)
 
         assert sent < 30_000_000
-        assert next(iter(served.server.running))._outflow.is_paused
+        assert next(iter(served.server.running))._outflow.room is not None
         sock.close()
 
     @pytest.mark.parametrize("seed", range(3))

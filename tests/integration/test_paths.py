@@ -61,7 +61,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             await stack.enter_async_context(
                 composed(tmp_path_factory.mktemp("paths"), {"model_groups": groups, "general_settings": general})
             )
-            for general in ({"passthrough_group": "gpt"}, {})
+            for general in ({"passthrough_group": "gpt", "passthrough": "admin"}, {})
         ]
         yield World(proxies[0], proxies[1], provider)
 

@@ -63,6 +63,8 @@ class TestWithoutRedis:
             await owners.remember(["a"], "one")
 
             assert list(await owners.find(["a", "b"] * 300)) == [None] * 600
+            with pytest.raises(StoreUnavailable):
+                await owners.look_up(["a"])
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

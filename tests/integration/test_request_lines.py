@@ -200,3 +200,23 @@ async def test_without_keys_of_its_own_the_proxy_passes_a_query_on(world: World,
         await proxy.ask("GET", "/v1/files?api-key=theirs")
 
     assert world.provider.requests[-1].line.split()[1] == b"/v1/files?api-key=theirs"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("m" * 3000, "m" * 64), ("\x9b31m\u202etxt", "\ufffd31m\ufffdtxt"), ("ft:gpt", "ft:gpt")]
+)
+async def test_a_model_that_only_the_provider_knows_is_told_as_any_text_of_a_client(
+    world: World, tmp_path: Path, name: str, told: str
+) -> None:
+    settings = config([endpoint(world.provider.url("/v1"))], passthrough_group="gpt")
+    async with composed(tmp_path, settings) as proxy:
+        line = await World(proxy, world.provider).line(
+            "POST",
+            "/v1/chat/completions",
+            JSON,
+            body=json.dumps({"model": name, "messages": []}).encode(),
+            host="localhost",
+        )
+
+    assert (line["status"], line["outcome"]) == (200, "ok")
+    assert (line["group"], line.get("model", told)) == (told, told)

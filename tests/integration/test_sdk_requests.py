@@ -46,7 +46,7 @@ def one_group(upstream: ScriptedServer) -> dict[str, Any]:
     params = {"api_key": "sk-upstream", "base_url": upstream.url("/v1")}
     return {
         "model_groups": [{"model_group": "everything", "models": [{"model": "own-name", "params": params}]}],
-        "general_settings": {"passthrough_group": "everything", "api_keys": ["sk-proxy"]},
+        "general_settings": {"passthrough": "admin", "passthrough_group": "everything", "api_keys": ["sk-proxy"]},
     }
 
 

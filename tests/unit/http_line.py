@@ -92,6 +92,7 @@ class Host:
         self.stalled: list[Connection] = []
 
     def stalls(self, connection: Connection) -> None:
+        self.moves(connection)
         self.stalled.append(connection)
 
     def moves(self, connection: Connection) -> None:

@@ -205,3 +205,13 @@ async def test_not_a_number_in_the_log_probabilities_is_relayed() -> None:
 
     assert isinstance(answer, WholeAnswer)
     assert answer.reply.body == body
+
+
+@pytest.mark.parametrize(
+    ("api", "content"), [(Api.CHAT, "choices"), (Api.EMBEDDINGS, "data"), (Api.RESPONSES, "output")]
+)
+def test_an_answer_of_millions_of_values_passes_and_is_not_read(api: Api, content: str) -> None:
+    body = b'{"%b":[' % content.encode() + b"[]," * 2_000_000 + b'[]],"usage":{"total_tokens":7}}'
+
+    assert judged(api, body) == Verdict()
+    assert judged(api, b" " + body[1:]).failure is not None

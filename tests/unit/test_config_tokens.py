@@ -1,5 +1,6 @@
 """Settings of endpoints whose Entra tokens are fetched: what is valid, what becomes of it, what is missing for it."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from entrypoints.settings import Settings
 
 ENTRA = "azure_ad_token_provider: default"
 DATED = "azure_endpoint: https://r.openai.azure.com, api_version: 2024-10-21"
+ROOT = Path(__file__).parents[2]
 V1 = "base_url: https://r.openai.azure.com/openai/v1"
 
 
@@ -77,14 +79,25 @@ def test_without_the_package_the_file_is_refused_with_what_to_install(
         settings_of(tmp_path, f"{ENTRA}, {V1}")
 
     assert "models[0].params.azure_ad_token_provider: needs the optional package azure-identity" in str(caught.value)
-    assert "pip install 'azure-identity>=1.25,<2'" in str(caught.value)
+    assert "pip install 'azure-identity>=1.25,<2' 'aiohttp>=3.14.5'" in str(caught.value)
 
 
-def test_a_package_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name}")
+def test_what_is_to_be_installed_is_what_the_extra_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    monkeypatch.setattr(config_endpoints.importlib.util, "find_spec", missing)
+    assert tuple(project["optional-dependencies"]["azure"]) == config_endpoints.AZURE_PACKAGES
+
+
+@pytest.mark.parametrize("absent", ["azure.identity", "aiohttp"])
+def test_a_package_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
+    def find(name: str) -> object | None:
+        if name != absent:
+            return object()
+        if "." in name:
+            raise ModuleNotFoundError(f"No module named {name}")
+        return None
+
+    monkeypatch.setattr(config_endpoints.importlib.util, "find_spec", find)
 
     assert not config_endpoints.has_azure_identity()
 

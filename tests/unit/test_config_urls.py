@@ -91,6 +91,13 @@ def test_http_to_a_private_host_is_accepted_with_a_warning(tmp_path: Path, url: 
         ("https://[::ffff:169.254.169.254]/", "link-local and cloud metadata addresses are never called"),
         ("https://[fd00:ec2::254]/", "link-local and cloud metadata addresses are never called"),
         ("https://[fd20:ce::254]/", "link-local and cloud metadata addresses are never called"),
+        *(
+            (f"https://{host}/v1", "link-local and cloud metadata addresses are never called")
+            for host in (
+                *("192.0.0.192", "100.100.100.200", "168.63.129.16", "[fd00:ec2::23]", "[fd00:c1::a9fe:a9fe]"),
+                *("[fd00:42::42]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::169.254.169.254]"),
+            )
+        ),
         ("https://[fe80::1%25eth0]/", "the host is missing or is no name or IP address"),
         ("http://metadata.google.internal/", "link-local and cloud metadata addresses are never called"),
         ("http://METADATA.google.internal./", "link-local and cloud metadata addresses are never called"),

@@ -79,6 +79,22 @@ def test_without_a_right_key_it_is_a_401_except_where_none_is_needed(headers: di
     KEYED.check(headers, key=False)
 
 
+def test_whose_key_it_is_says_its_name_and_what_its_things_are_kept_under() -> None:
+    guard = Guard("0.0.0.0", api_keys=("secret-1", ("team-a", "secret-2"), ("team-b", "secret-3")))
+    named = guard.check({b"authorization": b"Bearer secret-2"})
+    bare = guard.check({b"api-key": b"secret-1"})
+
+    assert (named.name, named.tenant) == ("team-a", "name team-a")
+    assert guard.check({b"api-key": b"secret-2"}) == named
+    assert guard.check({b"authorization": b"Bearer wrong", b"api-key": b"secret-2"}) == named
+    assert bare.name == ""
+    assert "secret" not in bare.tenant
+    replaced = Guard("0.0.0.0", api_keys=(("team-a", "another"), "secret-4"))
+    assert replaced.check({b"api-key": b"another"}) == named
+    assert replaced.check({b"api-key": b"secret-4"}).tenant not in ("", bare.tenant)
+    assert OPEN.check({b"host": b"localhost"}).tenant == ""
+
+
 def test_only_plain_json_is_taken() -> None:
     check_json({b"content-type": b"application/json; charset=utf-8"})
     for headers in (

@@ -12,6 +12,7 @@ from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import Played, broken, good
+from tests.contracts.upstream_status_lines import HINTS, OTHERS, WHOLE
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -160,6 +161,24 @@ def test_what_could_be_read_in_two_ways_is_refused(sent: bytes) -> None:
 
     assert got.failure is not None
     assert got.failure.kind is FailureKind.JUNK
+
+
+@pytest.mark.parametrize("before", [b"", HINTS, HINTS * 2])
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_other_status_lines_are_refused_wherever_they_stand_and_however_they_are_cut(before: bytes, step: int) -> None:
+    for line in (*OTHERS, b"\r\nHTTP/1.1 200 OK", b"\nHTTP/1.1 200 OK", b"\r\n\r\nHTTP/1.1 200 OK"):
+        sent = before + line + WHOLE
+        got = Read(*(sent[at : at + step] for at in range(0, len(sent), step)))
+
+        assert got.failure is not None, line
+        assert (got.failure.kind, got.reply.status) == (FailureKind.JUNK, 0), line
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_no_more_of_a_status_line_is_kept_than_tells_what_it_is(step: int) -> None:
+    got = Read(*[b"HTTP/1.1 "[at : at + step] for at in range(0, 9, step)])
+
+    assert (got.failure, got.reader._begun, got.reader.overhead_bytes) == (None, b"HTTP/1.1 ", 9)
 
 
 @pytest.mark.parametrize("body", [b"ok", b"a\r\n", b"\r\n", b"\n\n\n", b""])

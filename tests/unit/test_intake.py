@@ -1,12 +1,14 @@
 """From a body to a request."""
 
 import asyncio
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.http import body as body_module
 from adapters.http.body import read_body
 from adapters.http.intake import Arrival, decoded, patience_s, request_of
 from adapters.http.routes import Route
@@ -14,6 +16,9 @@ from adapters.http.surface import check_model
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Api, ProxyRequest
+
+MANY_BYTES = 1024 * 1024
+"""At the pace that is asked for at least, these take a quarter of an hour."""
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -25,8 +30,8 @@ def receiver(*messages: dict[str, Any]) -> Any:
     return receive
 
 
-def held() -> Holding:
-    return Holding(HeldBytes())
+def held() -> Any:
+    return SimpleNamespace(held=Holding(HeldBytes()))
 
 
 def part(body: bytes, more: bool = False) -> dict[str, Any]:
@@ -166,5 +171,34 @@ def test_patience_is_read_from_the_sdks_header(value: bytes, seconds: float | No
     assert patience_s({b"x-stainless-read-timeout": value}) == seconds
 
 
+def test_a_body_that_came_fast_and_stalls_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(body_module, "BODY_GAP_S", 0.01)
+    much = receiver(part(b"x" * MANY_BYTES, more=True), part(b"x" * MANY_BYTES, more=True))
+
+    async def receive() -> dict[str, Any]:
+        try:
+            return cast("dict[str, Any]", await much())
+        except IndexError:
+            await asyncio.Event().wait()
+            raise
+
+    async def read() -> bytes:
+        async with asyncio.timeout(20):
+            return await read_body(receive, None, 8 * MANY_BYTES, held())
+
+    with pytest.raises(InvalidRequest) as refused:
+        asyncio.run(read())
+    assert refused.value.status == 408
+
+
 def test_receiving_never_waits_without_need() -> None:
     assert asyncio.run(read_body(receiver(part(b"x")), None, 1, held())) == b"x"
+
+
+def test_a_body_of_so_many_values_that_reading_it_would_hold_up_others_is_a_400() -> None:
+    with pytest.raises(InvalidRequest, match="more than about 1000000 values") as refused:
+        parse(b'{"model":"m","messages":[' + b"[]," * 2_000_000 + b"[]]}")
+
+    assert (refused.value.status, refused.value.code) == (400, "too_many_values")

@@ -1,9 +1,12 @@
 """Where the proxy listens: all addresses of a name, and what is said when one cannot be had."""
 
 import errno
+import os
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,102 @@ def test_one_address_that_is_taken_is_named_and_nothing_stays_bound(taken: str, 
     for listening in (bind("localhost", port, 1),):
         for sock in listening.by_worker[0]:
             sock.close()
+
+
+def started_at_once(hosts: Sequence[str], port: int, workers: int) -> list[Listening | CannotListen]:
+    """What becomes of proxies that want the port in one moment."""
+    together = threading.Barrier(len(hosts))
+    became: list[Listening | CannotListen] = []
+
+    def start(host: str) -> None:
+        together.wait()
+        try:
+            became.append(bind(host, port, workers))
+        except CannotListen as refused:
+            became.append(refused)
+
+    threads = [threading.Thread(target=start, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return became
+
+
+def close(listening: Listening) -> None:
+    for socks in listening.by_worker:
+        for sock in socks:
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ("127.0.0.1",) * 3,
+        ("::1",) * 3,
+        ("0.0.0.0",) * 3,
+        ("::",) * 3,
+        ("localhost",) * 3,
+        ("0.0.0.0", "127.0.0.1", "::"),
+        ("127.0.0.1", "localhost", "0.0.0.0"),
+    ],
+    ids=",".join,
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_proxies_that_start_in_one_moment_one_has_the_port_and_the_others_are_told_so(
+    hosts: Sequence[str], workers: int
+) -> None:
+    for _ in range(5):
+        became = started_at_once(hosts, free_port(), workers)
+        had = [each for each in became if isinstance(each, Listening)]
+        for each in had:
+            close(each)
+
+        assert len(had) == 1
+        assert all("is in use" in str(each) and each.may_pass for each in became if isinstance(each, CannotListen))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_is_taken_before_there_is_a_worker_and_free_once_the_last_copy_is_closed(workers: int) -> None:
+    listening = bind("127.0.0.1", free_port(), workers)
+    port = listening.by_worker[0][0].getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        with pytest.raises(CannotListen, match=rf"127.0.0.1:{port} is in use; .*; process {os.getpid()} listens there"):
+            bind("127.0.0.1", port, workers)
+        with pytest.raises(CannotListen, match=f"process {os.getpid()} listens"):
+            bind("0.0.0.0", port, workers)
+        close(bind("127.0.0.2", port, workers))  # that one is another port
+        close(listening)
+        close(bind("127.0.0.1", port, workers))  # although the connection was not closed in order
+
+
+def test_connections_are_spread_over_the_workers(bound: Any) -> None:
+    listening = bound("127.0.0.1", free_port(), 2)
+    port = listening.by_worker[0][0].getsockname()[1]
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(100)]
+    taken: Counter[int] = Counter()
+    for number, (sock,) in enumerate(listening.by_worker):
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.accept()[0].close()
+            except BlockingIOError:
+                break
+            taken[number] += 1
+    for client in clients:
+        client.close()
+
+    assert taken.total() == 100
+    assert min(taken[0], taken[1]) > 20  # of 100 fair coins fewer come up once in 10 billion times
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_port_0_is_one_free_port_for_all_addresses_and_workers(bound: Any, workers: int) -> None:
+    listening = bound("localhost", 0, workers)
+    ports = {sock.getsockname()[1] for socks in listening.by_worker for sock in socks}
+
+    assert len(ports) == 1
+    assert listening.addresses == [f"127.0.0.1:{(port := ports.pop())}", f"[::1]:{port}"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import readable as module
-from domain.narrowed import MAX_MEMBERS, Narrowed, is_heavy
+from domain.narrowed import MAX_MARKS, MAX_MEMBERS, Narrowed, has_too_many_marks, is_heavy
 from domain.readable import HALF, readable
 
 PIECES = [
@@ -116,3 +116,34 @@ def test_so_many_faults_are_mended_and_no_more(word: bytes, monkeypatch: pytest.
 def test_heavy_is_what_holds_many_values_and_not_what_is_long() -> None:
     assert not is_heavy(b'["' + b"A" * 10_000_000 + b'"]')
     assert is_heavy(b"[" + b"[]," * MAX_MEMBERS + b"1]")
+
+
+FULL = {
+    "lists": b'{"model":"m","input":[' + b"[]," * 2_000_000 + b"[]]}",
+    "numbers": b'{"model":"m","input":[' + b"1," * 2_000_000 + b"1]}",
+    "objects": b'{"model":"m","input":[' + b'{"a":0},' * 1_000_000 + b"1]}",
+    "members": b'{"model":"m",' + b'"a":0,' * 1_000_000 + b'"b":0}',
+    "depth": b'{"model":"m","input":[' + (b"[" * 100 + b"]" * 100 + b",") * 20_000 + b"1]}",
+    "escapes": b'{"model":"m","input":"' + b"\\n" * 2_000_000 + b'"}',
+    "quotes": b'{"model":"m","input":"' + b'\\"' * 1_000_000 + b'"}',
+}
+LEAN = {
+    "an image": b'{"model":"m","input":"' + b"A" * 32_000_000 + b'"}',
+    "prose": b'{"model":"m","input":"' + "Größe, Zeit, \\n und Raum, so weit.  ".encode() * 200_000 + b'"}',
+    "tokens": b'{"model":"m","input":[' + b"10256," * 800_000 + b"1]}",
+    **{
+        f"lines of {n}": b'{"model":"m","input":"' + (b"A" * (n - 2) + b"\\n") * 100_000 + b'"}'
+        for n in (53, 61, 76, 83)
+    },
+}
+
+
+@pytest.mark.parametrize("text", FULL.values(), ids=FULL)
+def test_a_text_of_millions_of_values_is_seen_to_be_full_without_reading_it(text: bytes) -> None:
+    assert has_too_many_marks(text)
+
+
+@pytest.mark.parametrize("text", LEAN.values(), ids=LEAN)
+def test_a_text_is_not_full_because_it_is_long(text: bytes) -> None:
+    assert len(text) > MAX_MARKS
+    assert not has_too_many_marks(text)

@@ -4,13 +4,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from adapters.http import guards, headers, intake, origins, routes
 from adapters.provider import routes as provider_routes
 from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.upstreams import aiohttp_transport, httpx_client, limit_headers
+from adapters.upstreams import httpx_client, limit_headers
 from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.http1 import reply_reader, request
 from application import shown_text
@@ -45,8 +44,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (routes._below, "/v1/x/{}".format),
     (routes._found, lambda text: ("GET", f"/v1/responses/resp_{text}")),
     (routes._others, "/v1/x/{}".format),
-    (aiohttp_transport._addresses, lambda text: (httpx.URL("http://h/"), f"/{text}".encode())),
-    (httpx_client._splits, "http://h/{}".format),
+    (httpx_client._addresses, "http://h/{}".format),
     (limit_headers._limits, str),
     (limit_headers._resets, str),
     (reply_reader._names, str.encode),

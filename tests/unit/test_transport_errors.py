@@ -1,86 +1,94 @@
-"""Every exception of the client libraries has a meaning, and the system's word beats the library's."""
+"""Every exception of httpx has a meaning; our own transport's say what happened, of others the system's word counts."""
 
 import errno
 import inspect
 import socket
 import ssl
+from itertools import pairwise
 from types import ModuleType
 
-import aiohttp
 import httpx
 import pytest
-from aiohttp import client_exceptions, http_exceptions
-from aiohttp.client_reqrep import ConnectionKey
 
-from adapters.upstreams.transport_errors import (
-    LIBRARY_ERRORS,
-    ROWS,
-    ClosedInHead,
-    HeadTooLarge,
-    IdleTimeout,
-    SwitchedProtocols,
-    failure_of,
-)
-from domain.failure import FailureKind
-
-KEY = ConnectionKey("h.test", 443, True, True, None, None, None)
+from adapters.upstreams import httpx_transport
+from adapters.upstreams.http1 import failures
+from adapters.upstreams.transport_errors import LIBRARY_ERRORS, ROWS, failure_of
+from application.ports import UpstreamFailed
+from domain.failure import Failure, FailureKind
 
 
-def exported(module: ModuleType) -> list[type[BaseException]]:
+def raised(module: ModuleType) -> list[type[BaseException]]:
+    """The exceptions of a library that a call may raise."""
     found = [getattr(module, name) for name in module.__all__]
-    return [thing for thing in found if inspect.isclass(thing) and issubclass(thing, BaseException)]
+    return [thing for thing in found if inspect.isclass(thing) and issubclass(thing, LIBRARY_ERRORS)]
 
 
-def after(error: BaseException, cause: BaseException) -> BaseException:
-    """The error as a library raises it because of `cause`."""
-    try:
-        raise error from cause
-    except type(error) as raised:
-        return raised
+def after(*chain: BaseException) -> BaseException:
+    """The first of these, raised because of the second, and so on."""
+    for error, cause in pairwise(chain):
+        error.__cause__ = cause
+    return chain[0]
 
 
-@pytest.mark.parametrize("cls", exported(client_exceptions) + exported(httpx))
-def test_every_exported_exception_has_a_row_of_its_own(cls: type[BaseException]) -> None:
+HTTP1_FAILURES = [each for each in vars(failures).values() if isinstance(each, Failure)]
+
+
+@pytest.mark.parametrize("cls", raised(httpx))
+def test_every_exception_of_httpx_has_a_row_of_its_own(cls: type[BaseException]) -> None:
     assert cls in ROWS
 
 
-@pytest.mark.parametrize("cls", exported(http_exceptions))
-def test_every_parsing_error_of_aiohttp_is_junk(cls: type[BaseException]) -> None:
-    error = cls.__new__(cls)
+@pytest.mark.parametrize("failure", HTTP1_FAILURES, ids=str)
+@pytest.mark.parametrize("in_body", [False, True])
+def test_what_http1_says_comes_through_httpx_word_for_word(failure: Failure, in_body: bool) -> None:
+    failed = UpstreamFailed(failure)
+    error = httpx_transport._error(failed)
 
-    assert isinstance(error, LIBRARY_ERRORS)
-    assert failure_of(error).kind is FailureKind.JUNK
+    assert failure.kind in httpx_transport._ERRORS
+    assert failure_of(after(error, failed), in_body=in_body) == failure
+
+
+@pytest.mark.parametrize("failure", HTTP1_FAILURES, ids=str)
+def test_a_client_of_httpx_that_knows_nothing_of_http1_is_told_the_kind_all_the_same(failure: Failure) -> None:
+    error = httpx_transport._error(UpstreamFailed(failure))
+    broader = {
+        FailureKind.DNS: FailureKind.CONNECT,
+        FailureKind.TLS: FailureKind.CONNECT,
+        FailureKind.IDLE_TIMEOUT: FailureKind.FIRST_BYTE_TIMEOUT,
+        FailureKind.TRUNCATED: FailureKind.JUNK,
+    }
+
+    assert failure_of(error).kind is broader.get(failure.kind, failure.kind)
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "reason"),
+    ("error", "failure"),
     [
-        (TimeoutError(), FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time"),
-        (
-            aiohttp.ConnectionTimeoutError("http://h/v1?key=secret"),
-            FailureKind.CONNECT_TIMEOUT,
-            "no connection in time",
-        ),
-        (IdleTimeout(), FailureKind.IDLE_TIMEOUT, "reply stalled"),
-        (ClosedInHead(), FailureKind.TRUNCATED, "closed inside the headers"),
-        (HeadTooLarge(), FailureKind.JUNK, "headers too large"),
-        (SwitchedProtocols(), FailureKind.JUNK, "switched protocols unasked"),
-        (aiohttp.ServerDisconnectedError(), FailureKind.RESET, "closed before reply"),
-        (aiohttp.ClientPayloadError("secret"), FailureKind.TRUNCATED, "reply cut short"),
-        (ConnectionResetError(errno.ECONNRESET, "x"), FailureKind.RESET, "connection reset"),
-        (BrokenPipeError(errno.EPIPE, "x"), FailureKind.RESET, "connection closed while sending"),
-        (TimeoutError(errno.ETIMEDOUT, "x"), FailureKind.RESET, "connection timed out"),
-        (aiohttp.ClientOSError(errno.ECONNRESET, "secret"), FailureKind.RESET, "connection reset"),
-        (aiohttp.ClientConnectionResetError("secret"), FailureKind.RESET, "connection lost"),
-        (aiohttp.InvalidURL("http://secret"), FailureKind.MISCONFIGURED, "URL cannot be used"),
-        (socket.gaierror(socket.EAI_NONAME, "x"), FailureKind.DNS, "name not resolved"),
-        (ssl.SSLError(1, "x"), FailureKind.TLS, "tls failed"),
+        (httpx.ReadTimeout("secret"), failures.SLOW_HEAD),
+        (httpx.WriteTimeout("secret"), failures.SLOW_HEAD),
+        (TimeoutError(), failures.SLOW_HEAD),
+        (httpx.ConnectTimeout("secret"), failures.SLOW_CONNECT),
+        (httpx.PoolTimeout("secret"), failures.NO_SLOT),
+        (httpx.RemoteProtocolError("secret"), failures.NOT_HTTP),
+        (httpx.LocalProtocolError("secret"), failures.NOT_HTTP),
+        (httpx.ReadError("secret"), failures.LOST),
+        (httpx.UnsupportedProtocol("secret"), failures.BAD_URL),
+        (httpx.InvalidURL("secret"), failures.BAD_URL),
+        (httpx.ProxyError("secret"), failures.PROXY_FAILED),
+        (socket.gaierror(socket.EAI_NONAME, "secret"), failures.NO_NAME),
+        (ssl.SSLError(1, "secret"), Failure(FailureKind.TLS, "tls failed")),
+        (ConnectionResetError(errno.ECONNRESET, "secret"), Failure(FailureKind.RESET, "connection reset")),
+        (BrokenPipeError(errno.EPIPE, "x"), Failure(FailureKind.RESET, "connection closed while sending")),
+        (TimeoutError(errno.ETIMEDOUT, "x"), Failure(FailureKind.RESET, "connection timed out")),
     ],
+    ids=repr,
 )
-def test_failure_says_what_happened_in_fixed_words(error: BaseException, kind: FailureKind, reason: str) -> None:
-    failure = failure_of(error)
+def test_failure_says_what_happened_in_fixed_words(error: BaseException, failure: Failure) -> None:
+    assert failure_of(error) == failure
 
-    assert (failure.kind, failure.reason) == (kind, reason)
+
+def test_a_timeout_in_the_body_is_a_stalled_reply() -> None:
+    assert failure_of(httpx.ReadTimeout("x"), in_body=True) == failures.SLOW_BODY
 
 
 @pytest.mark.parametrize(
@@ -91,46 +99,45 @@ def test_failure_says_what_happened_in_fixed_words(error: BaseException, kind: F
         (errno.ENETUNREACH, FailureKind.CONNECT, "network unreachable"),
         (errno.EMFILE, FailureKind.LOCAL, "too many open files"),
         (errno.ETIMEDOUT, FailureKind.CONNECT_TIMEOUT, "connection timed out"),
-        (errno.ECONNRESET, FailureKind.TLS, "connection reset in the handshake"),
+        (errno.ECONNRESET, FailureKind.RESET, "connection reset"),
     ],
 )
 def test_error_while_connecting_is_told_by_the_system(number: int, kind: FailureKind, reason: str) -> None:
-    cause = OSError(number, "x")
-    failure = failure_of(after(aiohttp.ClientConnectorError(KEY, cause), cause))
+    error = after(httpx.ConnectError("All connection attempts failed"), OSError("failed"), OSError(number, "x"))
 
-    assert (failure.kind, failure.reason) == (kind, reason)
-
-
-def test_reset_right_after_a_connect_without_tls_is_a_reset() -> None:
-    cause = OSError(errno.ECONNRESET, "x")
-    failure = failure_of(after(aiohttp.ClientConnectorError(KEY._replace(is_ssl=False), cause), cause))
-
-    assert (failure.kind, failure.reason) == (FailureKind.RESET, "connection reset")
+    assert failure_of(error) == Failure(kind, reason)
 
 
-def test_reset_is_found_under_another_name() -> None:
-    error = after(aiohttp.ClientPayloadError("not completed"), ConnectionResetError(errno.ECONNRESET, "x"))
-
-    assert failure_of(error).kind is FailureKind.RESET
-
-
-def test_error_of_an_outbound_proxy_is_a_failure_to_connect() -> None:
-    cause = ConnectionRefusedError(errno.ECONNREFUSED, "x")
-    failure = failure_of(after(aiohttp.ClientProxyConnectionError(KEY, cause), cause))
-
-    assert (failure.kind, failure.reason) == (FailureKind.CONNECT, "outbound proxy: connection refused")
+@pytest.mark.parametrize(
+    ("chain", "failure"),
+    [
+        (
+            (httpx.ReadError(""), OSError(), ConnectionResetError(errno.ECONNRESET, "x")),
+            Failure(FailureKind.RESET, "connection reset"),
+        ),
+        (
+            (httpx.ProxyError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "x")),
+            Failure(FailureKind.CONNECT, "outbound proxy: connection refused"),
+        ),
+        ((httpx.ConnectError("x"), socket.gaierror(socket.EAI_NONAME, "x")), failures.NO_NAME),
+    ],
+    ids=["reset", "outbound proxy", "name"],
+)
+def test_what_happened_is_found_under_another_name(chain: tuple[BaseException, ...], failure: Failure) -> None:
+    assert failure_of(after(*chain)) == failure
 
 
 def test_certificate_error_gives_openssls_reason() -> None:
     cause = ssl.SSLCertVerificationError(1, "x")
     cause.verify_message = "self-signed certificate"
-    failure = failure_of(after(aiohttp.ClientConnectorCertificateError(KEY, cause), cause))
 
-    assert (failure.kind, failure.reason) == (FailureKind.TLS, "certificate verify failed: self-signed certificate")
+    assert failure_of(after(httpx.ConnectError("x"), cause)) == Failure(
+        FailureKind.TLS, "certificate verify failed: self-signed certificate"
+    )
 
 
 def test_circular_causes_end() -> None:
-    error, cause = aiohttp.ClientOSError(), OSError()
+    error, cause = httpx.ReadError("x"), OSError()
     error.__cause__, cause.__cause__ = cause, error
 
     assert failure_of(error).kind is FailureKind.RESET

@@ -92,7 +92,7 @@ class App(Litestar):
         return is_text(page.model) and (self._asks_for_models or method not in catalogue.METHODS)
 
     async def _show(self, page: Page, client: Client, exchange: Exchange) -> Answer:
-        self._front.admit_to_page(exchange, page)
+        shows_all = self._front.admit_to_page(exchange, page)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
             if not is_text(page.model):
@@ -102,7 +102,8 @@ class App(Litestar):
             raise WrongMethod(client.head.method, catalogue.METHODS)
         reply = _Reply()
         inner: Any = scope_of(client)
-        inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET", "state": {"model": name}}
+        inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET"}
+        inner["state"] = {"model": name, "shows_all": shows_all}
         receive: Any = exchange.receive
         await super().__call__(inner, receive, reply.take)
         return WholeAnswer(reply.whole())

@@ -106,9 +106,10 @@ def catalogue_routes(
         return _json(card(request.scope["state"]["model"]))
 
     @get("/health", sync_to_thread=False)
-    def report_health() -> Response[bytes]:
+    def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
         report = health()
-        return _json(report, 503 if report.status == "unavailable" else 200)
+        told = report if request.scope["state"]["shows_all"] else {"status": report.status}
+        return _json(told, 503 if report.status == "unavailable" else 200)
 
     @get("/status", sync_to_thread=False)
     def report_status() -> Response[bytes]:

@@ -12,7 +12,7 @@ from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
-from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
+from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import Api, ClientLeft, ProxyRequest, Trail, reasons
 from application.ports import Clock, RequestLog, RequestRecord
 from application.raw_stream import RawStream
@@ -35,9 +35,33 @@ class Exchange:
     cancellation from outside."""
 
     __slots__ = (
-        "_bytes_out", "_client", "_client_left", "_clock", "_finished", "_first_byte", "_in_flight", "_interrupted",
-        "_is_watching", "_log", "_loop", "_outcome", "_overhead_s", "_send", "_status", "_stream", "_task",
-        "_write_timeout_s", "head", "held", "is_probe", "receive", "received", "request", "request_id", "trail",
+        "_bytes_out",
+        "_client",
+        "_client_left",
+        "_clock",
+        "_finished",
+        "_first_byte",
+        "_holding",
+        "_in_flight",
+        "_interrupted",
+        "_is_watching",
+        "_log",
+        "_loop",
+        "_outcome",
+        "_overhead_s",
+        "_send",
+        "_status",
+        "_stream",
+        "_task",
+        "_write_timeout_s",
+        "head",
+        "is_probe",
+        "key_name",
+        "receive",
+        "received",
+        "request",
+        "request_id",
+        "trail",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +72,6 @@ class Exchange:
         log: RequestLog,
         in_flight: InFlight,
         write_timeout_s: float,
-        held: HeldBytes,
     ) -> None:
         self.head = client.head
         self.receive = client.receive
@@ -63,8 +86,9 @@ class Exchange:
         self.trail = Trail()
         self.request: ProxyRequest | None = None
         self.is_probe = False
-        self.held = Holding(held)
-        """What is held for this request; closed when that is over."""
+        self.key_name = ""
+        """Of the proxy's own key that it came with, if that has one."""
+        self._holding: Holding | None = None
         self._task: asyncio.Task[None] | None = None
         """None = it does not run in one (yet)."""
         self._stream: StreamedAnswer | None = None
@@ -121,10 +145,18 @@ class Exchange:
     def _end(self) -> None:
         if self._stream is not None:
             self._stream.close()
-        self.held.close()
+        if self._holding is not None:
+            self._holding.close()
         self._record()
         # Cut the circles through this object, so that all of it goes at once and not with a collection.
         self._task = self.request = self._stream = None
+
+    @property
+    def held(self) -> Holding:
+        """See `Holder`."""
+        if self._holding is None:
+            self._holding = Holding(self._in_flight.held)
+        return self._holding
 
     def add_headers(self, headers: RawHeaderList) -> None:
         """To the reply, whatever it turns out to be."""
@@ -232,10 +264,10 @@ class Exchange:
 
     async def _stalled(self, waits: Awaitable[None]) -> None:
         """Until the client has taken enough. What comes meanwhile waits as well."""
-        ahead_bytes = 0 if self._stream is None else self._stream.ahead_bytes
-        self.held.count(ahead_bytes)
+        held, ahead_bytes = self.held, 0 if self._stream is None else self._stream.ahead_bytes
+        held.count(ahead_bytes)
         await waits
-        self.held.count(-ahead_bytes)
+        held.count(-ahead_bytes)
 
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
@@ -332,11 +364,9 @@ class Exchange:
         api = group = model = method = path = ""
         if request is not None:
             api = request.api
-            model = request.model[:LONGEST_TEXT]
+            model = shown(request.model[:LONGEST_TEXT])
             if attempts or trail.cache is not CacheState.BYPASS:
-                group = request.model
-            if model != group:
-                model = shown(model)
+                group = model
         if api not in _SAYS_ITS_PATH:
             method, path = head.method, shown(head.raw_path[:LONGEST_PATH].decode("latin-1"))
         # By position: of a Struct this wide the keywords take several times as long as the making.
@@ -361,6 +391,7 @@ class Exchange:
             *(head.told or _told_of(head)),
             method,
             path,
+            self.key_name,
         )
         self._log.record(record, is_probe=self.is_probe)
 

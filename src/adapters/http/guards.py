@@ -4,14 +4,13 @@ A proxy on localhost is within reach of every web page its user opens. A page ca
 (which stops DNS rebinding), cannot hide its `Origin`, and cannot send JSON across origins without asking first.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote_plus
 
 import msgspec
 
 from adapters.http.errors import RawHeaderList, Refusal
+from adapters.http.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.origins import Origins, normalised
 from application.errors import InvalidRequest, ProxyError
 from domain.remembered import Remembered
@@ -54,65 +53,50 @@ class WrongKey(Refusal):
 
 
 class Guard:
-    """Decides by a request's headers alone. Keys are kept and compared as digests."""
+    """Decides by a request's headers alone."""
 
     def __init__(
         self,
         bind_address: str,
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
-        api_keys: Iterable[str] = (),
+        api_keys: Keys = (),
     ) -> None:
         own = f"[{bind_address}]" if ":" in bind_address else bind_address
         self._hosts = LOOPBACK_NAMES | {own.lower()} | {host.lower() for host in allowed_hosts}
         self._known = Remembered(self._knows, most=32)
         self.origins = Origins(allowed_origins)
-        self._keys = frozenset(_digest(key.encode()) for key in api_keys)
+        self._holders = KeyHolders(api_keys)
+        self._keyed = bool(self._holders)
+        self.without_keys = self._holders.without_keys
 
     @property
     def needs_key(self) -> bool:
         """Does the proxy have keys of its own? Then the client's credential is ours, and no provider may see it."""
-        return bool(self._keys)
+        return self._keyed
 
-    def check(self, headers: dict[bytes, bytes], *, key: bool = True, host: bool = True) -> None:
-        """Raises `NotAllowed`, or `WrongKey` where a key is needed. `headers` by lower-case name; `host`: does it
-        matter by which name the proxy was reached?"""
+    def check(self, headers: dict[bytes, bytes], *, key: bool = True, host: bool = True) -> KeyHolder:
+        """Who it is, `NOBODY` where no key is needed. Raises `NotAllowed`, or `WrongKey` where one is. `headers` by
+        lower-case name; `host`: does it matter by which name the proxy was reached?"""
         origin = headers.get(b"origin")
         if origin is not None and not self.origins.allows(origin):
             raise _foreign_page(origin)
-        if not self._keys:
+        if not self._keyed:
             if host and not self._known[headers.get(b"host", b"")]:
                 raise _foreign_name(headers.get(b"host", b""))
-        elif key and not self._has_key(headers):
+            return NOBODY
+        holder = self._holders.of(headers) if key else NOBODY
+        if holder is None:
             raise WrongKey
+        return holder
 
-    def without_keys(self, query: str) -> str:
-        """The query without what holds one of the proxy's own keys, under whatever name: no provider may see it."""
-        if not self._keys or not query:
-            return query
-        return "&".join(part for part in query.split("&") if not self._holds_key(part))
-
-    def _holds_key(self, part: str) -> bool:
-        """As a name or as a value; some divide by semicolons."""
-        halves = (half for piece in {part, *part.split(";")} for half in piece.split("=", 1))
-        return any(self._is_key(unquote_plus(half)) for half in halves)
+    def is_known(self, headers: dict[bytes, bytes]) -> bool:
+        """Does the client show a key? Where none is needed, everybody is known."""
+        return not self._keyed or self._holders.of(headers) is not None
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
         return host in self._hosts or _PORT.sub("", host) in self._hosts
-
-    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        given = (token.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"api-key", b""))
-        return any(_digest(value) in self._keys for value in given if value)
-
-    def _is_key(self, text: str) -> bool:
-        bare = text.strip()
-        scheme, _, token = bare.partition(" ")
-        return any(
-            _digest(value.encode("utf-8", "surrogatepass")) in self._keys
-            for value in (bare, token.strip() if scheme.lower() == "bearer" else "")
-        )
 
 
 def _foreign_page(raw_origin: bytes) -> NotAllowed:
@@ -195,7 +179,3 @@ def _is_json(content_type: bytes) -> bool:
 
 
 _json_types = Remembered(_is_json, most=32)
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()

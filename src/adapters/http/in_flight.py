@@ -3,6 +3,8 @@
 import asyncio
 from typing import Protocol
 
+from application.held_bytes import HeldBytes
+
 
 class Interruptible(Protocol):
     """A request that can be told that the proxy stops."""
@@ -14,7 +16,9 @@ class Interruptible(Protocol):
 class InFlight:
     """Counts what is being answered, and ends what is still there when a shutdown's time is up."""
 
-    def __init__(self, drain_timeout_s: float) -> None:
+    def __init__(self, drain_timeout_s: float, held: HeldBytes) -> None:
+        """`held` counts what they hold."""
+        self.held = held
         self._drain_timeout_s = drain_timeout_s
         self._running: set[Interruptible] = set()
         self._timer: asyncio.TimerHandle | None = None

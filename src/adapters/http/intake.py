@@ -16,7 +16,7 @@ from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
 from domain.cache import CacheControl
 from domain.model_key import TooManyKeys, may_stand_twice, model_keys
-from domain.narrowed import LARGE_BYTES, Narrowed
+from domain.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_many_marks
 from domain.readable import HALF
 from domain.remembered import Remembered, lengths
 
@@ -39,6 +39,10 @@ class Arrival(Struct):
     """See `ProxyRequest.tenant`."""
     cache_control: CacheControl
     patience_s: float | None
+    key_name: str = ""
+    """Of the proxy's own key that it came with, if that has one."""
+    key_tenant: str = ""
+    """Whose key it came with; empty = what a key stores is everybody's who has one."""
     route: Route | None = None
     """What it asks for; None = nobody has looked yet."""
     is_json: bool = False
@@ -53,13 +57,17 @@ class Arrival(Struct):
         headers: dict[bytes, bytes],
         *,
         keep_credentials: bool,
+        key_name: str = "",
+        key_tenant: str = "",
     ) -> "Arrival":
-        """`headers`: the same by name."""
+        """`headers`: the same by name. `keep_credentials`: do the client's go on?"""
         onward, credentials = forwarded(raw_headers)
         digest = _digests[credentials]
         control = cache_control(raw_headers) if b"cache-control" in headers else _NO_CONTROL
         kept = (credentials, digest) if keep_credentials else ((), "")
-        return cls(method, query, headers, onward, *kept, digest, control, patience_s(headers))
+        tenant = key_tenant or digest
+        patience = patience_s(headers)
+        return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant)
 
 
 class Fields(Struct, frozen=True):
@@ -129,7 +137,11 @@ def check_text(body: bytes) -> None:
 
 
 def decoded(body: bytes) -> Fields:
-    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, or names its model twice."""
+    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, names its model twice, or
+    holds so many values that reading it would hold up everybody else."""
+    if len(body) > MAX_MARKS and has_too_many_marks(body):
+        text = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
+        raise InvalidRequest(text, code="too_many_values")
     if not body.isascii():
         check_text(body)
     fields = _decoded(body)
@@ -177,6 +189,9 @@ def request_of(
     """
     api = route.api
     model = fields.model
+    affinity = _affinity(fields)
+    if arrival.key_tenant and affinity:
+        affinity = f"{arrival.key_tenant}\n{affinity}"
     # By position: of a Struct this wide the keywords take several times as long as the making.
     return ProxyRequest(
         api,
@@ -196,7 +211,7 @@ def request_of(
         choices(fields),
         max_output_tokens(fields),
         arrival.patience_s,
-        _affinity(fields),
+        affinity,
         arrival.method,
         None,
         fields.background is True and api is Api.RESPONSES,

@@ -4,9 +4,11 @@ from collections.abc import Awaitable
 
 from msgspec import structs
 
+from adapters.http.body import too_large
 from adapters.http.client import Client
 from adapters.http.errors import WrongMethod
 from adapters.http.exchange import Exchange
+from adapters.http.form_fields import form_fields, names_nothing
 from adapters.http.front import Front
 from adapters.http.intake import NO_FIELDS, Arrival, decoded, request_of
 from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model, is_name_broken
@@ -64,6 +66,8 @@ class PassThroughCalls:
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None
+        if self._front.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):
+            request = structs.replace(request, form=await self._form(body, boundary))
         if boundary is not None:
             names_model = request.path.startswith(_NAME_A_MODEL)
             most = self._front.max_body_bytes if names_model else PEEKED_BYTES
@@ -77,3 +81,18 @@ class PassThroughCalls:
         if body.length is not None and body.length <= HELD_BYTES:
             await body.peek(HELD_BYTES)
         return structs.replace(request, upload=body)
+
+    async def _form(self, body: ClientUpload, boundary: bytes | None) -> tuple[tuple[str, str], ...]:
+        """Its fields, which may name what another key has stored. Raises `InvalidRequest` where they cannot be read."""
+        if boundary is None:
+            raise InvalidRequest(
+                "Whose the things are that this body names cannot be seen (tenancy: key): send JSON or a form, as it "
+                "is and not compressed.",
+                code="unsupported_media_type",
+                status=415,
+            )
+        most = self._front.max_body_bytes
+        held = await body.peek(most + 1)
+        if len(held) > most:
+            raise too_large(most)
+        return form_fields(held, boundary)

@@ -29,13 +29,16 @@ class RedisResponseOwners:
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
         """The owner of each id, in their order; None also where Redis does not answer."""
+        try:
+            return await self.look_up(ids)
+        except StoreUnavailable:
+            return [None] * len(ids)
+
+    async def look_up(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """The owner of each id, in their order; raises `StoreUnavailable`."""
         owners: list[str | None] = []
         for commands in self._turns(ids, "GET"):
-            try:
-                replies = await self._gate.read(_Pipeline(commands))
-            except StoreUnavailable:
-                return [None] * len(ids)
-            owners += [_owner(reply) for reply in replies]
+            owners += [_owner(reply) for reply in await self._gate.read(_Pipeline(commands))]
         return owners
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:

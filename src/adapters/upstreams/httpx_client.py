@@ -1,25 +1,29 @@
-"""The upstream adapter on httpx: calls become `httpx.Request`s, library exceptions become failures."""
+"""The upstream adapter on httpx: a client of its own over http1, and over whatever transport is mounted beside it."""
 
-import asyncio
-import ssl
-from typing import cast
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import httpx
 
-from adapters.upstreams.aiohttp_body import BodyStream
-from adapters.upstreams.aiohttp_connections import waited_for_slot
-from adapters.upstreams.aiohttp_transport import WireTransport
-from adapters.upstreams.aiohttp_upload import Outgoing
-from adapters.upstreams.outbound.proxies import OutboundProxies, UnusableProxy
+from adapters.upstreams.http1.client import Http1Upstream
+from adapters.upstreams.http1.failures import LOST
+from adapters.upstreams.http1.request import target_of
+from adapters.upstreams.httpx_mounts import MountedTransport
+from adapters.upstreams.httpx_transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
-from application.messages import Headers, UpstreamCall
+from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.failure import Failure, FailureKind
 from domain.remembered import Remembered
 
-_MAX_REPLY_HEADER_BYTES = 64 * 1024
-_UNUSABLE_PROXY = Failure(FailureKind.MISCONFIGURED, "outbound proxy cannot be used")
-_NO_SLOT = Failure(FailureKind.LOCAL, "all max_connections to this host are in use")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+"""Headers that are this side's own affair; the caller's are not sent."""
+
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+"""Those whose empty body has a length (RFC 9110 section 8.6)."""
+
+_MOST_OF_A_URL = 65_536
+"""httpx takes no longer one."""
 
 
 class HttpxReply:
@@ -28,18 +32,19 @@ class HttpxReply:
     __slots__ = ("_body", "headers", "status")
 
     def __init__(self, response: httpx.Response) -> None:
-        self._body = cast(BodyStream, response.stream)
+        self._body: Body = response.extensions[BODY]
+        response.stream = self._body  # in place of httpx's own, which holds on to the response as that does to it
         self.status = response.status_code
         self.headers: Headers = tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw
+            [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
         )
 
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
         try:
             return await self._body.receive()
-        except LIBRARY_ERRORS as exc:
-            raise UpstreamFailed(failure_of(exc)) from exc
+        except LIBRARY_ERRORS as error:
+            raise UpstreamFailed(failure_of(error, in_body=True)) from error
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""
@@ -47,88 +52,122 @@ class HttpxReply:
 
 
 class HttpxUpstream:
-    """`Upstream` on httpx, over a transport on aiohttp's connections.
+    """`Upstream` on `httpx.AsyncClient`, which sends every request as it is given: no header, cookie, redirect,
+    credential of a URL, environment or netrc entry of httpx's own slips in."""
 
-    httpx's own transport keeps a slot for a call that is cancelled while it waits for one (httpcore#1093) and did not
-    get through 500 concurrent slow calls. httpx's client is left out, too: no header, cookie, redirect, environment
-    or netrc entry of its own can slip in.
-    """
+    def __init__(self, *, mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None = None, **http1: Any) -> None:
+        """Does no network I/O and needs no running loop. `http1` is what `Http1Upstream` takes.
 
-    def __init__(
-        self,
-        *,
-        max_connections: int = 1000,
-        ssl_context: ssl.SSLContext | None = None,
-        outbound_proxy: str | None = None,
-        trust_env: bool = False,
-        keepalive_s: float = 30.0,
-        max_reply_header_bytes: int = _MAX_REPLY_HEADER_BYTES,
-    ) -> None:
-        """Does no network I/O and needs no running loop.
-
-        `max_connections` is per origin; more calls wait for a slot. `ssl_context` None = the system's roots.
-        `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
-        wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
-        `keepalive_s` seconds.
+        `mounts` is httpx's: pattern of URLs (`all://*.example.com`) -> the transport for them, closed with this client;
+        None in place of a transport = http1, as for whatever no pattern names. `outbound_proxy`, `ssl_context` and
+        `max_connections` are http1's: a mounted transport has its own.
         """
-        self._transport = WireTransport(
-            max_connections=max_connections,
-            ssl_context=ssl_context or ssl.create_default_context(),
-            proxies=OutboundProxies(outbound_proxy, trust_env=trust_env),
-            keepalive_s=keepalive_s,
-            max_head_bytes=max_reply_header_bytes,
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write down each request
+        self._http1 = Http1Upstream(**http1)
+        self._client = _Client(
+            transport=Http1Transport(self._http1),
+            mounts={pattern: each and MountedTransport(each) for pattern, each in (mounts or {}).items()},
+            auth=httpx.Auth(),
+            trust_env=False,
         )
 
     async def send(self, call: UpstreamCall) -> HttpxReply:
         """See `Upstream.send`. Waiting for a slot counts into `first_byte_timeout_s` only."""
-        waited_for_slot.set(False)
+        if self._client.is_closed:
+            raise UpstreamFailed(LOST)
         try:
-            async with asyncio.timeout(call.first_byte_timeout_s) as deadline:
-                response = await self._transport.handle_async_request(_request(call, deadline))
-        except UnusableProxy:
-            raise UpstreamFailed(_UNUSABLE_PROXY) from None
-        except LIBRARY_ERRORS as exc:
-            if isinstance(exc, TimeoutError) and waited_for_slot.get():
-                raise UpstreamFailed(_NO_SLOT) from exc
-            raise UpstreamFailed(failure_of(exc)) from exc
+            response = await self._client.send(_request(call), stream=True)
+        except LIBRARY_ERRORS as error:
+            raise UpstreamFailed(failure_of(error)) from error
         return HttpxReply(response)
+
+    def free_a_file(self) -> bool:
+        """Close the connection that has been idle for longest; False = none is idle."""
+        return self._http1.free_a_file()
 
     async def close(self) -> None:
         """See `Upstream.close`."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
 
-def _request(call: UpstreamCall, deadline: asyncio.Timeout) -> httpx.Request:
-    origin, target = _splits[call.url]
-    extensions: dict[str, object] = {
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """None are kept."""
+
+
+class _Client(httpx.AsyncClient):
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """Never any."""
+        return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, _: object) -> None:
+        raise AttributeError("an upstream's client has no cookies")
+
+
+_NO_COOKIES = _NoCookies()
+
+
+class _Sent(httpx.AsyncByteStream):
+    """An upload, for httpx. No generator: what is broken off leaves nothing to be closed."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._upload.read()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+
+def _request(call: UpstreamCall) -> httpx.Request:
+    url, host, target = _addresses[call.url]
+    headers = [(b"host", host)]
+    headers += [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in call.headers
+        if name.lower() not in _FRAMING
+    ]
+    stream, length = _stream(call.body)
+    if length is None:
+        headers.append((b"transfer-encoding", b"chunked"))
+    elif length or call.method in _BODY_METHODS:
+        headers.append((b"content-length", b"%d" % length))
+    extensions: dict[str, Any] = {
         "target": target,
-        "timeout": {"connect": call.connect_timeout_s, "read": call.idle_timeout_s},
-        "outbound_proxy": call.outbound_proxy,
+        "timeout": {"connect": call.connect_timeout_s, "write": call.idle_timeout_s},
+        FIRST_BYTE_S: call.first_byte_timeout_s,
+        IDLE_S: call.idle_timeout_s,
+        OUTBOUND_PROXY: call.outbound_proxy,
     }
-    content = b""
-    if isinstance(call.body, bytes):
-        content = call.body
-    elif isinstance(call.body, tuple):
-        content = b"".join(call.body)
-    else:
-        extensions["upload"] = Outgoing(call.body, call.idle_timeout_s, call.first_byte_timeout_s, deadline)
-    return httpx.Request(
-        call.method,
-        origin,
-        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
-        content=content,
-        extensions=extensions,
-    )
+    return httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
 
 
-def _split(url: str) -> tuple[httpx.URL, bytes]:
-    """The origin, and the target exactly as it stands in the URL."""
-    scheme, _, rest = url.partition("://")
-    authority_end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
-    target = rest[authority_end:].partition("#")[0]
-    if not target.startswith("/"):
-        target = "/" + target
-    return httpx.URL(f"{scheme}://{rest[:authority_end]}/"), target.encode("latin-1")
+def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int | None]:
+    """A body for httpx and its size in bytes; None = that is not known."""
+    if isinstance(body, bytes):
+        return httpx.ByteStream(body), len(body)
+    if isinstance(body, tuple):
+        return httpx.ByteStream(b"".join(body)), sum(map(len, body))
+    if body.begun:
+        raise ValueError("an upload cannot be sent a second time")
+    return _Sent(body), body.length
 
 
-_splits = Remembered(_split, most=256, longest=512)
+def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
+    """A URL for httpx, what it has for `host`, and what it asks for exactly as it stands there. Raises as `target_of`
+    does: what http1 refuses is refused."""
+    target = target_of(url)
+    asked = target.line.split(" ")[1]
+    if len(url) > _MOST_OF_A_URL:
+        url = f"{'https' if target.origin.is_tls else 'http'}://{target.origin.address}/"
+    whole = httpx.URL(url)
+    return whole, whole.netloc, asked.encode("latin-1")
+
+
+_addresses = Remembered(_address, most=256, longest=512)

@@ -15,7 +15,7 @@ from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.retry_delay import retry_delay_s
 from application.messages import Api, Verdict, WholeReply
 from domain.failure import Effect, Failure, FailureKind
-from domain.narrowed import LARGE_BYTES, Narrowed
+from domain.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
 from domain.tokens import Usage
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -198,7 +198,7 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
     reading = _READINGS[api]
     try:
         text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
-        if not is_all:
+        if not is_all or has_too_many_marks(text):
             return _judge_beginning(text, reply)
         if len(text) > LARGE_BYTES:
             text = reading.narrowed(text)
@@ -218,7 +218,7 @@ def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict
 
 
 def _judge_beginning(text: bytes, reply: WholeReply) -> Verdict:
-    """Of an answer that is too long to be read without its content coding: an error never is."""
+    """Of an answer that is not read, as it is too long without its content coding, or too full: an error never is."""
     if text.lstrip().startswith(b"{"):
         return Verdict()
     return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))

@@ -1,8 +1,8 @@
-"""What the client libraries' exceptions mean: the only place that knows their names.
+"""What the exceptions of httpx mean: the only place that knows their names.
 
-`ROWS` has a row for every exception that aiohttp and httpx export, and a test that fails when a release brings one
-without a row. Their names do not always say what happened (aiohttp wraps a reset in half a dozen classes), so the
-operating system's word, found along the chain of causes, is preferred where there is one.
+Those of our own transport bring along what happened. `ROWS` is for other transports, which may be mounted: it has a row
+for every exception of httpx that a call may raise, and a test that fails when a release brings one without a row. Their
+names do not always say what happened, so the operating system's word, found along the chain of causes, is preferred.
 """
 
 import errno
@@ -10,148 +10,78 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import aiohttp
 import httpx
-from aiohttp import client_exceptions as aio
-from aiohttp.http_exceptions import HttpProcessingError
 
+from adapters.upstreams.http1.failures import (
+    BAD_URL,
+    LOST,
+    NO_NAME,
+    NO_SLOT,
+    NOT_HTTP,
+    PROXY_FAILED,
+    SLOW_BODY,
+    SLOW_CONNECT,
+    SLOW_HEAD,
+)
 from adapters.upstreams.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
+from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
-
-class ClosedInHead(aiohttp.ClientError):
-    """The server closed the connection after the first byte of the reply and before the end of its headers."""
-
-
-class SpokeFirst(aiohttp.ClientError):
-    """The server sent something before it was asked anything."""
-
-
-class HeadTooLarge(aiohttp.ClientError):
-    """The reply's headers are larger than is read."""
-
-
-class SwitchedProtocols(aiohttp.ClientError):
-    """The server answered 101 to a request that asked for no other protocol."""
-
-
-class IdleTimeout(aiohttp.ClientError):
-    """Nothing of the body came for the call's `idle_timeout_s`."""
-
-
-class UploadStalled(aiohttp.ClientError):
-    """The server took nothing of an upload for the call's `idle_timeout_s`."""
-
-
-LIBRARY_ERRORS = (aiohttp.ClientError, httpx.HTTPError, httpx.InvalidURL, HttpProcessingError, OSError)
+LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)
 """What a call may raise because of the network or the server; anything else is a defect and is not dressed up."""
 
-Row = tuple[FailureKind, str]
+_NOT_CONNECTED = Failure(FailureKind.CONNECT, "cannot connect")
 
-_CLOSED: Row = (FailureKind.RESET, "connection lost")
-_CONNECT: Row = (FailureKind.CONNECT, "cannot connect")
-_PROXY: Row = (FailureKind.CONNECT, "outbound proxy failed")
-_SLOW_CONNECT: Row = (FailureKind.CONNECT_TIMEOUT, "no connection in time")
-_SLOW_HEADERS: Row = (FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time")
-_SLOW_BODY: Row = (FailureKind.IDLE_TIMEOUT, "reply stalled")
-_TLS: Row = (FailureKind.TLS, "TLS failed")
-_CUT: Row = (FailureKind.TRUNCATED, "reply cut short")
-_JUNK: Row = (FailureKind.JUNK, "not a valid HTTP reply")
-_BAD_URL: Row = (FailureKind.MISCONFIGURED, "URL cannot be used")
-
-ROWS: dict[type[BaseException], Row] = {
-    ClosedInHead: (FailureKind.TRUNCATED, "closed inside the headers"),
-    SpokeFirst: (FailureKind.JUNK, "replied before it was asked"),
-    HeadTooLarge: (FailureKind.JUNK, "headers too large"),
-    SwitchedProtocols: (FailureKind.JUNK, "switched protocols unasked"),
-    IdleTimeout: _SLOW_BODY,
-    UploadStalled: (FailureKind.IDLE_TIMEOUT, "upload stalled"),
-    # The system's own. `asyncio.timeout` around the wait for the headers ends in a bare TimeoutError.
-    OSError: _CLOSED,
-    TimeoutError: _SLOW_HEADERS,
-    socket.gaierror: (FailureKind.DNS, "name not resolved"),
-    ssl.SSLError: _TLS,
-    HttpProcessingError: _JUNK,
-    # aiohttp
-    aio.ClientError: _CLOSED,
-    aio.ClientConnectionError: _CLOSED,
-    aio.ClientConnectionResetError: _CLOSED,
-    aio.ClientOSError: _CLOSED,
-    aio.ClientConnectorError: _CONNECT,
-    aio.ClientProxyConnectionError: _PROXY,
-    aio.ClientHttpProxyError: (FailureKind.CONNECT, "outbound proxy refused"),
-    aio.ClientConnectorDNSError: (FailureKind.DNS, "name not resolved"),
-    aio.ClientSSLError: _TLS,
-    aio.ClientConnectorSSLError: _TLS,
-    aio.ClientConnectorCertificateError: (FailureKind.TLS, "certificate verify failed"),
-    aio.ServerFingerprintMismatch: (FailureKind.TLS, "certificate fingerprint differs"),
-    aio.ConnectionTimeoutError: _SLOW_CONNECT,
-    aio.ServerTimeoutError: _SLOW_HEADERS,
-    aio.SocketTimeoutError: _SLOW_BODY,
-    aio.ServerConnectionError: _CLOSED,
-    aio.ServerDisconnectedError: (FailureKind.RESET, "closed before reply"),
-    aio.ClientPayloadError: _CUT,
-    aio.UploadAbortedError: (FailureKind.RESET, "request not sent completely"),
-    aio.ClientResponseError: _JUNK,
-    aio.ContentTypeError: _JUNK,
-    aio.WSServerHandshakeError: _JUNK,
-    aio.WSMessageTypeError: _JUNK,
-    aio.RedirectClientError: _JUNK,
-    aio.InvalidUrlRedirectClientError: _JUNK,
-    aio.NonHttpUrlRedirectClientError: _JUNK,
-    aio.InvalidURL: _BAD_URL,
-    aio.InvalidUrlClientError: _BAD_URL,
-    aio.NonHttpUrlClientError: _BAD_URL,
-    # httpx
-    httpx.HTTPError: _CLOSED,
-    httpx.RequestError: _CLOSED,
-    httpx.TransportError: _CLOSED,
-    httpx.NetworkError: _CLOSED,
-    httpx.ConnectError: _CONNECT,
-    httpx.ReadError: _CLOSED,
-    httpx.WriteError: _CLOSED,
-    httpx.CloseError: _CLOSED,
-    httpx.ProxyError: _PROXY,
-    httpx.TimeoutException: _SLOW_HEADERS,
-    httpx.ConnectTimeout: _SLOW_CONNECT,
-    httpx.PoolTimeout: _SLOW_HEADERS,
-    httpx.WriteTimeout: _SLOW_HEADERS,
-    httpx.ReadTimeout: _SLOW_BODY,
-    httpx.ProtocolError: _JUNK,
-    httpx.LocalProtocolError: _JUNK,
-    httpx.RemoteProtocolError: _JUNK,
-    httpx.DecodingError: _JUNK,
-    httpx.TooManyRedirects: _JUNK,
-    httpx.HTTPStatusError: _JUNK,
-    httpx.CookieConflict: _JUNK,
-    httpx.StreamError: _CLOSED,
-    httpx.StreamClosed: _CLOSED,
-    httpx.StreamConsumed: _CLOSED,
-    httpx.ResponseNotRead: _CLOSED,
-    httpx.RequestNotRead: _CLOSED,
-    httpx.UnsupportedProtocol: _BAD_URL,
-    httpx.InvalidURL: _BAD_URL,
+ROWS: dict[type[BaseException], Failure] = {
+    OSError: LOST,
+    TimeoutError: SLOW_HEAD,
+    socket.gaierror: NO_NAME,
+    ssl.SSLError: Failure(FailureKind.TLS, "TLS failed"),
+    httpx.HTTPError: LOST,
+    httpx.RequestError: LOST,
+    httpx.TransportError: LOST,
+    httpx.NetworkError: LOST,
+    httpx.ConnectError: _NOT_CONNECTED,
+    httpx.ReadError: LOST,
+    httpx.WriteError: LOST,
+    httpx.CloseError: LOST,
+    httpx.ProxyError: PROXY_FAILED,
+    httpx.TimeoutException: SLOW_HEAD,
+    httpx.ConnectTimeout: SLOW_CONNECT,
+    httpx.PoolTimeout: NO_SLOT,
+    httpx.WriteTimeout: SLOW_HEAD,
+    httpx.ReadTimeout: SLOW_HEAD,
+    httpx.ProtocolError: NOT_HTTP,
+    httpx.LocalProtocolError: NOT_HTTP,
+    httpx.RemoteProtocolError: NOT_HTTP,
+    httpx.DecodingError: NOT_HTTP,
+    httpx.TooManyRedirects: NOT_HTTP,
+    httpx.HTTPStatusError: NOT_HTTP,
+    httpx.UnsupportedProtocol: BAD_URL,
+    httpx.InvalidURL: BAD_URL,
 }
 
-_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.IDLE_TIMEOUT, FailureKind.DNS}
-"""Kinds that the library's own name settles, whatever caused them."""
+_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}
+"""Kinds that the name of the exception settles, whatever caused it."""
 
 
-def failure_of(error: BaseException) -> Failure:
-    """The failure that an exception of a client library stands for, in words that hold nothing of the request."""
-    kind, reason = next(ROWS[cls] for cls in type(error).__mro__ if cls in ROWS)
-    if kind in _SETTLED or isinstance(error, ClosedInHead):
-        return Failure(kind, reason)
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return Failure(kind, reason)
+def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
+    """The failure that an exception stands for, in words that hold nothing of the request. `in_body`: had the headers
+    of the reply come?"""
+    if isinstance(error.__cause__, UpstreamFailed):
+        return error.__cause__.failure
+    failure = next(ROWS[cls] for cls in type(error).__mro__ if cls in ROWS)
+    if failure.kind in _SETTLED:
+        return failure
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aio.ClientError):
+        if isinstance(cause, ssl.SSLError):
             return Failure(FailureKind.TLS, tls_words(cause))
-        if isinstance(cause, OSError):
-            row = _system_row(cause, kind, error)
-            if row is not None:
-                return Failure(*row)
-    return Failure(kind, reason)
+        if isinstance(cause, socket.gaierror):
+            return NO_NAME
+        said = _said_by_the_system(cause, failure) if isinstance(cause, OSError) else None
+        if said is not None:
+            return said
+    return SLOW_BODY if in_body and failure == SLOW_HEAD else failure
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -163,22 +93,19 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _system_row(error: OSError, kind: FailureKind, wrapper: BaseException) -> Row | None:
-    """What the operating system said, placed in the phase the wrapper names; None = it said nothing."""
+def _said_by_the_system(error: OSError, failure: Failure) -> Failure | None:
+    """What the operating system said, placed in the phase that `failure` is of; None = it said nothing."""
     number = number_of(error)
     if number is None:
         return None
     words = WORDS[number]
     if number in OURS:
-        return FailureKind.LOCAL, words
-    if isinstance(wrapper, aio.ClientProxyConnectionError):
-        return FailureKind.CONNECT, f"outbound proxy: {words}"
-    if kind is not FailureKind.CONNECT:
-        return FailureKind.RESET, words
+        return Failure(FailureKind.LOCAL, words)
+    if failure == PROXY_FAILED:
+        return Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
+    if failure.kind is not FailureKind.CONNECT:
+        return Failure(FailureKind.RESET, words)
     if number == errno.ETIMEDOUT:
-        return FailureKind.CONNECT_TIMEOUT, words
-    if number in BROKEN:
-        # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
-        encrypted = isinstance(wrapper, aio.ClientConnectorError) and wrapper._conn_key.is_ssl
-        return (FailureKind.TLS, f"{words} in the handshake") if encrypted else (FailureKind.RESET, words)
-    return kind, words
+        return Failure(FailureKind.CONNECT_TIMEOUT, words)
+    # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
+    return Failure(FailureKind.RESET if number in BROKEN else FailureKind.CONNECT, words)

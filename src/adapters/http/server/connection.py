@@ -13,11 +13,12 @@ from adapters.http.request_head import NO_HEAD, RequestHead
 from adapters.http.server.addresses import addresses_of
 from adapters.http.server.host import Host
 from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
-from adapters.http.server.limits import COUNTED_BYTES, FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
+from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from adapters.http.server.outflow import Outflow
 from adapters.http.server.request_reader import RequestReader
 from adapters.http.server.turn import Turn
 from application.errors import InvalidRequest
+from application.held_bytes import COUNTED_BYTES
 
 _NEVER = float("inf")
 _SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
         # Before this one is answered, the client has to take enough of what was sent before.
-        self.deadline = self.loop.time() + IDLE_S if self._outflow.is_paused else _NEVER
+        self.deadline = self.loop.time() + IDLE_S if self._outflow.room is not None else _NEVER
 
     def _answer(self, turn: Turn) -> None:
         """Have the application answer: at once if it can, else in this connection's task, with those that follow."""
@@ -230,15 +231,15 @@ class Connection(asyncio.Protocol):
 
     def writable(self) -> Awaitable[None] | None:
         """See `Line`."""
-        return self._outflow.writable()
+        return None if self._outflow.room is None else asyncio.shield(self._outflow.room)
 
     def taken(self) -> None:
         """See `Line`."""
         turn, inflow, reader = self._turn, self._inflow, self._reader
-        if inflow.held_bytes:
-            rest_bytes = 0 if reader is None else len(reader.rest)
-            inflow.count(rest_bytes if turn is None else waiting_bytes(turn, self._queue) + rest_bytes)
-        if inflow.is_open or reader is None or (turn is not None and is_enough(turn, self._queue)):
+        if inflow.is_quiet or reader is None:
+            return
+        inflow.count(waiting_bytes(turn, self._queue) + len(reader.rest))
+        if inflow.is_open or (turn is not None and is_enough(turn, self._queue)):
             return
         refusal = reader.go_on()
         if refusal is not None:
@@ -262,9 +263,7 @@ class Connection(asyncio.Protocol):
     def cut(self) -> None:
         """See `Line`."""
         self._turn = None
-        self._is_closing = True
-        if self._transport is not None:
-            self._transport.abort()
+        self.give_way()
 
     # How it ends.
 

@@ -8,9 +8,9 @@ from adapters.http.server.turn import Turn
 from application.held_bytes import HeldBytes, Holding
 
 
-def waiting_bytes(turn: Turn, queue: Collection[Turn]) -> int:
+def waiting_bytes(turn: Turn | None, queue: Collection[Turn]) -> int:
     """How much of the bodies of these requests has come that the application has not taken."""
-    return turn.bytes_waiting + sum([each.bytes_waiting for each in queue])
+    return (0 if turn is None else turn.bytes_waiting) + sum([each.bytes_waiting for each in queue])
 
 
 def is_enough(turn: Turn, queue: Collection[Turn]) -> bool:
@@ -28,6 +28,8 @@ class Inflow:
 
     def __init__(self, most_discarded_bytes: int, budget: HeldBytes) -> None:
         """When more than that is thrown away, the connection is cut."""
+        self.is_quiet = True
+        """Is something read, and nothing counted that waits?"""
         self._holding = Holding(budget)
         self.transport: asyncio.Transport | None = None
         """None = there is none yet, or no more."""
@@ -44,17 +46,19 @@ class Inflow:
     def count(self, waiting_bytes: int) -> None:
         """So much of what was read waits for the application."""
         self._holding.count(waiting_bytes - self._holding.held_bytes)
+        self.is_quiet = self.is_open and not waiting_bytes
 
     def pause(self) -> None:
         """Read no more: what comes stays with the kernel, and then with the client."""
         if self.is_open and self.transport is not None:
-            self.is_open = False
+            self.is_open = self.is_quiet = False
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
         if not self.is_open and self.transport is not None and not self.transport.is_closing():
             self.is_open = True
+            self.is_quiet = not self._holding.held_bytes
             self.transport.resume_reading()
 
     def discard(self, data: bytes) -> None:

@@ -18,9 +18,6 @@ FAREWELL_S = 1.0
 """When the server stops: how long it waits for the request of a client that has just connected, and for the rest of
 one that is answered."""
 
-COUNTED_BYTES = 4 * 1024
-"""More than this that waits for the application, or of a head that is not complete, counts as held."""
-
 READ_AHEAD_BYTES = 256 * 1024
 READ_AHEAD_REQUESTS = 16
 """When this many requests, or more than this of bodies, wait for the application, nothing is read from the socket. As

@@ -1,7 +1,6 @@
 """What is written to a client's socket and not taken: counted as held, and waited for."""
 
 import asyncio
-from collections.abc import Awaitable
 
 from application.held_bytes import HeldBytes, Holding
 
@@ -12,12 +11,8 @@ class Outflow:
     def __init__(self, loop: asyncio.AbstractEventLoop, budget: HeldBytes) -> None:
         self._loop = loop
         self._holding = Holding(budget)
-        self._room: asyncio.Future[None] | None = None
-
-    @property
-    def is_paused(self) -> bool:
-        """Has the client to take some of it before more is written?"""
-        return self._room is not None
+        self.room: asyncio.Future[None] | None = None
+        """Done when more may be written; None = it may."""
 
     @property
     def held_bytes(self) -> int:
@@ -26,8 +21,8 @@ class Outflow:
 
     def pause(self, unsent_bytes: int) -> None:
         """The client does not take what is written: so much of it waits."""
-        if self._room is None:
-            self._room = self._loop.create_future()
+        if self.room is None:
+            self.room = self._loop.create_future()
         self.count(unsent_bytes)
 
     def count(self, unsent_bytes: int) -> None:
@@ -37,10 +32,6 @@ class Outflow:
     def resume(self) -> None:
         """The client has taken most of it, or never will."""
         self.count(0)
-        room, self._room = self._room, None
+        room, self.room = self.room, None
         if room is not None and not room.done():
             room.set_result(None)
-
-    def writable(self) -> Awaitable[None] | None:
-        """To be awaited before more is written; None = no need."""
-        return None if self._room is None else asyncio.shield(self._room)

@@ -9,6 +9,8 @@ from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import TypeVar
 
+from adapters.upstreams.outbound.never_called import callable_ones
+
 _SHARED_S = 10.0
 """A lookup that began less than this ago, over or not, serves whoever asks for the same name."""
 
@@ -26,9 +28,12 @@ class Names:
         self._running: set[asyncio.Task[list[str]]] = set()
 
     async def addresses(self, host: str) -> list[str]:
-        """All IP addresses, in the order in which they should be tried. Raises OSError."""
+        """All IP addresses that may be called, in the order in which they should be tried.
+
+        Raises OSError, and `NeverCalled` where there is none.
+        """
         if _is_ip(host):
-            return [host]
+            return callable_ones([host])
         loop = asyncio.get_running_loop()
         began, lookup = self._lookups.get(host, (0.0, None))
         if lookup is None or loop.time() - began > _SHARED_S or (lookup.done() and lookup.exception() is not None):
@@ -72,7 +77,7 @@ async def _look_up(host: str) -> list[str]:
     addresses = [(family, where) for family, _, _, _, (where, *_) in found if isinstance(where, str)]
     preferred = [where for family, where in addresses if family == addresses[0][0]]
     others = [where for family, where in addresses if family != addresses[0][0]]
-    return [where for where in chain(*zip_longest(preferred, others)) if where is not None]
+    return callable_ones([where for where in chain(*zip_longest(preferred, others)) if where is not None])
 
 
 async def first_to_answer(

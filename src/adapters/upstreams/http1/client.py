@@ -15,7 +15,7 @@ from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 
-_MAX_REPLY_HEADER_BYTES = 64 * 1024
+MAX_REPLY_HEADER_BYTES = 64 * 1024
 
 _JOIN_BYTES = 64 * 1024
 """Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
@@ -47,7 +47,7 @@ class Http1Upstream:
         trust_env: bool = False,
         keepalive_s: float = 30.0,
         max_idle: int | None = None,
-        max_reply_header_bytes: int = _MAX_REPLY_HEADER_BYTES,
+        max_reply_header_bytes: int = MAX_REPLY_HEADER_BYTES,
     ) -> None:
         """Does no network I/O and needs no running loop.
 

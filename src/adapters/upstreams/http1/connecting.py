@@ -17,6 +17,7 @@ from adapters.upstreams.http1.failures import (
 )
 from adapters.upstreams.http1.request import Origin
 from adapters.upstreams.http1.tls_sessions import TlsSessions
+from adapters.upstreams.outbound.never_called import NeverCalled
 from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, UnusableProxy
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
@@ -67,6 +68,9 @@ class Connecting:
             return await self._names.addresses(origin.host)
         except UnicodeError:  # a name too long for any encoding of names
             raise UpstreamFailed(BAD_URL) from None
+        except NeverCalled as refused:
+            refused.is_proxy = to_proxy
+            raise UpstreamFailed(refused.failure) from None
         except OSError as error:
             raise UpstreamFailed(not_connected(error, to_proxy)) from error
 

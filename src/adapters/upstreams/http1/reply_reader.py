@@ -17,6 +17,12 @@ _AT_ONCE_BYTES = 16 * 1024
 """Of headers and chunks the parser is never given more than this without a look at what it made of it: it calls back
 for each of them, however small."""
 
+_USUAL = b"HTTP/1.1 2"
+_INTERIM = b"HTTP/1.1 1"
+_FINAL = frozenset(b"HTTP/1.%d %d" % (minor, digit) for minor in (0, 1) for digit in range(2, 10))
+"""A status line begins with one of these (RFC 9112 sections 2.3 and 4); there is no interim one of HTTP/1.0 (RFC 9110
+section 15.2). llhttp takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well, and reads on as if they were HTTP/1.1."""
+
 _PAID_FOR = 8
 """How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `max_head_bytes` at a
 time."""
@@ -27,6 +33,11 @@ def _name(name: bytes) -> str:
 
 
 _names = Remembered(_name, most=1024)
+
+
+def _may_become_one(beginning: bytes) -> bool:
+    """Is it the beginning of a status line, as far as it goes?"""
+    return len(beginning) < len(_USUAL) and any(whole.startswith(beginning) for whole in (_INTERIM, *_FINAL))
 
 
 class _Refused(Exception):
@@ -57,6 +68,11 @@ class ReplyReader:
         self._is_chunked = False
         self._is_interim = False
         self._refusal: Failure | None = None
+        self._is_line_due = True
+        """Is the beginning of the final reply's status line still to come?"""
+        self._begun = b""
+        """What has come of a status line that nobody can judge yet, and is not parsed; or, of an interim reply that is
+        not complete, `_INTERIM`."""
 
     def begin(self, reply: Http1Reply, *, has_body: bool) -> None:
         """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
@@ -68,9 +84,15 @@ class ReplyReader:
         self._fields = []
         self._interim_bytes = 0
         self._is_chunked = self._is_interim = False
+        self._is_line_due = True
+        self._begun = b""
 
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come; None = it was good so far."""
+        if self._is_line_due:
+            if self._begun or not data.startswith(_USUAL):
+                return self._feed_beginning(data)
+            self._is_line_due = False
         start = 0
         while len(data) - start > _AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
             failure = self._read(data[start : start + _AT_ONCE_BYTES])
@@ -84,6 +106,31 @@ class ReplyReader:
         if not self.is_whole:
             return self._read(data[start:])
         self.is_followed = self.is_followed or start < len(data)
+        return None
+
+    def _feed_beginning(self, data: bytes) -> Failure | None:
+        """Status lines are judged before they are parsed. Interim replies are read line by line, as nothing tells where
+        in what it was given the parser came to the end of one."""
+        if self._begun != _INTERIM:
+            self.overhead_bytes -= len(self._begun)
+            data, self._begun = self._begun + data, b""
+        start = 0
+        while start < len(data):
+            if not self._begun:
+                beginning = data[start : start + len(_USUAL)]
+                if beginning in _FINAL:
+                    self._is_line_due = False
+                    return self.feed(data[start:])
+                if beginning != _INTERIM:
+                    self.overhead_bytes += len(beginning)
+                    self._begun = beginning
+                    return None if _may_become_one(beginning) else NOT_HTTP
+                self._begun = _INTERIM
+            end = data.find(b"\n", start) + 1 or len(data)
+            failure = self._read(data[start:end])
+            if failure is not None:
+                return failure
+            start = end
         return None
 
     def _read(self, data: bytes) -> Failure | None:
@@ -165,6 +212,7 @@ class ReplyReader:
     def on_message_complete(self) -> None:
         if self._is_interim:
             self._is_interim = False
+            self._begun = b""
         elif not self.is_whole:
             self.is_whole = True
             self.is_kept = self._parser.should_keep_alive()

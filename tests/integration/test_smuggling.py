@@ -1,0 +1,125 @@
+"""The same requests to the proxy itself, and to a real nginx with `deploy/nginx.conf` in front of it: what hides in one
+never arrives as another, and whoever comes next gets the answer that is theirs."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.scripted_server import ScriptedServer, answering, reply
+from tests.integration.composed import Composed, composed
+from tests.integration.harness import ROOT, config, endpoint, eventually, free_port
+from tests.smuggling import NEXT, PAYLOADS
+
+AT_ONCE = 20
+SILENCE_S = 1.0
+"""What waits for a body that never comes is given up after this."""
+
+
+def numbered(sent: bytes, number: int) -> bytes:
+    """With paths that tell one payload from another and are as long as they were."""
+    paths = {b"/first": b"/f%04d", b"/smuggled": b"/smug%04d", b"/next": b"/n%03d"}
+    for path, own in paths.items():
+        sent = sent.replace(path, own % number)
+    return sent
+
+
+async def talk(port: int, sent: bytes) -> bytes:
+    """What comes back until the other side closes or is silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    got = b""
+    try:
+        with suppress(ConnectionError, TimeoutError):
+            writer.write(sent)
+            while piece := await asyncio.wait_for(reader.read(65536), SILENCE_S):
+                got += piece
+    finally:
+        writer.close()
+    return got
+
+
+@asynccontextmanager
+async def nginx(folder: Path, proxy_port: int) -> AsyncIterator[int]:
+    """The port of an nginx with the project's configuration, but for ports, folders and names."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        reason = "there is no nginx: apt-get install nginx"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    port = free_port()
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    for pattern, own in {
+        r"listen 8080;": f"listen 127.0.0.1:{port};",
+        r"server proxy:4000 [^;]*;": f"server 127.0.0.1:{proxy_port} max_fails=0;",
+        r"server proxy-2:4000 [^;]*;": "",
+        r"/tmp/": f"{folder}/",
+        r"access_log off;.*": f"log_format asked '$request_uri'; access_log {folder}/asked.log asked;",
+        r"worker_processes auto;": "worker_processes 1;" + (" user root;" if os.getuid() == 0 else ""),
+    }.items():
+        text, count = re.subn(pattern, own, text)
+        assert count, pattern
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        program, "-e", str(folder / "nginx.log"), "-p", str(folder), "-c", str(path), "-g", "daemon off;"
+    )
+    try:
+        await eventually(lambda: process.returncode is not None or is_listening(port))
+        assert process.returncode is None, (folder / "nginx.log").read_text()
+        yield port
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def is_listening(port: int) -> bool:
+    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
+
+
+async def attack(proxy: Composed, port: int, most_replies: int) -> list[str]:
+    """The paths that the proxy was asked for."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, sent: bytes) -> bytes:
+        async with gate:
+            return await talk(port, numbered(sent + NEXT, number))
+
+    got = await asyncio.gather(*(one(number, each.sent) for number, each in enumerate(PAYLOADS.values())))
+    asked = [line["path"] for line in proxy.requests() if "path" in line]
+
+    assert len(asked) == len(set(asked))
+    assert sum(path.startswith("/n") for path in asked) > 20  # what is good gets through
+    replies = [len(re.findall(rb"HTTP/1\.1 [2-5]\d\d ", text)) for text in got]
+    assert max(replies) <= most_replies
+    for number in range(50):  # the connections between the two are those of before
+        path = f"/v1/models/well-{number}"
+        text = await talk(port, b"GET %b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % path.encode())
+        head, _, body = text.partition(b"\r\n\r\n")
+        assert (head[:12], f"well-{number}'" in json.loads(body)["error"]["message"]) == (b"HTTP/1.1 404", True), text
+    return asked
+
+
+@pytest.mark.parametrize("is_behind_nginx", [False, True], ids=["straight", "through nginx"])
+async def test_what_hides_in_a_request_never_arrives(tmp_path: Path, is_behind_nginx: bool) -> None:
+    async with (
+        ScriptedServer(answering(reply())) as server,
+        composed(tmp_path, config([endpoint(server.url("/v1"))])) as proxy,
+    ):
+        if is_behind_nginx:
+            async with nginx(tmp_path, proxy.port) as port:
+                asked = await attack(proxy, port, 3)
+            # What it does not take for a length it drops, and then what would be a body is a request in the open.
+            open_ones = (tmp_path / "asked.log").read_text().split()
+            assert [path for path in asked if path.startswith("/smug") and path not in open_ones] == []
+            assert {path[:6] for path in open_ones} >= {"/f0000", "/smug0"}
+        else:
+            asked = await attack(proxy, proxy.port, 2)
+            assert [path for path in asked if path.startswith("/smug")] == []
+
+        assert server.requests == []
