@@ -222,10 +222,7 @@ class Trail(Struct):
 
 def header(headers: Headers, name: str) -> str | None:
     """The first value of a header; None = it is not there. `name` in lower case."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
+    return dict(reversed(headers)).get(name)
 
 
 def reasons(attempts: Sequence[Attempt]) -> str:
