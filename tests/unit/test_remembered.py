@@ -50,6 +50,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (reply_reader._names, str.encode),
     (request._targets, "http://h/{}".format),
     (request._framing, str),
+    (request._lines, lambda text: (("x-a", text),)),
 ]
 
 
