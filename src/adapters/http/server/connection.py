@@ -16,16 +16,16 @@ from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_byte
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from adapters.http.server.outflow import Outflow
 from adapters.http.server.request_reader import RequestReader
+from adapters.http.server.request_refusals import SLOW_HEAD
 from adapters.http.server.turn import Turn
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 
 _NEVER = float("inf")
-_SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
 
 
 class Connection(asyncio.Protocol):
-    """`Desk` for its reader, `Line` for its turns."""
+    """`Desk` for its reader, `Line` for its turns. A client that sends no more has left: asyncio closes then."""
 
     def __init__(self, host: "Host[Connection]") -> None:
         self.loop = host.loop
@@ -71,9 +71,7 @@ class Connection(asyncio.Protocol):
             self._refuse(refusal)
         elif (turn := self._turn) is not None:
             if turn.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
-                self._inflow.count(waiting_bytes(turn, self._queue) + len(reader.rest))
-                if reader.rest or is_enough(turn, self._queue):
-                    self._inflow.pause()
+                self._inflow.weigh(turn, self._queue, len(reader.rest))
         elif was_idle and reader.in_head:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
@@ -82,9 +80,6 @@ class Connection(asyncio.Protocol):
             self._inflow.count(reader.overhead_bytes)
         if self._turn is not None and (self._next is not None or self._task is None):
             self._answer(self._turn)
-
-    def eof_received(self) -> None:
-        """Who sends no more has left: a socket that was closed looks the same."""
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
@@ -128,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._unsent = unsent
             self.deadline = self.loop.time() + IDLE_S
         elif self._is_idle and reader is not None and reader.overhead_bytes:
-            self._refuse(_SLOW_HEAD)
+            self._refuse(SLOW_HEAD)
         else:
             transport.abort()
 
@@ -278,8 +273,7 @@ class Connection(asyncio.Protocol):
             return
         turn = Turn(self, NO_HEAD, 0, keeps=False)
         turn.refuse(error)
-        address = self.addresses["client"]
-        self._host.refused(error, "" if address is None else address[0])
+        self._host.refused(error, (self.addresses["client"] or ("",))[0])
 
     @property
     def _is_idle(self) -> bool:

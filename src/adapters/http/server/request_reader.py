@@ -4,17 +4,25 @@ llhttp refuses what could be read in two ways (both framings, folded headers, ba
 number); what it lets pass and could still be mistaken is refused here.
 """
 
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import httptools
 
 from adapters.http.request_head import RequestHead
 from adapters.http.server.known_heads import KnownHeads, Spelling, spelling_of
+from adapters.http.server.request_refusals import (
+    BAD_TARGET,
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    OTHER_VERSION,
+    TOO_MANY_HEADERS,
+    coding_refusal,
+    size_refusal,
+)  # fmt: skip
 from adapters.http.server.request_target import target_of
 from application.errors import InvalidRequest
-
-MAX_HEAD_BYTES = 64 * 1024
-MAX_HEADERS = 256
 
 _UNPARSED_FROM_BYTES = 64 * 1024
 """The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
@@ -32,19 +40,6 @@ _LEAST_BODY_BYTES = 64
 _PAID_FOR = 8
 """How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `MAX_HEAD_BYTES` at a time:
 an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
-
-_MALFORMED = InvalidRequest("The request is malformed; RFC 9112 says how one is written.", code="malformed_request")
-_HEAD_TOO_LARGE = InvalidRequest(
-    f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
-)
-_TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large", status=431)
-_OTHER_VERSION = InvalidRequest(
-    "Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served", status=505
-)
-_OTHER_CODING = InvalidRequest(
-    "The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served"
-)
-_BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
 
 
 class Taker(Protocol):
@@ -136,9 +131,8 @@ class RequestReader:
         """A request whose head is known. The parser does not get to see it, nor its body."""
         self._is_unparsed = True
         self._hand_in(head, length)
-        if length:
-            self._is_past = True
-        else:
+        self._is_past = True
+        if not length:
             self._complete()
 
     def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
@@ -194,12 +188,12 @@ class RequestReader:
                 data = data[upgrade.args[0] :]
                 self._ignore_upgrade()
             except httptools.HttpParserError:
-                return self._refusal or _MALFORMED
+                return self._refusal or MALFORMED
         if self.overhead_bytes > MAX_HEAD_BYTES:
-            return _HEAD_TOO_LARGE
+            return HEAD_TOO_LARGE
         if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
             self._fields = []
-            return _TOO_MANY_HEADERS
+            return TOO_MANY_HEADERS
         return None
 
     def close(self) -> None:
@@ -247,10 +241,10 @@ class RequestReader:
         headers, self._fields = self._fields, []
         parser = self._parser
         if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
-            self._check_size(url, headers)
+            self._refuse(size_refusal(url, headers))
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
-            self._refuse(_OTHER_VERSION)
+            self._refuse(OTHER_VERSION)
         length = b"0"
         has_length = False
         for name, value in headers:
@@ -259,15 +253,15 @@ class RequestReader:
         self._framing = b"" if length == b"0" else b"content-length: %b\r\n" % length
         if has_length:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
-        method = parser.get_method().decode("ascii")
         target = target_of(url, headers)
         if target is None:
-            self._refuse(_BAD_TARGET)
+            self._refusal = BAD_TARGET
+            raise _Refused
         keeps = parser.should_keep_alive()
-        head = RequestHead(method, version, *target, headers, keeps=keeps, has_length=has_length)
+        head = RequestHead(parser.get_method().decode(), version, *target, headers, keeps=keeps, has_length=has_length)
         self._head = None if parser.should_upgrade() else head
         if head.is_chunked:
-            self._check_coding(headers, version)
+            self._refuse(coding_refusal(headers, version))
             self._framing = b"transfer-encoding: chunked\r\n"
         self._is_unparsed = False
         self._hand_in(head, int(length))
@@ -300,20 +294,7 @@ class RequestReader:
         if taker is not None:
             taker.complete()
 
-    def _check_size(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """What has come with the headers may be a body already, so that is left out."""
-        if len(headers) > MAX_HEADERS:
-            self._refuse(_TOO_MANY_HEADERS)
-        if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
-
-    def _check_coding(self, headers: list[tuple[bytes, bytes]], version: str) -> None:
-        # HTTP/1.0 has no codings: who sends one is not sure to mean it (RFC 9112, 6.1).
-        if version == "1.0" or [value.lower() for name, value in headers if name == b"transfer-encoding"] != [
-            b"chunked"
-        ]:
-            self._refuse(_OTHER_CODING)
-
-    def _refuse(self, refusal: InvalidRequest) -> NoReturn:
-        self._refusal = refusal
-        raise _Refused
+    def _refuse(self, refusal: InvalidRequest | None) -> None:
+        if refusal is not None:
+            self._refusal = refusal
+            raise _Refused

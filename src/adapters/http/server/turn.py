@@ -1,103 +1,37 @@
 """One request and its reply: what the application asks of a client, in ASGI's way and in shorter ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from adapters.http.client import Application
 from adapters.http.errors import error_body
 from adapters.http.request_head import RequestHead
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
+from adapters.http.server.request_body import Line, RequestBody
 from application.errors import ProxyError
+from application.ready import Ready
 
-_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-_END = {"type": "http.request", "body": b"", "more_body": False}
-_GONE = {"type": "http.disconnect"}
 _COPIED_BYTES = 16 * 1024
 """A piece of a chunked body up to this size is copied together with its frame; that costs less than three writes."""
 _BODILESS = frozenset({204, 304})
-_MANY_PIECES = 512
-"""So many pieces of a body are put together: one of two bytes takes twenty times as much by itself."""
 
 
-class _Done:
-    """Awaited at once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        return iter(())  # type: ignore[return-value] # an iterator does
+_DONE = Ready(None)
 
 
-_DONE = _Done()
-
-
-class Line(Protocol):
-    """The connection that a turn belongs to."""
-
-    loop: asyncio.AbstractEventLoop
-    addresses: dict[str, Any]
-
-    def write(self, data: bytes) -> None:
-        """To the client, in the order of the calls."""
-
-    def writable(self) -> Awaitable[None] | None:
-        """To be awaited before more is written; None = no need."""
-
-    def taken(self) -> None:
-        """Some of the body was taken."""
-
-    def finished(self, turn: "Turn") -> None:
-        """Its reply is complete."""
-
-    def cut(self) -> None:
-        """Close at once, so that the client knows that the reply is not complete."""
-
-
-class Turn:
+class Turn(RequestBody):
     """`Client` for the application; `Taker` for the reader."""
 
-    __slots__ = (
-        "_breakage",
-        "_framing",
-        "_is_finished",
-        "_is_gone",
-        "_is_started",
-        "_left",
-        "_line",
-        "_on_gone",
-        "_pieces",
-        "_said_end",
-        "_waiter",
-        "_work",
-        "added",
-        "bytes_waiting",
-        "head",
-        "is_complete",
-        "keeps",
-        "length",
-        "waits_for_100",
-    )
+    __slots__ = ("_framing", "_left", "_work", "added", "head", "keeps", "length")
 
     def __init__(self, line: Line, head: RequestHead, length: int | None, *, keeps: bool) -> None:
         """`keeps`: another request may follow on the connection."""
+        super().__init__(line, waits_for_100=head.waits_for_100)
         self.head = head
         self.length = length
         self.keeps = keeps
-        self.waits_for_100 = head.waits_for_100
-        """Does the client keep its body back until it is told to go on?"""
         self.added: Sequence[tuple[bytes, bytes]] = ()
-        self.bytes_waiting = 0
-        """How much of the body has come that the application has not taken."""
-        self.is_complete = False
-        """Has all of the request come?"""
-        self._line = line
-        self._pieces: list[bytes] | None = None
-        self._said_end = False
-        self._waiter: asyncio.Future[dict[str, Any]] | None = None
-        self._on_gone: Callable[[], None] | None = None
-        self._is_gone = False
-        self._breakage: ProxyError | None = None
-        self._is_started = False
-        self._is_finished = False
         self._framing = NONE
         self._left = 0
         self._work: Awaitable[None] | None = None
@@ -148,97 +82,6 @@ class Turn:
     def is_cut_short(self) -> bool:
         """Can nobody tell where its request ends, or only its end tell the client that the reply is complete?"""
         return self._breakage is not None or self._framing is CLOSE
-
-    # What comes.
-
-    def feed(self, piece: bytes) -> None:
-        """See `Taker`."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            waiter.set_result({"type": "http.request", "body": piece, "more_body": True})
-        elif not self._is_finished:
-            if self._pieces is None:
-                self._pieces = []
-            elif len(self._pieces) >= _MANY_PIECES:
-                self._pieces = [b"".join(self._pieces)]
-            self._pieces.append(piece)
-            self.bytes_waiting += len(piece)
-
-    def complete(self) -> None:
-        """See `Taker`."""
-        self.is_complete = True
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            self._said_end = True
-            waiter.set_result(_END)
-
-    def gone(self) -> None:
-        """The client has left."""
-        self._is_gone = True
-        self._tell_gone()
-
-    def broken(self, error: ProxyError) -> None:
-        """The rest of the request will not come, but the client may still read why."""
-        self.keeps = False
-        self._breakage = error
-        self._tell_gone()
-
-    def _tell_gone(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(_GONE)
-        on_gone, self._on_gone = self._on_gone, None
-        if on_gone is not None:
-            on_gone()
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """See `Client`."""
-        self._on_gone = tell
-        if tell is not None and (self._is_gone or self._breakage is not None):
-            self._tell_gone()
-
-    def body_now(self) -> bytes | None:
-        """See `Client`."""
-        if not self.is_complete or self._said_end or self._is_gone:
-            return None
-        pieces, self._pieces = self._pieces, None
-        self._said_end = True
-        if pieces is None:
-            return b""
-        self.bytes_waiting = 0
-        self._line.taken()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def receive(self) -> Awaitable[dict[str, Any]]:
-        """ASGI's: the next piece of the body, and after the last one that the client has left."""
-        waiter = self._line.loop.create_future()
-        message = self._next()
-        if message is not None:
-            waiter.set_result(message)
-            return waiter
-        if self.waits_for_100 and not self.is_complete and not self._is_started:
-            self.waits_for_100 = False
-            self._line.write(_GO_ON)
-        self._waiter = waiter
-        return waiter
-
-    def _next(self) -> dict[str, Any] | None:
-        if self._pieces:
-            # Each by itself, many tiny ones would cost far more than they are worth.
-            piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces.clear()
-            self.bytes_waiting = 0
-            self._line.taken()
-            self._said_end = self.is_complete
-            return {"type": "http.request", "body": piece, "more_body": not self._said_end}
-        if self._is_gone or self._is_finished or self._breakage is not None:
-            return _GONE
-        if self.is_complete and not self._said_end:
-            self._said_end = True
-            return _END
-        return None
 
     # What goes.
 
