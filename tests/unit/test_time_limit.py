@@ -49,7 +49,7 @@ class StillLoop:
 
 
 async def ends_at(*reschedules: float | None) -> tuple[float, int]:
-    """When work is cancelled that is given 10 s and then, 1 s after each other, those; and how many timers that took."""
+    """When work is cancelled that is given 10 s and then, 1 s after each other, those; and the timers that took."""
     loop: Any = StillLoop()
     limit = TimeLimit(None)
     started = 0
