@@ -39,9 +39,9 @@ class AnswerModelCall:
         group = self._groups.get(request.model) if request.model else self._start_group
         if group is None:
             group, request = self._strangers(request)
-        if self._owners.named(request):
-            return self._answer_bound(group, request, trail)
-        return self._answers(group, request, trail)
+        if self._owners.is_free(request):
+            return self._answers(group, request, trail)
+        return self._answer_bound(group, request, trail)
 
     async def _answer_bound(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
         return await self._answers(group, await self._owners.bind(group, request), trail)

@@ -48,20 +48,13 @@ class StateOwners:
         self._owners = owners
         self._writing: set[asyncio.Task[None]] = set()
 
-    def named(self, request: ProxyRequest) -> Sequence[str]:
-        """Ids of what the request builds on, each once; empty = `bind` has nothing to find out."""
-        body = request.body
-        ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or _names_file_or_audio(body)):
-            named = self._providers.state_ids(body)
-            if request.api in _WITH_ITEMS and _REFERENCE not in body:
-                named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
-            ids += named
-        return list(dict.fromkeys(ids)) if ids else ids
+    def is_free(self, request: ProxyRequest) -> bool:
+        """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
+        return not self._named(request)
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
         """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
-        ids = self.named(request)
+        ids = self._named(request)
         if not ids:
             return request
         found = await self._owners.find([_scoped(request, name) for name in ids[:MAX_IDS]])
@@ -97,6 +90,16 @@ class StateOwners:
     async def close(self) -> None:
         """Wait for what is still being written down, as long as the store lets it."""
         await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def _named(self, request: ProxyRequest) -> Sequence[str]:
+        body = request.body
+        ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
+        if body and (request.api in _STATEFUL or _names_file_or_audio(body)):
+            named = self._providers.state_ids(body)
+            if request.api in _WITH_ITEMS and _REFERENCE not in body:
+                named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
+            ids += named
+        return list(dict.fromkeys(ids)) if ids else ids
 
     def _start(self, writing: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(writing)
