@@ -222,7 +222,10 @@ class Trail(Struct):
 
 def header(headers: Headers, name: str) -> str | None:
     """The first value of a header; None = it is not there. `name` in lower case."""
-    return dict(reversed(headers)).get(name)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def reasons(attempts: Sequence[Attempt]) -> str:
