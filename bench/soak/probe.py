@@ -1,4 +1,4 @@
-"""A look inside a worker: an ASGI application around the proxy's that answers one path of its own, and a longer look
+"""A look inside a worker: an application around the proxy's that answers one path of its own, and a longer look
 (the census) at what is left after a garbage collection.
 
 What the kernel cannot tell: tasks, what the Python heap and malloc hold, the pools of upstream connections, live
@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
+
+from adapters.http.client import Application, Client
 
 PATH = "/_soak"
 CENSUS_PATH = f"{PATH}/census"
@@ -26,18 +28,11 @@ _PACKAGES = frozenset({"domain", "application", "adapters", "entrypoints"})
 _HTTP1_POOL = "adapters.upstreams.http1.pool"
 _LAG_EVERY_S = 0.05
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-
-class App(Protocol):
-    """An ASGI application that says itself what is to be done before and after."""
+class App(Application, Protocol):
+    """An application that says itself what is to be done before and after."""
 
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer one request."""
 
 
 class Probe:
@@ -52,17 +47,15 @@ class Probe:
         self._requests = 0
         self._lag = LoopLag()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def begin(self, client: Client) -> Awaitable[None] | None:
         """Answer one request, or hand it on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif scope["path"].startswith(PATH):
-            await _answer(send, self._look(scope["path"]))
-        else:
-            self._requests += 1
-            if self._leak is not None:
-                self._leak()
-            await self._app(scope, receive, send)
+        path = client.head.path
+        if path.startswith(PATH):
+            return _answer(client, self._look(path))
+        self._requests += 1
+        if self._leak is not None:
+            self._leak()
+        return self._app.begin(client)
 
     def _look(self, path: str) -> dict[str, Any]:
         metrics = self._metrics()
@@ -162,8 +155,8 @@ def malloc_in_use_bytes() -> float:
     return float(info.uordblks + info.hblkhd)
 
 
-async def _answer(send: Send, report: dict[str, Any]) -> None:
+async def _answer(client: Client, report: dict[str, Any]) -> None:
     body = msgspec.json.encode(report)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    taken = client.reply(200, ("content-type: application/json", f"content-length: {len(body)}"), body)
+    if taken is not None:
+        await taken

@@ -6,9 +6,10 @@ from functools import partial
 
 from msgspec import Struct
 
+from application.answers import Answer, WholeAnswer
 from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
-from application.messages import Api, FrameKind, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, Attempt, FrameKind, ProxyRequest, Trail, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from application.raw_stream import RawStream
 from application.reading import is_event_stream, read_json, read_whole
@@ -30,8 +31,6 @@ _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a s
 _NO_TIME_LEFT = Failure(FailureKind.DEADLINE, "no time left for this request")
 _CLIENT_TIMED_OUT = Failure(FailureKind.DEADLINE, "the client's own time-out")
 
-
-Outcome = WholeReply | StreamAnswer | RawStream
 
 Learn = Callable[[Endpoint, ProxyRequest, bytes], None]
 """Told what an endpoint's good reply to a request says: all of it, or the first and the last part of a stream."""
@@ -112,8 +111,11 @@ class SendAttempt:
         self._learn = learn
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def __call__(self, lease: Lease, request: ProxyRequest, deadline: Deadlines) -> Outcome:
-        """The answer of the leased endpoint; raises `AttemptFailed`."""
+    async def __call__(
+        self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trail: Trail
+    ) -> Answer | AttemptFailed:
+        """The answer of the leased endpoint, or why it gave none; the trail says the same."""
+        began = self._clock.now()
         api = lease.use = request.api
         lease.asked = request.body
         lease.is_beside = not request.model or api is _STORED
@@ -124,7 +126,7 @@ class SendAttempt:
         patience = _UNTIMED
         try:
             call = self._providers.call(lease.endpoint, request)
-            patience = _patience(call, request, deadline, self._clock.now())
+            patience = _patience(call, request, deadline, began)
             with TimeLimit(patience.limit_s, self._running_loop()) as limit:
                 reply = await self._upstream.send(call)
                 is_silent = False
@@ -137,32 +139,46 @@ class SendAttempt:
                 if patience.late is not _DEADLINE:  # the first sign came
                     patience = _Patience(deadline.total - self._clock.now())
                     limit.reschedule(patience.limit_s)
-                answer: Outcome
+                answer: WholeReply | StreamAnswer | RawStream
                 if source is not None:
                     with Holding(self._held) as held:
                         answer = await self._open_stream(lease, request, source, first, held)
                 elif passes and is_good:
                     answer = await self._pass(lease, request, reply)
                 else:
-                    answer = await self._read_whole(lease, request, reply)
+                    body = await read_whole(reply, self._held)
+                    answer = self._judged(lease, request, WholeReply(reply.status, reply.headers, body))
         except BaseException as error:
             if source is not None:
                 source.close()
             failed = _as_failure(error, patience)
             if failed is not None:
-                if failed.reply is not None:
-                    failed.reply = self._providers.masked(lease.endpoint, failed.reply)
                 self._routing.failed(lease, failed.failure)
             elif is_silent and request.has_run_out(self._clock.now()):
                 self._routing.failed(lease, _CLIENT_TIMED_OUT)
             self._routing.release(lease)
-            if failed is None or failed is error:
+            self._note(lease, "client left" if failed is None else str(failed.failure), began, trail)
+            if failed is None:
                 raise
-            raise failed from error
+            return self._as_value(lease, failed)
         self._routing.succeeded(lease)
+        self._note(lease, "ok", began, trail)
         if isinstance(answer, WholeReply):
             self._routing.release(lease)
+            return WholeAnswer(answer)
         return answer
+
+    def _as_value(self, lease: Lease, failed: AttemptFailed) -> AttemptFailed:
+        """What may be shown, and handed on. What it was raised through knows it too, and would keep the request's body
+        until Python next looks for circles, which it does seldom."""
+        if failed.reply is not None:
+            failed.reply = self._providers.masked(lease.endpoint, failed.reply)
+        failed.__cause__ = failed.__context__ = None
+        return failed.with_traceback(None)
+
+    def _note(self, lease: Lease, outcome: str, began: float, trail: Trail) -> None:
+        trail.attempts.append(Attempt(lease.endpoint.id, outcome))
+        trail.upstream_s += self._clock.now() - began
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """Always the same one."""
@@ -186,13 +202,6 @@ class SendAttempt:
             return RawStream(lease, self._routing, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
-
-    async def _read_whole(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply:
-        try:
-            whole = WholeReply(reply.status, reply.headers, await read_whole(reply.receive, self._held))
-        finally:
-            reply.close()
-        return self._judged(lease, request, whole)
 
     def _judged(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> WholeReply:
         verdict = self._providers.judge(lease.endpoint, request, whole)
@@ -250,11 +259,8 @@ class SendAttempt:
         self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes
     ) -> WholeReply:
         reply = source.reply
-        try:
-            whole = WholeReply(reply.status, reply.headers, await read_whole(source.receive, self._held, begun))
-        finally:
-            source.close()
-        return self._judged(lease, request, whole)
+        body = await read_whole(source, self._held, begun)
+        return self._judged(lease, request, WholeReply(reply.status, reply.headers, body))
 
     @staticmethod
     def _decided(scanner: StreamScanner, chunk: bytes) -> bool | Failure:

@@ -13,6 +13,7 @@ from application.errors import ProxyError
 from application.flights import Flight, Flights
 from application.messages import Api, Headers, ProxyRequest, Trail, WholeReply
 from application.ports import Clock
+from application.ready import Ready
 from application.replay import ReplayedStream
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
 from domain.cache import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
@@ -86,33 +87,68 @@ class CachedAnswers:
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
-    async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
-        """See `Answers`. `trail.cache` says where the answer came from."""
-        try:
-            return await self._answer(group, request, trail)
-        finally:
-            self.counts[trail.cache] += 1
-
-    async def _answer(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+    def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+        """See `Answers`; `Ready` where the cache has it at hand. `trail.cache` says where the answer came from."""
         control = request.cache_control
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
         is_beside = goes_past or _is_anonymous(group, request)
         if is_beside or not self._policy.needs_look(request.api, request.body):
-            place = None
-        elif len(request.body) <= _ASIDE_ABOVE_BYTES:
-            place = self._place(group, request)
-        else:
-            place = await asyncio.to_thread(self._place, group, request)
+            return self._bypass(group, request, trail)
+        if len(request.body) > _ASIDE_ABOVE_BYTES:
+            return self._answer_large(group, request, trail)
+        place = self._place(group, request)
+        return self._bypass(group, request, trail) if place is None else self._answer(place, group, request, trail)
+
+    def _bypass(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+        self.counts[CacheState.BYPASS] += 1
+        return self._dispatch(group, request, trail)
+
+    async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+        place = await asyncio.to_thread(self._place, group, request)
         if place is None:
-            return await self._dispatch(group, request, trail)
+            return await self._bypass(group, request, trail)
+        return await self._answer(place, group, request, trail)
+
+    def _answer(
+        self, place: tuple[CacheKey, Shape], group: ModelGroup, request: ProxyRequest, trail: Trail
+    ) -> Awaitable[Answer]:
+        control = request.cache_control
         asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
-        trail.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
         looked = self._clock.now()
-        if not asked.refresh and self._flights.under_way(asked, looked) is None:
-            found = await self._find(asked, request, trail)
-            if found is not None:
+        if asked.refresh:
+            trail.cache = CacheState.REFRESH
+            return self._counted(self._fly(asked, looked, group, request, trail), trail)
+        trail.cache = CacheState.MISS
+        if self._flights.under_way(asked, looked) is not None:
+            return self._counted(self._fly(asked, looked, group, request, trail), trail)
+        found = self._cache.get(asked.key)
+        if isinstance(found, Ready) and control.max_age_s is None:
+            entry = found.value
+            if entry is not None and entry.shape == asked.shape:
                 trail.cache = CacheState.HIT
-                return self._replay(found)
+                self.counts[CacheState.HIT] += 1
+                return Ready(self._replay(entry))
+        return self._counted(self._look(found, asked, looked, group, request, trail), trail)
+
+    async def _counted(self, answer: Awaitable[Answer], trail: Trail) -> Answer:
+        try:
+            return await answer
+        finally:
+            self.counts[trail.cache] += 1
+
+    async def _look(
+        self,
+        looking: Awaitable[CachedAnswer | None],
+        asked: _Asked,
+        looked: float,
+        group: ModelGroup,
+        request: ProxyRequest,
+        trail: Trail,
+    ) -> Answer:
+        entry = await self._fitting(await looking, asked, request, trail)
+        if entry is not None:
+            trail.cache = CacheState.HIT
+            return self._replay(entry)
         return await self._fly(asked, looked, group, request, trail)
 
     def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
@@ -132,9 +168,10 @@ class CachedAnswers:
             return None
         return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
 
-    async def _find(self, asked: _Asked, request: ProxyRequest, trail: Trail) -> CachedAnswer | None:
+    async def _fitting(
+        self, entry: CachedAnswer | None, asked: _Asked, request: ProxyRequest, trail: Trail
+    ) -> CachedAnswer | None:
         """The entry, in the shape that is wanted; None = there is none, or none young enough."""
-        entry = await self._cache.get(asked.key)
         if entry is None:
             return None
         max_age_s = request.cache_control.max_age_s

@@ -1,8 +1,7 @@
 """Work that goes on when the client that asked for it has left."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 from application.answers import Answer, WholeAnswer
 from application.held_bytes import HeldBytes, Holding
@@ -17,16 +16,16 @@ class Detached:
     def __init__(self, held: HeldBytes, max_detached: int = MAX_DETACHED) -> None:
         self._held = held
         self._max_detached = max_detached
-        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._tasks: set[asyncio.Future[Answer]] = set()
         self.count = 0
         """How many go on whose clients have left."""
 
-    async def __call__(self, work: Coroutine[Any, Any, Answer], asked_bytes: int) -> Answer:
+    async def __call__(self, work: Awaitable[Answer], asked_bytes: int) -> Answer:
         """What `work` gives; a cancelled caller leaves it running, if not too many run so, and its answer is let go of.
 
         `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count.
         """
-        task = asyncio.create_task(work)
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -37,7 +36,7 @@ class Detached:
         finally:
             del task  # what it raises leads to this frame, and from here to it again
 
-    def _leave(self, task: asyncio.Task[Answer], asked_bytes: int) -> None:
+    def _leave(self, task: asyncio.Future[Answer], asked_bytes: int) -> None:
         task.add_done_callback(_let_go)
         if task.done():
             return
@@ -48,14 +47,14 @@ class Detached:
         holding = Holding(self._held)
         holding.count(asked_bytes)
 
-        def over(_: asyncio.Task[Answer]) -> None:
+        def over(_: asyncio.Future[Answer]) -> None:
             self.count -= 1
             holding.close()
 
         task.add_done_callback(over)
 
 
-def _let_go(task: asyncio.Task[Answer]) -> None:
+def _let_go(task: asyncio.Future[Answer]) -> None:
     """Nobody is there to take the answer."""
     if task.cancelled() or task.exception() is not None:
         return

@@ -11,11 +11,11 @@ from collections import Counter
 
 from msgspec import structs
 
-from application.answers import Answer, WholeAnswer
+from application.answers import Answer
 from application.attempt import AttemptFailed, Deadlines, SendAttempt
 from application.last_word import NOT_FOR_US, LastWord
 from application.leases import Lease
-from application.messages import Api, Attempt, ProxyRequest, Trail, WholeReply
+from application.messages import Api, ProxyRequest, Trail
 from application.ports import Clock
 from application.progress import Progress
 from application.routing import Draw, Routing
@@ -60,8 +60,14 @@ class Dispatch:
         self._budgets[group.name] = self._budget(group).after_request(group.retry)
         try:
             while len(progress.failures) - progress.elsewhere < group.retry.max_attempts:
-                lease = await self._next(group, progress, trail)
-                outcome = await self._try(lease, request, self._first_event_by(group, lease, request, progress), trail)
+                found = self._pick(group, progress)
+                lease = (
+                    await self._next(group, progress, trail, found)
+                    if found is None or not self._routing.is_known(found)
+                    else found
+                )
+                deadlines = self._first_event_by(group, lease, request, progress)
+                outcome = await self._attempt(lease, request, deadlines, trail)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
                 denied = outcome.failure.kind is FailureKind.STATE
@@ -111,40 +117,23 @@ class Dispatch:
             return Deadlines(progress.deadline, progress.deadline)
         return Deadlines(progress.deadline, progress.must_end_by - left_s / 2)
 
-    async def _try(
-        self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trail: Trail
-    ) -> Answer | AttemptFailed:
-        began = self._clock.now()
-        outcome = "client left"
-        try:
-            answer = await self._attempt(lease, request, deadline)
-            outcome = "ok"
-            return WholeAnswer(answer) if isinstance(answer, WholeReply) else answer
-        except AttemptFailed as failed:
-            outcome = str(failed.failure)
-            # From here on it is a value. What it was raised through knows it too, and would keep the request's body
-            # until Python next looks for circles, which it does seldom.
-            failed.__cause__ = failed.__context__ = None
-            return failed.with_traceback(None)
-        finally:
-            trail.attempts.append(Attempt(lease.endpoint.id, outcome))
-            trail.upstream_s += self._clock.now() - began
-
-    async def _next(self, group: ModelGroup, progress: Progress, trail: Trail) -> Lease:
-        """A lease on the endpoint to try now, after a wait where one is due. Raises `_OutOfOptions`."""
+    async def _next(self, group: ModelGroup, progress: Progress, trail: Trail, lease: Lease | None) -> Lease:
+        """A lease on the endpoint to try now, after a wait where one is due. `lease` is what `_pick` has found. Raises
+        `_OutOfOptions`."""
         while True:
-            if self._clock.now() >= (progress.must_end_by if progress.failures else progress.deadline):
-                raise _OutOfOptions
-            lease = self._pick_fresh(group, progress)
             if lease is None:
                 lease = await self._pick_or_wait(group, progress, trail)
             if lease is not None and (self._routing.is_known(lease) or await self._lives(lease)):
                 return lease
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
+            lease = self._pick(group, progress)
 
-    def _pick_fresh(self, group: ModelGroup, progress: Progress) -> Lease | None:
-        """An endpoint that is well, has room and has not failed for this request."""
+    def _pick(self, group: ModelGroup, progress: Progress) -> Lease | None:
+        """An endpoint that is well, has room and has not failed for this request. Raises `_OutOfOptions` when its time
+        is up."""
+        if self._clock.now() >= (progress.must_end_by if progress.failures else progress.deadline):
+            raise _OutOfOptions
         # A request that waits already goes before one that comes.
         if progress.failures:
             self._waiting.serve_noted()

@@ -45,7 +45,7 @@ class Flights:
 
     def under_way(self, identity: object, looked: float) -> "Flight | None":
         """The flight that may be joined by who looks, or looked at the time `looked`, into the cache; None = none."""
-        flight = self._flights.get(identity)
+        flight = self._flights.get(identity) if self._flights else None
         return flight if flight is not None and looked < flight.kept_at else None
 
     def start(

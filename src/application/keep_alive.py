@@ -4,11 +4,13 @@ They are put in last, for each client alone: nothing that is shared or kept has 
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.cached import Answers
 from application.messages import Headers, ProxyRequest, Trail
 from application.raw_stream import RawStream
+from application.ready import Ready
 from application.replay import ReplayedStream
 from domain.failure import Failure
 from domain.group import ModelGroup
@@ -18,15 +20,19 @@ _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r")
 
 
 class KeepAlive:
-    """Stands before `CachedAnswers` or `Dispatch` and has the same face."""
+    """Stands before `CachedAnswers` or `Dispatch` and has the same face. What they have at once is never silent."""
 
     def __init__(self, answers: Answers, interval_s: float) -> None:
         self._answers = answers
         self._interval_s = interval_s
 
-    async def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+    def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
         """See `Answers`."""
-        answer = await self._answers(group, request, trail)
+        answer = self._answers(group, request, trail)
+        return answer if isinstance(answer, Ready) else self._kept_alive(answer)
+
+    async def _kept_alive(self, coming: Awaitable[Answer]) -> Answer:
+        answer = await coming
         if isinstance(answer, WholeAnswer | RawStream | ReplayedStream):
             return answer
         return KeptAliveStream(answer, self._interval_s)

@@ -54,6 +54,10 @@ class KeyedOwners(StateOwners):
         self._things = things
         self._clock = clock
 
+    def is_free(self, request: ProxyRequest) -> bool:  # noqa: ARG002 - nobody's is, before `bind` has read all of it
+        """Never: `bind` also refuses."""
+        return False
+
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
         """The request, tied to the endpoints that alone can answer it. Raises `NotFound` when it refers to what is not
         its key's, `Closed` when nobody knows whose affair it is, `NotKnownNow` when the store is away."""

@@ -1,6 +1,6 @@
 """Requests that name a model: find the group the name stands for, and have one of its endpoints answer."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from msgspec import structs
 
@@ -34,13 +34,17 @@ class AnswerModelCall:
         self._answers = answers
         self._is_closed = is_closed
 
-    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+    def __call__(self, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
         group = self._groups.get(request.model) if request.model else self._start_group
         if group is None:
             group, request = self._strangers(request)
-        bound = await self._owners.bind(group, request)
-        return await self._answers(group, bound, trail)
+        if self._owners.is_free(request):
+            return self._answers(group, request, trail)
+        return self._answer_bound(group, request, trail)
+
+    async def _answer_bound(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+        return await self._answers(group, await self._owners.bind(group, request), trail)
 
     def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
         """The group for a request that is no group's, and the request as it goes there: its model's name is for the

@@ -48,6 +48,10 @@ class StateOwners:
         self._owners = owners
         self._writing: set[asyncio.Task[None]] = set()
 
+    def is_free(self, request: ProxyRequest) -> bool:
+        """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
+        return not self._named(request)
+
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
         """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
         ids = self._named(request)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.messages import Attempt, Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
+from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.rate_limit import Readings
@@ -13,9 +13,6 @@ from domain.tokens import Usage
 
 READ_AHEAD_BYTES = 128 * 1024
 """How much of a reply waits for its reader, about, before nothing more is read from the socket."""
-
-LONGEST_TEXT, LONGEST_PATH = 64, 300
-"""How much of what a client chose is written down: letters, or bytes."""
 
 
 class UpstreamFailed(Exception):
@@ -239,16 +236,20 @@ class TokenAlarm(Protocol):
         """There is none: the endpoints that need it are passed over until there is."""
 
 
-class RequestRecord(Struct, frozen=True):
-    """What is written down of one request: no body, no key, no prompt. Times in milliseconds, sizes in bytes."""
+class RequestRecord(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is written down of one request, in the order in which a line of the log says it: no body, no key, no prompt.
+    Times are milliseconds to two places, sizes bytes; of what the client chose there is what `shown_text` lets through.
+    """
 
     request_id: str
-    api: str
     group: str
     """The model group; empty = the request did not get as far as naming one that exists."""
+    api: str
     endpoint: str
     """The endpoint that answered, or was asked last; empty = none was asked."""
-    attempts: tuple[Attempt, ...]
+    attempts: int
+    reasons: str
+    """What came of each attempt."""
     status: int
     """What the client got; 499 = it left before anything was sent."""
     outcome: str
@@ -265,17 +266,15 @@ class RequestRecord(Struct, frozen=True):
     bytes_out: int
     client: str = ""
     """The address the connection came from, whatever headers say; empty = unknown."""
-    method: str = ""
-    path: bytes = b""
-    """As it came, without query; not more of it than `LONGEST_PATH`, as of all below not more than `LONGEST_TEXT`."""
     model: str = ""
     """What the client called the model, whether it exists or not; empty = it named none, or was not let in."""
-    client_request_id: bytes = b""
-    """The client's own id of the request, as it came; empty = it sent none."""
-    user_agent: bytes = b""
-    """As it came; empty = it sent none."""
-    is_probe: bool = False
-    """Was it one of the questions that a watcher asks every few seconds, and did it get an answer?"""
+    client_request_id: str = ""
+    """The client's own id of the request; empty = it sent none."""
+    user_agent: str = ""
+    """Empty = it sent none."""
+    method: str = ""
+    path: str = ""
+    """Method and path, without query, where `api` does not say what was asked for; empty = it does."""
     key_name: str = ""
     """Of the proxy's own key that the client came with, never the key; empty = it has none, or none was asked for."""
 
@@ -283,8 +282,9 @@ class RequestRecord(Struct, frozen=True):
 class RequestLog(Protocol):
     """Where finished requests are written down."""
 
-    def record(self, record: RequestRecord) -> None:
-        """Called once per request, when all is over. Never blocks, never raises."""
+    def record(self, record: RequestRecord, *, is_probe: bool = False) -> None:
+        """Called once per request, when all is over. Never blocks, never raises. `is_probe`: is it one of the questions
+        that a watcher asks every few seconds, and did it get an answer?"""
 
     def crashed(self, request_id: str, error: BaseException) -> None:
         """The proxy itself failed. Only the kind of error and where it happened may be shown, not its text."""

@@ -1,6 +1,7 @@
 """Reading a reply to its end, as far as it is to be held."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding
 from application.messages import header
@@ -13,28 +14,39 @@ MAX_HELD_BYTES = 1024 * 1024
 """JSON up to this size is read whole: then what it names can be learned, and a break in it be retried."""
 
 
-async def read_whole(receive: Callable[[], Awaitable[bytes]], held: HeldBytes, begun: bytes = b"") -> bytes:
-    """The whole body, with what has `begun` it, held until it is returned; raises `UpstreamFailed` when it breaks or is
-    larger than any answer should be, and `TooMuchHeld`."""
-    first = begun or await receive()
-    if not first:
-        return first
-    second = b""
-    if len(first) <= SMALL_BYTES:
-        second = await receive()
-        if not second:
+class Source(Protocol):
+    """What is read."""
+
+    def receive(self) -> Awaitable[bytes]:
+        """The next piece; b"" = that was all."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+async def read_whole(source: Source, held: HeldBytes, begun: bytes = b"") -> bytes:
+    """The whole body, with what has `begun` it, held until it is returned; the source is closed then. Raises
+    `UpstreamFailed` when it breaks or is larger than any answer should be, and `TooMuchHeld`."""
+    try:
+        first = begun or await source.receive()
+        second = b""
+        if first and len(first) <= SMALL_BYTES:
+            second = await source.receive()
+        if not second and len(first) <= SMALL_BYTES:
             return first
-    with Holding(held) as holding:
-        body = bytearray(first)
-        body += second
-        while True:
-            holding.hold_in_all(len(body))
-            piece = await receive()
-            if not piece:
-                return bytes(body)
-            body += piece
-            if len(body) > MAX_REPLY_BYTES:
-                raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
+        with Holding(held) as holding:
+            body = bytearray(first)
+            body += second
+            while True:
+                holding.hold_in_all(len(body))
+                piece = await source.receive()
+                if not piece:
+                    return bytes(body)
+                body += piece
+                if len(body) > MAX_REPLY_BYTES:
+                    raise UpstreamFailed(Failure(FailureKind.JUNK, f"reply larger than {MAX_REPLY_BYTES} bytes"))
+    finally:
+        source.close()
 
 
 async def read_json(reply: UpstreamReply, held: HeldBytes) -> tuple[bytes, bool]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 import yaml
 from aiohttp import web
 
-from adapters.http.client import CLIENT
 from adapters.provider import SimulatedProvider
 from adapters.upstreams import tokens
 from adapters.upstreams.tokens import AccessToken, TokenUnavailable
@@ -159,20 +158,6 @@ class FakeCredential:
         return AccessToken(tokens.Secret(token), time.time() + self.life_s)
 
 
-class Client:
-    """`adapters.http.exchange.Client` without a connection: it never leaves."""
-
-    def __init__(self, send: Callable[[Any], Awaitable[None]]) -> None:
-        self._send = send
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        pass
-
-    async def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-
 class Running:
     """The application in this loop, with a fake credential, behind a plain ASGI client."""
 
@@ -201,7 +186,6 @@ class Running:
                 (b"content-length", str(len(body)).encode()), (b"authorization", f"Bearer {CLIENT_KEY}".encode()),
             ],
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 4000), "state": {},
-            "extensions": {CLIENT: Client(send)},
         }  # fmt: skip
         await self.container.app()(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

@@ -7,7 +7,9 @@ from http.client import HTTPResponse
 from typing import Any, cast
 
 from adapters.http.client import CLIENT
+from adapters.http.server.asgi import AsgiApplication
 from adapters.http.server.connection import Connection
+from adapters.http.server.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 
@@ -78,7 +80,8 @@ class Host:
     def __init__(self, app: App) -> None:
         self.clock = Clock()
         self.loop = cast("asyncio.AbstractEventLoop", self.clock)
-        self.app = app
+        self.app = AsgiApplication(app)
+        self.heads = KnownHeads()
         self.is_draining = False
         self.running: set[Connection] = set()
         self.open: set[Connection] = set()

@@ -1,7 +1,11 @@
 """What the server's reader makes of some bytes."""
 
-from typing import Any
+from typing import Any, cast
 
+from adapters.http.client import Client
+from adapters.http.request_head import RequestHead
+from adapters.http.server.asgi import scope_of
+from adapters.http.server.known_heads import KnownHeads
 from adapters.http.server.request_reader import RequestReader
 from application.errors import InvalidRequest
 
@@ -9,10 +13,12 @@ from application.errors import InvalidRequest
 class Request:
     """One that arrived, and what of its body."""
 
-    def __init__(self, scope: dict[str, Any], keeps: bool, waits_for_100: bool) -> None:
-        self.scope = scope
-        self.keeps = keeps
-        self.waits_for_100 = waits_for_100
+    def __init__(self, head: RequestHead, length: int | None) -> None:
+        self.head = head
+        self.length = length
+        self.addresses = {"type": "http"}
+        self.keeps = head.keeps
+        self.waits_for_100 = head.waits_for_100
         self.pieces: list[bytes] = []
         self.is_complete = False
 
@@ -24,6 +30,13 @@ class Request:
     def complete(self) -> None:
         assert not self.is_complete
         self.is_complete = True
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """As ASGI describes it, but for what only a server adds."""
+        scope = scope_of(cast("Client", self))
+        del scope["extensions"]
+        return scope
 
     @property
     def body(self) -> bytes:
@@ -39,10 +52,10 @@ class Request:
 class Read:
     """What a reader makes of some bytes."""
 
-    def __init__(self, *pieces: bytes) -> None:
+    def __init__(self, *pieces: bytes, heads: KnownHeads | None = None) -> None:
         self.requests: list[Request] = []
         self.refusal: InvalidRequest | None = None
-        self.reader = RequestReader(self, {"type": "http"})
+        self.reader = RequestReader(self, KnownHeads() if heads is None else heads)
         for piece in pieces:
             self.refusal = self.reader.feed(piece)
             if self.refusal is not None:
@@ -51,9 +64,9 @@ class Read:
     def has_room(self) -> bool:
         return True
 
-    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Request:
+    def arrived(self, head: RequestHead, length: int | None) -> Request:
         assert all(each.is_complete for each in self.requests)
-        self.requests.append(Request(scope, keeps, waits_for_100))
+        self.requests.append(Request(head, length))
         return self.requests[-1]
 
     @property

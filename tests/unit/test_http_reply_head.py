@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, Framing, UnsendableHead, reply_head
+from adapters.http.server.reply_head import (
+    CHUNKED,
+    CLOSE,
+    LENGTH,
+    NONE,
+    Framing,
+    UnsendableHead,
+    reply_head,
+    whole_head,
+)
 
 SIZED = ((b"content-length", b"3"),)
 
@@ -84,3 +93,32 @@ def test_a_length_that_is_no_number_is_not_sent(length: bytes) -> None:
 def test_a_status_that_no_reply_ends_with_is_not_sent(status: int) -> None:
     with pytest.raises(UnsendableHead):
         reply_head(status, SIZED, is_head=False, is_http10=False, keeps=True)
+
+
+@pytest.mark.parametrize("is_http10", [True, False])
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("status", [200, 404, 599, 799])
+@pytest.mark.parametrize("dated", [(), (("date", "then"),)])
+def test_the_head_of_a_whole_reply_says_what_any_other_does(
+    is_http10: bool, keeps: bool, status: int, dated: tuple[tuple[str, str], ...]
+) -> None:
+    fields = (("x-a", "caf\xe9\t1"), *dated, ("content-length", "3"))
+    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
+    texts = [f"{name}: {value}" for name, value in fields]
+
+    whole = whole_head(status, texts, is_http10=is_http10, keeps=keeps)
+    other = reply_head(status, pairs, is_head=False, is_http10=is_http10, keeps=keeps).raw
+    assert whole.endswith(b"\r\n\r\n")
+    assert sorted(whole.split(b"\r\n")) == sorted(other.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("bad", [chr(code) for code in (*range(0x20), 0x7F) if code != 0x09] + ["\u0100"])
+def test_what_no_header_may_hold_is_not_sent(bad: str) -> None:
+    with pytest.raises(ValueError):
+        whole_head(200, [f"x: a{bad}b", "content-length: 0"], is_http10=False, keeps=True)
+
+
+@pytest.mark.parametrize("status", [0, 100, 199, 1000])
+def test_a_whole_reply_has_the_status_of_one(status: int) -> None:
+    with pytest.raises(UnsendableHead):
+        whole_head(status, ["content-length: 0"], is_http10=False, keeps=True)

@@ -11,7 +11,6 @@ from adapters.telemetry import background
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
-from application.messages import Attempt
 from application.ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -21,12 +20,13 @@ RECORD = RequestRecord(
     api="chat",
     group="gpt",
     endpoint="gpt/2",
-    attempts=(Attempt("gpt/1", "connection_reset (x)"), Attempt("gpt/2", "ok")),
+    attempts=2,
+    reasons="gpt/1: connection_reset (x); gpt/2: ok",
     status=200,
     outcome="ok",
     stream=False,
     cache="miss",
-    total_ms=12.345,
+    total_ms=12.35,
     first_byte_ms=12.0,
     overhead_ms=0.5,
     bytes_in=10,

@@ -111,9 +111,9 @@ class TestMemoryResponseCache(ResponseCacheContract):
             counted = cache.health().bytes or 0
             for number in range(count):
                 # Twice, as the heap of ends keeps what was replaced for a while.
-                key = CacheKey(f"{number:064}", bytes(32))
-                await cache.put(key, answer_of(body), LONG_S)
-                await cache.put(key, answer_of(body), LONG_S)
+                key = CacheKey(f"{number:064}", number.to_bytes(32))
+                await cache.put(key, answer_of(b"%b%d" % (body, number)), LONG_S)
+                await cache.put(key, answer_of(b"%b%d" % (body, -number)), LONG_S)
             taken = tracemalloc.get_traced_memory()[0] - before
         finally:
             tracemalloc.stop()

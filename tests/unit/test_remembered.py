@@ -12,6 +12,7 @@ from adapters.stores.memory_cache import MemoryResponseCache
 from adapters.upstreams import httpx_client, limit_headers
 from adapters.upstreams.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.http1 import reply_reader, request
+from application import shown_text
 from application.answers import WholeAnswer
 from application.cached import CachedAnswers
 from application.flights import Flights
@@ -36,6 +37,8 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
     (headers._relayed_names, str),
     (headers.HEADER_TEXTS, str),
+    (headers._prefixes, str),
+    (shown_text.SHOWN_HEADERS, str.encode),
     (guards._json_types, str.encode),
     (intake._digests, lambda text: (("authorization", text),)),
     (routes._below, "/v1/x/{}".format),
@@ -47,6 +50,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (reply_reader._names, str.encode),
     (request._targets, "http://h/{}".format),
     (request._framing, str),
+    (request._lines, lambda text: (("x-a", text),)),
 ]
 
 

@@ -4,7 +4,7 @@ All of it runs in an `Exchange`, so that every request has its guards, its line 
 the OpenAI SDKs read.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from litestar import Litestar, Request
 from litestar.types import (
     ControllerRouterHandler,
-    HTTPScope,
     LifeSpanReceive,
     LifeSpanScope,
     LifeSpanSend,
@@ -24,12 +23,13 @@ from litestar.types import (
 
 from adapters.http import catalogue, cors
 from adapters.http.catalogue import FindModel, Page, is_text, page_of
-from adapters.http.client import CLIENT
+from adapters.http.client import Client
 from adapters.http.errors import WrongMethod
 from adapters.http.exchange import Exchange
 from adapters.http.front import Front
 from adapters.http.pass_through import PassThroughCalls
 from adapters.http.routes import PATHS, is_other
+from adapters.http.server.asgi import answered, scope_of
 from adapters.http.surface import Surface
 from application.answers import Answer, WholeAnswer
 from application.catalogue import ListModels
@@ -66,21 +66,24 @@ class App(Litestar):
     def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> Coroutine[Any, Any, None]:
-        request: Any = scope
+        """ASGI's, for servers that speak nothing else."""
         http: Any = (scope, receive, send)
-        if request["type"] != "http":
-            return super().__call__(*http)
-        if self._front.speaks_cors and cors.is_preflight(request["method"], self._told_to_pages(request)):
-            return self._front.exchange(*http).run(self._give_leave)
-        return self._surface.answering(*http) if request["path"] in self._express else self._elsewhere(*http)
+        return answered(self, *http) if http[0]["type"] == "http" else super().__call__(*http)
 
-    def _elsewhere(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        path = scope["raw_path"].decode("latin-1")
+    def begin(self, client: Client) -> Awaitable[None] | None:
+        """See `Application`."""
+        head = client.head
+        if self._front.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
+            return self._front.exchange(client).begin(self._give_leave)
+        return self._surface.begin(client) if head.path in self._express else self._elsewhere(client)
+
+    def _elsewhere(self, client: Client) -> Awaitable[None] | None:
+        path = client.head.raw_path.decode("latin-1")
         page = page_of(path)
-        if page is not None and not self._is_for_endpoints(page, scope["method"], path):
-            return self._front.exchange(scope, receive, send).run(partial(self._show, page))
+        if page is not None and not self._is_for_endpoints(page, client.head.method, path):
+            return self._front.exchange(client).begin(partial(self._show, page, client))
         who = self._others if page is not None or is_other(path) else self._surface
-        return who.answering(scope, receive, send)
+        return who.begin(client)
 
     def _is_for_endpoints(self, page: Page, method: str, path: str) -> bool:
         """Is it about a model of theirs, such as one that was fine-tuned there?"""
@@ -88,27 +91,27 @@ class App(Litestar):
             return False
         return is_text(page.model) and (self._asks_for_models or method not in catalogue.METHODS)
 
-    async def _show(self, page: Page, exchange: Exchange) -> Answer:
-        scope = exchange.scope
+    async def _show(self, page: Page, client: Client, exchange: Exchange) -> Answer:
         shows_all = self._front.admit_to_page(exchange, page)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
             if not is_text(page.model):
                 raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model")
             raise UnknownModel(unquote(page.model), self._models())
-        if scope["method"] not in catalogue.METHODS:
-            raise WrongMethod(scope["method"], catalogue.METHODS)
+        if client.head.method not in catalogue.METHODS:
+            raise WrongMethod(client.head.method, catalogue.METHODS)
         reply = _Reply()
-        inner: Any = {**scope, "path": page.path, "raw_path": page.path.encode(), "method": "GET"}
+        inner: Any = scope_of(client)
+        inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET"}
         inner["state"] = {"model": name, "shows_all": shows_all}
-        await super().__call__(inner, exchange.receive, reply.take)
+        receive: Any = exchange.receive
+        await super().__call__(inner, receive, reply.take)
         return WholeAnswer(reply.whole())
 
-    def _told_to_pages(self, scope: HTTPScope) -> dict[bytes, bytes]:
+    def _told_to_pages(self, client: Client) -> dict[bytes, bytes]:
         """The request's headers, after the answer, whatever it will be, was made readable for the page it is for."""
-        headers = dict(scope["headers"])
+        headers = client.head.by_name
         origin = headers.get(b"origin")
-        client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
         client.added = cors.readable_by(origin if origin is not None and self._front.may_call(origin) else None)
         return headers
 

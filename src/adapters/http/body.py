@@ -4,8 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from litestar.types import Receive
-
+from adapters.http.client import Receive
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 from application.time_limit import TimeLimit
@@ -22,34 +21,34 @@ LINGER_S = 10.0
 """How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
 
+def whole_body(body: bytes | None, max_bytes: int, holder: Holder) -> bytes | None:
+    """A body that has come, which `holder` holds if it is worth counting; None = it has not. Raises `InvalidRequest`
+    (413) where it is too large, and `TooMuchHeld`."""
+    if body is not None and (len(body) > COUNTED_BYTES or len(body) > max_bytes):
+        if len(body) > max_bytes:
+            _refuse_size(max_bytes)
+        holder.held.hold(len(body))
+    return body
+
+
 async def read_body(
-    receive: Receive,
-    headers: dict[bytes, bytes],
-    max_bytes: int,
-    holder: Holder,
-    loop: asyncio.AbstractEventLoop | None = None,
+    receive: Receive, length: int | None, max_bytes: int, holder: Holder, *, waits_for_100: bool = False
 ) -> bytes:
     """The whole body, which `holder` holds if it is worth counting. Raises `InvalidRequest`: 413, 408 when it comes too
     slowly, 400 when it breaks off; `TooMuchHeld` when there is no room for it, before more of it is read.
 
-    For `loop` see `TimeLimit`.
+    `length`: of the body; None = only its end will tell. `waits_for_100`: will the client send it only when it is told
+    to?
     """
-    announced = headers.get(b"content-length", b"0")
-    length = int(announced) if announced.isdigit() else -1
-    if length > COUNTED_BYTES or length > max_bytes:
-        await _check_length(receive, headers, length, max_bytes, holder)
-    first = receive()
-    if isinstance(first, asyncio.Future) and first.done():  # what is there already needs no time limit
-        body, more = _piece(first.result())
-        if len(body) == length or not more:
-            if len(body) > max_bytes:
-                _refuse_size(max_bytes)
-            if len(body) > COUNTED_BYTES:
-                holder.held.hold(len(body))
-            return body
+    if length is not None and (length > COUNTED_BYTES or length > max_bytes):
+        if length > max_bytes:
+            if not waits_for_100:
+                await _discard(receive)
+            _refuse_size(max_bytes)
+        holder.held.expect(length)
     try:
-        with TimeLimit(BODY_PATIENCE_S, loop) as patience:
-            body, more = _piece(await first)
+        with TimeLimit(BODY_PATIENCE_S) as patience:
+            body, more = _piece(await receive())
             # A server may say "more" until it has seen the end; who has announced a length has no more.
             if more and len(body) != length:
                 held = holder.held
@@ -76,16 +75,6 @@ async def read_body(
             await _discard(receive)
         _refuse_size(max_bytes)
     return body
-
-
-async def _check_length(
-    receive: Receive, headers: dict[bytes, bytes], length: int, max_bytes: int, holder: Holder
-) -> None:
-    if length > max_bytes:
-        if headers.get(b"expect", b"").lower() != b"100-continue":
-            await _discard(receive)
-        _refuse_size(max_bytes)
-    holder.held.expect(length)
 
 
 def _piece(message: Any) -> tuple[bytes, bool]:

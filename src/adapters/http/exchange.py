@@ -3,41 +3,35 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from litestar.types import HTTPScope, Receive, Send
-
 from adapters.http.client import Client
 from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
-from adapters.http.headers import HEADER_TEXTS, announced, relayed
+from adapters.http.exchange_report import ExchangeReport
+from adapters.http.headers import announced, fields_of, relayed, relayed_fields
 from adapters.http.in_flight import InFlight
-from adapters.http.request_ids import REQUEST_IDS
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError
 from application.held_bytes import SMALL_BYTES, Holding
-from application.messages import ClientLeft, ProxyRequest, Trail, reasons
-from application.ports import LONGEST_PATH, LONGEST_TEXT, Clock, RequestLog, RequestRecord
+from application.messages import ClientLeft
+from application.ports import Clock, RequestLog
 from application.raw_stream import RawStream
-from domain.cache import CacheState
-from domain.failure import Blame
-
-CLIENT_CLOSED_REQUEST = 499
-"""What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
+from application.ready import Ready
 
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _REPLACED_IN_STREAMS = frozenset(name for name, _ in _STREAM_HEADERS)
-_CACHE_HEADERS = {state: (b"x-llmproxy-cache", state.value.encode()) for state in CacheState}
 
 
-class Exchange:
-    """One HTTP request. `run()` does all of it, once, and does not raise but for a cancellation from outside."""
+class Exchange(ExchangeReport):
+    """One HTTP request. `begin()` does all of it, once; neither that nor what it returns raises anything but for a
+    cancellation from outside."""
 
-    _holding: Holding | None = None
+    __slots__ = (
+        "_finished", "_holding", "_in_flight", "_interrupted", "_is_watching", "_loop", "_send", "_task",
+        "_write_timeout_s", "receive",
+    )  # fmt: skip
 
     def __init__(
         self,
-        scope: HTTPScope,
-        receive: Receive,
-        send: Send,
         client: Client,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
@@ -45,60 +39,66 @@ class Exchange:
         in_flight: InFlight,
         write_timeout_s: float,
     ) -> None:
-        self.scope = scope
-        self.receive = receive
-        self._send = send
-        self._client = client
+        super().__init__(client, clock, log)
+        self.receive = client.receive
+        self._send = client.send
         self._loop = loop
-        self._clock = clock
-        self._log = log
         self._in_flight = in_flight
-        self.received = clock.now()
-        self.request_id = next(REQUEST_IDS)
-        self.trail = Trail()
-        self.request: ProxyRequest | None = None
-        self.headers: dict[bytes, bytes] = {}
-        """Those that came, by name, once they were looked at."""
-        self.is_probe = False
-        self.key_name = ""
-        """Of the proxy's own key that it came with, if that has one."""
+        self._holding: Holding | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stream: StreamedAnswer | None = None
+        """None = it does not run in one (yet)."""
         self._write_timeout_s = write_timeout_s
-        self._client_left = False
+        self._is_watching = False
         self._interrupted = False
         self._finished = False
-        self._status = 0
-        self._outcome = "ok"
-        self._first_byte: float | None = None
-        self._overhead_s = 0.0
-        self._bytes_out = 0
 
-    async def run(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> None:
-        """Have `answer` read the request and find an answer, and send it."""
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> Awaitable[None] | None:
+        """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
+        and so is an error that is raised at once.
+
+        None = all is done; else what is returned does the rest, in a task.
+        """
+        try:
+            found = answer(self)
+            if not isinstance(found, Ready) or not isinstance(found.value, WholeAnswer):
+                return self._run(found)
+            sent = self._send_reply(found.value)
+        except Exception as error:  # whatever it is, the client is told and the log has its line
+            sent = self._tell(error)
+        if sent is not None:
+            return self._run(_sent(sent))
+        self._end()
+        return None
+
+    async def _run(self, found: Awaitable[Answer | None]) -> None:
+        """Wait for the answer and send it; None = it was sent, and is only to be taken."""
         self._task = asyncio.current_task(self._loop)
         self._in_flight.add(self)
+        if self._is_watching:
+            self._client.when_gone(self._leave)
         try:
-            await self._send_answer(await answer(self))
-        except ProxyError as error:
-            await self._send_error(error)
+            found_answer = await found
+            if found_answer is not None:
+                await self._send_answer(found_answer)
         except ClientLeft:
             self._client_left = True
         except asyncio.CancelledError:
             await self._cancelled()
-        except Exception as error:  # whatever it is, the client is told and the log has its line
-            self._log.crashed(self.request_id, error)
-            await self._send_error(ProxyError("The proxy failed to handle this request; its log says where."))
+        except Exception as error:
+            await self._send_error(error)
         finally:
             self._client.when_gone(None)
             self._in_flight.remove(self)
-            if self._stream is not None:
-                self._stream.close()
-            if self._holding is not None:
-                self._holding.close()
-            self._record()
-            # Cut the circles through this object, so that all of it goes at once and not with a collection.
-            self._task = self.request = self._stream = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        if self._holding is not None:
+            self._holding.close()
+        self._record()
+        # Cut the circles through this object, so that all of it goes at once and not with a collection.
+        self._task = self.request = self._stream = None
 
     @property
     def held(self) -> Holding:
@@ -111,10 +111,22 @@ class Exchange:
         """To the reply, whatever it turns out to be."""
         self._client.added = [*self._client.added, *headers]
 
+    def body_now(self) -> bytes | None:
+        """All of the body, if it has come; None = it has to be received."""
+        return self._client.body_now()
+
+    @property
+    def length(self) -> int | None:
+        """How long the body is; None = only its end will tell."""
+        return self._client.length
+
     def while_connected(self, work: Awaitable[Answer]) -> Awaitable[Answer]:
         """`work`, to be waited for: from here on a client that leaves cancels the whole exchange, whatever it waits
         for."""
-        self._client.when_gone(self._leave)
+        if self._task is None:
+            self._is_watching = True  # as soon as there is anything to cancel
+        else:
+            self._client.when_gone(self._leave)
         return work
 
     def interrupt(self) -> None:
@@ -146,18 +158,31 @@ class Exchange:
             self._outcome = stopped.code
             await self._break_off(stopped)
 
-    def _send_answer(self, answer: Answer) -> Awaitable[None]:
+    async def _send_answer(self, answer: Answer) -> None:
         if isinstance(answer, WholeAnswer):
-            reply = answer.reply
-            headers = relayed(reply.headers)
-            if not reply.body and self.scope["method"] == "HEAD":
-                headers += announced(reply.headers)
-            if answer.final_failure is not None:
-                headers = relayed_error_headers(headers, answer.final_failure)
-                self._outcome = answer.final_failure.kind.value
-            return self._send_whole(reply.status, headers, reply.body)
+            sent = self._send_reply(answer)
+            if sent is not None:
+                await sent
+            return
         self._stream = answer
-        return self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer)
+        await (self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer))
+
+    def _send_reply(self, answer: WholeAnswer) -> Awaitable[None] | None:
+        reply = answer.reply
+        if answer.final_failure is None and (reply.body or self.head.method != "HEAD"):
+            fields = relayed_fields(reply.headers)
+            if fields is not None:
+                try:
+                    return self._send_whole(reply.status, fields, reply.body)
+                except ValueError:  # a header that cannot be sent: it is left out
+                    pass
+        headers = relayed(reply.headers)
+        if not reply.body and self.head.method == "HEAD":
+            headers += announced(reply.headers)
+        if answer.final_failure is not None:
+            headers = relayed_error_headers(headers, answer.final_failure)
+            self._outcome = answer.final_failure.kind.value
+        return self._send_whole(reply.status, fields_of(headers), reply.body)
 
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
@@ -199,31 +224,49 @@ class Exchange:
         if self._stream is not None and not isinstance(self._stream, RawStream):
             await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
 
-    async def _send_error(self, error: ProxyError) -> None:
-        self._outcome = error.code
+    async def _send_error(self, error: Exception) -> None:
         if self._first_byte is None:
-            await self._send_whole(error.status, error_headers(error), error_body(error))
+            sent = self._tell(error)
+            if sent is not None:
+                await sent
         else:
-            await self._break_off(error)
+            await self._break_off(self._named(error))
 
-    def _send_whole(self, status: int, headers: RawHeaderList, body: bytes) -> Awaitable[None]:
-        # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
-        if status not in {204, 304} and (body or self.scope["method"] != "HEAD"):
-            headers.append((b"content-length", b"%d" % len(body)))
+    def _tell(self, error: Exception) -> Awaitable[None] | None:
+        """As the whole reply."""
+        named = self._named(error)
+        return self._send_whole(named.status, fields_of(error_headers(named)), error_body(named))
+
+    def _named(self, error: Exception) -> ProxyError:
+        """What the client is told, and the log."""
+        if not isinstance(error, ProxyError):
+            self._log.crashed(self.request_id, error)
+            error = ProxyError("The proxy failed to handle this request; its log says where.")
+        self._outcome = error.code
+        return error
+
+    def _send_whole(self, status: int, fields: list[str], body: bytes) -> Awaitable[None] | None:
         size = len(body)
+        # Else it would have to be the length of what it stands for (RFC 9110, 8.6).
+        if status not in {204, 304} and (body or self.head.method != "HEAD"):
+            fields.append(f"content-length: {size}")
         if size > SMALL_BYTES:
             self.held.expect(size)
-        now = self._add_own(headers)
-        sent = self._client.reply(status, headers, body)
-        self._status = status
-        self._first_byte = now
+        now = self._add_own(fields)
+        sent = self._client.reply(status, fields, body)
+        self._begun(status, now)
         self._bytes_out = size
         self._finished = True
         return sent
 
     async def _start(self, status: int, headers: RawHeaderList) -> None:
-        now = self._add_own(headers)
+        own: list[str] = []
+        now = self._add_own(own)
+        headers += [(name.encode(), value.encode()) for name, _, value in [field.partition(": ") for field in own]]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self._begun(status, now)
+
+    def _begun(self, status: int, now: float) -> None:
         self._status = status
         self._first_byte = now
 
@@ -232,71 +275,7 @@ class Exchange:
         self._finished = not more
         return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    def _add_own(self, headers: RawHeaderList) -> float:
-        """What only we can say, as of now; which is returned."""
-        trail = self.trail
-        now = self._clock.now()
-        self._overhead_s = now - self.received - trail.upstream_s
-        attempts = trail.attempts
-        headers += (
-            (b"x-llmproxy-request-id", self.request_id.encode()),
-            (b"x-llmproxy-attempts", b"%d" % len(attempts)),
-            (b"x-llmproxy-overhead-ms", b"%.2f" % (self._overhead_s * 1000)),
-        )
-        if attempts:
-            headers.append((b"x-llmproxy-endpoint", HEADER_TEXTS[attempts[-1].endpoint]))
-        if self.request is not None:
-            headers.append(_CACHE_HEADERS[trail.cache])
-        if len(attempts) > 1:
-            headers.append((b"x-llmproxy-reasons", HEADER_TEXTS[reasons(attempts)]))
-        return now
 
-    def _record(self) -> None:
-        now = self._clock.now()
-        received = self.received
-        first_byte = self._first_byte
-        stream, request = self._stream, self.request
-        # SDKs leave at the last event of a stream, without waiting for the end of the reply.
-        if self._client_left and not (stream is not None and stream.complete):
-            timed_out = request is not None and first_byte is None and request.has_run_out(now)
-            self._outcome = "client_timed_out" if timed_out else "client_left"
-        elif stream is not None and stream.failure is not None:
-            is_refused = stream.failure.meaning.blame is Blame.REQUEST
-            self._outcome = stream.failure.kind.value if is_refused else "stream_broken"
-        trail = self.trail
-        scope = self.scope
-        sent = self.headers or dict(scope["headers"])
-        address = scope["client"]
-        attempts = trail.attempts
-        known = bool(attempts) or trail.cache is not CacheState.BYPASS
-        # By position: of a Struct this wide the keywords take several times as long as the making.
-        self._log.record(
-            RequestRecord(
-                self.request_id,
-                "" if request is None else request.api,
-                request.model[:LONGEST_TEXT] if request is not None and known else "",
-                attempts[-1].endpoint if attempts else "",
-                tuple(attempts),
-                self._status or CLIENT_CLOSED_REQUEST,
-                self._outcome,
-                request is not None and request.stream,
-                trail.cache,
-                (now - received) * 1000,
-                ((now if first_byte is None else first_byte) - received) * 1000,
-                self._overhead_s * 1000,
-                0 if request is None else _bytes_in(request),
-                self._bytes_out,
-                "" if address is None else address[0],
-                scope["method"],
-                scope["raw_path"][:LONGEST_PATH],
-                "" if request is None else request.model[:LONGEST_TEXT],
-                (sent.get(b"x-client-request-id") or sent.get(b"x-request-id", b""))[:LONGEST_TEXT],
-                sent.get(b"user-agent", b"")[:LONGEST_TEXT],
-                self.is_probe,
-                self.key_name,
-            )
-        )
-
-
-def _bytes_in(request: ProxyRequest) -> int:
-    return len(request.body) if request.upload is None else request.upload.taken_bytes
+async def _sent(taken: Awaitable[None]) -> None:
+    """The answer was sent; what is left is that the client takes it."""
+    await taken

@@ -2,19 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
 
-from litestar.types import HTTPScope, Receive, Send
-
-from adapters.http.body import read_body
+from adapters.http.body import read_body, whole_body
 from adapters.http.catalogue import Page
-from adapters.http.client import CLIENT
+from adapters.http.client import Client, Receive
 from adapters.http.exchange import Exchange
 from adapters.http.guards import Guard, check_no_page, check_upgrade
 from adapters.http.headers import by_name
 from adapters.http.in_flight import InFlight
 from adapters.http.intake import Arrival
-from application.held_bytes import Holder
 from application.ports import Clock, RequestLog
 
 
@@ -50,42 +46,46 @@ class Front:
         """May pages of that origin?"""
         return self._guard.origins.allows(origin)
 
-    def exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> Exchange:
-        """For one request, still to be run."""
+    def exchange(self, client: Client) -> Exchange:
+        """For one request, still to be begun."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        client: Any = scope["extensions"][CLIENT]  # type: ignore[index] # our server's scopes have them
-        return Exchange(
-            scope, receive, send, client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s
-        )
+        return Exchange(client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s)
 
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""
-        scope = exchange.scope
-        raw_headers = list(scope["headers"])
-        headers = exchange.headers = by_name(raw_headers)
+        arrival: Arrival | None = exchange.head.judged
+        if arrival is None:
+            arrival = self._judge(exchange)
+        exchange.key_name = arrival.key_name
+        return arrival
+
+    def _judge(self, exchange: Exchange) -> Arrival:
+        """Once for each head: what is refused is judged anew each time."""
+        head = exchange.head
+        headers = by_name(head.headers)
         holder = self._guard.check(headers)
         exchange.key_name = holder.name
         check_no_page(headers)
         check_upgrade(headers)
-        query = scope["query_string"].decode("latin-1")
+        query = head.query_string.decode("latin-1")
         if query and not self._keep_credentials:
             query = self._guard.without_keys(query)
-        return Arrival(
-            scope["method"],
+        head.judged = arrival = Arrival.of(
+            head.method,
             query,
-            raw_headers,
+            head.headers,
             headers,
-            self._keep_credentials,
-            exchange.request_id,
-            exchange.received,
-            holder.tenant if self.keeps_keys_apart else "",
+            keep_credentials=self._keep_credentials,
+            key_name=holder.name,
+            key_tenant=holder.tenant if self.keeps_keys_apart else "",
         )
+        return arrival
 
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
         """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
-        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        headers = by_name(exchange.head.headers)
         holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
         exchange.key_name = holder.name
         exchange.is_probe = page.is_probe
@@ -93,10 +93,15 @@ class Front:
 
     def admit_preflight(self, exchange: Exchange) -> dict[bytes, bytes]:
         """The headers of a request for leave, which never has a key; raises `ProxyError` when there is none to give."""
-        headers = exchange.headers = by_name(list(exchange.scope["headers"]))
+        headers = by_name(exchange.head.headers)
         self._guard.check(headers, key=False)
         return headers
 
-    def body(self, receive: Receive, arrival: Arrival, holder: Holder) -> Awaitable[bytes]:
+    def body_now(self, exchange: Exchange) -> bytes | None:
+        """The whole body, held for the exchange, if it has come; None = it has to be waited for, see `body`."""
+        return whole_body(exchange.body_now(), self.max_body_bytes, exchange)
+
+    def body(self, receive: Receive, exchange: Exchange) -> Awaitable[bytes]:
         """The whole body; raises `ProxyError` as `read_body` does."""
-        return read_body(receive, arrival.headers, self.max_body_bytes, holder, self._loop)
+        waits_for_100 = exchange.head.waits_for_100
+        return read_body(receive, exchange.length, self.max_body_bytes, exchange, waits_for_100=waits_for_100)

@@ -165,6 +165,15 @@ def check_json(headers: dict[bytes, bytes]) -> None:
         )
 
 
+def is_plain_json(headers: dict[bytes, bytes]) -> bool:
+    """Does `check_json` let it pass?"""
+    try:
+        check_json(headers)
+    except InvalidRequest:
+        return False
+    return True
+
+
 def _is_json(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == b"application/json"
 

@@ -133,6 +133,28 @@ def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in sent if pair[0] not in listed]
 
 
+def relayed_fields(headers: Headers) -> list[str] | None:
+    """The same as `name: value`, whether all of it can be sent or not; None = some of it belongs to the connection."""
+    once = dict(headers)
+    connection = once.get("connection")
+    if connection is not None and (connection not in _LIST_NOTHING or len(once) < len(headers)):
+        return None
+    return [prefix + value for name, value in headers if (prefix := _prefixes[name])]
+
+
+def fields_of(headers: RawHeaders) -> list[str]:
+    """As `name: value`."""
+    return [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in headers]
+
+
+def _prefix(name: str) -> str:
+    """What stands before the value; empty = it does not go to the client."""
+    return f"{name}: " if _relayed_name(name) else ""
+
+
+_prefixes = Remembered(_prefix, most=1024)
+
+
 def _relayed_name(name: str) -> bytes:
     """As it goes to the client; empty = it does not."""
     if name in _NOT_RELAYED or name.startswith(_NOT_RELAYED_PREFIXES):
@@ -148,9 +170,9 @@ def announced(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(b"content-length", value.encode()) for name, value in headers if name == "content-length"][:1]
 
 
-def _header_text(text: str) -> bytes:
+def _header_text(text: str) -> str:
     """Header values are ASCII; other letters of a group's name are percent-encoded."""
-    return quote(text, safe=_PLAIN_TEXT).encode()
+    return quote(text, safe=_PLAIN_TEXT)
 
 
 HEADER_TEXTS = Remembered(_header_text, most=512, longest=256)

@@ -21,22 +21,53 @@ from domain.readable import HALF
 from domain.remembered import Remembered, lengths
 
 
-class Arrival(Struct, frozen=True):
-    """What came before the body, and when."""
+class Arrival(Struct):
+    """What a head says, if it may come in: the same for all requests that share it."""
 
     method: str
     query: str
     """As it came, without `?`; empty = none."""
-    raw_headers: RawHeaders
     headers: dict[bytes, bytes]
     """By lower-case name."""
-    keep_credentials: bool
-    """Do the client's credentials go on? They do not where they are the proxy's own."""
-    request_id: str
-    received: float
-    """In seconds of the monotonic clock."""
-    tenant: str = ""
+    onward: Headers
+    """What goes on to any endpoint."""
+    credentials: Headers
+    """The client's own, where they go on: they do not where they are the proxy's."""
+    client: str
+    """See `ProxyRequest.client`."""
+    tenant: str
+    """See `ProxyRequest.tenant`."""
+    cache_control: CacheControl
+    patience_s: float | None
+    key_name: str = ""
+    """Of the proxy's own key that it came with, if that has one."""
+    key_tenant: str = ""
     """Whose key it came with; empty = what a key stores is everybody's who has one."""
+    route: Route | None = None
+    """What it asks for; None = nobody has looked yet."""
+    is_json: bool = False
+    """Is its body known to be JSON, as far as the head tells?"""
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        query: str,
+        raw_headers: RawHeaders,
+        headers: dict[bytes, bytes],
+        *,
+        keep_credentials: bool,
+        key_name: str = "",
+        key_tenant: str = "",
+    ) -> "Arrival":
+        """`headers`: the same by name. `keep_credentials`: do the client's go on?"""
+        onward, credentials = forwarded(raw_headers)
+        digest = _digests[credentials]
+        control = cache_control(raw_headers) if b"cache-control" in headers else _NO_CONTROL
+        kept = (credentials, digest) if keep_credentials else ((), "")
+        tenant = key_tenant or digest
+        patience = patience_s(headers)
+        return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant)
 
 
 class Fields(Struct, frozen=True):
@@ -148,36 +179,39 @@ def _check_model(body: bytes) -> None:
         raise InvalidRequest("The body names 'model' twice; name it once.", param="model", code="repeated_field")
 
 
-def request_of(route: Route, arrival: Arrival, body: bytes, fields: Fields = NO_FIELDS) -> ProxyRequest:
-    """The request; `fields` are those of its body, if that is to be acted on.
+def request_of(
+    route: Route, arrival: Arrival, body: bytes, fields: Fields, request_id: str, received: float
+) -> ProxyRequest:
+    """The request; `fields` are those of its body, if that is to be acted on. `received`: seconds of the monotonic
+    clock.
 
     The deployment of an Azure URL decides whatever the body says.
     """
-    onward, credentials = forwarded(arrival.raw_headers)
-    digest = _digests[credentials]
     api = route.api
     model = fields.model
-    tenant, affinity = arrival.tenant, _affinity(fields)
+    affinity = _affinity(fields)
+    if arrival.key_tenant and affinity:
+        affinity = f"{arrival.key_tenant}\n{affinity}"
     # By position: of a Struct this wide the keywords take several times as long as the making.
     return ProxyRequest(
         api,
         route.path,
         arrival.query,
-        onward,
-        credentials if arrival.keep_credentials else (),
+        arrival.onward,
+        arrival.credentials,
         body,
         route.deployment or model or "",
         model,
         fields.stream is True or (arrival.method == "GET" and _asks_for_stream(arrival.query)),
-        arrival.request_id,
-        arrival.received,
-        digest if arrival.keep_credentials else "",
-        tenant or digest,
-        cache_control(arrival.raw_headers) if b"cache-control" in arrival.headers else _NO_CONTROL,
+        request_id,
+        received,
+        arrival.client,
+        arrival.tenant,
+        arrival.cache_control,
         choices(fields),
         max_output_tokens(fields),
-        patience_s(arrival.headers),
-        f"{tenant}\n{affinity}" if tenant and affinity else affinity,
+        arrival.patience_s,
+        affinity,
         arrival.method,
         None,
         fields.background is True and api is Api.RESPONSES,

@@ -1,18 +1,16 @@
 """Whatever else endpoints serve: JSON, forms with files, downloads. What is large is not held, in either direction."""
 
-from collections.abc import Coroutine
-from functools import partial
-from typing import Any
+from collections.abc import Awaitable
 
-from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
 from adapters.http.body import too_large
+from adapters.http.client import Client
 from adapters.http.errors import WrongMethod
 from adapters.http.exchange import Exchange
 from adapters.http.form_fields import form_fields, names_nothing
 from adapters.http.front import Front
-from adapters.http.intake import Arrival, decoded, request_of
+from adapters.http.intake import NO_FIELDS, Arrival, decoded, request_of
 from adapters.http.multipart_model import PEEKED_BYTES, boundary_of, find_model, is_name_broken
 from adapters.http.routes import METHODS, other_route, unknown_path
 from adapters.http.upload import ClientUpload
@@ -35,21 +33,21 @@ class PassThroughCalls:
         self._front = front
         self._pass_through = pass_through
 
-    def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """What answers one request when it is awaited."""
-        body = ClientUpload(receive, dict(scope["headers"]))
-        return self._front.exchange(scope, receive, send).run(partial(self._answer, body))
+    def begin(self, client: Client) -> Awaitable[None] | None:
+        """See `Application`."""
+        return self._front.exchange(client).begin(self._answer)
 
-    async def _answer(self, body: ClientUpload, exchange: Exchange) -> Answer:
+    async def _answer(self, exchange: Exchange) -> Answer:
+        head = exchange.head
+        body = ClientUpload(exchange.receive, exchange.length)
         arrival = self._front.admit(exchange)
-        path = exchange.scope["raw_path"].decode("latin-1")
-        route = other_route(path)
+        route = other_route(head.raw_path.decode("latin-1"))
         if route is None:
-            raise unknown_path(path)
+            raise unknown_path(head.raw_path.decode("latin-1"))
         if arrival.method not in METHODS:
             raise WrongMethod(arrival.method, METHODS)
-        request = structs.replace(request_of(route, arrival, b""), stream=False)
-        exchange.request = await self._with_body(request, body, arrival, exchange)
+        request = request_of(route, arrival, b"", NO_FIELDS, exchange.request_id, exchange.received)
+        exchange.request = await self._with_body(structs.replace(request, stream=False), body, arrival, exchange)
         return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
 
     async def _with_body(
@@ -64,7 +62,7 @@ class PassThroughCalls:
         is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await self._front.body(body.receive, arrival, exchange)
+            held = await self._front.body(body.receive, exchange)
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None

@@ -1,15 +1,14 @@
 """Everything that endpoints answer: which use case a request is for, and what it has to bring along for it."""
 
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
-from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
+from adapters.http.client import Client
 from adapters.http.exchange import Exchange
 from adapters.http.front import Front
-from adapters.http.guards import check_json
-from adapters.http.intake import NO_FIELDS, check_text, decoded, request_of
+from adapters.http.guards import check_json, is_plain_json
+from adapters.http.intake import NO_FIELDS, Arrival, check_text, decoded, request_of
 from adapters.http.routes import Route, find_route
 from application.answers import Answer
 from application.detached import Detached
@@ -31,18 +30,23 @@ class Surface:
         self._stored = stored
         self._detached = detached
 
-    def answering(self, scope: HTTPScope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """What answers one request when it is awaited, without a coroutine more than needed."""
-        return self._front.exchange(scope, receive, send).run(self._answer)
+    def begin(self, client: Client) -> Awaitable[None] | None:
+        """See `Application`."""
+        return self._front.exchange(client).begin(self._answer)
 
-    async def _answer(self, exchange: Exchange) -> Answer:
+    def _answer(self, exchange: Exchange) -> Awaitable[Answer]:
         arrival = self._front.admit(exchange)
-        headers = arrival.headers
-        route = find_route(arrival.method, exchange.scope["raw_path"].decode("latin-1"))
-        has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        if arrival.method == "POST" and (route.has_model or has_body):
-            check_json(headers)
-        body = await self._front.body(exchange.receive, arrival, exchange)
+        route = arrival.route or _route_of(arrival, exchange)
+        if not arrival.is_json and arrival.method == "POST" and (route.has_model or exchange.length != 0):
+            check_json(arrival.headers)
+        body = self._front.body_now(exchange)
+        return self._receive(exchange, arrival, route) if body is None else self._ask(exchange, arrival, route, body)
+
+    async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
+        body = await self._front.body(exchange.receive, exchange)
+        return await self._ask(exchange, arrival, route, body)
+
+    def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
         if route.has_model:
             fields = decoded(body)
         else:
@@ -50,16 +54,22 @@ class Surface:
             check_text(body)
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
-        request = request_of(route, arrival, body, fields)
+        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received)
         check_model(route, request)
         exchange.request = request
-        names_model = bool(request.model) or route.api is Api.MODERATIONS
-        use_case = self._model_call if names_model else self._stored
+        use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            return await exchange.while_connected(use_case(request, exchange.trail))
+            return exchange.while_connected(use_case(request, exchange.trail))
         # Who waits for it, and how long, is no matter; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
-        return await exchange.while_connected(self._detached(use_case(request, exchange.trail), len(body)))
+        return exchange.while_connected(self._detached(use_case(request, exchange.trail), len(body)))
+
+
+def _route_of(arrival: Arrival, exchange: Exchange) -> Route:
+    """Once for each head."""
+    route = arrival.route = find_route(arrival.method, exchange.head.raw_path.decode("latin-1"))
+    arrival.is_json = is_plain_json(arrival.headers)
+    return route
 
 
 def check_model(route: Route, request: ProxyRequest) -> None:

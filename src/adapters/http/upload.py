@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from litestar.types import Receive
-
 from adapters.http.body import BODY_BYTES_PER_S, BODY_PATIENCE_S
+from adapters.http.client import Receive
 from application.errors import InvalidRequest
 from application.held_bytes import Holding
 from application.messages import ClientLeft
@@ -18,16 +17,13 @@ Rename = Callable[[bytes, str], bytes]
 class ClientUpload:
     """`ClientBody` over an ASGI `receive`. What was looked at in advance is kept, so that it can be sent again."""
 
-    def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
-        """`headers` by name; HTTP/1.1 says in them whether there is a body, and how long it is."""
+    def __init__(self, receive: Receive, length: int | None) -> None:
+        """`length`: of the body; None = only its end will tell."""
         self.held: Holding | None = None
         """None = nobody counts what is held of it."""
         self._receive = receive
         self._passing_bytes = 0
-        announced = headers.get(b"content-length", b"")
-        self.length = int(announced) if announced.isdigit() else None
-        if self.length is None and b"transfer-encoding" not in headers:
-            self.length = 0
+        self.length = length
         self.taken_bytes = 0
         self.begun = False
         self._head = b""

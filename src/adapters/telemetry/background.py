@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import queue
 import threading
 import time
 from typing import TextIO
@@ -20,41 +19,53 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._waiting: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
+        self._waiting: list[logging.LogRecord | None] = []
+        """None = the thread may end."""
         self._thread: threading.Thread | None = None
+        self._is_called = False
+        """Was the thread told that something waits? Then it needs no telling until it has looked."""
+        self._call = threading.Event()
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never blocks: a line that finds no room is dropped, and the next that does says how many were."""
-        if self._waiting.qsize() >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._dropped += 1
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="log-writer", daemon=True)
-            self._thread.start()
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             lost = logging.LogRecord(record.name, logging.WARNING, "", 0, "log lines dropped", None, None)
             lost.fields = {"lines": dropped}
-            self._waiting.put(lost)
-        self._waiting.put(record)
+            self._waiting.append(lost)
+        self._waiting.append(record)
+        if not self._is_called:
+            self._wake()
 
     def close(self) -> None:
         """Write what waits, for at most two seconds."""
         if self._thread is not None:
-            self._waiting.put(None)
+            self._waiting.append(None)
+            self._call.set()
             self._thread.join(_STOP_S)
             self._thread = None
         super().close()
 
+    def _wake(self) -> None:
+        self._is_called = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="log-writer", daemon=True)
+            self._thread.start()
+        self._call.set()
+
     def _write(self) -> None:
         """In batches: a thread that woke for every line would take the interpreter from the requests as often."""
         while True:
-            batch = [self._waiting.get()]
+            self._call.wait()
+            self._call.clear()
             time.sleep(_BATCH_S)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    batch.append(self._waiting.get_nowait())
+            self._is_called = False  # before the look: what comes after it calls again
+            batch = self._waiting[:]
+            del self._waiting[: len(batch)]
             self._put([record for record in batch if record is not None])
             if None in batch:
                 return

@@ -4,7 +4,6 @@ A line holds the fields it was given and nothing else: there is no place where a
 """
 
 import logging
-import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,16 +13,35 @@ import msgspec
 
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.foreign_lines import take_in_others
+from application.ports import RequestRecord
 
 LOGGER = "llmproxy"
-EVERY_LINE = ("time", "level", "event")
-"""What a JSON line begins with, whatever it tells. A record that has a `line` method makes all of it at once."""
 
 _encode = msgspec.json.Encoder().encode
+_LEVELS = {level: logging.getLevelName(level).lower() for level in (logging.DEBUG, logging.INFO, logging.WARNING)}
 
-# What JSON leaves as it is, and a terminal or an editor acts on: control characters, line separators, text that runs
-# backwards, halves of letters.
-_UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
+class RequestLine(logging.LogRecord):
+    """A finished request, to be told at a level: no more than a reference, and worked out by the thread that writes."""
+
+    name = LOGGER
+    msg = "request"
+    args = None
+
+    def __init__(self, level: int, request: RequestRecord) -> None:  # all that handlers here ask for
+        self.levelno = level
+        self.created = time.time()
+        self.request = request
+
+    @property
+    def levelname(self) -> str:  # type: ignore[override]
+        """As other records have it."""
+        return logging.getLevelName(self.levelno)
+
+    @property
+    def fields(self) -> object:
+        """What the line says, below what every line does."""
+        return msgspec.to_builtins(self.request)
 
 
 class TextLines(logging.Formatter):
@@ -44,19 +62,11 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         moment = _moment(record.created)
-        line = getattr(record, "line", None)
-        if line is not None:
-            return _encode(line(moment)).decode()
-        said = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage(), **_fields(record)}
-        return _encode(said).decode()
-
-
-def said(text: str, longest: int) -> str:
-    """What a client chose, as a value of a line: cut, and without what would be seen as something else. Its quotes and
-    control characters are escaped as those of every value."""
-    if len(text) > longest:
-        text = text[:longest] + "..."
-    return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
+        if isinstance(record, RequestLine):
+            said = _encode(record.request).decode()
+            return f'{{"time":"{moment}","level":"{_LEVELS[record.levelno]}","event":"request",{said[1:]}'
+        told = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage(), **_fields(record)}
+        return _encode(told).decode()
 
 
 def as_json_line(event: str, **fields: object) -> str:

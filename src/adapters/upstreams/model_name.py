@@ -42,6 +42,8 @@ def _place_of_key(body: bytes, text: bytes) -> int:
     """Where the key stands that is in the body, and in `text`, its outline, once: mostly before all that is left out
     there, or after it."""
     at = text.index(_KEY)
+    if text is body:
+        return at
     for place in (at, at + len(body) - len(text)):
         if body.startswith(_KEY, place):
             return place
@@ -64,6 +66,9 @@ def _with_member(body: bytes, value: bytes) -> bytes | Pieces:
 def _assembled(body: bytes, spans: list[tuple[int, int]], new: bytes) -> bytes | Pieces:
     """The body with `new` in each of these places."""
     is_large = len(body) > _JOIN_BYTES
+    if len(spans) == 1 and not is_large:
+        begin, end = spans[0]
+        return body[:begin] + new + body[end:]
     source = memoryview(body) if is_large else body
     pieces: list[bytes | memoryview] = []
     start = 0

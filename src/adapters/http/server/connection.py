@@ -9,22 +9,23 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from adapters.http.request_head import NO_HEAD, RequestHead
 from adapters.http.server.addresses import addresses_of
 from adapters.http.server.host import Host
 from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from adapters.http.server.outflow import Outflow
 from adapters.http.server.request_reader import RequestReader
+from adapters.http.server.request_refusals import SLOW_HEAD
 from adapters.http.server.turn import Turn
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 
 _NEVER = float("inf")
-_SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
 
 
 class Connection(asyncio.Protocol):
-    """`Desk` for its reader, `Line` for its turns."""
+    """`Desk` for its reader, `Line` for its turns. A client that sends no more has left: asyncio closes then."""
 
     def __init__(self, host: "Host[Connection]") -> None:
         self.loop = host.loop
@@ -34,9 +35,12 @@ class Connection(asyncio.Protocol):
         """When it is to be closed unless something happens; inf = not before the application is done."""
         self._host = host
         self._transport: asyncio.Transport | None = None
-        self._client: tuple[str, int] | None = None
+        self.addresses: dict[str, Any] = {}
+        """What an ASGI scope says of it."""
         self._reader: RequestReader | None = None
         self._turn: Turn | None = None
+        self._begun: Turn | None = None
+        """One that the task is to go on with, whether its client leaves or not."""
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._queue: deque[Turn] = deque()
@@ -50,9 +54,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = self._inflow.transport = cast("asyncio.Transport", transport)
-        addresses = addresses_of(transport)
-        self._client = addresses["client"]
-        self._reader = RequestReader(self, addresses)
+        self.addresses = addresses_of(transport)
+        self._reader = RequestReader(self, self._host.heads)
         self._host.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -68,18 +71,15 @@ class Connection(asyncio.Protocol):
             self._refuse(refusal)
         elif (turn := self._turn) is not None:
             if turn.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
-                self._inflow.count(waiting_bytes(turn, self._queue) + len(reader.rest))
-                if reader.rest or is_enough(turn, self._queue):
-                    self._inflow.pause()
+                self._inflow.weigh(turn, self._queue, len(reader.rest))
         elif was_idle and reader.in_head:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
         elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
             self._host.stalls(self)
             self._inflow.count(reader.overhead_bytes)
-
-    def eof_received(self) -> None:
-        """Who sends no more has left: a socket that was closed looks the same."""
+        if self._turn is not None and (self._next is not None or self._task is None):
+            self._answer(self._turn)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._unsent = unsent
             self.deadline = self.loop.time() + IDLE_S
         elif self._is_idle and reader is not None and reader.overhead_bytes:
-            self._refuse(_SLOW_HEAD)
+            self._refuse(SLOW_HEAD)
         else:
             transport.abort()
 
@@ -163,9 +163,9 @@ class Connection(asyncio.Protocol):
             return not self._rest_of.is_complete
         return not is_long(self._queue) and not self._is_closing
 
-    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Turn:
+    def arrived(self, head: RequestHead, length: int | None) -> Turn:
         """See `Desk`."""
-        turn = Turn(self, scope, keeps=keeps and not self._host.is_draining, waits_for_100=waits_for_100)
+        turn = Turn(self, head, length, keeps=head.keeps and not self._host.is_draining)
         if self._is_idle:
             self._begin(turn)
         elif self._rest_of is None:
@@ -176,10 +176,19 @@ class Connection(asyncio.Protocol):
         self._turn = turn
         # Before this one is answered, the client has to take enough of what was sent before.
         self.deadline = self.loop.time() + IDLE_S if self._outflow.room is not None else _NEVER
+
+    def _answer(self, turn: Turn) -> None:
+        """Have the application answer: at once if it can, else in this connection's task, with those that follow."""
+        if (error := turn.begin(self._host.app)) is not None:
+            self._host.crashed(error)
+        if not turn.is_over:
+            self._begun = turn
+        elif self._turn is None:
+            return
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
-        elif self._task is None:
+        else:
             self._task = self.loop.create_task(self._take_turns())
 
     async def _take_turns(self) -> None:
@@ -187,7 +196,8 @@ class Connection(asyncio.Protocol):
         app, running = self._host.app, self._host.running
         running.add(self)
         try:
-            while (turn := self._turn) is not None:
+            while (turn := self._begun or self._turn) is not None:
+                self._begun = None
                 if (error := await turn.run(app)) is not None:
                     self._host.crashed(error)
                 turn = error = None  # nothing of it is held while the client is idle
@@ -261,9 +271,9 @@ class Connection(asyncio.Protocol):
             if not last.is_complete:
                 last.broken(error)
             return
-        turn = Turn(self, {"method": "", "http_version": "1.1"}, keeps=False, waits_for_100=False)
+        turn = Turn(self, NO_HEAD, 0, keeps=False)
         turn.refuse(error)
-        self._host.refused(error, "" if self._client is None else self._client[0])
+        self._host.refused(error, (self.addresses["client"] or ("",))[0])
 
     @property
     def _is_idle(self) -> bool:

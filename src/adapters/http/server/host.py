@@ -1,8 +1,10 @@
 """The server, as its connections see it."""
 
 import asyncio
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from adapters.http.client import Application
+from adapters.http.server.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 
@@ -13,11 +15,12 @@ _C = TypeVar("_C")
 class Host(Protocol[_C]):
     """The server that a connection belongs to."""
 
-    app: Any
+    app: Application
     loop: asyncio.AbstractEventLoop
     is_draining: bool
     running: set[_C]
     held: HeldBytes
+    heads: KnownHeads
 
     def opened(self, connection: _C) -> None:
         """It is there."""

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
+from adapters.http.client import Application
 from adapters.http.server.acceptor import Acceptor
+from adapters.http.server.asgi import AsgiApplication
 from adapters.http.server.connection import Connection
+from adapters.http.server.known_heads import KnownHeads
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
@@ -34,7 +37,9 @@ class HttpServer:
         free_a_file: Callable[[], bool] | None = None,
         held: HeldBytes | None = None,
     ) -> None:
-        """`sock` and `others`: bound, and not listening yet; one for each address.
+        """`app`: an `Application`, or one that speaks ASGI alone.
+
+        `sock` and `others`: bound, and not listening yet; one for each address.
 
         At `max_connections` the one that has been idle for longest makes room; while none is idle no more are taken:
         they wait in the backlog.
@@ -44,7 +49,8 @@ class HttpServer:
 
         `held` counts what is held for clients; beyond it those that have stalled for longest are cut. None = no bound.
         """
-        self.app = app
+        self.app: Application = app if hasattr(app, "begin") else AsgiApplication(app)
+        self.heads = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
         self.running: set[Connection] = set()
@@ -139,7 +145,9 @@ class HttpServer:
     def refused(self, error: InvalidRequest, address: str) -> None:
         """See `Host`."""
         outcome = error.code
-        record = RequestRecord("", "", "", "", (), error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address)
+        record = RequestRecord(
+            "", "", "", "", 0, "", error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
+        )
         self._log.record(record)
 
     # What an acceptor asks.

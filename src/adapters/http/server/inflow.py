@@ -48,6 +48,12 @@ class Inflow:
         self._holding.count(waiting_bytes - self._holding.held_bytes)
         self.is_quiet = self.is_open and not waiting_bytes
 
+    def weigh(self, turn: Turn, queue: Collection[Turn], rest_bytes: int) -> None:
+        """Count what waits, with so much that is not even read; if it is enough, no more is taken off the socket."""
+        self.count(waiting_bytes(turn, queue) + rest_bytes)
+        if rest_bytes or is_enough(turn, queue):
+            self.pause()
+
     def pause(self) -> None:
         """Read no more: what comes stays with the kernel, and then with the client."""
         if self.is_open and self.transport is not None:

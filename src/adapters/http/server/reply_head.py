@@ -40,6 +40,8 @@ class UnsendableHead(ValueError):
 
 _END = (b"", b"")
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_TEXTS = {status: line.decode() for status, line in _STATUS_LINES.items() if status >= 200}
+_FORBIDDEN = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
 
 
 def reply_head(status: int, headers: Headers, *, is_head: bool, is_http10: bool, keeps: bool) -> ReplyHead:
@@ -72,6 +74,34 @@ def reply_head(status: int, headers: Headers, *, is_head: bool, is_http10: bool,
     if len(raw) - len(raw.translate(None, b"\r\n\0")) != 2 * (len(lines) - 1):
         raise UnsendableHead("a header holds a line break or a NUL")
     return ReplyHead(raw, framing, length)
+
+
+def whole_head(status: int, fields: Sequence[str], *, is_http10: bool, keeps: bool) -> bytes:
+    """The head of a reply whose body is all there. `fields` are its headers, `name: value`, names in lower case; among
+    them the length of the body, where that has to be said.
+
+    Raises `UnsendableHead` for a character that no header may hold (RFC 9110, 5.5).
+    """
+    lines = [_STATUS_TEXTS.get(status) or _unusual(status), *fields]
+    if not keeps:
+        lines.append("connection: close")
+    elif is_http10:
+        lines.append("connection: keep-alive")
+    text = "\r\n".join(lines)
+    breaks = len(lines) + 1
+    if "\r\ndate: " not in text:
+        text = f"{text}\r\n{_date_line(int(time.time())).decode()}"
+        breaks += 1
+    raw = f"{text}\r\n\r\n".encode("latin-1")
+    if len(raw) - len(raw.translate(None, _FORBIDDEN)) != 2 * breaks:
+        raise UnsendableHead("a header holds a control character")
+    return raw
+
+
+def _unusual(status: int) -> str:
+    if not 200 <= status <= 999:
+        raise UnsendableHead(f"{status} is not the status of a reply")
+    return f"HTTP/1.1 {status} "
 
 
 def _length(value: bytes) -> int:

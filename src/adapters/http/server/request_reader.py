@@ -4,16 +4,25 @@ llhttp refuses what could be read in two ways (both framings, folded headers, ba
 number); what it lets pass and could still be mistaken is refused here.
 """
 
-import re
-from typing import Any, NoReturn, Protocol
-from urllib.parse import unquote
+from typing import Protocol
 
 import httptools
 
+from adapters.http.request_head import RequestHead
+from adapters.http.server.known_heads import KnownHeads, Spelling, spelling_of
+from adapters.http.server.request_refusals import (
+    BAD_TARGET,
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    OTHER_VERSION,
+    TOO_MANY_HEADERS,
+    coding_refusal,
+    size_refusal,
+)  # fmt: skip
+from adapters.http.server.request_target import target_of
 from application.errors import InvalidRequest
-
-MAX_HEAD_BYTES = 64 * 1024
-MAX_HEADERS = 256
 
 _UNPARSED_FROM_BYTES = 64 * 1024
 """The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
@@ -32,21 +41,6 @@ _PAID_FOR = 8
 """How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `MAX_HEAD_BYTES` at a time:
 an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
 
-_MALFORMED = InvalidRequest("The request is malformed; RFC 9112 says how one is written.", code="malformed_request")
-_HEAD_TOO_LARGE = InvalidRequest(
-    f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
-)
-_TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large", status=431)
-_OTHER_VERSION = InvalidRequest(
-    "Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served", status=505
-)
-_OTHER_CODING = InvalidRequest(
-    "The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served"
-)
-_BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
-
-_AUTHORITY = re.compile(rb"https?://([^/?#@]+)(?=[/?#]|$)", re.IGNORECASE)
-
 
 class Taker(Protocol):
     """Takes the body of one request."""
@@ -64,8 +58,8 @@ class Desk(Protocol):
     def has_room(self) -> bool:
         """May more be handed in? If not, what has come stays bytes."""
 
-    def arrived(self, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> Taker:
-        """The head of a request; its body goes to what is returned. `keeps`: may another request follow?"""
+    def arrived(self, head: RequestHead, length: int | None) -> Taker:
+        """A request; its body goes to what is returned. `length`: of the body; None = only its end will tell."""
 
 
 class _Refused(Exception):
@@ -75,8 +69,8 @@ class _Refused(Exception):
 class RequestReader:
     """One request after the other."""
 
-    def __init__(self, desk: Desk, addresses: dict[str, Any]) -> None:
-        """`addresses`: what a scope says of the connection."""
+    def __init__(self, desk: Desk, heads: KnownHeads) -> None:
+        """`heads`: those that were read before, on any connection."""
         self.in_head = True
         """Is no request being received, or only its head?"""
         self.overhead_bytes = 0
@@ -84,13 +78,17 @@ class RequestReader:
         self.rest = b""
         """What has come and is not read, since the desk has no room; `go_on` reads it."""
         self._desk = desk
-        self._addresses = addresses
+        self._heads = heads
+        self._head: RequestHead | None = None
+        """The one that was read last, if nothing but what it says decides where its request ends."""
         self._parser = httptools.HttpRequestParser(self)
         self._taker: Taker | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._due_bytes = 0
         self._is_past = False
+        self._is_unparsed = False
+        """Has the parser not seen the request whose body comes?"""
         self._framing = b""
         self._is_repeated = False
         self._refusal: InvalidRequest | None = None
@@ -101,11 +99,51 @@ class RequestReader:
         taker = self._taker
         if self._is_past and taker is not None and not self.rest:
             data = self._past_the_parser(taker, data)
+        elif self.in_head and not self.overhead_bytes and not self.rest:
+            spelling = spelling_of(data)
+            if spelling is not None:
+                return self._begin_with(data, spelling)
         if len(data) <= _AT_ONCE_BYTES and not self.rest:
             return self._parse(data)
         self.rest = self.rest[self._rest_from :] + data
         self._rest_from = 0
         return self.go_on()
+
+    def _begin_with(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+        """Data that begins with a whole head."""
+        head = self._heads.find(spelling.key)
+        if head is not None:
+            self._again(head, spelling.length or 0)
+        elif (refusal := self._read_head(data, spelling)) is not None:
+            return refusal
+        if len(data) == spelling.end:
+            return None
+        at, taker = spelling.end, self._taker
+        if self._is_past and taker is not None:
+            at = min(at + self._due_bytes, len(data))
+            self._past_the_parser(taker, data[spelling.end : at])
+            if at == len(data):
+                return None
+        self.rest, self._rest_from = data, at
+        return self.go_on()
+
+    def _again(self, head: RequestHead, length: int) -> None:
+        """A request whose head is known. The parser does not get to see it, nor its body."""
+        self._is_unparsed = True
+        self._hand_in(head, length)
+        self._is_past = True
+        if not length:
+            self._complete()
+
+    def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+        """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
+        refusal = self._parse(data[: spelling.end])
+        head, self._head = self._head, None
+        if refusal is None and head is not None and head.keeps and not head.is_chunked and not head.waits_for_100:
+            is_usual = head.has_length == (spelling.length is not None) and self._due_bytes == (spelling.length or 0)
+            if is_usual:
+                self._heads.add(spelling.key, head)
+        return refusal
 
     def go_on(self) -> InvalidRequest | None:
         """Read the rest, as far as the desk has room for it; None = it was good so far."""
@@ -150,12 +188,12 @@ class RequestReader:
                 data = data[upgrade.args[0] :]
                 self._ignore_upgrade()
             except httptools.HttpParserError:
-                return self._refusal or _MALFORMED
+                return self._refusal or MALFORMED
         if self.overhead_bytes > MAX_HEAD_BYTES:
-            return _HEAD_TOO_LARGE
+            return HEAD_TOO_LARGE
         if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
             self._fields = []
-            return _TOO_MANY_HEADERS
+            return TOO_MANY_HEADERS
         return None
 
     def close(self) -> None:
@@ -173,8 +211,9 @@ class RequestReader:
         self._due_bytes -= len(piece)
         taker.feed(piece)
         if not self._due_bytes:
-            self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
-            self.on_message_complete()
+            if not self._is_unparsed:
+                self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+            self._complete()
         return rest
 
     def _ignore_upgrade(self) -> None:
@@ -202,28 +241,37 @@ class RequestReader:
         headers, self._fields = self._fields, []
         parser = self._parser
         if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
-            self._check_size(url, headers)
+            self._refuse(size_refusal(url, headers))
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
-            self._refuse(_OTHER_VERSION)
-        by_name = dict(headers)
-        length = by_name.get(b"content-length", b"0")
+            self._refuse(OTHER_VERSION)
+        length = b"0"
+        has_length = False
+        for name, value in headers:
+            if name == b"content-length":
+                length, has_length = value, True
         self._framing = b"" if length == b"0" else b"content-length: %b\r\n" % length
-        if b"transfer-encoding" in by_name:
-            self._check_coding(headers, version)
+        if has_length:
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+        target = target_of(url, headers)
+        if target is None:
+            self._refusal = BAD_TARGET
+            raise _Refused
+        keeps = parser.should_keep_alive()
+        head = RequestHead(parser.get_method().decode(), version, *target, headers, keeps=keeps, has_length=has_length)
+        self._head = None if parser.should_upgrade() else head
+        if head.is_chunked:
+            self._refuse(coding_refusal(headers, version))
             self._framing = b"transfer-encoding: chunked\r\n"
-        scope = self._addresses.copy()
-        scope["http_version"] = version
-        scope["method"] = parser.get_method().decode("ascii")
-        scope["headers"] = headers
-        scope["state"] = {}
-        self._add_target(scope, url)
-        waits = by_name.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
+        self._is_unparsed = False
+        self._hand_in(head, int(length))
+        self._is_past = self._due_bytes > _UNPARSED_FROM_BYTES and not parser.should_upgrade()
+
+    def _hand_in(self, head: RequestHead, due_bytes: int) -> None:
         self.in_head = False
         self.overhead_bytes = 0
-        self._taker = self._desk.arrived(scope, keeps=parser.should_keep_alive(), waits_for_100=waits)
-        self._due_bytes = due = int(length)
-        self._is_past = due > _UNPARSED_FROM_BYTES and not parser.should_upgrade()
+        self._taker = self._desk.arrived(head, None if head.is_chunked else due_bytes)
+        self._due_bytes = due_bytes
 
     def on_body(self, piece: bytes) -> None:
         overhead = self.overhead_bytes - _PAID_FOR * len(piece)
@@ -233,8 +281,10 @@ class RequestReader:
             self._taker.feed(piece)
 
     def on_message_complete(self) -> None:
-        if self._parser.should_upgrade():
-            return  # not before its body
+        if not self._parser.should_upgrade():  # not before its body
+            self._complete()
+
+    def _complete(self) -> None:
         taker, self._taker = self._taker, None
         self._due_bytes = 0
         self._is_past = False
@@ -244,43 +294,7 @@ class RequestReader:
         if taker is not None:
             taker.complete()
 
-    def _add_target(self, scope: dict[str, Any], url: bytes) -> None:
-        if not url.startswith(b"/") or b"#" in url:
-            url = self._origin_form(url, scope["headers"])
-        path, _, query = url.partition(b"?")
-        text = path.decode("latin-1")
-        scope["raw_path"] = path
-        scope["path"] = unquote(text) if "%" in text else text
-        scope["query_string"] = query
-
-    def _origin_form(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """A proxy may be asked with the whole URL, whose host then counts instead of the header (RFC 9112, 3.2.2)."""
-        if url == b"*":
-            return b"/*"
-        named = _AUTHORITY.match(url)
-        if named is not None:
-            headers[:] = [pair for pair in headers if pair[0] != b"host"]
-            headers.append((b"host", named[1]))
-            url = url[named.end() :]
-        elif not url.startswith(b"/"):
-            self._refuse(_BAD_TARGET)
-        path = url.partition(b"#")[0]
-        return path if path.startswith(b"/") else b"/" + path
-
-    def _check_size(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """What has come with the headers may be a body already, so that is left out."""
-        if len(headers) > MAX_HEADERS:
-            self._refuse(_TOO_MANY_HEADERS)
-        if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
-
-    def _check_coding(self, headers: list[tuple[bytes, bytes]], version: str) -> None:
-        # HTTP/1.0 has no codings: who sends one is not sure to mean it (RFC 9112, 6.1).
-        if version == "1.0" or [value.lower() for name, value in headers if name == b"transfer-encoding"] != [
-            b"chunked"
-        ]:
-            self._refuse(_OTHER_CODING)
-
-    def _refuse(self, refusal: InvalidRequest) -> NoReturn:
-        self._refusal = refusal
-        raise _Refused
+    def _refuse(self, refusal: InvalidRequest | None) -> None:
+        if refusal is not None:
+            self._refusal = refusal
+            raise _Refused

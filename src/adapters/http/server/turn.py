@@ -1,179 +1,87 @@
-"""One request and its reply, as ASGI has them: `receive` and `send`."""
+"""One request and its reply: what the application asks of a client, in ASGI's way and in shorter ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
-from adapters.http.client import CLIENT
+from adapters.http.client import Application
 from adapters.http.errors import error_body
-from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head
+from adapters.http.request_head import RequestHead
+from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
+from adapters.http.server.request_body import Line, RequestBody
 from application.errors import ProxyError
+from application.ready import Ready
 
-_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-_END = {"type": "http.request", "body": b"", "more_body": False}
-_GONE = {"type": "http.disconnect"}
 _COPIED_BYTES = 16 * 1024
 """A piece of a chunked body up to this size is copied together with its frame; that costs less than three writes."""
-_MANY_PIECES = 512
-"""So many pieces of a body are put together: one of two bytes takes twenty times as much by itself."""
+_BODILESS = frozenset({204, 304})
 
 
-class _Done:
-    """Awaited at once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        return iter(())  # type: ignore[return-value] # an iterator does
+_DONE = Ready(None)
 
 
-_DONE = _Done()
+class Turn(RequestBody):
+    """`Client` for the application; `Taker` for the reader."""
 
+    __slots__ = ("_framing", "_left", "_work", "added", "head", "keeps", "length")
 
-class Line(Protocol):
-    """The connection that a turn belongs to."""
-
-    loop: asyncio.AbstractEventLoop
-
-    def write(self, data: bytes) -> None:
-        """To the client, in the order of the calls."""
-
-    def writable(self) -> Awaitable[None] | None:
-        """To be awaited before more is written; None = no need."""
-
-    def taken(self) -> None:
-        """Some of the body was taken."""
-
-    def finished(self, turn: "Turn") -> None:
-        """Its reply is complete."""
-
-    def cut(self) -> None:
-        """Close at once, so that the client knows that the reply is not complete."""
-
-
-class Turn:
-    """Given to the application as its `receive` and `send`; `Taker` for the reader."""
-
-    # What a turn begins with; most of it stays so in most of them.
-    bytes_waiting = 0
-    """How much of the body has come that the application has not taken."""
-    is_complete = False
-    """Has all of the request come?"""
-    _pieces: list[bytes] | None = None
-    _said_end = False
-    _waiter: asyncio.Future[dict[str, Any]] | None = None
-    _on_gone: Callable[[], None] | None = None
-    _is_gone = False
-    _breakage: ProxyError | None = None
-    _is_started = False
-    _is_finished = False
-    _framing = NONE
-    _left = 0
-    added: Sequence[tuple[bytes, bytes]] = ()
-
-    def __init__(self, line: Line, scope: dict[str, Any], *, keeps: bool, waits_for_100: bool) -> None:
+    def __init__(self, line: Line, head: RequestHead, length: int | None, *, keeps: bool) -> None:
         """`keeps`: another request may follow on the connection."""
-        self.scope = scope
+        super().__init__(line, waits_for_100=head.waits_for_100)
+        self.head = head
+        self.length = length
         self.keeps = keeps
-        self.waits_for_100 = waits_for_100
-        """Does the client keep its body back until it is told to go on?"""
-        self._line = line
+        self.added: Sequence[tuple[bytes, bytes]] = ()
+        self._framing = NONE
+        self._left = 0
+        self._work: Awaitable[None] | None = None
 
-    async def run(self, app: Any) -> Exception | None:
-        """Have the application answer; returns what it raised. What it leaves unfinished is cut, so that nobody takes
-        it for whole."""
-        self.scope["extensions"] = {CLIENT: self}  # not before: it makes a circle, and not every turn comes to this
+    @property
+    def addresses(self) -> dict[str, Any]:
+        """See `Client`."""
+        return self._line.addresses
+
+    def begin(self, app: Application) -> Exception | None:
+        """Have the application answer, at once if it can; returns what it raised. If it is not `is_over` then, `run`
+        does the rest."""
         try:
-            await app(self.scope, self.receive, self.send)
+            self._work = app.begin(self)
         except Exception as error:  # no reason to let the client wait
+            self._end()
             return error  # and no variable keeps it: its traceback holds on to this frame
-        finally:
-            if not self._is_finished and not self._is_gone:
-                self._give_up()
-            self.scope = {}  # which holds on to this
+        if self._work is None:
+            self._end()
         return None
+
+    async def run(self, app: Application) -> Exception | None:
+        """Have the application answer, or go on with it; returns what it raised."""
+        if self._work is None:
+            error = self.begin(app)
+            if self._work is None:
+                return error
+        work, self._work = self._work, None
+        try:
+            await work
+        except Exception as error:
+            return error
+        finally:
+            self._end()
+        return None
+
+    def _end(self) -> None:
+        """The application is done. What it leaves unfinished is cut, so that nobody takes it for whole."""
+        if not self._is_finished and not self._is_gone:
+            self._give_up()
+
+    @property
+    def is_over(self) -> bool:
+        """Has nobody anything to wait for any more?"""
+        return self._work is None
 
     @property
     def is_cut_short(self) -> bool:
         """Can nobody tell where its request ends, or only its end tell the client that the reply is complete?"""
         return self._breakage is not None or self._framing is CLOSE
-
-    # What comes.
-
-    def feed(self, piece: bytes) -> None:
-        """See `Taker`."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            waiter.set_result({"type": "http.request", "body": piece, "more_body": True})
-        elif not self._is_finished:
-            if self._pieces is None:
-                self._pieces = []
-            elif len(self._pieces) >= _MANY_PIECES:
-                self._pieces = [b"".join(self._pieces)]
-            self._pieces.append(piece)
-            self.bytes_waiting += len(piece)
-
-    def complete(self) -> None:
-        """See `Taker`."""
-        self.is_complete = True
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            self._waiter = None
-            self._said_end = True
-            waiter.set_result(_END)
-
-    def gone(self) -> None:
-        """The client has left."""
-        self._is_gone = True
-        self._tell_gone()
-
-    def broken(self, error: ProxyError) -> None:
-        """The rest of the request will not come, but the client may still read why."""
-        self.keeps = False
-        self._breakage = error
-        self._tell_gone()
-
-    def _tell_gone(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(_GONE)
-        on_gone, self._on_gone = self._on_gone, None
-        if on_gone is not None:
-            on_gone()
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """See `Client`."""
-        self._on_gone = tell
-        if tell is not None and (self._is_gone or self._breakage is not None):
-            self._tell_gone()
-
-    def receive(self) -> Awaitable[dict[str, Any]]:
-        """ASGI's: the next piece of the body, and after the last one that the client has left."""
-        waiter = self._line.loop.create_future()
-        message = self._next()
-        if message is not None:
-            waiter.set_result(message)
-            return waiter
-        if self.waits_for_100 and not self.is_complete and not self._is_started:
-            self.waits_for_100 = False
-            self._line.write(_GO_ON)
-        self._waiter = waiter
-        return waiter
-
-    def _next(self) -> dict[str, Any] | None:
-        if self._pieces:
-            # Each by itself, many tiny ones would cost far more than they are worth.
-            piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces.clear()
-            self.bytes_waiting = 0
-            self._line.taken()
-            self._said_end = self.is_complete
-            return {"type": "http.request", "body": piece, "more_body": not self._said_end}
-        if self._is_gone or self._is_finished or self._breakage is not None:
-            return _GONE
-        if self.is_complete and not self._said_end:
-            self._said_end = True
-            return _END
-        return None
 
     # What goes.
 
@@ -187,12 +95,29 @@ class Turn:
             self._start(message["status"], message.get("headers", ()))
         return self._line.writable() or _DONE
 
-    def reply(self, status: int, headers: Any, body: bytes) -> Awaitable[None]:
+    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None] | None:
         """See `Client`."""
-        if not self._is_gone:
-            self._start(status, headers, body)
-            self._send_body(b"", more=False)
-        return self._line.writable() or _DONE
+        line = self._line
+        if self._is_gone:
+            return line.writable()
+        if self._is_started:
+            raise RuntimeError("this reply has been started already")
+        # Who has not read all of a request cannot know where the next one begins.
+        self.keeps = self.keeps and self.is_complete
+        if self.added:
+            fields = [*fields, *(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in self.added)]
+        asked = self.head
+        head = whole_head(status, fields, is_http10=asked.http_version == "1.0", keeps=self.keeps)
+        self._is_started = True
+        if not body or asked.method == "HEAD" or status in _BODILESS:
+            line.write(head)
+        elif len(body) <= _COPIED_BYTES:
+            line.write(head + body)
+        else:
+            line.write(head)
+            line.write(body)
+        self._finish()
+        return line.writable()
 
     def put(self, piece: bytes) -> Awaitable[None] | None:
         """See `Client`."""
@@ -204,36 +129,22 @@ class Turn:
             self._send_body(piece, more=True)
         return self._line.writable()
 
-    def _start(self, status: int, headers: Any, body: bytes = b"") -> None:
-        """`body`: all of it, of the length that the headers say, if it is known already."""
+    def _start(self, status: int, headers: Any) -> None:
         if self._is_started:
             raise RuntimeError("this reply has been started already")
         # Who has not read all of a request cannot know where the next one begins.
         self.keeps = self.keeps and self.is_complete
         if self.added:
             headers = [*headers, *self.added]
-        scope = self.scope
-        head = reply_head(
-            status,
-            headers,
-            is_head=scope["method"] == "HEAD",
-            is_http10=scope["http_version"] == "1.0",
-            keeps=self.keeps,
-        )
+        asked = self.head
+        is_http10 = asked.http_version == "1.0"
+        head = reply_head(status, headers, is_head=asked.method == "HEAD", is_http10=is_http10, keeps=self.keeps)
         self._is_started = True
         self._framing = head.framing
         self._left = head.length
         if head.framing is CLOSE:
             self.keeps = False
-        if not body or head.framing is NONE:
-            self._line.write(head.raw)
-        elif len(body) <= _COPIED_BYTES:
-            self._line.write(head.raw + body)
-            self._left -= len(body)
-        else:
-            self._line.write(head.raw)
-            self._line.write(body)
-            self._left -= len(body)
+        self._line.write(head.raw)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if not self._is_started or self._is_finished:
@@ -250,10 +161,13 @@ class Turn:
         elif framing is CLOSE and body:
             self._line.write(body)
         if not more:
-            self._is_finished = True
-            if self._pieces:  # which nobody asked for
-                self._pieces, self.bytes_waiting = None, 0
-            self._line.finished(self)
+            self._finish()
+
+    def _finish(self) -> None:
+        self._is_finished = True
+        if self._pieces:  # which nobody asked for
+            self._pieces, self.bytes_waiting = None, 0
+        self._line.finished(self)
 
     def _send_chunk(self, body: bytes, more: bool) -> None:
         write = self._line.write
@@ -278,6 +192,4 @@ class Turn:
         self.keeps = False
         self._breakage = error
         body = error_body(error)
-        headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        self._start(error.status, headers, body)
-        self._send_body(b"", more=False)
+        self.reply(error.status, ("content-type: application/json", f"content-length: {len(body)}"), body)

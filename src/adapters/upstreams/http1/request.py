@@ -8,7 +8,7 @@ from msgspec import Struct
 from adapters.upstreams.http1.failures import BAD_URL
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.remembered import Remembered
+from domain.remembered import Remembered, lengths
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
@@ -84,27 +84,41 @@ def _is_framing(name: str) -> bool:
 _framing = Remembered(_is_framing, most=1024)
 
 
+def _fields(headers: Headers) -> str:
+    """As lines of a head, in their order. Raises ValueError if anything in them would end a line."""
+    fields = [f"{name}: {value}\r\n" for name, value in headers if not _framing[name]]
+    text = "".join(fields)
+    _check(text, len(fields))
+    return text
+
+
+# Calls of one client to one endpoint have the same again and again.
+_lines = Remembered(_fields, most=256, longest=4096, size=lengths)
+
+
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     """The head of a request: its headers in their order and encoding, `host`, and how its body is framed.
 
     `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
     """
-    fields = [f"{name}: {value}" for name, value in call.headers if not _framing[name]]
-    fields += [f"{name}: {value}" for name, value in added]
+    start = f"{call.method}{line}\r\n"
+    # The request line and `host` end in one line break each.
+    _check(start, 2)
+    fields = _lines[call.headers]
+    if added:
+        fields += _lines[added]
     body = call.body
     if isinstance(body, bytes):
-        if body or call.method in _BODY_METHODS:
-            fields.append(f"content-length: {len(body)}")
+        framing = f"content-length: {len(body)}\r\n" if body or call.method in _BODY_METHODS else ""
     elif isinstance(body, tuple):
-        fields.append(f"content-length: {sum(map(len, body))}")
+        framing = f"content-length: {sum(map(len, body))}\r\n"
     elif body.length is None:
-        fields.append("transfer-encoding: chunked")
+        framing = "transfer-encoding: chunked\r\n"
     else:
-        fields.append(f"content-length: {body.length}")
-    fields.append("\r\n")
-    head = f"{call.method}{line}\r\n" + "\r\n".join(fields)
-    # The request line and `host` end in one line break each, every field and the head itself in one more.
-    ends = len(fields) + 2
-    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+        framing = f"content-length: {body.length}\r\n"
+    return f"{start}{fields}{framing}\r\n".encode("latin-1")
+
+
+def _check(text: str, ends: int) -> None:
+    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
         raise ValueError("a header or the method of an upstream call holds a control character")
-    return head.encode("latin-1")

@@ -1,0 +1,98 @@
+"""Between the server's own interface and ASGI's: for applications that speak nothing else, and for parts of ours."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from adapters.http.client import CLIENT, Application, Client
+from adapters.http.request_head import RequestHead
+from adapters.http.server.reply_head import whole_head
+
+
+def scope_of(client: Client) -> dict[str, Any]:
+    """The request as ASGI describes it. It holds on to the client, which must not hold on to it."""
+    head = client.head
+    headers = head.headers
+    if head.has_length:
+        headers = [*headers, (b"content-length", b"%d" % (client.length or 0))]
+    return {
+        **client.addresses,
+        "http_version": head.http_version,
+        "method": head.method,
+        "path": head.path,
+        "raw_path": head.raw_path,
+        "query_string": head.query_string,
+        "headers": headers,
+        "state": {},
+        "extensions": {CLIENT: client},
+    }
+
+
+class AsgiApplication:
+    """An ASGI application as the server wants it."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def begin(self, client: Client) -> Awaitable[None]:
+        """See `Application`."""
+        waits: Awaitable[None] = self._app(scope_of(client), client.receive, client.send)
+        return waits
+
+
+class AsgiClient:
+    """A client behind a server that speaks nothing but ASGI. It cannot be told when it leaves."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        raw_path = scope.get("raw_path") or scope["path"].encode()
+        headers = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
+        announced = dict(scope["headers"]).get(b"content-length")
+        version = scope["http_version"]
+        self.head = RequestHead(
+            scope["method"],
+            version if version == "1.0" else "1.1",
+            raw_path,
+            scope["path"],
+            scope["query_string"],
+            headers,
+            keeps=True,
+            has_length=announced is not None,
+        )
+        self.length = int(announced) if announced is not None else None if self.head.is_chunked else 0
+        self.added: Sequence[tuple[bytes, bytes]] = ()
+        self.addresses = {name: scope.get(name) for name in ("type", "asgi", "scheme", "root_path", "client", "server")}
+        self.receive = receive
+        self._send = send
+
+    def when_gone(self, tell: Callable[[], None] | None) -> None:
+        """Nobody is told."""
+
+    def body_now(self) -> bytes | None:
+        """It always has to be received."""
+        return None
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI's."""
+        if "headers" in message:
+            message = {**message, "headers": [*message["headers"], *self.added]}
+        await self._send(message)
+
+    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None]:
+        """All of the reply."""
+        whole_head(status, fields, is_http10=False, keeps=True)  # raises for what cannot be sent
+        pairs = [(name.encode(), value.encode("latin-1")) for name, _, value in [f.partition(": ") for f in fields]]
+        return self._reply(status, pairs, body)
+
+    async def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def put(self, piece: bytes) -> None:
+        """A piece of the body, and more follows."""
+        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def answered(app: Application, scope: Any, receive: Any, send: Any) -> None:
+    """An application of ours as an ASGI server calls it."""
+    waits = app.begin(AsgiClient(scope, receive, send))
+    if waits is not None:
+        await waits
