@@ -1,5 +1,6 @@
 """An answer from the cache, sent as if it came from an endpoint."""
 
+from application.flow import Take
 from application.messages import Headers
 from application.ports import Clock
 from application.store_ports import CachedAnswer
@@ -32,15 +33,16 @@ class ReplayedStream:
         """What is left: each replay has read its entry for itself."""
         return sum(map(len, self._answer.chunks[self._at :]))
 
-    async def next(self) -> bytes:
-        """The next piece, b"" = that was all."""
-        if self._at >= len(self._answer.chunks):
-            return b""
-        if self._interval_s and self._at:
-            await self._clock.sleep(self._interval_s)
-        chunk = self._answer.chunks[self._at]
-        self._at += 1
-        return chunk
+    async def flow(self, take: Take) -> bool:
+        """See `StreamedAnswer.flow`."""
+        while not self.complete:
+            if self._interval_s and self._at:
+                await self._clock.sleep(self._interval_s)
+            chunk = self._answer.chunks[self._at]
+            self._at += 1
+            if not take(chunk):
+                return False
+        return True
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002
         """The rest of the stream: it is all here, so there is no reason to break it off."""

@@ -12,6 +12,7 @@ from adapters.upstreams.aiohttp_transport import WireTransport
 from adapters.upstreams.aiohttp_upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies, UnusableProxy
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
+from application.flow import Take, pulled
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
@@ -40,6 +41,10 @@ class HttpxReply:
             return await self._body.receive()
         except LIBRARY_ERRORS as exc:
             raise UpstreamFailed(failure_of(exc)) from exc
+
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`."""
+        return await pulled(self.receive, take)
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""

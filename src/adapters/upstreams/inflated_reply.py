@@ -2,6 +2,7 @@
 
 import zlib
 
+from application.flow import Take, pulled
 from application.messages import Headers, header
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
@@ -114,6 +115,10 @@ class InflatedReply:
         if not self._inflater.eof and (self._began or self._seen):
             raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut", self.status))
         return b""
+
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`."""
+        return await pulled(self.receive, take)
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""
