@@ -442,3 +442,38 @@ async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream
     assert field.flights.held_bytes == 3
     slow.close()
     assert field.flights.held_bytes == 0
+
+
+async def test_each_piece_goes_to_those_who_wait_for_it_at_the_moment_it_comes() -> None:
+    field = Airfield()
+    live, seats = await field.streams(2)
+    takers: list[object] = []
+
+    def take(piece: bytes) -> bool:
+        takers.append(asyncio.current_task())
+        return True
+
+    flows = [asyncio.ensure_future(seat.flow(take)) for seat in seats]
+    await settled()
+    live.feed(b"a", b"b", b"")
+
+    assert await asyncio.gather(*flows) == [True, True]
+    assert len(set(takers)) == 1  # that of the flight
+    assert len(takers) == 4
+    assert not {*takers} & {*flows}
+
+
+async def test_a_reader_that_breaks_ends_its_own_flow_and_no_other() -> None:
+    field = Airfield()
+    live, (bad, good) = await field.streams(2)
+
+    def take(piece: bytes) -> bool:
+        raise KeyError("bug")
+
+    flow = asyncio.ensure_future(bad.flow(take))
+    await settled()
+    live.feed(b"a", b"b", b"")
+
+    assert await text(good) == b"ab"
+    with pytest.raises(KeyError):
+        await flow
