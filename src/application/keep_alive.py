@@ -118,6 +118,7 @@ class KeptAliveStream:
 
     def close(self) -> None:
         """Let go of it. A second call does nothing."""
+        self._take = nowhere  # which may hold on to this
         flowing, self._flowing = self._flowing, None
         if flowing is not None and not flowing.cancel() and not flowing.cancelled():
             flowing.exception()  # nobody is there to hear it

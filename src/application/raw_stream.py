@@ -18,10 +18,8 @@ class RawStream:
 
     __slots__ = (
         "_complete", "_head", "_lease", "_over", "_pending", "_reply", "_routing", "_scanner", "_take", "_wants_more",
-        "failure",
+        "ahead_bytes", "failure",
     )  # fmt: skip
-
-    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
@@ -44,6 +42,7 @@ class RawStream:
         self._wants_more = True
         self._over = False
         self._complete = False
+        self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = None
         """Why it broke; None = it did not (yet)."""
 
@@ -99,6 +98,7 @@ class RawStream:
     def close(self) -> None:
         """Let go of the connection and the lease. A second call does nothing."""
         self._over = True
+        self._take = nowhere  # which may hold on to this
         self._pending.close()
         self._reply.close()
         self._routing.release(self._lease)

@@ -10,10 +10,7 @@ from domain.failure import Failure
 class ReplayedStream:
     """Sends a recorded stream again, grouped as it once passed. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_answer", "_at", "_clock", "_interval_s", "headers")
-
-    status = 200
-    failure: Failure | None = None
+    __slots__ = ("_answer", "_at", "_clock", "_interval_s", "failure", "headers", "status")
 
     def __init__(self, answer: CachedAnswer, headers: Headers, clock: Clock, interval_s: float) -> None:
         """`interval_s` is the pause between two pieces; 0 = none."""
@@ -21,6 +18,8 @@ class ReplayedStream:
         self._at = 0
         self._clock = clock
         self._interval_s = interval_s
+        self.status = 200
+        self.failure: Failure | None = None
         self.headers = headers
 
     @property

@@ -87,10 +87,8 @@ class StreamAnswer:
 
     __slots__ = (
         "_closed", "_head", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner", "_source",
-        "_take", "_told", "_wants_more", "failure",
+        "_take", "_told", "_wants_more", "ahead_bytes", "failure",
     )  # fmt: skip
-
-    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
@@ -116,6 +114,7 @@ class StreamAnswer:
         self._read_to_end = False
         self._closed = False
         self._told = scanner.may_end
+        self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = scanner.failure
         """Why the stream broke after it had begun, or what the provider refused in it; None = neither."""
 
@@ -192,6 +191,7 @@ class StreamAnswer:
         if self._closed:
             return
         self._closed = True
+        self._take = nowhere  # which may hold on to this
         self._pending.close()
         if self._scanner.usage is not None and self._lease.open:
             self._routing.learn(self._lease, self._scanner.usage)

@@ -1,6 +1,7 @@
 """When a stream is complete: by the provider's own word, or with all that was asked for and a clean end."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from application.flights import Flights
 from application.held_bytes import HeldBytes
 from application.keep_alive import KeepAlive
 from application.messages import Api, ProxyRequest, Trail
+from application.recording import Recording
+from application.shared_stream import SharedStream
+from application.streaming import StreamAnswer
 from domain.cache import CachePolicy
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
@@ -575,3 +579,19 @@ async def test_a_kept_alive_stream_whose_client_leaves_leaves_nothing_behind() -
 
     assert line.nothing_is_left()
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("pieces", [[HELLO, STOP, DONE], [HELLO, RESET]])
+async def test_no_circle_is_left_of_a_stream(pieces: list[Piece], shared: bool) -> None:
+    line = Line(stream(*pieces))
+    gc.collect()
+    gc.disable()
+    try:
+        _ = await line.answers(2) if shared else await line.text()
+        await settled()
+        left = [one for one in gc.get_objects() if isinstance(one, (StreamAnswer, SharedStream, Recording))]
+    finally:
+        gc.enable()
+
+    assert left == []

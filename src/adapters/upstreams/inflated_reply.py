@@ -87,6 +87,10 @@ def plain(reply: UpstreamReply) -> UpstreamReply:
 class InflatedReply:
     """See `UpstreamReply`. What comes is inflated as far as it goes, so an event is there as soon as it was flushed."""
 
+    __slots__ = (
+        "_began", "_coded", "_empty", "_inflater", "_is_gzip", "_over", "_reply", "_seen", "headers", "status",
+    )  # fmt: skip
+
     def __init__(self, reply: UpstreamReply, coding: str) -> None:
         """`coding` is gzip or deflate."""
         self.status = reply.status
