@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from application.flow import Take
 from application.messages import Headers, UpstreamCall
 from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT
 
@@ -25,6 +26,13 @@ class CannedReply:
     async def receive(self) -> bytes:
         """The next piece."""
         return self._pieces.pop() if self._pieces else b""
+
+    async def flow(self, take: Take) -> bool:
+        """All pieces, one after the other."""
+        while self._pieces:
+            if not take(self._pieces.pop()):
+                return False
+        return True
 
     def close(self) -> None:
         """There is nothing to let go of."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from application.flow import Take, pulled
 from application.messages import Headers, UpstreamCall
 from application.ports import RequestRecord, UpstreamFailed
 from application.store_ports import HeardReport, StoreUnavailable
@@ -75,6 +76,9 @@ class FakeReply:
                 return piece
             piece()
         return b""
+
+    async def flow(self, take: Take) -> bool:
+        return await pulled(self.receive, take)
 
     def close(self) -> None:
         self.closed = True

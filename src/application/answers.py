@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from application.flow import Take
 from application.messages import Headers, WholeReply
 from domain.failure import Failure
 
@@ -40,8 +41,11 @@ class StreamedAnswer(Protocol):
     def ahead_bytes(self) -> int:
         """How much may be held for this client alone of what it has not been given yet."""
 
-    async def next(self) -> bytes:
-        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on."""
+    async def flow(self, take: Take) -> bool:
+        """Hand whole events to `take` at the moment they come; a broken stream ends with an event the SDKs raise on.
+
+        True = the stream is over, False = `take` wants no more for now: the next call goes on there.
+        """
 
     def error_frame(self, message: str, code: str) -> bytes:
         """What to end the stream with before its time, so that the client knows."""

@@ -46,7 +46,7 @@ class Flights:
     def under_way(self, identity: object, looked: float) -> "Flight | None":
         """The flight that may be joined by who looks, or looked at the time `looked`, into the cache; None = none."""
         flight = self._flights.get(identity) if self._flights else None
-        return flight if flight is not None and looked < flight.kept_at else None
+        return flight if flight is not None and flight.can_be_joined(looked) else None
 
     def start(
         self, identity: object, ask: Ask, judge: Judge, store: Store, received: float, asked_bytes: int = 0
@@ -114,6 +114,10 @@ class Flight:
     def landed(self) -> bool:
         """Has all come that will?"""
         return self._recording.over
+
+    def can_be_joined(self, looked: float) -> bool:
+        """Is it held from its start, and not to be found by a look into the cache at that time?"""
+        return self._recording.kept and looked < self.kept_at
 
     async def board(self) -> Answer:
         """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
@@ -200,11 +204,8 @@ class Flight:
 
     async def _record(self, stream: StreamedAnswer) -> None:
         self._opened.set()
-        while chunk := await stream.next():
-            self._recording.append(chunk)
-            if not self._recording.kept:
-                self._flights.part(self)
-                await self._recording.wait_for_the_slowest()
+        while not await stream.flow(self._recording.append):
+            await self._recording.wait_for_the_slowest()
 
     async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
         self._entry = await self._judge(headers, chunks)

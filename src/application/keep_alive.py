@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.cached import Answers
+from application.flow import Take, nowhere
 from application.messages import Headers, ProxyRequest, Trail
 from application.raw_stream import RawStream
 from application.ready import Ready
@@ -41,13 +42,20 @@ class KeepAlive:
 class KeptAliveStream:
     """A stream in which no silence is longer than `interval_s`. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_coming", "_interval_s", "_last", "_stream")
+    __slots__ = (
+        "_flowing", "_interval_s", "_kept", "_last", "_loop", "_passed_at", "_stream", "_take", "_wants_more",
+    )  # fmt: skip
 
     def __init__(self, stream: StreamedAnswer, interval_s: float) -> None:
         self._stream = stream
         self._interval_s = interval_s
-        self._coming: asyncio.Future[bytes] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._flowing: asyncio.Future[bool] | None = None
+        self._take: Take = nowhere
+        self._wants_more = False
+        self._kept = b""
         self._last = b""
+        self._passed_at = self._loop.time()
 
     @property
     def status(self) -> int:
@@ -74,18 +82,41 @@ class KeptAliveStream:
         """The stream's."""
         return self._stream.ahead_bytes
 
-    async def next(self) -> bytes:
-        """The next whole events, or a comment when none come in time; b"" = the stream is over."""
-        coming = self._coming or asyncio.ensure_future(self._stream.next())
-        self._coming = coming
-        await asyncio.wait((coming,), timeout=self._interval_s)
-        if not coming.done():
-            if _is_between_events(self._last):
-                return COMMENT
-            await asyncio.wait((coming,))
-        self._coming = None
-        self._last = coming.result()
-        return self._last
+    async def flow(self, take: Take) -> bool:
+        """See `StreamedAnswer.flow`; a comment goes to `take` when nothing else has for so long."""
+        self._take = take
+        self._wants_more = True
+        kept, self._kept = self._kept, b""
+        if kept:
+            self._pass(kept)
+        while self._wants_more:
+            if self._flowing is None:
+                self._flowing = asyncio.ensure_future(self._stream.flow(self._pass))
+            flowing = self._flowing
+            silent_until = self._passed_at + self._interval_s
+            await asyncio.wait((flowing,), timeout=max(0.0, silent_until - self._loop.time()))
+            if flowing.done():
+                self._flowing = None
+                if flowing.result():
+                    return True
+            elif self._passed_at + self._interval_s <= self._loop.time():
+                self._comment()
+        return False
+
+    def _pass(self, piece: bytes) -> bool:
+        """A piece that comes while the last comment still waits for the client is kept for the next call."""
+        if not self._wants_more:
+            self._kept = piece
+            return False
+        self._passed_at = self._loop.time()
+        self._last = piece
+        self._wants_more = self._take(piece)
+        return self._wants_more
+
+    def _comment(self) -> None:
+        self._passed_at = self._loop.time()
+        if _is_between_events(self._last):
+            self._wants_more = self._take(COMMENT)
 
     def error_frame(self, message: str, code: str) -> bytes:
         """The stream's."""
@@ -93,9 +124,10 @@ class KeptAliveStream:
 
     def close(self) -> None:
         """Let go of it. A second call does nothing."""
-        coming, self._coming = self._coming, None
-        if coming is not None and not coming.cancel() and not coming.cancelled():
-            coming.exception()  # nobody is there to hear it
+        self._take = nowhere  # which may hold on to this
+        flowing, self._flowing = self._flowing, None
+        if flowing is not None and not flowing.cancel() and not flowing.cancelled():
+            flowing.exception()  # nobody is there to hear it
         self._stream.close()
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from application.flow import Take
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
@@ -40,6 +41,13 @@ class UpstreamReply(Protocol):
         Raises `UpstreamFailed`: IDLE_TIMEOUT when nothing comes for the call's `idle_timeout_s`, RESET when the
         connection is reset, TRUNCATED when it ends before the body does, JUNK when the framing is broken.
         No more is read from the socket than the reader takes, but for a buffer of a bounded size.
+        """
+
+    async def flow(self, take: Take) -> bool:
+        """Hand what comes to `take` at the moment it comes, without waking the task that waits here.
+
+        True = the body is complete, False = `take` wants no more for now: what comes then waits for the next call, as
+        for `receive`. Raises as `receive` does, and what `take` raises.
         """
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Replies of any kind on their way to the client: bytes as they come, nothing held, nothing read."""
 
+from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Headers, header
@@ -15,9 +16,10 @@ class RawStream:
     that the client does not take half a file for the whole.
     """
 
-    __slots__ = ("_complete", "_head", "_lease", "_over", "_pending", "_reply", "_routing", "_scanner", "failure")
-
-    ahead_bytes = READ_AHEAD_BYTES
+    __slots__ = (
+        "_complete", "_head", "_lease", "_over", "_pending", "_reply", "_routing", "_scanner", "_take", "_wants_more",
+        "ahead_bytes", "failure",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -36,8 +38,11 @@ class RawStream:
         self._reply = reply
         self._head = head
         self._pending = Holding(held)
+        self._take: Take = nowhere
+        self._wants_more = True
         self._over = False
         self._complete = False
+        self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = None
         """Why it broke; None = it did not (yet)."""
 
@@ -64,22 +69,27 @@ class RawStream:
         """Has all come?"""
         return self._complete
 
-    async def next(self) -> bytes:
-        """The next piece, b"" = that was all, or `failure` is set."""
+    async def flow(self, take: Take) -> bool:
+        """See `StreamedAnswer.flow`. When it is over, either that was all or `failure` is set."""
+        self._take = take
+        self._wants_more = True
         if self._head:
             head, self._head = self._head, b""
-            return head
-        if self._over:
-            return b""
-        try:
-            piece = await self._reply.receive()
-        except UpstreamFailed as failed:
-            self._over = True
-            self.failure = failed.failure
-            self._routing.failed(self._lease, failed.failure)
-            return b""
-        self._over = self._complete = not piece or self._has_ended(piece)
-        return piece
+            self._wants_more = take(head)
+        if self._wants_more and not self._over:
+            try:
+                if await self._reply.flow(self._pass):
+                    self._over = self._complete = True
+            except UpstreamFailed as failed:
+                self._over = True
+                self.failure = failed.failure
+                self._routing.failed(self._lease, failed.failure)
+        return self._wants_more
+
+    def _pass(self, piece: bytes) -> bool:
+        self._wants_more = self._take(piece)
+        self._over = self._complete = self._has_ended(piece)
+        return self._wants_more and not self._over
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002 - has nowhere to say it
         """Always empty."""
@@ -88,6 +98,7 @@ class RawStream:
     def close(self) -> None:
         """Let go of the connection and the lease. A second call does nothing."""
         self._over = True
+        self._take = nowhere  # which may hold on to this
         self._pending.close()
         self._reply.close()
         self._routing.release(self._lease)

@@ -50,6 +50,12 @@ class Reader(Protocol):
     position: int
     """How many pieces it has taken."""
 
+    def hear(self, piece: bytes) -> None:
+        """One more piece has come: it may be taken at once. Never raises."""
+
+    def wake(self) -> None:
+        """Nothing more comes."""
+
     def leave_behind(self) -> None:
         """The others go on without it: takes it out of the `readers`."""
 
@@ -58,7 +64,7 @@ class Recording:
     """What has come of one answer so far, and who reads it."""
 
     __slots__ = (
-        "_budget", "_chunks", "_dropped", "_grown", "_held", "_taken", "error", "kept", "over", "readers", "source",
+        "_budget", "_chunks", "_dropped", "_held", "_taken", "error", "kept", "over", "readers", "source",
     )  # fmt: skip
 
     def __init__(self, budget: ByteBudget) -> None:
@@ -75,7 +81,6 @@ class Recording:
         self._chunks: list[bytes] = []
         self._dropped = 0
         self._held = 0
-        self._grown = asyncio.Event()
         self._taken = asyncio.Event()
 
     @property
@@ -95,29 +100,37 @@ class Recording:
         """All that is held: everything that has come, while it is `kept`."""
         return tuple(self._chunks)
 
-    async def chunk(self, index: int) -> bytes:
-        """The piece of that number, as soon as it is there; b"" = there is none, the stream is over."""
-        while index >= self.end:
-            if self.error is not None:
-                raise self.error.with_traceback(None)
-            if self.over:
-                return b""
-            await self._grown.wait()
-        return self._chunks[index - self._dropped]
+    def piece(self, index: int) -> bytes:
+        """The piece of that number; b"" = it is not there (yet)."""
+        return self._chunks[index - self._dropped] if index < self.end else b""
 
-    def append(self, chunk: bytes) -> None:
-        """One more piece. With it the recording may be too long to be `kept`."""
-        self._chunks.append(chunk)
-        self.hold(len(chunk))
-        self._wake()
+    def is_over(self) -> bool:
+        """Has all come that will? Raises the `error`."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        return self.over
+
+    def append(self, piece: bytes) -> bool:
+        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for.
+
+        With it the recording may be too long to be `kept`.
+        """
+        self._chunks.append(piece)
+        self.hold(len(piece))
+        for reader in tuple(self.readers):
+            reader.hear(piece)
         if self.kept and (self._held > MAX_RECORDING_BYTES or self._budget.full):
             self.kept = False
-            self.advanced()
+        if self.kept:
+            return True
+        self.advanced()
+        return self._held <= WINDOW_BYTES
 
     def finish(self) -> None:
         """Nothing more comes. Readers that have what had come get to hear its end, or the `error`."""
         self.over = True
-        self._wake()
+        for reader in tuple(self.readers):
+            reader.wake()
 
     def advanced(self) -> None:
         """A reader has taken a piece, or left: what all have taken need not be held, unless it is kept."""
@@ -156,8 +169,3 @@ class Recording:
             if len(behind) < len(self.readers):
                 for reader in behind:
                     reader.leave_behind()
-
-    def _wake(self) -> None:
-        """Everybody who waits for the next piece. A new event for the next one: who is slow must not miss it."""
-        self._grown.set()
-        self._grown = asyncio.Event()

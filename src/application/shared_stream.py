@@ -1,8 +1,10 @@
 """One client's part in a stream that others may read as well."""
 
+import asyncio
 from collections.abc import Callable
 
 from application.errors import ProxyError
+from application.flow import Take, Tap
 from application.messages import Headers
 from application.recording import Recording
 from domain.failure import Failure
@@ -20,7 +22,7 @@ class TooSlow(ProxyError):
 class SharedStream:
     """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "asked_bytes", "position")
+    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "_tap", "asked_bytes", "position")
 
     def __init__(self, recording: Recording, leave: "Callable[[SharedStream], None]") -> None:
         """`leave` is told when the client wants no more of it, maybe more than once."""
@@ -28,6 +30,7 @@ class SharedStream:
         self._leave = leave
         self._left_behind = False
         self._over = False
+        self._tap = Tap(asyncio.get_running_loop())
         self.asked_bytes = 0
         """How much of what the upstream was asked is this client's own."""
         self.position = 0
@@ -58,17 +61,32 @@ class SharedStream:
         """Nothing: the recording counts what it holds for all."""
         return 0
 
-    async def next(self) -> bytes:
-        """The next events, b"" = the stream is over. Raises `TooSlow` for a client that was left behind."""
-        if self._left_behind:
-            raise TooSlow
-        if self._over:
-            return b""
-        chunk = await self._recording.chunk(self.position)
-        if chunk:
+    async def flow(self, take: Take) -> bool:
+        """See `StreamedAnswer.flow`. What has come before comes from the recording. Raises `TooSlow` for a client that
+        was left behind."""
+        while not self._over:
+            if self._left_behind:
+                raise TooSlow
+            piece = self._recording.piece(self.position)
+            if piece:
+                self.position += 1
+                self._recording.advanced()
+                if not take(piece):
+                    return False
+            elif self._recording.is_over():
+                break
+            elif not await self._tap.wait(take):
+                return False
+        return True
+
+    def hear(self, piece: bytes) -> None:
+        """See `Reader`."""
+        if self._tap.take is not None and self._tap.give(piece):
             self.position += 1
-            self._recording.advanced()
-        return chunk
+
+    def wake(self) -> None:
+        """See `Reader`."""
+        self._tap.wake()
 
     def error_frame(self, message: str, code: str) -> bytes:
         """An event that tells this client why its stream ends here; the others' goes on."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.leases import Lease
 from application.messages import Headers
@@ -35,6 +36,14 @@ class StreamSource:
             return self.reply.receive()
         pending, self._pending = self._pending, None
         return _awaited(pending)
+
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`; what is still waited for comes first."""
+        if self._pending is not None:
+            piece = await self.receive()
+            if not piece or not take(piece):
+                return not piece
+        return await self.reply.flow(take)
 
     async def receive_within(self, seconds: float) -> bytes | None:
         """The next piece, or None when it does not come in time: it is then still waited for by the next call."""
@@ -77,11 +86,9 @@ class StreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
-        "_closed", "_head", "_held", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner",
-        "_source", "_told", "failure",
+        "_closed", "_head", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner", "_source",
+        "_take", "_told", "_wants_more", "ahead_bytes", "failure",
     )  # fmt: skip
-
-    ahead_bytes = READ_AHEAD_BYTES
 
     def __init__(
         self,
@@ -100,12 +107,14 @@ class StreamAnswer:
         self._scanner = scanner
         self._head = head
         self._learn = learn
-        self._held = held
-        self._pending: Holding | None = None
+        self._pending = Holding(held)
+        self._take: Take = nowhere
+        self._wants_more = True
         self._over = False
         self._read_to_end = False
         self._closed = False
         self._told = scanner.may_end
+        self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = scanner.failure
         """Why the stream broke after it had begun, or what the provider refused in it; None = neither."""
 
@@ -124,36 +133,53 @@ class StreamAnswer:
         """Has the terminal event passed, or did the stream end cleanly with all that was asked for?"""
         return self._scanner.ended or (self._read_to_end and self.failure is None and self._scanner.may_end)
 
-    async def next(self) -> bytes:
-        """The next whole events, b"" = the stream is over. A broken one ends with an event the SDKs raise on.
-
-        It is over when it says so, whether or not the provider closes the connection then.
-        """
+    async def flow(self, take: Take) -> bool:
+        """See `StreamedAnswer.flow`. A stream is over when it says so, whether or not the provider closes then."""
+        self._take = take
+        self._wants_more = True
         if self._head:
             head, self._head = self._head, b""
-            return head
-        while not self._over:
+            self._wants_more = take(head)
+        while self._wants_more and not self._over:
             try:
-                chunk = await self._source.receive() if not self._scanner.noticed else await self._receive_end()
+                await self._go_on()
             except UpstreamFailed as failed:
                 self._read_to_end = True
-                return self._broken(failed.failure)
+                self._give(self._broken(failed.failure))
+        return self._wants_more
+
+    async def _go_on(self) -> None:
+        """Until there is something to decide, and from the first sign of an end on piece by piece."""
+        if not self._scanner.noticed:
+            is_over = await self._source.flow(self._pass)
+        else:
+            chunk = await self._receive_end()
             if chunk is None:
-                break
-            if not chunk:
-                return self._ended()
-            events = self._scanner.relay(chunk)
-            if self._scanner.noticed:
-                self._notice(events)
-                if self._scanner.failure is not None:
-                    events = self._scanner.masked(events)
-            if events:
-                return events
-            if self._pending is None:
-                return await self._next_in_pieces()
-            self._pending.hold_in_all(self._scanner.pending_bytes)
-        self._over = True
-        return b""
+                self._over = True
+                return
+            is_over = not chunk
+            if chunk:
+                self._pass(chunk)
+        if is_over:
+            self._give(self._ended())
+
+    def _pass(self, chunk: bytes) -> bool:
+        """Pass on what is whole. Mostly called while the upstream's bytes are read, for every event of every stream."""
+        scanner = self._scanner
+        events = scanner.relay(chunk)
+        if scanner.noticed:
+            events = self._notice(events)
+        if not events:
+            self._pending.hold_in_all(scanner.pending_bytes)
+        else:
+            if self._pending.held_bytes:
+                self._pending.hold_in_all(0)
+            self._wants_more = self._take(events)
+        return self._wants_more and not scanner.noticed
+
+    def _give(self, events: bytes) -> None:
+        if events:
+            self._wants_more = self._take(events)
 
     def error_frame(self, message: str, code: str) -> bytes:
         """An event that tells the client why its stream ends here."""
@@ -165,6 +191,8 @@ class StreamAnswer:
         if self._closed:
             return
         self._closed = True
+        self._take = nowhere  # which may hold on to this
+        self._pending.close()
         if self._scanner.usage is not None and self._lease.open:
             self._routing.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:
@@ -172,16 +200,6 @@ class StreamAnswer:
         else:
             self._source.close()
         self._routing.release(self._lease)
-
-    async def _next_in_pieces(self) -> bytes:
-        """As `next`, while what has come of an event that is not whole is held."""
-        with Holding(self._held) as pending:
-            self._pending = pending
-            try:
-                pending.hold(self._scanner.pending_bytes)
-                return await self.next()
-            finally:
-                self._pending = None
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""
@@ -193,19 +211,22 @@ class StreamAnswer:
             return await self._source.receive_within(END_WAIT_S)
         return await self._source.receive()
 
-    def _notice(self, events: bytes) -> None:
+    def _notice(self, events: bytes) -> bytes:
+        """Events that something ends with, as a client may see them."""
         if self._scanner.may_end and not self._told:
             self._told = True
             self._learn(events)
-        if self._scanner.failure is not None and self.failure is None:
+        if self._scanner.failure is None:
+            return events
+        if self.failure is None:
             self._fail(self._scanner.failure)
+        return self._scanner.masked(events)
 
     def _ended(self) -> bytes:
         self._over = self._read_to_end = True
-        rest = self._scanner.finish()
-        self._notice(rest)
+        rest = self._notice(self._scanner.finish())
         if self._scanner.may_end or self._scanner.is_told:
-            return rest if self._scanner.failure is None else self._scanner.masked(rest)
+            return rest
         reported = self._scanner.failure
         return self._broken(reported or Failure(FailureKind.TRUNCATED, "the stream ended without a terminal event"))
 

@@ -6,6 +6,7 @@ of that can be seen through a mock.
 
 from tests.contracts.upstream_addresses import AddressContract
 from tests.contracts.upstream_breakage import BreakageContract
+from tests.contracts.upstream_flow import FlowContract
 from tests.contracts.upstream_pool import PoolContract
 from tests.contracts.upstream_replies import ReplyContract
 from tests.contracts.upstream_requests import RequestContract
@@ -21,6 +22,7 @@ class UpstreamContract(
     RequestContract,
     ReplyContract,
     BreakageContract,
+    FlowContract,
     TimingContract,
     ReuseContract,
     PoolContract,

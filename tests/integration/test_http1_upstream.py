@@ -483,3 +483,31 @@ class TestHttp1Beyond(UpstreamBase):
                 await server.over(0)  # what is still on its way could be taken for the beginning of the next reply
                 assert await fetch(upstream, call(server.url())) == b"next"
                 assert len(server.peers) == 2
+
+
+async def test_no_task_is_woken_for_the_pieces_of_a_flow() -> None:
+    takers: list[object] = []
+    upstream = Http1Upstream()
+    came = asyncio.Event()
+
+    def take(piece: bytes) -> bool:
+        takers.append(asyncio.current_task())
+        came.set()
+        return True
+
+    async def pieces(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(chunked(end=b""))
+        await until_waiting()
+        for _ in range(5):
+            came.clear()
+            await peer.send(b"1\r\nx\r\n")
+            await came.wait()
+        await peer.send(b"0\r\n\r\n")
+
+    async with ScriptedServer(pieces) as server:
+        got = await upstream.send(call(server.url()))
+        assert await got.flow(take)
+        await upstream.close()
+
+    assert takers == [None] * 5

@@ -15,6 +15,7 @@ from application.held_bytes import HeldBytes
 from application.ports import Upstream
 from domain.secret import Secret
 from tests.contracts.scripted_server import Peer, Script, ScriptedServer, hold
+from tests.flows import next_piece
 from tests.unit.test_stream_ends import (
     COMPLETED,
     DELTA,
@@ -167,10 +168,10 @@ async def test_a_zipped_stream_passes_event_by_event(upstream: Upstream) -> None
         aim(line, server, upstream)
         answer = await line.ask(stream=True)
         async with asyncio.timeout(30):
-            got = await answer.next()  # type: ignore[union-attr]
+            got = await next_piece(answer)  # type: ignore[union-attr]
             assert got == HELLO
             heard.set()
-            while piece_ := await answer.next():  # type: ignore[union-attr]
+            while piece_ := await next_piece(answer):  # type: ignore[union-attr]
                 got += piece_
         answer.close()  # type: ignore[union-attr]
         await asyncio.sleep(0.05)

@@ -19,6 +19,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from tests.fakes import FakeClock
+from tests.flows import next_piece
 from tests.unit.test_flights import LiveStream, settled
 
 POLICY = CachePolicy()
@@ -92,7 +93,7 @@ class Shop:
             text = answer.reply.body
         else:
             pieces = []
-            while piece := await answer.next():
+            while piece := await next_piece(answer):
                 pieces.append(piece)
             answer.close()
             text = b"".join(pieces)
@@ -139,8 +140,8 @@ async def test_a_stream_is_replayed_piece_by_piece() -> None:
     answer = await shop.ask({"stream": True})
 
     assert not isinstance(answer, WholeAnswer)
-    assert [await answer.next() for _ in EVENTS] == list(EVENTS)
-    assert await answer.next() == b""
+    assert [await next_piece(answer) for _ in EVENTS] == list(EVENTS)
+    assert await next_piece(answer) == b""
     assert first == b"".join(EVENTS)
     assert (shop.asked, shop.trail.cache) == (1, CacheState.HIT)
 
@@ -263,14 +264,14 @@ async def test_a_stream_whose_client_leaves_half_way_is_not_kept() -> None:
     shop.reply = stream
     answer = await shop.ask({"stream": True})
     assert not isinstance(answer, WholeAnswer)
-    await answer.next()
+    await next_piece(answer)
     # Leaves before the end has been read from upstream: nothing of the rest was there yet.
     live = LiveStream()
     shop.reply = lambda: live
     live.feed(EVENTS[0])
     other = await shop.ask({"stream": True, "seed": 1})
     assert not isinstance(other, WholeAnswer)
-    await other.next()
+    await next_piece(other)
     other.close()
     await settled()
     shop.reply = stream

@@ -28,6 +28,7 @@ from domain.retry import RetryPolicy
 from domain.secret import Secret
 from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
+from tests.flows import next_piece
 
 GOOD = b'{"choices":[{"message":{"content":"Hi"}}]}'
 CONTENT = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
@@ -133,7 +134,7 @@ async def settled() -> None:
 
 
 async def pieces(answer: StreamAnswer) -> AsyncIterator[bytes]:
-    while piece := await answer.next():
+    while piece := await next_piece(answer):
         yield piece
 
 

@@ -7,6 +7,7 @@ import pytest
 from application.answers import Answer, WholeAnswer
 from application.errors import ProxyError
 from application.flights import Flight, Flights
+from application.flow import Take, pulled
 from application.held_bytes import HeldBytes
 from application.messages import Headers, Trail, WholeReply
 from application.recording import MAX_RECORDING_BYTES, WINDOW_BYTES
@@ -14,6 +15,7 @@ from application.shared_stream import SharedStream, TooSlow
 from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
+from tests.flows import next_piece
 
 HELD_BACK = 10_000
 """More pieces than may be held ahead of a slow client."""
@@ -36,7 +38,10 @@ class LiveStream:
         for piece in pieces:
             self.queue.put_nowait(piece)
 
-    async def next(self) -> bytes:
+    async def flow(self, take: Take) -> bool:
+        return await pulled(self._receive, take)
+
+    async def _receive(self) -> bytes:
         piece = await self.queue.get()
         self.taken += 1
         if isinstance(piece, Exception):
@@ -111,7 +116,7 @@ def whole(body: bytes = b"{}", status: int = 200) -> WholeAnswer:
 
 async def text(seat: SharedStream) -> bytes:
     parts = bytearray()
-    while piece := await seat.next():
+    while piece := await next_piece(seat):
         parts += piece
     seat.close()
     return bytes(parts)
@@ -191,7 +196,7 @@ async def test_who_comes_later_gets_the_stream_from_its_start_and_goes_on_live()
     field = Airfield()
     live, (first,) = await field.streams(1)
     live.feed(b"a", b"b")
-    assert [await first.next(), await first.next()] == [b"a", b"b"]
+    assert [await next_piece(first), await next_piece(first)] == [b"a", b"b"]
     late = await field.flight().board()
     assert isinstance(late, SharedStream)
     live.feed(b"c", b"")
@@ -208,12 +213,12 @@ async def test_a_stream_goes_on_for_the_others_when_the_first_client_leaves() ->
     field = Airfield()
     live, (first, second) = await field.streams(2)
     live.feed(b"a")
-    assert await first.next() == b"a"
+    assert await next_piece(first) == b"a"
     first.close()
     live.feed(b"b", b"")
 
     assert await text(second) == b"ab"
-    assert await first.next() == b""
+    assert await next_piece(first) == b""
 
 
 async def test_a_stream_nobody_listens_to_is_closed_and_not_kept() -> None:
@@ -233,7 +238,7 @@ async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes
     field = Airfield()
     live, (seat,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
-    assert [await seat.next(), await seat.next()] == [b"a", b"[DONE]"]
+    assert [await next_piece(seat), await next_piece(seat)] == [b"a", b"[DONE]"]
     live.complete = True
     seat.close()
     await settled()
@@ -252,8 +257,8 @@ async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatc
     field = Airfield()
     live, (seat,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
-    await seat.next()
-    await seat.next()
+    await next_piece(seat)
+    await next_piece(seat)
     live.complete = True
     seat.close()
     await settled()
@@ -281,9 +286,9 @@ async def test_a_stream_that_crashes_raises_for_everybody_after_what_had_come() 
     live, (first,) = await field.streams(1)
     live.feed(b"a", KeyError("bug"))
 
-    assert await first.next() == b"a"
+    assert await next_piece(first) == b"a"
     with pytest.raises(KeyError):
-        await first.next()
+        await next_piece(first)
     assert live.closed
 
 
@@ -292,7 +297,7 @@ async def test_one_clients_error_frame_does_not_end_the_stream_of_the_others() -
     live, (first, second) = await field.streams(2)
 
     assert first.error_frame("stopping", "proxy_shutting_down") == b"error proxy_shutting_down"
-    assert await first.next() == b""
+    assert await next_piece(first) == b""
     live.feed(b"a", b"")
     assert await text(second) == b"a"
 
@@ -373,7 +378,7 @@ async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_i
 
     assert len(await text(fast)) == 100 * 4096
     with pytest.raises(TooSlow):
-        await stalled.next()
+        await next_piece(stalled)
     assert field.flights.held_bytes == 0
 
 
@@ -398,7 +403,7 @@ async def test_a_stream_too_long_to_record_passes_at_the_pace_of_its_slowest_cli
 
     async def listen() -> None:
         nonlocal taken
-        while await fast.next():
+        while await next_piece(fast):
             taken += 1
 
     listener = asyncio.ensure_future(listen())
@@ -437,3 +442,38 @@ async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream
     assert field.flights.held_bytes == 3
     slow.close()
     assert field.flights.held_bytes == 0
+
+
+async def test_each_piece_goes_to_those_who_wait_for_it_at_the_moment_it_comes() -> None:
+    field = Airfield()
+    live, seats = await field.streams(2)
+    takers: list[object] = []
+
+    def take(piece: bytes) -> bool:
+        takers.append(asyncio.current_task())
+        return True
+
+    flows = [asyncio.ensure_future(seat.flow(take)) for seat in seats]
+    await settled()
+    live.feed(b"a", b"b", b"")
+
+    assert await asyncio.gather(*flows) == [True, True]
+    assert len(set(takers)) == 1  # that of the flight
+    assert len(takers) == 4
+    assert not {*takers} & {*flows}
+
+
+async def test_a_reader_that_breaks_ends_its_own_flow_and_no_other() -> None:
+    field = Airfield()
+    live, (bad, good) = await field.streams(2)
+
+    def take(piece: bytes) -> bool:
+        raise KeyError("bug")
+
+    flow = asyncio.ensure_future(bad.flow(take))
+    await settled()
+    live.feed(b"a", b"b", b"")
+
+    assert await text(good) == b"ab"
+    with pytest.raises(KeyError):
+        await flow

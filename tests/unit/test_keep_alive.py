@@ -8,6 +8,7 @@ import pytest
 from application.keep_alive import COMMENT, KeepAlive, KeptAliveStream
 from application.shared_stream import TooSlow
 from entrypoints.container import Container
+from tests.flows import next_piece
 from tests.unit.test_composition import TWO, settings_of
 from tests.unit.test_flights import LiveStream
 
@@ -29,8 +30,8 @@ async def test_nothing_is_put_into_an_event(passed: bytes, is_between: bool) -> 
     live = LiveStream()
     stream = KeptAliveStream(live, interval_s=0.001)
     live.feed(passed)
-    assert await stream.next() == passed
-    coming = asyncio.ensure_future(stream.next())
+    assert await next_piece(stream) == passed
+    coming = asyncio.ensure_future(next_piece(stream))
     await asyncio.sleep(0.05)
     live.feed(b"rest")
 
@@ -39,15 +40,27 @@ async def test_nothing_is_put_into_an_event(passed: bytes, is_between: bool) -> 
     assert live.closed
 
 
+async def test_a_piece_that_comes_while_the_client_has_not_taken_a_comment_is_not_lost() -> None:
+    live = LiveStream()
+    stream = KeptAliveStream(live, interval_s=0.001)
+    assert await next_piece(stream) == COMMENT
+    live.feed(b"data: 1\n\n", b"data: 2\n\n", b"")
+    await asyncio.sleep(0.01)
+
+    assert live.taken == 1
+    assert [await next_piece(stream) for _ in range(3)] == [b"data: 1\n\n", b"data: 2\n\n", b""]
+    stream.close()
+
+
 async def test_nothing_follows_the_end_and_an_error_is_heard() -> None:
     live = LiveStream()
     stream = KeptAliveStream(live, interval_s=60)
     live.feed(b"data: 1\n\n", TooSlow(), b"")
 
-    assert await stream.next() == b"data: 1\n\n"
+    assert await next_piece(stream) == b"data: 1\n\n"
     with pytest.raises(TooSlow):
-        await stream.next()
-    assert await stream.next() == b""
+        await next_piece(stream)
+    assert await next_piece(stream) == b""
     assert (stream.status, stream.headers, stream.failure) == (live.status, live.headers, None)
     assert stream.error_frame("m", "c") == live.error_frame("m", "c")
     stream.close()

@@ -18,6 +18,7 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply
+from tests.flows import next_piece
 from tests.unit.test_dispatch import Bench, good, refused, status, stream
 
 RESPONSE = b'{"id":"resp_1234567890","object":"response","status":"completed","output":[]}'
@@ -594,8 +595,8 @@ async def test_an_error_in_a_stream_that_is_replayed_is_what_happened_then_and_n
     answer = await bench.dispatch(bench.group, bound, bench.trail)
 
     assert not isinstance(answer, WholeAnswer)
-    assert await answer.next() == failed
-    assert await answer.next() == b""
+    assert await next_piece(answer) == failed
+    assert await next_piece(answer) == b""
     answer.close()
     assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
     assert bench.asked == ["e1"]

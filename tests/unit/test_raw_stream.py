@@ -13,6 +13,7 @@ from application.raw_stream import RawStream
 from application.reading import MAX_HELD_BYTES, read_json
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
+from tests.flows import next_piece
 from tests.unit.test_dispatch import Bench
 
 JSON: Headers = (("content-type", "application/json; charset=utf-8"),)
@@ -52,7 +53,7 @@ async def ask(bench: Bench, model: str = "") -> RawStream:
 async def test_bytes_come_as_they_are() -> None:
     bench = Bench([lambda: FakeReply(200, [b"ID3", b"ab"], BINARY)])
     answer = await ask(bench)
-    pieces = [await answer.next() for _ in range(4)]
+    pieces = [await next_piece(answer) for _ in range(4)]
     answer.close()
     answer.close()
 
@@ -68,7 +69,7 @@ async def test_a_break_shows_and_counts_against_an_endpoint_for_what_it_is_there
     broken = Failure(FailureKind.RESET, "connection reset")
     bench = Bench([lambda: FakeReply(200, [b"ID3", broken], BINARY)])
     answer = await ask(bench, model)
-    pieces = [await answer.next() for _ in range(3)]
+    pieces = [await next_piece(answer) for _ in range(3)]
     answer.close()
 
     assert (pieces, answer.failure) == ([b"ID3", b"", b""], broken)
@@ -81,7 +82,7 @@ async def test_json_that_is_too_large_to_be_held_loses_nothing() -> None:
     bench = Bench([lambda: FakeReply(200, pieces, JSON)])
     answer = await ask(bench)
     got = b""
-    while piece := await answer.next():
+    while piece := await next_piece(answer):
         got += piece
     answer.close()
 
@@ -160,7 +161,7 @@ async def test_a_stream_that_is_kept_ends_when_it_says_so(pieces: list[bytes]) -
     answer = await bench.dispatch(bench.group, request, bench.trail)
     assert isinstance(answer, RawStream)
     async with asyncio.timeout(10):
-        got = [await answer.next() for _ in range(len(pieces) + 1)]
+        got = [await next_piece(answer) for _ in range(len(pieces) + 1)]
     answer.close()
 
     assert got == [*pieces, b""]
@@ -175,6 +176,6 @@ async def test_a_stream_that_is_kept_passes_unzipped() -> None:
     answer = await bench.dispatch(bench.group, request, bench.trail)
     assert isinstance(answer, RawStream)
 
-    assert [await answer.next(), await answer.next()] == [b"data: 1\n\n", b""]
+    assert [await next_piece(answer), await next_piece(answer)] == [b"data: 1\n\n", b""]
     assert answer.headers == EVENTS
     answer.close()

@@ -1,6 +1,7 @@
 """When a stream is complete: by the provider's own word, or with all that was asked for and a clean end."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +17,13 @@ from application.flights import Flights
 from application.held_bytes import HeldBytes
 from application.keep_alive import KeepAlive
 from application.messages import Api, ProxyRequest, Trail
+from application.recording import Recording
+from application.shared_stream import SharedStream
+from application.streaming import StreamAnswer
 from domain.cache import CachePolicy
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
+from tests.flows import next_piece
 from tests.unit.test_dispatch import Bench, settled
 
 RESET = Failure(FailureKind.RESET)
@@ -85,7 +90,7 @@ class Line(Bench):
         if isinstance(answer, WholeAnswer):
             return answer.reply.body
         parts = []
-        while piece := await answer.next():
+        while piece := await next_piece(answer):
             parts.append(piece)
             self.heard.set()
         answer.close()
@@ -426,8 +431,8 @@ async def test_until_done_comes_a_chat_stream_is_waited_for() -> None:
     line = Line(lambda: open_reply)
     answer = await line.ask(stream=True)
     assert not isinstance(answer, WholeAnswer)
-    assert [await answer.next(), await answer.next()] == [HELLO, STOP]
-    waits = asyncio.ensure_future(answer.next())
+    assert [await next_piece(answer), await next_piece(answer)] == [HELLO, STOP]
+    waits = asyncio.ensure_future(next_piece(answer))
     await asyncio.sleep(0.01)
 
     assert not waits.done()
@@ -509,10 +514,10 @@ async def test_comments_of_the_provider_are_held_only_so_long(comment: bytes, fi
     async with asyncio.timeout(10):
         answer = await line.ask(stream=True)
         assert not isinstance(answer, WholeAnswer)
-        got = await answer.next()
+        got = await next_piece(answer)
     assert got.startswith(comment)
     waits.set()
-    while piece := await answer.next():
+    while piece := await next_piece(answer):
         got += piece
     answer.close()
 
@@ -542,12 +547,12 @@ async def test_a_silent_stream_is_kept_alive_and_the_comments_are_not_kept(share
     answers = [await alive(line.group, line.request(), Trail()) for _ in range(2 if shared else 1)]
     for answer in answers:
         assert not isinstance(answer, WholeAnswer)
-        assert [await answer.next() for _ in range(3)] == [HELLO, b": keepalive\n\n", b": keepalive\n\n"]
+        assert [await next_piece(answer) for _ in range(3)] == [HELLO, b": keepalive\n\n", b": keepalive\n\n"]
     goes_on.set()
     for answer in answers:
         assert not isinstance(answer, WholeAnswer)
         rest = b""
-        while piece := await answer.next():
+        while piece := await next_piece(answer):
             rest += piece
         answer.close()
         assert rest.replace(b": keepalive\n\n", b"") == STOP + DONE
@@ -563,8 +568,8 @@ async def test_a_kept_alive_stream_whose_client_leaves_leaves_nothing_behind() -
     line = Line(lambda: OpenReply(200, [HELLO]))
     answer = await KeepAlive(line.dispatch, interval_s=0.005)(line.group, line.request(), Trail())
     assert not isinstance(answer, WholeAnswer)
-    assert [await answer.next(), await answer.next()] == [HELLO, b": keepalive\n\n"]
-    waits = asyncio.ensure_future(answer.next())
+    assert [await next_piece(answer), await next_piece(answer)] == [HELLO, b": keepalive\n\n"]
+    waits = asyncio.ensure_future(next_piece(answer))
     await asyncio.sleep(0)
     waits.cancel()
     await asyncio.gather(waits, return_exceptions=True)
@@ -574,3 +579,19 @@ async def test_a_kept_alive_stream_whose_client_leaves_leaves_nothing_behind() -
 
     assert line.nothing_is_left()
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("pieces", [[HELLO, STOP, DONE], [HELLO, RESET]])
+async def test_no_circle_is_left_of_a_stream(pieces: list[Piece], shared: bool) -> None:
+    line = Line(stream(*pieces))
+    gc.collect()
+    gc.disable()
+    try:
+        _ = await line.answers(2) if shared else await line.text()
+        await settled()
+        left = [one for one in gc.get_objects() if isinstance(one, (StreamAnswer, SharedStream, Recording))]
+    finally:
+        gc.enable()
+
+    assert left == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adapters.upstreams.choices_ended import ExpectedStream
 from adapters.upstreams.stream_scanner import OpenAIStreamScanner
-from adapters.upstreams.worth_reading import _WORTH_READING, is_worth_reading
+from adapters.upstreams.worth_reading import _WORTH_READING, goes_on, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
 
@@ -192,3 +192,71 @@ def test_plain_words_find_all_that_is_worth_reading(parts: list[str]) -> None:
     chunk = "".join(parts).encode()
 
     assert is_worth_reading(chunk) is (_WORTH_READING.search(chunk) is not None)
+
+
+GOES_ON = {"id": "c", "choices": [{"index": 0, "delta": {"content": 'error [DONE] "usage":{'}, "finish_reason": None}]}
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize(
+    ("more", "is_plain"),
+    [
+        ({}, True),
+        ({"usage": None, "obfuscation": "xY"}, True),
+        ({"choices": [{"delta": {"content": "a"}}, {"index": 1, "delta": {"tool_calls": []}, "logprobs": {}}]}, True),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}, False),
+        ({"error": {"message": "boom"}}, False),
+        ({"error": "boom"}, False),
+        ({"choices": [*GOES_ON["choices"], {"index": 1, "delta": {}, "finish_reason": "stop"}]}, False),  # type: ignore[misc]
+        ({"type": "response.completed"}, False),
+        ({"choices": None}, False),
+        ({"choices": "x"}, False),
+    ],
+)
+def test_an_event_is_plain_when_its_choices_go_on_and_nothing_else_matters(
+    more: dict[str, object], is_plain: bool, separators: tuple[str, str]
+) -> None:
+    event = f"data: {json.dumps({**GOES_ON, **more}, separators=separators)}\n\n".encode()
+
+    assert goes_on(event) is is_plain
+    assert not goes_on(event + event)
+    assert not goes_on(event + b"data: [DONE]\n\n")
+    assert not goes_on(event[:-1])
+    assert not goes_on(event[:-3] + b',"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n\n")
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_usage_beside_a_choice_that_goes_on_is_read(separators: tuple[str, str]) -> None:
+    scanner = OpenAIStreamScanner(owns_credential=True)
+    scanner.feed(data(delta(content="Hi")))
+    for total in (3, 4):
+        event = {**GOES_ON, "usage": {"prompt_tokens": 1, "completion_tokens": total - 1, "total_tokens": total}}
+        chunk = f"data: {json.dumps(event, separators=separators)}\n\n".encode()
+        assert scanner.relay(chunk) == chunk
+        assert scanner.relay(data(GOES_ON)) == data(GOES_ON)
+
+    assert scanner.usage is not None
+    assert scanner.usage.output_tokens == 3
+    assert not scanner.noticed
+
+
+NAMES = st.sampled_from(["finish_reason", "usage", "error", "choices", "type", "x"])
+VALUES = st.sampled_from(
+    [None, "stop", "response.failed", "error", [], {}, {"a": 1}, [{"finish_reason": "stop"}], [{}]]
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=4), st.booleans())
+def test_nothing_plain_is_worth_reading(members: list[tuple[str, object]], compact: bool) -> None:
+    colon = ":" if compact else " : "
+    text = ",".join(f"{json.dumps(name)}{colon}{json.dumps(value)}" for name, value in members)
+    chunk = f"data: {{{text}}}\n\n".encode()
+
+    assert not goes_on(chunk) or not _says_something(chunk)
+
+
+def _says_something(chunk: bytes) -> bool:
+    scanner = OpenAIStreamScanner(owns_credential=True)
+    scanner._flows = True
+    list(scanner.feed(chunk))
+    return scanner.noticed or scanner.usage is not None

@@ -26,7 +26,7 @@ class Exchange(ExchangeReport):
     cancellation from outside."""
 
     __slots__ = (
-        "_finished", "_holding", "_in_flight", "_interrupted", "_is_watching", "_loop", "_send", "_task",
+        "_finished", "_holding", "_in_flight", "_interrupted", "_is_watching", "_loop", "_send", "_task", "_waits",
         "_write_timeout_s", "receive",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Exchange(ExchangeReport):
         self._holding: Holding | None = None
         self._task: asyncio.Task[None] | None = None
         """None = it does not run in one (yet)."""
+        self._waits: Awaitable[None] | None = None
         self._write_timeout_s = write_timeout_s
         self._is_watching = False
         self._interrupted = False
@@ -187,7 +188,7 @@ class Exchange(ExchangeReport):
     async def _send_stream(self, stream: StreamedAnswer) -> None:
         headers = [pair for pair in relayed(stream.headers) if pair[0] not in _REPLACED_IN_STREAMS]
         await self._start(stream.status, [*headers, *_STREAM_HEADERS])
-        await self._send_pieces(stream.next)
+        await self._send_pieces(stream)
         await self._send_body(b"", more=False)
 
     async def _send_raw(self, raw: RawStream) -> None:
@@ -195,24 +196,30 @@ class Exchange(ExchangeReport):
         if raw.length is not None:
             headers.append((b"content-length", raw.length.encode()))
         await self._start(raw.status, headers)
-        await self._send_pieces(raw.next)
+        await self._send_pieces(raw)
         if raw.failure is None:
             await self._send_body(b"", more=False)
 
-    async def _send_pieces(self, next_piece: Callable[[], Awaitable[bytes]]) -> None:
-        """All that comes, each piece as it comes: what is done here is done for every event of every stream."""
-        put, time = self._client.put, self._loop.time
+    async def _send_pieces(self, stream: StreamedAnswer) -> None:
+        """All that comes, each piece as it comes."""
+        time = self._loop.time
         with WriteWatch(self._write_timeout_s, self._leave) as writes:
-            while piece := await next_piece():
-                self._bytes_out += len(piece)
-                waits = put(piece)
-                if waits is not None:
-                    writes.began = time()
-                    await self._stalled(waits)
-                    writes.began = None
+            while not await stream.flow(self._put):
+                writes.began = time()
+                await self._stalled()
+                writes.began = None
 
-    async def _stalled(self, waits: Awaitable[None]) -> None:
+    def _put(self, piece: bytes) -> bool:
+        """To the client. Mostly called while the upstream's bytes are read, for every event of every stream."""
+        self._bytes_out += len(piece)
+        waits = self._waits = self._client.put(piece)
+        return waits is None
+
+    async def _stalled(self) -> None:
         """Until the client has taken enough. What comes meanwhile waits as well."""
+        waits, self._waits = self._waits, None
+        if waits is None:
+            return
         held, ahead_bytes = self.held, 0 if self._stream is None else self._stream.ahead_bytes
         held.count(ahead_bytes)
         await waits

@@ -12,6 +12,7 @@ from adapters.upstreams.http1.request import target_of
 from adapters.upstreams.httpx_mounts import MountedTransport
 from adapters.upstreams.httpx_transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
+from application.flow import Take, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.remembered import Remembered
@@ -45,6 +46,10 @@ class HttpxReply:
             return await self._body.receive()
         except LIBRARY_ERRORS as error:
             raise UpstreamFailed(failure_of(error, in_body=True)) from error
+
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`."""
+        return await pulled(self.receive, take)
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""

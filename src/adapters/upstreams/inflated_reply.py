@@ -2,6 +2,7 @@
 
 import zlib
 
+from application.flow import Take, pulled
 from application.messages import Headers, header
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
@@ -86,6 +87,10 @@ def plain(reply: UpstreamReply) -> UpstreamReply:
 class InflatedReply:
     """See `UpstreamReply`. What comes is inflated as far as it goes, so an event is there as soon as it was flushed."""
 
+    __slots__ = (
+        "_began", "_coded", "_empty", "_inflater", "_is_gzip", "_over", "_reply", "_seen", "headers", "status",
+    )  # fmt: skip
+
     def __init__(self, reply: UpstreamReply, coding: str) -> None:
         """`coding` is gzip or deflate."""
         self.status = reply.status
@@ -114,6 +119,10 @@ class InflatedReply:
         if not self._inflater.eof and (self._began or self._seen):
             raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut", self.status))
         return b""
+
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`."""
+        return await pulled(self.receive, take)
 
     def close(self) -> None:
         """See `UpstreamReply.close`."""

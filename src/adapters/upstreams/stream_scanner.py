@@ -20,7 +20,7 @@ from adapters.upstreams.event_content import event_says, says
 from adapters.upstreams.lenient_json import Odd, decode
 from adapters.upstreams.reply_judge import WORDS, UsageWords
 from adapters.upstreams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
-from adapters.upstreams.worth_reading import is_worth_reading
+from adapters.upstreams.worth_reading import goes_on, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.narrowed import Narrowed, is_heavy
@@ -72,6 +72,12 @@ _errors = msgspec.json.Decoder(Any)
 
 class OpenAIStreamScanner:
     """See `application.ports.StreamScanner`."""
+
+    __slots__ = (
+        "_buffer", "_calm", "_choices", "_flows", "_giant_ends", "_mask", "_owns_credential", "_sequence_number",
+        "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk", "is_told",
+        "noticed", "usage",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -127,8 +133,11 @@ class OpenAIStreamScanner:
 
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
-        if self._calm and chunk.endswith(ENDS) and not is_worth_reading(chunk):
-            return chunk
+        if self._calm:
+            if not self._speaks_responses and goes_on(chunk):
+                return chunk
+            if chunk.endswith(ENDS) and not is_worth_reading(chunk):
+                return chunk
         self._flows = True
         buffer = self._buffer
         events = buffer.take(chunk)

@@ -216,12 +216,17 @@ class Connection(asyncio.Protocol):
             self._reply = None
             reply.complete()
             self._let_go()
-        elif reply.waiting_bytes > READ_AHEAD_BYTES and not self._reading_paused and self.transport is not None:
-            self._reading_paused = True
-            self.transport.pause_reading()
         reply.wake()
+        if reply.waiting_bytes > READ_AHEAD_BYTES and self._reply is reply:
+            self._pause()
         if self.on_settled is not None:
             self.on_settled()
+
+    def _pause(self) -> None:
+        """More is waiting for the reader than is read ahead for it."""
+        if not self._reading_paused and self.transport is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
 
     def _let_go(self) -> None:
         """The reply is complete."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from adapters.upstreams.http1.failures import LOST
+from application.flow import Take, Tap
 from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
@@ -37,7 +38,7 @@ class Http1Reply:
         "_is_whole",
         "_line",
         "_pieces",
-        "_waiter",
+        "_tap",
         "headers",
         "status",
         "waiting_bytes",
@@ -52,7 +53,7 @@ class Http1Reply:
         self._idle_s = idle_s
         self._line: Line | None = line
         self._pieces: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._tap = Tap(line.loop)
         self._is_whole = False
         self._failure: Failure | None = None
 
@@ -86,12 +87,14 @@ class Http1Reply:
         self.wake()
 
     def wake(self) -> None:
-        """There is something new."""
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        """There is something new. What a flow waits for goes on at once; a task is woken where that is not all."""
+        tap = self._tap
+        if self._pieces and tap.take is not None:
+            tap.give(self._all_waiting())
+            if tap.take is not None and self._line is not None:
+                self._expect_more(self._line)
+                return
+        tap.wake()
 
     # What the reader asks for.
 
@@ -105,26 +108,48 @@ class Http1Reply:
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
         while True:
-            pieces = self._pieces
-            if pieces:
-                self._pieces = []
-                self.waiting_bytes = 0
-                if self._line is not None:
-                    self._line.go_on()
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._pieces:
+                return self._taken()
             if self._is_whole:
                 return b""
-            if self._failure is not None or self._line is None:
-                raise UpstreamFailed(self._failure or LOST)
-            self._line.wait_until(self._line.loop.time() + self._idle_s)
+            self._expect_more(self._line)
             await self._news()
 
-    async def _news(self) -> None:
+    async def flow(self, take: Take) -> bool:
+        """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
+        while True:
+            if self._pieces:
+                if not take(self._taken()):
+                    return False
+            elif self._is_whole:
+                return True
+            else:
+                self._expect_more(self._line)
+                if not await self._news(take):
+                    return False
+
+    def _taken(self) -> bytes:
+        """All that waits, which is more than nothing; now there is room again."""
+        if self._line is not None:
+            self._line.go_on()
+        return self._all_waiting()
+
+    def _all_waiting(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        self.waiting_bytes = 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _expect_more(self, line: Line | None) -> None:
+        if line is None:
+            raise UpstreamFailed(self._failure or LOST)
+        line.wait_until(line.loop.time() + self._idle_s)
+
+    async def _news(self, take: Take | None = None) -> bool:
+        """See `Tap.wait`."""
         if self._line is None:
             raise UpstreamFailed(self._failure or LOST)
-        self._waiter = self._line.loop.create_future()
         try:
-            await self._waiter
+            return await self._tap.wait(take)
         except BaseException:
             self.close()
             raise

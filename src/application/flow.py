@@ -1,0 +1,72 @@
+"""A flow: each piece of a body goes to its taker at the moment it comes, and no task is woken for it.
+
+The task that asked for the flow sleeps until there is something to decide: the taker wants no more for now, the body is
+over, or something broke.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+Take = Callable[[bytes], bool]
+"""Takes one piece, never an empty one. False = it is taken, but nothing more for now: the flow stops. An exception ends
+the flow, and is raised where that was asked for."""
+
+
+def nowhere(_: bytes) -> bool:
+    """The taker of a flow that nobody has asked for yet."""
+    return False
+
+
+async def pulled(receive: Callable[[], Awaitable[bytes]], take: Take) -> bool:
+    """A flow of pieces that have to be asked for one by one; b"" is their end. See `UpstreamReply.flow`."""
+    while piece := await receive():
+        if not take(piece):
+            return False
+    return True
+
+
+class Tap:
+    """Where one task at a time waits for what others bring."""
+
+    __slots__ = ("_loop", "_waiter", "take")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: asyncio.Future[bool] | None = None
+        self.take: Take | None = None
+        """Where pieces go; None = nobody waits, or only to be woken, and what comes is to be kept."""
+
+    async def wait(self, take: Take | None = None) -> bool:
+        """Have pieces go to `take`, until it wants no more (False) or `wake` is called (True)."""
+        self.take = take
+        self._waiter = self._loop.create_future()
+        try:
+            return await self._waiter
+        finally:
+            self.take = self._waiter = None
+
+    def give(self, piece: bytes) -> bool:
+        """Hand a piece to `take`, which is there; False = whoever waited has given up, and the piece is not taken."""
+        take, waiter = self.take, self._waiter
+        if take is None or waiter is None or waiter.done():
+            self.take = None
+            return False
+        try:
+            if take(piece):
+                return True
+        except Exception as error:  # it is the affair of the task that waits, not of what brings the piece
+            self.take = None
+            if not waiter.done():
+                waiter.set_exception(error)
+        else:
+            self.take = None
+            if not waiter.done():
+                waiter.set_result(False)
+        return True
+
+    def wake(self) -> None:
+        """Whoever waits is to look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self.take = None
+            waiter.set_result(True)
