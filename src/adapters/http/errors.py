@@ -7,8 +7,6 @@ SDKs honour `retry-after` up to 60 or 120 s only, and openai-node 6 really sleep
 import math
 from collections.abc import Sequence
 
-import msgspec
-
 from application.errors import InvalidRequest, ProxyError
 from domain.failure import Failure
 
@@ -46,13 +44,6 @@ class ShuttingDown(ProxyError):
 
     def __init__(self) -> None:
         super().__init__("The proxy is shutting down and could not finish this request.")
-
-
-def error_body(error: ProxyError) -> bytes:
-    """The body of an error reply."""
-    return msgspec.json.encode(
-        {"error": {"message": str(error), "type": error.type, "param": error.param, "code": error.code}}
-    )
 
 
 def error_headers(error: ProxyError) -> RawHeaderList:

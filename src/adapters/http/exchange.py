@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from adapters.http.client import Client
-from adapters.http.errors import RawHeaderList, ShuttingDown, error_body, error_headers, relayed_error_headers
+from adapters.http.errors import RawHeaderList, ShuttingDown, error_headers, relayed_error_headers
 from adapters.http.exchange_report import ExchangeReport
 from adapters.http.headers import announced, fields_of, relayed, relayed_fields
 from adapters.http.in_flight import InFlight
+from adapters.http.server.error_body import error_body
 from adapters.http.write_watch import WriteWatch
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.errors import ProxyError

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from adapters.http.client import Application
-from adapters.http.errors import error_body
 from adapters.http.request_head import RequestHead
+from adapters.http.server.error_body import error_body
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
 from adapters.http.server.request_body import Line, RequestBody
 from application.errors import ProxyError
