@@ -203,10 +203,9 @@ class Exchange(ExchangeReport):
 
     async def _send_pieces(self, stream: StreamedAnswer) -> None:
         """All that comes, each piece as it comes."""
-        time = self._loop.time
         with WriteWatch(self._write_timeout_s, self._leave) as writes:
             while not await stream.flow(self._put):
-                writes.began = time()
+                writes.began = self._loop.time()
                 await self._stalled()
                 writes.began = None
 
