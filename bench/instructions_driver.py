@@ -34,7 +34,7 @@ from bench.canned import CannedUpstream, LinesNowhere, NothingToShare, SteppingC
 from bench.servers.llmproxy import configuration
 from bench.servers.payloads import question
 from bench.servers.provider import Connection
-from entrypoints.config import load_settings
+from entrypoints.config.load import load_settings
 from entrypoints.container import Container
 
 Work = Callable[[], Awaitable[object]]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bench.servers import nginx
 from bench.servers.children import ROOT
-from entrypoints.settings import GeneralSettings
+from entrypoints.config.settings import GeneralSettings
 
 _PACKAGES = ("litestar", "msgspec", "uvloop", "httptools", "httpx", "redis", "hiredis")
 

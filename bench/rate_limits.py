@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy, config, endpoint
 
 PER_SECOND = 30

@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy, config, endpoint
 from tests.integration.redis_trouble import TROUBLES, Answer, Trouble, go_through
 from tests.redis_server import private_redis

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from adapters.provider.answers import chat_reply, embeddings_reply
-from adapters.provider.content import Turn, digest_of
-from adapters.provider.questions import ChatQuestion, EmbeddingsQuestion, ResponsesQuestion
-from adapters.provider.reply import Reply, encode_json
-from adapters.provider.responses import make_draft, response_object, response_stream_reply
-from adapters.provider.streams import chat_stream_reply
 from bench.soak.world import PROVIDERS
+from simulator.content.answers import chat_reply, embeddings_reply
+from simulator.content.questions import ChatQuestion, EmbeddingsQuestion, ResponsesQuestion
+from simulator.content.responses import make_draft, response_object, response_stream_reply
+from simulator.content.streams import chat_stream_reply
+from simulator.content.text import Turn, digest_of
+from simulator.protocol.reply import Reply, encode_json
 
 _FIRST_JSON = re.compile(rb"data: (\{.*?\})\n\n")
 _SIGNATURE = re.compile(rb'"([a-z]+)/[0-9a-f]{12}/0')

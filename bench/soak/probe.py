@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapters.http.client import Application, Client
+from adapters.http.server.client import Application, Client
 
 PATH = "/_soak"
 CENSUS_PATH = f"{PATH}/census"

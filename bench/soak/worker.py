@@ -10,15 +10,16 @@ from typing import cast
 
 from dependency_injector import providers
 
-from adapters.stores.memory_owners import MemoryResponseOwners
-from application import ledger
-from application.owners import StateOwners
+from adapters.stores.memory.owners import MemoryResponseOwners
+from application.endpoints import ledger
+from application.state.owners import StateOwners
 from bench.soak.leaks import leak_of
 from bench.soak.probe import App, Probe
-from entrypoints import http, worker
+from entrypoints import http
+from entrypoints.config.settings import Settings
 from entrypoints.container import Container
-from entrypoints.parent import die_with
-from entrypoints.settings import Settings
+from entrypoints.processes import worker
+from entrypoints.processes.parent import die_with
 
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000

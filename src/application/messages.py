@@ -6,9 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from domain.cache import CacheControl, CacheState
+from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
-from domain.tokens import Usage
+from domain.rate_limit.token_estimate import Usage
 
 Headers = tuple[tuple[str, str], ...]
 """Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""

@@ -9,8 +9,8 @@ from application.flow import Take
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from domain.rate_limit import Readings
-from domain.tokens import Usage
+from domain.rate_limit.bucket import Readings
+from domain.rate_limit.token_estimate import Usage
 
 READ_AHEAD_BYTES = 128 * 1024
 """How much of a reply waits for its reader, about, before nothing more is read from the socket."""

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from application.messages import Api, Headers
-from domain.cache import CacheKey
+from domain.caching.cache_key import CacheKey
 from domain.replica_report import ReplicaReport
 
 

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from adapters.telemetry.log_lines import as_json_line, is_text
-from entrypoints.endpoints import host_of
-from entrypoints.events import Events
-from entrypoints.groups import model_groups
-from entrypoints.settings import GeneralSettings, Settings
-from entrypoints.stores import cache_redis, shared_redis
+from entrypoints.config.settings import GeneralSettings, Settings
+from entrypoints.processes.events import Events
+from entrypoints.wiring.endpoints import host_of
+from entrypoints.wiring.groups import model_groups
+from entrypoints.wiring.stores import cache_redis, shared_redis
 
 _DEMO_REQUEST = """\
 Try it:

@@ -7,47 +7,48 @@ import uuid
 from dependency_injector import containers, providers
 
 from adapters.clock import SystemClock
+from adapters.http.admission import Front
 from adapters.http.app import build_app
-from adapters.http.catalogue import catalogue_routes
-from adapters.http.front import Front
-from adapters.http.in_flight import InFlight
-from adapters.http.pass_through import PassThroughCalls
+from adapters.http.exchange.in_flight import InFlight
+from adapters.http.openai_api import Surface
+from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
-from adapters.http.surface import Surface
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.stores.memory_owners import MemoryResponseOwners
-from adapters.stores.memory_state import MemoryEndpointStateStore
-from adapters.stores.redis_cache import RedisResponseCache
-from adapters.stores.redis_gate import RedisGate
-from adapters.stores.redis_owners import RedisResponseOwners
-from adapters.stores.redis_state import RedisEndpointStateStore
+from adapters.http.status_routes import catalogue_routes
+from adapters.stores.memory.cache import MemoryResponseCache
+from adapters.stores.memory.owners import MemoryResponseOwners
+from adapters.stores.memory.state import MemoryEndpointStateStore
+from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.owners import RedisResponseOwners
+from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.providers import OpenAIProviders
-from adapters.upstreams.things import OpenAIThings
-from application.attempt import SendAttempt
-from application.cached import CachedAnswers
-from application.catalogue import ListModels, ReportHealth
-from application.detached import Detached
-from application.dispatch import Dispatch
-from application.flights import Flights
+from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
+from adapters.upstreams.things.openai_things import OpenAIThings
+from application.attempts.attempt import SendAttempt
+from application.attempts.dispatch import Dispatch
+from application.caching.cached import CachedAnswers
+from application.caching.keep_alive import KeepAlive
+from application.caching.single_flight import Flights
+from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.pool import Routing
 from application.held_bytes import HeldBytes
-from application.keep_alive import KeepAlive
-from application.keyed_owners import KeyedOwners
-from application.model_call import AnswerModelCall
-from application.owners import StateOwners
-from application.pass_through import PassThrough
-from application.routing import Routing
-from application.sharing import StateSharing
-from application.status import ReportHeld, ReportStatus, ReportStores
-from application.stored import AnswerStored
-from application.waiting import WaitingRoom
-from entrypoints.access import guard_of, is_administrable, is_closed, keeps_keys_apart
-from entrypoints.endpoints import targets
-from entrypoints.groups import (
+from application.state.detached import Detached
+from application.state.keyed_owners import KeyedOwners
+from application.state.owners import StateOwners
+from application.state.replication import StateSharing
+from application.use_cases.catalogue import ListModels, ReportHealth
+from application.use_cases.model_call import AnswerModelCall
+from application.use_cases.pass_through import PassThrough
+from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from application.use_cases.stored import AnswerStored
+from entrypoints.config.settings import Settings
+from entrypoints.wiring.access import guard_of, is_administrable, is_closed, keeps_keys_apart
+from entrypoints.wiring.endpoints import targets
+from entrypoints.wiring.groups import (
     accounts_group,
     asks_for_models,
     by_name,
@@ -57,9 +58,8 @@ from entrypoints.groups import (
     start_group_of,
     stranger_group_of,
 )
-from entrypoints.lifespan import lifespan_of
-from entrypoints.settings import Settings
-from entrypoints.stores import (
+from entrypoints.wiring.lifespan import lifespan_of
+from entrypoints.wiring.stores import (
     cache_policy,
     cache_redis,
     kind_of_cache_gate,
@@ -68,8 +68,8 @@ from entrypoints.stores import (
     shared_redis,
     state_kept_s,
 )
-from entrypoints.tokens import default_azure_tokens, token_sources, with_tokens
-from entrypoints.upstreams import http_upstream, spare_files, trusted_roots
+from entrypoints.wiring.tokens import default_azure_tokens, token_sources, with_tokens
+from entrypoints.wiring.upstreams import http_upstream, spare_files, trusted_roots
 
 
 class Container(containers.DeclarativeContainer):

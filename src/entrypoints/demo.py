@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from entrypoints.parent import die_with, processes
+from entrypoints.processes.parent import die_with, processes
+from simulator import ProviderSettings, SimulatedProvider
 
 _FLAKY = [
     {"every": 4, "action": {"kind": "status", "status": 503}},

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.parent import inherits_memory
-from entrypoints.settings import Settings
-from entrypoints.signals import meaningless_signals_ignored
-from entrypoints.standard_streams import open_standard_streams, say
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
+from entrypoints.processes.parent import inherits_memory
+from entrypoints.processes.signals import meaningless_signals_ignored
+from entrypoints.processes.standard_streams import open_standard_streams, say
 
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 DEFAULT_CONFIG = Path("llmproxy.yaml")
@@ -51,9 +51,9 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     from entrypoints.banner import Announcement
-    from entrypoints.events import Events
-    from entrypoints.listening import CannotListen
-    from entrypoints.server import bind, serve, worker_count
+    from entrypoints.processes.events import Events
+    from entrypoints.processes.listen import bind, serve, worker_count
+    from entrypoints.processes.port import CannotListen
 
     general = settings.general
     workers = worker_count(general)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from adapters.stores.report_codec import MAX_AHEAD_S, MAX_BEHIND_S, MAX_REPORT_BYTES
 from application.store_ports import EndpointStateStore, HeardReport
 from domain.cooldown_report import CooldownReport
-from domain.limit_clock import MAX_DELAY_S
-from domain.limit_report import BucketReport, ReadingReport
-from domain.limit_terms import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
+from domain.rate_limit.limit_reading import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
+from domain.rate_limit.limit_report import BucketReport, ReadingReport
+from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.replica_moments import SKEW_S
 from domain.replica_report import ReplicaReport
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, PassTime

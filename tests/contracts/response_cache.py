@@ -12,7 +12,7 @@ from msgspec import structs
 
 from adapters.stores.entry_codec import COMPRESS_ABOVE_BYTES, MAX_ENTRY_BYTES, MAX_UNPACKED_BYTES
 from application.store_ports import CachedAnswer, ResponseCache, Shape
-from domain.cache import CacheKey
+from domain.caching.cache_key import CacheKey
 
 PassTime = Callable[[float], Awaitable[None]]
 LONG_S = 600.0

@@ -14,7 +14,7 @@ from dependency_injector import providers
 
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from application.ports import Upstream
-from entrypoints.config import load_settings
+from entrypoints.config.load import load_settings
 from entrypoints.container import Container
 
 PATIENCE_S = 30

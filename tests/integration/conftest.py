@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import uvloop
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.harness import LocalProxy, Proxy
 from tests.integration.redis_fixtures import *  # noqa: F403
 

@@ -15,14 +15,14 @@ from typing import Any
 import aiohttp
 import yaml
 
-from adapters.provider import SimulatedProvider
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from entrypoints.banner import banner
-from entrypoints.config import load_settings
+from entrypoints.config.load import load_settings
+from entrypoints.config.settings import Settings
 from entrypoints.container import Container
-from entrypoints.listening import CannotListen, bind
-from entrypoints.settings import Settings
+from entrypoints.processes.port import CannotListen, bind
+from simulator import SimulatedProvider
 
 ROOT = Path(__file__).parents[2]
 START_S = 20
@@ -140,7 +140,7 @@ class LocalProxy(Proxy):
         return ready.is_set()
 
     async def _serve(self, settings: Settings, socks: Sequence[socket.socket], ready: asyncio.Event) -> None:
-        """As `entrypoints.worker` does, in one task."""
+        """As `entrypoints.processes.worker` does, in one task."""
         container = Container(settings=settings)
         with self._err.open("a") as err:
             handler = BackgroundHandler(err)

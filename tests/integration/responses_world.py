@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import openai
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from adapters.provider.records import Record
+from simulator import ProviderSettings, SimulatedProvider
+from simulator.records import Record
 from tests.integration.harness import Proxy, config, endpoint
 
 CLIENT_KEY = "sk-client"

@@ -13,8 +13,8 @@ import pytest_asyncio
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI
 from pydantic import BaseModel
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from adapters.provider.records import Record
+from simulator import ProviderSettings, SimulatedProvider
+from simulator.records import Record
 from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

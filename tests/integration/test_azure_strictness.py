@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from entrypoints.config import load_settings
-from entrypoints.endpoints import targets
+from entrypoints.config.load import load_settings
+from entrypoints.wiring.endpoints import targets
+from simulator import ProviderSettings, SimulatedProvider
 
 KEY = "0123456789abcdef0123456789abcdef"
 OPENAI_KEY = "sk-canary-key"

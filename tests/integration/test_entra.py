@@ -14,12 +14,12 @@ import pytest
 import yaml
 from aiohttp import web
 
-from adapters.provider import SimulatedProvider
-from adapters.upstreams import tokens
-from adapters.upstreams.tokens import AccessToken, TokenUnavailable
-from entrypoints import config_endpoints
-from entrypoints.config import load_settings
+from application.state import access_tokens
+from application.state.access_tokens import AccessToken, TokenUnavailable
+from entrypoints.config import endpoints_section
+from entrypoints.config.load import load_settings
 from entrypoints.container import Container
+from simulator import SimulatedProvider
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import config, endpoint, eventually
 
@@ -155,7 +155,7 @@ class FakeCredential:
         self.given += 1
         token = f"token-{self.given}"
         lets_in(self._provider, token)
-        return AccessToken(tokens.Secret(token), time.time() + self.life_s)
+        return AccessToken(access_tokens.Secret(token), time.time() + self.life_s)
 
 
 class Running:
@@ -194,7 +194,7 @@ class Running:
 
 @pytest.fixture
 async def start(tmp_path: Path, start_provider: StartProvider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: True)
+    monkeypatch.setattr(endpoints_section, "has_azure_identity", lambda: True)
     started: list[Container] = []
 
     async def start(provider: SimulatedProvider, *others: dict[str, Any], fetch: bool = True) -> Running:
@@ -221,7 +221,7 @@ async def start(tmp_path: Path, start_provider: StartProvider, monkeypatch: pyte
 async def test_a_token_that_the_provider_takes_no_more_is_renewed_and_the_client_sees_nothing_of_it(
     start: Any, start_provider: StartProvider, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    monkeypatch.setattr(tokens, "YOUNG_S", 0.0)
+    monkeypatch.setattr(access_tokens, "YOUNG_S", 0.0)
     provider = await start_provider()
     running = await start(provider)
     first = await running.ask(stream)
@@ -244,7 +244,7 @@ async def test_a_burst_that_meets_a_refused_token_renews_it_once(
     running = await start(provider)
     await running.ask()
     lets_in(provider, "nobody")
-    running.container.tokens()["https://ai.azure.com/.default"]._ended -= tokens.YOUNG_S
+    running.container.tokens()["https://ai.azure.com/.default"]._ended -= access_tokens.YOUNG_S
     answers = await asyncio.gather(*(running.ask() for _ in range(30)))
 
     assert [answer[0] for answer in answers] == [200] * 30

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.upstreams.http1 import addresses, pool
+from adapters.upstreams.http1 import pool, resolver
 from adapters.upstreams.http1.client import Http1Upstream
-from adapters.upstreams.http1.connecting import Connecting
 from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.connector import Connecting
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
 from adapters.upstreams.http1.request import Origin
@@ -242,7 +242,7 @@ class TestHttp1Beyond(UpstreamBase):
         tried: list[str] = []
         dropped: list[str] = []
 
-        assert await addresses.first_to_answer(["deaf", "good", "late"], connect, dropped.append) == "good"
+        assert await resolver.first_to_answer(["deaf", "good", "late"], connect, dropped.append) == "good"
         assert tried == ["deaf", "good"]
         assert dropped == []
 
@@ -253,8 +253,8 @@ class TestHttp1Beyond(UpstreamBase):
 
         gate = asyncio.Event()
         dropped: list[str] = []
-        monkeypatch.setattr(addresses, "_HEAD_START_S", 0.0)
-        race = asyncio.create_task(addresses.first_to_answer(["a", "b"], connect, dropped.append))
+        monkeypatch.setattr(resolver, "_HEAD_START_S", 0.0)
+        race = asyncio.create_task(resolver.first_to_answer(["a", "b"], connect, dropped.append))
         await until_waiting()
         gate.set()
         won = await race

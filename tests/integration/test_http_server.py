@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from adapters.http.client import CLIENT
+from adapters.http.server.client import CLIENT
 from adapters.http.server.http_server import HttpServer
 from adapters.http.server.limits import GRACE_S
 from application.ports import RequestLog
@@ -361,8 +361,8 @@ class TestServer:
 async def test_a_worker_that_cannot_start_ends_it_with_1() -> None:
     program = (
         "import sys\n"
-        "from entrypoints.server import bind, serve\n"
-        "from entrypoints.settings import GeneralSettings\n"
+        "from entrypoints.processes.listen import bind, serve\n"
+        "from entrypoints.config.settings import GeneralSettings\n"
         "def settings(): raise RuntimeError('no settings today')\n"
         "sys.exit(serve(GeneralSettings(), bind('127.0.0.1', 0, 2), settings))\n"
     )

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from adapters.upstreams.httpx_client import HttpxUpstream
+from adapters.upstreams.httpx.client import HttpxUpstream
 from application.messages import ClientLeft
 from domain.failure import FailureKind
 from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, hold, reply

@@ -14,11 +14,11 @@ from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import ReplyReader
-from adapters.upstreams.httpx_client import HttpxUpstream
-from adapters.upstreams.httpx_transport import Http1Transport
+from adapters.upstreams.httpx.client import HttpxUpstream
+from adapters.upstreams.httpx.transport import Http1Transport
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
-from entrypoints.upstreams import spare_files
+from entrypoints.wiring.upstreams import spare_files
 from tests.contracts.no_files import no_files
 from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, reply
 from tests.contracts.upstream import UpstreamContract

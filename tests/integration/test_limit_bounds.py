@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.provider import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import Proxy, config, endpoint, eventually
 

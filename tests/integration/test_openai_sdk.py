@@ -16,8 +16,8 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from adapters.provider.records import Record
+from simulator import ProviderSettings, SimulatedProvider
+from simulator.records import Record
 from tests.integration.harness import Proxy, endpoint, eventually, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from pydantic import BaseModel
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.provider import SimulatedProvider
-from adapters.provider.faults import AnyAction
 from entrypoints.provider import ScenarioError, ServeSettings, load_scenario, parse_arguments
+from simulator import SimulatedProvider
+from simulator.faults.rules import AnyAction
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from adapters.provider import ProviderSettings, SimulatedProvider
-from adapters.provider.faults import AnyAction
+from simulator import ProviderSettings, SimulatedProvider
+from simulator.faults.rules import AnyAction
 
 LONG_S = 10.0
 DONE = b"data: [DONE]\n\n"

@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 HELLO: Any = [{"type": "message", "role": "user", "content": "hello"}]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.stores.redis_gate import RedisClient, RedisGate
+from adapters.stores.redis.gate import RedisClient, RedisGate
 from tests.integration.redis_fixtures import StartRedis
 from tests.integration.redis_gate_harness import (
     BACK_S,

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from adapters.stores import redis_state
 from adapters.stores.entry_codec import MAX_ENTRY_BYTES
-from adapters.stores.redis_cache import RedisResponseCache
-from adapters.stores.redis_gate import RedisGate
-from adapters.stores.redis_owners import RedisResponseOwners
-from adapters.stores.redis_state import RedisEndpointStateStore
+from adapters.stores.redis import state
+from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.owners import RedisResponseOwners
+from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.stores.report_codec import MAX_REPORT_BYTES, encode_report
 from domain.replica_report import ReplicaReport
 from tests.contracts.endpoint_states import EndpointStateStoreContract, by_replica, cooling
@@ -238,8 +238,8 @@ class TestRedisEndpointStateStore(EndpointStateStoreContract):
         self, states: RedisEndpointStateStore, monkeypatch: pytest.MonkeyPatch, pass_time: PassTime
     ) -> None:
         decoded = []
-        decode = redis_state.decode_report
-        monkeypatch.setattr(redis_state, "decode_report", lambda packed: decoded.append(packed) or decode(packed))
+        decode = state.decode_report
+        monkeypatch.setattr(state, "decode_report", lambda packed: decoded.append(packed) or decode(packed))
         await states.put("a", cooling(1.0))
         await states.put("b", cooling(1.0))
         first = await states.others("me")

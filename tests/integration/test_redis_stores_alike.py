@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from adapters.stores.entry_codec import MAX_ENTRY_BYTES
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.stores.memory_owners import MemoryResponseOwners
-from adapters.stores.memory_state import MemoryEndpointStateStore
-from adapters.stores.redis_cache import RedisResponseCache
-from adapters.stores.redis_gate import RedisGate
-from adapters.stores.redis_owners import RedisResponseOwners
-from adapters.stores.redis_state import RedisEndpointStateStore
+from adapters.stores.memory.cache import MemoryResponseCache
+from adapters.stores.memory.owners import MemoryResponseOwners
+from adapters.stores.memory.state import MemoryEndpointStateStore
+from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.owners import RedisResponseOwners
+from adapters.stores.redis.state import RedisEndpointStateStore
 from domain.replica_report import ReplicaReport
 from tests.contracts.endpoint_states import REPORTS, by_replica
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, LONG_S, answer_of, new_key, random_bytes

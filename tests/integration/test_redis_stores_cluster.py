@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from adapters.stores.redis_cache import RedisResponseCache
-from adapters.stores.redis_gate import RedisGate
-from adapters.stores.redis_owners import RedisResponseOwners
-from adapters.stores.redis_state import RedisEndpointStateStore
+from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.owners import RedisResponseOwners
+from adapters.stores.redis.state import RedisEndpointStateStore
 from tests.contracts.endpoint_states import EndpointStateStoreContract
 from tests.contracts.response_cache import PassTime, ResponseCacheContract
 from tests.contracts.response_owners import ResponseOwnersContract

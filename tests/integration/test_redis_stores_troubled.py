@@ -7,11 +7,11 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.stores.entry_codec import MAX_ENTRY_BYTES
-from adapters.stores.redis_cache import RedisResponseCache
-from adapters.stores.redis_gate import RedisGate
-from adapters.stores.redis_owners import RedisResponseOwners
-from adapters.stores.redis_settings import RedisSettings
-from adapters.stores.redis_state import RedisEndpointStateStore
+from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.owners import RedisResponseOwners
+from adapters.stores.redis.settings import RedisSettings
+from adapters.stores.redis.state import RedisEndpointStateStore
 from application.store_ports import StoreUnavailable
 from domain.secret import Secret
 from tests.contracts.endpoint_states import by_replica, cooling

@@ -10,7 +10,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy, endpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.reshaping import EVENT_STREAM
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
+from adapters.upstreams.reshape.reshaping import EVENT_STREAM
 from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
 from tests.unit.test_chat_formats import (

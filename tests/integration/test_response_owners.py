@@ -10,7 +10,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from adapters.provider import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.integration.harness import endpoint
 from tests.integration.responses_world import NAMES, UPSTREAM_KEY, World, group, running_world
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from adapters.upstreams.http1.client import Http1Upstream
-from adapters.upstreams.httpx_client import HttpxUpstream
-from adapters.upstreams.openai import openai_target
-from adapters.upstreams.providers import OpenAIProviders
-from application.attempt import SendAttempt
+from adapters.upstreams.httpx.client import HttpxUpstream
+from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.openai_target import openai_target
+from application.attempts.attempt import SendAttempt
 from application.held_bytes import HeldBytes
 from application.ports import Upstream
 from domain.secret import Secret

@@ -13,7 +13,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.composed import JSON, Composed, composed
 from tests.integration.harness import config
 from tests.integration.responses_world import NAMES, group

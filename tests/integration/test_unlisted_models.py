@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.composed import composed
 
 CALLS = {

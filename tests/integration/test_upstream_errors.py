@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from adapters.provider import ProviderSettings, SimulatedProvider
+from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.harness import Proxy, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from adapters.upstreams.http1.client import Http1Upstream
-from adapters.upstreams.httpx_client import HttpxUpstream
+from adapters.upstreams.httpx.client import HttpxUpstream
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import Failure
 from tests.contracts.by_h11 import Outcome, by_h11

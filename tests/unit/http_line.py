@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from http.client import HTTPResponse
 from typing import Any, cast
 
-from adapters.http.client import CLIENT
 from adapters.http.server.asgi import AsgiApplication
+from adapters.http.server.client import CLIENT
 from adapters.http.server.connection import Connection
-from adapters.http.server.known_heads import KnownHeads
+from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 

@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
-from adapters.http.client import Client
-from adapters.http.request_head import RequestHead
 from adapters.http.server.asgi import scope_of
-from adapters.http.server.known_heads import KnownHeads
-from adapters.http.server.request_reader import RequestReader
+from adapters.http.server.client import Client
+from adapters.http.server.request.head import RequestHead
+from adapters.http.server.request.known_heads import KnownHeads
+from adapters.http.server.request.reader import RequestReader
 from application.errors import InvalidRequest
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from adapters.upstreams.reply_judge import judge
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.answers import WholeAnswer
 from application.messages import Api, FrameKind, Verdict, WholeReply
 from domain.failure import FailureKind
-from domain.tokens import Usage
+from domain.rate_limit.token_estimate import Usage
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import Bench, body_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.stores.breaker import Access, BreakerPolicy, BreakerState
+from domain.circuit_breaker import Access, BreakerPolicy, BreakerState
 
 POLICY = BreakerPolicy()
 CLOSED = POLICY.after_probe(BreakerState(), 0.0, Access.ALL, "")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.cache import CachePolicy, decode, is_unambiguous
+from domain.caching.cache_key import CachePolicy, decode, is_unambiguous
 
 POLICY = CachePolicy()
 LENIENT = CachePolicy(absent_is_cacheable=True)

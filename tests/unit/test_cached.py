@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
+from adapters.stores.memory.cache import MemoryResponseCache
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
-from application.cached import CachedAnswers
+from application.caching.cached import CachedAnswers
+from application.caching.single_flight import Flights
 from application.errors import ProxyError, UpstreamsFailed
-from application.flights import Flights
 from application.held_bytes import HeldBytes
 from application.messages import Api, Attempt, Headers, ProxyRequest, Trail, WholeReply
-from domain.cache import CacheControl, CachePolicy, CacheState
+from domain.caching.cache_key import CacheControl, CachePolicy, CacheState
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.answers import chat_reply
-from adapters.provider.content import Turn
-from adapters.provider.questions import ChatQuestion
-from adapters.provider.streams import chat_stream_reply
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.reshaping import EVENT_STREAM
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
+from adapters.upstreams.reshape.reshaping import EVENT_STREAM
 from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
+from simulator.content.answers import chat_reply
+from simulator.content.questions import ChatQuestion
+from simulator.content.streams import chat_stream_reply
+from simulator.content.text import Turn
 
 USAGE = '{"include_usage":true}'
 NO_PADDING = '{"include_obfuscation":false}'

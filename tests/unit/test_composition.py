@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from entrypoints.banner import banner
-from entrypoints.config import load_settings
+from entrypoints.config.load import load_settings
 from entrypoints.container import Container
-from entrypoints.endpoints import targets
-from entrypoints.groups import model_groups
+from entrypoints.wiring.endpoints import targets
+from entrypoints.wiring.groups import model_groups
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from domain.secret import Secret
-from entrypoints.config import load_settings
-from entrypoints.settings import EndpointSettings, GeneralSettings, Settings
+from entrypoints.config.load import load_settings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings
 
 Load = Callable[..., Settings]
 

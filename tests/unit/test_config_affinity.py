@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from domain.affinity import Affinity
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.groups import model_groups
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
+from entrypoints.wiring.groups import model_groups
 
 TWO = "{model: m, params: {api_key: a}}, {model: m, params: {api_key: b}}"
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from entrypoints.azure_address import taken_apart
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import targets
-from entrypoints.groups import model_groups
-from entrypoints.settings import Settings
+from entrypoints.config.azure_address import taken_apart
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
+from entrypoints.wiring.endpoints import targets
+from entrypoints.wiring.groups import model_groups
 
 RESOURCE = "https://r.openai.azure.com"
 FOUNDRY = "https://r.services.ai.azure.com"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from domain.secret import Secret
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.settings import GeneralSettings, Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import GeneralSettings, Settings
 
 GROUPS = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]\n"
 CANARY = "canary-hunter2"

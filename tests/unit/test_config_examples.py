@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from entrypoints.config import load_settings
-from entrypoints.config_reader import rules_of
-from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
-from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
+from entrypoints.config.load import load_settings
+from entrypoints.config.reading.reader import rules_of
+from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [

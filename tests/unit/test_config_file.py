@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import config_document
-from entrypoints.config import ConfigError, load_settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.reading import document
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,13 +174,13 @@ def test_duplicate_keys_are_told_with_both_lines_and_the_rest_is_still_checked(t
     [("7", 7), ("-1_000", -1000), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), ("0", 0), ("0.5", 0.5)],
 )
 def test_decimal_numbers_are_numbers(text: str, number: float) -> None:
-    assert config_document.number_in(text) == number
+    assert document.number_in(text) == number
 
 
 @pytest.mark.parametrize("text", ["010", "1:30", "0x10", "0b1", "", "-", "1.2.3", "ten", "9" * 19, "007.5", "1e99999"])
 def test_octal_base_60_and_other_surprises_are_not(text: str) -> None:
     # Nineteen digits and more become a float, which no whole number accepts.
-    number = config_document.number_in(text)
+    number = document.number_in(text)
 
     assert not isinstance(number, int)
     assert number is None or text == "9" * 19
@@ -190,7 +190,7 @@ def test_a_bad_file_is_told_within_seconds_by_a_new_process_without_a_traceback(
     path = tmp_path / "bad.yaml"
     path.write_text("general_settings: {bind_port: 0}\n", encoding="utf-8")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom entrypoints.config import ConfigError, load_settings\n"
+        "import sys\nfrom pathlib import Path\nfrom entrypoints.config.load import ConfigError, load_settings\n"
         "try:\n    load_settings(Path(sys.argv[1]), {})\nexcept ConfigError as error:\n    sys.exit(str(error))\n"
     )
 
@@ -219,7 +219,7 @@ def test_a_value_as_long_as_the_file_is_refused_quickly_and_not_repeated(tmp_pat
 
 def test_reading_the_configuration_imports_nothing_slow() -> None:
     program = (
-        "import sys, entrypoints.config\n"
+        "import sys, entrypoints.config.load\n"
         "slow = {'litestar', 'httpx', 'aiohttp', 'asyncio', 'dependency_injector', 'uvloop'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
     )

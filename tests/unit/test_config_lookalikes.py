@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
 
 ENVIRON = {"lower_name": "v", "MY_KEY": "sk-1"}
 

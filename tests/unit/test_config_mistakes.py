@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import config_endpoints
-from entrypoints.config import ConfigError, load_settings
+from entrypoints.config import endpoints_section
+from entrypoints.config.load import ConfigError, load_settings
 
 CANARY = "canary-hunter2"  # looks like no key, so only knowing what is secret can hide it
 
@@ -228,7 +228,7 @@ def test_a_wrong_model_is_told(tmp_path: Path, model: str, path: str, valid: str
 def test_wrong_params_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: str, path: str, valid: str
 ) -> None:
-    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: True)
+    monkeypatch.setattr(endpoints_section, "has_azure_identity", lambda: True)
     params = params if params.startswith("{") else f"{{{params} }}"
     message = refusal(tmp_path, f"model_groups: [{{model_group: g, models: [{{model: m, params: {params}}}]}}]\n")
 

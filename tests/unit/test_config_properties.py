@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.config_reader import rules_of
-from entrypoints.settings import CacheParams, EndpointSettings, GeneralSettings
-from entrypoints.settings_params import REFUSED_PARAMS, ParamsSettings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.reading.reader import rules_of
+from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings
 
 CANARY = "sk-canary-0123456789abcdef"
 ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}

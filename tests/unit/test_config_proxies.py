@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.endpoints import targets
-from entrypoints.groups import model_groups
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
+from entrypoints.wiring.endpoints import targets
+from entrypoints.wiring.groups import model_groups
 
 MODELS = """
 model_groups:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import ConfigError, load_settings
+from entrypoints.config.load import ConfigError, load_settings
 
 GROUP = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]"
 

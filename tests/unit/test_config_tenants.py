@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from domain.secret import Secret
-from entrypoints.access import guard_of
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.settings import GeneralSettings, NamedKey
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import GeneralSettings, NamedKey
+from entrypoints.wiring.access import guard_of
 
 GROUPS = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]"
 CANARY = "canary-hunter2"

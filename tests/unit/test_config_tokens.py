@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import config_endpoints
-from entrypoints.config import ConfigError, load_settings
+from entrypoints.config import endpoints_section
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
 from entrypoints.container import Container
-from entrypoints.groups import model_groups
-from entrypoints.settings import Settings
+from entrypoints.wiring.groups import model_groups
 
 ENTRA = "azure_ad_token_provider: default"
 DATED = "azure_endpoint: https://r.openai.azure.com, api_version: 2024-10-21"
@@ -20,7 +20,7 @@ V1 = "base_url: https://r.openai.azure.com/openai/v1"
 @pytest.fixture
 def azure_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were installed."""
-    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: True)
+    monkeypatch.setattr(endpoints_section, "has_azure_identity", lambda: True)
 
 
 def settings_of(tmp_path: Path, *params: str) -> Settings:
@@ -74,7 +74,7 @@ def test_replicas_agree_on_an_endpoint_whatever_its_token_and_tell_scopes_and_ke
 def test_without_the_package_the_file_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_endpoints, "has_azure_identity", lambda: False)
+    monkeypatch.setattr(endpoints_section, "has_azure_identity", lambda: False)
     with pytest.raises(ConfigError) as caught:
         settings_of(tmp_path, f"{ENTRA}, {V1}")
 
@@ -85,7 +85,7 @@ def test_without_the_package_the_file_is_refused_with_what_to_install(
 def test_what_is_to_be_installed_is_what_the_extra_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    assert tuple(project["optional-dependencies"]["azure"]) == config_endpoints.AZURE_PACKAGES
+    assert tuple(project["optional-dependencies"]["azure"]) == endpoints_section.AZURE_PACKAGES
 
 
 @pytest.mark.parametrize("absent", ["azure.identity", "aiohttp"])
@@ -97,9 +97,9 @@ def test_a_package_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch,
             raise ModuleNotFoundError(f"No module named {name}")
         return None
 
-    monkeypatch.setattr(config_endpoints.importlib.util, "find_spec", find)
+    monkeypatch.setattr(endpoints_section.importlib.util, "find_spec", find)
 
-    assert not config_endpoints.has_azure_identity()
+    assert not endpoints_section.has_azure_identity()
 
 
 def test_no_source_stands_between_requests_and_the_wire_where_none_is_needed(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.stores.redis_settings import RedisSettings
+from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
 
 HIDDEN = "hunter2"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.config_mistakes import shown, shown_url
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.reading.mistakes import shown, shown_url
+from entrypoints.config.settings import Settings
 
 GROUP = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]\n"
 

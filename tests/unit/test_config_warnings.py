@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import load_settings
+from entrypoints.config.load import load_settings
 
 
 def warnings(tmp_path: Path, models: str, general: str = "{}") -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.http.headers import relayed
-from adapters.upstreams.credential_mask import MASK, SHORTEST, CredentialMask
-from adapters.upstreams.openai import openai_target
-from adapters.upstreams.providers import OpenAIProviders
+from adapters.upstreams.openai.credential_mask import MASK, SHORTEST, CredentialMask
+from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.openai_target import openai_target
 from application.answers import WholeAnswer
 from application.messages import Trail, WholeReply
 from domain.secret import Secret

@@ -6,27 +6,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from adapters.upstreams.openai import openai_target
-from adapters.upstreams.providers import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.openai_target import openai_target
 from application.answers import Answer, WholeAnswer
-from application.attempt import SendAttempt
-from application.dispatch import Dispatch
+from application.attempts.attempt import SendAttempt
+from application.attempts.dispatch import Dispatch
+from application.attempts.event_stream_answer import StreamAnswer
+from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.held_bytes import HeldBytes
-from application.leases import Lease
 from application.messages import Api, ProxyRequest, Trail
-from application.routing import Routing
-from application.streaming import StreamAnswer
-from application.waiting import WaitingRoom
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.limit_terms import Reading
-from domain.rate_limit import Readings
+from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
 from domain.secret import Secret
-from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
 from tests.flows import next_piece
 

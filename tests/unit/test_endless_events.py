@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.upstreams import event_buffer
-from adapters.upstreams.event_buffer import EventBuffer
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.streams import event_buffer
+from adapters.upstreams.openai.streams.event_buffer import EventBuffer
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import FrameKind
 from domain.failure import FailureKind
 from tests.fakes import FakeReply

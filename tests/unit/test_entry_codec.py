@@ -18,7 +18,7 @@ from adapters.stores.entry_codec import (
     write_entry,
 )
 from application.store_ports import CachedAnswer
-from domain.cache import CacheKey
+from domain.caching.cache_key import CacheKey
 from tests.contracts.response_cache import ANSWERS, answer_of, new_key, random_bytes
 
 KEY = CacheKey("name", bytes(range(32)))

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses.response_error import ResponseError
 
-from adapters.upstreams.error_kinds import classify, classify_in_stream
-from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.reply_judge import judge
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
+from adapters.upstreams.openai.errors.error_words import ErrorWords
+from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import Api, FrameKind, WholeReply
 from domain.failure import MEANINGS, Blame, Effect, Failure, FailureKind
 

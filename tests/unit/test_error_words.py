@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.error_kinds import classify
-from adapters.upstreams.error_words import ErrorWords
-from adapters.upstreams.reply_judge import judge
+from adapters.upstreams.openai.errors.error_kinds import classify
+from adapters.upstreams.openai.errors.error_words import ErrorWords
+from adapters.upstreams.openai.errors.reply_classifier import judge
 from application.messages import Api, WholeReply
 from domain.failure import Effect, Failure, FailureKind
 

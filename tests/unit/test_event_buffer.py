@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams import event_buffer, stream_scanner
-from adapters.upstreams.event_buffer import MAX_PENDING_BYTES, EventBuffer
-from adapters.upstreams.sse import split_events
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
-from adapters.upstreams.worth_reading import _WORTH_READING, is_worth_reading
+from adapters.upstreams.openai.streams import event_buffer, stream_scanner
+from adapters.upstreams.openai.streams.event_buffer import MAX_PENDING_BYTES, EventBuffer
+from adapters.upstreams.openai.streams.sse import split_events
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, is_worth_reading
 from tests.unit.test_sse import chop
 
 PIECE_BYTES = 16 * 1024

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.http.client import Client
-from adapters.http.exchange import Exchange
-from adapters.http.in_flight import InFlight
-from adapters.http.request_head import RequestHead
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.exchange.in_flight import InFlight
+from adapters.http.server.client import Client
 from adapters.http.server.reply_head import whole_head
+from adapters.http.server.request.head import RequestHead
 from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from application.answers import Answer, WholeAnswer
+from application.caching.replay_buffer import MAX_RECORDING_BYTES, WINDOW_BYTES
+from application.caching.shared_stream import SharedStream, TooSlow
+from application.caching.single_flight import Flight, Flights
 from application.errors import ProxyError
-from application.flights import Flight, Flights
 from application.flow import Take, pulled
 from application.held_bytes import HeldBytes
 from application.messages import Headers, Trail, WholeReply
-from application.recording import MAX_RECORDING_BYTES, WINDOW_BYTES
-from application.shared_stream import SharedStream, TooSlow
 from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
@@ -253,7 +253,7 @@ async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes
 
 
 async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("application.flights.FINISH_S", 0.0)
+    monkeypatch.setattr("application.caching.single_flight.FINISH_S", 0.0)
     field = Airfield()
     live, (seat,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
@@ -371,7 +371,7 @@ async def test_who_boards_at_the_moment_the_last_one_leaves_makes_a_call_of_its_
 async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("application.recording.STALL_S", 0.01)
+    monkeypatch.setattr("application.caching.replay_buffer.STALL_S", 0.01)
     field = Airfield(max_held_bytes=1)
     live, (fast, stalled) = await field.streams(2)
     live.feed(*[b"x" * 4096] * 100, b"")

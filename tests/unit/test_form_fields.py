@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.form_fields import MAX_FIELDS, form_fields, names_nothing
+from adapters.http.bodies.form_fields import MAX_FIELDS, form_fields, names_nothing
 from application.errors import InvalidRequest
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.guards import Guard, NotAllowed, WrongKey, check_json
+from adapters.http.access.guards import Guard, NotAllowed, WrongKey, check_json
 from application.errors import InvalidRequest
 
 OPEN = Guard("127.0.0.1", allowed_hosts=("proxy.internal", "proxy.lan:8080"), allowed_origins=("https://app.example",))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from entrypoints.heartbeat import SILENT_S, START_S, Heard, Pulse, Silence, is_traced
+from entrypoints.processes.heartbeat import SILENT_S, START_S, Heard, Pulse, Silence, is_traced
 
 NOTHING = Heard(beats=False, is_ready=False, is_over=False)
 BEAT = Heard(beats=True, is_ready=False, is_over=False)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from application.answers import Answer, WholeAnswer
-from application.detached import Detached
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding, TooMuchHeld
 from application.messages import WholeReply
+from application.state.detached import Detached
 
 MAX = 8 * SMALL_BYTES
 MAX_LARGE = 7 * SMALL_BYTES

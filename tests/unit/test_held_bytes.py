@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from adapters.http.intake import decoded
-from adapters.http.multipart_model import find_model
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.event_content import event_says
-from adapters.upstreams.inflated_reply import InflatedReply, beginning
-from adapters.upstreams.reply_judge import MAX_ERROR_BYTES, MAX_INFLATED_BYTES, error_words, judge
-from adapters.upstreams.sse import parse_event
-from adapters.upstreams.state_ids import MAX_FOUND, made_ids, state_ids
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.http.bodies.decode_request import decoded
+from adapters.http.bodies.multipart_model import find_model
+from adapters.upstreams.openai.errors.reply_classifier import MAX_ERROR_BYTES, MAX_INFLATED_BYTES, error_words, judge
+from adapters.upstreams.openai.inflated_reply import InflatedReply, beginning
+from adapters.upstreams.openai.state_ids import MAX_FOUND, made_ids, state_ids
+from adapters.upstreams.openai.streams.event_content import event_says
+from adapters.upstreams.openai.streams.sse import parse_event
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application.errors import InvalidRequest
 from application.messages import Api, FrameKind, WholeReply
 from application.ports import UpstreamFailed

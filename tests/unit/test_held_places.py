@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.http.body import read_body
+from adapters.http.bodies.body import read_body
+from adapters.http.bodies.upload import ClientUpload
 from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
-from adapters.http.upload import ClientUpload
 from application.answers import Answer, WholeAnswer
-from application.flights import Flight, Flights
+from application.attempts.reading import read_json, read_whole
+from application.caching.single_flight import Flight, Flights
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding, TooMuchHeld
 from application.messages import Headers, Trail, WholeReply
-from application.reading import read_json, read_whole
 from application.store_ports import CachedAnswer
 from tests.fakes import FakeClock, FakeReply
 from tests.unit.http_line import GET, HELD, Line, Wire, echo

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from adapters.http.client import Client
+from adapters.http.server.client import Client
 from tests.unit.http_line import GET, HELD, LAST, Line
 
 POST = b"POST /p HTTP/1.1\r\nhost: here\r\ncontent-length: 3\r\n\r\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.http.server.request_refusals import MAX_HEAD_BYTES, MAX_HEADERS
+from adapters.http.server.request.refusals import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.unit.http_read import Read, get
 
 CHUNKED = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -10,9 +10,9 @@ import httptools
 import pytest
 
 from adapters.http.server.connection import Connection
+from adapters.http.server.cycle import Turn
 from adapters.http.server.limits import READ_AHEAD_REQUESTS
-from adapters.http.server.request_reader import RequestReader
-from adapters.http.server.turn import Turn
+from adapters.http.server.request.reader import RequestReader
 from tests.unit.http_line import GET, HELD, Holding, Line, echo, refusing
 
 READ_BYTES = 256 * 1024

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.server.request_refusals import MAX_HEAD_BYTES, MAX_HEADERS
+from adapters.http.server.request.refusals import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.unit.http_read import Read, get, post, sized
 
 

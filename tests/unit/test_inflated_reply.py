@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.inflated_reply import MAX_PIECE_BYTES, InflatedReply, plain
+from adapters.upstreams.openai.inflated_reply import MAX_PIECE_BYTES, InflatedReply, plain
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http import body as body_module
-from adapters.http.body import read_body
-from adapters.http.intake import Arrival, decoded, patience_s, request_of
-from adapters.http.routes import Route
-from adapters.http.surface import check_model
+from adapters.http.bodies import body as body_module
+from adapters.http.bodies.body import read_body
+from adapters.http.bodies.decode_request import Arrival, decoded, patience_s, request_of
+from adapters.http.openai_api import check_model
+from adapters.http.paths.routes import Route
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Api, ProxyRequest

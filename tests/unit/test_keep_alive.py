@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from application.keep_alive import COMMENT, KeepAlive, KeptAliveStream
-from application.shared_stream import TooSlow
+from application.caching.keep_alive import COMMENT, KeepAlive, KeptAliveStream
+from application.caching.shared_stream import TooSlow
 from entrypoints.container import Container
 from tests.flows import next_piece
 from tests.unit.test_composition import TWO, settings_of

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from adapters.stores.memory_owners import MemoryResponseOwners
-from adapters.upstreams.providers import OpenAIProviders
-from adapters.upstreams.things import OpenAIThings
+from adapters.stores.memory.owners import MemoryResponseOwners
+from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.things.openai_things import OpenAIThings
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
-from application.keyed_owners import LOOK_AGAIN_S, MOST_NAMED, KeyedOwners
 from application.messages import Api, ProxyRequest
+from application.state.keyed_owners import LOOK_AGAIN_S, MOST_NAMED, KeyedOwners
 from application.store_ports import ResponseOwners, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import Arrival
-from adapters.http.server.known_heads import LONGEST_HEAD_BYTES, KnownHeads, spelling_of
+from adapters.http.bodies.decode_request import Arrival
+from adapters.http.server.request.known_heads import LONGEST_HEAD_BYTES, KnownHeads, spelling_of
 from tests.unit.http_read import Read, get, post, sized
 from tests.unit.test_http_request_fuzz import requests
 

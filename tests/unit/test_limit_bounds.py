@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adapters.stores.report_codec import decode_report, encode_report
-from adapters.upstreams.limit_headers import readings
-from application.leases import Lease
-from application.routing import Routing
+from adapters.upstreams.openai.rate_limit_headers import readings
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.gauge import Gauge
 from domain.group import ModelGroup
-from domain.limit_report import BucketReport, ReadingReport
-from domain.limit_terms import Reading
-from domain.rate_limit import Bucket, Charged, Readings, Room
+from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_report import BucketReport, ReadingReport
+from domain.rate_limit.limit_state import Gauge
+from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 from domain.replica_report import ReplicaReport
-from domain.tokens import Demand, TokenEstimate, Usage
 from tests.fakes import FakeClock, RecordingAlarm
 
 MINUTE_S = 60.0

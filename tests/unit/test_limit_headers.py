@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.limit_headers import readings
-from domain.limit_terms import Reading
-from domain.rate_limit import Readings
+from adapters.upstreams.openai.rate_limit_headers import readings
+from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Reading
 
 OPENAI = {
     "x-ratelimit-limit-project-tokens": "150000000",

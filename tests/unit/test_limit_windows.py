@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from domain.limit_terms import Reading
-from domain.rate_limit import Bucket, Marks, Readings, Room
+from domain.rate_limit.bucket import Bucket, Marks, Readings, Room
+from domain.rate_limit.limit_reading import Reading
 
 Kind = Literal["opened", "aligned", "oldest", "newest"]
 Dimension = Literal["requests", "tokens"]

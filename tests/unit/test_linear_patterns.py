@@ -41,7 +41,7 @@ FILLERS = (
     "[",
     "é",
 )
-LEFT_OUT = ("adapters.provider", "adapters.upstreams.retry_delay", "adapters.upstreams.error_kinds")
+LEFT_OUT = ("simulator", "adapters.upstreams.openai.errors.retry_delay", "adapters.upstreams.openai.errors.error_kinds")
 """The simulated provider, and what looks at a few hundred letters only."""
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from entrypoints import http
-from entrypoints.listening import CannotListen, Listening, bind
-from entrypoints.worker import loop_factory
+from entrypoints.processes.port import CannotListen, Listening, bind
+from entrypoints.processes.worker import loop_factory
 from tests.integration.harness import free_port
 
 

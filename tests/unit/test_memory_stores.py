@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.stores.entry_codec import MAX_ENTRY_BYTES
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.stores.memory_owners import MemoryResponseOwners
-from adapters.stores.memory_state import MemoryEndpointStateStore
+from adapters.stores.memory.cache import MemoryResponseCache
+from adapters.stores.memory.owners import MemoryResponseOwners
+from adapters.stores.memory.state import MemoryEndpointStateStore
 from application.store_ports import StoreReport
-from domain.cache import CacheKey
+from domain.caching.cache_key import CacheKey
 from tests.contracts.endpoint_states import EndpointStateStoreContract, by_replica, cooling
 from tests.contracts.response_cache import LONG_S, PassTime, ResponseCacheContract, answer_of, new_key, random_bytes
 from tests.contracts.response_owners import ResponseOwnersContract

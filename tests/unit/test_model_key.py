@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.intake import decoded
-from adapters.upstreams.model_name import replace_model
+from adapters.http.bodies.decode_request import decoded
+from adapters.upstreams.openai.model_rewrite import replace_model
 from application.errors import InvalidRequest
-from domain import model_key
-from domain.model_key import MAX_KEYS, TooManyKeys, model_keys
+from domain.body import model_key
+from domain.body.model_key import MAX_KEYS, TooManyKeys, model_keys
 
 NAMES = st.sampled_from(
     ['"model"', '"m\\u006fdel"', '"\\u006D\\u006F\\u0064\\u0065\\u006C"', '"x"', '"mod"', '"a\\"model"', '"\\ud83d"']

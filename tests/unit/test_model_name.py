@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.model_name import replace_model
+from adapters.upstreams.openai.model_rewrite import replace_model
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["model", '"model"', "\\"]),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.multipart_model import boundary_of, find_model
+from adapters.http.bodies.multipart_model import boundary_of, find_model
 
 FILE = ("a.wav", b"\r\n--b\r\nRIFF\x00\xff" * 50, "audio/wav")
 

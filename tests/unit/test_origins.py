@@ -2,11 +2,11 @@
 
 import pytest
 
-from adapters.http.guards import Guard, NotAllowed
-from adapters.http.origins import Origins
-from entrypoints.config_document import Scalar
-from entrypoints.config_rules import Refused
-from entrypoints.config_urls import Origin
+from adapters.http.access.guards import Guard, NotAllowed
+from adapters.http.access.origins import Origins
+from entrypoints.config.reading.document import Scalar
+from entrypoints.config.reading.rules import Refused
+from entrypoints.config.urls import Origin
 
 RULE = Origin("an origin")
 

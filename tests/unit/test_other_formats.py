@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.answers import completions_reply, embeddings_reply, moderations_reply
-from adapters.provider.content import Turn
-from adapters.provider.questions import (
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
+from adapters.upstreams.reshape.reshaping import EVENT_STREAM
+from application.messages import Api
+from application.store_ports import CachedAnswer, Shape
+from simulator.content.answers import completions_reply, embeddings_reply, moderations_reply
+from simulator.content.questions import (
     CompletionsQuestion,
     EmbeddingsQuestion,
     ModerationsQuestion,
     ResponsesQuestion,
 )
-from adapters.provider.reply import Reply
-from adapters.provider.responses import make_draft, response_object, response_stream_reply
-from adapters.provider.streams import completions_stream_reply
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.reshaping import EVENT_STREAM
-from application.messages import Api
-from application.store_ports import CachedAnswer, Shape
+from simulator.content.responses import make_draft, response_object, response_stream_reply
+from simulator.content.streams import completions_stream_reply
+from simulator.content.text import Turn
+from simulator.protocol.reply import Reply
 from tests.unit.test_chat_formats import (
     DONE,
     NO_PADDING,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.routes import find_route, other_route
+from adapters.http.paths.routes import find_route, other_route
 from application.errors import InvalidRequest
 from application.messages import Api
 

@@ -6,8 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.cache import CachePolicy
-from domain.outline import outline
+from domain.body.elided import outline
+from domain.caching.cache_key import CachePolicy
 
 WORD = re.compile(rb'"[A-Za-z_]{1,40}"')
 LENGTHS = st.sampled_from([0, 1, 3, 1023, 1024, 4095, 4096, 4097, 5000, 8192, 40_000])

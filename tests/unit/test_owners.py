@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec import structs
 
-from adapters.stores.memory_owners import MemoryResponseOwners
-from adapters.upstreams.providers import OpenAIProviders
+from adapters.stores.memory.owners import MemoryResponseOwners
+from adapters.upstreams.openai.dialect import OpenAIProviders
 from application.answers import Answer, WholeAnswer
 from application.errors import AllLimited, UpstreamsFailed, WasDeleted
 from application.messages import Api, ProxyRequest, Trail
-from application.owners import StateOwners
+from application.state.owners import StateOwners
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.tokens import Demand
+from domain.rate_limit.token_estimate import Demand
 from tests.fakes import FakeClock, FakeReply
 from tests.flows import next_piece
 from tests.unit.test_dispatch import Bench, good, refused, status, stream

@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.path_families import Place, asks_a_model, is_administration, place_of
+from application.state.path_families import Place, asks_a_model, is_administration, place_of
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.config import ConfigError, load_settings
-from entrypoints.settings import Settings
+from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.settings import Settings
 
 RULE = "write https: over http the key would travel in clear text over public networks"
 

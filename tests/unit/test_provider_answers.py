@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.account import Account
-from adapters.provider.calls import Request, understand
-from adapters.provider.records import COMPLETE, MAX_RECORDS, Records
-from adapters.provider.reply import Reply
-from adapters.provider.routes import find_route
-from adapters.provider.schemas import fitting
-from adapters.provider.settings import ProviderSettings
+from simulator.account import Account
+from simulator.calls import Request, understand
+from simulator.content.schemas import fitting
+from simulator.protocol.reply import Reply
+from simulator.protocol.routes import find_route
+from simulator.records import COMPLETE, MAX_RECORDS, Records
+from simulator.settings import ProviderSettings
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.provider.faults import Arrival, FaultPlan, Rule
+from simulator.faults.rules import Arrival, FaultPlan, Rule
 
 EMPTY = {"kind": "empty"}
 

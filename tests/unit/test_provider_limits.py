@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.provider.limit_headers import go_duration, limit_headers, limit_refusal, limiter_for
-from adapters.provider.limits import (
+from simulator.limits import (
     Bucket,
     SlidingWindow,
     Window,
@@ -17,8 +16,9 @@ from adapters.provider.limits import (
     token_cost,
     windowed_limiter,
 )
-from adapters.provider.routes import find_route
-from adapters.provider.settings import ProviderSettings
+from simulator.protocol.limit_headers import go_duration, limit_headers, limit_refusal, limiter_for
+from simulator.protocol.routes import find_route
+from simulator.settings import ProviderSettings
 
 ROUTE = find_route("POST", "/v1/chat/completions")
 AZURE_ROUTE = find_route("POST", "/openai/deployments/d/chat/completions?api-version=2024-10-21")

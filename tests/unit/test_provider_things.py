@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.provider.account import Account
-from adapters.provider.calls import Request, understand
-from adapters.provider.reply import Reply
-from adapters.provider.settings import ProviderSettings
-from adapters.provider.thing_families import FAMILIES, place_of
+from simulator.account import Account
+from simulator.calls import Request, understand
+from simulator.protocol.reply import Reply
+from simulator.protocol.thing_families import FAMILIES, place_of
+from simulator.settings import ProviderSettings
 
 FORM = b"multipart/form-data; boundary=b"
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.gauge import ECHO_S, Gauge
-from domain.limit_clock import MAX_DELAY_S
-from domain.limit_report import NO_LIMIT, BucketReport, ReadingReport
-from domain.limit_terms import Meter, Reading, Refill
-from domain.rate_limit import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
-from domain.tokens import Demand, TokenEstimate, Usage
+from domain.rate_limit.bucket import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
+from domain.rate_limit.limit_reading import Meter, Reading, Refill
+from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, ReadingReport
+from domain.rate_limit.limit_state import ECHO_S, Gauge
+from domain.rate_limit.throttle import MAX_DELAY_S
+from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 
 NEED = 10.0
 

@@ -7,10 +7,10 @@ import pytest
 from msgspec import structs
 
 from application.answers import WholeAnswer
+from application.attempts.raw_answer import RawStream
+from application.attempts.reading import MAX_HELD_BYTES, read_json
 from application.held_bytes import HeldBytes
 from application.messages import Api, Headers, ProxyRequest
-from application.raw_stream import RawStream
-from application.reading import MAX_HELD_BYTES, read_json
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
 from tests.flows import next_piece

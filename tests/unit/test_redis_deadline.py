@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from adapters.stores.redis_deadline import Deadline
+from adapters.stores.redis.deadline import Deadline
 from tests.fakes import FakeClock
 
 HOUR_S = 3600.0

@@ -13,8 +13,8 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 from redis.asyncio import sentinel
 
-from adapters.stores.redis_errors import CODES, ROWS, Effect, Trouble, trouble_of
-from adapters.stores.redis_names import SlowName
+from adapters.stores.redis.errors import CODES, ROWS, Effect, Trouble, trouble_of
+from adapters.stores.redis.resolver import SlowName
 
 CANARY = "hunter2"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from adapters.stores.redis_names import KEPT_S, RedisNames, SlowName
+from adapters.stores.redis.resolver import KEPT_S, RedisNames, SlowName
 from tests.fakes import FakeClock
 
 LONG_S = 30.0

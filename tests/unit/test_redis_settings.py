@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.stores.redis_settings import RedisSettings
+from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 
 CANARY = "hunter2"

@@ -6,22 +6,26 @@ from typing import Any
 
 import pytest
 
-from adapters.http import guards, headers, intake, origins, routes
-from adapters.provider import routes as provider_routes
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.upstreams import httpx_client, limit_headers
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
+from adapters.http import headers
+from adapters.http.access import guards, origins
+from adapters.http.bodies import decode_request
+from adapters.http.paths import routes
+from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.http1 import reply_reader, request
+from adapters.upstreams.httpx import client
+from adapters.upstreams.openai import rate_limit_headers
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application import shown_text
 from application.answers import WholeAnswer
-from application.cached import CachedAnswers
-from application.flights import Flights
+from application.caching.cached import CachedAnswers
+from application.caching.single_flight import Flights
 from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, Trail, UpstreamCall, WholeReply
-from domain.cache import CachePolicy
+from domain.caching.cache_key import CachePolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.remembered import SHORT, Remembered, lengths
+from simulator.protocol import routes as provider_routes
 from tests.fakes import FakeClock
 
 HOSTILE = 2_000
@@ -40,13 +44,13 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._prefixes, str),
     (shown_text.SHOWN_HEADERS, str.encode),
     (guards._json_types, str.encode),
-    (intake._digests, lambda text: (("authorization", text),)),
+    (decode_request._digests, lambda text: (("authorization", text),)),
     (routes._below, "/v1/x/{}".format),
     (routes._found, lambda text: ("GET", f"/v1/responses/resp_{text}")),
     (routes._others, "/v1/x/{}".format),
-    (httpx_client._addresses, "http://h/{}".format),
-    (limit_headers._limits, str),
-    (limit_headers._resets, str),
+    (client._addresses, "http://h/{}".format),
+    (rate_limit_headers._limits, str),
+    (rate_limit_headers._resets, str),
     (reply_reader._names, str.encode),
     (request._targets, "http://h/{}".format),
     (request._framing, str),

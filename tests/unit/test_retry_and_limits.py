@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.failure import MEANINGS, Effect, Failure, FailureKind
-from domain.limit_clock import MAX_DELAY_S, MIN_DELAY_S, UNLIMITED
+from domain.rate_limit.throttle import MAX_DELAY_S, MIN_DELAY_S, UNLIMITED
 from domain.retry import RetryPolicy
 
 POLICY = RetryPolicy()

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams import retry_delay
-from adapters.upstreams.retry_delay import delay_in_text_s, parse_duration_s, parse_retry_after_s, retry_delay_s
+from adapters.upstreams.openai.errors import retry_delay
+from adapters.upstreams.openai.errors.retry_delay import (
+    delay_in_text_s,
+    parse_duration_s,
+    parse_retry_after_s,
+    retry_delay_s,
+)
 
 NOW = 1_790_000_000.0
 

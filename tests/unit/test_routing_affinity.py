@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from application.leases import Lease
+from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
 from application.messages import Trail
-from application.routing import Routing
-from application.waiting import WaitingRoom
 from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.limit_terms import Reading
-from domain.rate_limit import Readings
-from domain.tokens import Demand
+from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.token_estimate import Demand
 from tests.fakes import FakeClock, RecordingAlarm
 from tests.unit.test_dispatch import Bench, good, refused, status
 

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from application.leases import Lease
-from application.routing import Routing
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.limit_terms import Reading
-from domain.rate_limit import Readings, Room
-from domain.tokens import Demand
+from domain.rate_limit.bucket import Readings, Room
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.token_estimate import Demand
 from tests.fakes import FakeClock, RecordingAlarm
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)

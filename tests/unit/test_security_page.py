@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.settings import GeneralSettings
+from entrypoints.config.settings import GeneralSettings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

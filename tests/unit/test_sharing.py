@@ -7,23 +7,23 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from application.charges import KEPT_S, ChargeHistory
-from application.leases import Lease
-from application.routing import Routing
-from application.sharing import REFRESH_S, StateSharing
+from application.endpoints.charge_history import KEPT_S, ChargeHistory
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
+from application.state.replication import REFRESH_S, StateSharing
 from domain.cooldown import HealthState
 from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.gauge import ECHO_S
 from domain.group import ModelGroup
-from domain.limit_clock import MAX_DELAY_S
-from domain.limit_report import BucketReport
-from domain.limit_terms import Reading
-from domain.rate_limit import Bucket, Charged, Readings, Room
+from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_report import BucketReport
+from domain.rate_limit.limit_state import ECHO_S
+from domain.rate_limit.throttle import MAX_DELAY_S
+from domain.rate_limit.token_estimate import Demand
 from domain.replica_moments import SKEW_S
 from domain.replica_report import ReplicaReport
-from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeStateStore, RecordingAlarm, RecordingLog
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.event_buffer import MAX_PENDING_BYTES
-from adapters.upstreams.sse import complete_until, parse_event, split_events
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.streams.event_buffer import MAX_PENDING_BYTES
+from adapters.upstreams.openai.streams.sse import complete_until, parse_event, split_events
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import Frame, FrameKind
 
 STREAMS = [

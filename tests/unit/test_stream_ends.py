@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from adapters.stores.memory_cache import MemoryResponseCache
-from adapters.upstreams.answer_formats import OpenAIAnswerFormats
+from adapters.stores.memory.cache import MemoryResponseCache
+from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
-from application.cached import CachedAnswers
-from application.flights import Flights
+from application.attempts.event_stream_answer import StreamAnswer
+from application.caching.cached import CachedAnswers
+from application.caching.keep_alive import KeepAlive
+from application.caching.replay_buffer import Recording
+from application.caching.shared_stream import SharedStream
+from application.caching.single_flight import Flights
 from application.held_bytes import HeldBytes
-from application.keep_alive import KeepAlive
 from application.messages import Api, ProxyRequest, Trail
-from application.recording import Recording
-from application.shared_stream import SharedStream
-from application.streaming import StreamAnswer
-from domain.cache import CachePolicy
+from domain.caching.cache_key import CachePolicy
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
 from tests.flows import next_piece

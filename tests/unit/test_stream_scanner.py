@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.choices_ended import ExpectedStream
-from adapters.upstreams.stream_scanner import OpenAIStreamScanner
-from adapters.upstreams.worth_reading import _WORTH_READING, goes_on, is_worth_reading
+from adapters.upstreams.openai.streams.choices_ended import ExpectedStream
+from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
+from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, goes_on, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
 

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from openai import AzureOpenAI, OpenAI
 
-from adapters.upstreams.target import Target
-from entrypoints.config import load_settings
-from entrypoints.endpoints import targets
-from entrypoints.settings import Settings
+from adapters.upstreams.openai.target import Target
+from entrypoints.config.load import load_settings
+from entrypoints.config.settings import Settings
+from entrypoints.wiring.endpoints import targets
 
 KEY = "k-1"
 MODEL = "gpt 4o/eu"  # a name that has to be escaped in a path

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.time_limit import TimeLimit
+from application.attempts.time_limit import TimeLimit
 
 
 class Timer:

@@ -5,20 +5,20 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from adapters.upstreams.azure import azure_target
-from adapters.upstreams.openai import openai_target
-from adapters.upstreams.target import Target
-from adapters.upstreams.token_upstream import TokenCall, TokenUpstream
-from adapters.upstreams.tokens import YOUNG_S, TokenSource, TokenUnavailable
+from adapters.upstreams.openai.azure_target import azure_target
+from adapters.upstreams.openai.openai_target import openai_target
+from adapters.upstreams.openai.target import Target
+from application.endpoints.pool import Routing
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
-from application.routing import Routing
+from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable
+from application.state.token_upstream import TokenCall, TokenUpstream
 from domain.cooldown import CooldownPolicy, HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
-from domain.tokens import Demand
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
 from tests.unit.test_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, StandingClock
 

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from adapters.upstreams.entra import _words
-from adapters.upstreams.tokens import LONGEST_REST_S, WAIT_S, YOUNG_S, AccessToken, TokenSource, TokenUnavailable
 from application.ports import UpstreamFailed
+from application.state.access_tokens import LONGEST_REST_S, WAIT_S, YOUNG_S, AccessToken, TokenSource, TokenUnavailable
 from domain.failure import FailureKind
 from domain.secret import Secret
 

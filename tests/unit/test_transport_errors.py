@@ -10,8 +10,8 @@ from types import ModuleType
 import httpx
 import pytest
 
-from adapters.upstreams import httpx_transport
 from adapters.upstreams.http1 import failures
+from adapters.upstreams.httpx import transport
 from adapters.upstreams.transport_errors import LIBRARY_ERRORS, ROWS, failure_of
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
@@ -42,15 +42,15 @@ def test_every_exception_of_httpx_has_a_row_of_its_own(cls: type[BaseException])
 @pytest.mark.parametrize("in_body", [False, True])
 def test_what_http1_says_comes_through_httpx_word_for_word(failure: Failure, in_body: bool) -> None:
     failed = UpstreamFailed(failure)
-    error = httpx_transport._error(failed)
+    error = transport._error(failed)
 
-    assert failure.kind in httpx_transport._ERRORS
+    assert failure.kind in transport._ERRORS
     assert failure_of(after(error, failed), in_body=in_body) == failure
 
 
 @pytest.mark.parametrize("failure", HTTP1_FAILURES, ids=str)
 def test_a_client_of_httpx_that_knows_nothing_of_http1_is_told_the_kind_all_the_same(failure: Failure) -> None:
-    error = httpx_transport._error(UpstreamFailed(failure))
+    error = transport._error(UpstreamFailed(failure))
     broader = {
         FailureKind.DNS: FailureKind.CONNECT,
         FailureKind.TLS: FailureKind.CONNECT,

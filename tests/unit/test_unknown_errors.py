@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from application.answers import Answer, WholeAnswer
+from application.attempts.event_stream_answer import StreamAnswer
 from application.errors import UpstreamsFailed
 from application.messages import Api, ProxyRequest, Trail
-from application.streaming import StreamAnswer
 from domain.cooldown import FRESH, UNKNOWN_REQUESTS, CooldownPolicy, EndpointHealth, HealthState
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, pieces, refused, status, stream

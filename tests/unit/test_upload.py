@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.http import upload as upload_module
-from adapters.http.upload import ClientUpload
+from adapters.http.bodies import upload as upload_module
+from adapters.http.bodies.upload import ClientUpload
 from application.errors import InvalidRequest
 from application.messages import ClientLeft
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from domain.narrowed import MAX_MEMBERS
-from domain.value_count import has_too_many_values
+from domain.body.narrowed import MAX_MEMBERS
+from domain.body.value_count import has_too_many_values
 
 MANY = MAX_MEMBERS + 1
 

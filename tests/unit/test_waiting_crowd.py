@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from application.leases import Lease
-from application.routing import Routing
-from application.waiting import LOOKS_A_TURN, WaitingRoom
-from application.waiting_lines import SPARE
+from application.endpoints.admission_lines import SPARE
+from application.endpoints.admission_queue import LOOKS_A_TURN, WaitingRoom
+from application.endpoints.endpoint_state import Lease
+from application.endpoints.pool import Routing
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.limit_terms import Reading
-from domain.rate_limit import Readings
-from domain.tokens import Demand
+from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.token_estimate import Demand
 from tests.fakes import HeldClock, RecordingAlarm
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)

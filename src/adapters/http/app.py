@@ -21,20 +21,20 @@ from litestar.types import (
     Send,
 )
 
-from adapters.http import catalogue, cors
-from adapters.http.catalogue import FindModel, Page, is_text, page_of
-from adapters.http.client import Client
+from adapters.http import cors, status_routes
+from adapters.http.admission import Front
 from adapters.http.errors import WrongMethod
-from adapters.http.exchange import Exchange
-from adapters.http.front import Front
-from adapters.http.pass_through import PassThroughCalls
-from adapters.http.routes import PATHS, is_other
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.openai_api import Surface
+from adapters.http.pass_through_api import PassThroughCalls
+from adapters.http.paths.routes import PATHS, is_other
 from adapters.http.server.asgi import answered, scope_of
-from adapters.http.surface import Surface
+from adapters.http.server.client import Client
+from adapters.http.status_routes import FindModel, Page, is_text, page_of
 from application.answers import Answer, WholeAnswer
-from application.catalogue import ListModels
 from application.errors import InvalidRequest, UnknownModel
 from application.messages import WholeReply
+from application.use_cases.catalogue import ListModels
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -89,7 +89,7 @@ class App(Litestar):
         """Is it about a model of theirs, such as one that was fine-tuned there?"""
         if page.model is None or not is_other(path) or self._find_model(page.model) is not None:
             return False
-        return is_text(page.model) and (self._asks_for_models or method not in catalogue.METHODS)
+        return is_text(page.model) and (self._asks_for_models or method not in status_routes.METHODS)
 
     async def _show(self, page: Page, client: Client, exchange: Exchange) -> Answer:
         shows_all = self._front.admit_to_page(exchange, page)
@@ -98,8 +98,8 @@ class App(Litestar):
             if not is_text(page.model):
                 raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model")
             raise UnknownModel(unquote(page.model), self._models())
-        if client.head.method not in catalogue.METHODS:
-            raise WrongMethod(client.head.method, catalogue.METHODS)
+        if client.head.method not in status_routes.METHODS:
+            raise WrongMethod(client.head.method, status_routes.METHODS)
         reply = _Reply()
         inner: Any = scope_of(client)
         inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET"}

@@ -4,7 +4,7 @@ That other pages may not even ask is the guard's doing.
 """
 
 from adapters.http.errors import RawHeaderList
-from adapters.http.routes import METHODS
+from adapters.http.paths.routes import METHODS
 
 _READABLE = ", ".join((
     "x-llmproxy-request-id", "x-llmproxy-endpoint", "x-llmproxy-attempts", "x-llmproxy-reasons", "x-llmproxy-cache",

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from application.messages import Headers
 from application.store_ports import CachedAnswer, Shape
-from domain.cache import CacheKey
+from domain.caching.cache_key import CacheKey
 
 VERSION = 1
 """Raised when the layout or its meaning changes; entries of other versions are misses."""

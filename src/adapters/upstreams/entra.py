@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.upstreams.outbound.proxies import OutboundProxies
-from adapters.upstreams.tokens import AccessToken, TokenUnavailable
+from application.state.access_tokens import AccessToken, TokenUnavailable
 from domain.secret import Secret
 
 _ERROR_CODE = re.compile(r"AADSTS[0-9]{4,8}")

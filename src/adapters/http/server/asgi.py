@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from adapters.http.client import CLIENT, Application, Client
-from adapters.http.request_head import RequestHead
+from adapters.http.server.client import CLIENT, Application, Client
 from adapters.http.server.reply_head import whole_head
+from adapters.http.server.request.head import RequestHead
 
 
 def scope_of(client: Client) -> dict[str, Any]:

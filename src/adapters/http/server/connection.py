@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from adapters.http.request_head import NO_HEAD, RequestHead
 from adapters.http.server.addresses import addresses_of
+from adapters.http.server.cycle import Turn
 from adapters.http.server.host import Host
 from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from adapters.http.server.outflow import Outflow
-from adapters.http.server.request_reader import RequestReader
-from adapters.http.server.request_refusals import SLOW_HEAD
-from adapters.http.server.turn import Turn
+from adapters.http.server.request.head import NO_HEAD, RequestHead
+from adapters.http.server.request.reader import RequestReader
+from adapters.http.server.request.refusals import SLOW_HEAD
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol, TypeVar
 
-from adapters.http.client import Application
-from adapters.http.server.known_heads import KnownHeads
+from adapters.http.server.client import Application
+from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 

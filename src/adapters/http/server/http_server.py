@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from adapters.http.client import Application
 from adapters.http.server.acceptor import Acceptor
 from adapters.http.server.asgi import AsgiApplication
+from adapters.http.server.client import Application
 from adapters.http.server.connection import Connection
-from adapters.http.server.known_heads import KnownHeads
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
+from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 from application.ports import RequestLog, RequestRecord

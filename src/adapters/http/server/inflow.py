@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Collection
 
+from adapters.http.server.cycle import Turn
 from adapters.http.server.limits import READ_AHEAD_BYTES, READ_AHEAD_REQUESTS
-from adapters.http.server.turn import Turn
 from application.held_bytes import HeldBytes, Holding
 
 

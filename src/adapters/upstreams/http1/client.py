@@ -3,8 +3,8 @@
 import ssl
 from functools import partial
 
-from adapters.upstreams.http1.connecting import Connecting
 from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.connector import Connecting
 from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.pool import Pool
 from adapters.upstreams.http1.reply import Http1Reply

@@ -1,0 +1,107 @@
+"""What every request meets first, whatever it wants: its exchange, who may come in, how large a body may be."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from adapters.http.access.guards import Guard, check_no_page, check_upgrade
+from adapters.http.bodies.body import read_body, whole_body
+from adapters.http.bodies.decode_request import Arrival
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.exchange.in_flight import InFlight
+from adapters.http.headers import by_name
+from adapters.http.server.client import Client, Receive
+from adapters.http.status_routes import Page
+from application.ports import Clock, RequestLog
+
+
+class Front:
+    """Stands before all that is answered."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        clock: Clock,
+        log: RequestLog,
+        in_flight: InFlight,
+        max_body_bytes: int,
+        write_timeout_s: float,
+        *,
+        keeps_keys_apart: bool = False,
+    ) -> None:
+        """`max_body_bytes` is for bodies that are held, because they have to be read. `keeps_keys_apart`: is what one
+        key stores nobody's but its own?"""
+        self._guard = guard
+        self._keep_credentials = not guard.needs_key
+        self.keeps_keys_apart = keeps_keys_apart
+        self.speaks_cors = bool(guard.origins)
+        """May any web page call?"""
+        self._clock = clock
+        self._log = log
+        self._in_flight = in_flight
+        self.max_body_bytes = max_body_bytes
+        self._write_timeout_s = write_timeout_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def may_call(self, origin: bytes) -> bool:
+        """May pages of that origin?"""
+        return self._guard.origins.allows(origin)
+
+    def exchange(self, client: Client) -> Exchange:
+        """For one request, still to be begun."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return Exchange(client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s)
+
+    def admit(self, exchange: Exchange) -> Arrival:
+        """What has come, if it may come in; else raises `ProxyError`."""
+        arrival: Arrival | None = exchange.head.judged
+        if arrival is None:
+            arrival = self._judge(exchange)
+        exchange.key_name = arrival.key_name
+        return arrival
+
+    def _judge(self, exchange: Exchange) -> Arrival:
+        """Once for each head: what is refused is judged anew each time."""
+        head = exchange.head
+        headers = by_name(head.headers)
+        holder = self._guard.check(headers)
+        exchange.key_name = holder.name
+        check_no_page(headers)
+        check_upgrade(headers)
+        query = head.query_string.decode("latin-1")
+        if query and not self._keep_credentials:
+            query = self._guard.without_keys(query)
+        head.judged = arrival = Arrival.of(
+            head.method,
+            query,
+            head.headers,
+            headers,
+            keep_credentials=self._keep_credentials,
+            key_name=holder.name,
+            key_tenant=holder.tenant if self.keeps_keys_apart else "",
+        )
+        return arrival
+
+    def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
+        """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
+        headers = by_name(exchange.head.headers)
+        holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        exchange.key_name = holder.name
+        exchange.is_probe = page.is_probe
+        return self._guard.is_known(headers)
+
+    def admit_preflight(self, exchange: Exchange) -> dict[bytes, bytes]:
+        """The headers of a request for leave, which never has a key; raises `ProxyError` when there is none to give."""
+        headers = by_name(exchange.head.headers)
+        self._guard.check(headers, key=False)
+        return headers
+
+    def body_now(self, exchange: Exchange) -> bytes | None:
+        """The whole body, held for the exchange, if it has come; None = it has to be waited for, see `body`."""
+        return whole_body(exchange.body_now(), self.max_body_bytes, exchange)
+
+    def body(self, receive: Receive, exchange: Exchange) -> Awaitable[bytes]:
+        """The whole body; raises `ProxyError` as `read_body` does."""
+        waits_for_100 = exchange.head.waits_for_100
+        return read_body(receive, exchange.length, self.max_body_bytes, exchange, waits_for_100=waits_for_100)

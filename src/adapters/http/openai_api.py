@@ -1,0 +1,78 @@
+"""Everything that endpoints answer: which use case a request is for, and what it has to bring along for it."""
+
+from collections.abc import Awaitable
+
+from msgspec import structs
+
+from adapters.http.access.guards import check_json, is_plain_json
+from adapters.http.admission import Front
+from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, check_text, decoded, request_of
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.paths.routes import Route, find_route
+from adapters.http.server.client import Client
+from application.answers import Answer
+from application.errors import InvalidRequest
+from application.messages import Api, ProxyRequest
+from application.state.detached import Detached
+from application.use_cases.model_call import AnswerModelCall
+from application.use_cases.stored import AnswerStored
+
+_MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
+"""Moderations have a default; the others may follow up on something that knows its model."""
+
+
+class Surface:
+    """What answers these routes."""
+
+    def __init__(self, front: Front, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached) -> None:
+        self._front = front
+        self._model_call = model_call
+        self._stored = stored
+        self._detached = detached
+
+    def begin(self, client: Client) -> Awaitable[None] | None:
+        """See `Application`."""
+        return self._front.exchange(client).begin(self._answer)
+
+    def _answer(self, exchange: Exchange) -> Awaitable[Answer]:
+        arrival = self._front.admit(exchange)
+        route = arrival.route or _route_of(arrival, exchange)
+        if not arrival.is_json and arrival.method == "POST" and (route.has_model or exchange.length != 0):
+            check_json(arrival.headers)
+        body = self._front.body_now(exchange)
+        return self._receive(exchange, arrival, route) if body is None else self._ask(exchange, arrival, route, body)
+
+    async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
+        body = await self._front.body(exchange.receive, exchange)
+        return await self._ask(exchange, arrival, route, body)
+
+    def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
+        if route.has_model:
+            fields = decoded(body)
+        else:
+            fields = NO_FIELDS
+            check_text(body)
+            if body and "model=" in arrival.query:
+                decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
+        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received)
+        check_model(route, request)
+        exchange.request = request
+        use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
+        if not request.background:
+            return exchange.while_connected(use_case(request, exchange.trail))
+        # Who waits for it, and how long, is no matter; a second attempt would be a second job.
+        request = exchange.request = structs.replace(request, patience_s=None)
+        return exchange.while_connected(self._detached(use_case(request, exchange.trail), len(body)))
+
+
+def _route_of(arrival: Arrival, exchange: Exchange) -> Route:
+    """Once for each head."""
+    route = arrival.route = find_route(arrival.method, exchange.head.raw_path.decode("latin-1"))
+    arrival.is_json = is_plain_json(arrival.headers)
+    return route
+
+
+def check_model(route: Route, request: ProxyRequest) -> None:
+    """Raises `InvalidRequest` when the request must name a model and does not."""
+    if route.has_model and not request.model and route.api not in _MODEL_OPTIONAL:
+        raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")

@@ -1,0 +1,300 @@
+"""Reads requests off one connection, with llhttp, and never mistakes where one ends.
+
+llhttp refuses what could be read in two ways (both framings, folded headers, bare line breaks, a length that is no
+number); what it lets pass and could still be mistaken is refused here.
+"""
+
+from typing import Protocol
+
+import httptools
+
+from adapters.http.server.request.head import RequestHead
+from adapters.http.server.request.known_heads import KnownHeads, Spelling, spelling_of
+from adapters.http.server.request.refusals import (
+    BAD_TARGET,
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    OTHER_VERSION,
+    TOO_MANY_HEADERS,
+    coding_refusal,
+    size_refusal,
+)  # fmt: skip
+from adapters.http.server.request.target import target_of
+from application.errors import InvalidRequest
+
+_UNPARSED_FROM_BYTES = 64 * 1024
+"""The rest of a body of known length, if it is longer than this, goes past the parser, which would copy it."""
+
+_AT_ONCE_BYTES = 2 * 1024
+_BODY_AT_ONCE_BYTES = 4 * 1024
+"""The parser is never given more than this without a look at what it made of it: it calls back for every request and
+every header in what it is given, and cannot be stopped where another could still begin."""
+
+_HEAD_END = b"\r\n\r\n"
+_LEAST_HEAD_BYTES = len(b"GET / HTTP/1.1")
+_LEAST_BODY_BYTES = 64
+"""A piece ends where a request may end, but is no shorter than this."""
+
+_PAID_FOR = 8
+"""How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `MAX_HEAD_BYTES` at a time:
+an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
+
+
+class Taker(Protocol):
+    """Takes the body of one request."""
+
+    def feed(self, piece: bytes) -> None:
+        """A piece of it, never empty."""
+
+    def complete(self) -> None:
+        """That was all."""
+
+
+class Desk(Protocol):
+    """Where requests are handed in."""
+
+    def has_room(self) -> bool:
+        """May more be handed in? If not, what has come stays bytes."""
+
+    def arrived(self, head: RequestHead, length: int | None) -> Taker:
+        """A request; its body goes to what is returned. `length`: of the body; None = only its end will tell."""
+
+
+class _Refused(Exception):
+    """Stops the parser; the reader knows why."""
+
+
+class RequestReader:
+    """One request after the other."""
+
+    def __init__(self, desk: Desk, heads: KnownHeads) -> None:
+        """`heads`: those that were read before, on any connection."""
+        self.in_head = True
+        """Is no request being received, or only its head?"""
+        self.overhead_bytes = 0
+        """What has come since a request or its headers were complete, less what its body pays for."""
+        self.rest = b""
+        """What has come and is not read, since the desk has no room; `go_on` reads it."""
+        self._desk = desk
+        self._heads = heads
+        self._head: RequestHead | None = None
+        """The one that was read last, if nothing but what it says decides where its request ends."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._taker: Taker | None = None
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._due_bytes = 0
+        self._is_past = False
+        self._is_unparsed = False
+        """Has the parser not seen the request whose body comes?"""
+        self._framing = b""
+        self._is_repeated = False
+        self._refusal: InvalidRequest | None = None
+        self._rest_from = 0
+
+    def feed(self, data: bytes) -> InvalidRequest | None:
+        """Read what has come, as far as the desk has room for it; None = it was good so far."""
+        taker = self._taker
+        if self._is_past and taker is not None and not self.rest:
+            data = self._past_the_parser(taker, data)
+        elif self.in_head and not self.overhead_bytes and not self.rest:
+            spelling = spelling_of(data)
+            if spelling is not None:
+                return self._begin_with(data, spelling)
+        if len(data) <= _AT_ONCE_BYTES and not self.rest:
+            return self._parse(data)
+        self.rest = self.rest[self._rest_from :] + data
+        self._rest_from = 0
+        return self.go_on()
+
+    def _begin_with(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+        """Data that begins with a whole head."""
+        head = self._heads.find(spelling.key)
+        if head is not None:
+            self._again(head, spelling.length or 0)
+        elif (refusal := self._read_head(data, spelling)) is not None:
+            return refusal
+        if len(data) == spelling.end:
+            return None
+        at, taker = spelling.end, self._taker
+        if self._is_past and taker is not None:
+            at = min(at + self._due_bytes, len(data))
+            self._past_the_parser(taker, data[spelling.end : at])
+            if at == len(data):
+                return None
+        self.rest, self._rest_from = data, at
+        return self.go_on()
+
+    def _again(self, head: RequestHead, length: int) -> None:
+        """A request whose head is known. The parser does not get to see it, nor its body."""
+        self._is_unparsed = True
+        self._hand_in(head, length)
+        self._is_past = True
+        if not length:
+            self._complete()
+
+    def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+        """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
+        refusal = self._parse(data[: spelling.end])
+        head, self._head = self._head, None
+        if refusal is None and head is not None and head.keeps and not head.is_chunked and not head.waits_for_100:
+            is_usual = head.has_length == (spelling.length is not None) and self._due_bytes == (spelling.length or 0)
+            if is_usual:
+                self._heads.add(spelling.key, head)
+        return refusal
+
+    def go_on(self) -> InvalidRequest | None:
+        """Read the rest, as far as the desk has room for it; None = it was good so far."""
+        while self.rest:
+            if not self._desk.has_room():
+                return None
+            refusal = self._read_a_piece()
+            if refusal is not None:
+                self.rest = b""
+                return refusal
+        return None
+
+    def _read_a_piece(self) -> InvalidRequest | None:
+        rest, start, taker = self.rest, self._rest_from, self._taker
+        refusal = None
+        if self._due_bytes > 0:
+            end = min(start + self._due_bytes, len(rest))
+            if self._is_past and taker is not None:
+                self._past_the_parser(taker, rest[start:end])
+            else:
+                refusal = self._parse(rest[start:end])
+        else:
+            least, most = _LEAST_BODY_BYTES, _BODY_AT_ONCE_BYTES
+            if self.in_head:
+                least, most = _LEAST_HEAD_BYTES, _AT_ONCE_BYTES
+            found = rest.find(_HEAD_END, start + least, start + most)
+            end = min(start + most, len(rest)) if found < 0 else found + len(_HEAD_END)
+            refusal = self._parse(rest[start:end])
+        if end == len(rest):
+            self.rest, self._rest_from = b"", 0
+        else:
+            self._rest_from = end
+        return refusal
+
+    def _parse(self, data: bytes) -> InvalidRequest | None:
+        while data:
+            self.overhead_bytes += len(data)
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._ignore_upgrade()
+            except httptools.HttpParserError:
+                return self._refusal or MALFORMED
+        if self.overhead_bytes > MAX_HEAD_BYTES:
+            return HEAD_TOO_LARGE
+        if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
+            self._fields = []
+            return TOO_MANY_HEADERS
+        return None
+
+    def close(self) -> None:
+        """Nothing more comes: let go of the parser, which holds on to this reader."""
+        self.rest = b""
+        self._taker = None
+        self._is_past = False
+        del self._parser
+
+    def _past_the_parser(self, taker: Taker, data: bytes) -> bytes:
+        """What is left after the body."""
+        due = self._due_bytes
+        rest = data[due:] if len(data) > due else b""
+        piece = data[:due] if rest else data
+        self._due_bytes -= len(piece)
+        taker.feed(piece)
+        if not self._due_bytes:
+            if not self._is_unparsed:
+                self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+            self._complete()
+        return rest
+
+    def _ignore_upgrade(self) -> None:
+        """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
+        has left its body to whoever it would be upgraded to."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_repeated = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
+        self.overhead_bytes = 0
+
+    # What llhttp tells us.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if self._is_repeated:
+            self._is_repeated = False
+            self._url, self._fields = b"", []
+            return
+        url, self._url = self._url, b""
+        headers, self._fields = self._fields, []
+        parser = self._parser
+        if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
+            self._refuse(size_refusal(url, headers))
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._refuse(OTHER_VERSION)
+        length = b"0"
+        has_length = False
+        for name, value in headers:
+            if name == b"content-length":
+                length, has_length = value, True
+        self._framing = b"" if length == b"0" else b"content-length: %b\r\n" % length
+        if has_length:
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+        target = target_of(url, headers)
+        if target is None:
+            self._refusal = BAD_TARGET
+            raise _Refused
+        keeps = parser.should_keep_alive()
+        head = RequestHead(parser.get_method().decode(), version, *target, headers, keeps=keeps, has_length=has_length)
+        self._head = None if parser.should_upgrade() else head
+        if head.is_chunked:
+            self._refuse(coding_refusal(headers, version))
+            self._framing = b"transfer-encoding: chunked\r\n"
+        self._is_unparsed = False
+        self._hand_in(head, int(length))
+        self._is_past = self._due_bytes > _UNPARSED_FROM_BYTES and not parser.should_upgrade()
+
+    def _hand_in(self, head: RequestHead, due_bytes: int) -> None:
+        self.in_head = False
+        self.overhead_bytes = 0
+        self._taker = self._desk.arrived(head, None if head.is_chunked else due_bytes)
+        self._due_bytes = due_bytes
+
+    def on_body(self, piece: bytes) -> None:
+        overhead = self.overhead_bytes - _PAID_FOR * len(piece)
+        self.overhead_bytes = overhead if overhead > 0 else 0
+        self._due_bytes -= len(piece)
+        if self._taker is not None:
+            self._taker.feed(piece)
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_upgrade():  # not before its body
+            self._complete()
+
+    def _complete(self) -> None:
+        taker, self._taker = self._taker, None
+        self._due_bytes = 0
+        self._is_past = False
+        self._fields = []  # trailers mean nothing to anybody here
+        self.in_head = True
+        self.overhead_bytes = 0
+        if taker is not None:
+            taker.complete()
+
+    def _refuse(self, refusal: InvalidRequest | None) -> None:
+        if refusal is not None:
+            self._refusal = refusal
+            raise _Refused

@@ -1,0 +1,130 @@
+"""`GET /v1/models`, `GET /status` and the health routes: pages that are answered from memory, no provider is asked.
+
+Their handlers are Litestar's. Who may see a page, and that it is written down, is the application's doing.
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from adapters.http.exchange.in_flight import InFlight
+from adapters.http.paths.routes import below_root
+from application.use_cases.catalogue import ListModels, ReportHealth
+from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+
+METHODS = ("GET", "HEAD")
+"""What watches whether something is up often asks with HEAD."""
+
+_MODEL = "/v1/models/one"
+
+
+class Page(Struct, frozen=True):
+    """One of them."""
+
+    path: str
+    """Of its handler."""
+    model: str | None = None
+    """The model it is about, percent-encoded as it came; None = it is about none."""
+    needs_key: bool = True
+    is_for_any_host: bool = False
+    """Is it shown by whatever name the proxy was reached? Load balancers ask by addresses."""
+    is_probe: bool = False
+    """Is it asked for every few seconds, by what watches the proxy?"""
+
+
+_PAGES = {
+    "/health": Page("/health", needs_key=False, is_probe=True),
+    "/health/live": Page("/health/live", needs_key=False, is_for_any_host=True, is_probe=True),
+    "/health/ready": Page("/health/ready", needs_key=False, is_probe=True),
+    "/status": Page("/status", is_probe=True),
+}
+_MODELS = Page("/v1/models")
+
+
+def page_of(path: str) -> Page | None:
+    """The page under a path, which is percent-encoded; None = there is none."""
+    found = _PAGES.get("/" + path.strip("/"))
+    if found is not None:
+        return found
+    below = below_root(path)
+    if below is None or not below.path.startswith("/models"):
+        return None
+    if below.path == "/models":
+        return _MODELS
+    return Page(_MODEL, below.path.removeprefix("/models/")) if below.path.startswith("/models/") else None
+
+
+class FindModel:
+    """The name of a model that a path holds, whatever characters it has."""
+
+    def __init__(self, models: ListModels) -> None:
+        self._models = models
+
+    def __call__(self, encoded: str) -> str | None:
+        """None = no such model. Most clients encode a name once, some not at all; what is listed decides."""
+        names = self._models()
+        for spelt in (encoded, encoded.strip("/")):
+            for name in (unquote(spelt), spelt):
+                if name in names:
+                    return name
+        return None
+
+
+def is_text(encoded: str) -> bool:
+    """Can a model be called so? What is percent-encoded in it has to be UTF-8."""
+    try:
+        unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def catalogue_routes(
+    models: ListModels,
+    health: ReportHealth,
+    status: ReportStatus,
+    stores: ReportStores,
+    held: ReportHeld,
+    in_flight: InFlight,
+    started_unix: int,
+) -> list[HTTPRouteHandler]:
+    """The handlers. `started_unix` is what every model says it was `created`."""
+
+    def card(name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
+
+    @get(_MODELS.path, sync_to_thread=False)
+    def list_models() -> Response[bytes]:
+        return _json({"object": "list", "data": [card(name) for name in models()]})
+
+    @get(_MODEL, sync_to_thread=False)
+    def get_model(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _json(card(request.scope["state"]["model"]))
+
+    @get("/health", sync_to_thread=False)
+    def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
+        report = health()
+        told = report if request.scope["state"]["shows_all"] else {"status": report.status}
+        return _json(told, 503 if report.status == "unavailable" else 200)
+
+    @get("/status", sync_to_thread=False)
+    def report_status() -> Response[bytes]:
+        return _json({"groups": status(), "stores": stores(), "held": held()})
+
+    @get("/health/live", sync_to_thread=False)
+    def live() -> Response[bytes]:
+        return _json({"status": "ok"})
+
+    @get("/health/ready", sync_to_thread=False)
+    def ready() -> Response[bytes]:
+        return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
+
+    return [list_models, get_model, report_health, report_status, live, ready]
+
+
+def _json(body: object, status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON)

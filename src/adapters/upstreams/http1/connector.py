@@ -1,0 +1,134 @@
+"""How a connection is opened: name, TCP, the outbound proxy's tunnel, TLS. Cancelled, it leaves nothing behind."""
+
+import asyncio
+import ssl
+from typing import cast
+
+from adapters.upstreams.http1.connection import Connection
+from adapters.upstreams.http1.failures import (
+    BAD_URL,
+    PROXY_FAILED,
+    PROXY_REFUSED,
+    UNANSWERED,
+    UNUSABLE_PROXY,
+    no_handshake,
+    not_connected,
+)
+from adapters.upstreams.http1.request import Origin
+from adapters.upstreams.http1.resolver import Names, first_to_answer
+from adapters.upstreams.http1.tls_sessions import TlsSessions
+from adapters.upstreams.outbound.never_called import NeverCalled
+from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, UnusableProxy
+from application.ports import UpstreamFailed
+from domain.failure import Failure, FailureKind
+
+_HANDSHAKE_S = 3600.0
+"""The call's own deadline comes first."""
+
+
+class Connecting:
+    """Opens connections, straight or through a proxy."""
+
+    def __init__(self, ssl_context: ssl.SSLContext, proxies: OutboundProxies, max_head_bytes: int) -> None:
+        self._ssl_context = ssl_context
+        self._proxies = proxies
+        self._max_head_bytes = max_head_bytes
+        self._names = Names()
+        self._sessions = TlsSessions(ssl_context)
+
+    def proxy_for(self, origin: Origin, own: str | None) -> OutboundProxy | None:
+        """What is between here and there; None = nothing. Raises `UpstreamFailed`. `own`: see `UpstreamCall`."""
+        try:
+            return self._proxies.between(own, is_tls=origin.is_tls, host=origin.host, port=origin.port)
+        except UnusableProxy:
+            raise UpstreamFailed(UNUSABLE_PROXY) from None
+
+    async def open(self, origin: Origin, proxy: OutboundProxy | None) -> Connection:
+        """A connection on which a request can be sent. Raises `UpstreamFailed`."""
+        first = origin if proxy is None else Origin(False, proxy.host, proxy.port)
+        addresses = await self._addresses(first, to_proxy=proxy is not None)
+        try:
+            connection = await self._tcp(first, addresses, to_proxy=proxy is not None)
+            try:
+                if origin.is_tls:
+                    if proxy is not None:
+                        await self._tunnel(connection, origin, proxy)
+                    await self._tls(connection, origin)
+            except BaseException:
+                connection.abort()
+                raise
+        except BaseException:
+            # Not reached there, or not in time: the name may point elsewhere by now.
+            self._names.forget(first.host, addresses)
+            raise
+        return connection
+
+    async def _addresses(self, origin: Origin, *, to_proxy: bool) -> list[str]:
+        try:
+            return await self._names.addresses(origin.host)
+        except UnicodeError:  # a name too long for any encoding of names
+            raise UpstreamFailed(BAD_URL) from None
+        except NeverCalled as refused:
+            refused.is_proxy = to_proxy
+            raise UpstreamFailed(refused.failure) from None
+        except OSError as error:
+            raise UpstreamFailed(not_connected(error, to_proxy)) from error
+
+    async def _tcp(self, origin: Origin, addresses: list[str], *, to_proxy: bool) -> Connection:
+        loop = asyncio.get_running_loop()
+
+        async def connect(address: str) -> Connection:
+            # By address: a socket of ours would be closed twice by uvloop, the second time when its number is reused.
+            connection = Connection(loop, self._max_head_bytes)
+            await loop.create_connection(lambda: connection, address, origin.port)
+            return connection
+
+        try:
+            return await first_to_answer(addresses, connect, Connection.abort)
+        except OSError as error:
+            raise UpstreamFailed(not_connected(error, to_proxy)) from error
+
+    async def _tunnel(self, connection: Connection, origin: Origin, proxy: OutboundProxy) -> None:
+        """RFC 9110 section 9.3.6."""
+        lines = [f"CONNECT {origin.address} HTTP/1.1", f"host: {origin.address}"]
+        if proxy.authorization:
+            lines.append(f"proxy-authorization: {proxy.authorization}")
+        reply = connection.start(0.0, float("inf"), has_body=False)
+        try:
+            if connection.transport is not None:
+                connection.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            await reply.head()
+        except UpstreamFailed as failed:
+            words = failed.failure.reason
+            is_silent = failed.failure in (UNANSWERED,) or failed.failure.kind is not FailureKind.RESET
+            failure = PROXY_FAILED if is_silent else Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
+            raise UpstreamFailed(failure) from failed
+        if reply.status >= 300:
+            raise UpstreamFailed(PROXY_REFUSED)
+        connection.exchanges = 0
+
+    async def _tls(self, connection: Connection, origin: Origin) -> None:
+        """SNI and the name in the certificate are the origin's."""
+        plain = connection.transport
+        if plain is None or plain.is_closing() or connection.was_spoken_to:
+            raise UpstreamFailed(Failure(FailureKind.TLS, "TLS failed"))
+        try:
+            encrypted = await asyncio.get_running_loop().start_tls(
+                plain,
+                connection,
+                self._ssl_context,
+                server_hostname=origin.host.rstrip("."),
+                ssl_handshake_timeout=_HANDSHAKE_S,
+            )
+        except OSError as error:
+            raise UpstreamFailed(no_handshake(error)) from error
+        connection.transport = cast("asyncio.Transport", encrypted)
+
+    def keep_session(self, connection: Connection) -> None:
+        """Keep the TLS session of a connection that works for the next one."""
+        if connection.transport is not None:
+            self._sessions.keep(connection.transport.get_extra_info("ssl_object"))
+
+    def close(self) -> None:
+        """End what runs for several calls."""
+        self._names.close()

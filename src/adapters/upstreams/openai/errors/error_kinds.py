@@ -1,0 +1,223 @@
+"""What the providers' errors mean: status, code and words of OpenAI and Azure OpenAI to a kind of failure.
+
+Sources are the providers' error guides and public threads; the 59 captures in `tests/data/upstream_errors.json` name
+theirs. The code speaks before the type, because the type of money errors stayed `insufficient_quota` while the codes
+multiplied, and because gateways give refusals and outages of other providers one and the same type. An error inside a
+200 has no status but the one that it names itself; what nothing is known of is UNKNOWN, and blamed on nobody.
+"""
+
+import re
+
+from adapters.upstreams.openai.errors import error_codes as codes
+from adapters.upstreams.openai.errors.error_words import ErrorWords
+from adapters.upstreams.openai.errors.retry_delay import delay_in_text_s
+from domain.failure import Failure, FailureKind
+
+API_VERSION_HINT = "remove api-version from default_query: this endpoint's /v1 path does not take one"
+_KEY_HINT = "check api_key of this endpoint"
+_RIGHTS_HINT = "the key or identity lacks rights here (role, network rule or region)"
+_MONEY_HINT = "the account behind this key is out of money or at its spend limit"
+_MISSING_HINT = "check model, base_url and azure_deployment of this endpoint"
+_REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_url"
+
+_READ_OF_MESSAGE = 300
+"""Characters of a message in which words are looked for: what comes later may be anybody's."""
+_SEARCHED = 16 * 1024
+"""Characters in which quotes are looked for."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+"""A message quotes the request; what is quoted says nothing about the error."""
+
+# The subject of the sentence is what holds or lacks a right: a key, an account, a network. A prompt never is.
+_NO_RIGHTS = re.compile(
+    r"access denied due to|access to .{0,60} denied|(?:public|network) access|virtual network|firewall|private endpoint"
+    r"|(?:not|un)[- ]?(?:allowed|authorized|permitted|supported) (?:in|from) your (?:country|region|location|network)"
+    r"|country, region|region,? (?:or territory )?(?:is )?not supported|ip address"
+    r"|lacks? the required|insufficient (?:permission|auth)|missing scopes?|verified to use"
+    r"|do(?:es)? not have (?:access|permission)|\bno (?:access|permission|rights?)\b"
+    r"|not authorized to|is not allowed to (?:sample|access|use)"
+    r"|(?:key|token|credentials?|account|organi[sz]ation|project|subscription|resource|principal|identity|user)\b"
+    r"[^.;]{0,60}\b(?:invalid|expired|revoked|missing|required|disabled|deactivated|suspended|blocked|archived|denied"
+    r"|terminated|restricted|not (?:valid|active|found|allowed|authorized|permitted|enabled|exist)|limit exceeded)"
+    r"|(?:invalid|incorrect|expired|revoked|missing|unknown|wrong|no) (?:api[- ]?key|key|token|credential|subscription"
+    r"|organi[sz]ation|project)"
+)
+_OF_PROMPTS = re.compile(
+    r"\b(?:prompts?|inputs?|messages?|contents?|conversations?|completions?|safety|moderation|guardrails?)\b"
+)
+"""Where one of these is spoken of first, a user or a project that is named after it is not what is refused."""
+_BAD_KEY_400 = re.compile(r"(?:incorrect |invalid )?api[- ]?key (?:not valid|provided|is invalid|expired)")
+_NOT_THERE = re.compile(
+    r"^(?:404:? *)?(?:page )?not found\b|^default backend|^no route\b"
+    r"|\b(?:model|deployment|resource|engine|url|path|route|page)\b[^.;]{0,80}"
+    r"\b(?:not found|not exist|unknown|not available|not deployed|no longer|retired|deprecated)"
+    r"|(?:unknown|invalid|unrecognized|no such|not found:?|cannot (?:post|get)) .{0,20}"
+    r"\b(?:model|deployment|resource|url|path|route|/)"
+)
+_TOO_DEAR = ("fewer max_tokens", "can only afford")
+_OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|budget|top up|recharge|arrears|overdue")
+
+
+def classify(status: int, words: ErrorWords, *, owns_credential: bool, retry_after_s: float | None = None) -> Failure:
+    """What an error reply means. `owns_credential` False = it was earned by the client's own key."""
+    kind, hint = _kind(status, words, owns_credential)
+    shown = words.label if words.label != str(status) else ""
+    return Failure(kind, f"{status} {shown}".strip(), status, retry_after_s, hint)
+
+
+def classify_in_stream(words: ErrorWords, *, owns_credential: bool) -> Failure:
+    """What an error inside a 200 means: as the status would that it names, or that goes with its words."""
+    status = _implied_status(words)
+    if not status:
+        return Failure(FailureKind.UNKNOWN, f"error in a 200: {words.label}".rstrip(" :"), 200)
+    delay_s = delay_in_text_s(words.message) if status in (429, 503) else None
+    failure = classify(status, words, owns_credential=owns_credential, retry_after_s=delay_s)
+    return Failure(failure.kind, f"error in a 200: {failure.reason}", 200, delay_s, failure.hint)
+
+
+_IMPLIED = (
+    (codes.MONEY | codes.LIMITED, 429),
+    (codes.OVERLOADED, 503),
+    (codes.BAD_KEY, 401),
+    (codes.NO_RIGHTS, 403),
+    (codes.MISSING | codes.NOT_FOUND, 404),
+    (codes.STATE, 400),
+    (codes.CONFLICT, 409),
+    (codes.TIMED_OUT, 408),
+    (codes.BROKEN, 500),
+)
+
+
+def _implied_status(words: ErrorWords) -> int:
+    """0 = nothing tells. A number before any word, and the code before the type."""
+    if words.status >= 400:
+        return words.status
+    for name in words.names:
+        for known, status in _IMPLIED:
+            if name in known:
+                return status
+        if codes.is_about_request((name,)):
+            return 400
+    return 0
+
+
+def _kind(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    if status == 401:
+        return _refused_key(words, owns_credential)
+    if status == 403:
+        return _forbidden(words, owns_credential)
+    if status in (402, 429) or (status < 500 and words.any_of(codes.MONEY)):
+        return _limited(status, words, owns_credential)
+    if status == 408:
+        return FailureKind.REQUEST_TIMEOUT, None
+    if status == 409:
+        return FailureKind.CONFLICT, None
+    if status >= 500:
+        return _broken(status, words), None
+    if 300 <= status < 400:
+        return FailureKind.MISCONFIGURED, _REDIRECT_HINT
+    if words.any_of(codes.MISSING):
+        return _missing(owns_credential)
+    if status == 404:
+        return _not_found(words, owns_credential)
+    return _refused_request(status, words, owns_credential)
+
+
+def _refused_key(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    if not owns_credential:
+        return FailureKind.CLIENT, None
+    if words.any_of(codes.BAD_KEY) or "subscription key" in words.message:
+        return FailureKind.KEY, _KEY_HINT
+    return FailureKind.AUTH, _RIGHTS_HINT
+
+
+def _forbidden(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    """Many gateways forbid a prompt with the status that others forbid a key with: only the words can tell."""
+    if not owns_credential:
+        return FailureKind.CLIENT, None
+    if words.any_of(codes.MONEY):
+        return FailureKind.MONEY, _MONEY_HINT
+    if words.any_of(codes.MISSING):
+        return FailureKind.NOT_FOUND, _MISSING_HINT
+    if words.any_of(codes.BAD_KEY):
+        return FailureKind.KEY, _KEY_HINT
+    if words.any_of(codes.NO_RIGHTS):
+        return FailureKind.AUTH, _RIGHTS_HINT
+    if codes.is_about_request(tuple(name for name in words.names if name not in _VAGUE)):
+        return FailureKind.CLIENT, None
+    said = _said(words)
+    lacks = _NO_RIGHTS.search(said)
+    if lacks and not _OF_PROMPTS.search(said, 0, lacks.end()):
+        return FailureKind.AUTH, _RIGHTS_HINT
+    return FailureKind.UNKNOWN, None
+
+
+def _limited(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    if status == 402 and not words.any_of(codes.MONEY):
+        said = _said(words)
+        if any(part in said for part in _TOO_DEAR):
+            return FailureKind.OVER_LIMIT, None
+        if owns_credential and not _OUT_OF_MONEY.search(said):
+            return FailureKind.UNKNOWN, None
+    if status == 402 or words.any_of(codes.MONEY):
+        return (FailureKind.MONEY, _MONEY_HINT) if owns_credential else (FailureKind.CLIENT, None)
+    if words.message.startswith("Request too large"):
+        return FailureKind.OVER_LIMIT, None
+    if words.code in ("flex_unavailable", "resource_unavailable"):
+        return FailureKind.UNSERVABLE, None
+    return FailureKind.RATE_LIMITED, None
+
+
+_VAGUE = frozenset({"invalidrequesterror", "invalidrequest", "badrequest", "badrequesterror", "badrequestexception"})
+"""What some give to every error: under a status that says something else, it says nothing for sure."""
+_OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})
+"""Statuses that an error inside a 5xx may name, which then says nothing for sure either."""
+
+
+def _broken(status: int, words: ErrorWords) -> FailureKind:
+    """A 5xx is the endpoint's, unless its words plainly speak of the request: gateways wrap other providers' refusals
+    into it. Where both may be, neither is known."""
+    names = words.names
+    if status == 503 and words.any_of(codes.OVERLOADED):
+        return FailureKind.OVERLOADED
+    for name in names:
+        if name in codes.BROKEN:
+            return FailureKind.SERVER_ERROR
+        if name not in _VAGUE and codes.is_about_request((name,)):
+            return FailureKind.CLIENT
+    is_vague = not _VAGUE.isdisjoint(names) or words.status in _OF_REQUESTS
+    return FailureKind.UNKNOWN if is_vague else FailureKind.SERVER_ERROR
+
+
+def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:
+    return (FailureKind.NOT_FOUND, _MISSING_HINT) if owns_credential else (FailureKind.UNSERVABLE, None)
+
+
+def _not_found(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    """Of the path or the model, which is the configuration's; of something that the request names; or of nobody knows
+    what."""
+    if words.param and words.param != "model":
+        return _refused_request(404, words, owns_credential)
+    said = _said(words)
+    if not said or words.param == "model" or _NOT_THERE.search(said):
+        return _missing(owns_credential)
+    return FailureKind.UNKNOWN, None
+
+
+def _refused_request(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+    message = _said(words)
+    if status == 400 and "api-version" in message and "not allowed" in message:
+        return FailureKind.MISCONFIGURED, API_VERSION_HINT
+    if status == 400 and "api version not supported" in message:
+        return FailureKind.MISCONFIGURED, API_VERSION_HINT
+    if words.param == "service_tier" and "not allowed for this project" in message:
+        return FailureKind.UNSERVABLE, None
+    if words.any_of(codes.STATE) or ("encrypted content" in message and "could not be verified" in message):
+        return FailureKind.STATE, None
+    if owns_credential and (words.any_of(codes.BAD_KEY) or _BAD_KEY_400.match(message)):
+        return FailureKind.KEY, _KEY_HINT
+    return FailureKind.CLIENT, None
+
+
+def _said(words: ErrorWords) -> str:
+    """The message's own words, in lower case."""
+    return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

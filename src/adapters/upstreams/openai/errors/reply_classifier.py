@@ -1,0 +1,224 @@
+"""Is a whole reply an answer? Status, shape and the provider's words decide; the body itself is never changed."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from adapters.upstreams.openai.errors.error_codes import MISSING
+from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
+from adapters.upstreams.openai.errors.error_words import STATUS_FIELDS, ErrorWords
+from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
+from adapters.upstreams.openai.inflated_reply import beginning
+from adapters.upstreams.openai.lenient_json import Odd, decode
+from application.messages import Api, Verdict, WholeReply
+from domain.body.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
+from domain.failure import Effect, Failure, FailureKind
+from domain.rate_limit.token_estimate import Usage
+
+MAX_ERROR_BYTES = 64 * 1024
+"""An error says what it has to say in far fewer."""
+
+MAX_INFLATED_BYTES = 1024 * 1024
+"""An answer that is longer without its content coding is only looked at, and not read."""
+
+_MAX_TOKENS = 10**12
+"""More than any request takes: a larger number says nothing."""
+
+
+class UsageWords(Struct):
+    """`usage` of chat and of Responses, whose names differ. It is bookkeeping, so its numbers may be anything."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+
+    def usage(self) -> Usage | None:
+        """None = it names no number of the prompt."""
+        prompt = _count(self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens)
+        output = _count(self.completion_tokens if self.completion_tokens is not None else self.output_tokens)
+        return None if prompt is None else Usage(prompt, output or 0)
+
+
+def _count(value: Any) -> int | None:
+    """None = it is no number of tokens."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
+
+
+class _Choices(Struct):
+    """What is read of an answer. Its content is not decoded: that there is any is enough."""
+
+    choices: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Data(Struct):
+    data: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Results(Struct):
+    results: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+
+
+class _Output(Struct):
+    output: Sequence[msgspec.Raw] | None = None
+    error: Any = None
+    usage: UsageWords | Odd = None
+    status: Any = None
+
+
+class _DecodedChoices(_Choices):
+    choices: Sequence[Any] | None = None
+
+
+class _DecodedData(_Data):
+    data: Sequence[Any] | None = None
+
+
+class _DecodedResults(_Results):
+    results: Sequence[Any] | None = None
+
+
+class _DecodedOutput(_Output):
+    output: Sequence[Any] | None = None
+
+
+class _Reading(Struct, frozen=True):
+    """How the answers of one API are read."""
+
+    content: str
+    """What an answer is not without."""
+    decoder: msgspec.json.Decoder[Any]
+    decoded: Any
+    """The same with its content decoded."""
+    narrowed: Narrowed
+    """What is read of a large one."""
+
+
+def _reading(content: str, shape: type, decoded: type) -> _Reading:
+    return _Reading(content, msgspec.json.Decoder(shape), decoded, _narrowed(content, "usage"))
+
+
+_SAID = ("message", "detail", "title")
+WORDS = Narrowed(
+    "code",
+    "type",
+    "param",
+    "message",
+    "innererror",
+    "error",
+    "errors",
+    "detail",
+    *STATUS_FIELDS,
+    longest_bytes=16 * 1024,
+)
+"""What is read of a large error."""
+
+
+def _narrowed(*names: str) -> Narrowed:
+    return Narrowed("error", "status", *names, inside={"error": WORDS})
+
+
+_RESPONSES = Api.RESPONSES
+_CHAT = _reading("choices", _Choices, _DecodedChoices)
+_READINGS = {
+    Api.CHAT: _CHAT,
+    Api.COMPLETIONS: _CHAT,
+    Api.RESPONSES: _reading("output", _Output, _DecodedOutput),
+    Api.EMBEDDINGS: _reading("data", _Data, _DecodedData),
+    Api.MODERATIONS: _reading("results", _Results, _DecodedResults),
+}
+_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
+"""What a response may be that has no output (yet)."""
+
+
+_UNREADABLE = (ValueError, RecursionError)
+_errors = msgspec.json.Decoder(Any)
+_narrowed_error = Narrowed(
+    "error", "errors", "response", "innererror", "code", "type", "param", *STATUS_FIELDS, *_SAID,
+    longest_bytes=16 * 1024,
+    inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
+)  # fmt: skip
+_MAX_TEXT_BYTES = 4096
+"""Of an error that is no JSON, what is read at most."""
+
+
+_BESIDE = frozenset({Api.STORED, Api.OTHER})
+"""What an endpoint refuses of these says nothing of what it is there for."""
+
+
+def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool = False) -> Verdict:
+    """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
+    nothing about the endpoint."""
+    if 200 <= reply.status < 300 or reply.status == 304:
+        if api not in _READINGS:
+            return Verdict()  # of any shape, and none of our business
+        return _judge_answer(api, reply, owns_credential)
+    words = error_words(reply)
+    if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
+        return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
+    delay_s = None
+    if reply.status in (429, 503):
+        delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
+    failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
+    if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status == 404):
+        # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
+        # cannot do this says nothing of what it is there for.
+        kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED
+        return Verdict(Failure(kind, failure.reason, failure.status))
+    return Verdict(failure)
+
+
+def error_words(reply: WholeReply) -> ErrorWords:
+    """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
+    try:
+        text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
+    except ValueError:
+        return ErrorWords()
+    try:
+        return ErrorWords.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
+    except _UNREADABLE:
+        said = text[:_MAX_TEXT_BYTES].decode(errors="replace").strip()
+        return ErrorWords() if said.startswith(("<", "{", "[")) else ErrorWords.of(said)
+
+
+def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
+    if not reply.body:
+        return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
+    reading = _READINGS[api]
+    try:
+        text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
+        if not is_all or has_too_many_marks(text):
+            return _judge_beginning(text, reply)
+        if len(text) > LARGE_BYTES:
+            text = reading.narrowed(text)
+        answer = decode(reading.decoder, text, reading.decoded)
+    except _UNREADABLE:
+        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
+    # Some fill in all fields of a Response, also of one that went well.
+    if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
+        return Verdict(classify_in_stream(error_words(reply), owns_credential=owns_credential))
+    if getattr(answer, reading.content) is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
+        failure = classify_in_stream(error_words(reply), owns_credential=owns_credential)
+        if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
+            return Verdict(failure)
+        return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}", reply.status))
+    usage = answer.usage
+    return Verdict(usage=usage.usage() if isinstance(usage, UsageWords) else None)
+
+
+def _judge_beginning(text: bytes, reply: WholeReply) -> Verdict:
+    """Of an answer that is not read, as it is too long without its content coding, or too full: an error never is."""
+    if text.lstrip().startswith(b"{"):
+        return Verdict()
+    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))

@@ -1,0 +1,140 @@
+"""How long a provider asks to be left alone: from its headers, else from its words.
+
+Precedence: `retry-after-ms`, `retry-after` (seconds or an HTTP date), the reset of the limit that is used up (also as
+Azure once misspelt it, `x-rate-limit-reset-tokens`, openai-python#937), then the text ("try again in 8.764s", "retry
+after 60 seconds"). What names no delay, or one that cannot be meant, is as if it were absent: the next one counts.
+Nothing is clamped here.
+"""
+
+import re
+from collections.abc import Mapping
+
+from adapters.upstreams.openai.errors.moments import MONTH_S, parse_http_date, seconds_until
+
+_PLAIN_S = 300.0
+_DAY_S = 86_400.0
+_UNIT_S = {
+    "day": _DAY_S,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "ms": 1e-3,
+    "millisecond": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ns": 1e-9,
+}
+# What they have read of a number they do not give back: each looks at a text once.
+_PART = re.compile(
+    r"(?<![\d.])(\d++(?:\.\d++)?+)\s*+(days?|milliseconds?|hours?|minutes?|seconds?|min|sec|ms|us|µs|μs|ns|h|m|s)(?![a-z])",
+    re.I,
+)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_TEXT = re.compile(
+    r"(?:try again in|retry after|retry in|please wait)\s++((?:\d++(?:\.\d++)?+\s*+[a-zµμ]*+\s*+)++)", re.I
+)
+_READ_OF_TEXT = 1024
+_LONGEST_VALUE = 64
+"""In characters: what follows, and headers that are longer, say nothing."""
+_OF_DATES = (":", "-", "/")
+_GO_PARTS = re.compile(r"(?:\d++(?:\.\d++)?+(?:h|ms|m|us|µs|μs|ns|s))++", re.I)
+_GO_PART = re.compile(r"(\d++(?:\.\d++)?+)(h|ms|m|us|µs|μs|ns|s)", re.I)
+
+
+def parse_duration_s(text: str) -> float | None:
+    """A Go duration (`6m0s`, `1m2.5s`, `20ms`) or a bare number of seconds; None = neither, or negative."""
+    text = _in_short(text)
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if not _GO_PARTS.fullmatch(text):
+        return None
+    return sum(float(number) * _UNIT_S[unit.lower()] for number, unit in _GO_PART.findall(text))
+
+
+def parse_reset_s(text: str) -> float | None:
+    """A duration as in `parse_duration_s`; None = neither, or one that cannot be meant."""
+    seconds = parse_duration_s(text)
+    if seconds is None or not _NUMBER.fullmatch(text.strip()):
+        return seconds if seconds is None or seconds <= MONTH_S else None
+    return seconds if _is_meant(seconds) else None
+
+
+def _is_meant(seconds: float) -> bool:
+    """Can a bare number be seconds? Above five minutes only as a period that limits are counted in, a part of a day or
+    whole days (Azure says 86400). Anything else is as likely milliseconds, or a Unix time (openclaw/clawhub#407)."""
+    return seconds <= _PLAIN_S or _DAY_S % seconds == 0 or (seconds % _DAY_S == 0 and seconds <= MONTH_S)
+
+
+def parse_retry_after_s(text: str, now_unix: float) -> float | None:
+    """The value of a `retry-after` header: seconds (fractions allowed) or an HTTP date (RFC 9110, 10.2.3); 0 = it is
+    over. A time that is soon is taken for one however it is written."""
+    text = _in_short(text)
+    seconds = parse_reset_s(text)
+    if seconds is not None:
+        return seconds
+    then = parse_http_date(text)
+    if then is None:
+        return seconds_until(text, now_unix)
+    return max(0.0, then - now_unix) if then - now_unix <= MONTH_S else None
+
+
+def delay_in_text_s(text: str) -> float | None:
+    """The delay a message names, such as `Please try again in 1m30s` or `Try again in 50 seconds`, at its beginning."""
+    text = text[:_READ_OF_TEXT]
+    found = _TEXT.search(text)
+    if found is None or text[found.end() : found.end() + 1] in _OF_DATES:
+        return None
+    words = found.group(1)
+    parts = [(number, unit) for number, unit in _PART.findall(words)]
+    if parts:
+        seconds = sum(float(number) * _UNIT_S[_singular(unit)] for number, unit in parts)
+        return seconds if seconds <= MONTH_S else None
+    bare = _NUMBER.match(words)
+    return float(bare.group()) if bare and _is_meant(float(bare.group())) else None
+
+
+def retry_delay_s(headers: Mapping[str, str], message: str, now_unix: float) -> float | None:
+    """The delay of one reply; None = it names none. `headers` have lower-case names. No delay at all, and a time that
+    is over, say nothing: the reply refuses."""
+    after_ms, after = headers.get("retry-after-ms"), headers.get("retry-after")
+    if after_ms is not None and (seconds := _ms_in_s(after_ms, now_unix)):
+        return seconds
+    if after is not None and (seconds := parse_retry_after_s(after, now_unix)):
+        return seconds
+    resets = [reset for name in ("requests", "tokens") if (reset := _reset_s(headers, name, now_unix))]
+    return max(resets) if resets else delay_in_text_s(message) or None
+
+
+def _ms_in_s(text: str, now_unix: float) -> float | None:
+    text = _in_short(text)
+    if not _NUMBER.fullmatch(text):
+        return None
+    seconds = float(text) / 1000
+    return seconds if seconds <= _DAY_S else seconds_until(text, now_unix)
+
+
+def _reset_s(headers: Mapping[str, str], dimension: str, now_unix: float) -> float | None:
+    reset = headers.get(f"x-rate-limit-reset-{dimension}")
+    if reset is None and headers.get(f"x-ratelimit-remaining-{dimension}", "").strip() == "0":
+        reset = headers.get(f"x-ratelimit-reset-{dimension}")
+    if reset is None:
+        return None
+    reset = _in_short(reset)
+    seconds = parse_reset_s(reset)
+    return seconds_until(reset, now_unix) if seconds is None else seconds
+
+
+def _in_short(text: str) -> str:
+    """Nothing, where it is too long to be meant."""
+    return text.strip() if len(text) <= _LONGEST_VALUE else ""
+
+
+def _singular(unit: str) -> str:
+    unit = unit.lower()
+    return unit.removesuffix("s") if len(unit) > 2 else unit

@@ -1,0 +1,82 @@
+"""Does anything stand in a piece of a stream that makes its events worth reading: an end, an error, the usage?"""
+
+import re
+
+import msgspec
+from msgspec import Struct
+
+from domain.body.elided import outline
+
+_WORTH_READING = re.compile(
+    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'
+    rb'|"usage"\s*:\s*\{'
+)
+_LARGE_BYTES = 64 * 1024
+_DATA_BYTES = len(b"data: ")
+_SHAPES = (
+    (b"[DONE]", None),
+    (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
+    (b'"error"', re.compile(rb'\s*(?::\s*[{"\[]|[,}])')),
+    (b"event:", re.compile(rb"\s?error")),
+    (b"response.completed", None),
+    (b"response.incomplete", None),
+    (b"response.failed", None),
+    (b'"usage"', re.compile(rb"\s*:\s*\{")),
+)
+"""`_WORTH_READING` as words and what must follow them."""
+
+
+class _GoesOn(Struct):
+    finish_reason: None = None
+
+
+class _Plain(Struct):
+    choices: list[_GoesOn]
+    error: None = None
+    usage: None = None
+    type: None = None
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
+
+
+def goes_on(chunk: bytes) -> bool:
+    """Is it one event of a chat in which each choice goes on, and nothing beside it matters? True of nearly all.
+
+    To decode that little takes half the time of searching for all words that might matter.
+    """
+    size = len(chunk)
+    if size > _LARGE_BYTES or chunk.find(b"\n\n") != size - 2:
+        return False
+    try:
+        _plain(chunk[_DATA_BYTES:])
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def is_worth_reading(chunk: bytes) -> bool:
+    """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
+    if len(chunk) > _LARGE_BYTES:
+        return _is_large_worth_reading(outline(chunk))
+    find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
+    may_be = (
+        find(b"[DONE]") >= 0
+        or find(b"error") >= 0
+        or find(b"complete") >= 0
+        or find(b"response.failed") >= 0
+        or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
+        or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
+    )
+    return bool(may_be and _WORTH_READING.search(chunk))
+
+
+def _is_large_worth_reading(text: bytes) -> bool:
+    """The same for megabytes, through which a regular expression takes half a second."""
+    for word, tail in _SHAPES:
+        at = text.find(word)
+        while at >= 0:
+            if tail is None or tail.match(text, at + len(word)):
+                return True
+            at = text.find(word, at + 1)
+    return False

@@ -1,0 +1,83 @@
+"""What the cache must know about answers: whether they ended well, and how they look in another shape.
+
+A conversion is made only where its outcome is what the provider itself would have sent, but for how the text is cut
+into pieces; everything else is a miss, which costs one upstream call and is never wrong.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from adapters.upstreams.reshape.chat_formats import ChatFormat
+from adapters.upstreams.reshape.completions_formats import CompletionsFormat
+from adapters.upstreams.reshape.list_formats import EmbeddingsFormat, ModerationsFormat
+from adapters.upstreams.reshape.responses_formats import ResponsesFormat
+from application.messages import Api, Headers
+from application.store_ports import CachedAnswer, Shape
+from domain.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
+
+_UNREADABLE = (ValueError, RecursionError)
+
+
+class AnswerFormat(Protocol):
+    """What is known of one API's answers. Bodies come without a content coding. Both raise `ValueError` or
+    `RecursionError` for what is not understood."""
+
+    def ended_well(self, answer: CachedAnswer) -> bool:
+        """Whole, without an error, and ended because the model was done."""
+
+    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
+        """The answer in a shape that is not its own."""
+
+
+_FORMATS: Mapping[Api, AnswerFormat] = {
+    Api.CHAT: ChatFormat(),
+    Api.RESPONSES: ResponsesFormat(),
+    Api.COMPLETIONS: CompletionsFormat(),
+    Api.EMBEDDINGS: EmbeddingsFormat(),
+    Api.MODERATIONS: ModerationsFormat(),
+}
+
+
+_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}
+"""What stands before the values that are decoded, where not all are."""
+
+
+class OpenAIAnswerFormats:
+    """See `application.store_ports.AnswerFormats`. Of other APIs than these it knows nothing.
+
+    The padding called obfuscation is never made up. A client that asks for it by name gets none of our streams but a
+    recorded one that was asked for with it; one that says nothing about it may get a stream without: what it hides, how
+    long each piece is, a stream with all text in one piece does not show.
+    """
+
+    def ended_well(self, api: Api, answer: CachedAnswer) -> bool:
+        """Whole, without an error, without a content coding, and ended because the model was done. One of more values
+        than are decoded is none of these."""
+        form = _FORMATS.get(api)
+        try:
+            return form is not None and _is_readable(api, answer) and form.ended_well(answer)
+        except _UNREADABLE:
+            return False
+
+    def reshaped(self, api: Api, answer: CachedAnswer, shape: Shape) -> CachedAnswer | None:
+        """The very answer if the shape is equal. None = a field is not understood, something would be missing, or the
+        client asks for options that are unknown here."""
+        if shape == answer.shape:
+            return answer
+        form = _FORMATS.get(api)
+        if form is None or not _is_readable(api, answer):
+            return None
+        try:
+            return form.reshaped(answer, shape)
+        except _UNREADABLE:
+            return None
+
+
+def _is_readable(api: Api, answer: CachedAnswer) -> bool:
+    marks = _MARKS.get(api, ALL_MARKS)
+    is_light = not any(len(chunk) > LARGE_BYTES and is_heavy(chunk, marks) for chunk in answer.chunks)
+    return is_light and not _is_coded(answer.headers)
+
+
+def _is_coded(headers: Headers) -> bool:
+    return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)

@@ -1,0 +1,109 @@
+"""Answers of the older completions API as the cache must know them: a text for each choice.
+
+Whole answers and chunks have the same fields (openai-python, `Completion`), which are read strictly: with one that is
+unknown here, log probabilities or a content filter's verdict, an answer is not made into another shape.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from adapters.upstreams.openai.lenient_json import decode_exactly
+from adapters.upstreams.reshape.chat_wire import Text, Words
+from adapters.upstreams.reshape.finish_reasons import all_ended
+from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood
+from application.store_ports import CachedAnswer, Shape
+
+GOOD_ENDS = frozenset(("stop",))
+
+
+class TextChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One text, or a piece of it."""
+
+    text: str
+    index: int
+    logprobs: None = None
+    finish_reason: str | None = None
+    """None = more comes."""
+
+
+class TextCompletion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole answer, or one chunk of it."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: Words = UNSET
+    system_fingerprint: Text = UNSET
+    obfuscation: Text = UNSET
+
+
+_completions = msgspec.json.Decoder(TextCompletion)
+
+
+class CompletionsFormat:
+    """See `answer_formats.AnswerFormat`."""
+
+    def ended_well(self, answer: CachedAnswer) -> bool:
+        """Each text ended because the model was done."""
+        return all_ended(answer, GOOD_ENDS)
+
+    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
+        """Either shape from the other; of a stream, none with other options."""
+        return COMPLETIONS.reshaped(answer, shape)
+
+
+def _read(text: bytes) -> TextCompletion:
+    return decode_exactly(_completions, text)
+
+
+def _merged(chunks: list[TextCompletion]) -> TextCompletion:
+    """Raises `NotUnderstood` if they are not of one answer, or the usage or an end is missing."""
+    heads = {(chunk.id, chunk.created, chunk.model, chunk.system_fingerprint) for chunk in chunks}
+    usages: list[dict[str, Any]] = [chunk.usage for chunk in chunks if isinstance(chunk.usage, dict)]
+    if len(heads) != 1 or len(usages) != 1:
+        raise NotUnderstood("not the chunks of one answer, with its usage")
+    pieces: dict[int, list[TextChoice]] = {}
+    for chunk in chunks:
+        for choice in chunk.choices:
+            pieces.setdefault(choice.index, []).append(choice)
+    if sorted(pieces) != list(range(len(pieces))):
+        raise NotUnderstood("an index is missing")
+    choices = [_strung(pieces[index]) for index in range(len(pieces))]
+    return replace(chunks[0], choices=choices, usage=usages[0], obfuscation=UNSET)
+
+
+def _strung(pieces: list[TextChoice]) -> TextChoice:
+    *open_pieces, last = pieces
+    if last.finish_reason is None or any(piece.finish_reason is not None for piece in open_pieces):
+        raise NotUnderstood("a text has no end, or goes on after it")
+    return replace(last, text="".join(piece.text for piece in pieces))
+
+
+def _chunks(whole: TextCompletion, *, with_usage: bool) -> Iterable[TextCompletion]:
+    """Each text in one piece, then its end, and the usage last if it is wanted: null in all others then, as OpenAI does
+    with `include_usage`."""
+    if len({choice.index for choice in whole.choices}) < len(whole.choices):
+        raise NotUnderstood("two choices have the same index")
+    mould = replace(whole, choices=[], usage=None if with_usage else UNSET, obfuscation=UNSET)
+    chunks = [replace(mould, choices=[piece]) for choice in whole.choices for piece in _pieces(choice)]
+    if not with_usage:
+        return chunks
+    if not isinstance(whole.usage, dict):
+        raise NotUnderstood("the answer does not say what it used")
+    return [*chunks, replace(mould, usage=whole.usage)]
+
+
+def _pieces(choice: TextChoice) -> Iterator[TextChoice]:
+    if choice.finish_reason is None:
+        raise NotUnderstood("a text has no end")
+    yield replace(choice, finish_reason=None)
+    yield replace(choice, text="")
+
+
+COMPLETIONS = Dialect(_read, _read, _merged, _chunks)

@@ -1,0 +1,162 @@
+"""What all APIs have in common when an answer of one shape is made into another: the client's options, the headers; and
+for those whose chunks are pieces of the whole answer, the way from one shape to the other and back."""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.upstreams.openai.lenient_json import encode
+from adapters.upstreams.openai.streams.sse import DONE, DONE_EVENT, Event, read_whole, split_events
+from application.store_ports import CachedAnswer, Shape
+
+W = TypeVar("W", bound=Struct)
+W_contra = TypeVar("W_contra", bound=Struct, contravariant=True)
+C = TypeVar("C", bound=Struct)
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+class NotUnderstood(ValueError):
+    """Something is in the answer, or missing from it, that keeps it from being told in another form."""
+
+
+class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The `stream_options` of a request; an option that is unknown here is an error."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+    """None = on: the API's default (openai-python, `ChatCompletionStreamOptionsParam`)."""
+
+    @property
+    def usage(self) -> bool:
+        """Does the stream end with what it took?"""
+        return self.include_usage is True
+
+    @property
+    def obfuscation(self) -> bool:
+        """Is there padding that hides how long each piece is?"""
+        return self.include_obfuscation is not False
+
+    def means(self, other: "StreamOptions") -> bool:
+        """Do both ask for the same stream?"""
+        return (self.usage, self.obfuscation) == (other.usage, other.obfuscation)
+
+
+NO_OPTIONS = StreamOptions()
+
+_LINE_SEPARATORS = [(code.encode(), b"\\u%04x" % ord(code)) for code in "\x85\u2028\u2029"]
+_options = msgspec.json.Decoder(StreamOptions | None)
+
+
+def options_of(shape: Shape) -> StreamOptions:
+    """Raises `ValueError` if there are any that are unknown here."""
+    return _options.decode(shape.options) or NO_OPTIONS if shape.options else NO_OPTIONS
+
+
+def wants_usage(shape: Shape) -> bool:
+    """Without `[DONE]`, a usage that was asked for and did not come was cut off. Options that are unknown here may ask
+    for it."""
+    try:
+        return options_of(shape).usage
+    except (ValueError, RecursionError):
+        return True
+
+
+def check_unstreamed(wanted: StreamOptions) -> None:
+    """Raises `NotUnderstood` for options of a stream where none is wanted: providers refuse that."""
+    if wanted != NO_OPTIONS:
+        raise NotUnderstood("options of a stream, for an answer that is none")
+
+
+def as_whole(answer: CachedAnswer, shape: Shape, body: bytes) -> CachedAnswer:
+    """The same answer as JSON in one piece."""
+    return _rewritten(answer, shape, (body,), JSON)
+
+
+def as_stream(answer: CachedAnswer, shape: Shape, events: tuple[bytes, ...]) -> CachedAnswer:
+    """The same answer as an event stream."""
+    return _rewritten(answer, shape, events, EVENT_STREAM)
+
+
+def _rewritten(answer: CachedAnswer, shape: Shape, chunks: tuple[bytes, ...], content_type: str) -> CachedAnswer:
+    kept = [(name, value) for name, value in answer.headers if name not in ("content-type", "content-length")]
+    return replace(answer, shape=shape, headers=(("content-type", content_type), *kept), chunks=chunks)
+
+
+def read_events(body: bytes) -> list[Event]:
+    """The events that carry something, `[DONE]` included if it is there. Raises `ValueError` where the stream was cut
+    inside an event, goes on after `[DONE]`, or holds what is no event of chat or of the older completions."""
+    events: list[Event] = []
+    for event in read_whole(body):
+        if event.name not in (b"", b"message"):
+            raise NotUnderstood("not an event of this API")
+        if events and events[-1].data == DONE:
+            raise NotUnderstood("the stream goes on after its end")
+        events.append(event)
+    return events
+
+
+def write_event(chunk: Struct) -> bytes:
+    """A chunk as an event. Escapes what `str.splitlines` takes for the end of a line and the standard does not: clients
+    that read lines as httpx does would cut the event there."""
+    data = encode(chunk)
+    for raw, escaped in _LINE_SEPARATORS:
+        data = data.replace(raw, escaped)
+    return b"data: %b\n\n" % data
+
+
+class _Telling(Protocol[W_contra]):
+    def __call__(self, whole: W_contra, *, with_usage: bool) -> Iterable[Struct]:
+        """The chunks of a whole answer."""
+
+
+class Dialect(Struct, Generic[W, C], frozen=True):
+    """How an API words whole answers (W) and chunks (C). Each of these raises `ValueError` or `RecursionError` for what
+    is not understood."""
+
+    read_whole: Callable[[bytes], W]
+    read_chunk: Callable[[bytes], C]
+    """From the data of one event."""
+    merge: Callable[[list[C]], W]
+    chunks_of: _Telling[W]
+    """The chunks of a whole answer, with its usage in them or without."""
+    trim: Callable[[bytes, StreamOptions], bytes] | None = None
+    """One event without the usage and the padding that are not wanted, b"" = nothing of it is; None = nobody here can
+    leave anything out of this API's streams."""
+
+    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
+        """Either shape from the other, and a stream from one that has more."""
+        have, wanted = options_of(answer.shape), options_of(shape)
+        if not shape.stream:
+            check_unstreamed(wanted)
+            return as_whole(answer, shape, self._body(answer)) if answer.shape.stream else replace(answer, shape=shape)
+        if not answer.shape.stream:
+            return as_stream(answer, shape, self._events(answer, wanted))
+        if have.means(wanted):
+            return replace(answer, shape=shape)
+        return replace(answer, shape=shape, chunks=self._trimmed(answer, have, wanted))
+
+    def _body(self, answer: CachedAnswer) -> bytes:
+        events = read_events(b"".join(answer.chunks))
+        return encode(self.merge([self.read_chunk(event.data or b"") for event in events if event.data != DONE]))
+
+    def _events(self, answer: CachedAnswer, wanted: StreamOptions) -> tuple[bytes, ...]:
+        if wanted.include_obfuscation:
+            raise NotUnderstood("padding is not made up")
+        whole = self.read_whole(b"".join(answer.chunks))
+        return *map(write_event, self.chunks_of(whole, with_usage=wanted.usage)), DONE_EVENT
+
+    def _trimmed(self, answer: CachedAnswer, have: StreamOptions, wanted: StreamOptions) -> tuple[bytes, ...]:
+        """The recorded stream without what is not wanted, cut and grouped as it was."""
+        trim = self.trim
+        if trim is None:
+            raise NotUnderstood("another stream was recorded")
+        if (wanted.usage and not have.usage) or (wanted.include_obfuscation and not have.obfuscation):
+            raise NotUnderstood("what is wanted was not recorded")
+        read_events(b"".join(answer.chunks))
+        groups = (b"".join(trim(frame, wanted) for frame in split_events(group)) for group in answer.chunks)
+        return tuple(filter(None, groups))

@@ -1,0 +1,221 @@
+"""Identical requests under way share one upstream call (single flight).
+
+A flight belongs to no client: it runs by itself while anybody waits for it, so that the first client may leave without
+hurting the others, and ends at once when the last one has left. A stream is kept from its start: who comes later begins
+there and goes on live. A flight stays for a moment after its answer was put into the cache, for those alone whose look
+into the cache had begun before, and gives them what the cache would.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+from application.answers import Answer, StreamedAnswer, WholeAnswer
+from application.caching.replay_buffer import MAX_HELD_BYTES, ByteBudget, Recording
+from application.caching.shared_stream import SharedStream
+from application.errors import ProxyError
+from application.held_bytes import HeldBytes, Holding
+from application.messages import Headers, Trail
+from application.ports import Clock
+from application.store_ports import CachedAnswer
+
+LINGER_S = 0.25
+"""How long a good answer can still be joined: longer than a look into the cache may take."""
+
+FINISH_S = 0.5
+"""How long the end of a complete stream is waited for when nobody listens any more: SDKs leave at `[DONE]`, and what
+they were sent is worth keeping."""
+
+Ask = Callable[[Trail], Awaitable[Answer]]
+Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
+"""Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
+
+Store = Callable[[CachedAnswer], Awaitable[None]]
+"""Keeps it."""
+
+
+class Flights:
+    """The flights under way, by what makes requests identical."""
+
+    def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
+        self.clock = clock
+        self.held = held
+        self.budget = ByteBudget(held, max_held_bytes)
+        self._flights: dict[object, Flight] = {}
+
+    def under_way(self, identity: object, looked: float) -> "Flight | None":
+        """The flight that may be joined by who looks, or looked at the time `looked`, into the cache; None = none."""
+        flight = self._flights.get(identity) if self._flights else None
+        return flight if flight is not None and flight.can_be_joined(looked) else None
+
+    def start(
+        self, identity: object, ask: Ask, judge: Judge, store: Store, received: float, asked_bytes: int = 0
+    ) -> "Flight":
+        """A new flight; `received` is when its first request came, and `asked_bytes` what that holds."""
+        flight = Flight(self, identity, ask, judge, store, received, asked_bytes)
+        self._flights[identity] = flight
+        return flight
+
+    @property
+    def held_bytes(self) -> int:
+        """What all recordings hold together."""
+        return self.budget.held_bytes
+
+    @property
+    def full(self) -> bool:
+        """Is there no memory left for recordings?"""
+        return self.budget.full
+
+    def part(self, flight: "Flight") -> None:
+        """It cannot be joined any more."""
+        if self._flights.get(flight.identity) is flight:
+            del self._flights[flight.identity]
+
+
+class Flight:
+    """One upstream call, and everything that has come of it."""
+
+    __slots__ = (
+        "_ask", "_asked", "_asked_bytes", "_ending", "_entry", "_flights", "_judge", "_judged", "_opened", "_over",
+        "_recording", "_store", "_task", "_whole", "identity", "kept_at", "received", "trail",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        flights: Flights,
+        identity: object,
+        ask: Ask,
+        judge: Judge,
+        store: Store,
+        received: float,
+        asked_bytes: int,
+    ) -> None:
+        self._flights = flights
+        self.identity = identity
+        self._ask = ask
+        self._judge = judge
+        self._store = store
+        self.received = received
+        self._asked_bytes = asked_bytes
+        self._asked = Holding(flights.held)
+        self.trail = Trail()
+        self.kept_at = math.inf
+        """When the answer was put into the cache: who looks later finds it there."""
+        self._recording = Recording(flights.budget)
+        self._whole: WholeAnswer | None = None
+        self._over = False
+        self._ending: asyncio.TimerHandle | None = None
+        self._entry: CachedAnswer | None = None
+        self._judged = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._task = asyncio.ensure_future(self._run())
+
+    @property
+    def landed(self) -> bool:
+        """Has all come that will?"""
+        return self._recording.over
+
+    def can_be_joined(self, looked: float) -> bool:
+        """Is it held from its start, and not to be found by a look into the cache at that time?"""
+        return self._recording.kept and looked < self.kept_at
+
+    async def board(self) -> Answer:
+        """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
+        seat = SharedStream(self._recording, self.leave)
+        self._recording.readers.add(seat)
+        seat.asked_bytes, self._asked_bytes = self._asked_bytes, 0
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        try:
+            await self._opened.wait()
+        except BaseException:
+            seat.close()
+            raise
+        if self._recording.source is not None:
+            return seat
+        seat.close()
+        if self._whole is not None:
+            return self._whole
+        raise (self._recording.error or ProxyError("The proxy lost this request.")).with_traceback(None)
+
+    async def kept(self) -> CachedAnswer | None:
+        """What is kept of the answer, once it has landed; None = it is not worth keeping."""
+        await self._judged.wait()
+        return self._entry
+
+    def leave(self, seat: SharedStream) -> None:
+        """A client wants no more of it. When it was the last one, the upstream call ends."""
+        recording = self._recording
+        if seat not in recording.readers:
+            return
+        recording.readers.remove(seat)
+        if recording.readers:
+            self._asked.count(seat.asked_bytes)  # it is held on, and its client counts it no longer
+            recording.advanced()
+        elif recording.over:
+            self._release()
+        elif recording.source is not None and recording.source.complete and recording.kept:
+            self._ending = asyncio.get_running_loop().call_later(FINISH_S, self._task.cancel)
+        else:
+            self._flights.part(self)
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        good = None
+        try:
+            good = await self._fly()
+        except asyncio.CancelledError:
+            self._recording.error = ProxyError("The request was given up.")
+        except Exception as error:  # whoever waits gets to hear it, and says so
+            self._recording.error = error
+        self._opened.set()
+        self._recording.finish()
+        self._asked.close()
+        del self._ask  # which holds the request
+        try:
+            if good is not None:
+                await self._keep(*good)
+        finally:
+            self._judged.set()
+            self._flights.part(self)
+            self._over = True
+            self._release()
+
+    async def _fly(self) -> tuple[Headers, tuple[bytes, ...]] | None:
+        """The call itself. Headers and chunks of an answer that may be kept; None = it may not."""
+        answer = await self._ask(self.trail)
+        if isinstance(answer, WholeAnswer):
+            self._whole = answer
+            reply = answer.reply
+            self._recording.hold(len(reply.body))
+            return (reply.headers, (reply.body,)) if reply.status == 200 and answer.final_failure is None else None
+        self._recording.source = answer
+        try:
+            await self._record(answer)
+        except asyncio.CancelledError:
+            if not answer.complete:
+                raise
+            self._task.uncancel()
+        finally:
+            answer.close()
+        whole = self._recording.kept and answer.status == 200 and answer.failure is None
+        return (answer.headers, self._recording.chunks) if whole else None
+
+    async def _record(self, stream: StreamedAnswer) -> None:
+        self._opened.set()
+        while not await stream.flow(self._recording.append):
+            await self._recording.wait_for_the_slowest()
+
+    async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
+        self._entry = await self._judge(headers, chunks)
+        self._judged.set()
+        if self._entry is not None:
+            await self._store(self._entry)
+            self.kept_at = self._flights.clock.now()
+            await self._flights.clock.sleep(LINGER_S)
+
+    def _release(self) -> None:
+        """What was held, once nobody can want it any more."""
+        if self._over and not self._recording.readers:
+            self._recording.release()

@@ -1,0 +1,57 @@
+"""Requests that name a model: find the group the name stands for, and have one of its endpoints answer."""
+
+from collections.abc import Awaitable, Mapping
+
+from msgspec import structs
+
+from application.answers import Answer
+from application.caching.cached import Answers
+from application.errors import Closed, NoGroup, UnknownModel
+from application.messages import ProxyRequest, Trail
+from application.state.owners import StateOwners
+from domain.group import ModelGroup
+
+
+class AnswerModelCall:
+    """The use case behind chat completions, responses, embeddings, completions and moderations."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, ModelGroup],
+        start_group: ModelGroup | None,
+        stranger_group: ModelGroup | None,
+        owners: StateOwners,
+        answers: Answers,
+        *,
+        is_closed: bool = False,
+    ) -> None:
+        """`start_group` takes what need not name a model, and does not; None = nobody does. `stranger_group` takes what
+        names a model that is no group's, as it is; None = nobody does. `is_closed`: is it meant to be nobody?"""
+        self._groups = groups
+        self._start_group = start_group
+        self._stranger_group = stranger_group
+        self._owners = owners
+        self._answers = answers
+        self._is_closed = is_closed
+
+    def __call__(self, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+        """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
+        group = self._groups.get(request.model) if request.model else self._start_group
+        if group is None:
+            group, request = self._strangers(request)
+        if self._owners.is_free(request):
+            return self._answers(group, request, trail)
+        return self._answer_bound(group, request, trail)
+
+    async def _answer_bound(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+        return await self._answers(group, await self._owners.bind(group, request), trail)
+
+    def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
+        """The group for a request that is no group's, and the request as it goes there: its model's name is for the
+        provider to know, and stays as it is. Raises `UnknownModel`, `NoGroup`."""
+        if not request.model:
+            raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
+        # A deployment that only the path names would be lost on the way.
+        if self._stranger_group is None or request.model != request.body_model:
+            raise UnknownModel(request.model, sorted(self._groups))
+        return self._stranger_group, structs.replace(request, model="")

@@ -1,0 +1,163 @@
+"""What is known of every endpoint and its limits, for `GET /status`."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.pool import Routing
+from application.held_bytes import HeldBytes
+from application.ports import Clock
+from application.state.detached import Detached
+from application.store_ports import StoreHealth, StoreReport
+from domain.caching.cache_key import CacheState
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+from domain.rate_limit.bucket import Bucket
+from domain.rate_limit.limit_state import Gauge
+
+
+class LimitStatus(Struct, frozen=True):
+    """One limit of one bucket. None = unknown."""
+
+    limit: float | None
+    remaining: float | None
+    """As of now: what the last reply said, less what was sent since, plus what has come back."""
+    reserved: float
+    """What requests in flight hold."""
+    reset_s: float | None
+    """Seconds until all room is back."""
+
+
+class EndpointStatusReport(Struct, frozen=True):
+    """One endpoint. Times in seconds from now; 0 = none runs."""
+
+    id: str
+    model: str
+    provider: str
+    weight: int
+    share: float
+    state: str
+    in_flight: int
+    cooling_s: float
+    clock_s: float
+    """How long the provider's last 429 keeps it away."""
+    requests: LimitStatus | None
+    tokens: LimitStatus | None
+    """None = its limits are the clients' own: their keys are passed through; or no reply has come yet."""
+
+
+class GroupStatus(Struct, frozen=True):
+    """One model group."""
+
+    model_group: str
+    waiting: int
+    """Requests that wait for room."""
+    endpoints: tuple[EndpointStatusReport, ...]
+
+
+class CacheStatus(Struct, frozen=True):
+    """The response cache."""
+
+    store: StoreReport
+    requests: dict[str, int]
+    """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of this worker."""
+
+
+class StoresStatus(Struct, frozen=True):
+    """What is kept where."""
+
+    cache: CacheStatus | None
+    """None = answers are not cached."""
+    endpoint_state: StoreReport
+
+
+class HeldStatus(Struct, frozen=True):
+    """What this worker holds for its clients."""
+
+    bytes: int
+    max_bytes: int
+    """The budget (`max_held_bytes`); 0 = none."""
+    refused: int
+    """How often something did not fit, since the start."""
+    detached: int
+    """Background requests that go on though their clients have left."""
+
+
+class ReportHeld:
+    """What is held, by the account of it."""
+
+    def __init__(self, held: HeldBytes, detached: Detached) -> None:
+        self._held = held
+        self._detached = detached
+
+    def __call__(self) -> HeldStatus:
+        """At this moment."""
+        held = self._held
+        return HeldStatus(held.held_bytes, held.max_bytes, held.refused, self._detached.count)
+
+
+class ReportStores:
+    """How the stores are doing, from memory: none is asked."""
+
+    def __init__(self, states: StoreHealth, cache: StoreHealth | None, counts: Mapping[CacheState, int]) -> None:
+        self._states = states
+        self._cache = cache
+        self._counts = counts
+
+    def __call__(self) -> StoresStatus:
+        """At this moment."""
+        if self._cache is None:
+            return StoresStatus(None, self._states.health())
+        counts = {state.value: self._counts.get(state, 0) for state in CacheState}
+        return StoresStatus(CacheStatus(self._cache.health(), counts), self._states.health())
+
+
+class ReportStatus:
+    """The live picture, in numbers: no key, no prompt, no client."""
+
+    def __init__(self, groups: Sequence[ModelGroup], routing: Routing, waiting: WaitingRoom, clock: Clock) -> None:
+        self._groups = groups
+        self._routing = routing
+        self._waiting = waiting
+        self._clock = clock
+
+    def __call__(self) -> tuple[GroupStatus, ...]:
+        """At this moment, in the order of the configuration."""
+        return tuple(self._group(group) for group in self._groups)
+
+    def _group(self, group: ModelGroup) -> GroupStatus:
+        buckets = self._routing.ledger.own_buckets(group.endpoints)
+        endpoints = tuple(
+            self._endpoint(endpoint, share, buckets.get(endpoint.id))
+            for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
+        )
+        return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints)
+
+    def _endpoint(self, endpoint: Endpoint, share: float, bucket: Bucket | None) -> EndpointStatusReport:
+        now = self._clock.now()
+        state, cooling_s, clock_s = self._routing.state(endpoint)
+        return EndpointStatusReport(
+            id=endpoint.id,
+            model=endpoint.model,
+            provider=endpoint.provider,
+            weight=endpoint.weight,
+            share=round(share, 4),
+            state=state.value,
+            in_flight=self._routing.in_flight(endpoint),
+            cooling_s=round(cooling_s, 1),
+            clock_s=round(clock_s, 1),
+            requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
+            tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
+        )
+
+
+def _limit(gauge: Gauge, reserved: float, now: float) -> LimitStatus:
+    room = gauge.room(now)
+    reset_s = gauge.full_in_s(now)
+    return LimitStatus(
+        limit=gauge.terms.limit,
+        remaining=None if room is None else round(max(0.0, room), 1),
+        reserved=round(reserved, 1),
+        reset_s=None if reset_s is None else round(reset_s, 1),
+    )

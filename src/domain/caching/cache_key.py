@@ -1,0 +1,105 @@
+"""Which requests may be answered from the cache, under which key, and for how long.
+
+A request may be cached when asking again would be expected to give the same answer and when nothing but the answer
+comes of it (see `domain.caching.cacheability`). Two requests share an entry only if their whole bodies mean the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.caching.cacheability import DELIVERY, is_repeatable, may_be_repeatable
+
+KEY_VERSION = b"llmproxy-cache-1"
+TTL_JITTER = 0.05
+"""Entries made together do not end together."""
+
+
+class CacheState(StrEnum):
+    """What the cache did with a request."""
+
+    BYPASS = "bypass"
+    """It may not be cached."""
+    MISS = "miss"
+    REFRESH = "refresh"
+    """The client wanted a new answer; the old entry is replaced."""
+    HIT = "hit"
+    SHARED = "shared"
+    """An identical request was under way; this is its answer."""
+
+
+class CacheControl(Struct, frozen=True):
+    """What the client's `Cache-Control` asks for (RFC 9111, 5.2.1)."""
+
+    no_cache: bool = False
+    no_store: bool = False
+    max_age_s: float | None = None
+    """None = an answer of any age will do."""
+
+
+class CacheKey(Struct, frozen=True):
+    """Where an entry is kept, and what proves that it belongs there."""
+
+    name: str
+    """A digest; says nothing about the request to somebody who sees the store."""
+    seal: bytes
+    """Known only to who knows the request: an entry that is not signed with it was not made for it."""
+
+
+class CachePolicy(Struct, frozen=True):
+    """The configuration's say."""
+
+    ttl_s: float = 604_800.0
+    scope_is_global: bool = False
+    """Do clients with different credentials share answers?"""
+    absent_is_cacheable: bool = False
+    """What a request without a temperature is taken for; the API's default is 1."""
+
+    def needs_look(self, api: str, body: bytes) -> bool:
+        """Could this body be cacheable at all? Saves decoding those that cannot."""
+        return may_be_repeatable(api, body, absent_is_zero=self.absent_is_cacheable)
+
+    def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
+        """May an answer to this request be kept, and one that was kept be given?"""
+        return is_repeatable(api, fields, absent_is_zero=self.absent_is_cacheable)
+
+    def key(self, api: str, group: str, client: str, parts: Iterable[str], fields: Mapping[str, Any]) -> CacheKey:
+        """The key of a request with these body fields. `client` is a digest of its credential; `parts` are what else
+        of it a provider's answer may depend on."""
+        digest = hashlib.sha256(KEY_VERSION)
+        scope = "global" if self.scope_is_global else f"client {client}"
+        for part in (api, group, scope, *parts):
+            text = part.encode()
+            digest.update(b"%d:%b" % (len(text), text))
+        content = {name: value for name, value in fields.items() if name not in DELIVERY}
+        digest.update(msgspec.json.encode(content, order="sorted"))
+        seal = digest.digest()
+        return CacheKey(hashlib.sha256(b"name:" + seal).hexdigest(), seal)
+
+    def lifetime_s(self, draw: float) -> float:
+        """How long a new entry lives; `draw` in [0, 1) sets the jitter."""
+        return self.ttl_s * (1 + TTL_JITTER * (2 * draw - 1))
+
+
+def decode(body: bytes) -> Mapping[str, Any] | None:
+    """The fields of a body; None = it is no JSON object."""
+    try:
+        fields = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def is_unambiguous(body: bytes, fields: Mapping[str, Any]) -> bool:
+    """Does the body name no key twice, at any depth? Of two equal keys one reader takes the first and another the last,
+    so an entry made for one reading would answer the other."""
+    return _quotes(msgspec.json.encode(fields)) == _quotes(body)
+
+
+def _quotes(text: bytes) -> int:
+    """A canonical text never has more of these than the original, and fewer where a key was dropped."""
+    return text.count(b'"') - text.count(b'\\"')

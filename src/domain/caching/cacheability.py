@@ -1,0 +1,162 @@
+"""Which requests ask for an answer that would be the same again, and for nothing but that answer: rules by API.
+
+Sampled answers are the same again at temperature 0 only. Nothing but an answer: nothing that the provider stores or has
+stored, and no tool that it runs, since such a tool sees the world as it is then. What is allowed is listed where the
+API grows (tools, input items, `include`), so that what it gets tomorrow is not cached by mistake.
+Fields and their defaults: OpenAI API reference.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from domain.body.elided import outline
+
+Fields = Mapping[str, Any]
+
+DELIVERY = ("stream", "stream_options")
+"""Fields that say how the answer is sent, and not what it is."""
+
+_COMPUTED = frozenset(("embeddings", "moderations"))
+"""APIs without chance: they know neither a temperature nor a stream."""
+
+_ASKED_TO_STAY_OUT = frozenset(
+    (
+        "background",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "context_management",
+        "audio",
+        "web_search_options",
+        "data_sources",
+        "dataSources",
+        "search_parameters",
+        "plugins",
+    )
+)
+"""Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
+provider look something up. An empty object turns them on as well."""
+
+_OWN_TOOLS = frozenset(("function", "custom"))
+"""Tools that the client runs. All others are run by the provider."""
+
+_PLAIN_ITEMS = frozenset(
+    ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
+)
+"""Input items of Responses that hold all they mean. Left out: references, encrypted reasoning, hosted tools' calls."""
+
+_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
+"""Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
+
+_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]{0,20}+\s{0,20}+[,}])')
+"""A temperature that is not plainly, and in few letters, another number than zero."""
+
+_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
+"""Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
+
+
+def may_be_repeatable(api: str, body: bytes, *, absent_is_zero: bool) -> bool:
+    """Is a body worth decoding to ask `is_repeatable`? Saves decoding those that need no look."""
+    if api in _COMPUTED:
+        return True
+    if api not in _SAMPLED:
+        return False
+    text = outline(body)
+    if not absent_is_zero and _MAYBE_ZERO.search(text) is None:
+        return False
+    return api != "responses" or b'"store"' in text
+
+
+def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
+    """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
+    temperature is taken for. Of an API that is not known here: never."""
+    if api in _COMPUTED:
+        return not any(fields.get(name) for name in DELIVERY)
+    asks_only_for_an_answer = _SAMPLED.get(api)
+    return (
+        asks_only_for_an_answer is not None
+        and _is_plain_delivery(fields)
+        and _is_deterministic(fields.get("temperature"), absent_is_zero)
+        and asks_only_for_an_answer(fields)
+    )
+
+
+def _chat(fields: Fields) -> bool:
+    return (
+        _is_one(fields.get("n"))
+        and fields.get("store") in (None, False)
+        and fields.get("modalities") in (None, ["text"])
+        and _stays_in_itself(fields)
+    )
+
+
+def _completions(fields: Fields) -> bool:
+    return _is_one(fields.get("n")) and _is_one(fields.get("best_of"))
+
+
+def _responses(fields: Fields) -> bool:
+    return (
+        fields.get("store") is False  # stored unless the client says no
+        and _stays_in_itself(fields)
+        and all(isinstance(name, str) and name in _PLAIN_INCLUDES for name in _items(fields.get("include")))
+        and _is_plain_input(fields.get("input"))
+    )
+
+
+_SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
+    "chat": _chat,
+    "completions": _completions,
+    "responses": _responses,
+}
+"""APIs that draw their answers: what a request must not ask for."""
+
+
+def _is_one(count: object) -> bool:
+    """As it is where nothing is said. `true` equals 1 in Python, and is refused by providers."""
+    return count is None or (count == 1 and not isinstance(count, bool))
+
+
+def _is_plain_delivery(fields: Fields) -> bool:
+    """Are the fields that are no part of the key what the API takes? What it refuses must not get another's answer."""
+    stream, options = fields.get("stream"), fields.get("stream_options")
+    if not (stream is None or isinstance(stream, bool)):
+        return False
+    return options is None or (stream is True and isinstance(options, dict))
+
+
+def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
+    if temperature is None:
+        return absent_is_zero
+    return isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
+
+
+def _stays_in_itself(fields: Fields) -> bool:
+    options = fields.get("prompt_cache_options") or {}
+    return (
+        (_ASKED_TO_STAY_OUT.isdisjoint(fields) or all(fields.get(name) in (None, False) for name in _ASKED_TO_STAY_OUT))
+        and isinstance(options, dict)
+        and not any(options.get(name) for name in _PROMPT_CACHE_ACTS)
+        and all(_kind(tool) in _OWN_TOOLS for tool in _items(fields.get("tools")))
+    )
+
+
+def _is_plain_input(given: object) -> bool:
+    return isinstance(given, str) or (isinstance(given, list) and all(map(_is_plain, given)))
+
+
+def _is_plain(item: object) -> bool:
+    """A message may leave out its type. So may a reference to an item that is stored, which has no role."""
+    kind = _kind(item)
+    return kind in _PLAIN_ITEMS or (kind == "" and isinstance(item, dict) and "role" in item)
+
+
+def _items(listed: object) -> Iterable[object]:
+    """Those of a list; what is none where one is expected counts as an item that nobody knows."""
+    return listed if isinstance(listed, list) else () if listed is None else (None,)
+
+
+def _kind(item: object) -> str | None:
+    """The `type` of a tool or an item; empty = it names none; None = it is no such thing."""
+    kind = (item.get("type") or "") if isinstance(item, dict) else None
+    return kind if isinstance(kind, str) else None

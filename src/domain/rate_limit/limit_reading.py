@@ -1,0 +1,92 @@
+"""What is known of one limit: how it is counted, what replies say about it, and what that makes of it.
+
+None of it changes when a request is sent: what does is in `domain.rate_limit.limit_state`. Times are monotonic seconds.
+These values hold no cycles, so the collector is spared them (`gc=False`).
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+PER_MINUTE_S = 60.0
+
+MAX_COUNT = 1e12
+"""A limit, or what remains of one, that is larger says nothing."""
+LEAST_LIMIT = 1.0
+"""A limit that lets no request in, ever, means something else: it says nothing."""
+MAX_RESET_S = 86_400.0
+"""Providers count by the minute, some by the day: a later reset says nothing."""
+_LEAST_RESET_S = 0.001
+"""Shorter resets are no more than that, and would make the rate as large as can be."""
+
+
+class Refill(Enum):
+    """How a provider gives room back."""
+
+    CONTINUOUS = "continuous"
+    WINDOW = "window"
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """What one reply says about one limit. None = it does not say, or nothing that can be true."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_s: float | None = None
+    """Seconds from the reply's admission until all room is back."""
+    is_bare: bool = False
+    """Was the reset a number without a unit, as Azure writes it? Then it may be rounded up to a whole second, and all
+    room may come back at once."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Does it say anything?"""
+        return self.limit is None and self.remaining is None
+
+    @property
+    def is_possible(self) -> bool:
+        """Can all of it be true?"""
+        return (
+            _is_within(self.limit, LEAST_LIMIT, MAX_COUNT)
+            and _is_within(self.remaining, 0.0, MAX_COUNT)
+            and _is_within(self.reset_s, 0.0, MAX_RESET_S)
+        )
+
+
+class Meter(Struct, frozen=True, gc=False):
+    """How one limit is counted; that never changes."""
+
+    refill: Refill = Refill.CONTINUOUS
+    window_s: float = PER_MINUTE_S
+    """After how long the room is back, where no reading says so."""
+    is_exact: bool = False
+    """Is what is charged known, and no estimate?"""
+    reserve: float = 0.0
+    """The fraction of the limit that is kept untouched while another bucket has room."""
+
+    def kept(self, limit: float | None) -> float:
+        """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""
+        return 0.0 if limit is None else max(self.reserve * limit, 1.0)
+
+    def per_window(self, per_minute: float) -> float:
+        """The limit of one window, where one is named per minute. What is too little to be cut into windows is counted
+        by the minute."""
+        limit = per_minute * self.window_s / PER_MINUTE_S
+        return limit if limit >= 1.0 else per_minute
+
+    def window_end(self, ended: float, now: float) -> float:
+        """The end of the window that `now` is in, where one ended at `ended`."""
+        return ended + ((now - ended) // self.window_s + 1) * self.window_s
+
+
+def refill_rate(limit: float, remaining: float, reset_s: float | None) -> float:
+    """Room that comes back per second where that goes on without pause: what is missing within the reset, else the
+    limit within a minute. All of it within a day at least, as no limit is counted over a longer time."""
+    if not reset_s or remaining >= limit:
+        return limit / PER_MINUTE_S
+    return max((limit - remaining) / max(reset_s, _LEAST_RESET_S), limit / MAX_RESET_S)
+
+
+def _is_within(value: float | None, least: float, most: float) -> bool:
+    """What is not a number is in no range."""
+    return value is None or least <= value <= most

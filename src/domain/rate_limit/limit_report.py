@@ -1,0 +1,81 @@
+"""What replicas report to each other about one rate limit (`domain.replica_report`)."""
+
+from msgspec import Struct
+
+from domain.rate_limit.limit_reading import Reading
+from domain.replica_moments import moved, rank
+
+READING_TOLD_S = 60.0
+"""For how long a reading is told: by then most limits have all their room back."""
+
+
+class ReadingReport(Struct, frozen=True):
+    """The newest reading of one limit."""
+
+    reading: Reading = Reading()
+    read_at: float | None = None
+    """When the request was sent whose reply gave it; None = there is none."""
+
+    def merged(self, other: "ReadingReport") -> "ReadingReport":
+        """The newer of the two."""
+        return max(self, other, key=_age_rank)
+
+    def shifted(self, by_s: float) -> "ReadingReport":
+        """The same, on a clock that is `by_s` seconds ahead."""
+        return self if self.read_at is None else ReadingReport(self.reading, self.read_at + by_s)
+
+    def of_interest(self, now: float) -> "ReadingReport":
+        """Itself, or that there is none."""
+        return NO_READING if self.read_at is None or self.read_at + READING_TOLD_S <= now else self
+
+
+NO_READING = ReadingReport()
+
+
+class BucketReport(Struct, frozen=True):
+    """What is known of one rate limit."""
+
+    limited_until: float | None = None
+    """The end of the newest 429 clock; None = none was set."""
+    unexplained: int = 0
+    """429s in a row that named no delay."""
+    requests: ReadingReport = NO_READING
+    tokens: ReadingReport = NO_READING
+
+    def merged(self, other: "BucketReport") -> "BucketReport":
+        """The clock that ends later, and the newer reading of each limit."""
+        clock = max(self, other, key=_clock_rank)
+        return BucketReport(
+            clock.limited_until,
+            clock.unexplained,
+            self.requests.merged(other.requests),
+            self.tokens.merged(other.tokens),
+        )
+
+    def shifted(self, by_s: float) -> "BucketReport":
+        """The same, on a clock that is `by_s` seconds ahead."""
+        return BucketReport(
+            moved(self.limited_until, by_s), self.unexplained, self.requests.shifted(by_s), self.tokens.shifted(by_s)
+        )
+
+    def of_interest(self, now: float) -> "BucketReport":
+        """A clock that still runs, and readings that are not old."""
+        runs = self.limited_until is not None and self.limited_until > now
+        return BucketReport(
+            self.limited_until if runs else None,
+            self.unexplained if runs else 0,
+            self.requests.of_interest(now),
+            self.tokens.of_interest(now),
+        )
+
+
+NO_LIMIT = BucketReport()
+
+
+def _age_rank(report: ReadingReport) -> tuple[float, ...]:
+    reading = report.reading
+    return rank(report.read_at), rank(reading.limit), rank(reading.remaining), rank(reading.reset_s)
+
+
+def _clock_rank(report: BucketReport) -> tuple[float, int]:
+    return rank(report.limited_until), report.unexplained

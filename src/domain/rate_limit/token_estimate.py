@@ -1,0 +1,84 @@
+"""How many tokens a request is going to be charged, guessed before it is sent.
+
+Providers charge at admission: an estimate of the prompt from its length, and the most output that was asked for (OpenAI
+and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and learns from the `usage` of replies.
+"""
+
+from msgspec import Struct
+
+from domain.body.elided import outline
+
+_LEARNING_RATE = 0.1
+_TOKENS_PER_BYTE = 0.25
+_TOKENS_PER_ATTACHMENT = 1000.0
+_ATTACHMENT = b";base64,"
+
+MAX_REQUEST_TOKENS = 1e8
+"""No model takes or gives as many, and no request is charged more. Sums of it stay exact enough for `domain.rate_limit.limit_state`,
+which compares marks."""
+MAX_OUTPUT_TOKENS = 1_000_000
+"""No model gives as many: a larger number in a reply's `usage` says nothing."""
+
+
+class Usage(Struct, frozen=True, gc=False):
+    """What a reply says that its request took."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Demand(Struct, frozen=True, gc=False):
+    """What can be seen of a request's size before it is sent."""
+
+    text_bytes: int
+    attachments: int = 0
+    max_output_tokens: int | None = None
+    """The most output that was asked for; None = the request sets no limit."""
+
+    @classmethod
+    def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
+        """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
+        size, attachments = len(body), 0
+        at = body.find(_ATTACHMENT) if _ATTACHMENT in outline(body) else -1
+        while at >= 0:
+            end = body.find(b'"', at)
+            end = len(body) if end < 0 else end
+            size -= end - at
+            attachments += 1
+            at = body.find(_ATTACHMENT, end)
+        return cls(size, attachments, max_output_tokens)
+
+
+class TokenEstimate(Struct, frozen=True, gc=False):
+    """What was learned of one bucket's requests."""
+
+    tokens_per_byte: float = _TOKENS_PER_BYTE
+    output_tokens: float = 16.0
+    """What answers take where the request sets no limit."""
+
+    def tokens(self, demand: Demand) -> float:
+        """The guess for a request: from 0 to `MAX_REQUEST_TOKENS`."""
+        output = self.output_tokens if demand.max_output_tokens is None else demand.max_output_tokens
+        if output > MAX_REQUEST_TOKENS:
+            return MAX_REQUEST_TOKENS
+        tokens = demand.text_bytes * self.tokens_per_byte + demand.attachments * _TOKENS_PER_ATTACHMENT + output
+        return tokens if tokens < MAX_REQUEST_TOKENS else MAX_REQUEST_TOKENS
+
+    def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
+        """A reply said what its request took; what came with attachments says nothing about text, and a number that
+        cannot be meant says nothing at all."""
+        if usage.output_tokens > MAX_OUTPUT_TOKENS or usage.prompt_tokens > MAX_REQUEST_TOKENS:
+            return self
+        per_byte, output = self.tokens_per_byte, self.output_tokens
+        prompt_tokens, text_bytes = usage.prompt_tokens, demand.text_bytes
+        if text_bytes > 0 and prompt_tokens > 0 and not demand.attachments:
+            # Never below the start: limits are charged by length, whatever the text turns out to be.
+            seen = prompt_tokens / text_bytes
+            seen = 1.0 if seen > 1.0 else seen if seen > _TOKENS_PER_BYTE else _TOKENS_PER_BYTE
+            per_byte += _LEARNING_RATE * (seen - per_byte)
+        answered = usage.output_tokens if usage.output_tokens > 0 else 0
+        return TokenEstimate(per_byte, output + _LEARNING_RATE * (answered - output))
+
+
+UNTAUGHT = TokenEstimate()
+"""Of a bucket whose requests nothing was learned of yet."""

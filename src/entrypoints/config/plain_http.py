@@ -1,0 +1,83 @@
+"""Where a key may be sent without encryption: this machine, private networks, and hosts that were named for it."""
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from adapters.upstreams.outbound.never_called import address_in
+from entrypoints.config.reading.document import Scalar
+from entrypoints.config.reading.mistakes import Report, shown
+from entrypoints.config.reading.reader import Section
+from entrypoints.config.reading.rules import Refused, Text
+from entrypoints.config.settings_params import BASE_URL
+from entrypoints.config.urls import is_host, is_loopback, is_private, refuse_dangerous
+
+HOSTS = "a host name, *.suffix, an IP address or a network such as 10.20.0.0/16, without http:// and port"
+
+
+class PlainHttpHost(Text, frozen=True):
+    """A name, all names below a suffix, an address or a network; lower case."""
+
+    def read(self, given: Scalar) -> str:
+        text = self.text_of(given).lower().removesuffix(".")
+        if "://" in text:
+            raise Refused("leave out the scheme")
+        if text == "*" or text.endswith("/0"):
+            raise Refused("that is everywhere; name the hosts")
+        if "/" in text:
+            return str(_network(text))
+        host = text.removeprefix("*.").removeprefix("[").removesuffix("]")
+        if host.count(":") == 1:
+            raise Refused("leave out the port")
+        if not is_host(host):
+            raise Refused
+        refuse_dangerous(host)
+        if address_in(host) is not None:
+            return str(_network(host))
+        return text
+
+
+def check_plain_http(params: Section, named: Collection[str], report: Report) -> None:
+    """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
+    compared as they are written, none is resolved."""
+    for key in ("base_url", "azure_endpoint"):
+        url = params.values.get(key)
+        if url is not None and not _is_allowed(url, named):
+            report.add(
+                params.place(key),
+                f"got {shown(url)}; write https: over http the key would travel in clear text over public networks; "
+                f"valid: {BASE_URL}, or the host in general_settings.plain_http_hosts",
+            )
+
+
+def _is_allowed(url: str, named: Collection[str]) -> bool:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    return parts.scheme != "http" or is_loopback(host) or is_private(host) or _is_named(host, named)
+
+
+def clear_text_advice(url: str, named: Collection[str]) -> str | None:
+    """A warning about a URL that is called without encryption; None = nothing to say, or it was said on purpose."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    if parts.scheme == "http" and not is_loopback(host) and not _is_named(host, named):
+        return (
+            "over http the key travels in clear text; https protects it, "
+            f"and general_settings.plain_http_hosts: [{host}] says that it is meant"
+        )
+    return None
+
+
+def _is_named(host: str, named: Collection[str]) -> bool:
+    address = address_in(host)
+    if address is None:
+        return any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in named)
+    networks = (ipaddress.ip_network(name) for name in named if "/" in name)
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise Refused("a network ends in its length, and its other bits are 0") from None

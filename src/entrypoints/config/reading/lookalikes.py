@@ -1,0 +1,130 @@
+"""What stands where a value belongs and was meant to be replaced by one: foreign ways to write an environment variable,
+quotes that nobody took off, placeholders.
+
+What is certainly wrong is refused. A password or a header may hold any text, so that some of it is only doubtful there.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+from entrypoints.config.reading.document import Scalar
+from entrypoints.config.reading.environment import PREFIX, VariableMistake
+from entrypoints.config.reading.mistakes import may_be_credential
+from entrypoints.config.reading.rules import Converted, Hidden, Rule
+
+# Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python; Symfony; Caddy.
+_BRACED = re.compile(
+    r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*"
+    r"|%env\(.*\)%|\{(?:env[:.]|\$)[A-Za-z_]\w*\}",
+    re.DOTALL,
+)
+# Shells and PowerShell; Windows; Portkey, BAML and other gateways; Python, JavaScript, Ruby; YAML tags in quotes.
+_NAMED = re.compile(
+    r"\$(?:env:)?(?P<a>[A-Z]\w*)|%(?P<b>[A-Z]\w*)%|\{(?-i:(?P<d>[A-Z][A-Z0-9_]*))\}"
+    r"|(?:env|environ|secrets?|vault)[./:](?P<c>[A-Z]\w*)"
+    r"|(?:environ|getenv|env)[\[(].*|environ\.get\(.*|(?:process|import\.meta)\.env\b.*|!(?:env|secret|vault)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+# Where secrets are kept: 1Password, Vault, files and other URLs, which no key is; AWS, Azure App Service, docker.
+_KEPT = re.compile(r"[a-z][a-z0-9+.-]*://.*|vault:[^:]*/.*|arn:aws[a-z-]*:.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*")
+_BRACED_INSIDE = re.compile(r"\$\{[A-Za-z_][^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([A-Z_]\w+\)")
+_NAMED_INSIDE = re.compile(r"(?<![A-Za-z0-9])\$(?P<a>[A-Z][A-Z0-9_]{2,})\b|%(?P<b>[A-Z][A-Z0-9_]{2,})%")
+_SCHEME_WORD = re.compile(r"(?:authorization: *)?(?:bearer|basic|token|api-?key) +", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"<.*>|.*(?:\.\.\.|…|\*\*\*).*|\[[A-Za-z _-]+\]|bearer|basic", re.IGNORECASE)
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
+_PLACEHOLDER_WORDS = re.compile(
+    r"(?:sk-)?(?:your|insert|replace|paste|enter|put)[-_ ].*|(?:sk-)?x{3,}|change[-_]?(?:me|it)"
+    r"|.*(?:key|token)[-_]here",
+    re.IGNORECASE,
+)
+_NO_NAMES = ("ENV", "ENVIRON", "OS", "BEARER")
+_MAX_SEARCHED = 4096  # characters; Entra tokens are long, references are not
+
+
+def refuse_lookalike(given: Scalar, rule: Rule, environ: Mapping[str, str]) -> str | None:
+    """Raises `VariableMistake` for a text that cannot be meant as it stands; returns a warning about one that is
+    doubtful, None = nothing to say. `given` has been looked up already."""
+    text = given.text
+    if not isinstance(given.value, str) or not 2 <= len(text) <= _MAX_SEARCHED:
+        return None
+    may_have_quotes = isinstance(rule, Converted) or (isinstance(rule, Hidden) and rule.is_free)
+    scheme = _SCHEME_WORD.match(text) if isinstance(rule, Hidden) else None
+    certainty = _certainty(text[scheme.end() :] if scheme else text, rule, environ, follows_scheme=scheme is not None)
+    if certainty is _SURE or PREFIX in text:
+        raise VariableMistake(_remedy(given, bearer=scheme is not None))
+    if _QUOTES.get(text[0]) == text[-1]:
+        if not may_have_quotes or len(text) == 2:
+            raise VariableMistake(_quoted(given))
+        return _quoted(given)
+    if certainty is _DOUBTFUL:
+        return "looks like a variable that nobody replaces, and is used as it stands; a variable is os.environ/NAME"
+    return _about_a_key(text, scheme) if isinstance(rule, Hidden) and rule.is_key else None
+
+
+class _Certainty(Enum):
+    SURE = "sure"
+    DOUBTFUL = "doubtful"
+
+
+_SURE, _DOUBTFUL = _Certainty.SURE, _Certainty.DOUBTFUL
+
+
+def _certainty(text: str, rule: Rule, environ: Mapping[str, str], *, follows_scheme: bool) -> _Certainty | None:
+    """How certain it is that `text` refers to a variable; None = it does not."""
+    is_hidden = isinstance(rule, Hidden)
+    is_free = isinstance(rule, Hidden) and rule.is_free and not follows_scheme
+    if _BRACED.fullmatch(text) or (isinstance(rule, Hidden) and rule.is_key and _KEPT.fullmatch(text)):
+        return _SURE
+    if _BRACED_INSIDE.search(text):
+        return _DOUBTFUL if is_free else _SURE
+    if found := _NAMED.fullmatch(text):
+        name = found["a"] or found["b"] or found["c"] or found["d"]
+        is_known = name is None or name in environ
+        # env/PROD may be a model, and $ecret a key that somebody made up; neither is a variable's usual name.
+        is_usual = name is not None and name.isupper() and (is_hidden or not found["c"])
+        return _SURE if not is_free and (is_known or is_usual) else _DOUBTFUL
+    if found := _NAMED_INSIDE.search(text):
+        return _SURE if not is_free and (not is_hidden or (found["a"] or found["b"]) in environ) else _DOUBTFUL
+    return None
+
+
+def _remedy(given: Scalar, *, bearer: bool) -> str:
+    if given.variable is not None:
+        return (
+            f"the environment variable {given.variable} holds a reference to another one, which nobody replaced; "
+            f"valid: export {given.variable}=... with the value itself, or another variable as os.environ/NAME"
+        )
+    names = re.findall(r"\b[A-Z][A-Z0-9_]*\b", given.text)
+    name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), None)
+    here = f", here os.environ/{name}" if name else ""
+    key = "; a key in api_key is sent as Bearer" if bearer else ""
+    return (
+        "an environment variable is written as the whole value, without anything before or after it; "
+        f"valid: os.environ/NAME{here}{key}"
+    )
+
+
+def _quoted(given: Scalar) -> str:
+    if given.variable is not None:
+        return (
+            f"the environment variable {given.variable} has quotes around its value, which belong to it as they would "
+            f"with docker's --env-file; valid: {given.variable}=... without quotes"
+        )
+    return "has quotes inside its quotes; valid: one pair of quotes, which YAML takes off"
+
+
+def _about_a_key(text: str, scheme: re.Match[str] | None) -> str | None:
+    if scheme is not None and scheme.end() < len(text):
+        raise VariableMistake(
+            "begins with the name of a scheme; valid: the key alone, as the proxy adds Bearer or sends it in api-key"
+        )
+    if text[0] in _QUOTES or text[-1] in _QUOTES.values():
+        raise VariableMistake("begins or ends with a quote that is no part of a key; valid: the key alone")
+    if _PLACEHOLDER.fullmatch(text):
+        raise VariableMistake(
+            "is a placeholder or a key that was masked; valid: the key itself, best as os.environ/NAME"
+        )
+    if _PLACEHOLDER_WORDS.fullmatch(text):
+        return "looks like a placeholder; the key itself belongs here, best as os.environ/NAME"
+    return None

@@ -1,0 +1,57 @@
+"""The workers that answer at the port: how many, and how many connections each may take."""
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Callable
+
+from entrypoints.config.settings import GeneralSettings, Settings
+from entrypoints.processes.events import Events
+from entrypoints.processes.port import BACKLOG, Listening, bind
+from entrypoints.processes.supervisor import Workers
+
+__all__ = ["bind", "serve", "worker_count"]
+
+MOST_CONNECTIONS = 16_384
+"""That a worker takes at most: open streams are many and mostly idle."""
+
+_MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
+_OWN_FILES = 64
+_KILL_GRACE_S = 5.0
+
+
+def _connections_allowed() -> int:
+    """How many connections a worker may take, after raising the limit of open files as far as we may.
+
+    Each request in flight holds two sockets. A server that takes more connections than it has files left can neither
+    answer them nor refuse them; those it does not take wait in the backlog.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(8, min(MOST_CONNECTIONS, (files - _OWN_FILES) // 2))
+
+
+def worker_count(general: GeneralSettings) -> int:
+    """How many there are to be."""
+    return os.cpu_count() or 1 if general.workers == "auto" else general.workers
+
+
+def serve(
+    general: GeneralSettings,
+    listening: Listening,
+    settings: Callable[[], Settings],
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until a signal comes; the exit code. `settings` is called in each worker, `on_ready` here when all of them
+    take connections."""
+    options = (settings, _connections_allowed(), BACKLOG)
+    events = Events(general.log_level, general.log_format)
+    workers = Workers(listening.by_worker, options, general.drain_timeout, _KILL_GRACE_S, events, on_ready)
+    return workers.run()

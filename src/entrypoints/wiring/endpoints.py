@@ -1,0 +1,110 @@
+"""From settings to each endpoint: what routes sees of it, its address and its credential."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import structs
+
+from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
+from adapters.upstreams.openai.openai_target import openai_target
+from adapters.upstreams.openai.target import Target
+from application.state.access_tokens import TokenSource
+from domain.endpoint import Endpoint
+from entrypoints.config.azure_address import is_azure_host
+from entrypoints.config.settings import EndpointSettings, Settings
+from entrypoints.config.settings_params import CREDENTIAL_HEADERS, ParamsSettings
+
+
+def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
+    """The address and credential of every endpoint, by endpoint id. `tokens` by scope."""
+    return {
+        model.id: structs.replace(
+            _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None),
+            outbound_proxy=None if model.outbound_proxy is None else model.outbound_proxy.reveal(),
+        )
+        for group in settings.groups
+        for model in group.models
+    }
+
+
+def host_of(model: EndpointSettings) -> str:
+    """The host (and port, if the URL names one) that an endpoint's requests go to."""
+    return urlsplit(_base(model.params)).netloc
+
+
+def endpoint_of(model: EndpointSettings) -> Endpoint:
+    params = model.params
+    url = urlsplit(_base(params))
+    key = _key(params)
+    api_version = params.api_version or params.default_query.get("api-version", "")
+    path = f"{url.path}/{params.azure_deployment or ''}"
+    return Endpoint(
+        id=model.id,
+        model=model.model,
+        provider="azure" if params.is_azure or is_azure_host(url.hostname or "") else "openai",
+        weight=model.weight,
+        bucket=_digest("bucket", url.netloc, key, model.model),
+        account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *_way(model)),
+        owns_credential=not params.passes_client_credential,
+        rpm=model.rpm,
+        tpm=model.tpm,
+        connect_timeout_s=model.connect_timeout,
+        first_byte_timeout_s=model.first_byte_timeout,
+        whole_reply_timeout_s=model.whole_reply_timeout,
+        stream_idle_timeout_s=model.stream_idle_timeout,
+        request_timeout_s=model.request_timeout,
+    )
+
+
+def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
+    params = model.params
+    more: dict[str, Any] = {
+        "organization": params.organization,
+        "project": params.project,
+        "default_headers": params.default_headers.items(),
+        "default_query": params.default_query.items(),
+        "token": token,
+    }
+    base, version = _base(params), params.api_version
+    if not params.is_azure:
+        return openai_target(base, params.api_key or params.azure_ad_token, **more)
+    more |= {"api_key": params.api_key, "ad_token": params.azure_ad_token}
+    if params.azure_endpoint is not None:
+        return azure_target(base, params.azure_deployment or model.model, version, **more)
+    # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
+    return azure_base_target(base, None if version is None else model.model, version, **more)
+
+
+def _base(params: ParamsSettings) -> str:
+    base = params.azure_endpoint or params.base_url
+    if base is None:
+        raise ValueError("settings were not resolved: an endpoint has neither base_url nor azure_endpoint")
+    return base
+
+
+def _key(params: ParamsSettings) -> str:
+    """Whatever stands for the account: a key, a token or where it comes from, or a credential header; empty = the
+    client's own."""
+    if params.azure_ad_token_provider is not None:
+        return f"{params.azure_ad_token_provider}\n{params.azure_ad_scope}"
+    own = params.api_key or params.azure_ad_token
+    if own is not None:
+        return own.reveal()
+    headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in CREDENTIAL_HEADERS)
+    return "\n".join(headers)
+
+
+def _way(model: EndpointSettings) -> tuple[str, ...]:
+    """What tells an endpoint apart from the same one behind another proxy: one may be reached and the other not."""
+    return () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
+
+
+def _digest(*parts: str) -> str:
+    """Equal for equal parts, on every replica; keys cannot be read back from it (BLAKE2b, RFC 7693)."""
+    digest = hashlib.blake2b(digest_size=16, person=b"llmproxy")
+    for part in parts:
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""What a worker starts before its first request and closes after its last: tokens, stores, reports to replicas."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from adapters.stores.redis.gate import RedisGate
+from application.ports import Upstream
+from application.state.access_tokens import TokenSource
+from application.state.owners import StateOwners
+from application.state.replication import StateSharing
+
+
+def lifespan_of(
+    upstream: Upstream,
+    tokens: Mapping[str, TokenSource],
+    gates: Sequence[RedisGate],
+    sharing: StateSharing,
+    owners: StateOwners,
+    logger: logging.Logger,
+) -> AbstractAsyncContextManager[None]:
+    """Entered before the first request and left after the last: what runs beside requests, in the order of need."""
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        for source in tokens.values():
+            source.start()
+        await asyncio.gather(*(gate.start() for gate in gates))
+        await sharing.load()
+        keeps_sharing = asyncio.ensure_future(sharing.run())
+        yield
+        keeps_sharing.cancel()
+        await asyncio.gather(keeps_sharing, return_exceptions=True)
+        await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
+        await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
+        for handler in logger.handlers:
+            handler.close()
+
+    return lifespan()

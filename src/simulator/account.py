@@ -1,0 +1,147 @@
+"""The provider without its sockets: a request in, a reply out. Keys, limits and models live here."""
+
+from collections import OrderedDict
+from typing import Any
+
+from simulator.calls import MODEL_OPERATIONS, Call, credential_of
+from simulator.content.answers import (
+    chat_reply,
+    completions_reply,
+    embeddings_reply,
+    model_reply,
+    models_reply,
+    moderations_reply,
+)
+from simulator.content.media import media_reply
+from simulator.content.questions import (
+    ChatQuestion,
+    CompletionsQuestion,
+    EmbeddingsQuestion,
+    MediaQuestion,
+    ModerationsQuestion,
+    ResponsesQuestion,
+)
+from simulator.content.streams import chat_stream_reply, completions_stream_reply
+from simulator.content.text import Turn, digest_of
+from simulator.doorkeeper import denied
+from simulator.kept import Kept
+from simulator.limits import Limiter, token_cost
+from simulator.protocol import errors
+from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for
+from simulator.protocol.reply import Reply
+from simulator.settings import ProviderSettings
+
+_MAX_LIMITERS = 10_000
+_UNNAMED = "omni-moderation-latest"
+"""What answers moderations that name no model, as OpenAI's reference says; and kept prompts, which have one."""
+_OF_LIMITS = ("rpm", "tpm", "header_style", "window_s", "windows")
+
+
+class Account:
+    """One provider's state. Every method takes the time it happens at."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self._kept = Kept()
+        self._limiters: OrderedDict[tuple[str | None, str], Limiter] = OrderedDict()
+        self.settings = settings
+
+    def apply(self, settings: ProviderSettings) -> None:
+        """New settings. What has been charged is forgotten only if the limits themselves change."""
+        before, self.settings = self.settings, settings
+        if any(getattr(before, name) != getattr(settings, name) for name in _OF_LIMITS):
+            self.forget_charges()
+
+    def forget_charges(self) -> None:
+        """Every limit is whole again."""
+        self._limiters.clear()
+
+    def answer(self, call: Call, now_s: float, now_unix_s: float) -> Reply:
+        """The reply without the headers that every reply carries."""
+        if (refusal := denied(call, self.settings)) is not None:
+            return refusal
+        if call.refusal is not None:
+            return call.refusal
+        model = call.model
+        if model and self.settings.models and model not in self.settings.models:
+            return errors.unknown_model(model, call.route)
+        if call.route.operation not in MODEL_OPERATIONS:
+            return self._look_up(call, now_s, now_unix_s)
+        model = model or _UNNAMED
+        if self.settings.rpm is None and self.settings.tpm is None:
+            return self._create(call, model, now_s, now_unix_s)
+        return self._create_within_limits(call, model, now_s, now_unix_s)
+
+    def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
+        limiter = self._limiter(credential_of(call.request), model)
+        most = getattr(call.question, "output_limit", None)
+        verdict = limiter.admit(token_cost(len(call.request.body), most), now_s)
+        if verdict.refused_by is not None:
+            return limit_refusal(verdict, model, call.route, self.settings)
+        reply = self._create(call, model, now_s, now_unix_s)
+        reply.headers += limit_headers(verdict, self.settings.header_style)
+        return reply
+
+    def _limiter(self, credential: str | None, model: str) -> Limiter:
+        limiter = self._limiters.get((credential, model))
+        if limiter is None:
+            limiter = limiter_for(self.settings)
+            self._limiters[credential, model] = limiter
+            if len(self._limiters) > _MAX_LIMITERS:
+                self._limiters.popitem(last=False)
+        return limiter
+
+    def _create(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
+        body = call.request.body
+        turn = Turn(
+            name=self.settings.name,
+            model=model,
+            body_bytes=len(body),
+            digest=digest_of(body),
+            is_azure=call.route.is_azure,
+            unique=self._kept.unique(),
+            created_s=int(now_unix_s),
+            words=self.settings.answer_tokens,
+        )
+        match call.question:
+            case ChatQuestion() as question:
+                if question.store:
+                    self._kept.keep_completion(question, turn)
+                return chat_stream_reply(question, turn) if question.stream else chat_reply(question, turn)
+            case ResponsesQuestion() as question:
+                return self._kept.respond(call, question, turn, now_s, self.settings)
+            case CompletionsQuestion() as question:
+                make: Any = completions_stream_reply if question.stream else completions_reply
+                reply: Reply = make(question, turn)
+                return reply
+            case EmbeddingsQuestion() as question:
+                return embeddings_reply(question, turn)
+            case MediaQuestion() as question:
+                return media_reply(str(call.route.operation), question, turn)
+            case ModerationsQuestion() as question:
+                return moderations_reply(question, turn)
+        return errors.not_json()
+
+    def _look_up(self, call: Call, now_s: float, now_unix_s: float) -> Reply:
+        route = call.route
+        match route.operation:
+            case "models":
+                return models_reply(self.settings.models)
+            case "model":
+                if self.settings.models and route.resource_id not in self.settings.models:
+                    return errors.unknown_model(route.resource_id, route)
+                return model_reply(route.resource_id, deleted=call.request.method == "DELETE")
+        return self._kept.answer(call, now_s, now_unix_s)
+
+    def identity_headers(self, call: Call) -> bytes:
+        """What every reply of the real provider carries besides its content."""
+        unique = self._kept.unique()
+        request_id = f"{unique[:12]}{unique[12:]:0>20}"
+        if not call.route.is_azure:
+            return (
+                b"x-request-id: req_%b\r\nopenai-processing-ms: %d\r\nopenai-version: 2020-10-01\r\n"
+                b"openai-organization: org-simulated\r\nset-cookie: __cf_bm=simulated; path=/; HttpOnly\r\n"
+            ) % (request_id.encode(), self.settings.latency_s * 1000 + 1)
+        uuid = f"{request_id[:8]}-{request_id[8:12]}-{request_id[12:16]}-{request_id[16:20]}-{request_id[20:]}"
+        return f"apim-request-id: {uuid}\r\nx-request-id: {uuid}\r\nx-ms-region: {self.settings.region}\r\n".encode(
+            "latin-1", "replace"
+        )
