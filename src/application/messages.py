@@ -206,7 +206,7 @@ class Attempt(Struct, frozen=True):
     """`ok`, or the failure in a few safe words."""
 
 
-class Trail(Struct):
+class RequestTrace(Struct):
     """What happened to one request on its way; filled in as it goes, read when it is logged."""
 
     attempts: list[Attempt] = []

@@ -7,10 +7,10 @@ import uuid
 from dependency_injector import containers, providers
 
 from adapters.clock import SystemClock
-from adapters.http.admission import Front
+from adapters.http.admission import Admission
 from adapters.http.app import build_app
 from adapters.http.exchange.in_flight import InFlight
-from adapters.http.openai_api import Surface
+from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
 from adapters.http.status_routes import catalogue_routes
@@ -25,21 +25,21 @@ from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
-from application.caching.single_flight import Flights
-from application.endpoints.admission_queue import WaitingRoom
-from application.endpoints.pool import Routing
+from application.caching.single_flight import SingleFlight
+from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
 from application.state.detached import Detached
 from application.state.keyed_owners import KeyedOwners
 from application.state.owners import StateOwners
-from application.state.replication import StateSharing
+from application.state.replication import Replication
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.pass_through import PassThrough
@@ -119,8 +119,8 @@ class Container(containers.DeclarativeContainer):
     start_group = providers.Callable(start_group_of, general, groups)
     stranger_group = providers.Callable(stranger_group_of, general, groups)
     creating = providers.Singleton(creating_group, start_group)
-    routing = providers.Singleton(
-        Routing,
+    pool = providers.Singleton(
+        EndpointPool,
         providers.Callable(routed, groups, accounts, creating),
         clock,
         draw,
@@ -131,8 +131,8 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, routing)
-    endpoints = providers.Singleton(OpenAIProviders, providers.Singleton(targets, settings, tokens))
+    tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(http_upstream, general, ssl_context)
     upstream = providers.Singleton(with_tokens, client, tokens)
 
@@ -154,10 +154,10 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    waiting = providers.Singleton(WaitingRoom, routing, clock)
+    waiting = providers.Singleton(AdmissionQueue, pool, clock)
     attempt = providers.Singleton(
         SendAttempt,
-        routing,
+        pool,
         upstream,
         endpoints,
         clock,
@@ -165,7 +165,7 @@ class Container(containers.DeclarativeContainer):
         state_owners.provided.learn,
         held,
     )
-    dispatch = providers.Singleton(Dispatch, routing, waiting, attempt, clock, draw, general.provided.max_wait)
+    dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
 
     kept_s = providers.Callable(state_kept_s, general)
     memory_states = providers.Singleton(MemoryEndpointStateStore, clock, kept_s)
@@ -175,7 +175,7 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(RedisEndpointStateStore, shared_gate, namespace, kept_s),
     )
     sharing = providers.Singleton(
-        StateSharing, routing, states, clock, providers.Callable(lambda: uuid.uuid4().hex), request_log
+        Replication, pool, states, clock, providers.Callable(lambda: uuid.uuid4().hex), request_log
     )
 
     memory_cache = providers.Singleton(MemoryResponseCache, general.provided.cache_params.max_bytes, clock)
@@ -189,7 +189,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(cache_policy, general),
         cache,
         providers.Singleton(OpenAIAnswerFormats),
-        providers.Singleton(Flights, clock, held),
+        providers.Singleton(SingleFlight, clock, held),
         dispatch,
         clock,
         draw,
@@ -220,8 +220,8 @@ class Container(containers.DeclarativeContainer):
         is_administrable=providers.Callable(is_administrable, general),
     )
     models = providers.Singleton(ListModels, groups)
-    health = providers.Singleton(ReportHealth, groups, routing)
-    status = providers.Singleton(ReportStatus, groups, routing, waiting, clock)
+    health = providers.Singleton(ReportHealth, groups, pool)
+    status = providers.Singleton(ReportStatus, groups, pool, waiting, clock)
     stores = providers.Singleton(
         ReportStores,
         providers.Selector(states_type, memory=memory_states, redis=shared_gate),
@@ -238,8 +238,8 @@ class Container(containers.DeclarativeContainer):
 
     guard = providers.Singleton(guard_of, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
-    front = providers.Singleton(
-        Front,
+    admission = providers.Singleton(
+        Admission,
         guard,
         clock,
         request_log,
@@ -248,8 +248,8 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_idle_timeout,
         keeps_keys_apart=providers.Callable(keeps_keys_apart, general),
     )
-    surface = providers.Singleton(Surface, front, model_call, stored, detached)
-    others = providers.Singleton(PassThroughCalls, front, pass_through)
+    surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
+    others = providers.Singleton(PassThroughCalls, admission, pass_through)
     held_report = providers.Singleton(ReportHeld, held, detached)
     pages = providers.Singleton(
         catalogue_routes,
@@ -264,7 +264,7 @@ class Container(containers.DeclarativeContainer):
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
         build_app,
-        front,
+        admission,
         surface,
         others,
         models,

@@ -71,11 +71,11 @@ async def tls_before(server: RedisServer, certificate: Path) -> AsyncIterator[in
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
-    front = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    admission = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
-        yield int(front.sockets[0].getsockname()[1])
+        yield int(admission.sockets[0].getsockname()[1])
     finally:
-        front.close()
+        admission.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,11 +140,11 @@ class TestTls:
     def test_a_bundle_that_cannot_be_read_is_told_when_the_gate_is_made(self, tmp_path: Path) -> None:
         from adapters.clock import SystemClock
         from adapters.stores.redis.clients import RedisSettings, new_link
-        from adapters.stores.redis.resolver import RedisNames
+        from adapters.stores.redis.resolver import RedisResolver
 
         settings = RedisSettings(nodes=(("r", 1),), ssl=True, ca_bundle=tmp_path / "missing.pem")
         with pytest.raises(OSError):
-            new_link(settings, RedisNames(SystemClock(), 0.1), op_timeout_s=0.1, max_connections=1)
+            new_link(settings, RedisResolver(SystemClock(), 0.1), op_timeout_s=0.1, max_connections=1)
 
 
 class TestUnixSocket:

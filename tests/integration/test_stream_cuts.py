@@ -8,7 +8,7 @@ import pytest
 
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.httpx.client import HttpxUpstream
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.openai_target import openai_target
 from application.attempts.attempt import SendAttempt
 from application.held_bytes import HeldBytes
@@ -78,7 +78,7 @@ def saying(sent: bytes, end: Callable[[Peer], None] | None, heard: asyncio.Event
 def aim(line: Line, server: ScriptedServer, upstream: Upstream) -> None:
     """Its endpoint is the server."""
     targets = {"e1": openai_target(server.url("/v1"), Secret("k"))}
-    attempt = SendAttempt(line.routing, upstream, OpenAIProviders(targets), line.clock, 5.0, line._learn, HeldBytes())
+    attempt = SendAttempt(line.pool, upstream, OpenAIDialect(targets), line.clock, 5.0, line._learn, HeldBytes())
     line.dispatch._attempt = attempt
 
 

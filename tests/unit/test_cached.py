@@ -10,10 +10,10 @@ from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
 from application.caching.cached import CachedAnswers
-from application.caching.single_flight import Flights
+from application.caching.single_flight import SingleFlight
 from application.errors import ProxyError, UpstreamsFailed
 from application.held_bytes import HeldBytes
-from application.messages import Api, Attempt, Headers, ProxyRequest, Trail, WholeReply
+from application.messages import Api, Attempt, Headers, ProxyRequest, RequestTrace, WholeReply
 from domain.caching.cache_key import CacheControl, CachePolicy, CacheState
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -65,26 +65,26 @@ class Shop:
     def __init__(self, policy: CachePolicy = POLICY) -> None:
         self.clock = FakeClock()
         self.cache = MemoryResponseCache(1 << 20, self.clock)
-        self.flights = Flights(self.clock, HeldBytes())
+        self.single_flight = SingleFlight(self.clock, HeldBytes())
         self.asked = 0
         self.reply: Any = whole
         self.answers = CachedAnswers(
-            policy, self.cache, OpenAIAnswerFormats(), self.flights, self._dispatch, self.clock, lambda: 0.5
+            policy, self.cache, OpenAIAnswerFormats(), self.single_flight, self._dispatch, self.clock, lambda: 0.5
         )
-        self.trail = Trail()
+        self.trace = RequestTrace()
 
-    async def _dispatch(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+    async def _dispatch(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         self.asked += 1
         await asyncio.sleep(0)
-        trail.attempts.append(Attempt("e1", "ok"))
+        trace.attempts.append(Attempt("e1", "ok"))
         answer = self.reply()
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
 
     async def ask(self, body: dict[str, Any] | None = None, **fields: Any) -> Answer:
-        self.trail = Trail()
-        return await self.answers(GROUP, request(body, received=self.clock.now(), **fields), self.trail)
+        self.trace = RequestTrace()
+        return await self.answers(GROUP, request(body, received=self.clock.now(), **fields), self.trace)
 
     async def body(self, body: dict[str, Any] | None = None, **fields: Any) -> bytes:
         """The answer's bytes, all events of it, after everything behind it has settled."""
@@ -126,11 +126,11 @@ async def test_the_second_answer_is_the_first_byte_for_byte_without_a_call() -> 
     shop = Shop()
     first = await shop.body()
 
-    assert shop.trail.cache is CacheState.MISS
+    assert shop.trace.cache is CacheState.MISS
     assert await shop.body() == first
-    assert shop.trail.cache is CacheState.HIT
+    assert shop.trace.cache is CacheState.HIT
     assert shop.asked == 1
-    assert shop.trail.attempts == []
+    assert shop.trace.attempts == []
 
 
 async def test_a_stream_is_replayed_piece_by_piece() -> None:
@@ -143,7 +143,7 @@ async def test_a_stream_is_replayed_piece_by_piece() -> None:
     assert [await next_piece(answer) for _ in EVENTS] == list(EVENTS)
     assert await next_piece(answer) == b""
     assert first == b"".join(EVENTS)
-    assert (shop.asked, shop.trail.cache) == (1, CacheState.HIT)
+    assert (shop.asked, shop.trace.cache) == (1, CacheState.HIT)
 
 
 async def test_only_headers_that_still_mean_something_are_kept_and_the_age_is_told() -> None:
@@ -167,7 +167,7 @@ async def test_what_may_not_be_cached_goes_past(body: dict[str, Any]) -> None:
     await shop.body(body)
 
     assert shop.asked == 2
-    assert shop.trail.cache is CacheState.BYPASS
+    assert shop.trace.cache is CacheState.BYPASS
 
 
 async def test_a_request_that_only_some_endpoints_may_answer_goes_past() -> None:
@@ -175,7 +175,7 @@ async def test_a_request_that_only_some_endpoints_may_answer_goes_past() -> None
     await shop.body()
     await shop.body(pinned=frozenset({"e1"}))
 
-    assert (shop.asked, shop.trail.cache) == (2, CacheState.BYPASS)
+    assert (shop.asked, shop.trace.cache) == (2, CacheState.BYPASS)
 
 
 async def test_a_response_is_streamed_once_and_serves_both_shapes() -> None:
@@ -195,7 +195,7 @@ async def test_a_response_is_streamed_once_and_serves_both_shapes() -> None:
 
     assert streamed == [b"".join(events)] * 2
     assert whole_body == written
-    assert (shop.asked, shop.trail.cache) == (1, CacheState.HIT)
+    assert (shop.asked, shop.trace.cache) == (1, CacheState.HIT)
 
 
 async def test_apis_do_not_share_entries() -> None:
@@ -203,7 +203,7 @@ async def test_apis_do_not_share_entries() -> None:
     await shop.body()
     await shop.body(api=Api.COMPLETIONS)
 
-    assert (shop.asked, shop.trail.cache) == (2, CacheState.MISS)
+    assert (shop.asked, shop.trace.cache) == (2, CacheState.MISS)
 
 
 @pytest.mark.parametrize(
@@ -301,17 +301,17 @@ async def test_no_cache_asks_anew_and_replaces_the_entry() -> None:
     await shop.body()
     shop.reply = lambda: whole(id="chatcmpl-2")
     fresh = await shop.body(cache_control=CacheControl(no_cache=True))
-    assert shop.trail.cache is CacheState.REFRESH
+    assert shop.trace.cache is CacheState.REFRESH
 
     assert b"chatcmpl-2" in fresh
     assert await shop.body() == fresh
-    assert (shop.asked, shop.trail.cache) == (2, CacheState.HIT)
+    assert (shop.asked, shop.trace.cache) == (2, CacheState.HIT)
 
 
 async def test_no_store_neither_reads_nor_writes() -> None:
     shop = Shop()
     await shop.body(cache_control=CacheControl(no_store=True))
-    assert shop.trail.cache is CacheState.BYPASS
+    assert shop.trace.cache is CacheState.BYPASS
     await shop.body()
     await shop.body(cache_control=CacheControl(no_store=True))
 
@@ -327,7 +327,7 @@ async def test_max_age_takes_only_what_is_young_enough(max_age_s: float, state: 
     shop.clock.advance(50)
     await shop.body(cache_control=CacheControl(max_age_s=max_age_s))
 
-    assert shop.trail.cache is state
+    assert shop.trace.cache is state
 
 
 async def test_entries_end_after_their_time_to_live() -> None:
@@ -341,27 +341,27 @@ async def test_entries_end_after_their_time_to_live() -> None:
 
 async def test_identical_misses_are_one_call_and_say_so() -> None:
     shop = Shop()
-    trails = [Trail() for _ in range(200)]
-    answers = await asyncio.gather(*(shop.answers(GROUP, request(), trail) for trail in trails))
+    trails = [RequestTrace() for _ in range(200)]
+    answers = await asyncio.gather(*(shop.answers(GROUP, request(), trace) for trace in trails))
 
     assert shop.asked == 1
     assert len({answer.reply.body for answer in answers if isinstance(answer, WholeAnswer)}) == 1
-    assert [trail.cache for trail in trails] == [CacheState.MISS] + [CacheState.SHARED] * 199
-    assert all([a.endpoint for a in trail.attempts] == ["e1"] for trail in trails)
+    assert [trace.cache for trace in trails] == [CacheState.MISS] + [CacheState.SHARED] * 199
+    assert all([a.endpoint for a in trace.attempts] == ["e1"] for trace in trails)
 
 
 async def test_a_patient_client_is_not_told_the_end_of_anothers_patience() -> None:
     shop = Shop()
     calls: list[asyncio.Future[Answer]] = []
 
-    async def hang(group: ModelGroup, asked: ProxyRequest, trail: Trail) -> Answer:
+    async def hang(group: ModelGroup, asked: ProxyRequest, trace: RequestTrace) -> Answer:
         calls.append(asyncio.get_running_loop().create_future())
         return await calls[-1]
 
     shop.answers._dispatch = hang
-    early = asyncio.ensure_future(shop.answers(GROUP, request(received=0.0), Trail()))
+    early = asyncio.ensure_future(shop.answers(GROUP, request(received=0.0), RequestTrace()))
     await settled()
-    late = asyncio.ensure_future(shop.answers(GROUP, request(received=30.0), Trail()))
+    late = asyncio.ensure_future(shop.answers(GROUP, request(received=30.0), RequestTrace()))
     await settled()
     calls[0].set_exception(UpstreamsFailed("g", Failure(FailureKind.DEADLINE), (), spent=True))
     await settled()
@@ -376,13 +376,13 @@ async def test_a_patient_client_is_not_told_the_end_of_anothers_patience() -> No
 async def test_clients_that_only_their_provider_can_tell_apart_are_not_answered_from_the_cache() -> None:
     shop = Shop()
     passing = ModelGroup("g", (Endpoint("e1", "m", "openai", owns_credential=False),))
-    trails = [Trail(), Trail()]
-    await asyncio.gather(*(shop.answers(passing, request(tenant=""), trail) for trail in trails))
+    trails = [RequestTrace(), RequestTrace()]
+    await asyncio.gather(*(shop.answers(passing, request(tenant=""), trace) for trace in trails))
     await settled()
-    named = Trail()
+    named = RequestTrace()
     await shop.answers(passing, request(tenant="somebody"), named)
 
-    assert [trail.cache for trail in trails] == [CacheState.BYPASS] * 2
+    assert [trace.cache for trace in trails] == [CacheState.BYPASS] * 2
     assert shop.asked == 3
     assert named.cache is CacheState.MISS
 
@@ -418,7 +418,7 @@ async def test_who_comes_while_the_answer_is_stored_gets_what_the_cache_would_gi
     stored.set()
 
     assert isinstance(answer, WholeAnswer)
-    assert (shop.trail.cache, shop.trail.attempts, shop.asked) == (CacheState.HIT, [], 1)
+    assert (shop.trace.cache, shop.trace.attempts, shop.asked) == (CacheState.HIT, [], 1)
     assert ("age", "0") in answer.reply.headers
     assert not [name for name, _ in answer.reply.headers if name.startswith("x-")]
 
@@ -436,8 +436,8 @@ async def test_errors_are_raised_and_nothing_is_kept() -> None:
 
 async def test_without_memory_for_recordings_requests_go_past_single_flight() -> None:
     shop = Shop()
-    shop.flights = Flights(shop.clock, HeldBytes(), max_held_bytes=0)
-    shop.answers._flights = shop.flights
+    shop.single_flight = SingleFlight(shop.clock, HeldBytes(), max_held_bytes=0)
+    shop.answers._single_flight = shop.single_flight
     await asyncio.gather(shop.ask(), shop.ask())
 
     assert shop.asked == 2

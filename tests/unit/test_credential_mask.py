@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from adapters.http.headers import relayed
 from adapters.upstreams.openai.credential_mask import MASK, SHORTEST, CredentialMask
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.openai_target import openai_target
 from application.answers import WholeAnswer
-from application.messages import Trail, WholeReply
+from application.messages import RequestTrace, WholeReply
 from domain.secret import Secret
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import CONTENT, Bench, pieces
@@ -29,13 +29,13 @@ class Owning(Bench):
     def __init__(self, *scripts: Any) -> None:
         super().__init__(*scripts)
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(KEY)) for e in self.group.endpoints}
-        self.dispatch._attempt._providers = OpenAIProviders(targets)
+        self.dispatch._attempt._providers = OpenAIDialect(targets)
 
     async def answer(self, *, stream: bool = False) -> str:
         """Status line, headers and body, and what would be logged, in one text."""
-        self.trail = Trail()
-        answer = await self.dispatch(self.group, self.request(stream=stream), self.trail)
-        logged = str(self.trail.attempts)
+        self.trace = RequestTrace()
+        answer = await self.dispatch(self.group, self.request(stream=stream), self.trace)
+        logged = str(self.trace.attempts)
         if isinstance(answer, WholeAnswer):
             return f"{relayed(answer.reply.headers)} {answer.reply.body.decode()} {logged}"
         text = b"".join([piece async for piece in pieces(answer)]).decode()

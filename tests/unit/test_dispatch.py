@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.openai_target import openai_target
 from application.answers import Answer, WholeAnswer
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
-from application.attempts.event_stream_answer import StreamAnswer
-from application.endpoints.admission_queue import WaitingRoom
+from application.attempts.event_stream_answer import EventStreamAnswer
+from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.held_bytes import HeldBytes
-from application.messages import Api, ProxyRequest, Trail
+from application.messages import Api, ProxyRequest, RequestTrace
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -77,13 +77,13 @@ class Bench:
         self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret("k")) for e in endpoints}
         draw = lambda: 0.5  # noqa: E731
-        self.routing = Routing([self.group], self.clock, draw, self.alarm, reserve=0.02)
-        self.waiting = WaitingRoom(self.routing, self.clock)
+        self.pool = EndpointPool([self.group], self.clock, draw, self.alarm, reserve=0.02)
+        self.waiting = AdmissionQueue(self.pool, self.clock)
         attempt = SendAttempt(
-            self.routing, self.upstream, OpenAIProviders(targets), self.clock, 5.0, self._learn, HeldBytes()
+            self.pool, self.upstream, OpenAIDialect(targets), self.clock, 5.0, self._learn, HeldBytes()
         )
-        self.dispatch = Dispatch(self.routing, self.waiting, attempt, self.clock, draw, max_wait_s)
-        self.trail = Trail()
+        self.dispatch = Dispatch(self.pool, self.waiting, attempt, self.clock, draw, max_wait_s)
+        self.trace = RequestTrace()
         self.learned: list[tuple[str, bytes]] = []
 
     def _learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
@@ -107,12 +107,12 @@ class Bench:
         )
 
     async def ask(self, *, stream: bool = False, patience_s: float | None = None) -> Answer:
-        self.trail = Trail()
-        return await self.dispatch(self.group, self.request(stream=stream, patience_s=patience_s), self.trail)
+        self.trace = RequestTrace()
+        return await self.dispatch(self.group, self.request(stream=stream, patience_s=patience_s), self.trace)
 
     async def text(self) -> bytes:
         answer = await self.ask(stream=True)
-        assert isinstance(answer, StreamAnswer)
+        assert isinstance(answer, EventStreamAnswer)
         try:
             return b"".join([piece async for piece in pieces(answer)])
         finally:
@@ -121,10 +121,10 @@ class Bench:
 
     @property
     def asked(self) -> list[str]:
-        return [attempt.endpoint for attempt in self.trail.attempts]
+        return [attempt.endpoint for attempt in self.trace.attempts]
 
     def nothing_is_left(self) -> bool:
-        statuses = self.routing._statuses.values()
+        statuses = self.pool._statuses.values()
         return all(s.in_flight == 0 for s in statuses) and all(reply.closed for reply in self.upstream.replies)
 
 
@@ -133,7 +133,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def pieces(answer: StreamAnswer) -> AsyncIterator[bytes]:
+async def pieces(answer: EventStreamAnswer) -> AsyncIterator[bytes]:
     while piece := await next_piece(answer):
         yield piece
 
@@ -246,7 +246,7 @@ async def test_a_dead_endpoint_is_asked_once_per_cooldown() -> None:
 async def test_a_burst_at_the_start_asks_a_dead_endpoint_once() -> None:
     bench = Bench([refused], [refused], [good])
 
-    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(50)))
+    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), RequestTrace()) for _ in range(50)))
 
     assert all(body_of(answer) == GOOD for answer in answers)
     for dead in ("http://e1/", "http://e2/"):
@@ -270,7 +270,7 @@ async def test_the_retry_budget_keeps_an_outage_from_being_multiplied() -> None:
         await bench.ask()
     before = len(bench.upstream.calls)
 
-    asked = [bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(100)]
+    asked = [bench.dispatch(bench.group, bench.request(), RequestTrace()) for _ in range(100)]
     results = await asyncio.gather(*asked, return_exceptions=True)
 
     assert all(isinstance(result, UpstreamsFailed) for result in results)
@@ -281,7 +281,7 @@ async def test_one_endpoint_dying_under_load_costs_no_client_anything() -> None:
     dies = [good] * 10 + [lambda: FakeReply(200, [Failure(FailureKind.RESET)])]
     bench = Bench(dies, [good], [good])
 
-    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(150)))
+    answers = await asyncio.gather(*(bench.dispatch(bench.group, bench.request(), RequestTrace()) for _ in range(150)))
 
     assert all(body_of(answer) == GOOD for answer in answers)
 
@@ -531,7 +531,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind_and_hurts_nobody() -> 
 
     assert bench.nothing_is_left()
     assert bench.alarm.told == []
-    assert bench.trail.attempts[-1].outcome == "client left"
+    assert bench.trace.attempts[-1].outcome == "client left"
 
 
 async def test_a_probe_whose_client_leaves_does_not_block_the_endpoint() -> None:
@@ -540,7 +540,7 @@ async def test_a_probe_whose_client_leaves_does_not_block_the_endpoint() -> None
         await bench.ask()
     bench.clock.advance(61)
     answer = await bench.ask(stream=True)
-    assert isinstance(answer, StreamAnswer)
+    assert isinstance(answer, EventStreamAnswer)
     answer.close()
 
     assert body_of(await bench.ask()) == GOOD
@@ -550,7 +550,7 @@ async def test_waiting_for_a_limit_costs_no_retry_budget() -> None:
     limited = status(429, {"code": "429"}, retry_after="1")
     bench = Bench([*[limited] * 60, good])
 
-    asked = [bench.dispatch(bench.group, bench.request(), Trail()) for _ in range(60)]
+    asked = [bench.dispatch(bench.group, bench.request(), RequestTrace()) for _ in range(60)]
 
     assert all(body_of(answer) == GOOD for answer in await asyncio.gather(*asked))
 
@@ -573,14 +573,14 @@ async def test_while_a_limit_runs_too_long_a_dead_endpoint_does_not_make_it_an_o
 
 def answered(bench: Bench, lease: Lease, *, well: bool) -> None:
     if well:
-        bench.routing.succeeded(lease)
+        bench.pool.succeeded(lease)
     else:
-        bench.routing.failed(lease, Failure(FailureKind.RESET))
-    bench.routing.release(lease)
+        bench.pool.failed(lease, Failure(FailureKind.RESET))
+    bench.pool.release(lease)
 
 
 def picked(bench: Bench) -> Lease:
-    lease = bench.routing.pick(bench.group, "", Demand(10), ())
+    lease = bench.pool.pick(bench.group, "", Demand(10), ())
     assert lease is not None
     return lease
 
@@ -589,11 +589,11 @@ async def test_three_requests_in_a_row_that_run_out_of_time_without_a_byte_cool_
     bench = Bench([good], [good])
     for number in range(3):
         assert bench.alarm.told == [], f"after {number}"
-        lease = bench.routing.pick(bench.group, "", Demand(10), ("e2",))
+        lease = bench.pool.pick(bench.group, "", Demand(10), ("e2",))
         assert lease is not None
         bench.clock.advance(10)
-        bench.routing.failed(lease, Failure(FailureKind.DEADLINE))
-        bench.routing.release(lease)
+        bench.pool.failed(lease, Failure(FailureKind.DEADLINE))
+        bench.pool.release(lease)
 
     assert bench.alarm.told == [("cooling", "e1")]
 
@@ -602,15 +602,15 @@ async def test_old_streams_do_not_keep_a_recovered_endpoint_from_its_traffic() -
     bench = Bench([good])
     streams = [picked(bench) for _ in range(20)]
     for lease in streams:
-        bench.routing.succeeded(lease)
+        bench.pool.succeeded(lease)
     answered(bench, picked(bench), well=False)
     bench.clock.advance(61)
     probe = picked(bench)
-    bench.routing.succeeded(probe)
+    bench.pool.succeeded(probe)
 
     trial = picked(bench)
-    assert bench.routing.pick(bench.group, "", Demand(10), ()) is None, "the ramp allows one at a time"
-    bench.routing.succeeded(trial)
+    assert bench.pool.pick(bench.group, "", Demand(10), ()) is None, "the ramp allows one at a time"
+    bench.pool.succeeded(trial)
 
     assert picked(bench)
     assert picked(bench)
@@ -621,20 +621,20 @@ async def test_another_requests_departure_does_not_give_back_a_probes_lease() ->
     answered(bench, picked(bench), well=False)
     bench.clock.advance(61)
     probe = picked(bench)
-    other = bench.routing.pick_last_resort(bench.group, "", Demand(10), ())
+    other = bench.pool.pick_last_resort(bench.group, "", Demand(10), ())
     assert other is not None
-    bench.routing.release(other)
+    bench.pool.release(other)
 
-    assert bench.routing.pick(bench.group, "", Demand(10), ()) is None
-    bench.routing.release(probe)
+    assert bench.pool.pick(bench.group, "", Demand(10), ()) is None
+    bench.pool.release(probe)
     assert picked(bench)
 
 
 async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() -> None:
     bench = Bench([good])
     old = picked(bench)
-    bench.routing.failed(old, Failure(FailureKind.KEY))
-    bench.routing._statuses["e1"].heard = False
+    bench.pool.failed(old, Failure(FailureKind.KEY))
+    bench.pool._statuses["e1"].heard = False
     bench.clock.advance(301)
 
     async with asyncio.timeout(5):
@@ -646,15 +646,15 @@ async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed
         await asyncio.Event().wait()
 
     def fails_when_the_other_is_free() -> Failure:
-        bench.routing.read(lease, Readings(Reading(60, 1, 59.0)))
+        bench.pool.read(lease, Readings(Reading(60, 1, 59.0)))
         return Failure(FailureKind.RESET)
 
     bench = Bench([fails_when_the_other_is_free], [good])
     bench.clock.sleep = never  # type: ignore[method-assign]
-    taken = bench.routing.pick(bench.group, "", Demand(10), {"e1"})
+    taken = bench.pool.pick(bench.group, "", Demand(10), {"e1"})
     assert taken is not None
     lease = taken
-    bench.routing.read(lease, Readings(Reading(60, 0, 60.0)))
+    bench.pool.read(lease, Readings(Reading(60, 0, 60.0)))
     until = bench.clock.now() + 30
     comes = asyncio.ensure_future(bench.ask())
     waits = asyncio.ensure_future(bench.waiting.lease(bench.group, "x", Demand(10), frozenset({"e1"}), until, 1))
@@ -669,20 +669,20 @@ async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed
 
 async def hangs_for(bench: Bench, seconds: float) -> None:
     """A client that says how long it waits, leaves when that time is up, and never got a byte."""
-    lease = bench.routing.pick(bench.group, "", Demand.of(b"{}", None), ())
+    lease = bench.pool.pick(bench.group, "", Demand.of(b"{}", None), ())
     assert lease is not None
     bench.clock.advance(seconds)
-    bench.routing.failed(lease, Failure(FailureKind.DEADLINE, "the client's own time-out"))
-    bench.routing.release(lease)
+    bench.pool.failed(lease, Failure(FailureKind.DEADLINE, "the client's own time-out"))
+    bench.pool.release(lease)
 
 
 async def test_an_endpoint_that_keeps_patient_clients_waiting_in_vain_hangs_and_cools() -> None:
     bench = Bench([good])
     for _ in range(3):
-        assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+        assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
         await hangs_for(bench, 30)
 
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
 
 
 async def test_impatient_clients_say_nothing_of_an_endpoint_that_needs_longer() -> None:
@@ -690,7 +690,7 @@ async def test_impatient_clients_say_nothing_of_an_endpoint_that_needs_longer() 
     for _ in range(20):
         await hangs_for(bench, 1)
 
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
 
 
 async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
@@ -700,4 +700,4 @@ async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
         await hangs_for(bench, 30)
         await bench.ask()
 
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"

@@ -92,7 +92,7 @@ async def test_before_content_another_endpoint_answers(piece: bytes) -> None:
     line = Line(lambda: endless, lambda: FakeReply(200, [HELLO, STOP, DONE], HEADERS))
 
     assert await line.text() == HELLO + STOP + DONE
-    assert "an event without an end" in line.trail.attempts[0].outcome
+    assert "an event without an end" in line.trace.attempts[0].outcome
     assert endless.closed
     assert len(endless._pieces) > 4000 or len(piece) > 1
     assert line.nothing_is_left()

@@ -7,11 +7,11 @@ import pytest
 from application.answers import Answer, WholeAnswer
 from application.caching.replay_buffer import MAX_RECORDING_BYTES, WINDOW_BYTES
 from application.caching.shared_stream import SharedStream, TooSlow
-from application.caching.single_flight import Flight, Flights
+from application.caching.single_flight import Flight, SingleFlight
 from application.errors import ProxyError
 from application.flow import Take, pulled
 from application.held_bytes import HeldBytes
-from application.messages import Headers, Trail, WholeReply
+from application.messages import Headers, RequestTrace, WholeReply
 from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
@@ -60,7 +60,7 @@ class Airfield:
 
     def __init__(self, max_held_bytes: int = 64 << 20) -> None:
         self.clock = FakeClock()
-        self.flights = Flights(self.clock, HeldBytes(), max_held_bytes)
+        self.single_flight = SingleFlight(self.clock, HeldBytes(), max_held_bytes)
         self.calls: list[asyncio.Future[Answer]] = []
         self.kept: list[tuple[bytes, ...]] = []
         self.judging, self.store = asyncio.Event(), asyncio.Event()
@@ -69,7 +69,7 @@ class Airfield:
         self.keeps = True
         self.breaks = False
 
-    async def ask(self, trail: Trail) -> Answer:
+    async def ask(self, trace: RequestTrace) -> Answer:
         call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.calls.append(call)
         return await call
@@ -85,11 +85,11 @@ class Airfield:
         self.kept.append(answer.chunks)
 
     def flight(self) -> Flight:
-        found = self.flights.under_way("same", self.clock.now())
-        return found or self.flights.start("same", self.ask, self.judge, self.put, self.clock.now())
+        found = self.single_flight.under_way("same", self.clock.now())
+        return found or self.single_flight.start("same", self.ask, self.judge, self.put, self.clock.now())
 
     async def clients(self, count: int) -> list[asyncio.Task[Answer]]:
-        tasks = [asyncio.ensure_future(self.flight().board()) for _ in range(count)]
+        tasks = [asyncio.ensure_future(self.flight().join()) for _ in range(count)]
         await settled()
         return tasks
 
@@ -98,7 +98,7 @@ class Airfield:
         live = LiveStream()
         self.calls[-1].set_result(live)
         seats = [await task for task in tasks]
-        return live, [seat for seat in seats if isinstance(seat, SharedStream)]
+        return live, [subscriber for subscriber in seats if isinstance(subscriber, SharedStream)]
 
 
 async def settled() -> None:
@@ -114,11 +114,11 @@ def whole(body: bytes = b"{}", status: int = 200) -> WholeAnswer:
     return WholeAnswer(WholeReply(status, (), body))
 
 
-async def text(seat: SharedStream) -> bytes:
+async def text(subscriber: SharedStream) -> bytes:
     parts = bytearray()
-    while piece := await next_piece(seat):
+    while piece := await next_piece(subscriber):
         parts += piece
-    seat.close()
+    subscriber.close()
     return bytes(parts)
 
 
@@ -155,7 +155,7 @@ async def test_when_the_last_one_leaves_the_call_ends_and_the_next_client_makes_
     assert field.calls[0].cancelled()
     await field.clients(1)
     assert len(field.calls) == 2
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_an_error_reaches_everybody_and_is_not_kept() -> None:
@@ -197,7 +197,7 @@ async def test_who_comes_later_gets_the_stream_from_its_start_and_goes_on_live()
     live, (first,) = await field.streams(1)
     live.feed(b"a", b"b")
     assert [await next_piece(first), await next_piece(first)] == [b"a", b"b"]
-    late = await field.flight().board()
+    late = await field.flight().join()
     assert isinstance(late, SharedStream)
     live.feed(b"c", b"")
 
@@ -206,7 +206,7 @@ async def test_who_comes_later_gets_the_stream_from_its_start_and_goes_on_live()
     await settled()
     assert field.kept == [(b"a", b"b", b"c")]
     assert live.closed
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_a_stream_goes_on_for_the_others_when_the_first_client_leaves() -> None:
@@ -225,26 +225,26 @@ async def test_a_stream_nobody_listens_to_is_closed_and_not_kept() -> None:
     field = Airfield()
     live, seats = await field.streams(2)
     live.feed(b"a")
-    for seat in seats:
-        seat.close()
+    for subscriber in seats:
+        subscriber.close()
     await settled()
 
     assert live.closed
     assert not field.kept
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes_later() -> None:
     field = Airfield()
-    live, (seat,) = await field.streams(1)
+    live, (subscriber,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
-    assert [await next_piece(seat), await next_piece(seat)] == [b"a", b"[DONE]"]
+    assert [await next_piece(subscriber), await next_piece(subscriber)] == [b"a", b"[DONE]"]
     live.complete = True
-    seat.close()
+    subscriber.close()
     await settled()
 
     assert not live.closed
-    joined = await field.flight().board()
+    joined = await field.flight().join()
     assert isinstance(joined, SharedStream)
     live.feed(b"")
     assert await text(joined) == b"a[DONE]"
@@ -255,17 +255,17 @@ async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes
 async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("application.caching.single_flight.FINISH_S", 0.0)
     field = Airfield()
-    live, (seat,) = await field.streams(1)
+    live, (subscriber,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
-    await next_piece(seat)
-    await next_piece(seat)
+    await next_piece(subscriber)
+    await next_piece(subscriber)
     live.complete = True
-    seat.close()
+    subscriber.close()
     await settled()
 
     assert live.closed
     assert field.kept == [(b"a", b"[DONE]")]
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_a_broken_stream_is_shared_to_its_error_and_not_kept() -> None:
@@ -318,8 +318,8 @@ async def test_a_good_answer_can_be_joined_until_it_is_in_the_cache_and_then_onl
     field.clock.sleep = for_ever  # type: ignore[method-assign]
     field.store.set()
     await settled()
-    assert field.flights.under_way("same", looked) is not None
-    assert field.flights.under_way("same", field.clock.now()) is None
+    assert field.single_flight.under_way("same", looked) is not None
+    assert field.single_flight.under_way("same", field.clock.now()) is None
 
 
 async def test_who_comes_while_an_answer_is_judged_learns_whether_it_is_kept() -> None:
@@ -336,21 +336,21 @@ async def test_who_comes_while_an_answer_is_judged_learns_whether_it_is_kept() -
     field.judging.set()
     assert await waiting is None
     await settled()
-    assert field.flights.under_way("same", field.clock.now()) is None
+    assert field.single_flight.under_way("same", field.clock.now()) is None
 
 
 async def test_a_store_that_breaks_does_not_make_the_answer_immortal() -> None:
     field = Airfield()
     field.breaks = True
     flight = field.flight()
-    client = asyncio.ensure_future(flight.board())
+    client = asyncio.ensure_future(flight.join())
     await settled()
     field.calls[0].set_result(whole())
     await client
     await settled()
 
-    assert field.flights.under_way("same", field.clock.now()) is None
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.under_way("same", field.clock.now()) is None
+    assert field.single_flight.held_bytes == 0
     with pytest.raises(RuntimeError):
         await flight._task
 
@@ -379,7 +379,7 @@ async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_i
     assert len(await text(fast)) == 100 * 4096
     with pytest.raises(TooSlow):
         await next_piece(stalled)
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_an_answer_that_is_not_kept_cannot_be_joined_any_more() -> None:
@@ -410,26 +410,26 @@ async def test_a_stream_too_long_to_record_passes_at_the_pace_of_its_slowest_cli
     for _ in range(pieces):
         await asyncio.sleep(0)
     assert taken < pieces
-    assert field.flights.under_way("same", field.clock.now()) is None
+    assert field.single_flight.under_way("same", field.clock.now()) is None
     assert len(await text(slow)) == pieces * len(piece)
     await listener
 
     assert taken == pieces
     await settled()
     assert not field.kept
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_one_client_alone_bounds_what_is_read_ahead_of_it() -> None:
     field = Airfield(max_held_bytes=1)
-    live, (seat,) = await field.streams(1)
+    live, (subscriber,) = await field.streams(1)
     piece = b"x" * 1024
     live.feed(*[piece] * HELD_BACK, b"")
     for _ in range(HELD_BACK):
         await asyncio.sleep(0)
 
     assert live.taken <= WINDOW_BYTES // len(piece) + 2
-    assert len(await text(seat)) == HELD_BACK * len(piece)
+    assert len(await text(subscriber)) == HELD_BACK * len(piece)
 
 
 async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream_leaves() -> None:
@@ -439,9 +439,9 @@ async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream
     await text(fast)
     await settled()
 
-    assert field.flights.held_bytes == 3
+    assert field.single_flight.held_bytes == 3
     slow.close()
-    assert field.flights.held_bytes == 0
+    assert field.single_flight.held_bytes == 0
 
 
 async def test_each_piece_goes_to_those_who_wait_for_it_at_the_moment_it_comes() -> None:
@@ -453,7 +453,7 @@ async def test_each_piece_goes_to_those_who_wait_for_it_at_the_moment_it_comes()
         takers.append(asyncio.current_task())
         return True
 
-    flows = [asyncio.ensure_future(seat.flow(take)) for seat in seats]
+    flows = [asyncio.ensure_future(subscriber.flow(take)) for subscriber in seats]
     await settled()
     live.feed(b"a", b"b", b"")
 

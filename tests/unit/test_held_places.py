@@ -13,9 +13,9 @@ from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
 from application.answers import Answer, WholeAnswer
 from application.attempts.reading import read_json, read_whole
-from application.caching.single_flight import Flight, Flights
+from application.caching.single_flight import Flight, SingleFlight
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding, TooMuchHeld
-from application.messages import Headers, Trail, WholeReply
+from application.messages import Headers, RequestTrace, WholeReply
 from application.store_ports import CachedAnswer
 from tests.fakes import FakeClock, FakeReply
 from tests.unit.http_line import GET, HELD, Line, Wire, echo
@@ -252,10 +252,10 @@ class Trip:
 
     def __init__(self, max_bytes: int) -> None:
         self.budget = HeldBytes(max_bytes)
-        self.flights = Flights(FakeClock(), self.budget)
+        self.single_flight = SingleFlight(FakeClock(), self.budget)
         self.call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-    async def ask(self, trail: Trail) -> Answer:
+    async def ask(self, trace: RequestTrace) -> Answer:
         return await self.call
 
     async def judge(self, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
@@ -264,7 +264,7 @@ class Trip:
     async def put(self, answer: CachedAnswer) -> None: ...
 
     def start(self) -> Flight:
-        return self.flights.start("same", self.ask, self.judge, self.put, 0.0, 300_000)
+        return self.single_flight.start("same", self.ask, self.judge, self.put, 0.0, 300_000)
 
 
 async def settle() -> None:
@@ -305,10 +305,10 @@ async def test_when_all_have_left_nothing_of_it_is_held() -> None:
 
 async def test_while_the_worker_holds_too_much_nothing_is_recorded() -> None:
     trip = Trip(8 * SMALL_BYTES)
-    assert not trip.flights.full
+    assert not trip.single_flight.full
     holding = Holding(trip.budget)
     holding.hold(7 * SMALL_BYTES)
 
-    assert trip.flights.full
+    assert trip.single_flight.full
     holding.close()
-    assert not trip.flights.full
+    assert not trip.single_flight.full

@@ -10,7 +10,7 @@ import httptools
 import pytest
 
 from adapters.http.server.connection import Connection
-from adapters.http.server.cycle import Turn
+from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.limits import READ_AHEAD_REQUESTS
 from adapters.http.server.request.reader import RequestReader
 from tests.unit.http_line import GET, HELD, Holding, Line, echo, refusing
@@ -33,7 +33,7 @@ PIPELINED = {
 }
 pipelined = pytest.mark.parametrize("one", PIPELINED.values(), ids=PIPELINED.keys())
 
-OURS = (Turn, Connection, RequestReader, httptools.HttpRequestParser)
+OURS = (RequestCycle, Connection, RequestReader, httptools.HttpRequestParser)
 
 
 def alive() -> int:

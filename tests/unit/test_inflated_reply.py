@@ -91,7 +91,7 @@ async def test_another_coding_is_an_error_that_says_so_and_another_endpoint_is_a
     line = Line(lambda: reply([HELLO], coding), lambda: FakeReply(200, [HELLO, DONE]))
 
     assert await line.text() == HELLO + DONE
-    assert "content-encoding" in line.trail.attempts[0].outcome
+    assert "content-encoding" in line.trace.attempts[0].outcome
     assert line.nothing_is_left()
 
 

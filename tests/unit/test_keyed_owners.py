@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from adapters.stores.memory.owners import MemoryResponseOwners
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.things.openai_things import OpenAIThings
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
 from application.messages import Api, ProxyRequest
@@ -42,7 +42,7 @@ class Shop:
     def __init__(self, store: ResponseOwners | None = None) -> None:
         self.clock = FakeClock()
         self.owners = KeyedOwners(
-            OpenAIProviders({}),
+            OpenAIDialect({}),
             store or MemoryResponseOwners(self.clock, 100.0),
             OpenAIThings(),
             self.clock,

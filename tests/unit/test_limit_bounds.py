@@ -13,14 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from adapters.stores.report_codec import decode_report, encode_report
 from adapters.upstreams.openai.rate_limit_headers import readings
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
 from domain.rate_limit.limit_reading import Reading
 from domain.rate_limit.limit_report import BucketReport, ReadingReport
-from domain.rate_limit.limit_state import Gauge
+from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 from domain.replica_report import ReplicaReport
 from tests.fakes import FakeClock, RecordingAlarm
@@ -57,7 +57,7 @@ REPORTS = st.builds(
 )
 
 
-def check_gauge(gauge: Gauge, now: float) -> None:
+def check_gauge(gauge: LimitState, now: float) -> None:
     room, limit = gauge.room(now), gauge.terms.limit
     assert math.isfinite(gauge.charged)
     if room is not None:
@@ -80,13 +80,13 @@ class AnyHostility(RuleBasedStateMachine):
             id="e", model="m", provider=provider, bucket="b", account="a", identity="i", rpm=rpm, tpm=tpm
         )
         self.group = ModelGroup("g", (self.endpoint,))
-        self.routing = Routing([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
         self.running: list[Lease] = []
         self.longest_s = MINUTE_S
         """The longest that anybody may be kept away, by what the provider itself said."""
 
     def bucket(self) -> Bucket | None:
-        return self.routing.ledger.own_buckets([self.endpoint])["e"]
+        return self.pool.ledger.own_buckets([self.endpoint])["e"]
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 1.0, 59.0, 61.0, 1e5]))
     def time_passes(self, seconds: float) -> None:
@@ -95,7 +95,7 @@ class AnyHostility(RuleBasedStateMachine):
     @rule(asked=ASKED, text_bytes=st.sampled_from([1, 40, 10**6, 10**9, 10**12]))
     def a_request_comes(self, asked: int | None, text_bytes: int) -> None:
         before = self.bucket()
-        lease = self.routing.pick(self.group, "", Demand(text_bytes, max_output_tokens=asked), ())
+        lease = self.pool.pick(self.group, "", Demand(text_bytes, max_output_tokens=asked), ())
         if lease is None:
             return
         self.running.append(lease)
@@ -110,7 +110,7 @@ class AnyHostility(RuleBasedStateMachine):
     def a_reply_says(self, which: int, headers: dict[str, str | None]) -> None:
         lease = self.running[which % len(self.running)]
         said = readings(tuple((name, text) for name, text in headers.items() if text is not None))
-        self.routing.read(lease, said)
+        self.pool.read(lease, said)
         for reading in (said.requests, said.tokens):
             if reading.remaining is not None and reading.remaining < 1:
                 self.longest_s = max(self.longest_s, reading.reset_s or 0.0)
@@ -118,7 +118,7 @@ class AnyHostility(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 9), usage=USAGE)
     def its_body_says(self, which: int, usage: Usage) -> None:
-        self.routing.learn(self.running[which % len(self.running)], usage)
+        self.pool.learn(self.running[which % len(self.running)], usage)
 
     @precondition(lambda self: self.running)
     @rule(
@@ -138,12 +138,12 @@ class AnyHostility(RuleBasedStateMachine):
     def a_request_ends(self, which: int, failure: Failure | None, answers: bool) -> None:
         lease = self.running.pop(which % len(self.running))
         if failure is not None:
-            self.routing.failed(lease, failure)
+            self.pool.failed(lease, failure)
             if failure.status == 429:
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
         elif answers:
-            self.routing.succeeded(lease)
-        self.routing.release(lease)  # who neither answered nor failed: its client left
+            self.pool.succeeded(lease)
+        self.pool.release(lease)  # who neither answered nor failed: its client left
         self.clock.advance(0.001)
 
     @rule(report=REPORTS)
@@ -151,7 +151,7 @@ class AnyHostility(RuleBasedStateMachine):
         packed = encode_report(ReplicaReport({}, {"b": report}))
         read = None if packed is None else decode_report(packed)
         if read is not None:
-            self.routing.take(read.shifted(self.clock.now()), self.clock.now())
+            self.pool.take(read.shifted(self.clock.now()), self.clock.now())
             if read.buckets and report.limited_until is not None:
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
 
@@ -165,8 +165,8 @@ class AnyHostility(RuleBasedStateMachine):
         check_gauge(bucket.tokens, now)
         assert bucket.reserved_requests == len(self.running)
         assert 0 <= bucket.reserved_tokens <= MOST_TOKENS * len(self.running)
-        assert self.routing.fits_in_s(self.endpoint, "", SMALL) <= self.longest_s
-        estimate = self.routing.ledger._pages["b"].estimate
+        assert self.pool.fits_in_s(self.endpoint, "", SMALL) <= self.longest_s
+        estimate = self.pool.ledger._pages["b"].estimate
         assert 0 <= estimate.output_tokens <= MOST_OUTPUT
         assert 0.25 <= estimate.tokens_per_byte <= 1
 
@@ -174,7 +174,7 @@ class AnyHostility(RuleBasedStateMachine):
     def nobody_is_kept_away_for_longer_than_the_provider_said(self) -> None:
         if hasattr(self, "routing"):
             later = self.clock.now() + self.longest_s + 0.001
-            assert self.routing.ledger.room(self.endpoint, "", SMALL, later) is not Room.NONE
+            assert self.pool.ledger.room(self.endpoint, "", SMALL, later) is not Room.NONE
 
 
 TestAnyHostility = AnyHostility.TestCase

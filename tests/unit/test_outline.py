@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 from domain.caching.cache_key import CachePolicy
 
 WORD = re.compile(rb'"[A-Za-z_]{1,40}"')
@@ -20,20 +20,20 @@ PIECES = st.lists(
 def test_words_in_quotes_are_in_the_outline_as_in_the_text(pieces: list[bytes], is_large: bool) -> None:
     text = b"".join(pieces) + (b'"' + b"b" * 50_000 if is_large else b"")
 
-    assert WORD.findall(outline(text)) == WORD.findall(text)
+    assert WORD.findall(elide_long_strings(text)) == WORD.findall(text)
 
 
 def test_an_image_is_left_out() -> None:
     body = json.dumps({"messages": [{"content": "A" * 2_000_000}], "model": "a", "tools": ["B" * 2_000_000]}).encode()
 
-    assert len(outline(body)) < 10_000
-    assert outline(body).endswith(body[-1024:])
+    assert len(elide_long_strings(body)) < 10_000
+    assert elide_long_strings(body).endswith(body[-1024:])
 
 
 def test_a_text_without_long_strings_is_its_own_outline() -> None:
     text = json.dumps(["word"] * 20_000).encode()
 
-    assert outline(text) is text
+    assert elide_long_strings(text) is text
 
 
 def test_only_a_temperature_that_may_be_zero_is_worth_a_look() -> None:

@@ -8,10 +8,10 @@ import pytest
 from msgspec import structs
 
 from adapters.stores.memory.owners import MemoryResponseOwners
-from adapters.upstreams.openai.dialect import OpenAIProviders
+from adapters.upstreams.openai.dialect import OpenAIDialect
 from application.answers import Answer, WholeAnswer
 from application.errors import AllLimited, UpstreamsFailed, WasDeleted
-from application.messages import Api, ProxyRequest, Trail
+from application.messages import Api, ProxyRequest, RequestTrace
 from application.state.owners import StateOwners
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -52,7 +52,7 @@ class Shop:
     """What is known of ids, in memory."""
 
     def __init__(self, clock: FakeClock | None = None) -> None:
-        self.owners = StateOwners(OpenAIProviders({}), MemoryResponseOwners(clock or FakeClock(), 100.0))
+        self.owners = StateOwners(OpenAIDialect({}), MemoryResponseOwners(clock or FakeClock(), 100.0))
         self.group = ModelGroup("g", (endpoint("e1", "a"), endpoint("e2", "b"), endpoint("e3", "b")))
 
     async def learn(self, name: str, request: ProxyRequest, text: bytes = RESPONSE) -> None:
@@ -136,7 +136,7 @@ async def test_of_what_was_deleted_its_keeper_is_asked_once_and_believed(method:
     )
     assert (bound.pinned, bound.gone) == ({"e2", "e3"}, "resp_1234567890")
     bench = Pinned([response], [NO_SUCH], [response])
-    answer = await bench.dispatch(bench.group, asked_at(bench, bound), bench.trail)
+    answer = await bench.dispatch(bench.group, asked_at(bench, bound), bench.trace)
 
     assert told(answer)[0] == 404
     assert bench.asked == ["e2"]
@@ -149,7 +149,7 @@ async def test_what_was_deleted_is_not_found_though_its_keeper_cannot_say_so(tro
     bench = Pinned([response], [trouble], [response])
     for _ in range(3):
         with pytest.raises(WasDeleted) as denied_by_us:
-            await bench.dispatch(bench.group, asked_at(bench, bound), Trail())
+            await bench.dispatch(bench.group, asked_at(bench, bound), RequestTrace())
 
         assert denied_by_us.value.status == 404
         assert "resp_1234567890" in str(denied_by_us.value)
@@ -207,7 +207,7 @@ async def test_going_on_from_what_was_deleted_is_denied_by_its_keeper_alone_and_
     bound = await shop.owners.bind(shop.group, follow_up())
     assert bound.pinned == {"e2", "e3"}
     asked = structs.replace(bound, received=bench.clock.now(), pinned=frozenset({"e2"}))
-    code, body = told(await bench.dispatch(bench.group, asked, bench.trail))
+    code, body = told(await bench.dispatch(bench.group, asked, bench.trace))
 
     assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
     assert bench.asked == ["e2"]
@@ -229,11 +229,11 @@ class Pinned(Bench):
     """Scripted upstreams, each an account of its own, and a request that builds on what one of them keeps."""
 
     async def follow_up(self, *pinned: str) -> Answer:
-        self.trail = Trail()
+        self.trace = RequestTrace()
         request = follow_up(
             received=self.clock.now(), bound=("resp_1234567890",), pinned=frozenset(pinned) if pinned else None
         )
-        return await self.dispatch(self.group, request, self.trail)
+        return await self.dispatch(self.group, request, self.trace)
 
 
 def told(answer: Answer) -> tuple[int, bytes]:
@@ -445,8 +445,8 @@ async def test_denying_costs_an_endpoint_nothing() -> None:
     bench = Pinned([denied], [denied])
     await bench.follow_up()
 
-    assert all(bench.routing.state(e)[0].value == "closed" for e in bench.group.endpoints)
-    assert FailureKind.STATE.value in str(bench.trail.attempts)
+    assert all(bench.pool.state(e)[0].value == "closed" for e in bench.group.endpoints)
+    assert FailureKind.STATE.value in str(bench.trace.attempts)
 
 
 async def test_items_carried_whole_do_not_bind_and_references_do() -> None:
@@ -489,7 +489,7 @@ async def test_nothing_is_unknown_while_one_that_may_keep_it_is_limited() -> Non
 
 async def test_who_names_nothing_is_told_the_first_denial() -> None:
     bench = Pinned([denied], [response])
-    answer = await bench.dispatch(bench.group, follow_up(received=bench.clock.now()), bench.trail)
+    answer = await bench.dispatch(bench.group, follow_up(received=bench.clock.now()), bench.trace)
 
     assert told(answer)[0] == 400
     assert bench.asked == ["e1"]
@@ -510,7 +510,7 @@ async def test_an_account_that_does_not_take_the_question_does_not_hide_the_one_
     other: Callable[[], FakeReply],
 ) -> None:
     bench = Pinned([other], [response])
-    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trail)
+    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trace)
 
     assert told(answer)[0] == 200
     assert bench.asked == ["e1", "e2"]
@@ -522,7 +522,7 @@ async def test_not_found_is_told_though_another_account_may_not_be_asked(
     other: Callable[[], FakeReply], is_first: bool
 ) -> None:
     bench = Pinned([other], [NO_SUCH]) if is_first else Pinned([NO_SUCH], [other])
-    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trail)
+    answer = await bench.dispatch(bench.group, about_a_path(bench), bench.trace)
 
     assert told(answer)[0] == 404
     assert bench.asked == ["e1", "e2"]
@@ -540,10 +540,10 @@ async def test_not_found_is_told_however_often_though_one_accounts_key_is_refuse
     missing = NO_SUCH if is_path else denied
     bench = Pinned([other], [missing]) if is_first else Pinned([missing], [other])
     for _ in range(40):
-        bench.trail = Trail()
+        bench.trace = RequestTrace()
         asked = about_a_path(bench) if is_path else structs.replace(follow_up(), received=bench.clock.now())
         asked = structs.replace(asked, bound=("resp_1234567890",))
-        answer = await bench.dispatch(bench.group, asked, bench.trail)
+        answer = await bench.dispatch(bench.group, asked, bench.trace)
 
         assert told(answer)[0] == (404 if is_path else 400)
     assert bench.clock.slept == []
@@ -551,10 +551,10 @@ async def test_not_found_is_told_however_often_though_one_accounts_key_is_refuse
 
 async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -> None:
     bench = Pinned([REFUSED_KEY], [good, NO_SUCH])
-    await bench.dispatch(bench.group, bench.request(), Trail())
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+    await bench.dispatch(bench.group, bench.request(), RequestTrace())
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
     for _ in range(40):
-        answer = await bench.dispatch(bench.group, about_a_path(bench), Trail())
+        answer = await bench.dispatch(bench.group, about_a_path(bench), RequestTrace())
 
         assert told(answer)[0] == 404
 
@@ -562,10 +562,10 @@ async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -
 @pytest.mark.parametrize("rests_for", [status(429, {"code": "insufficient_quota"}), status(500), refused, REFUSED_KEY])
 async def test_an_account_that_rests_is_asked_all_the_same_however_often(rests_for: Callable[[], FakeReply]) -> None:
     bench = Pinned([rests_for, NO_SUCH], [good, NO_SUCH])
-    await bench.dispatch(bench.group, bench.request(), Trail())
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "cooling"
+    await bench.dispatch(bench.group, bench.request(), RequestTrace())
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
     for _ in range(40):
-        answer = await bench.dispatch(bench.group, about_a_path(bench), Trail())
+        answer = await bench.dispatch(bench.group, about_a_path(bench), RequestTrace())
 
         assert told(answer)[0] == 404
     assert bench.clock.slept == []
@@ -592,11 +592,11 @@ async def test_an_error_in_a_stream_that_is_replayed_is_what_happened_then_and_n
     bench = Pinned([stream(failed)], [response])
     get = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", stream=True, model="")
     bound = structs.replace(get, received=bench.clock.now(), pinned=frozenset({"e1"}), bound=("resp_1234567890",))
-    answer = await bench.dispatch(bench.group, bound, bench.trail)
+    answer = await bench.dispatch(bench.group, bound, bench.trace)
 
     assert not isinstance(answer, WholeAnswer)
     assert await next_piece(answer) == failed
     assert await next_piece(answer) == b""
     answer.close()
-    assert bench.routing.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
     assert bench.asked == ["e1"]

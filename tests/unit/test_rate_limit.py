@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.rate_limit.bucket import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
-from domain.rate_limit.limit_reading import Meter, Reading, Refill
+from domain.rate_limit.limit_reading import Counting, Reading, Refill
 from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, ReadingReport
-from domain.rate_limit.limit_state import ECHO_S, Gauge
+from domain.rate_limit.limit_state import ECHO_S, LimitState
 from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 
@@ -447,7 +447,7 @@ TestAnyTraffic = AnyTraffic.TestCase
 
 
 def test_a_gauge_without_refill_of_its_own_takes_the_windows() -> None:
-    gauge = Gauge.of(Meter(Refill.WINDOW, 10.0), None, 0.0)
+    gauge = LimitState.of(Counting(Refill.WINDOW, 10.0), None, 0.0)
 
     assert gauge.room(0.0) is None
     assert gauge.fits_in_s(1.0, 0.0) == 0.0

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from application.answers import WholeAnswer
-from application.attempts.raw_answer import RawStream
+from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import MAX_HELD_BYTES, read_json
 from application.held_bytes import HeldBytes
 from application.messages import Api, Headers, ProxyRequest
@@ -44,9 +44,9 @@ def other(bench: Bench, model: str = "") -> ProxyRequest:
     return ProxyRequest(Api.OTHER, "/files/a", "", (), (), b"", model, None, False, "req", now, method="GET")
 
 
-async def ask(bench: Bench, model: str = "") -> RawStream:
-    answer = await bench.dispatch(bench.group, other(bench, model), bench.trail)
-    assert isinstance(answer, RawStream)
+async def ask(bench: Bench, model: str = "") -> RawAnswer:
+    answer = await bench.dispatch(bench.group, other(bench, model), bench.trace)
+    assert isinstance(answer, RawAnswer)
     return answer
 
 
@@ -93,7 +93,7 @@ async def test_json_that_is_too_large_to_be_held_loses_nothing() -> None:
 async def test_json_that_breaks_is_asked_for_elsewhere() -> None:
     broken = Failure(FailureKind.TRUNCATED, "reply cut short")
     bench = Bench([lambda: FakeReply(200, [b'{"a"', broken], JSON)], [lambda: FakeReply(200, [b"{}"], JSON)])
-    answer = await bench.dispatch(bench.group, other(bench), bench.trail)
+    answer = await bench.dispatch(bench.group, other(bench), bench.trace)
 
     assert isinstance(answer, WholeAnswer)
     assert answer.reply.body == b"{}"
@@ -128,9 +128,9 @@ async def test_a_body_that_is_spent_goes_to_nobody_else(spent: bool, asked: int)
         Api.OTHER, "/files", "", (), (), b"", "", None, False, "req", bench.clock.now(), upload=body
     )  # fmt: skip
     with pytest.raises(Exception, match="No endpoint") as failed:
-        await bench.dispatch(bench.group, request, bench.trail)
+        await bench.dispatch(bench.group, request, bench.trace)
 
-    assert len(bench.trail.attempts) == asked
+    assert len(bench.trace.attempts) == asked
     assert failed.value.should_retry is (None if spent else False)  # type: ignore[attr-defined]
 
 
@@ -158,8 +158,8 @@ class OpenReply(FakeReply):
 async def test_a_stream_that_is_kept_ends_when_it_says_so(pieces: list[bytes]) -> None:
     bench = Bench([lambda: OpenReply(200, pieces, EVENTS)])
     request = structs.replace(other(bench), api=Api.STORED, path="/responses/resp_1", stream=True)
-    answer = await bench.dispatch(bench.group, request, bench.trail)
-    assert isinstance(answer, RawStream)
+    answer = await bench.dispatch(bench.group, request, bench.trace)
+    assert isinstance(answer, RawAnswer)
     async with asyncio.timeout(10):
         got = [await next_piece(answer) for _ in range(len(pieces) + 1)]
     answer.close()
@@ -173,8 +173,8 @@ async def test_a_stream_that_is_kept_passes_unzipped() -> None:
     body = zlib.compress(b"data: 1\n\n", wbits=31)
     bench = Bench([lambda: FakeReply(200, [body], (*EVENTS, ("content-encoding", "gzip")))])
     request = structs.replace(other(bench), api=Api.STORED, path="/responses/resp_1", stream=True)
-    answer = await bench.dispatch(bench.group, request, bench.trail)
-    assert isinstance(answer, RawStream)
+    answer = await bench.dispatch(bench.group, request, bench.trace)
+    assert isinstance(answer, RawAnswer)
 
     assert [await next_piece(answer), await next_piece(answer)] == [b"data: 1\n\n", b""]
     assert answer.headers == EVENTS

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from adapters.stores.redis.resolver import KEPT_S, RedisNames, SlowName
+from adapters.stores.redis.resolver import KEPT_S, RedisResolver, SlowName
 from tests.fakes import FakeClock
 
 LONG_S = 30.0
@@ -48,14 +48,14 @@ def lookups() -> int:
     return sum(thread.name.startswith("resolve-") for thread in threading.enumerate())
 
 
-async def until_landed(names: RedisNames) -> None:
+async def until_landed(names: RedisResolver) -> None:
     async with asyncio.timeout(LONG_S):
         while names._lookups:
             await asyncio.sleep(0)
 
 
 async def test_all_who_ask_for_a_name_wait_for_one_lookup(resolver: Resolver, clock: FakeClock) -> None:
-    names = RedisNames(clock, LONG_S, resolver)
+    names = RedisResolver(clock, LONG_S, resolver)
     waiting = [asyncio.create_task(names.addresses("redis.test")) for _ in range(50)]
     await asyncio.sleep(0)
     assert lookups() == 1
@@ -66,7 +66,7 @@ async def test_all_who_ask_for_a_name_wait_for_one_lookup(resolver: Resolver, cl
 
 
 async def test_a_lookup_that_hangs_is_given_up_and_not_begun_again(resolver: Resolver, clock: FakeClock) -> None:
-    names = RedisNames(clock, SHORT_S, resolver)
+    names = RedisResolver(clock, SHORT_S, resolver)
     for _ in range(5):
         outcomes = await asyncio.gather(*(names.addresses("redis.test") for _ in range(10)), return_exceptions=True)
         clock.advance(SHORT_S)
@@ -77,7 +77,7 @@ async def test_a_lookup_that_hangs_is_given_up_and_not_begun_again(resolver: Res
 
 
 async def test_what_a_lookup_finds_later_is_there_for_who_asks_next(resolver: Resolver, clock: FakeClock) -> None:
-    names = RedisNames(clock, SHORT_S, resolver)
+    names = RedisResolver(clock, SHORT_S, resolver)
     with pytest.raises(SlowName):
         await names.addresses("redis.test")
     resolver.let_go.set()
@@ -88,7 +88,7 @@ async def test_what_a_lookup_finds_later_is_there_for_who_asks_next(resolver: Re
 
 
 async def test_one_who_is_cancelled_leaves_the_others_their_lookup(resolver: Resolver, clock: FakeClock) -> None:
-    names = RedisNames(clock, LONG_S, resolver)
+    names = RedisResolver(clock, LONG_S, resolver)
     first, second = (asyncio.create_task(names.addresses("redis.test")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -101,7 +101,7 @@ async def test_one_who_is_cancelled_leaves_the_others_their_lookup(resolver: Res
 
 async def test_the_threads_of_the_loop_are_left_alone(resolver: Resolver, clock: FakeClock) -> None:
     resolver.let_go.set()
-    await RedisNames(clock, LONG_S, resolver).addresses("redis.test")
+    await RedisResolver(clock, LONG_S, resolver).addresses("redis.test")
 
     assert asyncio.get_running_loop()._default_executor is None  # type: ignore[attr-defined]
 
@@ -113,7 +113,7 @@ async def test_a_name_that_hangs_keeps_no_other_from_being_resolved(clock: FakeC
         assert name == "good.test" or let_go.wait(LONG_S)
         return ["192.0.2.1"]
 
-    names = RedisNames(clock, LONG_S, resolve)
+    names = RedisResolver(clock, LONG_S, resolve)
     stuck = asyncio.create_task(names.addresses("stuck.test"))
     await asyncio.sleep(0)
 
@@ -125,7 +125,7 @@ async def test_a_name_that_hangs_keeps_no_other_from_being_resolved(clock: FakeC
 
 async def test_answers_hold_for_seconds_and_until_they_are_forgotten(resolver: Resolver, clock: FakeClock) -> None:
     resolver.let_go.set()
-    names = RedisNames(clock, LONG_S, resolver)
+    names = RedisResolver(clock, LONG_S, resolver)
     await names.addresses("redis.test")
     resolver.found = ["192.0.2.2"]
     clock.advance(KEPT_S - 0.1)
@@ -145,7 +145,7 @@ async def test_a_name_without_addresses_is_not_resolved_and_asked_for_again(
 ) -> None:
     resolver.let_go.set()
     resolver.error, resolver.found = error, []
-    names = RedisNames(clock, LONG_S, resolver)
+    names = RedisResolver(clock, LONG_S, resolver)
     with pytest.raises(socket.gaierror):
         await names.addresses("redis.test")
     resolver.error, resolver.found = None, ["192.0.2.1"]
@@ -155,14 +155,14 @@ async def test_a_name_without_addresses_is_not_resolved_and_asked_for_again(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "2001:db8::1"])
 async def test_an_address_is_its_own(resolver: Resolver, clock: FakeClock, address: str) -> None:
-    assert await RedisNames(clock, LONG_S, resolver).addresses(address) == (address,)
+    assert await RedisResolver(clock, LONG_S, resolver).addresses(address) == (address,)
     assert resolver.asked == []
 
 
 async def test_addresses_that_failed_come_last_the_latest_at_the_end(resolver: Resolver, clock: FakeClock) -> None:
     resolver.let_go.set()
     resolver.found = ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
-    names = RedisNames(clock, LONG_S, resolver)
+    names = RedisResolver(clock, LONG_S, resolver)
     names.failed("192.0.2.9")
     names.failed("2001:db8::1")
     assert await names.addresses("redis.test") == ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
@@ -179,7 +179,7 @@ async def test_addresses_that_failed_come_last_the_latest_at_the_end(resolver: R
 def test_a_lookup_that_outlives_the_loop_ends_in_silence(resolver: Resolver, clock: FakeClock) -> None:
     async def give_up() -> None:
         with pytest.raises(SlowName):
-            await RedisNames(clock, SHORT_S, resolver).addresses("redis.test")
+            await RedisResolver(clock, SHORT_S, resolver).addresses("redis.test")
 
     asyncio.run(give_up())
     thread = next(thread for thread in threading.enumerate() if thread.name == "resolve-redis.test")

@@ -18,9 +18,9 @@ from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application import shown_text
 from application.answers import WholeAnswer
 from application.caching.cached import CachedAnswers
-from application.caching.single_flight import Flights
+from application.caching.single_flight import SingleFlight
 from application.held_bytes import HeldBytes
-from application.messages import Api, ProxyRequest, Trail, UpstreamCall, WholeReply
+from application.messages import Api, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from domain.caching.cache_key import CachePolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -144,18 +144,24 @@ class Cached:
         self.group = ModelGroup("g", (Endpoint("e", "m", "openai"),))
         cache = MemoryResponseCache(1 << 20, clock)
         self.answers = CachedAnswers(
-            CachePolicy(), cache, OpenAIAnswerFormats(), Flights(clock, HeldBytes()), self._dispatch, clock, lambda: 0.5
+            CachePolicy(),
+            cache,
+            OpenAIAnswerFormats(),
+            SingleFlight(clock, HeldBytes()),
+            self._dispatch,
+            clock,
+            lambda: 0.5,
         )
 
-    async def ask(self, body: bytes, **fields: Any) -> Trail:
-        trail = Trail()
+    async def ask(self, body: bytes, **fields: Any) -> RequestTrace:
+        trace = RequestTrace()
         asked = ProxyRequest(
             api=Api.CHAT, path="/chat/completions", query=fields.get("query", ""), headers=fields.get("headers", ()),
             credentials=(), body=body, model="m", body_model="m", stream=False, request_id="r", received=0.0,
             tenant="t",
         )  # fmt: skip
-        await self.answers(self.group, asked, trail)
-        return trail
+        await self.answers(self.group, asked, trace)
+        return trace
 
     @property
     def held_bytes(self) -> int:

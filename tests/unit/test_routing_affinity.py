@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
-from application.messages import Trail
+from application.endpoints.pool import EndpointPool
+from application.messages import RequestTrace
 from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
@@ -36,18 +36,18 @@ class Scene:
             for i, weight in enumerate(weights)
         )
         self.group = ModelGroup("g", endpoints, CooldownPolicy(cooldown_s=60), affinity=affinity)
-        self.routing = Routing([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
 
     def lease(self, key: str, passed_over: Sequence[str] = ()) -> Lease:
-        lease = self.routing.pick(self.group, "", DEMAND, passed_over, key)
+        lease = self.pool.pick(self.group, "", DEMAND, passed_over, key)
         assert lease is not None
         return lease
 
     def ask(self, key: str, passed_over: Sequence[str] = ()) -> str:
         """A request that goes well; where it went."""
         lease = self.lease(key, passed_over)
-        self.routing.succeeded(lease)
-        self.routing.release(lease)
+        self.pool.succeeded(lease)
+        self.pool.release(lease)
         return lease.endpoint.id
 
     def owners(self) -> dict[str, str]:
@@ -56,15 +56,15 @@ class Scene:
     def fail(self, endpoint: str, failure: Failure) -> None:
         """A request without a key fails there."""
         lease = self.lease("", [e.id for e in self.group.endpoints if e.id != endpoint])
-        self.routing.failed(lease, failure)
-        self.routing.release(lease)
+        self.pool.failed(lease, failure)
+        self.pool.release(lease)
 
     def read(self, endpoint: str, remaining: int) -> None:
         """A reply from there says what is left of 100 requests a minute."""
         lease = self.lease("", [e.id for e in self.group.endpoints if e.id != endpoint])
-        self.routing.read(lease, Readings(Reading(100, remaining, 60.0 * (100 - remaining) / 100)))
-        self.routing.succeeded(lease)
-        self.routing.release(lease)
+        self.pool.read(lease, Readings(Reading(100, remaining, 60.0 * (100 - remaining) / 100)))
+        self.pool.succeeded(lease)
+        self.pool.release(lease)
 
 
 def test_a_key_has_one_endpoint_and_all_endpoints_have_keys() -> None:
@@ -155,7 +155,7 @@ def test_weight_0_owns_no_key_and_inherits_them_when_all_others_are_out() -> Non
 async def test_who_had_to_wait_goes_to_its_owner_if_that_has_room() -> None:
     scene = Scene(1, 1, 1)
     owners = scene.owners()
-    room = WaitingRoom(scene.routing, scene.clock)
+    room = AdmissionQueue(scene.pool, scene.clock)
 
     leases = await asyncio.gather(
         *(room.lease(scene.group, "", DEMAND, frozenset(), scene.clock.now() + 5, 100, key) for key in KEYS)
@@ -168,7 +168,7 @@ def test_replicas_whose_files_differ_in_order_and_ids_agree() -> None:
     here, there = Scene(1, 1, 1), Scene(1, 1, 1)
     renamed = tuple(replace(e, id=f"other-{e.id}") for e in reversed(there.group.endpoints))
     there.group = replace(there.group, endpoints=renamed)
-    there.routing = Routing([there.group], there.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    there.pool = EndpointPool([there.group], there.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
 
     assert there.owners() == {key: f"other-{owner}" for key, owner in here.owners().items()}
 
@@ -178,12 +178,12 @@ async def attempts(bench: Bench, key: str) -> tuple[list[str], list[str]]:
     group = replace(bench.group, affinity=Affinity.PROMPT_CACHE_KEY)
     preferred: list[str] = []
     while len(preferred) < len(group.endpoints):
-        lease = bench.routing.pick(group, "", DEMAND, preferred, key)
+        lease = bench.pool.pick(group, "", DEMAND, preferred, key)
         assert lease is not None
-        bench.routing.release(lease)
+        bench.pool.release(lease)
         preferred.append(lease.endpoint.id)
-    await bench.dispatch(group, replace(bench.request(), affinity=key), trail := Trail())
-    return preferred, [attempt.endpoint for attempt in trail.attempts]
+    await bench.dispatch(group, replace(bench.request(), affinity=key), trace := RequestTrace())
+    return preferred, [attempt.endpoint for attempt in trace.attempts]
 
 
 @pytest.mark.parametrize("key", KEYS[:8])

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from application.endpoints.charge_history import KEPT_S, ChargeHistory
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
-from application.state.replication import REFRESH_S, StateSharing
+from application.endpoints.pool import EndpointPool
+from application.state.replication import REFRESH_S, Replication
 from domain.cooldown import HealthState
 from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
@@ -55,10 +55,10 @@ class Replica:
         self.clock = FakeClock(store.clock.now() + ahead_s)
         self.alarm = RecordingAlarm()
         self.log = RecordingLog()
-        self.routing = Routing(GROUPS, self.clock, lambda: 0.5, self.alarm, reserve=0.0)
-        self.sharing = StateSharing(self.routing, store, self.clock, name, self.log, tick_s)
+        self.pool = EndpointPool(GROUPS, self.clock, lambda: 0.5, self.alarm, reserve=0.0)
+        self.sharing = Replication(self.pool, store, self.clock, name, self.log, tick_s)
         self.woken = 0
-        self.routing.when_room_may_have_come(self._wake)
+        self.pool.when_room_may_have_come(self._wake)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -66,7 +66,7 @@ class Replica:
     def begin(self, name: str, client: str = "") -> Lease:
         group = next(group for group in GROUPS if any(e.id == name for e in group.endpoints))
         others = [e.id for e in group.endpoints if e.id != name]
-        lease = self.routing.pick(group, client, DEMAND, others) or self.routing.pick_last_resort(
+        lease = self.pool.pick(group, client, DEMAND, others) or self.pool.pick_last_resort(
             group, client, DEMAND, others
         )
         assert lease is not None
@@ -74,27 +74,27 @@ class Replica:
 
     def fail(self, name: str, failure: Failure = Failure(FailureKind.RESET), client: str = "") -> None:  # noqa: B008
         lease = self.begin(name, client)
-        self.routing.failed(lease, failure)
-        self.routing.release(lease)
+        self.pool.failed(lease, failure)
+        self.pool.release(lease)
 
     def succeed(self, name: str, reading: Reading | None = None) -> None:
         lease = self.begin(name)
         if reading is not None:
-            self.routing.read(lease, Readings(reading))
-        self.routing.succeeded(lease)
-        self.routing.release(lease)
+            self.pool.read(lease, Readings(reading))
+        self.pool.succeeded(lease)
+        self.pool.release(lease)
 
     def state(self, name: str) -> HealthState:
-        return self.routing.state(self._endpoint(name))[0]
+        return self.pool.state(self._endpoint(name))[0]
 
     def cooling_s(self, name: str) -> float:
-        return self.routing.state(self._endpoint(name))[1]
+        return self.pool.state(self._endpoint(name))[1]
 
     def clock_s(self, name: str) -> float:
-        return self.routing.state(self._endpoint(name))[2]
+        return self.pool.state(self._endpoint(name))[2]
 
     def room(self, name: str) -> float | None:
-        bucket = self.routing.ledger.own_buckets([self._endpoint(name)])[name]
+        bucket = self.pool.ledger.own_buckets([self._endpoint(name)])[name]
         return None if bucket is None else bucket.requests.room(self.clock.now())
 
     def _endpoint(self, name: str) -> Endpoint:
@@ -180,7 +180,7 @@ async def test_who_recovered_for_one_has_recovered_for_all_and_stays_so(world: W
     await world.exchange()
 
     assert world.one.state("g/1") is world.two.state("g/1") is HealthState.CLOSED
-    assert not world.one.routing.report(world.one.clock.now()).endpoints, "it was not the one that found out"
+    assert not world.one.pool.report(world.one.clock.now()).endpoints, "it was not the one that found out"
     world.advance(1)
     await world.exchange()
     fresh = world.started("fresh")
@@ -224,8 +224,8 @@ async def test_a_reading_makes_the_room_known_less_what_was_sent_from_here_since
 
     assert world.two.room("g/1") == 6
     for lease in earlier + later:
-        world.two.routing.release(lease)
-    assert world.two.routing.ledger.own_buckets(GROUPS[0].endpoints)["g/1"].reserved_requests == 0
+        world.two.pool.release(lease)
+    assert world.two.pool.ledger.own_buckets(GROUPS[0].endpoints)["g/1"].reserved_requests == 0
 
 
 async def test_the_first_that_is_heard_of_a_bucket_may_be_what_another_replica_read(world: World) -> None:
@@ -234,8 +234,8 @@ async def test_the_first_that_is_heard_of_a_bucket_may_be_what_another_replica_r
     await world.exchange()
     second = GROUPS[0].endpoints[1]
 
-    assert world.two.routing.ledger.room(GROUPS[0].endpoints[0], "", DEMAND, world.two.clock.now()) is Room.NONE
-    lease = world.two.routing.pick(GROUPS[0], "", DEMAND, ())
+    assert world.two.pool.ledger.room(GROUPS[0].endpoints[0], "", DEMAND, world.two.clock.now()) is Room.NONE
+    lease = world.two.pool.pick(GROUPS[0], "", DEMAND, ())
     assert lease is not None
     assert lease.endpoint is second
 
@@ -540,8 +540,8 @@ class AnyFleet(RuleBasedStateMachine):
         replica = self.world.replicas[which]
         group = next(group for group in GROUPS if any(e.id == name for e in group.endpoints))
         others = [e.id for e in group.endpoints if e.id != name]
-        lease = replica.routing.pick(group, "", DEMAND, others)
-        lease = lease or replica.routing.pick_last_resort(group, "", DEMAND, others)
+        lease = replica.pool.pick(group, "", DEMAND, others)
+        lease = lease or replica.pool.pick_last_resort(group, "", DEMAND, others)
         if lease is not None:
             self.running.append((replica, lease))
 
@@ -554,13 +554,13 @@ class AnyFleet(RuleBasedStateMachine):
     def a_request_ends(self, which: int, end: str, remaining: int) -> None:
         replica, lease = self.running.pop(which % len(self.running))
         if end in ("answer", "limit"):
-            replica.routing.read(lease, Readings(Reading(20, remaining, 10.0)))
+            replica.pool.read(lease, Readings(Reading(20, remaining, 10.0)))
         if end == "answer":
-            replica.routing.succeeded(lease)
+            replica.pool.succeeded(lease)
         elif end != "left":
             kind = {"reset": FailureKind.RESET, "auth": FailureKind.AUTH, "limit": FailureKind.RATE_LIMITED}[end]
-            replica.routing.failed(lease, Failure(kind))
-        replica.routing.release(lease)
+            replica.pool.failed(lease, Failure(kind))
+        replica.pool.release(lease)
 
     @rule(which=WHICH)
     def one_exchanges(self, which: int) -> None:
@@ -595,16 +595,16 @@ class AnyFleet(RuleBasedStateMachine):
     def _agree(self, knows: Replica, other: Replica, name: str) -> None:
         """What one found out itself, the other one heeds, unless it knows better."""
         now, ahead_s = knows.clock.now(), other.clock.now() - knows.clock.now()
-        told = knows.routing.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownReport())
-        status = other.routing._statuses[name]
+        told = knows.pool.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownReport())
+        status = other.pool._statuses[name]
         proven = max(status.health.closed_at + SKEW_S, status.well_at)
         if told.open_until is not None and told.opened_at is not None:
             assert status.health.open_until + 2 * SKEW_S >= told.open_until or proven + SKEW_S >= told.opened_at
         if told.closed_at is not None and status.health.open_until:
             assert status.health.opened_at > told.closed_at - ECHO_S
-        bucket = knows.routing.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
+        bucket = knows.pool.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
         if bucket is not None:
-            theirs = other.routing.ledger.own_buckets([status.endpoint])[name]
+            theirs = other.pool.ledger.own_buckets([status.endpoint])[name]
             assert theirs is not None
             assert theirs.clock.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
@@ -629,7 +629,7 @@ class AnyFleet(RuleBasedStateMachine):
     @invariant()
     def what_is_reserved_is_what_runs(self) -> None:
         for replica in self.world.replicas:
-            buckets = replica.routing.ledger.own_buckets(e for group in GROUPS for e in group.endpoints)
+            buckets = replica.pool.ledger.own_buckets(e for group in GROUPS for e in group.endpoints)
             for name in NAMES:
                 bucket = buckets[name]
                 running = sum(r is replica and lease.endpoint.bucket == f"b{name[-1]}" for r, lease in self.running)

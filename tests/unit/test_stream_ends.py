@@ -12,14 +12,14 @@ from msgspec import structs
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application.answers import Answer, WholeAnswer
-from application.attempts.event_stream_answer import StreamAnswer
+from application.attempts.event_stream_answer import EventStreamAnswer
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
-from application.caching.replay_buffer import Recording
+from application.caching.replay_buffer import ReplayBuffer
 from application.caching.shared_stream import SharedStream
-from application.caching.single_flight import Flights
+from application.caching.single_flight import SingleFlight
 from application.held_bytes import HeldBytes
-from application.messages import Api, ProxyRequest, Trail
+from application.messages import Api, ProxyRequest, RequestTrace
 from domain.caching.cache_key import CachePolicy
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
@@ -71,8 +71,10 @@ class Line(Bench):
         self.heard = asyncio.Event()
         """Set when a client has got something."""
         cache = MemoryResponseCache(1 << 20, self.clock)
-        formats, flights = OpenAIAnswerFormats(), Flights(self.clock, HeldBytes())
-        self.cached = CachedAnswers(CachePolicy(), cache, formats, flights, self.dispatch, self.clock, lambda: 0.5)
+        formats, single_flight = OpenAIAnswerFormats(), SingleFlight(self.clock, HeldBytes())
+        self.cached = CachedAnswers(
+            CachePolicy(), cache, formats, single_flight, self.dispatch, self.clock, lambda: 0.5
+        )
 
     def request(self, *, stream: bool = True, patience_s: float | None = None) -> ProxyRequest:
         path = {Api.CHAT: "/chat/completions", Api.COMPLETIONS: "/completions"}.get(self.api, "/responses")
@@ -86,7 +88,7 @@ class Line(Bench):
         return [await one for one in got]
 
     async def answer(self, answers: Any) -> bytes:
-        answer: Answer = await answers(self.group, self.request(), Trail())
+        answer: Answer = await answers(self.group, self.request(), RequestTrace())
         if isinstance(answer, WholeAnswer):
             return answer.reply.body
         parts = []
@@ -544,7 +546,7 @@ async def test_a_silent_stream_is_kept_alive_and_the_comments_are_not_kept(share
 
     line = Line(lambda: Quiet(200, [HELLO + STOP[:20], STOP[20:] + DONE]))
     alive = KeepAlive(line.cached if shared else line.dispatch, interval_s=0.005)
-    answers = [await alive(line.group, line.request(), Trail()) for _ in range(2 if shared else 1)]
+    answers = [await alive(line.group, line.request(), RequestTrace()) for _ in range(2 if shared else 1)]
     for answer in answers:
         assert not isinstance(answer, WholeAnswer)
         assert [await next_piece(answer) for _ in range(3)] == [HELLO, b": keepalive\n\n", b": keepalive\n\n"]
@@ -566,7 +568,7 @@ async def test_a_silent_stream_is_kept_alive_and_the_comments_are_not_kept(share
 
 async def test_a_kept_alive_stream_whose_client_leaves_leaves_nothing_behind() -> None:
     line = Line(lambda: OpenReply(200, [HELLO]))
-    answer = await KeepAlive(line.dispatch, interval_s=0.005)(line.group, line.request(), Trail())
+    answer = await KeepAlive(line.dispatch, interval_s=0.005)(line.group, line.request(), RequestTrace())
     assert not isinstance(answer, WholeAnswer)
     assert [await next_piece(answer), await next_piece(answer)] == [HELLO, b": keepalive\n\n"]
     waits = asyncio.ensure_future(next_piece(answer))
@@ -590,7 +592,7 @@ async def test_no_circle_is_left_of_a_stream(pieces: list[Piece], shared: bool) 
     try:
         _ = await line.answers(2) if shared else await line.text()
         await settled()
-        left = [one for one in gc.get_objects() if isinstance(one, (StreamAnswer, SharedStream, Recording))]
+        left = [one for one in gc.get_objects() if isinstance(one, (EventStreamAnswer, SharedStream, ReplayBuffer))]
     finally:
         gc.enable()
 

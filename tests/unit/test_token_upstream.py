@@ -8,7 +8,7 @@ import pytest
 from adapters.upstreams.openai.azure_target import azure_target
 from adapters.upstreams.openai.openai_target import openai_target
 from adapters.upstreams.openai.target import Target
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable
@@ -164,62 +164,62 @@ def group_of(*endpoints: tuple[str, int]) -> ModelGroup:
     return ModelGroup("g", made, CooldownPolicy(), RetryPolicy())
 
 
-def picked(routing: Routing, group: ModelGroup, times: int = 4) -> Sequence[str | None]:
-    leases = [routing.pick(group, "", DEMAND, ()) for _ in range(times)]
+def picked(pool: EndpointPool, group: ModelGroup, times: int = 4) -> Sequence[str | None]:
+    leases = [pool.pick(group, "", DEMAND, ()) for _ in range(times)]
     return [None if lease is None else lease.endpoint.id for lease in leases]
 
 
 def test_withheld_endpoints_are_passed_over_fallbacks_serve_and_it_ends_at_once() -> None:
     group = group_of(("a", 1), ("b", 1), ("spare", 0))
     told: list[str] = []
-    routing = Routing([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    routing.when_room_may_have_come(lambda: told.append("room"))
+    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    pool.when_room_may_have_come(lambda: told.append("room"))
 
-    routing.withhold(["a"], True)
-    assert set(picked(routing, group)) == {"b"}
-    assert routing.state(group.endpoints[0])[0] is HealthState.COOLING
-    routing.withhold(["b"], True)
-    assert set(picked(routing, group)) == {"spare"}
+    pool.withhold(["a"], True)
+    assert set(picked(pool, group)) == {"b"}
+    assert pool.state(group.endpoints[0])[0] is HealthState.COOLING
+    pool.withhold(["b"], True)
+    assert set(picked(pool, group)) == {"spare"}
     told.clear()
-    routing.withhold(["a", "b"], False)
-    assert set(picked(routing, group)) == {"a", "b"}
+    pool.withhold(["a", "b"], False)
+    assert set(picked(pool, group)) == {"a", "b"}
     assert told == ["room"]
 
 
 def test_a_lone_endpoint_that_is_withheld_is_tried_all_the_same() -> None:
     group = group_of(("a", 1))
-    routing = Routing([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    routing.withhold(["a"], True)
+    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    pool.withhold(["a"], True)
 
-    assert picked(routing, group) == [None] * 4
-    assert routing.opens_in_s(group.endpoints[0]) > 0
-    lease = routing.pick_last_resort(group, "", DEMAND, ())
+    assert picked(pool, group) == [None] * 4
+    assert pool.opens_in_s(group.endpoints[0]) > 0
+    lease = pool.pick_last_resort(group, "", DEMAND, ())
     assert lease is not None
 
 
 def test_nobody_waits_for_the_limits_of_an_endpoint_that_is_withheld() -> None:
     group = group_of(("a", 1))
-    routing = Routing([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    lease = routing.pick(group, "", DEMAND, ())
+    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    lease = pool.pick(group, "", DEMAND, ())
     assert lease is not None
-    routing.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=10))
-    routing.release(lease)
+    pool.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=10))
+    pool.release(lease)
 
-    assert routing.limited_s(group, "", DEMAND, ()) == pytest.approx(10, abs=1)
-    routing.withhold(["a"], True)
-    assert routing.limited_s(group, "", DEMAND, ()) is None
+    assert pool.limited_s(group, "", DEMAND, ()) == pytest.approx(10, abs=1)
+    pool.withhold(["a"], True)
+    assert pool.limited_s(group, "", DEMAND, ()) is None
 
 
 def test_the_last_resort_is_an_endpoint_that_can_be_asked() -> None:
     group = group_of(("a", 1), ("b", 1))
     clock = FakeClock()
-    routing = Routing([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    routing.withhold(["a"], True)
-    lease = routing.pick(group, "", DEMAND, ())
+    pool = EndpointPool([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    pool.withhold(["a"], True)
+    lease = pool.pick(group, "", DEMAND, ())
     assert lease is not None
-    routing.failed(lease, Failure(FailureKind.CONNECT))
-    routing.release(lease)
-    last = routing.pick_last_resort(group, "", DEMAND, ())
+    pool.failed(lease, Failure(FailureKind.CONNECT))
+    pool.release(lease)
+    last = pool.pick_last_resort(group, "", DEMAND, ())
 
     assert last is not None
     assert last.endpoint.id == "b"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from application.answers import Answer, WholeAnswer
-from application.attempts.event_stream_answer import StreamAnswer
+from application.attempts.event_stream_answer import EventStreamAnswer
 from application.errors import UpstreamsFailed
-from application.messages import Api, ProxyRequest, Trail
+from application.messages import Api, ProxyRequest, RequestTrace
 from domain.cooldown import FRESH, UNKNOWN_REQUESTS, CooldownPolicy, EndpointHealth, HealthState
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, pieces, refused, status, stream
@@ -49,21 +49,21 @@ class Asking(Bench):
 
     async def say(self, text: str = "", *, stream: bool = False, api: Api = Api.CHAT) -> Answer:
         self.asked_so_far += 1
-        self.trail = Trail()
+        self.trace = RequestTrace()
         body = json.dumps({"model": "m", "stream": stream, "input": text or str(self.asked_so_far)}).encode()
         path = {Api.CHAT: "/chat/completions", Api.RESPONSES: "/responses", Api.COMPLETIONS: "/completions"}[api]
         request = ProxyRequest(api, path, "", (), (), body, "g", "m", stream, "req", self.clock.now())
-        return await self.dispatch(self.group, request, self.trail)
+        return await self.dispatch(self.group, request, self.trace)
 
     @property
     def states(self) -> list[str]:
-        return [self.routing.state(endpoint)[0].value for endpoint in self.group.endpoints]
+        return [self.pool.state(endpoint)[0].value for endpoint in self.group.endpoints]
 
 
 async def read(answer: Answer) -> tuple[int, bytes]:
     if isinstance(answer, WholeAnswer):
         return answer.reply.status, answer.reply.body
-    assert isinstance(answer, StreamAnswer)
+    assert isinstance(answer, EventStreamAnswer)
     try:
         return answer.status, b"".join([piece async for piece in pieces(answer)])
     finally:
@@ -189,7 +189,7 @@ async def test_a_probe_that_meets_an_unknown_error_cools_it_again_if_it_is_anoth
     assert bench.states == ["cooling"]
     bench.clock.advance(70)
     await bench.say("yet another")
-    (_, cooling_s, _) = bench.routing.state(bench.group.endpoints[0])
+    (_, cooling_s, _) = bench.pool.state(bench.group.endpoints[0])
 
     assert bench.states == ["cooling"]
     assert cooling_s > 100
@@ -201,7 +201,7 @@ async def test_unknown_errors_of_what_is_beside_an_endpoints_purpose_count_for_n
         files = ProxyRequest(
             Api.OTHER, "/files", "", (), (), b"%d" % number, "", None, False, "req", bench.clock.now(), method="POST"
         )
-        with_words = await bench.dispatch(bench.group, files, Trail())
+        with_words = await bench.dispatch(bench.group, files, RequestTrace())
         assert (await read(with_words))[0] == 403
 
     assert bench.states == ["closed"]

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from application.answers import WholeAnswer
 from application.errors import UpstreamsFailed
-from application.messages import Api, ProxyRequest, Trail
+from application.messages import Api, ProxyRequest, RequestTrace
 from domain.failure import Failure
 from tests.fakes import FakeReply
 from tests.unit.test_dispatch import Bench, good, refused, status
@@ -19,10 +19,10 @@ Script = list[Callable[[], FakeReply | Failure]]
 
 async def ask(bench: Bench, api: Api, path: str, model: str, **changes: object) -> int:
     """The status the client gets."""
-    bench.trail = Trail()
+    bench.trace = RequestTrace()
     request = ProxyRequest(api, path, "", (), (), b"{}", model, None, False, "req", bench.clock.now())
     try:
-        answer = await bench.dispatch(bench.group, structs.replace(request, **changes), bench.trail)
+        answer = await bench.dispatch(bench.group, structs.replace(request, **changes), bench.trace)
     except UpstreamsFailed as failed:
         return failed.status
     if isinstance(answer, WholeAnswer):
@@ -32,7 +32,7 @@ async def ask(bench: Bench, api: Api, path: str, model: str, **changes: object) 
 
 
 def healths(bench: Bench) -> list[str]:
-    return [bench.routing.state(endpoint)[0].value for endpoint in bench.group.endpoints]
+    return [bench.pool.state(endpoint)[0].value for endpoint in bench.group.endpoints]
 
 
 @pytest.mark.parametrize(

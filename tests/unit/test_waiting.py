@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -26,13 +26,13 @@ class Scene:
         self.clock = HeldClock()
         self.endpoint = Endpoint(id="e", model="m", provider="openai", bucket="b")
         self.group = ModelGroup("g", (self.endpoint,))
-        self.routing = Routing([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-        self.room = WaitingRoom(self.routing, self.clock, **limits)
-        lease = self.routing.pick(self.group, "", DEMAND, ())
+        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+        self.room = AdmissionQueue(self.pool, self.clock, **limits)
+        lease = self.pool.pick(self.group, "", DEMAND, ())
         assert lease is not None
-        self.routing.read(lease, Readings(Reading(60, 0, 60.0)))
-        self.routing.succeeded(lease)
-        self.routing.release(lease)
+        self.pool.read(lease, Readings(Reading(60, 0, 60.0)))
+        self.pool.succeeded(lease)
+        self.pool.release(lease)
 
     def wait(
         self, seconds: float = 30.0, size: int = 10, client: str = "", demand: Demand = DEMAND
@@ -66,14 +66,14 @@ async def test_who_waits_for_one_endpoint_does_not_make_others_wait_as_long_for_
     scene = Scene()
     other = Endpoint(id="f", model="m", provider="openai", bucket="c")
     group = ModelGroup("g", (scene.endpoint, other))
-    routing = Routing([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-    room = WaitingRoom(routing, scene.clock)
+    pool = EndpointPool([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = AdmissionQueue(pool, scene.clock)
     for endpoint, reset_s in ((scene.endpoint, 25.0), (other, 1.0)):
-        lease = routing.pick(group, "", DEMAND, {"e", "f"} - {endpoint.id})
+        lease = pool.pick(group, "", DEMAND, {"e", "f"} - {endpoint.id})
         assert lease is not None
         limited = Failure(FailureKind.RATE_LIMITED, "429", 429, reset_s)
-        routing.failed(lease, limited)
-        routing.release(lease)
+        pool.failed(lease, limited)
+        pool.release(lease)
     until = scene.clock.now() + 30
     first = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset("f"), until, 1))
     await settle()
@@ -122,7 +122,7 @@ async def test_a_lease_given_to_a_client_that_leaves_in_the_same_moment_is_retur
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert scene.routing.in_flight(scene.endpoint) == 0
+    assert scene.pool.in_flight(scene.endpoint) == 0
 
 
 async def test_the_room_is_bounded_by_number_and_by_bytes() -> None:
@@ -146,13 +146,13 @@ async def test_nobody_waits_longer_than_it_may() -> None:
 async def test_a_reply_that_says_there_is_room_lets_them_go_at_once() -> None:
     scene = Scene()
     scene.clock.time += 1.01
-    lease = scene.routing.pick(scene.group, "", DEMAND, ())
+    lease = scene.pool.pick(scene.group, "", DEMAND, ())
     assert lease is not None
     waiting = [scene.wait() for _ in range(3)]
     await settle()
     assert not any(task.done() for task in waiting)
 
-    scene.routing.read(lease, Readings(Reading(60, 50, 10.0)))
+    scene.pool.read(lease, Readings(Reading(60, 50, 10.0)))
     await settle()
 
     assert all(task.done() for task in waiting)
@@ -165,9 +165,9 @@ SMALL, LARGE = Demand(text_bytes=40, max_output_tokens=0), Demand(text_bytes=360
 def with_room_for_small_ones_only() -> tuple[Scene, Lease]:
     scene = Scene()
     scene.clock.time += 1.01
-    lease = scene.routing.pick(scene.group, "", Demand(0, max_output_tokens=0), ())
+    lease = scene.pool.pick(scene.group, "", Demand(0, max_output_tokens=0), ())
     assert lease is not None
-    scene.routing.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
+    scene.pool.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
     return scene, lease
 
 
@@ -179,7 +179,7 @@ async def test_who_needs_much_is_not_overtaken_by_who_needs_little(clients: tupl
     small = scene.wait(client=clients[1], demand=SMALL)
     await settle()
 
-    scene.routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+    scene.pool.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
     await settle()
 
     assert scene.room.waiting("g") == 2
@@ -193,7 +193,7 @@ async def test_when_who_needs_much_leaves_who_needs_little_goes_at_once() -> Non
     large = scene.wait(demand=LARGE)
     await settle()
     small = scene.wait(demand=SMALL)
-    scene.routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+    scene.pool.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
     await settle()
     assert not small.done()
 
@@ -207,14 +207,14 @@ async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> No
     scene, lease = with_room_for_small_ones_only()
     other = Endpoint(id="f", model="m", provider="openai", bucket="c", weight=100)
     group = ModelGroup("g", (scene.endpoint, other))
-    routing = Routing([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-    room = WaitingRoom(routing, scene.clock)
+    pool = EndpointPool([group], scene.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = AdmissionQueue(pool, scene.clock)
     used = {}
     for endpoint in group.endpoints:
-        lease = routing.pick(group, "", SMALL, {"e", "f"} - {endpoint.id})
+        lease = pool.pick(group, "", SMALL, {"e", "f"} - {endpoint.id})
         assert lease is not None
         used[endpoint.id] = lease
-        routing.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
+        pool.read(lease, Readings(Reading(60, 0, 60.0), Reading(3000, 50, 59.0)))
     until = scene.clock.now() + 30
     large = asyncio.ensure_future(room.lease(group, "", LARGE, frozenset("e"), until, 1))
     await settle()
@@ -222,7 +222,7 @@ async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> No
     await settle()
 
     for lease in used.values():
-        routing.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
+        pool.read(lease, Readings(Reading(60, 5, 55.0), Reading(3000, 50, 59.0)))
     await settle()
 
     assert small.result().endpoint is scene.endpoint
@@ -233,12 +233,12 @@ async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> No
 async def test_an_endpoint_that_has_recovered_takes_those_that_wait_while_the_stream_that_showed_it_goes_on() -> None:
     clock = HeldClock()
     group = ModelGroup("g", (Endpoint(id="e", model="m", provider="openai", bucket="b"),))
-    routing = Routing([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-    room = WaitingRoom(routing, clock)
-    failed = routing.pick(group, "", DEMAND, ())
+    pool = EndpointPool([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+    room = AdmissionQueue(pool, clock)
+    failed = pool.pick(group, "", DEMAND, ())
     assert failed is not None
-    routing.failed(failed, Failure(FailureKind.RESET))
-    routing.release(failed)
+    pool.failed(failed, Failure(FailureKind.RESET))
+    pool.release(failed)
     until = clock.now() + 1000
     probe = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset(), until, 1))
     second = asyncio.ensure_future(room.lease(group, "", DEMAND, frozenset(), until + 1, 1))
@@ -248,7 +248,7 @@ async def test_an_endpoint_that_has_recovered_takes_those_that_wait_while_the_st
 
     lease = probe.result()
     assert lease is not None
-    routing.succeeded(lease)
+    pool.succeeded(lease)
     await settle()
 
     assert second.done()
@@ -262,7 +262,7 @@ async def test_a_limit_that_never_lets_anybody_in_is_not_asked_all_the_time() ->
         asked.append(scene.clock.now())
         return 1e-9
 
-    scene.routing.fits_in_s = none_but_soon  # type: ignore[method-assign]
+    scene.pool.fits_in_s = none_but_soon  # type: ignore[method-assign]
     waiting = scene.wait()
     await settle()
     for _ in range(10_000):

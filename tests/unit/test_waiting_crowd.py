@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from application.endpoints.admission_lines import SPARE
-from application.endpoints.admission_queue import LOOKS_A_TURN, WaitingRoom
+from application.endpoints.admission_queue import LOOKS_A_TURN, AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -59,13 +59,13 @@ class Crowd:
             Endpoint(f"e{i}", "m", "openai", bucket=f"b{i}", owns_credential=owns_credential) for i in range(endpoints)
         )
         self.group = ModelGroup("g", tuple(made))
-        self.routing = Routing([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-        self.room = WaitingRoom(self.routing, self.clock, max_waiting=20_000)
+        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+        self.room = AdmissionQueue(self.pool, self.clock, max_waiting=20_000)
         self.tasks: list[asyncio.Task[Lease | None]] = []
 
     def begin(self, client: str, index: int = 0) -> Lease:
         others = [e.id for i, e in enumerate(self.group.endpoints) if i != index]
-        lease = self.routing.pick(self.group, client, DEMAND, others)
+        lease = self.pool.pick(self.group, client, DEMAND, others)
         assert lease is not None
         return lease
 
@@ -76,7 +76,7 @@ class Crowd:
         return lease
 
     def answer(self, lease: Lease, remaining: int = 0) -> None:
-        self.routing.read(lease, Readings(Reading(60, remaining, 60.0 - remaining)))
+        self.pool.read(lease, Readings(Reading(60, remaining, 60.0 - remaining)))
 
     def wait(self, client: str, barred: frozenset[str] = frozenset(), seconds: float = 1000.0) -> "asyncio.Task[Any]":
         until = self.clock.now() + seconds
@@ -134,7 +134,7 @@ async def each_barred_from_others(n: int) -> tuple[Crowd, Lease]:
 async def kept_out_by_a_cooldown(n: int) -> tuple[Crowd, Lease]:
     crowd = Crowd(owns_credential=False, endpoints=1)
     lease = crowd.begin("nobody")
-    crowd.routing.failed(lease, Failure(FailureKind.RESET))
+    crowd.pool.failed(lease, Failure(FailureKind.RESET))
     for number in range(n):
         crowd.wait(f"client {number}")
     return crowd, lease
@@ -145,7 +145,7 @@ HAPPENINGS: tuple[tuple[str, Callable[[Crowd, Lease], object], int], ...] = (
     ("one more that waits", lambda crowd, lease: crowd.wait("client 0", seconds=2000.0), 0),
     ("one that leaves from the middle", lambda crowd, lease: crowd.tasks[len(crowd.tasks) * 3 // 4].cancel(), 1),
     ("a reply that frees room for one", lambda crowd, lease: crowd.answer(lease, remaining=1), 1),
-    ("the end of that request", lambda crowd, lease: crowd.routing.release(lease), 0),
+    ("the end of that request", lambda crowd, lease: crowd.pool.release(lease), 0),
 )
 
 
@@ -176,13 +176,13 @@ async def test_a_cooldown_that_ends_is_for_one_and_no_more_are_looked_at() -> No
         crowd, lease = await kept_out_by_a_cooldown(n)
         await settle()
         with counted() as ending:
-            crowd.routing.release(lease)
+            crowd.pool.release(lease)
             await crowd.clock.pass_time(70.0)
         assert crowd.gone() == 1
         probe = next(task for task in crowd.tasks if task.done()).result()
         assert probe is not None
         with counted() as recovering:
-            crowd.routing.succeeded(probe)  # a stream that has begun, and is far from its end
+            crowd.pool.succeeded(probe)  # a stream that has begun, and is far from its end
             await settle()
 
         assert crowd.gone() == 2
@@ -196,8 +196,8 @@ async def test_a_hundred_replies_in_one_turn_of_the_loop_are_one_look() -> None:
     crowd, lease = await one_client(10)
     await settle()
     looks = []
-    fits_in_s = crowd.routing.fits_in_s
-    crowd.routing.fits_in_s = lambda *demand: looks.append(demand) or fits_in_s(*demand)  # type: ignore[method-assign, func-returns-value]
+    fits_in_s = crowd.pool.fits_in_s
+    crowd.pool.fits_in_s = lambda *demand: looks.append(demand) or fits_in_s(*demand)  # type: ignore[method-assign, func-returns-value]
 
     for _ in range(100):
         crowd.answer(lease)
@@ -210,7 +210,7 @@ async def test_a_hundred_replies_in_one_turn_of_the_loop_are_one_look() -> None:
 async def test_many_that_may_go_at_once_go_in_pieces_so_that_others_get_their_turn() -> None:
     crowd, lease = await one_client(3 * LOOKS_A_TURN)
     await settle()
-    crowd.routing.read(lease, Readings(Reading(9000, 9000, 0.0)))
+    crowd.pool.read(lease, Readings(Reading(9000, 9000, 0.0)))
 
     crowd.room.serve_noted()
     left = crowd.room.waiting("g")

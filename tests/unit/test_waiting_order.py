@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from application.endpoints.admission_queue import WaitingRoom
+from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -44,7 +44,7 @@ FAILURES = {
 }
 
 
-class World(Routing):
+class World(EndpointPool):
     """Groups nothing is known of, and who was sent where. A request's number is its key for affinity, which none of the
     groups has."""
 
@@ -107,7 +107,7 @@ class AnyCrowd(RuleBasedStateMachine):
     def begin(self) -> None:
         self.loop = asyncio.Runner()
         self.real, self.naive = World(), World()
-        self.room, self.model = WaitingRoom(self.real, self.real.clock), NaiveRoom(self.naive)
+        self.room, self.model = AdmissionQueue(self.real, self.real.clock), NaiveRoom(self.naive)
         self.tasks: dict[int, asyncio.Task[Lease | None]] = {}
         self.number = 0
 

@@ -14,7 +14,7 @@ from adapters.http.status_routes import Page
 from application.ports import Clock, RequestLog
 
 
-class Front:
+class Admission:
     """Stands before all that is answered."""
 
     def __init__(

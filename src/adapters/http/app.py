@@ -22,10 +22,10 @@ from litestar.types import (
 )
 
 from adapters.http import cors, status_routes
-from adapters.http.admission import Front
+from adapters.http.admission import Admission
 from adapters.http.errors import WrongMethod
 from adapters.http.exchange.exchange import Exchange
-from adapters.http.openai_api import Surface
+from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.paths.routes import PATHS, is_other
 from adapters.http.server.asgi import answered, scope_of
@@ -45,8 +45,8 @@ class App(Litestar):
 
     def __init__(
         self,
-        front: Front,
-        surface: Surface,
+        admission: Admission,
+        surface: OpenAIRoutes,
         others: PassThroughCalls,
         models: ListModels,
         *,
@@ -55,7 +55,7 @@ class App(Litestar):
     ) -> None:
         """`asks_for_models`: do models that are not listed exist, if an endpoint says so?"""
         super().__init__(**options)
-        self._front = front
+        self._admission = admission
         self._surface = surface
         self._others = others
         self._models = models
@@ -73,15 +73,15 @@ class App(Litestar):
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
         head = client.head
-        if self._front.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
-            return self._front.exchange(client).begin(self._give_leave)
+        if self._admission.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
+            return self._admission.exchange(client).begin(self._give_leave)
         return self._surface.begin(client) if head.path in self._express else self._elsewhere(client)
 
     def _elsewhere(self, client: Client) -> Awaitable[None] | None:
         path = client.head.raw_path.decode("latin-1")
         page = page_of(path)
         if page is not None and not self._is_for_endpoints(page, client.head.method, path):
-            return self._front.exchange(client).begin(partial(self._show, page, client))
+            return self._admission.exchange(client).begin(partial(self._show, page, client))
         who = self._others if page is not None or is_other(path) else self._surface
         return who.begin(client)
 
@@ -92,7 +92,7 @@ class App(Litestar):
         return is_text(page.model) and (self._asks_for_models or method not in status_routes.METHODS)
 
     async def _show(self, page: Page, client: Client, exchange: Exchange) -> Answer:
-        shows_all = self._front.admit_to_page(exchange, page)
+        shows_all = self._admission.admit_to_page(exchange, page)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
             if not is_text(page.model):
@@ -112,11 +112,11 @@ class App(Litestar):
         """The request's headers, after the answer, whatever it will be, was made readable for the page it is for."""
         headers = client.head.by_name
         origin = headers.get(b"origin")
-        client.added = cors.readable_by(origin if origin is not None and self._front.may_call(origin) else None)
+        client.added = cors.readable_by(origin if origin is not None and self._admission.may_call(origin) else None)
         return headers
 
     async def _give_leave(self, exchange: Exchange) -> Answer:
-        headers = self._front.admit_preflight(exchange)
+        headers = self._admission.admit_preflight(exchange)
         exchange.add_headers(cors.leave(headers))
         return WholeAnswer(WholeReply(204, (), b""))
 
@@ -143,8 +143,8 @@ class _Reply:
 
 
 def build_app(
-    front: Front,
-    surface: Surface,
+    admission: Admission,
+    surface: OpenAIRoutes,
     others: PassThroughCalls,
     models: ListModels,
     pages: Sequence[ControllerRouterHandler],
@@ -160,7 +160,7 @@ def build_app(
             yield
 
     return App(
-        front,
+        admission,
         surface,
         others,
         models,

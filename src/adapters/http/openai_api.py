@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from msgspec import structs
 
 from adapters.http.access.guards import check_json, is_plain_json
-from adapters.http.admission import Front
+from adapters.http.admission import Admission
 from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, check_text, decoded, request_of
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import Route, find_route
@@ -21,29 +21,31 @@ _MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 """Moderations have a default; the others may follow up on something that knows its model."""
 
 
-class Surface:
+class OpenAIRoutes:
     """What answers these routes."""
 
-    def __init__(self, front: Front, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached) -> None:
-        self._front = front
+    def __init__(
+        self, admission: Admission, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached
+    ) -> None:
+        self._admission = admission
         self._model_call = model_call
         self._stored = stored
         self._detached = detached
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
-        return self._front.exchange(client).begin(self._answer)
+        return self._admission.exchange(client).begin(self._answer)
 
     def _answer(self, exchange: Exchange) -> Awaitable[Answer]:
-        arrival = self._front.admit(exchange)
+        arrival = self._admission.admit(exchange)
         route = arrival.route or _route_of(arrival, exchange)
         if not arrival.is_json and arrival.method == "POST" and (route.has_model or exchange.length != 0):
             check_json(arrival.headers)
-        body = self._front.body_now(exchange)
+        body = self._admission.body_now(exchange)
         return self._receive(exchange, arrival, route) if body is None else self._ask(exchange, arrival, route, body)
 
     async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
-        body = await self._front.body(exchange.receive, exchange)
+        body = await self._admission.body(exchange.receive, exchange)
         return await self._ask(exchange, arrival, route, body)
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
@@ -59,10 +61,10 @@ class Surface:
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            return exchange.while_connected(use_case(request, exchange.trail))
+            return exchange.while_connected(use_case(request, exchange.trace))
         # Who waits for it, and how long, is no matter; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
-        return exchange.while_connected(self._detached(use_case(request, exchange.trail), len(body)))
+        return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))
 
 
 def _route_of(arrival: Arrival, exchange: Exchange) -> Route:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from msgspec import structs
 
-from adapters.http.admission import Front
+from adapters.http.admission import Admission
 from adapters.http.bodies.body import too_large
 from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, decoded, request_of
 from adapters.http.bodies.form_fields import form_fields, names_nothing
@@ -29,18 +29,18 @@ _NAME_A_MODEL = ("/audio/", "/images/", "/videos")
 class PassThroughCalls:
     """What answers these routes."""
 
-    def __init__(self, front: Front, pass_through: PassThrough) -> None:
-        self._front = front
+    def __init__(self, admission: Admission, pass_through: PassThrough) -> None:
+        self._admission = admission
         self._pass_through = pass_through
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
-        return self._front.exchange(client).begin(self._answer)
+        return self._admission.exchange(client).begin(self._answer)
 
     async def _answer(self, exchange: Exchange) -> Answer:
         head = exchange.head
         body = ClientUpload(exchange.receive, exchange.length)
-        arrival = self._front.admit(exchange)
+        arrival = self._admission.admit(exchange)
         route = other_route(head.raw_path.decode("latin-1"))
         if route is None:
             raise unknown_path(head.raw_path.decode("latin-1"))
@@ -48,7 +48,7 @@ class PassThroughCalls:
             raise WrongMethod(arrival.method, METHODS)
         request = request_of(route, arrival, b"", NO_FIELDS, exchange.request_id, exchange.received)
         exchange.request = await self._with_body(structs.replace(request, stream=False), body, arrival, exchange)
-        return await exchange.while_connected(self._pass_through(exchange.request, exchange.trail))
+        return await exchange.while_connected(self._pass_through(exchange.request, exchange.trace))
 
     async def _with_body(
         self, request: ProxyRequest, body: ClientUpload, arrival: Arrival, exchange: Exchange
@@ -62,15 +62,15 @@ class PassThroughCalls:
         is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await self._front.body(body.receive, exchange)
+            held = await self._admission.body(body.receive, exchange)
             name = decoded(held).model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None
-        if self._front.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):
+        if self._admission.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):
             request = structs.replace(request, form=await self._form(body, boundary))
         if boundary is not None:
             names_model = request.path.startswith(_NAME_A_MODEL)
-            most = self._front.max_body_bytes if names_model else PEEKED_BYTES
+            most = self._admission.max_body_bytes if names_model else PEEKED_BYTES
             head = await body.peek(most, lambda head: find_model(head, boundary) is not None)
             field = find_model(head, boundary)
             if field is None and is_name_broken(head, boundary):
@@ -91,7 +91,7 @@ class PassThroughCalls:
                 code="unsupported_media_type",
                 status=415,
             )
-        most = self._front.max_body_bytes
+        most = self._admission.max_body_bytes
         held = await body.peek(most + 1)
         if len(held) > most:
             raise too_large(most)

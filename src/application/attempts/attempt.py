@@ -7,14 +7,14 @@ from functools import partial
 from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
-from application.attempts.event_stream_answer import StreamAnswer, StreamSource
-from application.attempts.raw_answer import RawStream
+from application.attempts.event_stream_answer import EventStreamAnswer, StreamSource
+from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import is_event_stream, read_json, read_whole
 from application.attempts.time_limit import TimeLimit
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes, Holding
-from application.messages import Api, Attempt, FrameKind, ProxyRequest, Trail, UpstreamCall, WholeReply
+from application.messages import Api, Attempt, FrameKind, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -93,7 +93,7 @@ class SendAttempt:
 
     def __init__(
         self,
-        routing: Routing,
+        pool: EndpointPool,
         upstream: Upstream,
         providers: Providers,
         clock: Clock,
@@ -103,7 +103,7 @@ class SendAttempt:
     ) -> None:
         """`learn` is told what good replies say."""
         self._held = held
-        self._routing = routing
+        self._pool = pool
         self._upstream = upstream
         self._providers = providers
         self._clock = clock
@@ -112,7 +112,7 @@ class SendAttempt:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(
-        self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trail: Trail
+        self, lease: Lease, request: ProxyRequest, deadline: Deadlines, trace: RequestTrace
     ) -> Answer | AttemptFailed:
         """The answer of the leased endpoint, or why it gave none; the trail says the same."""
         began = self._clock.now()
@@ -130,7 +130,7 @@ class SendAttempt:
             with TimeLimit(patience.limit_s, self._running_loop()) as limit:
                 reply = await self._upstream.send(call)
                 is_silent = False
-                self._routing.read(lease, self._providers.readings(reply.headers))
+                self._pool.read(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply)
@@ -139,7 +139,7 @@ class SendAttempt:
                 if patience.late is not _DEADLINE:  # the first sign came
                     patience = _Patience(deadline.total - self._clock.now())
                     limit.reschedule(patience.limit_s)
-                answer: WholeReply | StreamAnswer | RawStream
+                answer: WholeReply | EventStreamAnswer | RawAnswer
                 if source is not None:
                     with Holding(self._held) as held:
                         answer = await self._open_stream(lease, request, source, first, held)
@@ -153,18 +153,18 @@ class SendAttempt:
                 source.close()
             failed = _as_failure(error, patience)
             if failed is not None:
-                self._routing.failed(lease, failed.failure)
+                self._pool.failed(lease, failed.failure)
             elif is_silent and request.has_run_out(self._clock.now()):
-                self._routing.failed(lease, _CLIENT_TIMED_OUT)
-            self._routing.release(lease)
-            self._note(lease, "client left" if failed is None else str(failed.failure), began, trail)
+                self._pool.failed(lease, _CLIENT_TIMED_OUT)
+            self._pool.release(lease)
+            self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
                 raise
             return self._as_value(lease, failed)
-        self._routing.succeeded(lease)
-        self._note(lease, "ok", began, trail)
+        self._pool.succeeded(lease)
+        self._note(lease, "ok", began, trace)
         if isinstance(answer, WholeReply):
-            self._routing.release(lease)
+            self._pool.release(lease)
             return WholeAnswer(answer)
         return answer
 
@@ -176,9 +176,9 @@ class SendAttempt:
         failed.__cause__ = failed.__context__ = None
         return failed.with_traceback(None)
 
-    def _note(self, lease: Lease, outcome: str, began: float, trail: Trail) -> None:
-        trail.attempts.append(Attempt(lease.endpoint.id, outcome))
-        trail.upstream_s += self._clock.now() - began
+    def _note(self, lease: Lease, outcome: str, began: float, trace: RequestTrace) -> None:
+        trace.attempts.append(Attempt(lease.endpoint.id, outcome))
+        trace.upstream_s += self._clock.now() - began
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """Always the same one."""
@@ -186,7 +186,7 @@ class SendAttempt:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawStream:
+    async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawAnswer:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
         scanner = None
         try:
@@ -199,7 +199,7 @@ class SendAttempt:
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawStream(lease, self._routing, reply, self._held, body, scanner)
+            return RawAnswer(lease, self._pool, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
@@ -208,13 +208,13 @@ class SendAttempt:
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
         if verdict.usage is not None:
-            self._routing.learn(lease, verdict.usage)
+            self._pool.learn(lease, verdict.usage)
         self._learn(lease.endpoint, request, whole.body)
         return whole
 
     async def _open_stream(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes, holding: Holding
-    ) -> StreamAnswer | WholeReply:
+    ) -> EventStreamAnswer | WholeReply:
         """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
 
         Some providers answer a request for a stream in one piece: a good answer is one all the same.
@@ -253,7 +253,7 @@ class SendAttempt:
             head = scanner.masked(head)
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
-        return StreamAnswer(lease, self._routing, source, scanner, head, learn, self._held)
+        return EventStreamAnswer(lease, self._pool, source, scanner, head, learn, self._held)
 
     async def _read_instead(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers
@@ -82,18 +82,31 @@ async def _awaited(pending: asyncio.Task[bytes]) -> bytes:
         raise
 
 
-class StreamAnswer:
+class EventStreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
-        "_closed", "_head", "_learn", "_lease", "_over", "_pending", "_read_to_end", "_routing", "_scanner", "_source",
-        "_take", "_told", "_wants_more", "ahead_bytes", "failure",
+        "_closed",
+        "_head",
+        "_learn",
+        "_lease",
+        "_over",
+        "_pending",
+        "_pool",
+        "_read_to_end",
+        "_scanner",
+        "_source",
+        "_take",
+        "_told",
+        "_wants_more",
+        "ahead_bytes",
+        "failure",
     )  # fmt: skip
 
     def __init__(
         self,
         lease: Lease,
-        routing: Routing,
+        pool: EndpointPool,
         source: StreamSource,
         scanner: StreamScanner,
         head: bytes,
@@ -102,7 +115,7 @@ class StreamAnswer:
     ) -> None:
         """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
-        self._routing = routing
+        self._pool = pool
         self._source = source
         self._scanner = scanner
         self._head = head
@@ -194,12 +207,12 @@ class StreamAnswer:
         self._take = nowhere  # which may hold on to this
         self._pending.close()
         if self._scanner.usage is not None and self._lease.open:
-            self._routing.learn(self._lease, self._scanner.usage)
+            self._pool.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:
             self._source.close_at_its_end()
         else:
             self._source.close()
-        self._routing.release(self._lease)
+        self._pool.release(self._lease)
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""
@@ -242,4 +255,4 @@ class StreamAnswer:
 
     def _fail(self, failure: Failure) -> None:
         self.failure = failure
-        self._routing.failed(self._lease, failure)
+        self._pool.failed(self._lease, failure)

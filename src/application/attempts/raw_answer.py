@@ -1,7 +1,7 @@
 """Replies of any kind on their way to the client: bytes as they come, nothing held, nothing read."""
 
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers, header
@@ -9,7 +9,7 @@ from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, U
 from domain.failure import Failure
 
 
-class RawStream:
+class RawAnswer:
     """The rest of a reply whose headers have come. Owns the upstream connection and the lease until `close()`.
 
     Nothing can be said inside it when it breaks: `failure` says so, and whoever sends it on must cut the connection, so
@@ -17,14 +17,24 @@ class RawStream:
     """
 
     __slots__ = (
-        "_complete", "_head", "_lease", "_over", "_pending", "_reply", "_routing", "_scanner", "_take", "_wants_more",
-        "ahead_bytes", "failure",
+        "_complete",
+        "_head",
+        "_lease",
+        "_over",
+        "_pending",
+        "_pool",
+        "_reply",
+        "_scanner",
+        "_take",
+        "_wants_more",
+        "ahead_bytes",
+        "failure",
     )  # fmt: skip
 
     def __init__(
         self,
         lease: Lease,
-        routing: Routing,
+        pool: EndpointPool,
         reply: UpstreamReply,
         held: HeldBytes,
         head: bytes = b"",
@@ -34,7 +44,7 @@ class RawStream:
         has said its end; None = it is none."""
         self._lease = lease
         self._scanner = scanner
-        self._routing = routing
+        self._pool = pool
         self._reply = reply
         self._head = head
         self._pending = Holding(held)
@@ -83,7 +93,7 @@ class RawStream:
             except UpstreamFailed as failed:
                 self._over = True
                 self.failure = failed.failure
-                self._routing.failed(self._lease, failed.failure)
+                self._pool.failed(self._lease, failed.failure)
         return self._wants_more
 
     def _pass(self, piece: bytes) -> bool:
@@ -101,7 +111,7 @@ class RawStream:
         self._take = nowhere  # which may hold on to this
         self._pending.close()
         self._reply.close()
-        self._routing.release(self._lease)
+        self._pool.release(self._lease)
 
     def _has_ended(self, piece: bytes) -> bool:
         """Is it an event stream of no announced length that ends with this, though the provider stays connected?"""

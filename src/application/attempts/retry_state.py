@@ -12,7 +12,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 
 
-class Progress(Struct, eq=False):
+class RetryState(Struct, eq=False):
     """Where one request stands in its attempts."""
 
     client: str
@@ -53,7 +53,7 @@ class Progress(Struct, eq=False):
     """Has it refused the last one that was asked for?"""
 
     @classmethod
-    def of(cls, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> "Progress":
+    def of(cls, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> "RetryState":
         """Before the first attempt."""
         body = request.body
         demand = Demand.of(body, request.max_output_tokens)

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
 from application.caching.replay import ReplayedStream
-from application.caching.single_flight import Flight, Flights
+from application.caching.single_flight import Flight, SingleFlight
 from application.errors import ProxyError
-from application.messages import Api, Headers, ProxyRequest, Trail, WholeReply
+from application.messages import Api, Headers, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
@@ -41,10 +41,10 @@ _ASIDE_ABOVE_BYTES = 64 * 1024
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
-class Answers(Protocol):
+class Responder(Protocol):
     """Whatever gets a request answered for a group: raises `ProxyError`."""
 
-    def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+    def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """The answer; a stream must be closed by whoever takes it."""
 
 
@@ -69,8 +69,8 @@ class CachedAnswers:
         policy: CachePolicy,
         cache: ResponseCache,
         formats: AnswerFormats,
-        flights: Flights,
-        dispatch: Answers,
+        single_flight: SingleFlight,
+        dispatch: Responder,
         clock: Clock,
         draw: Callable[[], float],
         replay_interval_s: float = 0.0,
@@ -78,7 +78,7 @@ class CachedAnswers:
         self._policy = policy
         self._cache = cache
         self._formats = formats
-        self._flights = flights
+        self._single_flight = single_flight
         self._dispatch = dispatch
         self._clock = clock
         self._draw = draw
@@ -87,54 +87,54 @@ class CachedAnswers:
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
-    def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
-        """See `Answers`; `Ready` where the cache has it at hand. `trail.cache` says where the answer came from."""
+    def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
+        """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
         control = request.cache_control
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
         is_beside = goes_past or _is_anonymous(group, request)
         if is_beside or not self._policy.needs_look(request.api, request.body):
-            return self._bypass(group, request, trail)
+            return self._bypass(group, request, trace)
         if len(request.body) > _ASIDE_ABOVE_BYTES:
-            return self._answer_large(group, request, trail)
+            return self._answer_large(group, request, trace)
         place = self._place(group, request)
-        return self._bypass(group, request, trail) if place is None else self._answer(place, group, request, trail)
+        return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
 
-    def _bypass(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+    def _bypass(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         self.counts[CacheState.BYPASS] += 1
-        return self._dispatch(group, request, trail)
+        return self._dispatch(group, request, trace)
 
-    async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
+    async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         place = await asyncio.to_thread(self._place, group, request)
         if place is None:
-            return await self._bypass(group, request, trail)
-        return await self._answer(place, group, request, trail)
+            return await self._bypass(group, request, trace)
+        return await self._answer(place, group, request, trace)
 
     def _answer(
-        self, place: tuple[CacheKey, Shape], group: ModelGroup, request: ProxyRequest, trail: Trail
+        self, place: tuple[CacheKey, Shape], group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Awaitable[Answer]:
         control = request.cache_control
         asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
         looked = self._clock.now()
         if asked.refresh:
-            trail.cache = CacheState.REFRESH
-            return self._counted(self._fly(asked, looked, group, request, trail), trail)
-        trail.cache = CacheState.MISS
-        if self._flights.under_way(asked, looked) is not None:
-            return self._counted(self._fly(asked, looked, group, request, trail), trail)
+            trace.cache = CacheState.REFRESH
+            return self._counted(self._fly(asked, looked, group, request, trace), trace)
+        trace.cache = CacheState.MISS
+        if self._single_flight.under_way(asked, looked) is not None:
+            return self._counted(self._fly(asked, looked, group, request, trace), trace)
         found = self._cache.get(asked.key)
         if isinstance(found, Ready) and control.max_age_s is None:
             entry = found.value
             if entry is not None and entry.shape == asked.shape:
-                trail.cache = CacheState.HIT
+                trace.cache = CacheState.HIT
                 self.counts[CacheState.HIT] += 1
                 return Ready(self._replay(entry))
-        return self._counted(self._look(found, asked, looked, group, request, trail), trail)
+        return self._counted(self._look(found, asked, looked, group, request, trace), trace)
 
-    async def _counted(self, answer: Awaitable[Answer], trail: Trail) -> Answer:
+    async def _counted(self, answer: Awaitable[Answer], trace: RequestTrace) -> Answer:
         try:
             return await answer
         finally:
-            self.counts[trail.cache] += 1
+            self.counts[trace.cache] += 1
 
     async def _look(
         self,
@@ -143,13 +143,13 @@ class CachedAnswers:
         looked: float,
         group: ModelGroup,
         request: ProxyRequest,
-        trail: Trail,
+        trace: RequestTrace,
     ) -> Answer:
-        entry = await self._fitting(await looking, asked, request, trail)
+        entry = await self._fitting(await looking, asked, request, trace)
         if entry is not None:
-            trail.cache = CacheState.HIT
+            trace.cache = CacheState.HIT
             return self._replay(entry)
-        return await self._fly(asked, looked, group, request, trail)
+        return await self._fly(asked, looked, group, request, trace)
 
     def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
         """Where the answer to a request would be kept; None = it may not be answered from the cache."""
@@ -169,14 +169,14 @@ class CachedAnswers:
         return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
 
     async def _fitting(
-        self, entry: CachedAnswer | None, asked: _Asked, request: ProxyRequest, trail: Trail
+        self, entry: CachedAnswer | None, asked: _Asked, request: ProxyRequest, trace: RequestTrace
     ) -> CachedAnswer | None:
         """The entry, in the shape that is wanted; None = there is none, or none young enough."""
         if entry is None:
             return None
         max_age_s = request.cache_control.max_age_s
         if max_age_s is not None and self._age_s(entry) > max_age_s:
-            trail.cache = CacheState.REFRESH
+            trace.cache = CacheState.REFRESH
             return None
         if entry.shape == asked.shape:
             return entry
@@ -194,35 +194,35 @@ class CachedAnswers:
         return max(0.0, self._clock.unix() - entry.stored_unix)
 
     async def _fly(
-        self, asked: _Asked, looked: float, group: ModelGroup, request: ProxyRequest, trail: Trail
+        self, asked: _Asked, looked: float, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Answer:
         while True:
-            flight = self._flights.under_way(asked, looked)
-            if flight is not None and flight.landed and not asked.refresh:
+            flight = self._single_flight.under_way(asked, looked)
+            if flight is not None and flight.is_done and not asked.refresh:
                 entry = await flight.kept()
                 if entry is not None:
-                    trail.cache = CacheState.HIT
+                    trace.cache = CacheState.HIT
                     return self._replay(entry)
-                flight = self._flights.under_way(asked, looked)
-            if flight is not None and not flight.landed:
-                trail.cache = CacheState.REFRESH if asked.refresh else CacheState.SHARED
+                flight = self._single_flight.under_way(asked, looked)
+            if flight is not None and not flight.is_done:
+                trace.cache = CacheState.REFRESH if asked.refresh else CacheState.SHARED
                 try:
-                    return await self._board(flight, trail, is_founder=False)
+                    return await self._board(flight, trace, is_founder=False)
                 except ProxyError as error:
                     later_s = request.received - flight.received
                     if error.code not in _OF_ITS_TIME or later_s < _WORTH_ASKING_AGAIN_S:
                         raise
                     continue  # whose time that was is no matter to a client that came later and has some left
-            if trail.cache is CacheState.SHARED:
-                trail.cache = CacheState.MISS
-            if self._flights.full:
-                return await self._dispatch(group, request, trail)
+            if trace.cache is CacheState.SHARED:
+                trace.cache = CacheState.MISS
+            if self._single_flight.full:
+                return await self._dispatch(group, request, trace)
             flight = self._start(asked, group, request)
-            return await self._board(flight, trail, is_founder=True)
+            return await self._board(flight, trace, is_founder=True)
 
     def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> Flight:
-        def ask(trail: Trail) -> Awaitable[Answer]:
-            return self._dispatch(group, request, trail)
+        def ask(trace: RequestTrace) -> Awaitable[Answer]:
+            return self._dispatch(group, request, trace)
 
         def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:
             return self._judge(asked.shape, request.api, headers, chunks)
@@ -230,16 +230,16 @@ class CachedAnswers:
         def store(answer: CachedAnswer) -> Awaitable[None]:
             return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
 
-        return self._flights.start(asked, ask, judge, store, request.received, len(request.body))
+        return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
 
-    async def _board(self, flight: Flight, trail: Trail, *, is_founder: bool) -> Answer:
+    async def _board(self, flight: Flight, trace: RequestTrace, *, is_founder: bool) -> Answer:
         began = self._clock.now()
         try:
-            return await flight.board()
+            return await flight.join()
         finally:
-            trail.attempts[:] = flight.trail.attempts
+            trace.attempts[:] = flight.trace.attempts
             waited_s = self._clock.now() - began
-            trail.upstream_s += min(flight.trail.upstream_s, waited_s) if is_founder else waited_s
+            trace.upstream_s += min(flight.trace.upstream_s, waited_s) if is_founder else waited_s
 
     async def _judge(self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Awaitable
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
-from application.attempts.raw_answer import RawStream
-from application.caching.cached import Answers
+from application.attempts.raw_answer import RawAnswer
+from application.caching.cached import Responder
 from application.caching.replay import ReplayedStream
 from application.flow import Take, nowhere
-from application.messages import Headers, ProxyRequest, Trail
+from application.messages import Headers, ProxyRequest, RequestTrace
 from application.ready import Ready
 from domain.failure import Failure
 from domain.group import ModelGroup
@@ -23,18 +23,18 @@ _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r")
 class KeepAlive:
     """Stands before `CachedAnswers` or `Dispatch` and has the same face. What they have at once is never silent."""
 
-    def __init__(self, answers: Answers, interval_s: float) -> None:
+    def __init__(self, answers: Responder, interval_s: float) -> None:
         self._answers = answers
         self._interval_s = interval_s
 
-    def __call__(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
-        """See `Answers`."""
-        answer = self._answers(group, request, trail)
+    def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
+        """See `Responder`."""
+        answer = self._answers(group, request, trace)
         return answer if isinstance(answer, Ready) else self._kept_alive(answer)
 
     async def _kept_alive(self, coming: Awaitable[Answer]) -> Answer:
         answer = await coming
-        if isinstance(answer, WholeAnswer | RawStream | ReplayedStream):
+        if isinstance(answer, WholeAnswer | RawAnswer | ReplayedStream):
             return answer
         return KeptAliveStream(answer, self._interval_s)
 

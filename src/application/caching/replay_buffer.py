@@ -60,7 +60,7 @@ class Reader(Protocol):
         """The others go on without it: takes it out of the `readers`."""
 
 
-class Recording:
+class ReplayBuffer:
     """What has come of one answer so far, and who reads it."""
 
     __slots__ = (

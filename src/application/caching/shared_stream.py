@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from application.caching.replay_buffer import Recording
+from application.caching.replay_buffer import ReplayBuffer
 from application.errors import ProxyError
 from application.flow import Take, Tap
 from application.messages import Headers
@@ -22,11 +22,11 @@ class TooSlow(ProxyError):
 class SharedStream:
     """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
 
-    __slots__ = ("_leave", "_left_behind", "_over", "_recording", "_tap", "asked_bytes", "position")
+    __slots__ = ("_buffer", "_leave", "_left_behind", "_over", "_tap", "asked_bytes", "position")
 
-    def __init__(self, recording: Recording, leave: "Callable[[SharedStream], None]") -> None:
+    def __init__(self, recording: ReplayBuffer, leave: "Callable[[SharedStream], None]") -> None:
         """`leave` is told when the client wants no more of it, maybe more than once."""
-        self._recording = recording
+        self._buffer = recording
         self._leave = leave
         self._left_behind = False
         self._over = False
@@ -39,22 +39,22 @@ class SharedStream:
     @property
     def status(self) -> int:
         """The upstream's."""
-        return self._recording.stream.status
+        return self._buffer.stream.status
 
     @property
     def headers(self) -> Headers:
         """The upstream's."""
-        return self._recording.stream.headers
+        return self._buffer.stream.headers
 
     @property
     def failure(self) -> Failure | None:
         """The upstream's."""
-        return self._recording.stream.failure
+        return self._buffer.stream.failure
 
     @property
     def complete(self) -> bool:
         """Has the upstream's terminal event come, and this client all there is?"""
-        return self._recording.stream.complete and self.position >= self._recording.end
+        return self._buffer.stream.complete and self.position >= self._buffer.end
 
     @property
     def ahead_bytes(self) -> int:
@@ -67,13 +67,13 @@ class SharedStream:
         while not self._over:
             if self._left_behind:
                 raise TooSlow
-            piece = self._recording.piece(self.position)
+            piece = self._buffer.piece(self.position)
             if piece:
                 self.position += 1
-                self._recording.advanced()
+                self._buffer.advanced()
                 if not take(piece):
                     return False
-            elif self._recording.is_over():
+            elif self._buffer.is_over():
                 break
             elif not await self._tap.wait(take):
                 return False
@@ -91,7 +91,7 @@ class SharedStream:
     def error_frame(self, message: str, code: str) -> bytes:
         """An event that tells this client why its stream ends here; the others' goes on."""
         self._over = True
-        return self._recording.stream.error_frame(message, code)
+        return self._buffer.stream.error_frame(message, code)
 
     def leave_behind(self) -> None:
         """The others go on without this client."""

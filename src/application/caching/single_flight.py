@@ -11,11 +11,11 @@ import math
 from collections.abc import Awaitable, Callable
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
-from application.caching.replay_buffer import MAX_HELD_BYTES, ByteBudget, Recording
+from application.caching.replay_buffer import MAX_HELD_BYTES, ByteBudget, ReplayBuffer
 from application.caching.shared_stream import SharedStream
 from application.errors import ProxyError
 from application.held_bytes import HeldBytes, Holding
-from application.messages import Headers, Trail
+from application.messages import Headers, RequestTrace
 from application.ports import Clock
 from application.store_ports import CachedAnswer
 
@@ -26,7 +26,7 @@ FINISH_S = 0.5
 """How long the end of a complete stream is waited for when nobody listens any more: SDKs leave at `[DONE]`, and what
 they were sent is worth keeping."""
 
-Ask = Callable[[Trail], Awaitable[Answer]]
+Ask = Callable[[RequestTrace], Awaitable[Answer]]
 Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
 """Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
 
@@ -34,18 +34,18 @@ Store = Callable[[CachedAnswer], Awaitable[None]]
 """Keeps it."""
 
 
-class Flights:
+class SingleFlight:
     """The flights under way, by what makes requests identical."""
 
     def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
         self.held = held
         self.budget = ByteBudget(held, max_held_bytes)
-        self._flights: dict[object, Flight] = {}
+        self._single_flight: dict[object, Flight] = {}
 
     def under_way(self, identity: object, looked: float) -> "Flight | None":
         """The flight that may be joined by who looks, or looked at the time `looked`, into the cache; None = none."""
-        flight = self._flights.get(identity) if self._flights else None
+        flight = self._single_flight.get(identity) if self._single_flight else None
         return flight if flight is not None and flight.can_be_joined(looked) else None
 
     def start(
@@ -53,7 +53,7 @@ class Flights:
     ) -> "Flight":
         """A new flight; `received` is when its first request came, and `asked_bytes` what that holds."""
         flight = Flight(self, identity, ask, judge, store, received, asked_bytes)
-        self._flights[identity] = flight
+        self._single_flight[identity] = flight
         return flight
 
     @property
@@ -66,23 +66,39 @@ class Flights:
         """Is there no memory left for recordings?"""
         return self.budget.full
 
-    def part(self, flight: "Flight") -> None:
+    def forget(self, flight: "Flight") -> None:
         """It cannot be joined any more."""
-        if self._flights.get(flight.identity) is flight:
-            del self._flights[flight.identity]
+        if self._single_flight.get(flight.identity) is flight:
+            del self._single_flight[flight.identity]
 
 
 class Flight:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask", "_asked", "_asked_bytes", "_ending", "_entry", "_flights", "_judge", "_judged", "_opened", "_over",
-        "_recording", "_store", "_task", "_whole", "identity", "kept_at", "received", "trail",
+        "_ask",
+        "_asked",
+        "_asked_bytes",
+        "_buffer",
+        "_ending",
+        "_entry",
+        "_judge",
+        "_judged",
+        "_opened",
+        "_over",
+        "_single_flight",
+        "_store",
+        "_task",
+        "_whole",
+        "identity",
+        "kept_at",
+        "received",
+        "trace",
     )  # fmt: skip
 
     def __init__(
         self,
-        flights: Flights,
+        single_flight: SingleFlight,
         identity: object,
         ask: Ask,
         judge: Judge,
@@ -90,18 +106,18 @@ class Flight:
         received: float,
         asked_bytes: int,
     ) -> None:
-        self._flights = flights
+        self._single_flight = single_flight
         self.identity = identity
         self._ask = ask
         self._judge = judge
         self._store = store
         self.received = received
         self._asked_bytes = asked_bytes
-        self._asked = Holding(flights.held)
-        self.trail = Trail()
+        self._asked = Holding(single_flight.held)
+        self.trace = RequestTrace()
         self.kept_at = math.inf
         """When the answer was put into the cache: who looks later finds it there."""
-        self._recording = Recording(flights.budget)
+        self._buffer = ReplayBuffer(single_flight.budget)
         self._whole: WholeAnswer | None = None
         self._over = False
         self._ending: asyncio.TimerHandle | None = None
@@ -111,54 +127,54 @@ class Flight:
         self._task = asyncio.ensure_future(self._run())
 
     @property
-    def landed(self) -> bool:
+    def is_done(self) -> bool:
         """Has all come that will?"""
-        return self._recording.over
+        return self._buffer.over
 
     def can_be_joined(self, looked: float) -> bool:
         """Is it held from its start, and not to be found by a look into the cache at that time?"""
-        return self._recording.kept and looked < self.kept_at
+        return self._buffer.kept and looked < self.kept_at
 
-    async def board(self) -> Answer:
+    async def join(self) -> Answer:
         """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
-        seat = SharedStream(self._recording, self.leave)
-        self._recording.readers.add(seat)
-        seat.asked_bytes, self._asked_bytes = self._asked_bytes, 0
+        subscriber = SharedStream(self._buffer, self.leave)
+        self._buffer.readers.add(subscriber)
+        subscriber.asked_bytes, self._asked_bytes = self._asked_bytes, 0
         if self._ending is not None:
             self._ending.cancel()
             self._ending = None
         try:
             await self._opened.wait()
         except BaseException:
-            seat.close()
+            subscriber.close()
             raise
-        if self._recording.source is not None:
-            return seat
-        seat.close()
+        if self._buffer.source is not None:
+            return subscriber
+        subscriber.close()
         if self._whole is not None:
             return self._whole
-        raise (self._recording.error or ProxyError("The proxy lost this request.")).with_traceback(None)
+        raise (self._buffer.error or ProxyError("The proxy lost this request.")).with_traceback(None)
 
     async def kept(self) -> CachedAnswer | None:
         """What is kept of the answer, once it has landed; None = it is not worth keeping."""
         await self._judged.wait()
         return self._entry
 
-    def leave(self, seat: SharedStream) -> None:
+    def leave(self, subscriber: SharedStream) -> None:
         """A client wants no more of it. When it was the last one, the upstream call ends."""
-        recording = self._recording
-        if seat not in recording.readers:
+        recording = self._buffer
+        if subscriber not in recording.readers:
             return
-        recording.readers.remove(seat)
+        recording.readers.remove(subscriber)
         if recording.readers:
-            self._asked.count(seat.asked_bytes)  # it is held on, and its client counts it no longer
+            self._asked.count(subscriber.asked_bytes)  # it is held on, and its client counts it no longer
             recording.advanced()
         elif recording.over:
             self._release()
         elif recording.source is not None and recording.source.complete and recording.kept:
             self._ending = asyncio.get_running_loop().call_later(FINISH_S, self._task.cancel)
         else:
-            self._flights.part(self)
+            self._single_flight.forget(self)
             self._task.cancel()
 
     async def _run(self) -> None:
@@ -166,11 +182,11 @@ class Flight:
         try:
             good = await self._fly()
         except asyncio.CancelledError:
-            self._recording.error = ProxyError("The request was given up.")
+            self._buffer.error = ProxyError("The request was given up.")
         except Exception as error:  # whoever waits gets to hear it, and says so
-            self._recording.error = error
+            self._buffer.error = error
         self._opened.set()
-        self._recording.finish()
+        self._buffer.finish()
         self._asked.close()
         del self._ask  # which holds the request
         try:
@@ -178,19 +194,19 @@ class Flight:
                 await self._keep(*good)
         finally:
             self._judged.set()
-            self._flights.part(self)
+            self._single_flight.forget(self)
             self._over = True
             self._release()
 
     async def _fly(self) -> tuple[Headers, tuple[bytes, ...]] | None:
         """The call itself. Headers and chunks of an answer that may be kept; None = it may not."""
-        answer = await self._ask(self.trail)
+        answer = await self._ask(self.trace)
         if isinstance(answer, WholeAnswer):
             self._whole = answer
             reply = answer.reply
-            self._recording.hold(len(reply.body))
+            self._buffer.hold(len(reply.body))
             return (reply.headers, (reply.body,)) if reply.status == 200 and answer.final_failure is None else None
-        self._recording.source = answer
+        self._buffer.source = answer
         try:
             await self._record(answer)
         except asyncio.CancelledError:
@@ -199,23 +215,23 @@ class Flight:
             self._task.uncancel()
         finally:
             answer.close()
-        whole = self._recording.kept and answer.status == 200 and answer.failure is None
-        return (answer.headers, self._recording.chunks) if whole else None
+        whole = self._buffer.kept and answer.status == 200 and answer.failure is None
+        return (answer.headers, self._buffer.chunks) if whole else None
 
     async def _record(self, stream: StreamedAnswer) -> None:
         self._opened.set()
-        while not await stream.flow(self._recording.append):
-            await self._recording.wait_for_the_slowest()
+        while not await stream.flow(self._buffer.append):
+            await self._buffer.wait_for_the_slowest()
 
     async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
         self._entry = await self._judge(headers, chunks)
         self._judged.set()
         if self._entry is not None:
             await self._store(self._entry)
-            self.kept_at = self._flights.clock.now()
-            await self._flights.clock.sleep(LINGER_S)
+            self.kept_at = self._single_flight.clock.now()
+            await self._single_flight.clock.sleep(LINGER_S)
 
     def _release(self) -> None:
         """What was held, once nobody can want it any more."""
-        if self._over and not self._recording.readers:
-            self._recording.release()
+        if self._over and not self._buffer.readers:
+            self._buffer.release()

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from application.endpoints.admission_lines import Door, Hall, Key, Line, Waiter
 from application.endpoints.admission_timers import Timers
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.ports import Clock
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
@@ -29,13 +29,13 @@ _SHORTEST_SLEEP_S = 0.002
 _LONGEST_FUTILE_S = 1.0
 
 
-class WaitingRoom:
+class AdmissionQueue:
     """Holds requests until there is room for them."""
 
     def __init__(
-        self, routing: Routing, clock: Clock, max_waiting: int = MAX_WAITING, max_bytes: int = MAX_WAITING_BYTES
+        self, pool: EndpointPool, clock: Clock, max_waiting: int = MAX_WAITING, max_bytes: int = MAX_WAITING_BYTES
     ) -> None:
-        self._routing = routing
+        self._pool = pool
         self._clock = clock
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
@@ -46,7 +46,7 @@ class WaitingRoom:
         self._timers = Timers(clock, self.serve_noted)
         self._serial = 0
         self._turn: asyncio.Handle | None = None
-        routing.when_room_may_have_come(self.serve_all, self._serve_soon)
+        pool.when_room_may_have_come(self.serve_all, self._serve_soon)
 
     def waiting(self, group: str) -> int:
         """How many wait for this group now."""
@@ -84,7 +84,7 @@ class WaitingRoom:
             return waiter.future.result() if waiter.future.done() else None
         except asyncio.CancelledError:
             if waiter.future.done():
-                self._routing.release(waiter.future.result())
+                self._pool.release(waiter.future.result())
             raise
         finally:
             self._leave(waiter)
@@ -198,7 +198,7 @@ class WaitingRoom:
         line = door.next_kept_out()
         if line is None:
             return
-        opens_in_s = self._routing.opens_in_s(door.endpoint)
+        opens_in_s = self._pool.opens_in_s(door.endpoint)
         if opens_in_s > 0.0:
             self._timers.set(door, self._clock.now() + max(_SHORTEST_SLEEP_S, opens_in_s))
         else:
@@ -224,11 +224,11 @@ class WaitingRoom:
         if first is None:
             return
         was_kept_out = line.kept_out is not None
-        fits_in_s = self._routing.fits_in_s(door.endpoint, first.client, first.demand)
+        fits_in_s = self._pool.fits_in_s(door.endpoint, first.client, first.demand)
         if fits_in_s > 0.0:
             line.kept_out = None
             self._look_again(line, fits_in_s)
-        elif self._routing.opens_in_s(door.endpoint) > 0.0:
+        elif self._pool.opens_in_s(door.endpoint) > 0.0:
             door.keep_out(line, first)
         else:
             self._serve(line, first)
@@ -245,7 +245,7 @@ class WaitingRoom:
         """It goes to the endpoint whose turn it is, of those where it is the first and there is room."""
         others = {other.door.endpoint.id for other in first.lines if other.first is not first}
         passed_over = first.barred | others if others else first.barred
-        lease = self._routing.pick(first.group, first.client, first.demand, passed_over, first.affinity)
+        lease = self._pool.pick(first.group, first.client, first.demand, passed_over, first.affinity)
         if lease is None:
             self._look_again(line, 0.0)
             return

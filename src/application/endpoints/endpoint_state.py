@@ -54,7 +54,7 @@ class Lease(Struct, eq=False):
     """Is it asked for something that says little of how well it does what it is there for?"""
 
 
-class EndpointStatus:
+class EndpointState:
     """What is known of one endpoint now."""
 
     __slots__ = (

@@ -7,7 +7,7 @@ one API while another goes well is a right or a deployment that is missing there
 
 from collections.abc import Callable, Mapping
 
-from application.endpoints.endpoint_state import EndpointStatus, Lease
+from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.ledger import Ledger
 from application.ports import Clock, EndpointAlarm
 from domain.cooldown import EndpointHealth, HealthState
@@ -17,12 +17,12 @@ _OF_ITS_USE = (Effect.FAULT, Effect.SUSPECT)
 """Effects that only what an endpoint is there for can have."""
 
 
-class Verdicts:
+class HealthTracker:
     """Learns from what becomes of attempts, and tells people and other replicas of changes."""
 
     def __init__(
         self,
-        statuses: Mapping[str, EndpointStatus],
+        statuses: Mapping[str, EndpointState],
         ledger: Ledger,
         clock: Clock,
         draw: Callable[[], float],
@@ -40,7 +40,7 @@ class Verdicts:
         """Called whenever the success of a lease may let more requests in at its endpoint."""
 
     def succeeded(self, lease: Lease) -> None:
-        """See `Routing.succeeded`."""
+        """See `EndpointPool.succeeded`."""
         lease.answered = True
         status = self._hear(lease)
         if lease.is_beside:
@@ -56,7 +56,7 @@ class Verdicts:
             self.on_recovery(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
-        """See `Routing.failed`."""
+        """See `EndpointPool.failed`."""
         status = self._hear(lease)
         lease.reached = failure.kind not in NEVER_SENT
         lease.refused = failure.is_refusal
@@ -78,7 +78,7 @@ class Verdicts:
             case Effect.NONE:
                 lease.verdict = False
 
-    def _effect(self, status: EndpointStatus, lease: Lease, failure: Failure) -> Effect:
+    def _effect(self, status: EndpointState, lease: Lease, failure: Failure) -> Effect:
         effect = failure.meaning.effect
         if lease.is_beside and (effect in _OF_ITS_USE or (effect is Effect.COUNT and lease.reached)):
             return Effect.NONE
@@ -86,22 +86,22 @@ class Verdicts:
             return Effect.NONE
         return effect
 
-    def _hear(self, lease: Lease) -> EndpointStatus:
+    def _hear(self, lease: Lease) -> EndpointState:
         status = self._statuses[lease.endpoint.id]
         status.hear(lease)
         return status
 
-    def _count(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
+    def _count(self, status: EndpointState, lease: Lease, failure: Failure) -> None:
         now = self._clock.now()
         self._may_cool(status, status.policy.after_failure(status.health, lease.started, now, self._draw()), failure)
 
-    def _suspect(self, status: EndpointStatus, lease: Lease, failure: Failure) -> None:
+    def _suspect(self, status: EndpointState, lease: Lease, failure: Failure) -> None:
         now, asked = self._clock.now(), hash(lease.asked)
         health = status.policy.after_unknown(status.health, asked, lease.started, now, self._draw())
         if not self._may_cool(status, health, failure):
             lease.verdict = False
 
-    def _may_cool(self, status: EndpointStatus, health: EndpointHealth, failure: Failure) -> bool:
+    def _may_cool(self, status: EndpointState, health: EndpointHealth, failure: Failure) -> bool:
         """This is its health from now on: does it cool for longer than it did?"""
         before, status.health = status.health, health
         cools = health.open_until > before.open_until
@@ -110,7 +110,7 @@ class Verdicts:
             self.on_report_due()
         return cools
 
-    def _fault(self, status: EndpointStatus, failure: Failure) -> None:
+    def _fault(self, status: EndpointState, failure: Failure) -> None:
         now = self._clock.now()
         before = status.health
         status.health = status.policy.after_fault(before, now)

@@ -5,7 +5,7 @@ Reads the picture, and changes nothing of it but whose turn is next.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from application.endpoints.endpoint_state import EndpointStatus
+from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
 from domain.affinity import Affinity, Rendezvous
 from domain.endpoint import Endpoint
@@ -22,7 +22,7 @@ class _Turns:
 
     __slots__ = ("members", "rendezvous", "selector", "weights")
 
-    def __init__(self, group: ModelGroup, statuses: Mapping[str, EndpointStatus]) -> None:
+    def __init__(self, group: ModelGroup, statuses: Mapping[str, EndpointState]) -> None:
         self.weights = group.weights()
         self.members = tuple(
             (index, endpoint, statuses[endpoint.id], weight)
@@ -38,7 +38,7 @@ class Picker:
     def __init__(
         self,
         groups: Iterable[ModelGroup],
-        statuses: Mapping[str, EndpointStatus],
+        statuses: Mapping[str, EndpointState],
         ledger: Ledger,
         now: Callable[[], float],
     ) -> None:
@@ -50,7 +50,7 @@ class Picker:
     def pick(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str, now: float
     ) -> Endpoint | None:
-        """See `Routing.pick`."""
+        """See `EndpointPool.pick`."""
         turns, room_of = self._turns[group.name], self._ledger.room
         primary: list[int] = []
         fallback: list[int] = []
@@ -74,7 +74,7 @@ class Picker:
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], now: float
     ) -> Endpoint | None:
-        """See `Routing.pick_last_resort`."""
+        """See `EndpointPool.pick_last_resort`."""
         candidates = [e for e in group.endpoints if e.id not in passed_over and self._lets_in(e, client, demand, now)]
         statuses = self._statuses
         return min(candidates, key=lambda e: (statuses[e.id].withheld, statuses[e.id].health.open_until), default=None)

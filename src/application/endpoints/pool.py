@@ -7,11 +7,11 @@ rules are the domain's; this module holds their state.
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
-from application.endpoints.endpoint_state import EndpointStatus, Lease
-from application.endpoints.health import Verdicts
+from application.endpoints.endpoint_state import EndpointState, Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.picker import Picker
-from application.endpoints.replica_view import SharedView
+from application.endpoints.replica_view import ReplicaView
 from application.ports import Clock, EndpointAlarm
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
@@ -32,7 +32,7 @@ NO_TIME_S = 1e-9
 """Of a limit that lets nothing in, and should by its own account."""
 
 
-class Routing:
+class EndpointPool:
     """Picks endpoints and learns from what becomes of the requests."""
 
     def __init__(
@@ -41,14 +41,14 @@ class Routing:
         self._clock = clock
         self.groups = {group.name: group for group in groups}
         self._statuses = {
-            endpoint.id: EndpointStatus(endpoint, group.cooldown)
+            endpoint.id: EndpointState(endpoint, group.cooldown)
             for group in reversed(self.groups.values())  # of several groups with one endpoint the first has the say
             for endpoint in group.endpoints
         }
         self.ledger = Ledger(reserve, clock.now())
         self._picker = Picker(self.groups.values(), self._statuses, self.ledger, clock.now)
-        self._verdicts = Verdicts(self._statuses, self.ledger, clock, draw, alarm)
-        self._shared = SharedView(self._statuses.values(), self.ledger)
+        self._health_tracker = HealthTracker(self._statuses, self.ledger, clock, draw, alarm)
+        self._shared = ReplicaView(self._statuses.values(), self.ledger)
         self._on_change: Callable[[], None] = _nothing
         self._on_change_at: Callable[[Lease], None] = _nothing
         self.limited_s = self._picker.limited_s
@@ -58,11 +58,11 @@ class Routing:
         """`anywhere` is called whenever a request that found no endpoint might find one now; `at` in its place where
         only the bucket of a lease and the health of its endpoint have changed."""
         self._on_change = anywhere
-        self._on_change_at = self._verdicts.on_recovery = (lambda _: anywhere()) if at is None else at
+        self._on_change_at = self._health_tracker.on_recovery = (lambda _: anywhere()) if at is None else at
 
     def when_report_due(self, told: Callable[[], None]) -> None:
         """`told` is called whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
-        self._verdicts.on_report_due = told
+        self._health_tracker.on_report_due = told
 
     def checkpoint(self, now: float) -> None:
         """Remember what was sent up to now, so that readings of other replicas can be compared with it."""
@@ -151,11 +151,11 @@ class Routing:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
-        self._verdicts.succeeded(lease)
+        self._health_tracker.succeeded(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""
-        self._verdicts.failed(lease, failure)
+        self._health_tracker.failed(lease, failure)
 
     def release(self, lease: Lease) -> None:
         """The attempt is over, whatever became of it. A second call does nothing."""

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable
 
-from application.endpoints.endpoint_state import EndpointStatus
+from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
 from domain.cooldown_report import NO_COOLDOWN
 from domain.endpoint import Endpoint
 from domain.replica_report import ReplicaReport
 
 
-class SharedView:
+class ReplicaView:
     """Endpoints of several groups may be one and the same, or share a bucket: they are told of together. Where clients
     bring their own keys the limits are theirs, and only the health of the endpoint is everybody's."""
 
-    def __init__(self, statuses: Iterable[EndpointStatus], ledger: Ledger) -> None:
+    def __init__(self, statuses: Iterable[EndpointState], ledger: Ledger) -> None:
         self._ledger = ledger
-        self._statuses: dict[str, list[EndpointStatus]] = {}
+        self._statuses: dict[str, list[EndpointState]] = {}
         self._buckets: dict[str, Endpoint] = {}
         for status in statuses:
             endpoint = status.endpoint
@@ -25,11 +25,11 @@ class SharedView:
                 self._buckets.setdefault(endpoint.bucket, endpoint)
 
     def checkpoint(self, now: float) -> None:
-        """See `Routing.checkpoint`."""
+        """See `EndpointPool.checkpoint`."""
         self._ledger.checkpoint(self._buckets, now)
 
     def report(self, now: float) -> ReplicaReport:
-        """See `Routing.report`."""
+        """See `EndpointPool.report`."""
         endpoints = {}
         for identity, statuses in self._statuses.items():
             report = NO_COOLDOWN
@@ -43,7 +43,7 @@ class SharedView:
         return ReplicaReport(endpoints, self._ledger.report(self._buckets, now))
 
     def take(self, report: ReplicaReport, now: float) -> bool:
-        """See `Routing.take`. Did it change anything?"""
+        """See `EndpointPool.take`. Did it change anything?"""
         changed = False
         for identity, statuses in self._statuses.items():
             cooldown = report.endpoints.get(identity)

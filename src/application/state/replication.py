@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.ports import Clock, RequestLog
 from application.store_ports import EndpointStateStore, StoreUnavailable
 from domain.replica_moments import SKEW_S
@@ -24,20 +24,20 @@ REFRESH_S = 5.0
 """How often a report is put down again that has not changed, in case the store lost it."""
 
 
-class StateSharing:
+class Replication:
     """The exchange of one replica. `replica` names one life of one process: what an earlier life put down under
     another name is taken in like anybody's, what it put down under the same name would be lost."""
 
     def __init__(
         self,
-        routing: Routing,
+        pool: EndpointPool,
         store: EndpointStateStore,
         clock: Clock,
         replica: str,
         log: RequestLog,
         tick_s: float = TICK_S,
     ) -> None:
-        self._routing = routing
+        self._pool = pool
         self._store = store
         self._clock = clock
         self._replica = replica
@@ -50,7 +50,7 @@ class StateSharing:
         self._heard: dict[str, tuple[ReplicaReport, float]] = {}
         """The report of each other replica that was taken in last, and when it was put down."""
         self._crashing = False
-        routing.when_report_due(self._urgent.set)
+        pool.when_report_due(self._urgent.set)
 
     async def load(self) -> None:
         """Take in, before the first request, what is known. Waits as long as the store lets it; never raises."""
@@ -96,8 +96,8 @@ class StateSharing:
 
     async def _put_own(self) -> None:
         now = self._clock.now()
-        self._routing.checkpoint(now)
-        report = self._routing.report(now)
+        self._pool.checkpoint(now)
+        report = self._pool.report(now)
         if report.is_empty and self._put is None:
             return
         if report == self._put and (report.is_empty or now - self._put_at < REFRESH_S):
@@ -117,7 +117,7 @@ class StateSharing:
         heard = ReplicaReport()
         for report, put_at in self._heard.values():
             heard = heard.merged(report.shifted(put_at))
-        self._routing.take(heard, now)
+        self._pool.take(heard, now)
 
 
 def _is_same(heard: tuple[ReplicaReport, float], before: tuple[ReplicaReport, float] | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from domain.cooldown import HealthState
 from domain.group import ModelGroup
 
@@ -48,9 +48,9 @@ class ListModels:
 class ReportHealth:
     """How all endpoints are doing, from what traffic showed: no request is made, no token spent."""
 
-    def __init__(self, groups: Sequence[ModelGroup], routing: Routing) -> None:
+    def __init__(self, groups: Sequence[ModelGroup], pool: EndpointPool) -> None:
         self._groups = groups
-        self._routing = routing
+        self._pool = pool
 
     def __call__(self) -> HealthReport:
         """The state at this moment."""
@@ -63,7 +63,7 @@ class ReportHealth:
     def _group(self, group: ModelGroup) -> GroupReport:
         reports = []
         for endpoint in group.endpoints:
-            state, cooling_s, limited_s = self._routing.state(endpoint)
+            state, cooling_s, limited_s = self._pool.state(endpoint)
             reports.append(
                 EndpointReport(endpoint.id, state.value, endpoint.weight, round(cooling_s, 1), round(limited_s, 1))
             )

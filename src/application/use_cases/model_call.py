@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Mapping
 from msgspec import structs
 
 from application.answers import Answer
-from application.caching.cached import Answers
+from application.caching.cached import Responder
 from application.errors import Closed, NoGroup, UnknownModel
-from application.messages import ProxyRequest, Trail
+from application.messages import ProxyRequest, RequestTrace
 from application.state.owners import StateOwners
 from domain.group import ModelGroup
 
@@ -21,7 +21,7 @@ class AnswerModelCall:
         start_group: ModelGroup | None,
         stranger_group: ModelGroup | None,
         owners: StateOwners,
-        answers: Answers,
+        answers: Responder,
         *,
         is_closed: bool = False,
     ) -> None:
@@ -34,17 +34,17 @@ class AnswerModelCall:
         self._answers = answers
         self._is_closed = is_closed
 
-    def __call__(self, request: ProxyRequest, trail: Trail) -> Awaitable[Answer]:
+    def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
         group = self._groups.get(request.model) if request.model else self._start_group
         if group is None:
             group, request = self._strangers(request)
         if self._owners.is_free(request):
-            return self._answers(group, request, trail)
-        return self._answer_bound(group, request, trail)
+            return self._answers(group, request, trace)
+        return self._answer_bound(group, request, trace)
 
-    async def _answer_bound(self, group: ModelGroup, request: ProxyRequest, trail: Trail) -> Answer:
-        return await self._answers(group, await self._owners.bind(group, request), trail)
+    async def _answer_bound(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
+        return await self._answers(group, await self._owners.bind(group, request), trace)
 
     def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
         """The group for a request that is no group's, and the request as it goes there: its model's name is for the

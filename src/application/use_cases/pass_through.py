@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from application.answers import Answer
-from application.caching.cached import Answers
+from application.caching.cached import Responder
 from application.errors import Closed, NoGroup, UnknownModel
-from application.messages import ProxyRequest, Trail
+from application.messages import ProxyRequest, RequestTrace
 from application.state.owners import StateOwners
 from application.state.path_families import asks_a_model, is_administration
 from application.use_cases.stored import names_what_is_kept
@@ -24,7 +24,7 @@ class PassThrough:
         accounts: ModelGroup,
         start_group: ModelGroup | None,
         owners: StateOwners,
-        answers: Answers,
+        answers: Responder,
         *,
         is_closed: bool = False,
         is_administrable: bool = True,
@@ -39,7 +39,7 @@ class PassThrough:
         self._is_closed = is_closed
         self._is_administrable = is_administrable
 
-    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+    async def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Answer:
         """The answer, whole or as it comes; raises `ProxyError`. One that still comes must be closed by whoever takes
         it. A model that is no group's name is the provider's to know: it stays as it is."""
         if not self._is_administrable and is_administration(request.path):
@@ -48,12 +48,12 @@ class PassThrough:
         if self._is_closed and not (group is not None and asks_a_model(request.method, request.path)):
             raise Closed.passthrough(request.path)
         if group is not None:
-            return await self._answers(group, await self._owners.bind(group, request), trail)
+            return await self._answers(group, await self._owners.bind(group, request), trace)
         if request.model and request.model != request.body_model:
             raise UnknownModel(request.model, sorted(self._groups))  # a deployment in the path, which nobody here has
         bound = await self._owners.bind(self._accounts, structs.replace(request, model=""))
         if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
-            return await self._answers(self._accounts, bound, trail)
+            return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
             raise NoGroup(request.path)
-        return await self._answers(self._start_group, bound, trail)
+        return await self._answers(self._start_group, bound, trace)

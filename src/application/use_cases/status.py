@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from application.endpoints.admission_queue import WaitingRoom
-from application.endpoints.pool import Routing
+from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
 from application.ports import Clock
 from application.state.detached import Detached
@@ -14,7 +14,7 @@ from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.rate_limit.bucket import Bucket
-from domain.rate_limit.limit_state import Gauge
+from domain.rate_limit.limit_state import LimitState
 
 
 class LimitStatus(Struct, frozen=True):
@@ -116,9 +116,9 @@ class ReportStores:
 class ReportStatus:
     """The live picture, in numbers: no key, no prompt, no client."""
 
-    def __init__(self, groups: Sequence[ModelGroup], routing: Routing, waiting: WaitingRoom, clock: Clock) -> None:
+    def __init__(self, groups: Sequence[ModelGroup], pool: EndpointPool, waiting: AdmissionQueue, clock: Clock) -> None:
         self._groups = groups
-        self._routing = routing
+        self._pool = pool
         self._waiting = waiting
         self._clock = clock
 
@@ -127,7 +127,7 @@ class ReportStatus:
         return tuple(self._group(group) for group in self._groups)
 
     def _group(self, group: ModelGroup) -> GroupStatus:
-        buckets = self._routing.ledger.own_buckets(group.endpoints)
+        buckets = self._pool.ledger.own_buckets(group.endpoints)
         endpoints = tuple(
             self._endpoint(endpoint, share, buckets.get(endpoint.id))
             for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
@@ -136,7 +136,7 @@ class ReportStatus:
 
     def _endpoint(self, endpoint: Endpoint, share: float, bucket: Bucket | None) -> EndpointStatusReport:
         now = self._clock.now()
-        state, cooling_s, clock_s = self._routing.state(endpoint)
+        state, cooling_s, clock_s = self._pool.state(endpoint)
         return EndpointStatusReport(
             id=endpoint.id,
             model=endpoint.model,
@@ -144,7 +144,7 @@ class ReportStatus:
             weight=endpoint.weight,
             share=round(share, 4),
             state=state.value,
-            in_flight=self._routing.in_flight(endpoint),
+            in_flight=self._pool.in_flight(endpoint),
             cooling_s=round(cooling_s, 1),
             clock_s=round(clock_s, 1),
             requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
@@ -152,7 +152,7 @@ class ReportStatus:
         )
 
 
-def _limit(gauge: Gauge, reserved: float, now: float) -> LimitStatus:
+def _limit(gauge: LimitState, reserved: float, now: float) -> LimitStatus:
     room = gauge.room(now)
     reset_s = gauge.full_in_s(now)
     return LimitStatus(

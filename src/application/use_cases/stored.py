@@ -6,9 +6,9 @@ from urllib.parse import parse_qs
 from msgspec import structs
 
 from application.answers import Answer
-from application.caching.cached import Answers
+from application.caching.cached import Responder
 from application.errors import Closed, InvalidRequest, NoGroup
-from application.messages import ProxyRequest, Trail
+from application.messages import ProxyRequest, RequestTrace
 from application.state.owners import StateOwners
 from domain.group import ModelGroup
 
@@ -22,7 +22,7 @@ class AnswerStored:
         accounts: ModelGroup,
         start_group: ModelGroup | None,
         owners: StateOwners,
-        answers: Answers,
+        answers: Responder,
         *,
         is_closed: bool = False,
     ) -> None:
@@ -36,18 +36,18 @@ class AnswerStored:
         self._answers = answers
         self._is_closed = is_closed
 
-    async def __call__(self, request: ProxyRequest, trail: Trail) -> Answer:
+    async def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Answer:
         """The answer; raises `ProxyError`. A stream must be closed by whoever takes it."""
         named = self._groups.get(_model_asked_for(request))
         if named is not None:
             asked = await self._owners.bind(named, structs.replace(request, model=named.name))
-            return await self._answers(named, asked, trail)
+            return await self._answers(named, asked, trace)
         bound = await self._owners.bind(self._accounts, request)
         if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
-            return await self._answers(self._accounts, bound, trail)
+            return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
             raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
-        return await self._answers(self._start_group, bound, trail)
+        return await self._answers(self._start_group, bound, trace)
 
 
 def _model_asked_for(request: ProxyRequest) -> str:

@@ -13,7 +13,7 @@ _EDGE_BYTES = 1024
 nothing is found that was not there. Who looks for longer words has to look through the text."""
 
 
-def outline(text: bytes) -> bytes:
+def elide_long_strings(text: bytes) -> bytes:
     """The text without the middle of its long strings; itself, where there is nothing to be gained."""
     if len(text) < _LARGE_BYTES:
         return text

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 from domain.body.readable import readable
 
 MAX_KEYS = 1000
@@ -31,7 +31,7 @@ class TooManyKeys(ValueError):
 
 def may_stand_twice(body: bytes) -> bool:
     """Could the key stand in it more than once, at any depth? Cheap, and mostly enough."""
-    text = outline(body)
+    text = elide_long_strings(body)
     return text.count(_KEY) > 1 or (b"\\u00" in text and _ESCAPED_LETTER.search(text) is not None)
 
 

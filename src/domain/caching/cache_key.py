@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from domain.caching.cacheability import DELIVERY, is_repeatable, may_be_repeatable
+from domain.caching.cacheability import DELIVERY, is_cacheable, may_be_repeatable
 
 KEY_VERSION = b"llmproxy-cache-1"
 TTL_JITTER = 0.05
@@ -65,7 +65,7 @@ class CachePolicy(Struct, frozen=True):
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
         """May an answer to this request be kept, and one that was kept be given?"""
-        return is_repeatable(api, fields, absent_is_zero=self.absent_is_cacheable)
+        return is_cacheable(api, fields, absent_is_zero=self.absent_is_cacheable)
 
     def key(self, api: str, group: str, client: str, parts: Iterable[str], fields: Mapping[str, Any]) -> CacheKey:
         """The key of a request with these body fields. `client` is a digest of its credential; `parts` are what else

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 
 Fields = Mapping[str, Any]
 
@@ -57,18 +57,18 @@ _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 
 
 def may_be_repeatable(api: str, body: bytes, *, absent_is_zero: bool) -> bool:
-    """Is a body worth decoding to ask `is_repeatable`? Saves decoding those that need no look."""
+    """Is a body worth decoding to ask `is_cacheable`? Saves decoding those that need no look."""
     if api in _COMPUTED:
         return True
     if api not in _SAMPLED:
         return False
-    text = outline(body)
+    text = elide_long_strings(body)
     if not absent_is_zero and _MAYBE_ZERO.search(text) is None:
         return False
     return api != "responses" or b'"store"' in text
 
 
-def is_repeatable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
+def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
     """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
     temperature is taken for. Of an API that is not known here: never."""
     if api in _COMPUTED:

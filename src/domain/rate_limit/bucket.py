@@ -10,10 +10,10 @@ from enum import IntEnum
 
 from msgspec import Struct, structs
 
-from domain.rate_limit.limit_reading import PER_MINUTE_S, Meter, Reading, Refill
+from domain.rate_limit.limit_reading import PER_MINUTE_S, Counting, Reading, Refill
 from domain.rate_limit.limit_report import NO_READING, BucketReport, ReadingReport
-from domain.rate_limit.limit_state import Gauge
-from domain.rate_limit.throttle import UNLIMITED, RateLimitClock
+from domain.rate_limit.limit_state import LimitState
+from domain.rate_limit.throttle import UNLIMITED, Throttle
 
 AZURE_REQUEST_SLICE_S = 10.0
 TOKEN_MARGIN = 1.05
@@ -72,9 +72,9 @@ class Charged(Struct, frozen=True):
 class Bucket(Struct, frozen=True, gc=False):
     """The state of one bucket."""
 
-    requests: Gauge
-    tokens: Gauge
-    clock: RateLimitClock = UNLIMITED
+    requests: LimitState
+    tokens: LimitState
+    clock: Throttle = UNLIMITED
     reserved_requests: float = 0.0
     reserved_tokens: float = 0.0
 
@@ -85,8 +85,8 @@ class Bucket(Struct, frozen=True, gc=False):
         azure = provider == "azure"
         refill = Refill.WINDOW if azure else Refill.CONTINUOUS
         slice_s = AZURE_REQUEST_SLICE_S if azure else PER_MINUTE_S
-        requests = Meter(refill, slice_s, is_exact=True, reserve=reserve)
-        return cls(Gauge.of(requests, rpm, now), Gauge.of(Meter(refill, reserve=reserve), tpm, now))
+        requests = Counting(refill, slice_s, is_exact=True, reserve=reserve)
+        return cls(LimitState.of(requests, rpm, now), LimitState.of(Counting(refill, reserve=reserve), tpm, now))
 
     def room_for(self, need: float, now: float) -> Room:
         """How well a request of `need` tokens fits."""
@@ -190,14 +190,14 @@ class Bucket(Struct, frozen=True, gc=False):
         return self if clock is self.clock else structs.replace(self, clock=clock)
 
 
-def _told(gauge: Gauge) -> ReadingReport:
+def _told(gauge: LimitState) -> ReadingReport:
     terms = gauge.terms
     if terms.is_from_peer or terms.read_at == -math.inf:
         return NO_READING
     return ReadingReport(terms.reading, terms.read_at)
 
 
-def _room(gauge: Gauge, amount: float, now: float) -> Room:
+def _room(gauge: LimitState, amount: float, now: float) -> Room:
     level, limit, kept = gauge.room(now), gauge.terms.limit, gauge.terms.kept
     if level is None or _is_ample(gauge, amount, now):
         return _AMPLE
@@ -207,7 +207,7 @@ def _room(gauge: Gauge, amount: float, now: float) -> Room:
     return Room.SCARCE if level >= 1.0 and gauge.refills_in_s(need, now) > SOFT_WAIT_S else _NONE
 
 
-def _is_ample(gauge: Gauge, amount: float, now: float) -> bool:
+def _is_ample(gauge: LimitState, amount: float, now: float) -> bool:
     room, whole = gauge.sure_room(now), gauge.whole_window()
     kept, window, meter = gauge.terms.kept, gauge.terms.window, gauge.terms.meter
     if room is None or whole is None:
@@ -221,6 +221,6 @@ def _is_ample(gauge: Gauge, amount: float, now: float) -> bool:
     return room - min(amount, whole - kept) >= kept
 
 
-def _share_left(gauge: Gauge, amount: float, now: float) -> float:
+def _share_left(gauge: LimitState, amount: float, now: float) -> float:
     level, limit = gauge.room(now), gauge.terms.limit
     return 1.0 if level is None or not limit else (level - amount) / limit

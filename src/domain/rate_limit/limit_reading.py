@@ -53,7 +53,7 @@ class Reading(Struct, frozen=True, gc=False):
         )
 
 
-class Meter(Struct, frozen=True, gc=False):
+class Counting(Struct, frozen=True, gc=False):
     """How one limit is counted; that never changes."""
 
     refill: Refill = Refill.CONTINUOUS

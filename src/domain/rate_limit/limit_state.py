@@ -16,8 +16,8 @@ import math
 from msgspec import Struct, structs
 
 from domain.rate_limit import limit_window
-from domain.rate_limit.limit_reading import PER_MINUTE_S, Meter, Reading, Refill, refill_rate
-from domain.rate_limit.limit_terms import Terms
+from domain.rate_limit.limit_reading import PER_MINUTE_S, Counting, Reading, Refill, refill_rate
+from domain.rate_limit.limit_terms import LimitTerms
 from domain.rate_limit.limit_window import ADMISSION_S, SAME_WINDOW_S, Window
 
 UNSAID_RESET_S = 10.0
@@ -29,7 +29,7 @@ ECHO_S = 0.005
 _CONTINUOUS = Refill.CONTINUOUS
 
 
-class Gauge(Struct, frozen=True, gc=False):
+class LimitState(Struct, frozen=True, gc=False):
     """One limit of one bucket. `level` None = nothing is known: there is room until somebody says otherwise."""
 
     level: float | None
@@ -39,17 +39,17 @@ class Gauge(Struct, frozen=True, gc=False):
     """Everything ever charged. Only grows, so that marks can be compared."""
     read_mark: float
     """How much of it the newest reading counts."""
-    terms: Terms
+    terms: LimitTerms
 
     @classmethod
-    def of(cls, meter: Meter, per_minute: float | None, now: float) -> "Gauge":
+    def of(cls, meter: Counting, per_minute: float | None, now: float) -> "LimitState":
         """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
-            return cls(None, 0.0, 0.0, 0.0, Terms(meter))
+            return cls(None, 0.0, 0.0, 0.0, LimitTerms(meter))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
         meter = structs.replace(meter, refill=_CONTINUOUS)
         kept = meter.kept(per_minute)
-        terms = Terms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
+        terms = LimitTerms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
         return cls(per_minute, now, 0.0, 0.0, terms)
 
     def room(self, now: float) -> float | None:
@@ -73,7 +73,7 @@ class Gauge(Struct, frozen=True, gc=False):
         terms = self.terms
         return terms.limit if terms.window is None else terms.window.whole(terms.limit)
 
-    def charge(self, amount: float, now: float) -> "Gauge":
+    def charge(self, amount: float, now: float) -> "LimitState":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
         level, at, terms = self.level, self.at, self.terms
         if level is not None:
@@ -90,9 +90,9 @@ class Gauge(Struct, frozen=True, gc=False):
             if level < terms.floor:
                 terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
                 level = terms.floor
-        return Gauge(level, at, self.charged + amount, self.read_mark, terms)
+        return LimitState(level, at, self.charged + amount, self.read_mark, terms)
 
-    def refund(self, amount: float, mark: float, now: float) -> "Gauge":
+    def refund(self, amount: float, mark: float, now: float) -> "LimitState":
         """Of what was charged up to `mark` the provider did not take `amount`. Known already where a later reading was
         taken."""
         gauge = self._advanced(now)
@@ -119,7 +119,7 @@ class Gauge(Struct, frozen=True, gc=False):
         in_flight: float = 0.0,
         *,
         elsewhere: bool = False,
-    ) -> "Gauge":
+    ) -> "LimitState":
         """A reply says so; its request took `amount`, was sent at `sent` and charged up to `mark`. An older reading
         changes nothing.
 
@@ -160,14 +160,14 @@ class Gauge(Struct, frozen=True, gc=False):
         if window is not None:
             turns = window.turns
             plenty = kept if rate == 0.0 and level is not None and level <= window.left else math.inf
-        terms = Terms(
+        terms = LimitTerms(
             meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns, floor, debt
         )
-        return Gauge(level, at, self.charged, mark, terms)
+        return LimitState(level, at, self.charged, mark, terms)
 
     def after_peer_report(
         self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0
-    ) -> "Gauge":
+    ) -> "LimitState":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
         replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
         is_new = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
@@ -214,19 +214,19 @@ class Gauge(Struct, frozen=True, gc=False):
             return 0.0
         return missing / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
-    def _advanced(self, now: float) -> "Gauge":
+    def _advanced(self, now: float) -> "LimitState":
         """The same gauge, seen at `now`."""
         terms = self.terms
         if self.level is None or now <= self.at:
             return self
         if terms.rate > 0.0:
-            return Gauge(self.room(now), now, self.charged, self.read_mark, terms)
+            return LimitState(self.room(now), now, self.charged, self.read_mark, terms)
         if now < terms.window_end:
             return self
         terms = structs.replace(terms, window_end=terms.meter.window_end(terms.window_end, now))
-        return Gauge(terms.limit, now, self.charged, self.read_mark, terms)
+        return LimitState(terms.limit, now, self.charged, self.read_mark, terms)
 
-    def _limited(self, limit: float, now: float) -> "Gauge":
+    def _limited(self, limit: float, now: float) -> "LimitState":
         """After a reply that names the limit and not what remains of it."""
         gauge, meter = self._advanced(now), self.terms.meter
         if meter.refill is Refill.WINDOW:
@@ -255,7 +255,7 @@ class Gauge(Struct, frozen=True, gc=False):
             before, terms.meter, amount, remaining, reset_s, sent, mark, self.charged, now, in_flight
         )
 
-    def _turned(self, now: float) -> "Gauge":
+    def _turned(self, now: float) -> "LimitState":
         """The same gauge when its window may have ended, or has."""
         terms = self.terms
         if terms.window is None:
@@ -263,7 +263,7 @@ class Gauge(Struct, frozen=True, gc=False):
         window = terms.window.passed(terms.meter, terms.limit, self.charged, now)
         plenty = terms.plenty if window.turned is None else math.inf
         terms = structs.replace(terms, window=window, turns=window.turns, plenty=plenty)
-        return Gauge(self.level, self.at, self.charged, self.read_mark, terms)
+        return LimitState(self.level, self.at, self.charged, self.read_mark, terms)
 
     def _in_window(
         self, reading: Reading, remaining: float, window: Window | None, sent: float, now: float

@@ -4,18 +4,18 @@ import math
 
 from msgspec import Struct
 
-from domain.rate_limit.limit_reading import Meter, Reading
+from domain.rate_limit.limit_reading import Counting, Reading
 from domain.rate_limit.limit_window import Window
 
 
-class Terms(Struct, frozen=True, gc=False):
+class LimitTerms(Struct, frozen=True, gc=False):
     """What is known of one limit and stays as it is however much is sent."""
 
-    meter: Meter = Meter()
+    meter: Counting = Counting()
     limit: float | None = None
     """The most room there can be, per window."""
     kept: float = 0.0
-    """How much of it is kept untouched, see `Meter.kept`."""
+    """How much of it is kept untouched, see `Counting.kept`."""
     plenty: float = 0.0
     """A level of at least that much is ample without a closer look; infinite = a level says nothing that is sure."""
     rate: float = 0.0

@@ -14,7 +14,7 @@ gauge, which hopes for the best, a `Window` holds what is there in any case: tha
 
 from msgspec import Struct, structs
 
-from domain.rate_limit.limit_reading import Meter
+from domain.rate_limit.limit_reading import Counting
 
 ADMISSION_S = 0.5
 """A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
@@ -56,7 +56,7 @@ class Window(Struct, frozen=True, gc=False):
         """When `passed` is to be called, at the latest with the next charge."""
         return self.ends if self.opened is not None else self.opens
 
-    def room(self, meter: Meter, limit: float | None, charged: float, now: float) -> float:
+    def room(self, meter: Counting, limit: float | None, charged: float, now: float) -> float:
         """What is surely there at `now`, with `charged` in all. Nothing was charged after `turns`."""
         left = self.left - (charged - self.mark)
         if now < self.ends:
@@ -71,7 +71,7 @@ class Window(Struct, frozen=True, gc=False):
             return max(left, whole)
         return left + 1.0 if meter.is_exact else left
 
-    def may_slide(self, meter: Meter) -> bool:
+    def may_slide(self, meter: Counting) -> bool:
         """Is it no window as the provider documents them? Half the length tells: most replies come inside a window."""
         return self.slides or self.longest < meter.window_s / 2
 
@@ -79,7 +79,7 @@ class Window(Struct, frozen=True, gc=False):
         """The room of a whole window, as far as is known."""
         return self.most if limit is None else min(limit, self.most)
 
-    def passed(self, meter: Meter, limit: float | None, charged: float, now: float) -> "Window":
+    def passed(self, meter: Counting, limit: float | None, charged: float, now: float) -> "Window":
         """The same at `now`, which is not before `turns`; called before anything is charged at `now`."""
         if now < self.ends:
             return structs.replace(self, opened=charged)
@@ -108,7 +108,7 @@ class Window(Struct, frozen=True, gc=False):
 
 def read(
     before: Window | None,
-    meter: Meter,
+    meter: Counting,
     amount: float,
     remaining: float,
     reset_s: float,
@@ -118,7 +118,7 @@ def read(
     now: float,
     in_flight: float,
 ) -> Window:
-    """The window as of a reply to the newest request that was answered, see `Gauge.after_reading`."""
+    """The window as of a reply to the newest request that was answered, see `LimitState.after_reading`."""
     opens, ends = sent + max(0.0, reset_s - ROUNDING_S), sent + min(now - sent, ADMISSION_S) + reset_s
     left, last = remaining - (charged - mark), sent if charged == mark else now
     opened = mark if opens <= now else None
@@ -133,7 +133,7 @@ def read(
 def _after(
     before: Window,
     window: Window,
-    meter: Meter,
+    meter: Counting,
     remaining: float,
     sent: float,
     now: float,

@@ -14,7 +14,7 @@ MAX_UNEXPLAINED = 16
 """More of them in a row make the assumed delay no longer."""
 
 
-class RateLimitClock(Struct, frozen=True, gc=False):
+class Throttle(Struct, frozen=True, gc=False):
     """The 429 clock of one bucket (host, key and model). `UNLIMITED` has never run."""
 
     until: float = 0.0
@@ -31,9 +31,7 @@ class RateLimitClock(Struct, frozen=True, gc=False):
         """Seconds until the bucket may be asked again; 0 = now."""
         return max(0.0, self.until - now)
 
-    def after_limit(
-        self, delay_s: float | None, started: float, now: float, *, overload: bool = False
-    ) -> "RateLimitClock":
+    def after_limit(self, delay_s: float | None, started: float, now: float, *, overload: bool = False) -> "Throttle":
         """A request sent at `started` was told to wait `delay_s` seconds (None = it was not told how long).
 
         Given delays are clamped to 0.25..300 s: Azure is known to say 86400 on a per-minute limit. Without one it is
@@ -46,22 +44,22 @@ class RateLimitClock(Struct, frozen=True, gc=False):
             delay_s = min(DEFAULT_CAP_S, 2.0 ** (min(unexplained, MAX_UNEXPLAINED) - 1))
         until = now + min(MAX_DELAY_S, max(MIN_DELAY_S, delay_s))
         if self.until > until:
-            return RateLimitClock(self.until, now, unexplained, self.set_elsewhere, self.overload)
-        return RateLimitClock(until, now, unexplained, overload=overload)
+            return Throttle(self.until, now, unexplained, self.set_elsewhere, self.overload)
+        return Throttle(until, now, unexplained, overload=overload)
 
-    def after_peer_report(self, until: float, unexplained: int, now: float) -> "RateLimitClock":
+    def after_peer_report(self, until: float, unexplained: int, now: float) -> "Throttle":
         """Another replica was told to stay away until `until`. The very same clock if it runs as long already."""
         until = min(until, now + MAX_DELAY_S)
         if not until > max(now, self.until + ECHO_S):
             return self
         unexplained = max(self.unexplained, min(unexplained, MAX_UNEXPLAINED))
-        return RateLimitClock(until, now, unexplained, set_elsewhere=True)
+        return Throttle(until, now, unexplained, set_elsewhere=True)
 
-    def after_success(self) -> "RateLimitClock":
+    def after_success(self) -> "Throttle":
         """The bucket answered: the next unexplained 429 starts from 1 s again. A running clock runs on."""
         if not self.unexplained:
             return self
-        return RateLimitClock(self.until, self.set_at, set_elsewhere=self.set_elsewhere, overload=self.overload)
+        return Throttle(self.until, self.set_at, set_elsewhere=self.set_elsewhere, overload=self.overload)
 
 
-UNLIMITED = RateLimitClock()
+UNLIMITED = Throttle()

@@ -6,7 +6,7 @@ and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and 
 
 from msgspec import Struct
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 
 _LEARNING_RATE = 0.1
 _TOKENS_PER_BYTE = 0.25
@@ -39,7 +39,7 @@ class Demand(Struct, frozen=True, gc=False):
     def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
         """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
         size, attachments = len(body), 0
-        at = body.find(_ATTACHMENT) if _ATTACHMENT in outline(body) else -1
+        at = body.find(_ATTACHMENT) if _ATTACHMENT in elide_long_strings(body) else -1
         while at >= 0:
             end = body.find(b'"', at)
             end = len(body) if end < 0 else end

@@ -9,14 +9,14 @@ from adapters.stores.redis.gate import RedisGate
 from application.ports import Upstream
 from application.state.access_tokens import TokenSource
 from application.state.owners import StateOwners
-from application.state.replication import StateSharing
+from application.state.replication import Replication
 
 
 def lifespan_of(
     upstream: Upstream,
     tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
-    sharing: StateSharing,
+    sharing: Replication,
     owners: StateOwners,
     logger: logging.Logger,
 ) -> AbstractAsyncContextManager[None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from adapters.upstreams.entra import DefaultAzureTokens
-from application.endpoints.pool import Routing
+from application.endpoints.pool import EndpointPool
 from application.ports import Clock, TokenAlarm, Upstream
 from application.state.access_tokens import FetchToken, TokenSource
 from application.state.token_upstream import TokenUpstream
@@ -28,7 +28,7 @@ def token_sources(
     clock: Clock,
     draw: Callable[[], float],
     alarm: TokenAlarm,
-    routing: Routing,
+    pool: EndpointPool,
 ) -> Mapping[str, TokenSource]:
     """One source for each scope; empty where no endpoint needs any."""
     users: defaultdict[str, list[str]] = defaultdict(list)
@@ -37,7 +37,7 @@ def token_sources(
             if model.params.azure_ad_token_provider is not None:
                 users[model.params.azure_ad_scope].append(model.id)
     return {
-        scope: TokenSource(scope, fetch, clock, draw, alarm, partial(routing.withhold, endpoints))
+        scope: TokenSource(scope, fetch, clock, draw, alarm, partial(pool.withhold, endpoints))
         for scope, endpoints in users.items()
     }
 

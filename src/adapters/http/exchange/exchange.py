@@ -11,7 +11,7 @@ from adapters.http.headers import announced, fields_of, relayed, relayed_fields
 from adapters.http.server.client import Client
 from adapters.http.server.error_body import error_body
 from application.answers import Answer, StreamedAnswer, WholeAnswer
-from application.attempts.raw_answer import RawStream
+from application.attempts.raw_answer import RawAnswer
 from application.errors import ProxyError
 from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import ClientLeft
@@ -167,7 +167,7 @@ class Exchange(ExchangeReport):
                 await sent
             return
         self._stream = answer
-        await (self._send_raw(answer) if isinstance(answer, RawStream) else self._send_stream(answer))
+        await (self._send_raw(answer) if isinstance(answer, RawAnswer) else self._send_stream(answer))
 
     def _send_reply(self, answer: WholeAnswer) -> Awaitable[None] | None:
         reply = answer.reply
@@ -192,7 +192,7 @@ class Exchange(ExchangeReport):
         await self._send_pieces(stream)
         await self._send_body(b"", more=False)
 
-    async def _send_raw(self, raw: RawStream) -> None:
+    async def _send_raw(self, raw: RawAnswer) -> None:
         headers = relayed(raw.headers)
         if raw.length is not None:
             headers.append((b"content-length", raw.length.encode()))
@@ -228,7 +228,7 @@ class Exchange(ExchangeReport):
     async def _break_off(self, error: ProxyError) -> None:
         """End what has begun, so that the client knows. Where nothing can be said, it is left unfinished: then the
         server cuts the connection, without the chunk or the bytes that would complete it."""
-        if self._stream is not None and not isinstance(self._stream, RawStream):
+        if self._stream is not None and not isinstance(self._stream, RawAnswer):
             await self._send_body(self._stream.error_frame(str(error), error.code), more=False)
 
     async def _send_error(self, error: Exception) -> None:

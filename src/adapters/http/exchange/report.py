@@ -5,7 +5,7 @@ from adapters.http.headers import HEADER_TEXTS
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
 from application.answers import StreamedAnswer
-from application.messages import Api, ProxyRequest, Trail, reasons
+from application.messages import Api, ProxyRequest, RequestTrace, reasons
 from application.ports import Clock, RequestLog, RequestRecord
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.caching.cache_key import CacheState
@@ -23,7 +23,7 @@ class ExchangeReport:
 
     __slots__ = (
         "_bytes_out", "_client", "_client_left", "_clock", "_first_byte", "_log", "_outcome", "_overhead_s", "_status",
-        "_stream", "head", "is_probe", "key_name", "received", "request", "request_id", "trail",
+        "_stream", "head", "is_probe", "key_name", "received", "request", "request_id", "trace",
     )  # fmt: skip
 
     def __init__(self, client: Client, clock: Clock, log: RequestLog) -> None:
@@ -33,7 +33,7 @@ class ExchangeReport:
         self._log = log
         self.received = clock.now()
         self.request_id = next(REQUEST_IDS)
-        self.trail = Trail()
+        self.trace = RequestTrace()
         self.request: ProxyRequest | None = None
         self.is_probe = False
         self.key_name = ""
@@ -48,10 +48,10 @@ class ExchangeReport:
 
     def _add_own(self, fields: list[str]) -> float:
         """What only the proxy can say, as of now; which is returned."""
-        trail = self.trail
+        trace = self.trace
         now = self._clock.now()
-        self._overhead_s = overhead_s = now - self.received - trail.upstream_s
-        attempts = trail.attempts
+        self._overhead_s = overhead_s = now - self.received - trace.upstream_s
+        attempts = trace.attempts
         fields += (
             f"x-llmproxy-request-id: {self.request_id}",
             f"x-llmproxy-attempts: {len(attempts)}",
@@ -60,7 +60,7 @@ class ExchangeReport:
         if attempts:
             fields.append(f"x-llmproxy-endpoint: {HEADER_TEXTS[attempts[-1].endpoint]}")
         if self.request is not None:
-            fields.append(_CACHE_FIELDS[trail.cache])
+            fields.append(_CACHE_FIELDS[trace.cache])
         if len(attempts) > 1:
             fields.append(f"x-llmproxy-reasons: {HEADER_TEXTS[reasons(attempts)]}")
         return now
@@ -77,15 +77,15 @@ class ExchangeReport:
         elif stream is not None and stream.failure is not None:
             is_refused = stream.failure.meaning.blame is Blame.REQUEST
             self._outcome = stream.failure.kind.value if is_refused else "stream_broken"
-        trail = self.trail
+        trace = self.trace
         head = self.head
         address = self._client.addresses["client"]
-        attempts = trail.attempts
+        attempts = trace.attempts
         api = group = model = method = path = ""
         if request is not None:
             api = request.api
             model = shown(request.model[:LONGEST_TEXT])
-            if attempts or trail.cache is not CacheState.BYPASS:
+            if attempts or trace.cache is not CacheState.BYPASS:
                 group = model
         if api not in _SAYS_ITS_PATH:
             method, path = head.method, shown(head.raw_path[:LONGEST_PATH].decode("latin-1"))
@@ -100,7 +100,7 @@ class ExchangeReport:
             self._status or CLIENT_CLOSED_REQUEST,
             self._outcome,
             request is not None and request.stream,
-            trail.cache,
+            trace.cache,
             int((now - received) * 100_000 + 0.5) / 100,
             int(((now if first_byte is None else first_byte) - received) * 100_000 + 0.5) / 100,
             int(self._overhead_s * 100_000 + 0.5) / 100,

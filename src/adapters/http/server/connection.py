@@ -10,8 +10,8 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from adapters.http.server.addresses import addresses_of
-from adapters.http.server.cycle import Turn
-from adapters.http.server.host import Host
+from adapters.http.server.cycle import RequestCycle
+from adapters.http.server.host import ServerContext
 from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
 from adapters.http.server.outflow import Outflow
@@ -25,9 +25,9 @@ _NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """`Desk` for its reader, `Line` for its turns. A client that sends no more has left: asyncio closes then."""
+    """`RequestSink` for its reader, `ClientTransport` for its turns. A client that sends no more has left: asyncio closes then."""
 
-    def __init__(self, host: "Host[Connection]") -> None:
+    def __init__(self, host: "ServerContext[Connection]") -> None:
         self.loop = host.loop
         self.idle_since = self.loop.time()
         """When it was opened, or began to send a head, or had its last reply."""
@@ -38,16 +38,16 @@ class Connection(asyncio.Protocol):
         self.addresses: dict[str, Any] = {}
         """What an ASGI scope says of it."""
         self._reader: RequestReader | None = None
-        self._turn: Turn | None = None
-        self._begun: Turn | None = None
+        self._cycle: RequestCycle | None = None
+        self._begun: RequestCycle | None = None
         """One that the task is to go on with, whether its client leaves or not."""
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
-        self._queue: deque[Turn] = deque()
+        self._queue: deque[RequestCycle] = deque()
         self._inflow = Inflow(LINGER_BYTES, host.held)
         self._outflow = Outflow(host.loop, host.held)
         self._is_closing = False
-        self._rest_of: Turn | None = None
+        self._rest_of: RequestCycle | None = None
         self._unsent = 0
 
     # What asyncio tells us.
@@ -69,17 +69,17 @@ class Connection(asyncio.Protocol):
             self._linger(self._rest_of, data, is_lost=refusal is not None)
         elif refusal is not None:
             self._refuse(refusal)
-        elif (turn := self._turn) is not None:
-            if turn.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
-                self._inflow.weigh(turn, self._queue, len(reader.rest))
+        elif (cycle := self._cycle) is not None:
+            if cycle.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
+                self._inflow.weigh(cycle, self._queue, len(reader.rest))
         elif was_idle and reader.in_head:
             self.idle_since = self.loop.time()
             self.deadline = self.idle_since + HEAD_S
         elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
             self._host.stalls(self)
             self._inflow.count(reader.overhead_bytes)
-        if self._turn is not None and (self._next is not None or self._task is None):
-            self._answer(self._turn)
+        if self._cycle is not None and (self._next is not None or self._task is None):
+            self._answer(self._cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
@@ -87,13 +87,13 @@ class Connection(asyncio.Protocol):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        turn, self._turn = self._turn, None
+        cycle, self._cycle = self._cycle, None
         self._rest_of = None
         self._queue.clear()
         self._inflow.count(0)
         self._host.moves(self)
-        if turn is not None:
-            turn.gone()
+        if cycle is not None:
+            cycle.gone()
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
             self._outflow.pause(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        if self._turn is not None:
+        if self._cycle is not None:
             self.deadline = _NEVER
         self._host.moves(self)
         self._outflow.resume()
@@ -130,11 +130,11 @@ class Connection(asyncio.Protocol):
     @property
     def can_give_way(self) -> bool:
         """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
-        return self._turn is None and (self._transport is None or not self._transport.get_write_buffer_size())
+        return self._cycle is None and (self._transport is None or not self._transport.get_write_buffer_size())
 
     def let_go(self) -> int:
         """What it holds that only its client can take, or complete, counts no longer: it is to give way. How much."""
-        size = self._outflow.held_bytes or (self._inflow.held_bytes if self._turn is None else 0)
+        size = self._outflow.held_bytes or (self._inflow.held_bytes if self._cycle is None else 0)
         if size:
             self._inflow.count(0)
             self._outflow.count(0)
@@ -148,8 +148,8 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """The server stops: close after the current reply, or now."""
-        if self._turn is not None:
-            self._turn.keeps = False
+        if self._cycle is not None:
+            self._cycle.keeps = False
         elif self._is_idle:
             self._close()
         elif self._transport is not None and not self._transport.get_write_buffer_size():
@@ -158,52 +158,52 @@ class Connection(asyncio.Protocol):
     # What the reader tells us.
 
     def has_room(self) -> bool:
-        """See `Desk`."""
+        """See `RequestSink`."""
         if self._rest_of is not None:
             return not self._rest_of.is_complete
         return not is_long(self._queue) and not self._is_closing
 
-    def arrived(self, head: RequestHead, length: int | None) -> Turn:
-        """See `Desk`."""
-        turn = Turn(self, head, length, keeps=head.keeps and not self._host.is_draining)
+    def arrived(self, head: RequestHead, length: int | None) -> RequestCycle:
+        """See `RequestSink`."""
+        cycle = RequestCycle(self, head, length, keeps=head.keeps and not self._host.is_draining)
         if self._is_idle:
-            self._begin(turn)
+            self._begin(cycle)
         elif self._rest_of is None:
-            self._queue.append(turn)
-        return turn
+            self._queue.append(cycle)
+        return cycle
 
-    def _begin(self, turn: Turn) -> None:
-        self._turn = turn
+    def _begin(self, cycle: RequestCycle) -> None:
+        self._cycle = cycle
         # Before this one is answered, the client has to take enough of what was sent before.
         self.deadline = self.loop.time() + IDLE_S if self._outflow.room is not None else _NEVER
 
-    def _answer(self, turn: Turn) -> None:
+    def _answer(self, cycle: RequestCycle) -> None:
         """Have the application answer: at once if it can, else in this connection's task, with those that follow."""
-        if (error := turn.begin(self._host.app)) is not None:
+        if (error := cycle.begin(self._host.app)) is not None:
             self._host.crashed(error)
-        if not turn.is_over:
-            self._begun = turn
-        elif self._turn is None:
+        if not cycle.is_over:
+            self._begun = cycle
+        elif self._cycle is None:
             return
         if self._next is not None:
             self._next.set_result(None)
             self._next = None
         else:
-            self._task = self.loop.create_task(self._take_turns())
+            self._task = self.loop.create_task(self._run_cycles())
 
-    async def _take_turns(self) -> None:
+    async def _run_cycles(self) -> None:
         """One task for all of a connection's: another one for each would cost more than what it is given to do."""
         app, running = self._host.app, self._host.running
         running.add(self)
         try:
-            while (turn := self._begun or self._turn) is not None:
+            while (cycle := self._begun or self._cycle) is not None:
                 self._begun = None
-                if (error := await turn.run(app)) is not None:
+                if (error := await cycle.run(app)) is not None:
                     self._host.crashed(error)
-                turn = error = None  # nothing of it is held while the client is idle
-                if self._turn is not None:
+                cycle = error = None  # nothing of it is held while the client is idle
+                if self._cycle is not None:
                     await asyncio.sleep(0)  # who asks for much at once does not keep others waiting
-                if self._turn is None:
+                if self._cycle is None:
                     if self._transport is None:
                         break
                     running.discard(self)
@@ -219,34 +219,34 @@ class Connection(asyncio.Protocol):
     # What a turn tells us.
 
     def write(self, data: bytes) -> None:
-        """See `Line`."""
+        """See `ClientTransport`."""
         transport = self._transport
         if transport is not None and not transport.is_closing():  # else it would complain of each write
             transport.write(data)
 
     def writable(self) -> Awaitable[None] | None:
-        """See `Line`."""
+        """See `ClientTransport`."""
         return None if self._outflow.room is None else asyncio.shield(self._outflow.room)
 
     def taken(self) -> None:
-        """See `Line`."""
-        turn, inflow, reader = self._turn, self._inflow, self._reader
+        """See `ClientTransport`."""
+        cycle, inflow, reader = self._cycle, self._inflow, self._reader
         if inflow.is_quiet or reader is None:
             return
-        inflow.count(waiting_bytes(turn, self._queue) + len(reader.rest))
-        if inflow.is_open or (turn is not None and is_enough(turn, self._queue)):
+        inflow.count(waiting_bytes(cycle, self._queue) + len(reader.rest))
+        if inflow.is_open or (cycle is not None and is_enough(cycle, self._queue)):
             return
         refusal = reader.go_on()
         if refusal is not None:
             self._refuse(refusal)
-        elif not reader.rest and (self._turn is None or not is_enough(self._turn, self._queue)):
+        elif not reader.rest and (self._cycle is None or not is_enough(self._cycle, self._queue)):
             inflow.resume()
 
-    def finished(self, turn: Turn) -> None:
-        """See `Line`."""
-        self._turn = None
-        if not turn.keeps:
-            self._close(turn)
+    def finished(self, cycle: RequestCycle) -> None:
+        """See `ClientTransport`."""
+        self._cycle = None
+        if not cycle.keeps:
+            self._close(cycle)
         elif self._queue:
             self._begin(self._queue.popleft())
             self.taken()
@@ -256,38 +256,38 @@ class Connection(asyncio.Protocol):
             self.taken()
 
     def cut(self) -> None:
-        """See `Line`."""
-        self._turn = None
+        """See `ClientTransport`."""
+        self._cycle = None
         self.give_way()
 
     # How it ends.
 
     def _refuse(self, error: InvalidRequest) -> None:
         """What came last is no request. Those before it are answered, and nothing more is read."""
-        if self._turn is not None:
-            last = self._queue[-1] if self._queue else self._turn
+        if self._cycle is not None:
+            last = self._queue[-1] if self._queue else self._cycle
             last.keeps = False
             self._is_closing = True
             if not last.is_complete:
                 last.broken(error)
             return
-        turn = Turn(self, NO_HEAD, 0, keeps=False)
-        turn.refuse(error)
+        cycle = RequestCycle(self, NO_HEAD, 0, keeps=False)
+        cycle.refuse(error)
         self._host.refused(error, (self.addresses["client"] or ("",))[0])
 
     @property
     def _is_idle(self) -> bool:
         """Could a request come now?"""
-        return self._turn is None and not self._is_closing and self._rest_of is None
+        return self._cycle is None and not self._is_closing and self._rest_of is None
 
-    def _close(self, turn: Turn | None = None) -> None:
-        """Nothing is answered any more. `turn`: the last one; what is left of it is let in, and thrown away."""
+    def _close(self, cycle: RequestCycle | None = None) -> None:
+        """Nothing is answered any more. `cycle`: the last one; what is left of it is let in, and thrown away."""
         self._queue.clear()
         self._inflow.count(0)
         transport = self._transport
         if transport is None:
             return
-        if turn is None or turn.is_complete:
+        if cycle is None or cycle.is_complete:
             self._is_closing = True
             self.deadline = self.loop.time() + IDLE_S
             transport.close()
@@ -295,15 +295,15 @@ class Connection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self.deadline = self.idle_since + LINGER_S
         self._inflow.resume()
-        if turn.is_cut_short or turn.waits_for_100:
+        if cycle.is_cut_short or cycle.waits_for_100:
             self._is_closing = True
             transport.write_eof()
         else:
-            self._rest_of = turn
+            self._rest_of = cycle
 
-    def _linger(self, turn: Turn, data: bytes, *, is_lost: bool) -> None:
+    def _linger(self, cycle: RequestCycle, data: bytes, *, is_lost: bool) -> None:
         self._inflow.discard(data)
         if is_lost and self._transport is not None:
             self._transport.abort()
-        elif turn.is_complete:
+        elif cycle.is_complete:
             self._close()

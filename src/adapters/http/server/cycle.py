@@ -7,7 +7,7 @@ from typing import Any
 from adapters.http.server.client import Application
 from adapters.http.server.error_body import error_body
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
-from adapters.http.server.request.body import Line, RequestBody
+from adapters.http.server.request.body import ClientTransport, RequestBody
 from adapters.http.server.request.head import RequestHead
 from application.errors import ProxyError
 from application.ready import Ready
@@ -20,12 +20,12 @@ _BODILESS = frozenset({204, 304})
 _DONE = Ready(None)
 
 
-class Turn(RequestBody):
-    """`Client` for the application; `Taker` for the reader."""
+class RequestCycle(RequestBody):
+    """`Client` for the application; `BodySink` for the reader."""
 
     __slots__ = ("_framing", "_left", "_work", "added", "head", "keeps", "length")
 
-    def __init__(self, line: Line, head: RequestHead, length: int | None, *, keeps: bool) -> None:
+    def __init__(self, line: ClientTransport, head: RequestHead, length: int | None, *, keeps: bool) -> None:
         """`keeps`: another request may follow on the connection."""
         super().__init__(line, waits_for_100=head.waits_for_100)
         self.head = head

@@ -12,7 +12,7 @@ _C = TypeVar("_C")
 """A connection."""
 
 
-class Host(Protocol[_C]):
+class ServerContext(Protocol[_C]):
     """The server that a connection belongs to."""
 
     app: Application

@@ -25,7 +25,7 @@ _RANK_EVERY_S = GRACE_S / 2
 
 
 class HttpServer:
-    """`Host` for its connections, `Owner` of those that wait. Needs a running loop."""
+    """`ServerContext` for its connections, `Owner` of those that wait. Needs a running loop."""
 
     def __init__(
         self,
@@ -107,25 +107,25 @@ class HttpServer:
     # What connections tell us.
 
     def opened(self, connection: Connection) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         self._connections[connection] = None
         if self.is_draining:
             connection.deadline = self.loop.time() + FAREWELL_S
         self._go_on()
 
     def left(self, connection: Connection) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         self._connections.pop(connection, None)
         self._changed.set()
         self._go_on()
 
     def stalls(self, connection: Connection) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         self._stalled.pop(connection, None)
         self._stalled[connection] = None
 
     def moves(self, connection: Connection) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         self._stalled.pop(connection, None)
 
     def _make_room(self, excess_bytes: int) -> None:
@@ -139,11 +139,11 @@ class HttpServer:
                 self.loop.call_soon(connection.give_way)  # it may be writing just now
 
     def crashed(self, error: Exception) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         self._log.crashed("", error)
 
     def refused(self, error: InvalidRequest, address: str) -> None:
-        """See `Host`."""
+        """See `ServerContext`."""
         outcome = error.code
         record = RequestRecord(
             "", "", "", "", 0, "", error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address

@@ -3,22 +3,22 @@
 import asyncio
 from collections.abc import Collection
 
-from adapters.http.server.cycle import Turn
+from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.limits import READ_AHEAD_BYTES, READ_AHEAD_REQUESTS
 from application.held_bytes import HeldBytes, Holding
 
 
-def waiting_bytes(turn: Turn | None, queue: Collection[Turn]) -> int:
+def waiting_bytes(cycle: RequestCycle | None, queue: Collection[RequestCycle]) -> int:
     """How much of the bodies of these requests has come that the application has not taken."""
-    return (0 if turn is None else turn.bytes_waiting) + sum([each.bytes_waiting for each in queue])
+    return (0 if cycle is None else cycle.bytes_waiting) + sum([each.bytes_waiting for each in queue])
 
 
-def is_enough(turn: Turn, queue: Collection[Turn]) -> bool:
+def is_enough(cycle: RequestCycle, queue: Collection[RequestCycle]) -> bool:
     """Is no more to be read before some of it was taken?"""
-    return waiting_bytes(turn, queue) > READ_AHEAD_BYTES or is_long(queue)
+    return waiting_bytes(cycle, queue) > READ_AHEAD_BYTES or is_long(queue)
 
 
-def is_long(queue: Collection[Turn]) -> bool:
+def is_long(queue: Collection[RequestCycle]) -> bool:
     """Do as many requests wait as may?"""
     return len(queue) >= READ_AHEAD_REQUESTS
 
@@ -48,10 +48,10 @@ class Inflow:
         self._holding.count(waiting_bytes - self._holding.held_bytes)
         self.is_quiet = self.is_open and not waiting_bytes
 
-    def weigh(self, turn: Turn, queue: Collection[Turn], rest_bytes: int) -> None:
+    def weigh(self, cycle: RequestCycle, queue: Collection[RequestCycle], rest_bytes: int) -> None:
         """Count what waits, with so much that is not even read; if it is enough, no more is taken off the socket."""
-        self.count(waiting_bytes(turn, queue) + rest_bytes)
-        if rest_bytes or is_enough(turn, queue):
+        self.count(waiting_bytes(cycle, queue) + rest_bytes)
+        if rest_bytes or is_enough(cycle, queue):
             self.pause()
 
     def pause(self) -> None:

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.stores.redis.connections import NamedConnection, SentinelConnection, SentinelTlsConnection, TlsConnection
-from adapters.stores.redis.resolver import RedisNames
+from adapters.stores.redis.resolver import RedisResolver
 from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 
@@ -52,7 +52,7 @@ class RedisLink(Protocol):
         """All connections are closed."""
 
 
-def new_link(settings: RedisSettings, names: RedisNames, *, op_timeout_s: float, max_connections: int) -> RedisLink:
+def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: float, max_connections: int) -> RedisLink:
     """A link to the Redis of `settings`, whose hosts' addresses `names` finds; connects to nothing yet.
 
     Nothing is tried again, but once in a cluster. The caller ends an operation after `deadline_s` by cancelling it, at

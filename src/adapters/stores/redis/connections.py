@@ -7,13 +7,13 @@ from typing import Any
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.sentinel import SentinelManagedConnection
 
-from adapters.stores.redis.resolver import RedisNames
+from adapters.stores.redis.resolver import RedisResolver
 
 
 class NamedConnection(Connection):
     """Connects to one address of its host after the other, all of it within `socket_connect_timeout`."""
 
-    def __init__(self, *, names: RedisNames, **options: Any) -> None:
+    def __init__(self, *, names: RedisResolver, **options: Any) -> None:
         super().__init__(**options)
         self._names = names
         self._address = ""

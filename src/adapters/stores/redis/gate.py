@@ -9,7 +9,7 @@ from typing import TypeVar
 from adapters.stores.redis.clients import RedisClient, RedisLink, RedisSettings, new_link
 from adapters.stores.redis.deadline import Deadline
 from adapters.stores.redis.errors import BUSY, SLOW_NAME, TIMEOUT, Effect, Trouble, trouble_of
-from adapters.stores.redis.resolver import RedisNames, Resolve, system_addresses
+from adapters.stores.redis.resolver import RedisResolver, Resolve, system_addresses
 from application.ports import Clock
 from application.store_ports import StoreAlarm, StoreReport, StoreUnavailable
 from domain.circuit_breaker import Access, BreakerPolicy, BreakerState, Draw
@@ -50,7 +50,7 @@ class RedisGate:
     ) -> None:
         """Connects to nothing yet and needs no running loop. `name` is what the alarm is told; `namespace` is what the
         probe's keys begin with; `resolve` is called in threads. Raises `OSError` when the CA bundle cannot be read."""
-        self._names = RedisNames(clock, _LOOKUP * op_timeout_s, resolve)
+        self._names = RedisResolver(clock, _LOOKUP * op_timeout_s, resolve)
         self._link: RedisLink = new_link(
             settings, self._names, op_timeout_s=op_timeout_s, max_connections=pool_size + 1
         )

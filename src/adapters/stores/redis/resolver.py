@@ -43,7 +43,7 @@ def system_addresses(name: str) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class RedisNames:
+class RedisResolver:
     """The addresses of names, for one event loop. Nobody waits longer than `wait_s` seconds for a lookup, counted from
     its begin: it goes on, and whoever comes after it has ended finds its answer."""
 

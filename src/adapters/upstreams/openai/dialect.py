@@ -26,7 +26,7 @@ from domain.rate_limit.bucket import Readings
 _IDENTITY = (("accept-encoding", "identity"),)
 
 
-class OpenAIProviders:
+class OpenAIDialect:
     """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
 
     def __init__(self, targets: Mapping[str, Target]) -> None:

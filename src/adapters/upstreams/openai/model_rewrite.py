@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from application.messages import Pieces
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 from domain.body.model_key import model_keys
 
 _JOIN_BYTES = 64 * 1024
@@ -30,7 +30,7 @@ def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | 
     if not is_named:
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
-    text = outline(body)
+    text = elide_long_strings(body)
     if text.count(_KEY) == 1 and not (b"\\" in text and _ESCAPED_LETTER.search(text)):
         found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:

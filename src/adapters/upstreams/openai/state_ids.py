@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 
 _ROOTS = ("resp_", "conv_")
 """Of what dialogues go on from: nobody else's words begin so."""
@@ -49,7 +49,7 @@ MAX_FOUND = 10_000
 
 def state_ids(text: bytes) -> Sequence[str]:
     """Each once, in the order of the text; encrypted contents as digests, after the ids."""
-    short = outline(text)
+    short = elide_long_strings(text)
     found = dict.fromkeys(match[1].decode() for match in islice(_IDS.finditer(short), MAX_FOUND))
     for match in islice(_IN_FIELDS.finditer(short), MAX_FOUND):
         found[next(filter(None, match.groups())).decode("utf-8", "replace")] = None

@@ -13,7 +13,7 @@ _MANY_PIECES = 512
 """So many pieces of a body are put together: one of two bytes takes twenty times as much by itself."""
 
 
-class Line(Protocol):
+class ClientTransport(Protocol):
     """The connection that a turn belongs to."""
 
     loop: asyncio.AbstractEventLoop
@@ -28,7 +28,7 @@ class Line(Protocol):
     def taken(self) -> None:
         """Some of the body was taken."""
 
-    def finished(self, turn: Any) -> None:
+    def finished(self, cycle: Any) -> None:
         """Its reply is complete."""
 
     def cut(self) -> None:
@@ -36,14 +36,14 @@ class Line(Protocol):
 
 
 class RequestBody:
-    """`Taker` for the reader. Whoever answers the request says when it `_is_started` and when it `_is_finished`."""
+    """`BodySink` for the reader. Whoever answers the request says when it `_is_started` and when it `_is_finished`."""
 
     __slots__ = (
         "_breakage", "_is_finished", "_is_gone", "_is_started", "_line", "_on_gone", "_pieces", "_said_end", "_waiter",
         "bytes_waiting", "is_complete", "waits_for_100",
     )  # fmt: skip
 
-    def __init__(self, line: Line, *, waits_for_100: bool) -> None:
+    def __init__(self, line: ClientTransport, *, waits_for_100: bool) -> None:
         self.waits_for_100 = waits_for_100
         """Does the client keep its body back until it is told to go on?"""
         self.bytes_waiting = 0
@@ -61,7 +61,7 @@ class RequestBody:
         self._is_finished = False
 
     def feed(self, piece: bytes) -> None:
-        """See `Taker`."""
+        """See `BodySink`."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._waiter = None
@@ -75,7 +75,7 @@ class RequestBody:
             self.bytes_waiting += len(piece)
 
     def complete(self) -> None:
-        """See `Taker`."""
+        """See `BodySink`."""
         self.is_complete = True
         waiter = self._waiter
         if waiter is not None and not waiter.done():

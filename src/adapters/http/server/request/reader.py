@@ -42,7 +42,7 @@ _PAID_FOR = 8
 an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
 
 
-class Taker(Protocol):
+class BodySink(Protocol):
     """Takes the body of one request."""
 
     def feed(self, piece: bytes) -> None:
@@ -52,13 +52,13 @@ class Taker(Protocol):
         """That was all."""
 
 
-class Desk(Protocol):
+class RequestSink(Protocol):
     """Where requests are handed in."""
 
     def has_room(self) -> bool:
         """May more be handed in? If not, what has come stays bytes."""
 
-    def arrived(self, head: RequestHead, length: int | None) -> Taker:
+    def arrived(self, head: RequestHead, length: int | None) -> BodySink:
         """A request; its body goes to what is returned. `length`: of the body; None = only its end will tell."""
 
 
@@ -69,7 +69,7 @@ class _Refused(Exception):
 class RequestReader:
     """One request after the other."""
 
-    def __init__(self, desk: Desk, heads: KnownHeads) -> None:
+    def __init__(self, desk: RequestSink, heads: KnownHeads) -> None:
         """`heads`: those that were read before, on any connection."""
         self.in_head = True
         """Is no request being received, or only its head?"""
@@ -82,7 +82,7 @@ class RequestReader:
         self._head: RequestHead | None = None
         """The one that was read last, if nothing but what it says decides where its request ends."""
         self._parser = httptools.HttpRequestParser(self)
-        self._taker: Taker | None = None
+        self._taker: BodySink | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._due_bytes = 0
@@ -203,7 +203,7 @@ class RequestReader:
         self._is_past = False
         del self._parser
 
-    def _past_the_parser(self, taker: Taker, data: bytes) -> bytes:
+    def _past_the_parser(self, taker: BodySink, data: bytes) -> bytes:
         """What is left after the body."""
         due = self._due_bytes
         rest = data[due:] if len(data) > due else b""

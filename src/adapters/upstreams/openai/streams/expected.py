@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from adapters.upstreams.openai.lenient_json import decode
 from adapters.upstreams.openai.streams.choices_ended import ONE, ExpectedStream
 from application.messages import Api, ProxyRequest
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 from domain.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
 
 
@@ -35,7 +35,7 @@ def expected_stream(request: ProxyRequest) -> ExpectedStream:
     has_prompts = request.api is Api.COMPLETIONS
     if request.api is not Api.CHAT and not has_prompts:
         return ONE
-    if not has_prompts and outline(request.body).find(b'"include_usage"') < 0:
+    if not has_prompts and elide_long_strings(request.body).find(b'"include_usage"') < 0:
         return ONE if request.choices == 1 else ExpectedStream(request.choices)
     try:
         body = request.body if len(request.body) <= LARGE_BYTES else _narrowed(request.body)

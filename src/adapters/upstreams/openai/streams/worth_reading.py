@@ -5,7 +5,7 @@ import re
 import msgspec
 from msgspec import Struct
 
-from domain.body.elided import outline
+from domain.body.elided import elide_long_strings
 
 _WORTH_READING = re.compile(
     rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'
@@ -58,7 +58,7 @@ def goes_on(chunk: bytes) -> bool:
 def is_worth_reading(chunk: bytes) -> bool:
     """Does `_WORTH_READING` stand in it? Nearly never, which plain words tell in two thirds of the time."""
     if len(chunk) > _LARGE_BYTES:
-        return _is_large_worth_reading(outline(chunk))
+        return _is_large_worth_reading(elide_long_strings(chunk))
     find = chunk.find  # `in` takes the word for a number first, which costs more than the search (CPython 3.11)
     may_be = (
         find(b"[DONE]") >= 0
