@@ -101,7 +101,7 @@ class ProxyRequest(Struct, frozen=True):
     client: str = ""
     """A digest of the client's credential where it is sent on, to tell rate limits apart; empty = it is not."""
     tenant: str = ""
-    """A digest of the credential the client came with, whoever checks it: only who has the same shares its answers.
+    """A digest of the client's credential, whether the proxy or the provider checks it. Equal ones share answers.
     Where keys are kept apart, whose key it is: what it stores is kept under this."""
     cache_control: CacheControl = CacheControl()
     choices: int = 1
@@ -126,7 +126,7 @@ class ProxyRequest(Struct, frozen=True):
     unclaimed: tuple[str, ...] = ()
     """Those of them that nobody is known to keep."""
     denied: bool = False
-    """Has an account said that it does not know what this builds on? Then who answers does."""
+    """True once an account denied knowing what this builds on: the account that then answers is its owner."""
     gone: str = ""
     """The id of something that it builds on and that was deleted through the proxy: the account that denies it is
     right; empty = there is none."""

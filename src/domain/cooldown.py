@@ -5,11 +5,11 @@ closed --`allowed_fails` failures in a row--> cooling --time passes--> half-open
                                                  +--- twice as long -------+ probe fails
 
 A configuration fault (a refused key, a deployment that does not exist) cools at once and for `fault_s`. A rate limit is
-no failure and never gets here: it has a clock of its own (`domain.rate_limit.bucket`). An error that nobody can tell the cause
-of is held against the endpoint only when `UNKNOWN_REQUESTS` different requests in a row meet one.
+no failure and never gets here: it has a throttle of its own (`domain.rate_limit`). An error of unknown cause is held
+against the endpoint only when `UNKNOWN_REQUESTS` different requests in a row meet one.
 
-Replicas tell each other of cooldowns and of recoveries (`domain.report`). What another one found out is believed where
-nothing newer is known here.
+Replicas report cooldowns and recoveries to each other (`domain.replica_report`). What another one found out is
+believed where nothing newer is known here.
 """
 
 import math

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from entrypoints.provider import ScenarioError, ServeSettings, load_scenario, parse_arguments
 from simulator import SimulatedProvider
+from simulator.__main__ import ScenarioError, ServeSettings, load_scenario, parse_arguments
 from simulator.faults.rules import AnyAction
 
 ROOT = Path(__file__).parents[2]

@@ -151,7 +151,7 @@ FORKSERVER = (
     "from entrypoints.http import main\nsys.exit(main(sys.argv[1:]))\n"
 )
 SPAWN = (
-    "import sys\nfrom entrypoints import parent\n"
+    "import sys\nfrom entrypoints.processes import parent\n"
     "parent.START_METHOD = 'spawn'\n"  # as on macOS
     "from entrypoints.http import main\nsys.exit(main(sys.argv[1:]))\n"
 )

@@ -15,7 +15,7 @@ from entrypoints import http, provider
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.processes import listen
-from entrypoints.provider import parse_arguments
+from simulator.__main__ import parse_arguments
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -1,4 +1,4 @@
-"""What every request meets first, whatever it wants: its exchange, who may come in, how large a body may be."""
+"""Admission: the first station of every request. Its exchange, whether it may come in, how large its body may be."""
 
 import asyncio
 from collections.abc import Awaitable

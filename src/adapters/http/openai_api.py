@@ -62,7 +62,7 @@ class OpenAIRoutes:
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
             return exchange.while_connected(use_case(request, exchange.trace))
-        # Who waits for it, and how long, is no matter; a second attempt would be a second job.
+        # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
         return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))
 

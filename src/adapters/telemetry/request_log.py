@@ -52,7 +52,7 @@ class EndpointAlarmLines:
         self._write(logging.INFO, "endpoint rate limited", endpoint, failure, seconds)
 
     def recovered(self, endpoint: Endpoint) -> None:
-        """Good news."""
+        """Told once when the trouble is over."""
         self._logger.info("endpoint recovered", extra={"fields": {"endpoint": endpoint.id}})
 
     def _write(self, level: int, event: str, endpoint: Endpoint, failure: Failure, seconds: float) -> None:

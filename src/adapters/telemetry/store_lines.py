@@ -18,7 +18,7 @@ class StoreAlarmLines:
         self._write(logging.ERROR, "store takes no writes", store=store, reason=reason)
 
     def recovered(self, store: str, outage_s: float) -> None:
-        """Good news."""
+        """Told once when the trouble is over."""
         self._write(logging.INFO, "store recovered", store=store, outage_s=round(outage_s, 1))
 
     def _write(self, level: int, event: str, **fields: object) -> None:

@@ -10,7 +10,7 @@ class TokenAlarmLines:
         self._logger = logger
 
     def ready(self, scope: str, left_s: float) -> None:
-        """Good news."""
+        """Told once when the trouble is over."""
         self._write(logging.INFO, "token ready", scope=scope, seconds=round(left_s, 1))
 
     def failing(self, scope: str, reason: str, left_s: float) -> None:

@@ -95,8 +95,8 @@ class Dispatch:
         return self._last_word(group, retry_state, trace)
 
     async def _recalls(self, request: ProxyRequest, retry_state: RetryState) -> bool:
-        """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): who is known to
-        keep it is asked again before that is believed."""
+        """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): its known
+        owner is asked again before that is believed."""
         may_be_wrong = request.pinned is not None and not request.gone and request.api is Api.RESPONSES
         if not may_be_wrong or retry_state.recalls >= len(RECALL_AFTER_S):
             return False
@@ -146,8 +146,8 @@ class Dispatch:
         return self._pool.pick(group, retry_state.client, retry_state.demand, retry_state.tried, retry_state.affinity)
 
     async def _pick_or_wait(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace) -> Lease | None:
-        """Wait for a rate limit that passes in time; else ask who failed or is not well, if the budget allows; else
-        back off (None). Raises `_OutOfOptions`."""
+        """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
+        allows; else back off (None). Raises `_OutOfOptions`."""
         now = self._clock.now()
         try:
             if self._limit_passes(group, retry_state, now):
@@ -182,7 +182,7 @@ class Dispatch:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
         limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.tried)
         if limited_s is None:
-            # Who comes later goes later; but for what one account keeps the others' queue is no matter.
+            # Queued requests go first. A request tied to one account does not wait behind those for other accounts.
             return not (retry_state.failures or retry_state.out) and bool(self._waiting.waiting(group.name))
         return now + limited_s <= min(retry_state.wait_until, retry_state.patience_ends)
 

@@ -76,7 +76,7 @@ def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
     last = failures[-1]
     asked = [failed for failed in failures if failed.failure.status not in NOT_FOR_US]
     if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
-        return asked[-1]  # who may not even be asked is not who keeps it
+        return asked[-1]  # an account that refuses the question is not the one that keeps the thing
     if last.failure.kind is FailureKind.CLIENT:
         return last
     unknown = [failed for failed in failures if failed.failure.kind is FailureKind.UNKNOWN and failed.reply is not None]

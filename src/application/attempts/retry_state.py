@@ -1,4 +1,4 @@
-"""Where one request stands in its attempts: who was asked, who need not be asked again, how long there is."""
+"""The retry state of one request: endpoints that were tried, those that need not be tried again, and the time left."""
 
 import math
 

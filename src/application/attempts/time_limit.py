@@ -15,7 +15,7 @@ class TimeLimit:
     def __init__(self, seconds: float | None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """None = there is no limit. What is due already is cancelled at its first wait.
 
-        `loop` is the running one, from who has it at hand: to ask for it is a system call before Python 3.12.
+        `loop` is the running one, where the caller has it: to ask for it is a system call before Python 3.12.
         """
         self._seconds = seconds
         self._asked_loop = loop

@@ -1,4 +1,4 @@
-"""A stream kept from its start for several readers: who comes later begins there and goes on live.
+"""A stream kept from its start for several readers: a later one begins there and goes on live.
 
 Once it is too long to be kept it only passes on, at the pace of its slowest reader.
 """
@@ -19,7 +19,7 @@ WINDOW_BYTES = 64 * 1024
 """How far a stream that is not recorded may run ahead of its slowest reader."""
 
 STALL_S = 5.0
-"""Who takes nothing for so long, while others wait for it, is left behind."""
+"""A reader that takes nothing for so long, while others wait for it, is left behind."""
 
 
 class ByteBudget:
@@ -45,7 +45,7 @@ class ByteBudget:
 
 
 class Reader(Protocol):
-    """Who reads along."""
+    """The subscribers that read along."""
 
     position: int
     """How many pieces it has taken."""
@@ -61,7 +61,7 @@ class Reader(Protocol):
 
 
 class ReplayBuffer:
-    """What has come of one answer so far, and who reads it."""
+    """What has come of one answer so far, and its readers."""
 
     __slots__ = (
         "_budget", "_chunks", "_dropped", "_held", "_taken", "error", "kept", "over", "readers", "source",
@@ -158,7 +158,7 @@ class ReplayBuffer:
         self.hold(-self._held)
 
     async def _wait_until_taken(self) -> None:
-        """Until something more was taken. Who takes nothing any more must not keep the others waiting."""
+        """Until something more was taken. A reader that takes nothing any more must not keep the others waiting."""
         self._taken.clear()
         try:
             async with asyncio.timeout(STALL_S):

@@ -44,7 +44,7 @@ class SingleFlight:
         self._single_flight: dict[object, Flight] = {}
 
     def under_way(self, identity: object, looked: float) -> "Flight | None":
-        """The flight that may be joined by who looks, or looked at the time `looked`, into the cache; None = none."""
+        """The call that a request may join which looked into the cache at the time `looked`; None = there is none."""
         flight = self._single_flight.get(identity) if self._single_flight else None
         return flight if flight is not None and flight.can_be_joined(looked) else None
 
@@ -116,7 +116,7 @@ class Flight:
         self._asked = Holding(single_flight.held)
         self.trace = RequestTrace()
         self.kept_at = math.inf
-        """When the answer was put into the cache: who looks later finds it there."""
+        """When the answer was put into the cache: a later look finds it there."""
         self._buffer = ReplayBuffer(single_flight.budget)
         self._whole: WholeAnswer | None = None
         self._over = False

@@ -130,7 +130,7 @@ class EndpointState:
         self.contact.set()
 
     def thrive(self, lease: Lease) -> None:
-        """It was answered well."""
+        """The request was answered well."""
         self.health = self.policy.after_success(self.health, lease.started)
         self.well_at = max(self.well_at, lease.started)
         self.well_for[lease.use] = self.well_at

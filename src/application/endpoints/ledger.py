@@ -1,7 +1,7 @@
 """The books of all rate limits: a bucket each for what shares one, charged at the pick, read from every reply.
 
-The rules are `domain.rate_limit.bucket`'s; here they meet the endpoints. An endpoint with a key of its own has one bucket for
-everybody, which replicas tell each other of; where clients bring their keys each client has its own.
+The rules are `domain.rate_limit`'s; here they meet the endpoints. An endpoint with a key of its own has one bucket for
+everybody, which replicas report to each other; where clients bring their keys each client has its own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -100,7 +100,7 @@ class Ledger:
         return page.bucket.clock.wait_s(now), is_new
 
     def succeeded(self, held: Reservation) -> None:
-        """It was answered well."""
+        """The request was answered well."""
         page = held.page
         if page.bucket.clock.unexplained:
             page.bucket = page.bucket.after_success()

@@ -1,4 +1,4 @@
-"""The live picture of all endpoints: who can take a request, who has one, how each is doing.
+"""The live picture of all endpoints: which can take a request, which have one, how each is doing.
 
 Everything here is synchronous and in one process: between reading the picture and changing it nothing else runs. The
 rules are the domain's; this module holds their state.

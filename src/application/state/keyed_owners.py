@@ -43,7 +43,7 @@ _NOTHING = Named(())
 
 
 class KeyedOwners(StateOwners):
-    """What is known of who keeps what, for each key."""
+    """The owner of each id, for each key."""
 
     def __init__(
         self, providers: Providers, owners: ResponseOwners, things: Things, clock: Clock, *, others_write: bool

@@ -41,7 +41,7 @@ _CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
 
 
 class StateOwners:
-    """What is known of who keeps what. Ids of different credentials are kept apart, where clients bring their own."""
+    """The owner of each id. Ids of different credentials are kept apart, where clients bring their own."""
 
     def __init__(self, providers: Providers, owners: ResponseOwners) -> None:
         self._providers = providers

@@ -1,7 +1,7 @@
 """What replicas find out about endpoints, told to each other through a store.
 
-The picture that decides stays in this process (`application.endpoints.pool`); a task beside it puts down what was found out
-here, and takes in what the others put down. A store that is away costs nothing but this exchange. Times travel as
+The picture that decides stays in this process (`EndpointPool`); a task beside it puts down what was found out here,
+and takes in what the others put down. A store that is away costs nothing but this exchange. Times travel as
 seconds from the moment a report was put down, and its age is told by the store's clock alone, so that the clocks of the
 hosts may be as far apart as they like.
 """

@@ -14,7 +14,7 @@ from domain.group import ModelGroup
 
 
 class AnswerStored:
-    """The use case behind their routes: asks the account that keeps a thing, or all of them where nobody knows who."""
+    """The use case behind their routes: asks the account that keeps a thing, or all where that is unknown."""
 
     def __init__(
         self,

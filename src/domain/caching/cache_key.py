@@ -47,7 +47,7 @@ class CacheKey(Struct, frozen=True):
     name: str
     """A digest; says nothing about the request to somebody who sees the store."""
     seal: bytes
-    """Known only to who knows the request: an entry that is not signed with it was not made for it."""
+    """Known only to a holder of the request: an entry that is not signed with it was not made for it."""
 
 
 class CachePolicy(Struct, frozen=True):

@@ -25,7 +25,7 @@ SAME_WINDOW_S = ADMISSION_S + ROUNDING_S
 
 
 class Window(Struct, frozen=True, gc=False):
-    """Times are monotonic seconds, marks are sums of all charges up to a moment, see `domain.rate_limit.limit_state`."""
+    """Times are monotonic seconds, marks are sums of all charges up to a moment, see `LimitState`."""
 
     left: float
     """The room that was left when `mark` was charged."""

@@ -14,8 +14,8 @@ _TOKENS_PER_ATTACHMENT = 1000.0
 _ATTACHMENT = b";base64,"
 
 MAX_REQUEST_TOKENS = 1e8
-"""No model takes or gives as many, and no request is charged more. Sums of it stay exact enough for `domain.rate_limit.limit_state`,
-which compares marks."""
+"""No model takes or gives as many, and no request is charged more. Sums of it stay exact enough for
+`domain.rate_limit.limit_state`, which compares marks."""
 MAX_OUTPUT_TOKENS = 1_000_000
 """No model gives as many: a larger number in a reply's `usage` says nothing."""
 

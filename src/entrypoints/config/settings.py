@@ -146,7 +146,7 @@ class GeneralSettings(Struct, frozen=True):
     api_keys: Annotated[tuple[Secret | NamedKey, ...], ListOf(_KEY_OR_NAMED, "a list of at least one key")] = ()
     """The keys clients must send, with or without a name; empty = the proxy asks for none."""
     tenancy: Annotated[Literal["shared", "key"], Choice(("shared", "key"))] = "shared"
-    """Whose are the things that providers keep: everybody's who has a key, or only the key's that made them."""
+    """The owner of what providers keep: all keys together, or only the key that made it."""
     allow_unauthenticated: Annotated[bool, Switch()] = False
     """Says on purpose that anybody who reaches `bind_address` may use the proxy."""
     allowed_hosts: Annotated[

@@ -37,7 +37,7 @@ class CannotListen(Exception):
 
 
 class Listening(Struct, frozen=True):
-    """Sockets that listen: who connects before there is a worker waits for it."""
+    """Sockets that listen: a client that connects before there is a worker waits for it."""
 
     by_worker: Sequence[Sequence[socket.socket]]
     """For each worker one for each address."""

@@ -1,4 +1,4 @@
-"""Who may talk to the proxy: nobody's web page, nobody who reached it by a foreign name, and only who knows the key.
+"""Access: no foreign web page, no request that reached the proxy by a foreign name, and no client without a key.
 
 A proxy on localhost is within reach of every web page its user opens. A page cannot choose the `Host` of a request
 (which stops DNS rebinding), cannot hide its `Origin`, and cannot send JSON across origins without asking first.
@@ -76,8 +76,8 @@ class Guard:
         return self._keyed
 
     def check(self, headers: dict[bytes, bytes], *, key: bool = True, host: bool = True) -> KeyHolder:
-        """Who it is, `NOBODY` where no key is needed. Raises `NotAllowed`, or `WrongKey` where one is. `headers` by
-        lower-case name; `host`: does it matter by which name the proxy was reached?"""
+        """The holder of the key, `NOBODY` where none is needed. Raises `NotAllowed`, or `WrongKey` where one is.
+        `headers` by lower-case name; `host`: does it matter by which name the proxy was reached?"""
         origin = headers.get(b"origin")
         if origin is not None and not self.origins.allows(origin):
             raise _foreign_page(origin)

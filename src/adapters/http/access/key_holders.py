@@ -33,7 +33,7 @@ class KeyHolders:
         return bool(self._holders)
 
     def of(self, headers: dict[bytes, bytes]) -> KeyHolder | None:
-        """Who sent these, by lower-case name; None = nobody who has a key."""
+        """The holder of the key in these headers, by lower-case name; None = there is no known key."""
         find = self._holders.get
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if token and scheme.lower() == b"bearer" and (holder := find(_digest(token.strip()))) is not None:

@@ -49,7 +49,7 @@ async def read_body(
     try:
         with TimeLimit(BODY_PATIENCE_S) as patience:
             body, more = _piece(await receive())
-            # A server may say "more" until it has seen the end; who has announced a length has no more.
+            # A server may say "more" until it has seen the end; a client that announced a length has no more.
             if more and len(body) != length:
                 held = holder.held
                 held.hold(len(body))
@@ -84,7 +84,7 @@ def _piece(message: Any) -> tuple[bytes, bool]:
 
 
 async def _discard(receive: Receive) -> None:
-    """Let the client finish, within bounds: who is cut off while it still sends does not get to read why."""
+    """Let the client finish, within bounds: one that is cut off while it sends does not get to read why."""
     left = LINGER_BYTES
     more = True
     with suppress(TimeoutError, InvalidRequest):

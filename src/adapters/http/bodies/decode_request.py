@@ -42,7 +42,7 @@ class Arrival(Struct):
     key_name: str = ""
     """Of the proxy's own key that it came with, if that has one."""
     key_tenant: str = ""
-    """Whose key it came with; empty = what a key stores is everybody's who has one."""
+    """The tenant of its key; empty = all keys are one tenant."""
     route: Route | None = None
     """What it asks for; None = nobody has looked yet."""
     is_json: bool = False

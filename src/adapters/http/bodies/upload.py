@@ -95,7 +95,7 @@ class ClientUpload:
         self._passing_bytes = passing_bytes
 
     async def receive(self) -> Any:
-        """The ASGI `receive` for who reads the body as a whole."""
+        """The ASGI `receive` for a reader of the whole body."""
         return await self._take()
 
     async def _take(self) -> Any:

@@ -15,7 +15,7 @@ class WriteWatch:
         self._stalled = stalled
         self._loop = asyncio.get_running_loop()
         self.began: float | None = None
-        """When the write began that is under way, in the loop's time; None = there is none. Set by who writes."""
+        """When the write began that is under way, in the loop's time; None = there is none. Set by the writer."""
 
     def __enter__(self) -> "WriteWatch":
         self._arm(self._timeout_s)
@@ -25,7 +25,7 @@ class WriteWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        self._stalled = _nobody  # let go of who would have been told
+        self._stalled = _nobody  # lets go of the listener
 
     def _arm(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._look)

@@ -1,4 +1,4 @@
-"""Who talks with whom on a connection, as ASGI has it."""
+"""The addresses of both ends of a connection, as ASGI has them."""
 
 import asyncio
 from typing import Any

@@ -25,7 +25,7 @@ _NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """`RequestSink` for its reader, `ClientTransport` for its turns. A client that sends no more has left: asyncio closes then."""
+    """`RequestSink` for its reader, `ClientTransport` for its cycles. asyncio closes it when its client stops."""
 
     def __init__(self, host: "ServerContext[Connection]") -> None:
         self.loop = host.loop
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
     # What the server tells us.
 
     def expire(self) -> None:
-        """The deadline has come. Who still takes what was sent has another `IDLE_S` for it."""
+        """The deadline has come. A client that still takes what was sent has another `IDLE_S` for it."""
         reader, transport = self._reader, self._transport
         if transport is None:
             return
@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
                     self._host.crashed(error)
                 cycle = error = None  # nothing of it is held while the client is idle
                 if self._cycle is not None:
-                    await asyncio.sleep(0)  # who asks for much at once does not keep others waiting
+                    await asyncio.sleep(0)  # a client with many requests at once does not keep others waiting
                 if self._cycle is None:
                     if self._transport is None:
                         break

@@ -88,7 +88,7 @@ class RequestCycle(RequestBody):
     def send(self, message: dict[str, Any]) -> Awaitable[None]:
         """ASGI's: the start of the reply, then its body. To a client that has left it sends nothing."""
         if self._is_gone:
-            return asyncio.sleep(0)  # nothing else would make who writes without end let others go on
+            return asyncio.sleep(0)  # a writer without pause would keep all others waiting
         if message["type"] == "http.response.body":
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         else:
@@ -102,7 +102,7 @@ class RequestCycle(RequestBody):
             return line.writable()
         if self._is_started:
             raise RuntimeError("this reply has been started already")
-        # Who has not read all of a request cannot know where the next one begins.
+        # Before all of a request was read nobody knows where the next one begins.
         self.keeps = self.keeps and self.is_complete
         if self.added:
             fields = [*fields, *(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in self.added)]
@@ -132,7 +132,7 @@ class RequestCycle(RequestBody):
     def _start(self, status: int, headers: Any) -> None:
         if self._is_started:
             raise RuntimeError("this reply has been started already")
-        # Who has not read all of a request cannot know where the next one begins.
+        # Before all of a request was read nobody knows where the next one begins.
         self.keeps = self.keeps and self.is_complete
         if self.added:
             headers = [*headers, *self.added]

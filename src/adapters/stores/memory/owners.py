@@ -1,4 +1,4 @@
-"""Who holds what is stored at the providers, for one process."""
+"""The owners of what is stored at the providers, for one process."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who holds what is stored at the providers, for all replicas: one small key per id, that ends by itself."""
+"""The owners of what is stored at the providers, for all replicas: one small key per id, that expires by itself."""
 
 from collections.abc import Iterator, Sequence
 

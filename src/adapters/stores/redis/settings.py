@@ -32,7 +32,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class RedisSettings(Struct, frozen=True):
-    """Where a Redis is, and who we are there."""
+    """The address of a Redis, and the credentials for it."""
 
     kind: Kind = "single"
     nodes: tuple[tuple[str, int], ...] = ()

@@ -30,7 +30,7 @@ _NEVER = float("inf")
 
 
 class Owner(Protocol):
-    """Who a connection belongs to between two exchanges."""
+    """The owner of a connection between two exchanges."""
 
     def released(self, connection: "Connection") -> None:
         """It can be used again."""

@@ -161,7 +161,7 @@ class Pool:
         connection.abort()
 
     def _pass_on(self, given: Connection | None) -> None:
-        """To the next who waits; None = a slot."""
+        """Hand it to the next waiter; None = a slot instead of a connection."""
         while self._waiters:
             waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
