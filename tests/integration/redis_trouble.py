@@ -23,8 +23,9 @@ class Trouble(NamedTuple):
     name: str
     begin: Callable[[RedisServer], None]
     end: Callable[[RedisServer], None]
-    noticed: bool = True
-    """Must the proxy say that it lost something? What passes at once is not worth a line."""
+    noticed: bool | None = True
+    """Must the proxy say that it lost something? What passes at once is not worth a line; None = that depends on how
+    long it takes."""
 
 
 class Answer(NamedTuple):
@@ -82,7 +83,7 @@ def _crowd(server: RedisServer) -> None:
 TROUBLES = (
     Trouble("killed", lambda server: server.kill(), lambda server: server.start()),
     Trouble("frozen", lambda server: server.freeze(), lambda server: server.thaw()),
-    Trouble("restarted", _restart, lambda _: None, noticed=False),
+    Trouble("restarted", _restart, lambda _: None, noticed=None),
     Trouble("flushed", _flush, lambda _: None, noticed=False),
     Trouble("full", _fill, _empty),
     Trouble(

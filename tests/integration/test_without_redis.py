@@ -29,7 +29,7 @@ async def test_no_request_fails_and_redis_is_used_again(
     assert {answer.status for answer in outcome.answers} == {200}
     assert len(outcome.answers) > 75
     lost = proxy.log("store unavailable") + proxy.log("store takes no writes")
-    assert len(lost) == (1 if trouble.noticed else 0), proxy.errors
+    assert len(lost) in ({0, 1} if trouble.noticed is None else {int(trouble.noticed)}), proxy.errors
     await eventually(lambda: len(proxy.log("store recovered")) == len(lost))
     assert [answer.cache for answer in outcome.answers if answer.at_s < -0.1][-6:].count("hit") == 2
     after = [answer.cache for answer in sorted(outcome.answers)][-12:]
