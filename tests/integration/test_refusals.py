@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
-from tests.integration.harness import Proxy, endpoint
+from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -153,11 +153,16 @@ async def test_sdks_raise_on_a_refusal_in_a_stream_as_they_do_without_the_proxy(
 
 
 async def test_the_log_says_what_it_was_and_not_that_something_broke(world: World) -> None:
-    async with world.http.post(f"{world.proxy.url}/v1/responses", json={"model": "event", "stream": True}) as reply:
-        await reply.read()
-    async with world.http.post(f"{world.proxy.url}/v1/responses", json={"model": "unsaid"}) as reply:
-        await reply.read()
-    last = {line["group"]: line["outcome"] for line in world.proxy.log()}
+    names: dict[str, str] = {}
+    for model, stream in (("event", True), ("unsaid", False)):
+        body = {"model": model, "stream": stream}
+        async with world.http.post(f"{world.proxy.url}/v1/responses", json=body) as reply:
+            await reply.read()
+            names[reply.headers["x-llmproxy-request-id"]] = model
 
-    assert last["event"] == "client_error"
-    assert last["unsaid"] == "unknown_error"
+    def outcomes() -> dict[str, str]:
+        lines = [line for line in world.proxy.log() if line["request_id"] in names]
+        return {names[line["request_id"]]: line["outcome"] for line in lines}
+
+    await eventually(lambda: len(outcomes()) == len(names))
+    assert outcomes() == {"event": "client_error", "unsaid": "unknown_error"}

@@ -21,7 +21,7 @@ START_S = 60
 
 IMPATIENT = """\
 import sys
-from entrypoints import heartbeat
+from entrypoints.processes import heartbeat
 heartbeat.BEAT_S, heartbeat.SILENT_S, heartbeat._ASLEEP_S = 0.1, 3.0, 0.5
 from entrypoints.http import main
 sys.exit(main(sys.argv[1:]))
@@ -29,7 +29,7 @@ sys.exit(main(sys.argv[1:]))
 DIES_EARLY = """\
 import os, sys
 from pathlib import Path
-from entrypoints import worker
+from entrypoints.processes import worker
 left, work = Path(os.environ["DEATHS"]), worker.work
 def dying(*arguments):
     deaths = int(left.read_text())

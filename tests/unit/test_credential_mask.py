@@ -65,7 +65,7 @@ async def test_no_error_reply_shows_it(status: int, body: bytes) -> None:
     try:
         said = await bench.answer()
     except Exception as ours:
-        said = f"{ours} {bench.trail.attempts} {bench.alarm.told}"
+        said = f"{ours} {bench.trace.attempts} {bench.alarm.told}"
 
     for part in (KEY, KEY.replace("/", "\\/"), KEY.replace("/", "%2F").replace("+", "%2B"), "key+1234"):
         assert part not in said

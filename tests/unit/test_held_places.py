@@ -275,7 +275,7 @@ async def settle() -> None:
 async def test_what_was_asked_is_held_on_when_the_first_client_leaves_the_others() -> None:
     trip = Trip(1 << 20)
     flight = trip.start()
-    first, second, third = (asyncio.ensure_future(flight.board()) for _ in range(3))
+    first, second, third = (asyncio.ensure_future(flight.join()) for _ in range(3))
     await settle()
     assert trip.budget.held_bytes == 0  # each client counts its own
     second.cancel()
@@ -294,7 +294,7 @@ async def test_what_was_asked_is_held_on_when_the_first_client_leaves_the_others
 async def test_when_all_have_left_nothing_of_it_is_held() -> None:
     trip = Trip(1 << 20)
     flight = trip.start()
-    clients = [asyncio.ensure_future(flight.board()) for _ in range(3)]
+    clients = [asyncio.ensure_future(flight.join()) for _ in range(3)]
     await settle()
     for client in clients:
         client.cancel()
