@@ -53,6 +53,18 @@ async def test_one_that_is_refused(
         assert await answered(http, proxy) == {200: 20}
 
 
+async def leave_it(http: aiohttp.ClientSession, proxy: Proxy, provider: SimulatedProvider, size: int) -> None:
+    """Ask, again where it is refused for the time being, and leave while the provider is at it."""
+    async with asyncio.timeout(90):
+        while True:
+            asking = asyncio.create_task(ask(http, proxy, HUGE, max_tokens=size))
+            while not asking.done() and provider.counts().in_flight != 1:
+                await asyncio.sleep(0.01)
+            if not asking.done():
+                asking.cancel()
+                return
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("style", STYLES)
 async def test_one_whose_client_leaves(
@@ -64,9 +76,7 @@ async def test_one_whose_client_leaves(
     proxy = await start_proxy(config([model_of(style, provider)], max_wait=2))
 
     for turn in range(1, 4):
-        asking = asyncio.create_task(ask(http, proxy, HUGE, max_tokens=size))
-        await eventually(lambda: provider.counts().in_flight == 1)
-        asking.cancel()
+        await leave_it(http, proxy, provider, size)
         await eventually(lambda turn=turn: provider.counts().client_closed == turn)
         assert await answered(http, proxy) == {200: 20}
 
