@@ -1,22 +1,15 @@
 """A worker process: one event loop that serves its sockets until it is told to stop, or its parent is gone."""
 
 import asyncio
-import ctypes
 import gc
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.processes.heartbeat import Pulse
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_LARGE_BLOCK_BYTES = 128 * 1024
-"""glibc's own default."""
-_SPARE_BYTES = 8 * 1024 * 1024
-"""That may be free at the end of the heap before it is given back."""
+from entrypoints.processes.memory import give_memory_back
 
 _COLLECT_AFTER = (20_000, 20, 50)
 """Objects more than before, collections of the youngest, and of the middle generation."""
@@ -65,17 +58,6 @@ async def _serve(
         await stop.wait()
         container.in_flight().drain()
         await server.stop()
-
-
-def give_memory_back() -> None:
-    """glibc takes large blocks from the system one by one, and gives each back when it is freed; but with the first one
-    that is freed it raises the size from which on it does so, up to 32 MiB, and what it keeps instead is in pieces that
-    it cannot give back: half of what a crowd of large bodies has held. A size that was set stays (mallopt(3)). Other
-    libraries have no such call, or take no notice of it."""
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _SPARE_BYTES)
 
 
 def collect_seldom() -> None:
