@@ -359,6 +359,7 @@ class TestHttp1Beyond(UpstreamBase):
             await asyncio.gather(*(fetch(upstream, call(server.url())) for server in (one, other) for _ in range(4)))
 
             await eventually(lambda: one.open + other.open == 2)
+            assert len(one.requests) == len(other.requests) == 4
 
     async def test_without_files_idle_connections_make_room_for_a_new_one(self, upstream: Upstream) -> None:
         async with other_process() as url, ScriptedServer(answering(reply())) as server:

@@ -111,7 +111,7 @@ class RetryState(Struct, eq=False):
             self.barred.add(endpoint_id)
 
     def let_others_in(self) -> None:
-        """Who was none of this request's business may know what its keeper denies."""
+        """Other accounts may know what its keeper denies: they may be asked after all."""
         for ids in (self.tried, self.passed_over, self.barred):
             ids.difference_update(self.out)
         self.out = set()

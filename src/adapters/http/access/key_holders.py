@@ -1,4 +1,4 @@
-"""The proxy's own keys, and who has which. Keys are kept and compared as digests: what is found by the digest of a text
+"""The proxy's own keys and their holders. Keys are kept and compared as digests: what is found by the digest of a text
 that somebody sent says nothing, by the time it took, of any key."""
 
 import hashlib

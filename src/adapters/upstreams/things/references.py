@@ -54,7 +54,7 @@ _ID_LIKE = re.compile(
     r"|(?:chatcmpl|file|assistant|ftjob)-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,200}"
 )
 _PROMPT = "pmpt_"
-"""Prompts are made where no API reaches, for everybody who has the account."""
+"""Prompts are made where no API reaches, for all users of the account."""
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
