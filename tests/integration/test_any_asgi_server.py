@@ -1,20 +1,27 @@
 """The application behind a server that speaks ASGI and nothing else: httpx's own, and the SDK's calls through it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from simulator import SimulatedProvider
 from tests.integration.composed import Composed, composed
 from tests.integration.conftest import StartProvider
-from tests.integration.harness import config, endpoint
+from tests.integration.harness import config, endpoint, eventually
 
 
 @pytest.fixture
-async def proxy(tmp_path: Path, start_provider: StartProvider) -> AsyncIterator[Composed]:
-    provider = await start_provider(name="alpha")
+async def provider(start_provider: StartProvider) -> SimulatedProvider:
+    return await start_provider(name="alpha")
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path, provider: SimulatedProvider) -> AsyncIterator[Composed]:
     async with composed(tmp_path, config([endpoint(provider)], cache=True)) as running:
         yield running
 
@@ -62,3 +69,39 @@ async def test_hits_and_errors_too(client: openai.AsyncOpenAI) -> None:
         await client.post("/chat/completions", body={"messages": []}, cast_to=object)
 
     assert states == ["miss", "hit"]
+
+
+async def test_a_client_that_leaves_is_noticed_and_its_upstream_closed(
+    proxy: Composed, provider: SimulatedProvider
+) -> None:
+    provider.set_faults([{"action": {"kind": "latency", "seconds": 60}}])
+    left, sent = asyncio.Event(), []
+    messages = [{"type": "http.request", "body": b'{"model":"gpt",', "more_body": True}]
+    messages.append({"type": "http.request", "body": b'"messages":[]}', "more_body": False})
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop(0)
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"29")]
+    scope: Any = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/v1/chat/completions", "raw_path": b"/v1/chat/completions", "query_string": b"", "root_path": "",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {}, "extensions": {},
+    }  # fmt: skip
+    before = len(asyncio.all_tasks())
+    asking = asyncio.ensure_future(proxy.container.app()(scope, receive, send))
+    await eventually(lambda: provider.counts().in_flight == 1)
+    left.set()
+    async with asyncio.timeout(20):
+        await asking
+
+    await eventually(lambda: provider.counts().client_closed == 1)
+    await eventually(lambda: len(asyncio.all_tasks()) <= before)
+    assert not sent
+    assert proxy.requests()[-1]["outcome"] == "client_left"

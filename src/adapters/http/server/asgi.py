@@ -1,5 +1,6 @@
 """Between the server's own interface and ASGI's: for applications that speak nothing else, and for parts of ours."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -40,7 +41,8 @@ class AsgiApplication:
 
 
 class AsgiClient:
-    """A client behind a server that speaks nothing but ASGI. It cannot be told when it leaves."""
+    """A client behind a server that speaks nothing but ASGI, which says that it has left to whoever asks for more of
+    its body: as soon as all of that is here, a task does."""
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         raw_path = scope.get("raw_path") or scope["path"].encode()
@@ -60,11 +62,39 @@ class AsgiClient:
         self.length = int(announced) if announced is not None else None if self.head.is_chunked else 0
         self.added: Sequence[tuple[bytes, bytes]] = ()
         self.addresses = {name: scope.get(name) for name in ("type", "asgi", "scheme", "root_path", "client", "server")}
-        self.receive = receive
+        self._receive = receive
         self._send = send
+        self._tell: Callable[[], None] | None = None
+        self._is_all_here = False
+        self._watch: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Any:
+        """ASGI's."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._is_all_here = True
+            self.when_gone(self._tell)
+        return message
 
     def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """Nobody is told."""
+        """See `Client`."""
+        self._tell = tell
+        if tell is None:
+            self.close()
+        elif self._is_all_here and self._watch is None:
+            self._watch = asyncio.ensure_future(self._wait_for_its_leaving())
+
+    def close(self) -> None:
+        """Its request is answered."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def _wait_for_its_leaving(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._tell is not None:
+            self._tell()
 
     def body_now(self) -> bytes | None:
         """It always has to be received."""
@@ -93,6 +123,10 @@ class AsgiClient:
 
 async def answered(app: Application, scope: Any, receive: Any, send: Any) -> None:
     """An application of ours as an ASGI server calls it."""
-    waits = app.begin(AsgiClient(scope, receive, send))
-    if waits is not None:
-        await waits
+    client = AsgiClient(scope, receive, send)
+    try:
+        waits = app.begin(client)
+        if waits is not None:
+            await waits
+    finally:
+        client.close()
