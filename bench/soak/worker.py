@@ -19,7 +19,7 @@ from entrypoints import http
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.processes import worker
-from entrypoints.processes.parent import die_with
+from entrypoints.processes.parent_watch import die_with
 
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000

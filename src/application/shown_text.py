@@ -2,7 +2,7 @@
 
 import re
 
-from domain.remembered import Remembered
+from domain.bounded_memo import Remembered
 
 LONGEST_TEXT, LONGEST_PATH = 64, 300
 """How much of it is shown: letters, or bytes."""

@@ -27,7 +27,7 @@ from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
-from adapters.upstreams.things.openai_things import OpenAIThings
+from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
 from application.caching.cached import CachedAnswers
@@ -37,8 +37,8 @@ from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
 from application.state.detached import Detached
-from application.state.keyed_owners import KeyedOwners
 from application.state.owners import StateOwners
+from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall

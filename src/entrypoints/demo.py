@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from entrypoints.processes.parent import die_with, processes
+from entrypoints.processes.parent_watch import die_with, processes
 from simulator import ProviderSettings, SimulatedProvider
 
 _FLAKY = [

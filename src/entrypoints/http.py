@@ -10,7 +10,7 @@ from pathlib import Path
 
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.settings import Settings
-from entrypoints.processes.parent import inherits_memory
+from entrypoints.processes.parent_watch import inherits_memory
 from entrypoints.processes.signals import meaningless_signals_ignored
 from entrypoints.processes.standard_streams import open_standard_streams, say
 
@@ -53,7 +53,7 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     from entrypoints.banner import Announcement
     from entrypoints.processes.events import Events
     from entrypoints.processes.listen import bind, serve, worker_count
-    from entrypoints.processes.port import CannotListen
+    from entrypoints.processes.tcp_port import CannotListen
 
     general = settings.general
     workers = worker_count(general)

@@ -21,7 +21,7 @@ from entrypoints.banner import banner
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
-from entrypoints.processes.port import CannotListen, bind
+from entrypoints.processes.tcp_port import CannotListen, bind
 from simulator import SimulatedProvider
 
 ROOT = Path(__file__).parents[2]

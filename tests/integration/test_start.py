@@ -151,8 +151,8 @@ FORKSERVER = (
     "from entrypoints.http import main\nsys.exit(main(sys.argv[1:]))\n"
 )
 SPAWN = (
-    "import sys\nfrom entrypoints.processes import parent\n"
-    "parent.START_METHOD = 'spawn'\n"  # as on macOS
+    "import sys\nfrom entrypoints.processes import parent_watch\n"
+    "parent_watch.START_METHOD = 'spawn'\n"  # as on macOS
     "from entrypoints.http import main\nsys.exit(main(sys.argv[1:]))\n"
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.upstreams.things.claims import claims
+from adapters.upstreams.stored_things.claims import claims
 
 A = "resp_of_somebody_else_0123456789"
 

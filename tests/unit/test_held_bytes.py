@@ -13,7 +13,7 @@ from adapters.http.bodies.decode_request import decoded
 from adapters.http.bodies.multipart_model import find_model
 from adapters.upstreams.openai.errors.reply_classifier import MAX_ERROR_BYTES, MAX_INFLATED_BYTES, error_words, judge
 from adapters.upstreams.openai.inflated_reply import InflatedReply, beginning
-from adapters.upstreams.openai.state_ids import MAX_FOUND, made_ids, state_ids
+from adapters.upstreams.openai.stored_ids import MAX_FOUND, made_ids, state_ids
 from adapters.upstreams.openai.streams.event_content import event_says
 from adapters.upstreams.openai.streams.sse import parse_event
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from entrypoints import http
-from entrypoints.processes.port import CannotListen, Listening, bind
+from entrypoints.processes.tcp_port import CannotListen, Listening, bind
 from entrypoints.processes.worker import loop_factory
 from tests.integration.harness import free_port
 

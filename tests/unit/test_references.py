@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.upstreams.things.references import form_references, query_references, references
+from adapters.upstreams.stored_things.references import form_references, query_references, references
 
 ID = "file-XjGxS3KTG0uNmNOK362iJua3"
 SHORT = "shape-of-another-provider"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.openai.state_ids import state_ids
+from adapters.upstreams.openai.stored_ids import state_ids
 
 ENCRYPTED = "gAAAAABo+/encrypted+reasoning/content=="
 

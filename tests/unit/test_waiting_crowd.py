@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from application.endpoints.admission_lines import SPARE
+from application.endpoints.admission_lanes import SPARE
 from application.endpoints.admission_queue import LOOKS_A_TURN, AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool

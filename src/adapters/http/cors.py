@@ -3,7 +3,7 @@
 That other pages may not even ask is the guard's doing.
 """
 
-from adapters.http.errors import RawHeaderList
+from adapters.http.error_replies import RawHeaderList
 from adapters.http.paths.routes import METHODS
 
 _READABLE = ", ".join((

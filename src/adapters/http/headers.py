@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
-from domain.remembered import Remembered
+from domain.bounded_memo import Remembered
 
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 

@@ -17,9 +17,9 @@ from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
 from domain.body.narrowed import is_heavy
+from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
 from domain.group import ModelGroup
-from domain.remembered import Remembered, lengths
 
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""

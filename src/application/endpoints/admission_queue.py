@@ -13,7 +13,7 @@ already in hand, so as many leave as there is room for and no more.
 import asyncio
 from heapq import heappop, heappush
 
-from application.endpoints.admission_lines import Door, Hall, Key, Line, Waiter
+from application.endpoints.admission_lanes import Door, Hall, Key, Line, Waiter
 from application.endpoints.admission_timers import Timers
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from entrypoints.config.settings import GeneralSettings, Settings
 from entrypoints.processes.events import Events
-from entrypoints.processes.port import BACKLOG, Listening, bind
 from entrypoints.processes.supervisor import Workers
+from entrypoints.processes.tcp_port import BACKLOG, Listening, bind
 
 __all__ = ["bind", "serve", "worker_count"]
 

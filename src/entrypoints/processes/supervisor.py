@@ -17,7 +17,7 @@ from msgspec import structs
 from entrypoints.config.settings import Settings
 from entrypoints.processes.events import Events
 from entrypoints.processes.heartbeat import BEAT_S, Heard, Pulse, Silence, is_traced
-from entrypoints.processes.parent import die_with, inherits_memory, processes
+from entrypoints.processes.parent_watch import die_with, inherits_memory, processes
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STARTS = 2

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.processes.heartbeat import Pulse
-from entrypoints.processes.memory import give_memory_back
+from entrypoints.processes.memory_use import give_memory_back
 
 _COLLECT_AFTER = (20_000, 20, 50)
 """Objects more than before, collections of the youngest, and of the middle generation."""

@@ -11,9 +11,9 @@ import msgspec
 
 from adapters.http.access.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.access.origins import Origins, normalised
-from adapters.http.errors import RawHeaderList, Refusal
+from adapters.http.error_replies import RawHeaderList, Refusal
 from application.errors import InvalidRequest, ProxyError
-from domain.remembered import Remembered
+from domain.bounded_memo import Remembered
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

@@ -8,7 +8,7 @@ An origin is what browsers and what is built of them say a page came from (RFC 6
 import re
 from collections.abc import Iterable
 
-from domain.remembered import Remembered
+from domain.bounded_memo import Remembered
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ANY_HOST = r"[^/]*"

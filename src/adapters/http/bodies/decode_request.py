@@ -17,8 +17,8 @@ from application.messages import Api, Headers, ProxyRequest
 from domain.body.model_key import TooManyKeys, may_stand_twice, model_keys
 from domain.body.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_many_marks
 from domain.body.readable import HALF
+from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheControl
-from domain.remembered import Remembered, lengths
 
 
 class Arrival(Struct):

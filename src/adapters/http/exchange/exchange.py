@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from adapters.http.errors import RawHeaderList, ShuttingDown, error_headers, relayed_error_headers
+from adapters.http.error_replies import RawHeaderList, ShuttingDown, error_headers, relayed_error_headers
 from adapters.http.exchange.in_flight import InFlight
-from adapters.http.exchange.report import ExchangeReport
+from adapters.http.exchange.outcome import ExchangeReport
 from adapters.http.exchange.write_timeout import WriteWatch
 from adapters.http.headers import announced, fields_of, relayed, relayed_fields
 from adapters.http.server.client import Client

@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from adapters.http.errors import WrongMethod
+from adapters.http.error_replies import WrongMethod
 from adapters.http.paths.near_paths import is_slip, nearest
 from application.errors import InvalidRequest
 from application.messages import Api
-from domain.remembered import Remembered, lengths
+from domain.bounded_memo import Remembered, lengths
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is passed on where the provider has to say whether it serves that."""

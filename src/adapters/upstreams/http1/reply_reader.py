@@ -8,8 +8,8 @@ import httptools
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
+from domain.bounded_memo import Remembered
 from domain.failure import Failure
-from domain.remembered import Remembered
 
 _MAX_HEADERS = 256
 

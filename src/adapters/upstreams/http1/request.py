@@ -8,7 +8,7 @@ from msgspec import Struct
 from adapters.upstreams.http1.failures import BAD_URL
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.remembered import Remembered, lengths
+from domain.bounded_memo import Remembered, lengths
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}

@@ -15,7 +15,7 @@ from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
 from application.flow import Take, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.remembered import Remembered
+from domain.bounded_memo import Remembered
 
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """Headers that are this side's own affair; the caller's are not sent."""

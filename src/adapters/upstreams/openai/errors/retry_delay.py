@@ -9,7 +9,7 @@ Nothing is clamped here.
 import re
 from collections.abc import Mapping
 
-from adapters.upstreams.openai.errors.moments import MONTH_S, parse_http_date, seconds_until
+from adapters.upstreams.openai.errors.retry_moments import MONTH_S, parse_http_date, seconds_until
 
 _PLAIN_S = 300.0
 _DAY_S = 86_400.0

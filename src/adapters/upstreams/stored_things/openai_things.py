@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
-from adapters.upstreams.things.claims import claims
-from adapters.upstreams.things.references import form_references, query_references, references
+from adapters.upstreams.stored_things.claims import claims
+from adapters.upstreams.stored_things.references import form_references, query_references, references
 from application.ports import Named
 
 

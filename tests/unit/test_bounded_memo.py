@@ -21,10 +21,10 @@ from application.caching.cached import CachedAnswers
 from application.caching.single_flight import SingleFlight
 from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
+from domain.bounded_memo import SHORT, Remembered, lengths
 from domain.caching.cache_key import CachePolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.remembered import SHORT, Remembered, lengths
 from simulator.protocol import routes as provider_routes
 from tests.fakes import FakeClock
 

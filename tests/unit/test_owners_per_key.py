@@ -10,10 +10,10 @@ from msgspec import structs
 
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.upstreams.openai.dialect import OpenAIDialect
-from adapters.upstreams.things.openai_things import OpenAIThings
+from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
 from application.messages import Api, ProxyRequest
-from application.state.keyed_owners import LOOK_AGAIN_S, MOST_NAMED, KeyedOwners
+from application.state.owners_per_key import LOOK_AGAIN_S, MOST_NAMED, KeyedOwners
 from application.store_ports import ResponseOwners, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
