@@ -49,7 +49,7 @@ class UnknownModel(ProxyError):
 
 
 class NoGroup(ProxyError):
-    """The request names no model, and the configuration does not say who takes such requests."""
+    """The request names no model, and the configuration has no group for such requests."""
 
     code = "no_model_group"
     status = 404

@@ -403,3 +403,4 @@ async def test_a_signal_at_any_moment_of_the_start_of_a_worker_is_not_lost(
         await proxy.stop(how)
 
         await eventually(lambda starting=starting: _is_gone(starting))  # type: ignore[misc]
+        assert _is_gone(starting)

@@ -88,6 +88,7 @@ async def test_a_parent_that_does_not_listen_stops_no_worker(pipe: tuple[int, in
     async with asyncio.timeout(30):
         for _ in range(100_000):  # a pipe takes 64 KiB
             pulse.ready()
+    assert len(os.read(reading, 1 << 20)) >= 4096, "it is full"
     os.close(reading)
     pulse.ready()
 

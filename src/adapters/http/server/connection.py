@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
             if self._transport is None:
                 self._host.left(self)
 
-    # What a turn tells us.
+    # What a cycle tells us.
 
     def write(self, data: bytes) -> None:
         """See `ClientTransport`."""
