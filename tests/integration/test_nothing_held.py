@@ -19,7 +19,10 @@ from tests.integration.harness import config, endpoint, eventually
 async def failing(tmp_path: Path) -> AsyncIterator[Composed]:
     """A proxy whose only provider reads a request, and after a moment closes."""
 
+    serving: set[asyncio.Task[None] | None] = set()
+
     async def read_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         try:
             await reader.readuntil(b"\r\n\r\n")
             await asyncio.sleep(0.1)
@@ -33,6 +36,8 @@ async def failing(tmp_path: Path) -> AsyncIterator[Composed]:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     async with server, composed(tmp_path, config([endpoint(url)], request_timeout=1, num_retries=1)) as proxy:
         yield proxy
+    await asyncio.wait({task for task in serving if task is not None}, timeout=20)
+    await asyncio.sleep(0.01)  # what is closed is let go of in the loop's next turn
 
 
 @pytest.fixture
