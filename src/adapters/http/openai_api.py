@@ -34,18 +34,23 @@ class OpenAIRoutes:
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
-        return self._admission.exchange(client).begin(self._answer)
+        return Exchange(client, self._admission.context).begin(self._answer)
 
     def _answer(self, exchange: Exchange) -> Awaitable[Answer]:
-        arrival = self._admission.admit(exchange)
+        admission, client = self._admission, exchange.client
+        arrival = admission.admit(exchange)
         route = arrival.route or _route_of(arrival, exchange)
-        if not arrival.is_json and arrival.method == "POST" and (route.has_model or exchange.length != 0):
+        if not arrival.is_json and arrival.method == "POST" and (route.has_model or client.length != 0):
             check_json(arrival.headers)
-        body = self._admission.body_now(exchange)
-        return self._receive(exchange, arrival, route) if body is None else self._ask(exchange, arrival, route, body)
+        body = client.body_now()
+        if body is None:
+            return self._receive(exchange, arrival, route)
+        if len(body) > admission.uncounted_bytes:
+            admission.hold(body, exchange)
+        return self._ask(exchange, arrival, route, body)
 
     async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
-        body = await self._admission.body(exchange.receive, exchange)
+        body = await self._admission.body(exchange.client.receive, exchange)
         return await self._ask(exchange, arrival, route, body)
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:

@@ -58,8 +58,9 @@ class RequestSink(Protocol):
     def has_room(self) -> bool:
         """May more be handed in? If not, what has come stays bytes."""
 
-    def arrived(self, head: RequestHead, length: int | None) -> BodySink:
-        """A request; its body goes to what is returned. `length`: of the body; None = only its end will tell."""
+    def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> BodySink:
+        """A request. `length`: of the body; None = only its end will tell. `body`: all of it; None = it is to come, and
+        goes to what is returned."""
 
 
 class _Refused(Exception):
@@ -102,26 +103,32 @@ class RequestReader:
         elif self.in_head and not self.overhead_bytes and not self.rest:
             spelling = spelling_of(data)
             if spelling is not None:
-                return self._begin_with(data, spelling)
+                key, end, length = spelling
+                head = self._heads.find(key)
+                if head is None or len(data) - end != (length or 0):
+                    return self._begin_with(data, spelling, head)
+                # All of it is here: neither the parser nor anything of this reader's state has to see it.
+                self._desk.arrived(head, length or 0, data[end:])
+                return None
         if len(data) <= _AT_ONCE_BYTES and not self.rest:
             return self._parse(data)
         self.rest = self.rest[self._rest_from :] + data
         self._rest_from = 0
         return self.go_on()
 
-    def _begin_with(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
-        """Data that begins with a whole head."""
-        head = self._heads.find(spelling.key)
+    def _begin_with(self, data: bytes, spelling: Spelling, head: RequestHead | None) -> InvalidRequest | None:
+        """Data that begins with a whole head; None = it is not known."""
+        _, end, length = spelling
         if head is not None:
-            self._again(head, spelling.length or 0)
+            self._again(head, length or 0)
         elif (refusal := self._read_head(data, spelling)) is not None:
             return refusal
-        if len(data) == spelling.end:
+        if len(data) == end:
             return None
-        at, taker = spelling.end, self._taker
+        at, taker = end, self._taker
         if self._is_past and taker is not None:
             at = min(at + self._due_bytes, len(data))
-            self._past_the_parser(taker, data[spelling.end : at])
+            self._past_the_parser(taker, data[end:at])
             if at == len(data):
                 return None
         self.rest, self._rest_from = data, at
@@ -137,13 +144,14 @@ class RequestReader:
 
     def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
-        refusal = self._parse(data[: spelling.end])
+        key, end, length = spelling
+        refusal = self._parse(data[:end])
         head, self._head = self._head, None
-        if refusal is None and head is not None and head.keeps and not head.is_chunked and not head.waits_for_100:
-            is_usual = head.has_length == (spelling.length is not None) and self._due_bytes == (spelling.length or 0)
-            if is_usual:
-                self._heads.add(spelling.key, head)
-        return refusal
+        if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
+            return refusal
+        if head.has_length == (length is not None) and self._due_bytes == (length or 0):
+            self._heads.add(key, head)
+        return None
 
     def go_on(self) -> InvalidRequest | None:
         """Read the rest, as far as the desk has room for it; None = it was good so far."""
