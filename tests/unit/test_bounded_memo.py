@@ -39,7 +39,6 @@ def held_bytes(key: Any) -> int:
 
 KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
-    (headers._relayed_names, str),
     (headers.HEADER_TEXTS, str),
     (headers._prefixes, str),
     (shown_text.SHOWN_HEADERS, str.encode),

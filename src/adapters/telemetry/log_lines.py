@@ -107,8 +107,8 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _moment(unix: float) -> str:
     """`2026-11-23T10:00:00.000+00:00`."""
-    seconds, microseconds = divmod(round(unix * 1e6), 1_000_000)
-    return f"{_second(seconds)}.{microseconds // 1000:03d}+00:00"
+    milliseconds = int(unix * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}+00:00"
 
 
 @lru_cache(maxsize=4)

@@ -48,8 +48,9 @@ class Responder(Protocol):
         """The answer; a stream must be closed by whoever takes it."""
 
 
-_Question = tuple[str, str, str, tuple[str, ...], bool, bytes]
-"""API, group, tenant, what else of a request decides, whether it asks for a stream, and its body."""
+_Question = tuple[str, str, str, str, str, tuple[str, ...], bool, bytes]
+"""API, group, tenant, path, query, the headers that decide, whether it asks for a stream, and its body."""
+_Place = tuple[CacheKey, Shape]
 
 
 class _Asked(Struct, frozen=True):
@@ -84,17 +85,18 @@ class CachedAnswers:
         self._draw = draw
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
+        self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
-        control = request.cache_control
+        control, body = request.cache_control, request.body
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        is_beside = goes_past or _is_anonymous(group, request)
-        if is_beside or not self._policy.needs_look(request.api, request.body):
+        is_beside = goes_past or (not request.tenant and _is_told_apart_elsewhere(group))
+        if is_beside or not self._policy.needs_look(request.api, body):
             return self._bypass(group, request, trace)
-        if len(request.body) > _ASIDE_ABOVE_BYTES:
+        if len(body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
         place = self._place(group, request)
         return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
@@ -104,68 +106,60 @@ class CachedAnswers:
         return self._dispatch(group, request, trace)
 
     async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
-        place = await asyncio.to_thread(self._place, group, request)
+        place = await asyncio.to_thread(self._place_of_large, group, request)
         if place is None:
             return await self._bypass(group, request, trace)
         return await self._answer(place, group, request, trace)
 
     def _answer(
-        self, place: tuple[CacheKey, Shape], group: ModelGroup, request: ProxyRequest, trace: RequestTrace
+        self, place: _Place, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Awaitable[Answer]:
+        key, shape = place
         control = request.cache_control
-        asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
-        looked = self._clock.now()
-        if asked.refresh:
-            trace.cache = CacheState.REFRESH
-            return self._counted(self._fly(asked, looked, group, request, trace), trace)
-        trace.cache = CacheState.MISS
-        if self._single_flight.under_way(asked, looked) is not None:
-            return self._counted(self._fly(asked, looked, group, request, trace), trace)
-        found = self._cache.get(asked.key)
-        if isinstance(found, Ready) and control.max_age_s is None:
-            entry = found.value
-            if entry is not None and entry.shape == asked.shape:
+        refresh = control.no_cache or control.max_age_s == 0
+        if not refresh and control.max_age_s is None:
+            entry = self._cache.at_hand(key)
+            if entry is not None and entry.shape == shape:
                 trace.cache = CacheState.HIT
                 self.counts[CacheState.HIT] += 1
                 return Ready(self._replay(entry))
-        return self._counted(self._look(found, asked, looked, group, request, trace), trace)
+        asked = _Asked(key, shape, refresh, request.patience_s)
+        return self._look_or_fly(asked, group, request, trace)
 
-    async def _counted(self, answer: Awaitable[Answer], trace: RequestTrace) -> Answer:
+    async def _look_or_fly(
+        self, asked: _Asked, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
+    ) -> Answer:
+        looked = self._clock.now()
+        trace.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
         try:
-            return await answer
+            if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
+                entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
+                if entry is not None:
+                    trace.cache = CacheState.HIT
+                    return self._replay(entry)
+            return await self._fly(asked, looked, group, request, trace)
         finally:
             self.counts[trace.cache] += 1
 
-    async def _look(
-        self,
-        looking: Awaitable[CachedAnswer | None],
-        asked: _Asked,
-        looked: float,
-        group: ModelGroup,
-        request: ProxyRequest,
-        trace: RequestTrace,
-    ) -> Answer:
-        entry = await self._fitting(await looking, asked, request, trace)
-        if entry is not None:
-            trace.cache = CacheState.HIT
-            return self._replay(entry)
-        return await self._fly(asked, looked, group, request, trace)
+    def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
+        """See `_place`."""
+        return None if is_heavy(request.body) else self._place(group, request)
 
-    def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
+    def _place(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
         """Where the answer to a request would be kept; None = it may not be answered from the cache."""
-        api, body = request.api, request.body
-        if len(body) > _ASIDE_ABOVE_BYTES and is_heavy(body):
-            return None
-        parts = (request.path, request.query, *_decisive(request.headers))
         # The name of a model in the body means the endpoints' own where that is what was asked for, else what it says.
         whose = group.name if request.model else f"\n{group.name}"
-        return self._places[api, whose, request.tenant, parts, request.stream, body]
+        decisive = self._decisive[request.headers]
+        return self._places[
+            request.api, whose, request.tenant, request.path, request.query, decisive, request.stream, request.body
+        ]
 
-    def _find_place(self, question: _Question) -> tuple[CacheKey, Shape] | None:
-        api, group, tenant, parts, stream, body = question
+    def _find_place(self, question: _Question) -> _Place | None:
+        api, group, tenant, path, query, decisive, stream, body = question
         fields = decode(body)
         if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
             return None
+        parts = (path, query, *decisive)
         return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
 
     async def _fitting(
@@ -188,10 +182,12 @@ class CachedAnswers:
         headers = (*entry.headers, ("age", str(int(self._age_s(entry)))))
         if entry.shape.stream:
             return ReplayedStream(entry, headers, self._clock, self._replay_interval_s)
-        return WholeAnswer(WholeReply(200, headers, b"".join(entry.chunks)))
+        chunks = entry.chunks
+        return WholeAnswer(WholeReply(200, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks)))
 
     def _age_s(self, entry: CachedAnswer) -> float:
-        return max(0.0, self._clock.unix() - entry.stored_unix)
+        age_s = self._clock.unix() - entry.stored_unix
+        return age_s if age_s > 0.0 else 0.0
 
     async def _fly(
         self, asked: _Asked, looked: float, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
@@ -252,16 +248,16 @@ class CachedAnswers:
 
 
 def _size_of(question: _Question) -> int:
-    return lengths((question[3], question[5]))
+    return lengths((*question[3:6], question[7]))
 
 
-def _is_anonymous(group: ModelGroup, request: ProxyRequest) -> bool:
-    """Is it the provider who tells clients apart, by something that is not known to be a credential here?"""
-    return not request.tenant and not all(endpoint.owns_credential for endpoint in group.endpoints)
+def _is_told_apart_elsewhere(group: ModelGroup) -> bool:
+    """Does the provider tell clients apart, by something that is not known to be a credential here?"""
+    return not all(endpoint.owns_credential for endpoint in group.endpoints)
 
 
-def _decisive(headers: Headers) -> list[str]:
-    return [f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES)]
+def _decisive(headers: Headers) -> tuple[str, ...]:
+    return tuple(f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES))
 
 
 def _shape(stream: bool, options: object) -> Shape:

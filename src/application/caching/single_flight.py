@@ -35,17 +35,18 @@ Store = Callable[[CachedAnswer], Awaitable[None]]
 
 
 class SingleFlight:
-    """The flights under way, by what makes requests identical."""
+    """The flights under way."""
 
     def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
         self.held = held
         self.budget = ByteBudget(held, max_held_bytes)
-        self._single_flight: dict[object, Flight] = {}
+        self._flights: dict[object, Flight] = {}
+        """By what makes requests identical."""
 
     def under_way(self, identity: object, looked: float) -> "Flight | None":
         """The call that a request may join which looked into the cache at the time `looked`; None = there is none."""
-        flight = self._single_flight.get(identity) if self._single_flight else None
+        flight = self._flights.get(identity)
         return flight if flight is not None and flight.can_be_joined(looked) else None
 
     def start(
@@ -53,7 +54,7 @@ class SingleFlight:
     ) -> "Flight":
         """A new flight; `received` is when its first request came, and `asked_bytes` what that holds."""
         flight = Flight(self, identity, ask, judge, store, received, asked_bytes)
-        self._single_flight[identity] = flight
+        self._flights[identity] = flight
         return flight
 
     @property
@@ -68,8 +69,8 @@ class SingleFlight:
 
     def forget(self, flight: "Flight") -> None:
         """It cannot be joined any more."""
-        if self._single_flight.get(flight.identity) is flight:
-            del self._single_flight[flight.identity]
+        if self._flights.get(flight.identity) is flight:
+            del self._flights[flight.identity]
 
 
 class Flight:

@@ -7,7 +7,8 @@ from adapters.http.error_replies import ShuttingDown, error_fields, relayed_erro
 from adapters.http.exchange.outcome import ExchangeContext, ExchangeReport
 from adapters.http.headers import announced, relayed, sendable
 from adapters.http.server.client import Client
-from adapters.http.server.reply_head import BODILESS, error_body
+from adapters.http.server.error_body import error_body
+from adapters.http.server.reply_head import BODILESS
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.attempts.raw_answer import RawAnswer
 from application.errors import ProxyError

@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
         elif self._is_idle and reader is not None and reader.overhead_bytes:
             self._refuse(SLOW_HEAD)
         else:
-            transport.abort()
+            self.give_way()
 
     @property
     def can_give_way(self) -> bool:
@@ -149,6 +149,8 @@ class Connection(asyncio.Protocol):
     def give_way(self) -> None:
         """Make room for another connection, or for what others hold."""
         self._is_closing = True
+        if self._cycle is not None:
+            self._cycle.stop_chunks()
         if self.transport is not None:
             self.transport.abort()
 

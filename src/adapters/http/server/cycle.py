@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from adapters.http.server.client import Application
+from adapters.http.server.error_body import error_body
 from adapters.http.server.reply_head import (
     BODILESS,
     CHUNKED,
@@ -11,7 +12,6 @@ from adapters.http.server.reply_head import (
     LENGTH,
     NONE,
     Fields,
-    error_body,
     framing_of,
     reply_head,
 )
@@ -120,7 +120,7 @@ class RequestCycle(RequestBody):
         size = len(piece)
         self.sent_bytes += size
         transport = self._chunks_to
-        if transport is None or not 0 < size <= _COPIED_BYTES or transport.is_closing():
+        if transport is None or size > _COPIED_BYTES or not size:
             return self._send_piece(piece)
         transport.write(b"%x\r\n%b\r\n" % (size, piece))
         return self._line.can_write

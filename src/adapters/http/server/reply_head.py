@@ -7,10 +7,6 @@ from enum import Enum
 from functools import lru_cache
 from http import HTTPStatus
 
-import msgspec
-
-from application.errors import ProxyError
-
 Fields = Sequence[str]
 """Headers, each as `name: value`, names in lower case."""
 
@@ -84,10 +80,3 @@ def _unusual(status: int) -> str:
 @lru_cache(maxsize=2)
 def _date_line(now: int) -> str:
     return f"\r\ndate: {formatdate(now, usegmt=True)}"
-
-
-def error_body(error: ProxyError) -> bytes:
-    """The body of an error reply, as the OpenAI SDKs read it."""
-    return msgspec.json.encode(
-        {"error": {"message": str(error), "type": error.type, "param": error.param, "code": error.code}}
-    )

@@ -108,8 +108,12 @@ class RequestBody:
     def disconnect(self) -> None:
         """The client has left."""
         self._is_disconnected = True
-        self._chunks_to = None
+        self.stop_chunks()
         self._tell_disconnect()
+
+    def stop_chunks(self) -> None:
+        """No more chunks go straight to the transport: it is about to close."""
+        self._chunks_to = None
 
     def broken(self, error: ProxyError) -> None:
         """The rest of the request will not come, but the client may still read why."""
