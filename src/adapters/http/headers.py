@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import Remembered, lengths
 
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 
@@ -125,6 +125,10 @@ def relayed(headers: Headers) -> list[str]:
         listed = {part.strip().lower() for part in ",".join(connection).split(",")}
         headers = tuple(pair for pair in headers if pair[0] not in listed)
     return [prefix + value for name, value in headers if (prefix := _prefixes[name])]
+
+
+RELAYED_AGAIN = Remembered(relayed, most=256, longest=2048, size=lengths)
+"""As `relayed`, of answers from the cache: theirs are the same each time."""
 
 
 def sendable(fields: Sequence[str]) -> list[str]:

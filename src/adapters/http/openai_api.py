@@ -13,6 +13,7 @@ from adapters.http.server.client import Client
 from application.answers import Answer
 from application.errors import InvalidRequest
 from application.messages import Api, ProxyRequest
+from application.ready import Ready
 from application.state.detached import Detached
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.stored import AnswerStored
@@ -62,11 +63,13 @@ class OpenAIRoutes:
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
         request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received)
-        check_model(route, request)
+        if not request.model:
+            check_model(route, request)
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            return exchange.while_connected(use_case(request, exchange.trace))
+            found = use_case(request, exchange.trace)
+            return found if isinstance(found, Ready) else exchange.while_connected(found)
         # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
         return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))

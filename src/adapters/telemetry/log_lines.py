@@ -24,6 +24,7 @@ _LEVELS = {level: logging.getLevelName(level).lower() for level in (logging.DEBU
 class RequestLine(logging.LogRecord):
     """A finished request, to be told at a level: no more than a reference, and worked out by the thread that writes."""
 
+    __slots__ = ("created", "levelno", "request")
     name = LOGGER
     msg = "request"
     args = None

@@ -41,6 +41,9 @@ _ASIDE_ABOVE_BYTES = 64 * 1024
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
+_HIT, _BYPASS = CacheState.HIT, CacheState.BYPASS
+
+
 class Responder(Protocol):
     """Whatever gets a request answered for a group: raises `ProxyError`."""
 
@@ -102,7 +105,7 @@ class CachedAnswers:
         return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
 
     def _bypass(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        self.counts[CacheState.BYPASS] += 1
+        self.counts[_BYPASS] += 1
         return self._dispatch(group, request, trace)
 
     async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
@@ -120,8 +123,8 @@ class CachedAnswers:
         if not refresh and control.max_age_s is None:
             entry = self._cache.at_hand(key)
             if entry is not None and entry.shape == shape:
-                trace.cache = CacheState.HIT
-                self.counts[CacheState.HIT] += 1
+                trace.cache = _HIT
+                self.counts[_HIT] += 1
                 return Ready(self._replay(entry))
         asked = _Asked(key, shape, refresh, request.patience_s)
         return self._look_or_fly(asked, group, request, trace)
@@ -179,11 +182,11 @@ class CachedAnswers:
         return await asyncio.to_thread(self._formats.reshaped, request.api, entry, asked.shape)
 
     def _replay(self, entry: CachedAnswer) -> Answer:
-        headers = (*entry.headers, ("age", str(int(self._age_s(entry)))))
+        age_s = max(0, int(self._clock.unix() - entry.stored_unix))
         if entry.shape.stream:
+            headers = (*entry.headers, ("age", str(age_s)))
             return ReplayedStream(entry, headers, self._clock, self._replay_interval_s)
-        chunks = entry.chunks
-        return WholeAnswer(WholeReply(200, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks)))
+        return WholeAnswer(WholeReply(200, entry.headers, b"".join(entry.chunks)), None, age_s)
 
     def _age_s(self, entry: CachedAnswer) -> float:
         age_s = self._clock.unix() - entry.stored_unix

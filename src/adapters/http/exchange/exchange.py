@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from adapters.http.error_replies import ShuttingDown, error_fields, relayed_error_fields
-from adapters.http.exchange.outcome import ExchangeContext, ExchangeReport
-from adapters.http.headers import announced, relayed, sendable
-from adapters.http.server.client import Client
+from adapters.http.exchange.outcome import ExchangeReport
+from adapters.http.headers import RELAYED_AGAIN, announced, relayed, sendable
 from adapters.http.server.error_body import error_body
 from adapters.http.server.reply_head import BODILESS
 from application.answers import Answer, StreamedAnswer, WholeAnswer
@@ -24,14 +23,7 @@ class Exchange(ExchangeReport):
     """One HTTP request. `begin()` does all of it, once; neither that nor what it returns raises anything but for a
     cancellation from outside."""
 
-    __slots__ = ("_finished", "_holding", "_interrupted", "_is_watching", "_task")
-
-    def __init__(self, client: Client, context: ExchangeContext) -> None:
-        ExchangeReport.__init__(self, client, context)
-        self._holding: Holding | None = None
-        self._task: asyncio.Task[None] | None = None
-        """None = it does not run in one (yet)."""
-        self._is_watching = self._interrupted = self._finished = False
+    __slots__ = ()
 
     def begin(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> Awaitable[None] | None:
         """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
@@ -152,6 +144,9 @@ class Exchange(ExchangeReport):
 
     def _send_reply(self, answer: WholeAnswer) -> Awaitable[None] | None:
         reply, failure = answer.reply, answer.final_failure
+        if answer.age_s is not None:
+            fields = [*RELAYED_AGAIN[reply.headers], f"age: {answer.age_s}"]
+            return self._send_whole(reply.status, fields, reply.body)
         fields = relayed(reply.headers)
         if not reply.body and self.head.method == "HEAD":
             fields += announced(reply.headers)

@@ -1,5 +1,7 @@
 """What the proxy says of one exchange: to the client in headers of its own, and in the log."""
 
+import asyncio
+
 from msgspec import Struct
 
 from adapters.http.exchange.in_flight import InFlight
@@ -8,9 +10,11 @@ from adapters.http.headers import HEADER_TEXTS
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
 from application.answers import StreamedAnswer
+from application.held_bytes import Holding
 from application.messages import Api, ProxyRequest, RequestTrace, reasons
 from application.ports import Clock, RequestLog, RequestRecord
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
+from domain.bounded_memo import Remembered
 from domain.caching.cache_key import CacheState
 from domain.failure import Blame
 
@@ -18,7 +22,12 @@ CLIENT_CLOSED_REQUEST = 499
 """What is logged, and sent to nobody, when the client left first (nginx's number for it)."""
 
 _SAYS_ITS_PATH = frozenset((Api.CHAT, Api.RESPONSES, Api.EMBEDDINGS, Api.COMPLETIONS, Api.MODERATIONS))
+_BYPASS = CacheState.BYPASS
 _CACHE_FIELDS = {state: f"x-llmproxy-cache: {state.value}" for state in CacheState}
+
+
+_shown_models: Remembered[str, str] = Remembered(lambda name: shown(name[:LONGEST_TEXT]), most=256)
+"""Names of models as the log shows them."""
 
 
 class ExchangeContext(Struct, frozen=True):
@@ -35,8 +44,9 @@ class ExchangeReport:
     """What is known of an exchange, and how it is told."""
 
     __slots__ = (
-        "_client_left", "_context", "_first_byte", "_outcome", "_overhead_s", "_status", "_stream", "client", "head",
-        "is_probe", "key_name", "received", "request", "request_id", "trace",
+        "_client_left", "_context", "_finished", "_first_byte", "_holding", "_interrupted", "_is_watching", "_outcome",
+        "_overhead_s", "_status", "_stream", "_task", "client", "head", "is_probe", "key_name", "received", "request",
+        "request_id", "trace",
     )  # fmt: skip
 
     def __init__(self, client: Client, context: ExchangeContext) -> None:
@@ -47,15 +57,17 @@ class ExchangeReport:
         self.request_id = next(REQUEST_IDS)
         self.trace = RequestTrace()
         self.request: ProxyRequest | None = None
-        self.is_probe = False
+        self.is_probe = self._client_left = self._is_watching = self._interrupted = self._finished = False
         self.key_name = ""
         """Of the proxy's own key that it came with, if that has one."""
         self._stream: StreamedAnswer | None = None
-        self._client_left = False
         self._status = 0
         self._outcome = "ok"
         self._first_byte: float | None = None
         self._overhead_s = 0.0
+        self._holding: Holding | None = None
+        self._task: asyncio.Task[None] | None = None
+        """None = it does not run in one (yet)."""
 
     def _add_own(self, fields: list[str]) -> float:
         """What only the proxy can say, as of now; which is returned."""
@@ -90,8 +102,8 @@ class ExchangeReport:
         if request is not None:
             api, stream = request.api, request.stream
             bytes_in = len(request.body) if request.upload is None else request.upload.taken_bytes
-            model = shown(request.model[:LONGEST_TEXT])
-            if attempts or trace.cache is not CacheState.BYPASS:
+            model = _shown_models[request.model]
+            if attempts or trace.cache is not _BYPASS:
                 group = model
         if attempts:
             endpoint, why = attempts[-1].endpoint, reasons(attempts)
@@ -101,6 +113,7 @@ class ExchangeReport:
         if first_byte is not None and first_byte is not now:
             first_byte_ms = int((first_byte - received) * 100_000 + 0.5) / 100
         address = client.addresses["client"]
+        own_id, agent = head.told or _told_of(head)
         # By position: of a Struct this wide the keywords take several times as long as the making.
         record = RequestRecord(
             self.request_id,
@@ -120,7 +133,8 @@ class ExchangeReport:
             client.sent_bytes,
             "" if address is None else address[0],
             model,
-            *(head.told or _told_of(head)),
+            own_id,
+            agent,
             method,
             path,
             self.key_name,

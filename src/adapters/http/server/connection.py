@@ -79,8 +79,8 @@ class Connection(asyncio.Protocol):
         elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
             self._host.stalls(self)
             self._inflow.count(reader.overhead_bytes)
-        if self._cycle is not None and (self._next is not None or self._task is None):
-            self._answer(self._cycle)
+        if (cycle := self._cycle) is not None and (self._next is not None or self._task is None):
+            self._answer(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True

@@ -77,14 +77,14 @@ class RequestCycle(RequestBody):
         self.sent_bytes = len(body)
         if self._is_disconnected:
             return line.drain()
-        head = self._head(status, fields)
-        if not body or status in BODILESS or self.head.method == "HEAD":
-            line.write(head)
-        elif len(body) <= _COPIED_BYTES:
-            line.write(head + body)
-        else:
-            line.write(head)
-            line.write(body)
+        data = self._head(status, fields)
+        if body and status not in BODILESS and self.head.method != "HEAD":
+            if self.sent_bytes <= _COPIED_BYTES:
+                data += body
+            else:
+                line.write(data)
+                data = body
+        line.write(data)
         self._finish()
         return None if line.can_write else line.drain()
 

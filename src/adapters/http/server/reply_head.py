@@ -55,17 +55,15 @@ def reply_head(status: int, fields: Fields, *, is_http10: bool, keeps: bool) -> 
 
     Raises `UnsendableHead` for a character that no header may hold (RFC 9110, 5.5), and a status no reply ends with.
     """
-    lines = [_STATUS_LINES.get(status) or _unusual(status), *fields]
-    if not keeps:
-        lines.append("connection: close")
-    elif is_http10:
-        lines.append("connection: keep-alive")
-    text = "\r\n".join(lines)
-    breaks = len(lines) + 1
+    text = "\r\n".join((_STATUS_LINES.get(status) or _unusual(status), *fields))
+    breaks = len(fields) + 2
+    if not keeps or is_http10:
+        text += "\r\nconnection: keep-alive" if keeps else "\r\nconnection: close"
+        breaks += 1
     if "\r\ndate: " not in text:
         text += _date_line(int(time.time()))
         breaks += 1
-    raw = (text + "\r\n\r\n").encode("latin-1")
+    raw = f"{text}\r\n\r\n".encode("latin-1")
     if len(raw) - len(raw.translate(None, _FORBIDDEN)) != 2 * breaks:
         raise UnsendableHead("a header holds a control character")
     return raw

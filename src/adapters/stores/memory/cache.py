@@ -49,24 +49,24 @@ class MemoryResponseCache:
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:
         """The answer, if it is kept as it is."""
-        slot = self._find(key)
-        return None if slot is None or isinstance(slot.entry, bytes) else slot.entry
+        entry = self._find(key)
+        return None if isinstance(entry, bytes) else entry
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
         """The answer; None = there is none."""
-        slot = self._find(key)
-        entry = None if slot is None else slot.entry
+        entry = self._find(key)
         return await read_entry(key, entry) if isinstance(entry, bytes) else entry
 
-    def _find(self, key: CacheKey) -> _Slot | None:
-        slot = self._slots.get(key.name)
+    def _find(self, key: CacheKey) -> CachedAnswer | bytes | None:
+        name = key.name
+        slot = self._slots.get(name)
         if slot is None:
             return None
         if slot.expires_at <= self._clock.now():
-            self._drop(key.name)
+            self._drop(name)
             return None
-        self._slots.move_to_end(key.name)
-        return slot if slot.seal == key.seal else None
+        self._slots.move_to_end(name)
+        return slot.entry if slot.seal == key.seal else None
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
         """Keep it, and let go of what ended and then of what was not used for longest, if there is no room."""

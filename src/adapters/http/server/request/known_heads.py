@@ -21,26 +21,25 @@ holds it against what tracemalloc sees."""
 
 
 Spelling = tuple[bytes, int, int | None]
-"""A head as it came: all of it but the digits of its length; where it ends; the length of the body, None = it does not
-say, or not in the usual way."""
+"""A head as it came, but for the digits of its length; where it ends; the length of the body, None = it does not say,
+or not in the usual way."""
 
 
 def spelling_of(data: bytes) -> Spelling | None:
     """The head that `data` begins with; None = it is not whole, or not one that is remembered."""
-    end = data.find(_HEAD_END, 0, LONGEST_HEAD_BYTES) + len(_HEAD_END)
-    if end < len(_HEAD_END):
-        return None
-    at = data.find(_LENGTH, 0, end)
+    at = data.find(_HEAD_END, 0, LONGEST_HEAD_BYTES)
     if at < 0:
-        at = data.find(_LOWER_LENGTH, 0, end)
-        if at < 0:
-            return data[:end], end, None
-    start = at + len(_LENGTH)
-    stop = data.find(b"\r", start, end)
-    digits = data[start:stop]
-    if not digits.isdigit() or stop - start > _MOST_DIGITS:
         return None
-    return data[:start] + data[stop:end], end, int(digits)
+    head = data[:at]
+    before, name, after = head.partition(_LENGTH)
+    if not name:
+        before, name, after = head.partition(_LOWER_LENGTH)
+        if not name:
+            return head, at + len(_HEAD_END), None
+    digits, _, others = after.partition(b"\r")
+    if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+        return None
+    return before + name + others, at + len(_HEAD_END), int(digits)
 
 
 class KnownHeads:

@@ -97,10 +97,7 @@ class RequestReader:
 
     def feed(self, data: bytes) -> InvalidRequest | None:
         """Read what has come, as far as the desk has room for it; None = it was good so far."""
-        taker = self._taker
-        if self._is_past and taker is not None and not self.rest:
-            data = self._past_the_parser(taker, data)
-        elif self.in_head and not self.overhead_bytes and not self.rest:
+        if self.in_head and not self.overhead_bytes and not self.rest:
             spelling = spelling_of(data)
             if spelling is not None:
                 key, end, length = spelling
@@ -110,6 +107,8 @@ class RequestReader:
                 # All of it is here: neither the parser nor anything of this reader's state has to see it.
                 self._desk.arrived(head, length or 0, data[end:])
                 return None
+        elif self._is_past and (taker := self._taker) is not None and not self.rest:
+            data = self._past_the_parser(taker, data)
         if len(data) <= _AT_ONCE_BYTES and not self.rest:
             return self._parse(data)
         self.rest = self.rest[self._rest_from :] + data
@@ -118,10 +117,10 @@ class RequestReader:
 
     def _begin_with(self, data: bytes, spelling: Spelling, head: RequestHead | None) -> InvalidRequest | None:
         """Data that begins with a whole head; None = it is not known."""
-        _, end, length = spelling
+        key, end, length = spelling
         if head is not None:
             self._again(head, length or 0)
-        elif (refusal := self._read_head(data, spelling)) is not None:
+        elif (refusal := self._read_head(data[:end], key, length)) is not None:
             return refusal
         if len(data) == end:
             return None
@@ -142,10 +141,9 @@ class RequestReader:
         if not length:
             self._complete()
 
-    def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+    def _read_head(self, raw: bytes, key: bytes, length: int | None) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
-        key, end, length = spelling
-        refusal = self._parse(data[:end])
+        refusal = self._parse(raw)
         head, self._head = self._head, None
         if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
             return refusal
