@@ -26,6 +26,8 @@ _BYPASS = CacheState.BYPASS
 _CACHE_FIELDS = {state: f"x-llmproxy-cache: {state.value}" for state in CacheState}
 
 
+_HUNDREDTHS = tuple(f".{number:02d}" for number in range(100))
+
 _shown_models: Remembered[str, str] = Remembered(lambda name: shown(name[:LONGEST_TEXT]), most=256)
 """Names of models as the log shows them."""
 
@@ -45,7 +47,7 @@ class ExchangeReport:
 
     __slots__ = (
         "_client_left", "_context", "_finished", "_first_byte", "_holding", "_interrupted", "_is_watching", "_outcome",
-        "_overhead_s", "_status", "_stream", "_task", "client", "head", "is_probe", "key_name", "received", "request",
+        "_overhead_ms", "_status", "_stream", "_task", "client", "head", "is_probe", "key_name", "received", "request",
         "request_id", "trace",
     )  # fmt: skip
 
@@ -64,7 +66,7 @@ class ExchangeReport:
         self._status = 0
         self._outcome = "ok"
         self._first_byte: float | None = None
-        self._overhead_s = 0.0
+        self._overhead_ms = 0.0
         self._holding: Holding | None = None
         self._task: asyncio.Task[None] | None = None
         """None = it does not run in one (yet)."""
@@ -73,12 +75,13 @@ class ExchangeReport:
         """What only the proxy can say, as of now; which is returned."""
         trace = self.trace
         now = self._context.clock.now()
-        self._overhead_s = overhead_s = now - self.received - trace.upstream_s
+        hundredths_ms = int((now - self.received - trace.upstream_s) * 100_000 + 0.5)
+        self._overhead_ms = hundredths_ms / 100
         attempts = trace.attempts
         fields += (
             f"x-llmproxy-request-id: {self.request_id}",
             f"x-llmproxy-attempts: {len(attempts)}",
-            f"x-llmproxy-overhead-ms: {overhead_s * 1000:.2f}",
+            f"x-llmproxy-overhead-ms: {hundredths_ms // 100}{_HUNDREDTHS[hundredths_ms % 100]}",
         )
         if self.request is not None:
             fields.append(_CACHE_FIELDS[trace.cache])
@@ -128,7 +131,7 @@ class ExchangeReport:
             trace.cache,
             total_ms,
             first_byte_ms,
-            int(self._overhead_s * 100_000 + 0.5) / 100,
+            self._overhead_ms,
             bytes_in,
             client.sent_bytes,
             "" if address is None else address[0],
