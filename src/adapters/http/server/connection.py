@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from adapters.http.server.asgi import addresses_of
 from adapters.http.server.cycle import RequestCycle
+from adapters.http.server.cycle_loop import CycleLoop
 from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
@@ -39,11 +40,8 @@ class Connection(asyncio.Protocol):
         self.addresses: dict[str, Any] = {}
         """What an ASGI scope says of it."""
         self._reader: RequestReader | None = None
-        self._cycle: RequestCycle | None = None
-        self._begun: RequestCycle | None = None
-        """One that the task is to go on with, whether its client leaves or not."""
-        self._task: asyncio.Task[None] | None = None
-        self._next: asyncio.Future[None] | None = None
+        self.cycle: RequestCycle | None = None
+        self._loop = CycleLoop(self, host)
         self._queue: deque[RequestCycle] = deque()
         self._inflow = Inflow(LINGER_BYTES, host.held)
         self._outflow = Outflow(host.loop, host.held)
@@ -70,7 +68,7 @@ class Connection(asyncio.Protocol):
             self._linger(self._rest_of, data, is_lost=refusal is not None)
         elif refusal is not None:
             self._refuse(refusal)
-        elif (cycle := self._cycle) is not None:
+        elif (cycle := self.cycle) is not None:
             if cycle.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
                 self._inflow.weigh(cycle, self._queue, len(reader.rest))
         elif was_idle and reader.in_head:
@@ -79,8 +77,8 @@ class Connection(asyncio.Protocol):
         elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
             self._host.stalls(self)
             self._inflow.count(reader.overhead_bytes)
-        if (cycle := self._cycle) is not None and (self._next is not None or self._task is None):
-            self._answer(cycle)
+        if (cycle := self.cycle) is not None and self._loop.is_free:
+            self._loop.answer(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
@@ -88,17 +86,16 @@ class Connection(asyncio.Protocol):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        cycle, self._cycle = self._cycle, None
+        cycle, self.cycle = self.cycle, None
         self._rest_of = None
         self._queue.clear()
         self._inflow.count(0)
         self._host.moves(self)
         if cycle is not None:
             cycle.disconnect()
-        if self._next is not None:
-            self._next.set_result(None)
-            self._next = None
-        self._go_on_writing()
+        self._loop.wake()
+        del self._loop  # which holds on to this connection
+        self._wake_writer()
         self._host.left(self)
 
     def pause_writing(self) -> None:
@@ -108,12 +105,12 @@ class Connection(asyncio.Protocol):
             self._outflow.pause(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        if self._cycle is not None:
+        if self.cycle is not None:
             self.deadline = _NEVER
         self._host.moves(self)
-        self._go_on_writing()
+        self._wake_writer()
 
-    def _go_on_writing(self) -> None:
+    def _wake_writer(self) -> None:
         self.can_write = True
         self._outflow.resume()
 
@@ -136,11 +133,11 @@ class Connection(asyncio.Protocol):
     @property
     def can_give_way(self) -> bool:
         """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
-        return self._cycle is None and (self.transport is None or not self.transport.get_write_buffer_size())
+        return self.cycle is None and (self.transport is None or not self.transport.get_write_buffer_size())
 
     def let_go(self) -> int:
         """What it holds that only its client can take, or complete, counts no longer: it is to give way. How much."""
-        size = self._outflow.held_bytes or (self._inflow.held_bytes if self._cycle is None else 0)
+        size = self._outflow.held_bytes or (self._inflow.held_bytes if self.cycle is None else 0)
         if size:
             self._inflow.count(0)
             self._outflow.count(0)
@@ -149,15 +146,15 @@ class Connection(asyncio.Protocol):
     def give_way(self) -> None:
         """Make room for another connection, or for what others hold."""
         self._is_closing = True
-        if self._cycle is not None:
-            self._cycle.stop_chunks()
+        if self.cycle is not None:
+            self.cycle.stop_chunks()
         if self.transport is not None:
             self.transport.abort()
 
     def shutdown(self) -> None:
         """The server stops: close after the current reply, or now."""
-        if self._cycle is not None:
-            self._cycle.keeps = False
+        if self.cycle is not None:
+            self.cycle.keeps = False
         elif self._is_idle:
             self._close()
         elif self.transport is not None and not self.transport.get_write_buffer_size():
@@ -175,52 +172,16 @@ class Connection(asyncio.Protocol):
         """See `RequestSink`."""
         cycle = RequestCycle(self, head, length, body, keeps=head.keeps and not self._host.is_draining)
         if self._rest_of is None and not self._is_closing:
-            if self._cycle is None:
+            if self.cycle is None:
                 self._begin(cycle)
             else:
                 self._queue.append(cycle)
         return cycle
 
     def _begin(self, cycle: RequestCycle) -> None:
-        self._cycle = cycle
+        self.cycle = cycle
         # Before this one is answered, the client has to take enough of what was sent before.
         self.deadline = _NEVER if self.can_write else self.loop.time() + IDLE_S
-
-    def _answer(self, cycle: RequestCycle) -> None:
-        """Have the application answer: at once if it can, else in this connection's task, with those that follow."""
-        if not cycle.begin(self._host.app):
-            self._begun = cycle
-        elif self._cycle is None:
-            return
-        if self._next is not None:
-            self._next.set_result(None)
-            self._next = None
-        else:
-            self._task = self.loop.create_task(self._run_cycles())
-
-    async def _run_cycles(self) -> None:
-        """One task for all of a connection's: another one for each would cost more than what it is given to do."""
-        app, running = self._host.app, self._host.running
-        running.add(self)
-        try:
-            while (cycle := self._begun or self._cycle) is not None:
-                self._begun = None
-                await cycle.run(app)
-                cycle = None  # nothing of it is held while the client is idle
-                if self._cycle is not None:
-                    await asyncio.sleep(0)  # a client with many requests at once does not keep others waiting
-                if self._cycle is None:
-                    if self.transport is None:
-                        break
-                    running.discard(self)
-                    self._next = self.loop.create_future()
-                    await self._next
-                    running.add(self)
-        finally:
-            running.discard(self)
-            self._next = self._task = None
-            if self.transport is None:
-                self._host.left(self)
 
     # What a cycle tells us.
 
@@ -241,19 +202,19 @@ class Connection(asyncio.Protocol):
 
     def _read_on(self, reader: RequestReader) -> None:
         """Some of what was read was taken, or thrown away."""
-        cycle, inflow = self._cycle, self._inflow
+        cycle, inflow = self.cycle, self._inflow
         inflow.count(waiting_bytes(cycle, self._queue) + len(reader.rest))
         if inflow.is_open or (cycle is not None and is_enough(cycle, self._queue)):
             return
         refusal = reader.go_on()
         if refusal is not None:
             self._refuse(refusal)
-        elif not reader.rest and (self._cycle is None or not is_enough(self._cycle, self._queue)):
+        elif not reader.rest and (self.cycle is None or not is_enough(self.cycle, self._queue)):
             inflow.resume()
 
     def finished(self, cycle: RequestCycle) -> None:
         """See `ClientTransport`."""
-        self._cycle = None
+        self.cycle = None
         if not cycle.keeps:
             self._close(cycle)
             return
@@ -267,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """See `ClientTransport`."""
-        self._cycle = None
+        self.cycle = None
         self.give_way()
 
     def crashed(self, error: Exception) -> None:
@@ -278,8 +239,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: InvalidRequest) -> None:
         """What came last is no request. Those before it are answered, and nothing more is read."""
-        if self._cycle is not None:
-            last = self._queue[-1] if self._queue else self._cycle
+        if self.cycle is not None:
+            last = self._queue[-1] if self._queue else self.cycle
             last.keeps = False
             self._is_closing = True
             if not last.is_complete:
@@ -292,7 +253,7 @@ class Connection(asyncio.Protocol):
     @property
     def _is_idle(self) -> bool:
         """Could a request come now?"""
-        return self._cycle is None and not self._is_closing and self._rest_of is None
+        return self.cycle is None and not self._is_closing and self._rest_of is None
 
     def _close(self, cycle: RequestCycle | None = None) -> None:
         """Nothing is answered any more. `cycle`: the last one; what is left of it is let in, and thrown away."""

@@ -27,27 +27,21 @@ class RequestCycle(RequestBody):
 
     __slots__ = ()
 
-    def begin(self, app: Application) -> bool:
-        """Have the application answer, at once if it can. True = it is done; else `run` does the rest."""
+    def begin(self, app: Application) -> Awaitable[None] | None:
+        """Have the application answer, at once if it can. What is returned is for `run`; None = it is done."""
         try:
-            work = self._work = app.begin(self)
+            work = app.begin(self)
         except Exception as error:  # no reason to let the client wait
             work = None
             self._line.crashed(error)  # and no variable keeps it: its traceback holds on to this frame
-        if work is not None:
-            return False
-        if not self._is_finished:
+        if work is None and not self._is_finished:
             self._end()
-        return True
+        return work
 
-    async def run(self, app: Application) -> None:
-        """Have the application answer, or go on with it."""
-        if self._work is None and self.begin(app):
-            return
-        work, self._work = self._work, None
+    async def run(self, work: Awaitable[None]) -> None:
+        """Wait for the rest of what the application has begun."""
         try:
-            if work is not None:
-                await work
+            await work
         except Exception as error:
             self._line.crashed(error)
         finally:

@@ -49,7 +49,7 @@ class RequestBody:
 
     __slots__ = (
         "_breakage", "_chunks_to", "_framing", "_is_disconnected", "_is_finished", "_is_started", "_left", "_line",
-        "_on_disconnect", "_pieces", "_said_end", "_waiter", "_work", "added", "addresses", "bytes_waiting", "head",
+        "_on_disconnect", "_pieces", "_said_end", "_waiter", "added", "addresses", "bytes_waiting", "head",
         "is_complete", "keeps", "length", "sent_bytes", "waits_for_100",
     )  # fmt: skip
 
@@ -80,7 +80,6 @@ class RequestBody:
         self._framing = NONE
         self._chunks_to: asyncio.Transport | None = None
         """Where chunks go as long as nothing is in the way; None = something is, or there are none."""
-        self._work: Awaitable[None] | None = None
 
     def feed(self, piece: bytes) -> None:
         """See `BodySink`."""
