@@ -7,7 +7,7 @@ import pytest
 from application.answers import Answer, WholeAnswer
 from application.caching.replay_buffer import MAX_RECORDING_BYTES, WINDOW_BYTES
 from application.caching.shared_stream import SharedStream, TooSlow
-from application.caching.single_flight import Flight, SingleFlight
+from application.caching.single_flight import SharedCall, SingleFlight
 from application.errors import ProxyError
 from application.flow import Take, pulled
 from application.held_bytes import HeldBytes
@@ -84,7 +84,7 @@ class Airfield:
             raise RuntimeError("can't start new thread")
         self.kept.append(answer.chunks)
 
-    def flight(self) -> Flight:
+    def flight(self) -> SharedCall:
         found = self.single_flight.under_way("same", self.clock.now())
         return found or self.single_flight.start("same", self.ask, self.judge, self.put, self.clock.now())
 

@@ -13,7 +13,7 @@ from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
 from application.answers import Answer, WholeAnswer
 from application.attempts.reading import read_json, read_whole
-from application.caching.single_flight import Flight, SingleFlight
+from application.caching.single_flight import SharedCall, SingleFlight
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding, TooMuchHeld
 from application.messages import Headers, RequestTrace, WholeReply
 from application.store_ports import CachedAnswer
@@ -249,7 +249,7 @@ class Trip:
 
     async def put(self, answer: CachedAnswer) -> None: ...
 
-    def start(self) -> Flight:
+    def start(self) -> SharedCall:
         return self.single_flight.start("same", self.ask, self.judge, self.put, 0.0, 300_000)
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
 from application.caching.replay import ReplayedStream
-from application.caching.single_flight import Flight, SingleFlight
+from application.caching.single_flight import SharedCall, SingleFlight
 from application.errors import ProxyError
 from application.messages import Api, Headers, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock
@@ -127,9 +127,9 @@ class CachedAnswers:
                 self.counts[_HIT] += 1
                 return Ready(self._replay(entry))
         asked = _Asked(key, shape, refresh, request.patience_s)
-        return self._look_or_fly(asked, group, request, trace)
+        return self._look_or_share(asked, group, request, trace)
 
-    async def _look_or_fly(
+    async def _look_or_share(
         self, asked: _Asked, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Answer:
         looked = self._clock.now()
@@ -140,7 +140,7 @@ class CachedAnswers:
                 if entry is not None:
                     trace.cache = CacheState.HIT
                     return self._replay(entry)
-            return await self._fly(asked, looked, group, request, trace)
+            return await self._share(asked, looked, group, request, trace)
         finally:
             self.counts[trace.cache] += 1
 
@@ -192,23 +192,23 @@ class CachedAnswers:
         age_s = self._clock.unix() - entry.stored_unix
         return age_s if age_s > 0.0 else 0.0
 
-    async def _fly(
+    async def _share(
         self, asked: _Asked, looked: float, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Answer:
         while True:
-            flight = self._single_flight.under_way(asked, looked)
-            if flight is not None and flight.is_done and not asked.refresh:
-                entry = await flight.kept()
+            call = self._single_flight.under_way(asked, looked)
+            if call is not None and call.is_done and not asked.refresh:
+                entry = await call.kept()
                 if entry is not None:
                     trace.cache = CacheState.HIT
                     return self._replay(entry)
-                flight = self._single_flight.under_way(asked, looked)
-            if flight is not None and not flight.is_done:
+                call = self._single_flight.under_way(asked, looked)
+            if call is not None and not call.is_done:
                 trace.cache = CacheState.REFRESH if asked.refresh else CacheState.SHARED
                 try:
-                    return await self._board(flight, trace, is_founder=False)
+                    return await self._join(call, trace, is_leader=False)
                 except ProxyError as error:
-                    later_s = request.received - flight.received
+                    later_s = request.received - call.received
                     if error.code not in _OF_ITS_TIME or later_s < _WORTH_ASKING_AGAIN_S:
                         raise
                     continue  # whose time that was is no matter to a client that came later and has some left
@@ -216,10 +216,10 @@ class CachedAnswers:
                 trace.cache = CacheState.MISS
             if self._single_flight.full:
                 return await self._dispatch(group, request, trace)
-            flight = self._start(asked, group, request)
-            return await self._board(flight, trace, is_founder=True)
+            call = self._start(asked, group, request)
+            return await self._join(call, trace, is_leader=True)
 
-    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> Flight:
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> SharedCall:
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
             return self._dispatch(group, request, trace)
 
@@ -231,14 +231,14 @@ class CachedAnswers:
 
         return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
 
-    async def _board(self, flight: Flight, trace: RequestTrace, *, is_founder: bool) -> Answer:
+    async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()
         try:
-            return await flight.join()
+            return await call.join()
         finally:
-            trace.attempts[:] = flight.trace.attempts
+            trace.attempts[:] = call.trace.attempts
             waited_s = self._clock.now() - began
-            trace.upstream_s += min(flight.trace.upstream_s, waited_s) if is_founder else waited_s
+            trace.upstream_s += min(call.trace.upstream_s, waited_s) if is_leader else waited_s
 
     async def _judge(self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)

@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> Awaitable[None] | None:
         """See `ClientTransport`."""
-        return None if self._outflow.room is None else asyncio.shield(self._outflow.room)
+        return None if self._outflow.drained is None else asyncio.shield(self._outflow.drained)
 
     def body_taken(self) -> None:
         """See `ClientTransport`."""

@@ -81,7 +81,7 @@ class Outflow:
     def __init__(self, loop: asyncio.AbstractEventLoop, budget: HeldBytes) -> None:
         self._loop = loop
         self._holding = Holding(budget)
-        self.room: asyncio.Future[None] | None = None
+        self.drained: asyncio.Future[None] | None = None
         """Done when more may be written; None = it may."""
 
     @property
@@ -91,8 +91,8 @@ class Outflow:
 
     def pause(self, unsent_bytes: int) -> None:
         """The client does not take what is written: so much of it waits."""
-        if self.room is None:
-            self.room = self._loop.create_future()
+        if self.drained is None:
+            self.drained = self._loop.create_future()
         self.count(unsent_bytes)
 
     def count(self, unsent_bytes: int) -> None:
@@ -102,6 +102,6 @@ class Outflow:
     def resume(self) -> None:
         """The client has taken most of it, or never will."""
         self.count(0)
-        room, self.room = self.room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+        drained, self.drained = self.drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
