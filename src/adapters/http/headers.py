@@ -119,9 +119,8 @@ _forwarded_names = Remembered(_forwarded_name, most=1024)
 def relayed(headers: Headers) -> list[str]:
     """The upstream's headers, as far as they are the client's business, as `name: value`; whether they can be sent or
     not, see `sendable`."""
-    once = dict(headers)
-    if once.get("connection", "") not in _LIST_NOTHING or len(once) < len(headers):
-        connection = [value for name, value in headers if name == "connection"]
+    connection = [value for name, value in headers if name == "connection"]
+    if connection and (len(connection) > 1 or connection[0] not in _LIST_NOTHING):
         listed = {part.strip().lower() for part in ",".join(connection).split(",")}
         headers = tuple(pair for pair in headers if pair[0] not in listed)
     return [prefix + value for name, value in headers if (prefix := _prefixes[name])]
