@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrypoints.config.load import ConfigError, load_settings
-from entrypoints.config.reading.reader import rules_of
+from entrypoints.config.reading.schema import keys_of
 from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
-from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings
+from entrypoints.config.settings_params import ParamsSettings
 
 CANARY = "sk-canary-0123456789abcdef"
 ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
@@ -29,7 +29,7 @@ _SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), _TEXT
 
 
 def _keys(*sections: Any) -> st.SearchStrategy[str]:
-    known = sorted({key for section in sections for key in rules_of(section)} | set(REFUSED_PARAMS))
+    known = sorted({key for section in sections for key in keys_of(section)} | set(ParamsSettings.refused))
     return st.one_of(st.sampled_from(known), st.text(max_size=12), st.just(CANARY))
 
 

@@ -1,51 +1,57 @@
 """What the settings of one Azure endpoint mean together: pasted addresses put right, and advice about the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from entrypoints.config.azure_address import V1, AzureAddress, is_azure_host, is_dated, taken_apart
+from entrypoints.config.azure_address import V1, is_azure_host, is_dated, taken_apart
 from entrypoints.config.reading.mistakes import Report
-from entrypoints.config.reading.reader import Section
 from entrypoints.config.settings_params import ParamsSettings
 
 
-def settle_azure_endpoint(params: Section, report: Report) -> None:
+def settle_azure_endpoint(params: ParamsSettings, path: str, report: Report) -> ParamsSettings:
     """Leave in `azure_endpoint` the resource alone, or a v1 root, and put what else it says where that belongs.
 
     The proxy adds `/openai`, the deployment and the version itself; a dated version wins over a v1 root, which would
     answer 400 to it.
     """
-    given: str = params.values.get("azure_endpoint", "")
-    address = taken_apart(given)
+    url, given, place = params.azure_endpoint or "", report.given(path), f"{path}.azure_endpoint"
+    address = taken_apart(url)
     if address is None:
-        return
-    version = params.values.get("api_version", address.version)
+        return params
+    version = params.api_version or address.version
     if address.is_v1 and version is not None and is_dated(version):
         resource = taken_apart(address.root.removesuffix("/v1")) or address
         address = replace(resource, version=address.version)
-    if address.is_project and not address.is_v1 and "api_version" not in params.given and version is None:
-        project = given.partition("/openai")[0]
-        report.add(params.place("azure_endpoint"), f"is a project; valid: {project}{V1}, or api_version beside it")
-        del params.values["azure_endpoint"]
-        return
-    for key, said in (("azure_deployment", address.deployment), ("api_version", address.version)):
-        if said is not None and key not in params.given:
-            params.values[key] = said
-        elif said is not None and params.values.get(key, said) != said:
-            report.add(
-                params.place("azure_endpoint"), f"says another {key} than the setting does; valid: one of the two"
-            )
-    params.values["azure_endpoint"] = address.root
-    if given != address.root:
-        report.warn(params.place("azure_endpoint"), _what_was_cut(given, address, params.values))
+    if address.is_project and not address.is_v1 and "api_version" not in given and version is None:
+        v1 = url.partition("/openai")[0] + V1
+        report.add(place, "is a project", f"{v1}, or api_version beside it", f"write {v1}")
+        return replace(params, azure_endpoint=None)
+    deployment = _settled(params.azure_deployment, address.deployment, f"{path}.azure_deployment", place, report)
+    version = _settled(params.api_version, address.version, f"{path}.api_version", place, report)
+    params = replace(params, azure_endpoint=address.root, azure_deployment=deployment, api_version=version)
+    if url != address.root:
+        report.warn(place, _what_was_cut(url, params))
+    return params
 
 
-def _what_was_cut(given: str, address: AzureAddress, values: Mapping[str, str]) -> str:
-    kept = {key: values[key] for key in ("azure_deployment", "api_version") if key in values}
-    read = ", ".join(f"{key}: {value}" for key, value in {"azure_endpoint": address.root, **kept}.items())
-    return f"{given.removeprefix(address.root)} is left out, as the proxy adds what belongs there; it is read as {read}"
+def _settled(written: str | None, said: str | None, path: str, place: str, report: Report) -> str | None:
+    """A setting of its own, or else what the URL at `place` says; they must not differ."""
+    section, _, key = path.rpartition(".")
+    if said is None or (written is None and key in report.given(section)):
+        return written
+    if written not in (None, said):
+        problem = f"says another {key} than the setting does"
+        report.add(place, problem, "one of the two", f"leave out {key}, or that part of the URL")
+    return written or said
+
+
+def _what_was_cut(url: str, params: ParamsSettings) -> str:
+    keys = ("azure_endpoint", "azure_deployment", "api_version")
+    read = ", ".join(f"{key}: {value}" for key in keys if (value := getattr(params, key)) is not None)
+    cut = url.removeprefix(params.azure_endpoint or "")
+    return f"{cut} is left out, as the proxy adds what belongs there; it is read as {read}"
 
 
 def azure_advice(params: ParamsSettings) -> Iterator[tuple[str, str]]:

@@ -1,28 +1,21 @@
 """What the proxies of the environment mean for the endpoints: said at start, as no call says it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from adapters.upstreams.outbound.proxies import EnvironmentProxies, UnusableProxy
-from entrypoints.config.reading.mistakes import Report, may_be_credential
-from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.reading.mistakes import Report
+from entrypoints.config.reading.shown import may_be_credential
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings, models_of
 
 _PORTS = {"http": 80, "https": 443}
 _TRUST = "general_settings.trust_env"
 
 
 def check_environment_proxies(
-    groups: Sequence[GroupSettings],
-    general: GeneralSettings,
-    environ: Mapping[str, str],
-    report: Report,
-    *,
-    is_chosen: bool,
+    groups: Sequence[GroupSettings], general: GeneralSettings, environ: Mapping[str, str], report: Report
 ) -> None:
-    """A mistake where calls would certainly fail, a warning where the environment says what is not followed.
-
-    `is_chosen`: does the file say `trust_env`? Then that it is off needs no warning.
-    """
+    """A mistake where calls would certainly fail, a warning where the environment says what is not followed."""
     proxies = EnvironmentProxies(environ)
     if general.outbound_proxy is not None:
         if general.trust_env:
@@ -30,14 +23,14 @@ def check_environment_proxies(
         return
     concerned: dict[str, str] = {}
     """The first endpoint that each variable would be for."""
-    for path, model in _endpoints(groups):
+    for path, model in models_of(groups):
         variable = _variable(model, proxies)
         if variable is not None:
             concerned.setdefault(variable, path)
     if general.trust_env:
         _check_usable(proxies, concerned, report)
         _check_no_proxy(proxies, environ, report)
-    elif concerned and not is_chosen:
+    elif concerned and "trust_env" not in report.given("general_settings"):
         names = " and ".join(concerned)
         report.warn(
             _TRUST,
@@ -54,9 +47,10 @@ def _check_usable(proxies: EnvironmentProxies, concerned: Mapping[str, str], rep
             if variable in concerned:
                 report.add(
                     _TRUST,
-                    f"{variable} in the environment {why}, and {concerned[variable]} would be called through it; "
-                    "valid: http://host:port there, its host in NO_PROXY, outbound_proxy for that model "
-                    "(none = called directly), or trust_env: false",
+                    f"{variable} in the environment {why}, and {concerned[variable]} would be called through it",
+                    "http://host:port there, its host in NO_PROXY, outbound_proxy for that model (none = called "
+                    "directly), or trust_env: false",
+                    f"export {variable}=http://host:port, or write outbound_proxy: none beside that model",
                 )
             else:
                 report.warn(_TRUST, f"{variable} in the environment {why}; no endpoint is called through it")
@@ -83,9 +77,3 @@ def _variable(model: EndpointSettings, proxies: EnvironmentProxies) -> str | Non
     parts = urlsplit(model.params.azure_endpoint or model.params.base_url or "")
     port = parts.port or _PORTS.get(parts.scheme, 0)
     return proxies.variable(is_tls=parts.scheme == "https", host=parts.hostname or "", port=port)
-
-
-def _endpoints(groups: Sequence[GroupSettings]) -> Iterator[tuple[str, EndpointSettings]]:
-    for index, group in enumerate(groups):
-        for place, model in enumerate(group.models):
-            yield f"model_groups[{index}].models[{place}]", model

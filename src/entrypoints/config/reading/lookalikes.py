@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from enum import Enum
 
 from entrypoints.config.reading.document import Scalar
-from entrypoints.config.reading.environment import PREFIX, VariableMistake
-from entrypoints.config.reading.mistakes import may_be_credential
-from entrypoints.config.reading.rules import Converted, Hidden, Rule
+from entrypoints.config.reading.environment import PREFIX
+from entrypoints.config.reading.schema import Kind, Refused
+from entrypoints.config.reading.shown import may_be_credential
 
 # Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python; Symfony; Caddy.
 _BRACED = re.compile(
@@ -42,24 +42,24 @@ _NO_NAMES = ("ENV", "ENVIRON", "OS", "BEARER")
 _MAX_SEARCHED = 4096  # characters; Entra tokens are long, references are not
 
 
-def refuse_lookalike(given: Scalar, rule: Rule, environ: Mapping[str, str]) -> str | None:
-    """Raises `VariableMistake` for a text that cannot be meant as it stands; returns a warning about one that is
-    doubtful, None = nothing to say. `given` has been looked up already."""
+def refuse_lookalike(given: Scalar, kind: Kind, environ: Mapping[str, str]) -> str | None:
+    """Raises `Refused` for a text that cannot be meant as it stands; returns a warning about one that is doubtful,
+    None = nothing to say. `given` has been looked up already."""
     text = given.text
     if not isinstance(given.value, str) or not 2 <= len(text) <= _MAX_SEARCHED:
         return None
-    may_have_quotes = isinstance(rule, Converted) or (isinstance(rule, Hidden) and rule.is_free)
-    scheme = _SCHEME_WORD.match(text) if isinstance(rule, Hidden) else None
-    certainty = _certainty(text[scheme.end() :] if scheme else text, rule, environ, follows_scheme=scheme is not None)
+    scheme = _SCHEME_WORD.match(text) if kind.is_secret else None
+    certainty = _certainty(text[scheme.end() :] if scheme else text, kind, environ, follows_scheme=scheme is not None)
     if certainty is _SURE or PREFIX in text:
-        raise VariableMistake(_remedy(given, bearer=scheme is not None))
+        raise _reference(given, is_bearer=scheme is not None)
     if _QUOTES.get(text[0]) == text[-1]:
-        if not may_have_quotes or len(text) == 2:
-            raise VariableMistake(_quoted(given))
-        return _quoted(given)
+        refused = _quoted(given)
+        if kind.form.is_free and len(text) > 2:
+            return f"{refused.problem}: {refused.fix}"
+        raise refused
     if certainty is _DOUBTFUL:
         return "looks like a variable that nobody replaces, and is used as it stands; a variable is os.environ/NAME"
-    return _about_a_key(text, scheme) if isinstance(rule, Hidden) and rule.is_key else None
+    return _about_a_key(text, scheme) if kind.form.is_key else None
 
 
 class _Certainty(Enum):
@@ -70,11 +70,10 @@ class _Certainty(Enum):
 _SURE, _DOUBTFUL = _Certainty.SURE, _Certainty.DOUBTFUL
 
 
-def _certainty(text: str, rule: Rule, environ: Mapping[str, str], *, follows_scheme: bool) -> _Certainty | None:
+def _certainty(text: str, kind: Kind, environ: Mapping[str, str], *, follows_scheme: bool) -> _Certainty | None:
     """How certain it is that `text` refers to a variable; None = it does not."""
-    is_hidden = isinstance(rule, Hidden)
-    is_free = isinstance(rule, Hidden) and rule.is_free and not follows_scheme
-    if _BRACED.fullmatch(text) or (isinstance(rule, Hidden) and rule.is_key and _KEPT.fullmatch(text)):
+    is_free = kind.is_secret and kind.form.is_free and not follows_scheme
+    if _BRACED.fullmatch(text) or (kind.form.is_key and _KEPT.fullmatch(text)):
         return _SURE
     if _BRACED_INSIDE.search(text):
         return _DOUBTFUL if is_free else _SURE
@@ -82,49 +81,45 @@ def _certainty(text: str, rule: Rule, environ: Mapping[str, str], *, follows_sch
         name = found["a"] or found["b"] or found["c"] or found["d"]
         is_known = name is None or name in environ
         # env/PROD may be a model, and $ecret a key that somebody made up; neither is a variable's usual name.
-        is_usual = name is not None and name.isupper() and (is_hidden or not found["c"])
+        is_usual = name is not None and name.isupper() and (kind.is_secret or not found["c"])
         return _SURE if not is_free and (is_known or is_usual) else _DOUBTFUL
     if found := _NAMED_INSIDE.search(text):
-        return _SURE if not is_free and (not is_hidden or (found["a"] or found["b"]) in environ) else _DOUBTFUL
+        return _SURE if not is_free and (not kind.is_secret or (found["a"] or found["b"]) in environ) else _DOUBTFUL
     return None
 
 
-def _remedy(given: Scalar, *, bearer: bool) -> str:
+def _reference(given: Scalar, *, is_bearer: bool) -> Refused:
     if given.variable is not None:
-        return (
-            f"the environment variable {given.variable} holds a reference to another one, which nobody replaced; "
-            f"valid: export {given.variable}=... with the value itself, or another variable as os.environ/NAME"
-        )
+        problem = f"the environment variable {given.variable} holds a reference to another one, which nobody replaced"
+        fix = f"export {given.variable}=... with the value itself, or name another variable as os.environ/NAME"
+        return Refused(problem=problem, fix=fix)
     names = re.findall(r"\b[A-Z][A-Z0-9_]*\b", given.text)
-    name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), None)
-    here = f", here os.environ/{name}" if name else ""
-    key = "; a key in api_key is sent as Bearer" if bearer else ""
-    return (
-        "an environment variable is written as the whole value, without anything before or after it; "
-        f"valid: os.environ/NAME{here}{key}"
+    name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), "NAME")
+    bearer = " as api_key, which is sent as Bearer" if is_bearer else ""
+    problem = "an environment variable is written as the whole value, without anything before or after it"
+    return Refused(problem=problem, valid="os.environ/NAME", fix=f"write os.environ/{name}{bearer}")
+
+
+def _quoted(given: Scalar) -> Refused:
+    if given.variable is None:
+        return Refused(problem="has quotes inside its quotes", fix="write one pair of quotes, which YAML takes off")
+    problem = (
+        f"the environment variable {given.variable} has quotes around its value, which belong to it as they would with "
+        "docker's --env-file"
     )
-
-
-def _quoted(given: Scalar) -> str:
-    if given.variable is not None:
-        return (
-            f"the environment variable {given.variable} has quotes around its value, which belong to it as they would "
-            f"with docker's --env-file; valid: {given.variable}=... without quotes"
-        )
-    return "has quotes inside its quotes; valid: one pair of quotes, which YAML takes off"
+    return Refused(problem=problem, fix=f"export {given.variable}=... without quotes")
 
 
 def _about_a_key(text: str, scheme: re.Match[str] | None) -> str | None:
+    alone = "write the key alone"
     if scheme is not None and scheme.end() < len(text):
-        raise VariableMistake(
-            "begins with the name of a scheme; valid: the key alone, as the proxy adds Bearer or sends it in api-key"
-        )
+        problem = "begins with the name of a scheme"
+        raise Refused(problem=problem, fix=f"{alone}, as the proxy adds Bearer or sends it in api-key")
     if text[0] in _QUOTES or text[-1] in _QUOTES.values():
-        raise VariableMistake("begins or ends with a quote that is no part of a key; valid: the key alone")
+        raise Refused(problem="begins or ends with a quote that is no part of a key", fix=alone)
     if _PLACEHOLDER.fullmatch(text):
-        raise VariableMistake(
-            "is a placeholder or a key that was masked; valid: the key itself, best as os.environ/NAME"
-        )
+        problem = "is a placeholder or a key that was masked"
+        raise Refused(problem=problem, fix="write the key itself, best as os.environ/NAME")
     if _PLACEHOLDER_WORDS.fullmatch(text):
         return "looks like a placeholder; the key itself belongs here, best as os.environ/NAME"
     return None
