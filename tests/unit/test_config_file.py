@@ -44,12 +44,16 @@ def refusal(path: Path) -> str:
         (b"a: !!binary aGk=\n", 1, "a tag (!...); valid: plain YAML"),
         (b"a: !custom b\n", 1, "a tag (!...)"),
         (b"a: *nobody\n", 1, "an alias (*name) that is not defined"),
-        (b"a: &a [*a]\n", 1, "aliases (*name) that expand to too much; valid: fewer"),
-        (b"a: &a [1]\nb: {<<: *a}\n", 1, "merges (<<) something that is no mapping; valid: <<: *name"),
+        (b"a: &a [*a]\n", 1, "an alias (*name) that is not defined"),
+        (b"a: &a [1]\nb: {<<: *a}\n", 2, "merges (<<) something that is no mapping; valid: <<: *name"),
         (b"a: " + b"[" * 40 + b"]" * 40, 1, "nested deeper than 32 levels; valid: a flatter file"),
-        (b"a: &a [1, 2]\nb: [" + b"*a, " * 20_000 + b"]", 1, "aliases (*name) that expand to too much; valid: fewer"),
+        (
+            b"a: &a [1, 2]\nb: [" + b"*a, " * 20_000 + b"]",
+            2,
+            "aliases (*name) that expand to too much",
+        ),
         (b"a: [" + b"x, " * 10 + b"]\nb: [" + b"*a, " * 20 + b"]", 2, "an alias (*name) that is not defined"),
-        (b"a: [" + b"1," * 60_000 + b"]", 1, "more than 50000 values; valid: a smaller file"),
+        (b"a: [" + b"1," * 60_000 + b"]", 1, "holds more than 50000 values"),
     ],
 )
 def test_unusable_content_is_refused_in_one_line(tmp_path: Path, content: bytes, line: int | None, told: str) -> None:
@@ -178,7 +182,7 @@ def test_decimal_numbers_are_numbers(text: str, number: float) -> None:
     assert document.plain_value(text) == number
 
 
-@pytest.mark.parametrize("text", ["010", "1:30", "0x10", "0b1", "", "-", "1.2.3", "ten", "9" * 19, "007.5", "1e99999"])
+@pytest.mark.parametrize("text", ["010", "1:30", "0x10", "0b1", "-", "1.2.3", "ten", "9" * 19, "007.5", "1e99999"])
 def test_octal_base_60_and_other_surprises_are_not(text: str) -> None:
     # Nineteen digits and more become a float, which no whole number accepts.
     value = document.plain_value(text)

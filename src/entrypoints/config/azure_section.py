@@ -6,17 +6,17 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from entrypoints.config.azure_address import V1, is_azure_host, is_dated, taken_apart
-from entrypoints.config.reading.mistakes import Report
+from entrypoints.config.reading.mistakes import Place
 from entrypoints.config.settings_params import ParamsSettings
 
 
-def settle_azure_endpoint(params: ParamsSettings, path: str, report: Report) -> ParamsSettings:
+def settle_azure_endpoint(params: ParamsSettings, here: Place) -> ParamsSettings:
     """Leave in `azure_endpoint` the resource alone, or a v1 root, and put what else it says where that belongs.
 
     The proxy adds `/openai`, the deployment and the version itself; a dated version wins over a v1 root, which would
     answer 400 to it.
     """
-    url, given, place = params.azure_endpoint or "", report.given(path), f"{path}.azure_endpoint"
+    url = params.azure_endpoint or ""
     address = taken_apart(url)
     if address is None:
         return params
@@ -24,27 +24,20 @@ def settle_azure_endpoint(params: ParamsSettings, path: str, report: Report) -> 
     if address.is_v1 and version is not None and is_dated(version):
         resource = taken_apart(address.root.removesuffix("/v1")) or address
         address = replace(resource, version=address.version)
-    if address.is_project and not address.is_v1 and "api_version" not in given and version is None:
+    if address.is_project and not address.is_v1 and "api_version" not in here.given and version is None:
         v1 = url.partition("/openai")[0] + V1
-        report.add(place, "is a project", f"{v1}, or api_version beside it", f"write {v1}")
+        here.add("azure_endpoint", "is a project", f"{v1}, or api_version beside it", f"write {v1}")
         return replace(params, azure_endpoint=None)
-    deployment = _settled(params.azure_deployment, address.deployment, f"{path}.azure_deployment", place, report)
-    version = _settled(params.api_version, address.version, f"{path}.api_version", place, report)
-    params = replace(params, azure_endpoint=address.root, azure_deployment=deployment, api_version=version)
+    said = {"azure_deployment": address.deployment, "api_version": address.version}
+    for key, value in said.items():
+        if value is not None and key in here.given and getattr(params, key) not in (None, value):
+            fix = f"leave out {key}, or that part of the URL"
+            here.add("azure_endpoint", f"says another {key} than the setting does", "one of the two", fix)
+    more = {key: value for key, value in said.items() if value is not None and key not in here.given}
+    params = replace(params, azure_endpoint=address.root, **more)
     if url != address.root:
-        report.warn(place, _what_was_cut(url, params))
+        here.warn("azure_endpoint", _what_was_cut(url, params))
     return params
-
-
-def _settled(written: str | None, said: str | None, path: str, place: str, report: Report) -> str | None:
-    """A setting of its own, or else what the URL at `place` says; they must not differ."""
-    section, _, key = path.rpartition(".")
-    if said is None or (written is None and key in report.given(section)):
-        return written
-    if written not in (None, said):
-        problem = f"says another {key} than the setting does"
-        report.add(place, problem, "one of the two", f"leave out {key}, or that part of the URL")
-    return written or said
 
 
 def _what_was_cut(url: str, params: ParamsSettings) -> str:

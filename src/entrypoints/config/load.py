@@ -23,7 +23,6 @@ from entrypoints.config.settings import (
     Settings,
 )
 from entrypoints.config.settings_params import ParamsSettings
-from entrypoints.config.tenants import check_tenants, warn_about_tenants
 
 __all__ = ["ConfigError", "load_settings"]
 
@@ -45,7 +44,6 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     general = replace(file.general_settings, **overrides)
     groups = settle_groups(file.model_groups, general.plain_http_hosts, report)
     check_general(general, groups, report)
-    check_tenants(general, report)
     report.raise_if_any()
 
     if general.ca_bundle is not None:
@@ -55,5 +53,4 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     report.raise_if_any()
     warn_about_groups(groups, general, report)
     warn_about_general(general, report)
-    warn_about_tenants(general, report)
     return Settings(general, groups, tuple(report.warnings), path)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from adapters.upstreams.outbound.never_called import address_in
-from entrypoints.config.reading.mistakes import Report
+from entrypoints.config.reading.mistakes import Place
 from entrypoints.config.reading.schema import Form, Refused
 from entrypoints.config.reading.shown import shown
 from entrypoints.config.settings_params import ParamsSettings
@@ -42,17 +42,14 @@ PlainHttpHost = Annotated[
 ]
 
 
-def check_plain_http(params: ParamsSettings, path: str, named: Collection[str], report: Report) -> None:
+def check_plain_http(params: ParamsSettings, named: Collection[str], here: Place) -> None:
     """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
     compared as they are written, none is resolved."""
     for key, url in (("base_url", params.base_url), ("azure_endpoint", params.azure_endpoint)):
         if url is not None and not _is_allowed(url, named):
-            report.add(
-                f"{path}.{key}",
-                f"got {shown(url)}; over http the key would travel in clear text over public networks",
-                f"{BASE_URL}, or the host in general_settings.plain_http_hosts",
-                "write https://, or name the host in plain_http_hosts",
-            )
+            problem = f"got {shown(url)}; over http the key would travel in clear text over public networks"
+            valid = f"{BASE_URL}, or the host in general_settings.plain_http_hosts"
+            here.add(key, problem, valid, "write https://, or name the host in plain_http_hosts")
 
 
 def _is_allowed(url: str, named: Collection[str]) -> bool:

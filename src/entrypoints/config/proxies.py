@@ -4,22 +4,21 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from adapters.upstreams.outbound.proxies import EnvironmentProxies, UnusableProxy
-from entrypoints.config.reading.mistakes import Report
+from entrypoints.config.reading.mistakes import Place, Report
 from entrypoints.config.reading.shown import may_be_credential
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings, models_of
 
 _PORTS = {"http": 80, "https": 443}
-_TRUST = "general_settings.trust_env"
 
 
 def check_environment_proxies(
     groups: Sequence[GroupSettings], general: GeneralSettings, environ: Mapping[str, str], report: Report
 ) -> None:
     """A mistake where calls would certainly fail, a warning where the environment says what is not followed."""
-    proxies = EnvironmentProxies(environ)
+    proxies, here = EnvironmentProxies(environ), report.at("general_settings")
     if general.outbound_proxy is not None:
         if general.trust_env:
-            report.warn(_TRUST, "has no effect with outbound_proxy, which holds for all hosts; NO_PROXY is not read")
+            here.warn("trust_env", "has no effect with outbound_proxy, which holds for all hosts; NO_PROXY is not read")
         return
     concerned: dict[str, str] = {}
     """The first endpoint that each variable would be for."""
@@ -28,46 +27,46 @@ def check_environment_proxies(
         if variable is not None:
             concerned.setdefault(variable, path)
     if general.trust_env:
-        _check_usable(proxies, concerned, report)
-        _check_no_proxy(proxies, environ, report)
-    elif concerned and "trust_env" not in report.given("general_settings"):
+        _check_usable(proxies, concerned, here)
+        _check_no_proxy(proxies, environ, here)
+    elif concerned and "trust_env" not in here.given:
         names = " and ".join(concerned)
-        report.warn(
-            _TRUST,
+        here.warn(
+            "trust_env",
             f"{names} in the environment is not followed and endpoints are called directly; "
             "valid: trust_env: true to follow it, trust_env: false to say that it is not meant, or outbound_proxy",
         )
 
 
-def _check_usable(proxies: EnvironmentProxies, concerned: Mapping[str, str], report: Report) -> None:
+def _check_usable(proxies: EnvironmentProxies, concerned: Mapping[str, str], here: Place) -> None:
     for variable in proxies.variables:
         try:
             proxies.proxy(variable)
         except UnusableProxy as why:
             if variable in concerned:
-                report.add(
-                    _TRUST,
+                here.add(
+                    "trust_env",
                     f"{variable} in the environment {why}, and {concerned[variable]} would be called through it",
                     "http://host:port there, its host in NO_PROXY, outbound_proxy for that model (none = called "
                     "directly), or trust_env: false",
                     f"export {variable}=http://host:port, or write outbound_proxy: none beside that model",
                 )
             else:
-                report.warn(_TRUST, f"{variable} in the environment {why}; no endpoint is called through it")
+                here.warn("trust_env", f"{variable} in the environment {why}; no endpoint is called through it")
 
 
-def _check_no_proxy(proxies: EnvironmentProxies, environ: Mapping[str, str], report: Report) -> None:
+def _check_no_proxy(proxies: EnvironmentProxies, environ: Mapping[str, str], here: Place) -> None:
     name = proxies.no_proxy_variable
     for entry in proxies.no_proxy.unread:
         shown = "an entry that is not shown" if may_be_credential(entry) else f'"{entry[:60]}"'
-        report.warn(
-            _TRUST,
+        here.warn(
+            "trust_env",
             f"{name} in the environment has {shown}, which means no host; "
             "valid: a name, .name, *.name or an IP address, with or without :port, a network such as 10.0.0.0/8, or *",
         )
     others = [other for other in ("no_proxy", "NO_PROXY") if environ.get(other, "").strip()]
     if len(others) == 2 and environ[others[0]] != environ[others[1]]:
-        report.warn(_TRUST, "no_proxy and NO_PROXY in the environment differ; no_proxy is the one that is read")
+        here.warn("trust_env", "no_proxy and NO_PROXY in the environment differ; no_proxy is the one that is read")
 
 
 def _variable(model: EndpointSettings, proxies: EnvironmentProxies) -> str | None:

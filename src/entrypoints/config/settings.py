@@ -10,33 +10,11 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from domain import endpoint
+from entrypoints.config import urls
+from entrypoints.config import value_types as values
 from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_params import ParamsSettings
-from entrypoints.config.urls import (
-    BindAddress,
-    CacheHost,
-    HostWithPort,
-    Origin,
-    ProxyUrl,
-    ProxyUrlOrNone,
-    RedisHost,
-    RedisUrl,
-)
-from entrypoints.config.value_types import (
-    A_SIZE,
-    SIZE,
-    ApiKey,
-    Id,
-    LongSeconds,
-    Name,
-    Password,
-    PemFile,
-    Port,
-    Seconds,
-    SecondsOrZero,
-    UserName,
-)
 
 
 class CacheParams(Section, frozen=True):
@@ -47,11 +25,11 @@ class CacheParams(Section, frozen=True):
 
     type: Literal["redis", "memory"] | None = None
     """Where answers are kept; None = in Redis if one is configured, else in memory."""
-    ttl: LongSeconds = 604_800
+    ttl: values.LongSeconds = 604_800
     """How long an answer is served, in seconds."""
-    namespace: Name = "llmproxy"
+    namespace: values.Name = "llmproxy"
     """What every key in the store begins with."""
-    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, description=A_SIZE), SIZE] = 256 << 20
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40, description=values.A_SIZE), values.SIZE] = 256 << 20
     """The most an in-memory cache holds, in bytes."""
     scope: Literal["credential", "global"] = "credential"
     """Who shares answers: clients with the same credential, or all."""
@@ -59,11 +37,11 @@ class CacheParams(Section, frozen=True):
     """What to do with a request that names no temperature (the API's default is 1)."""
     replay_interval: Annotated[float, Meta(ge=0, le=10, description="a number of seconds")] = 0
     """The pause between two pieces of a stream that is sent from the cache, in seconds; 0 = none."""
-    host: CacheHost | None = None
+    host: urls.CacheHost | None = None
     """A Redis for the cache alone; None = the one of general_settings."""
-    port: Port = 6379
+    port: values.Port = 6379
     """Its port."""
-    password: Password | None = None
+    password: values.Password | None = None
     """Its password; None = none."""
 
 
@@ -72,9 +50,9 @@ class NamedKey(Section, frozen=True):
 
     hides_names: ClassVar = True
 
-    name: Id
+    name: values.Id
     """What the log calls whoever has the key, and what its things are kept under: a new key takes them over."""
-    key: ApiKey
+    key: values.ApiKey
     """What clients send."""
 
 
@@ -84,55 +62,55 @@ class GeneralSettings(Section, frozen=True):
     home: ClassVar = "general_settings"
     is_lenient: ClassVar = True
 
-    bind_address: BindAddress = "127.0.0.1"
+    bind_address: urls.BindAddress = "127.0.0.1"
     """Where to listen; other than loopback only with `api_keys` or `allow_unauthenticated`."""
-    bind_port: Port = 4000
+    bind_port: values.Port = 4000
     """Where to listen."""
     num_retries: Annotated[int, Meta(ge=0, le=20)] = 3
     """Further attempts after a first one that failed."""
     allowed_fails: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Failures in a row after which an endpoint rests."""
-    cooldown_time: Seconds = 60
+    cooldown_time: values.Seconds = 60
     """How long an endpoint rests, in seconds."""
 
-    redis_host: RedisHost | None = None
+    redis_host: urls.RedisHost | None = None
     """The Redis server; None (and no `redis_url`) = state is kept in memory."""
-    redis_port: Port = 6379
+    redis_port: values.Port = 6379
     """Its port."""
-    redis_password: Password | None = None
+    redis_password: values.Password | None = None
     """Its password; None = none."""
-    redis_username: UserName | None = None
+    redis_username: values.UserName | None = None
     """The ACL user; None = Redis' default user."""
     redis_ssl: bool = False
     """Whether to speak TLS with Redis."""
-    redis_url: RedisUrl | None = None
+    redis_url: urls.RedisUrl | None = None
     """All of the above in one; excludes the other redis_ keys."""
     cache: bool = False
     """Whether answers are cached."""
     cache_params: Annotated[CacheParams, Meta(description="a mapping of cache settings")] = CacheParams()
     """How answers are cached."""
 
-    connect_timeout: Seconds = endpoint.CONNECT_TIMEOUT_S
+    connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
     """DNS, TCP and TLS together, in seconds."""
-    first_byte_timeout: Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
+    first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
     """From the request sent to the first byte of the reply, in seconds."""
-    stream_idle_timeout: Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
+    stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
     """The longest silence inside a stream, in seconds."""
-    request_timeout: Seconds = endpoint.REQUEST_TIMEOUT_S
+    request_timeout: values.Seconds = endpoint.REQUEST_TIMEOUT_S
     """All attempts together until the first content, in seconds."""
-    stream_hold: SecondsOrZero = 5
+    stream_hold: values.SecondsOrZero = 5
     """How long the events before the first content may be held back, in seconds."""
-    stream_keepalive: SecondsOrZero = 0
+    stream_keepalive: values.SecondsOrZero = 0
     """After how long a silence inside a stream the proxy sends a comment, in seconds; 0 = never."""
-    max_wait: SecondsOrZero = 30
+    max_wait: values.SecondsOrZero = 30
     """How long a request waits for a rate-limited group, in seconds; 0 = not at all."""
     rate_limit_reserve: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     """The part of an endpoint's limit that is left unused while another endpoint has room."""
-    response_affinity_ttl: LongSeconds = 2_592_000
+    response_affinity_ttl: values.LongSeconds = 2_592_000
     """How long the endpoint of a stored response is remembered, in seconds."""
 
     api_keys: Annotated[
-        tuple[ApiKey | Annotated[NamedKey, Meta(description="a mapping with name and key")], ...],
+        tuple[values.ApiKey | Annotated[NamedKey, Meta(description="a mapping with name and key")], ...],
         Meta(description="a list of at least one key"),
     ] = ()
     """The keys clients must send, with or without a name; empty = the proxy asks for none."""
@@ -140,28 +118,28 @@ class GeneralSettings(Section, frozen=True):
     """The owner of what providers keep: all keys together, or only the key that made it."""
     allow_unauthenticated: bool = False
     """Says on purpose that anybody who reaches `bind_address` may use the proxy."""
-    allowed_hosts: Annotated[tuple[HostWithPort, ...], Meta(description="a list of host names")] = ()
+    allowed_hosts: Annotated[tuple[urls.HostWithPort, ...], Meta(description="a list of host names")] = ()
     """Host headers that are let in besides the loopback names and the bind address."""
-    allowed_origins: Annotated[tuple[Origin, ...], Meta(description="a list of origins")] = ()
+    allowed_origins: Annotated[tuple[urls.Origin, ...], Meta(description="a list of origins")] = ()
     """Web pages, and applications made of them, that may call the proxy; empty = none."""
     plain_http_hosts: Annotated[tuple[PlainHttpHost, ...], Meta(description="a list of hosts")] = ()
     """Hosts that may be called over http besides loopback and private ones; empty = none."""
-    max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30, description=A_SIZE), SIZE] = 32 << 20
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30, description=values.A_SIZE), values.SIZE] = 32 << 20
     """The largest request body, in bytes."""
-    max_held_bytes: Annotated[int, Meta(ge=0, le=1 << 40, description=A_SIZE), SIZE] = 256 << 20
+    max_held_bytes: Annotated[int, Meta(ge=0, le=1 << 40, description=values.A_SIZE), values.SIZE] = 256 << 20
     """The most a worker holds for its clients, bodies and answers together, in bytes; 0 = no bound."""
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     """The most connections to one endpoint, per worker."""
-    drain_timeout: SecondsOrZero = 30
+    drain_timeout: values.SecondsOrZero = 30
     """How long running requests may take to end at shutdown, in seconds."""
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over it."""
-    ca_bundle: PemFile | None = None
+    ca_bundle: values.PemFile | None = None
     """Certificates to trust besides the system's; None = the system's alone."""
-    outbound_proxy: ProxyUrl | None = None
+    outbound_proxy: urls.ProxyUrl | None = None
     """The proxy for calls to endpoints; None = none."""
     trust_env: bool = False
     """Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment are followed."""
@@ -171,7 +149,7 @@ class GeneralSettings(Section, frozen=True):
     """How log lines look; None = text on a terminal, json elsewhere."""
     passthrough: Literal["off", "on", "admin"] = "on"
     """Whether what names no group is passed on: no; yes, but for the API that administers the account; all of it."""
-    passthrough_group: Name | None = None
+    passthrough_group: values.Name | None = None
     """The group that takes /v1 paths that name no model, and models that are no group's. None = paths without a model
     go to the only group, with several they are answered 404; models that are no group's are unknown."""
 
@@ -195,9 +173,9 @@ class EndpointSettings(Section, frozen=True):
 
     home: ClassVar = "a model"
 
-    model: Name
+    model: values.Name
     """The name the endpoint knows the model by."""
-    id: Id = ""
+    id: values.Id = ""
     """What people see; without one in the file `group/1`, `group/2`, ... in the order of the file."""
     weight: Annotated[
         int, Meta(ge=0, le=1_000_000), Form(whole_hint="use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")
@@ -205,13 +183,13 @@ class EndpointSettings(Section, frozen=True):
     """Its share of the group's requests; 0 = only when no other endpoint can."""
     params: Annotated[ParamsSettings, Meta(description="a mapping of OpenAI client arguments")] = ParamsSettings()
     """How it is reached."""
-    connect_timeout: Seconds = endpoint.CONNECT_TIMEOUT_S
+    connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
     """In seconds, as in general_settings; so are the next three."""
-    first_byte_timeout: Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
+    first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
     """In seconds."""
-    stream_idle_timeout: Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
+    stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
     """In seconds."""
-    request_timeout: Seconds = endpoint.REQUEST_TIMEOUT_S
+    request_timeout: values.Seconds = endpoint.REQUEST_TIMEOUT_S
     """In seconds."""
     whole_reply_timeout: Annotated[float, COMPUTED] = endpoint.REQUEST_TIMEOUT_S
     """What `first_byte_timeout` is for replies that are not streamed: they have their first byte when all is generated,
@@ -220,7 +198,7 @@ class EndpointSettings(Section, frozen=True):
     """Requests a minute, for providers that send no rate-limit headers; None = unknown."""
     tpm: Annotated[int, Meta(ge=1, le=10**12)] | None = None
     """Tokens a minute, likewise."""
-    outbound_proxy: ProxyUrlOrNone | None = None
+    outbound_proxy: urls.ProxyUrlOrNone | None = None
     """The proxy for calls to this endpoint, empty = none; None = as general_settings and trust_env say."""
 
 
@@ -229,7 +207,7 @@ class GroupSettings(Section, frozen=True):
 
     home: ClassVar = "a group"
 
-    model_group: Name
+    model_group: values.Name
     """The model name clients ask for."""
     models: Annotated[
         tuple[Annotated[EndpointSettings, Meta(description="a mapping with model, weight and params")], ...],

@@ -4,9 +4,11 @@ Nothing here knows a setting. It keeps out what makes YAML dangerous or surprisi
 tags, alias bombs, deep nesting, huge files, and YAML 1.1's octal and base-60 numbers.
 """
 
+import errno
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn
 
 import yaml
 from msgspec import Struct
@@ -28,87 +30,68 @@ _FILE = "a YAML file in UTF-8"
 _ROOT = "a mapping with the key model_groups"
 _VARIABLES = "an environment variable is written os.environ/NAME"
 _TAG = "tag:yaml.org,2002:"
+_TAGS = {None, *(_TAG + name for name in ("str", "int", "float", "bool", "null", "seq", "map"))}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,17})")
 _DECIMAL = re.compile(r"[-+]?(?!0[0-9])(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
-_NOT_FINITE = re.compile(r"([-+]?)\.(inf)|\.(nan)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
-class Scalar(Struct, frozen=True):
-    """One value. `text` is what stands in the file; `value` what YAML makes of it (dates stay text).
+class Node(Struct, frozen=True):
+    """A value, and where it begins."""
 
-    `variable` names the environment variable the text came from; None = it stands in the file.
-    """
-
-    value: str | int | float | bool | None
-    text: str
+    value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"
+    """What YAML makes of it; dates stay texts."""
     at: Position
+    text: str = ""
+    """Of a single value: what stands in the file."""
+    keys: dict[str, Position] = {}
+    """Of a mapping: where each key begins."""
     variable: str | None = None
+    """The environment variable that the text came from; None = it stands in the file."""
 
 
-class Items(Struct, frozen=True):
-    """A list."""
-
-    items: tuple["Value", ...]
-    at: Position
-
-
-class Entries(Struct, frozen=True):
-    """A mapping, with the place of each key."""
-
-    entries: dict[str, "Value"]
-    keys: dict[str, Position]
-    at: Position
-
-
-Value: TypeAlias = "Scalar | Items | Entries"
-
-
-def read_document(path: Path, report: Report) -> Entries:
+def read_document(path: Path, report: Report) -> Node:
     """The file's top-level mapping. Raises `ConfigError` when the file cannot be read as one.
 
     Duplicate keys are added to `report`, and the first of them is kept.
     """
     text = _decode(_read(path, report), report)
     try:
-        _refuse_hostile(text, report)
-        root = yaml.compose(text, Loader=Loader)
+        root = _Composer(yaml.parse(text, Loader=Loader), report).document()
     except yaml.YAMLError as error:
         _fail_on_syntax(error, text, report)
     if root is None:
         report.fail("the file is empty", _ROOT, "begin with examples/minimal.yaml")
-    tree = _Builder(report).build(root, "", 0)
-    if not isinstance(tree, Entries):
-        report.fail(f"holds {'a list' if isinstance(tree, Items) else 'a single value'}", _ROOT, at=tree.at)
-    return tree
+    if not isinstance(root.value, dict):
+        report.fail(f"holds {'a list' if isinstance(root.value, tuple) else 'a single value'}", _ROOT, at=root.at)
+    return root
 
 
-def plain_value(text: str) -> str | int | float | bool:
-    """What `text` without quotes means: true, yes, on and their opposites, a decimal number, or itself. Octal, base-60
-    and hexadecimal forms are no numbers."""
-    if text.lower() in ("yes", "true", "on", "no", "false", "off"):
-        return text.lower() in ("yes", "true", "on")
+def plain_value(text: str) -> str | int | float | bool | None:
+    """What `text` means without quotes: nothing, true, yes, on and their opposites, a decimal number, or itself. Octal,
+    base-60 and hexadecimal forms are no numbers."""
+    word = text.lower()
+    if word in ("", "~", "null"):
+        return None
+    if word in ("yes", "true", "on", "no", "false", "off"):
+        return word in ("yes", "true", "on")
     if _INTEGER.fullmatch(text):
         return int(text.replace("_", ""))
-    if found := _NOT_FINITE.fullmatch(text):
-        return float((found[1] or "") + (found[2] or found[3]))
+    if word.lstrip("+-") in (".inf", ".nan"):
+        return float(word.replace(".", ""))
     return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 def _read(path: Path, report: Report) -> bytes:
-    valid = "the path of a YAML file"
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        report.fail("there is no such file", valid)
-    except IsADirectoryError:
-        report.fail("is a directory", valid, "name the file in it")
-    except PermissionError:
-        report.fail("may not be read by this user", "a file with read permission")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        report.fail(f"cannot be read ({reason})", valid)
+    except OSError as error:
+        known = {errno.ENOENT: "there is no such file", errno.EISDIR: "is a directory"}
+        known[errno.EACCES] = "may not be read by this user"
+        report.fail(known.get(error.errno or 0, f"cannot be read ({error.strerror})"), "the path of a YAML file")
+    except ValueError:
+        report.fail("cannot be read (not a file name)", "the path of a YAML file")
     if len(raw) > MAX_FILE_BYTES:
         report.fail(f"is larger than {MAX_FILE_BYTES} bytes (1 MiB)", "a YAML file up to that size")
     return raw
@@ -137,30 +120,6 @@ def _at(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 
-def _refuse_hostile(text: str, report: Report) -> None:
-    """Look at the parser's events first: they cost little memory, however the file is built."""
-    depth = values = 0
-    for event in yaml.parse(text, Loader=Loader):
-        if isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, yaml.NodeEvent):
-            values += 1
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            at = _at(event.start_mark)
-            _refuse_tag(getattr(event, "tag", None) or "", at, report)
-            if values > MAX_VALUES:
-                report.fail(f"holds more than {MAX_VALUES} values", "a smaller file", at=at)
-            if depth > MAX_DEPTH:
-                report.fail(f"is nested deeper than {MAX_DEPTH} levels", "a flatter file", at=at)
-
-
-def _refuse_tag(tag: str, at: Position, report: Report) -> None:
-    if tag and tag not in {_TAG + name for name in ("str", "int", "float", "bool", "null", "seq", "map")}:
-        kind = "a !!python tag" if tag.startswith(_TAG + "python") else "a tag (!...)"
-        fix = f"write a value that begins with ! in quotes; {_VARIABLES}"
-        report.fail(f"holds {kind}", "plain YAML", fix, at)
-
-
 def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
     # The parser's own words can quote the file (an unquoted key that begins with *), so only known ones pass.
     mark = getattr(error, "problem_mark", None)
@@ -170,77 +129,106 @@ def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
     source = (text.splitlines()[mark.line : mark.line + 1] or [""])[0]
     if "\\t" in problem or "'\t'" in problem or "\t" in source[: len(source) - len(source.lstrip())]:
         report.fail("holds a tab", "YAML is indented with spaces", "write spaces in its place", at)
-    if "undefined alias" in problem:
-        fix = "write a value that begins with * in quotes, or define &name above it"
-        report.fail("uses an alias (*name) that is not defined", fix=fix, at=at)
-    if "but found another document" in problem:
-        report.fail("holds more than one document (---)", "one", "leave out the --- and what follows", at)
     if re.search(r"[:\-\[,] *[%@`]", source):
         report.fail("is not valid YAML: a value begins with %, @ or `", "", f"write it in quotes; {_VARIABLES}", at)
     is_known = re.fullmatch(r"[a-z ,':<>?\-]{1,120}", problem.replace("'", ""))
     report.fail(f"is not valid YAML: {problem if is_known else 'it cannot be parsed here'}", at=at)
 
 
-class _Builder:
-    """Turns composed nodes into values, expanding aliases and merge keys (<<) within a budget."""
+class _Composer:
+    """Makes values of the parser's events, which cost little memory however the file is built. What aliases expand to
+    is counted but shared."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, events: Iterator[Any], report: Report) -> None:
+        self._events = events
         self._report = report
+        self._anchors: dict[str, tuple[Node, int, int]] = {}
+        """Each with the values and characters in it."""
         self._values = 0
         self._characters = 0
 
-    def build(self, node: yaml.Node, path: str, depth: int) -> Value:
-        at = _at(node.start_mark)
-        self._values += 1
-        self._characters += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
-        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS or depth > MAX_DEPTH:
-            self._report.fail("holds aliases (*name) that expand to too much", "fewer", at=at)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            items = (self.build(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value))
-            return Items(tuple(items), at)
-        return Scalar(_value_of(node), node.value, at)
+    def document(self) -> Node | None:
+        root = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._fail(event, "holds more than one document (---)", "one", "leave out --- and what follows")
+                root = self._node(next(self._events), "", 0)
+        return root
 
-    def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> Entries:
-        built = Entries({}, {}, _at(node.start_mark))
-        merged: list[Entries] = []
-        for key_node, value_node in node.value:
-            at, key = _at(key_node.start_mark), key_node.value
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._report.fail("holds a key that is a list or a mapping", "keys are names", _VARIABLES, at)
-            if key_node.tag == _TAG + "merge":
-                merged += self._merged(value_node, path, depth)
-            elif (place := shown_path(path, key)) and key in built.keys:
-                lines = f"{built.keys[key].line} and {at.line}"
-                problem = f"the key {shown(key)} stands twice, on lines {lines}"
-                self._report.add(place, problem, "once", "leave out one of the two", at)
-            else:
-                built.keys[key] = at
-                built.entries[key] = self.build(value_node, place, depth + 1)
+    def _node(self, event: Any, path: str, depth: int) -> Node:
+        before = self._values, self._characters
+        if isinstance(event, yaml.AliasEvent):
+            return self._aliased(event)
+        self._count(event, 1, len(event.value) if isinstance(event, yaml.ScalarEvent) else 0)
+        if event.tag not in _TAGS:
+            kind = "a !!python tag" if event.tag.startswith(_TAG + "python") else "a tag (!...)"
+            self._fail(event, f"holds {kind}", "plain YAML", f"write a ! at the beginning in quotes; {_VARIABLES}")
+        if depth > MAX_DEPTH:
+            self._fail(event, f"is nested deeper than {MAX_DEPTH} levels", "a flatter file")
+        at = _at(event.start_mark)
+        if isinstance(event, yaml.MappingStartEvent):
+            node = self._mapping(at, path, depth)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            items: list[Node] = []
+            while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+                items.append(self._node(item, f"{path}[{len(items)}]", depth + 1))
+            node = Node(tuple(items), at)
+        else:
+            is_text = event.tag == _TAG + "str" or (event.tag is None and not event.implicit[0])
+            node = Node(event.value if is_text else plain_value(event.value), at, event.value)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node, self._values - before[0], self._characters - before[1]
+        return node
+
+    def _mapping(self, at: Position, path: str, depth: int) -> Node:
+        entries: dict[str, Node] = {}
+        keys: dict[str, Position] = {}
+        merged: list[Node] = []
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if isinstance(event, yaml.AliasEvent | yaml.CollectionStartEvent):
+                self._fail(event, "holds a key that is a list or a mapping", "keys are names", _VARIABLES)
+            key = self._node(event, path, depth + 1)
+            place = shown_path(path, key.text)
+            value_event = next(self._events)
+            if key.text == "<<" and event.implicit[0]:
+                merged += self._merged(value_event, path, depth)
+                continue
+            value = self._node(value_event, place, depth + 1)
+            if key.text in keys:
+                lines = f"{keys[key.text].line} and {key.at.line}"
+                problem = f"the key {shown(key.text)} stands twice, on lines {lines}"
+                self._report.add(place, problem, "once", "leave out one of the two", key.at)
+                continue
+            entries[key.text], keys[key.text] = value, key.at
         for base in merged:
-            for key, value in base.entries.items():
-                built.entries.setdefault(key, value)
-                built.keys.setdefault(key, base.keys[key])
-        return built
+            for name, value in base.value.items() if isinstance(base.value, dict) else ():
+                entries.setdefault(name, value)
+                keys.setdefault(name, base.keys[name])
+        return Node(entries, at, keys=keys)
 
-    def _merged(self, node: yaml.Node, path: str, depth: int) -> list[Entries]:
+    def _merged(self, event: Any, path: str, depth: int) -> tuple[Node, ...]:
         """The mappings that `<<: *name` or `<<: [*one, *two]` brings in, the one that wins first."""
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        built = [self.build(item, path, depth + 1) for item in nodes]
-        merged = [base for base in built if isinstance(base, Entries)]
-        if len(merged) < len(built):
-            at = _at(node.start_mark)
-            self._report.fail("merges (<<) something that is no mapping", "<<: *name", "name a mapping", at)
-        return merged
+        node = self._node(event, path, depth)
+        nodes = node.value if isinstance(node.value, tuple) else (node,)
+        if not all(isinstance(base.value, dict) for base in nodes):
+            self._fail(event, "merges (<<) something that is no mapping", "<<: *name", "name a mapping")
+        return nodes
 
+    def _aliased(self, event: Any) -> Node:
+        if event.anchor not in self._anchors:
+            fix = "write a value that begins with * in quotes, or define &name before it"
+            self._fail(event, "uses an alias (*name) that is not defined", "", fix)
+        node, values, characters = self._anchors[event.anchor]
+        self._count(event, values, characters)
+        return node
 
-def _value_of(node: Any) -> str | int | float | bool | None:
-    if node.tag == _TAG + "null":
-        return None
-    if node.tag == _TAG + "bool":
-        return str(node.value).lower() in ("yes", "true", "on")
-    is_plain = node.style not in ("'", '"', "|", ">")
-    if node.tag in (_TAG + "int", _TAG + "float") or (is_plain and node.tag == _TAG + "str"):
-        return plain_value(node.value)  # YAML 1.1 takes 1e3 for a text; everybody else for a number
-    return str(node.value)
+    def _count(self, event: Any, values: int, characters: int) -> None:
+        self._values += values
+        self._characters += characters
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS:
+            problem = f"holds more than {MAX_VALUES} values, or aliases (*name) that expand to too much"
+            self._fail(event, problem, "a smaller file")
+
+    def _fail(self, event: Any, problem: str, valid: str, fix: str = "") -> NoReturn:
+        self._report.fail(problem, valid, fix, _at(event.start_mark))

@@ -1,6 +1,6 @@
 """What is wrong with a configuration file: collected until everything was looked at, then told at once."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -58,35 +58,53 @@ class Report:
         self.mistakes: list[Mistake] = []
         self.warnings: list[str] = []
         self._positions: dict[str, Position] = {}
-        self._keys: dict[str, set[str]] = {}
+        self._given: dict[str, frozenset[str]] = {}
 
-    def locate(self, path: str, at: Position, section: str | None = None, key: str = "") -> None:
-        """The value at `path` begins at `at`; as a setting it is the `key` of `section`."""
+    def locate(self, path: str, at: Position) -> None:
+        """The value at `path` begins at `at`."""
         self._positions[path] = at
-        if section is not None:
-            self._keys.setdefault(section, set()).add(key)
 
-    def given(self, section: str) -> Set[str]:
-        """The keys that were written in the section at this path, valid or not."""
-        return self._keys.get(section, frozenset())
+    def locate_keys(self, section: str, keys: Iterable[str]) -> None:
+        """The section at this path has these keys."""
+        self._given[section] = frozenset(keys)
+
+    def at(self, section: str) -> "Place":
+        """The section at this path, for what is to be said about its settings."""
+        return Place(self, section, self._given.get(section, frozenset()))
 
     def add(self, path: str, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> None:
         """One more mistake at `path`; `at` None = where the value stands, as far as that is known."""
-        self.mistakes.append(self._finding(problem, path, valid, fix, at or self._positions.get(path)))
+        line, column = at or self._positions.get(path) or (None, None)
+        self.mistakes.append(Mistake(str(self.file), problem, line, column, path, valid, fix))
 
     def warn(self, path: str, text: str) -> None:
         """Something the reader should know and that does not stop the proxy from starting."""
-        self.warnings.append(str(self._finding(text, path, at=self._positions.get(path))))
+        line, column = self._positions.get(path) or (None, None)
+        self.warnings.append(str(Mistake(str(self.file), text, line, column, path)))
 
     def fail(self, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> NoReturn:
         """Give up at once: what comes after this mistake cannot be read."""
-        raise ConfigError(self.file, [*self.mistakes, self._finding(problem, "", valid, fix, at)])
+        self.add("", problem, valid, fix, at)
+        raise ConfigError(self.file, self.mistakes)
 
     def raise_if_any(self) -> None:
         """Raise `ConfigError` with all mistakes; does nothing when there are none."""
         if self.mistakes:
             raise ConfigError(self.file, self.mistakes)
 
-    def _finding(self, problem: str, path: str, valid: str = "", fix: str = "", at: Position | None = None) -> Mistake:
-        line, column = at or (None, None)
-        return Mistake(str(self.file), problem, line, column, path, valid, fix)
+
+class Place(NamedTuple):
+    """A section of the file in a report."""
+
+    report: Report
+    path: str
+    given: frozenset[str]
+    """The keys that were written, valid or not, but for those whose empty variable means that they are absent."""
+
+    def add(self, key: str, problem: str, valid: str = "", fix: str = "") -> None:
+        """One more mistake at the setting `key`."""
+        self.report.add(f"{self.path}.{key}", problem, valid, fix)
+
+    def warn(self, key: str, text: str) -> None:
+        """A warning at the setting `key`."""
+        self.report.warn(f"{self.path}.{key}", text)

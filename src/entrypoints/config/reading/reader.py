@@ -9,13 +9,12 @@ import msgspec
 from msgspec import UNSET, structs
 
 from domain.secret import Secret
-from entrypoints.config.reading.document import Entries, Items, Scalar, Value, plain_value
-from entrypoints.config.reading.environment import refuse_empty, resolve
-from entrypoints.config.reading.lookalikes import refuse_lookalike
+from entrypoints.config.reading.document import Node, plain_value
 from entrypoints.config.reading.mistakes import MAX_PRINTED, Report
 from entrypoints.config.reading.schema import Kind, Refused, Section, keys_of, required_of
 from entrypoints.config.reading.shown import may_be_credential, shown, shown_path, shown_url
 from entrypoints.config.reading.synonyms import WORDS, advice
+from entrypoints.config.reading.variables import refuse_empty, refuse_lookalike, resolve
 
 S = TypeVar("S", bound=Section)
 
@@ -36,37 +35,38 @@ class Reader:
             for key in keys_of(section):
                 self._homes.setdefault(key, section.home)
 
-    def section(self, given: Value, struct: type[S], path: str, valid: str) -> S:
+    def section(self, given: Node, struct: type[S], path: str, valid: str) -> S:
         """The settings in `given`. `valid` says what they are, for when `given` is something else."""
         values: dict[str, Any] = {}
-        is_nothing = isinstance(given, Scalar) and given.value is None
-        if isinstance(given, Entries):
-            values = self._values(given, struct, path)
-        elif not (struct.is_lenient and is_nothing):
+        if isinstance(given.value, dict):
+            values = self._values(given.value, given, struct, path)
+        elif not (struct.is_lenient and given.value is None):
             self._report.add(path, f"got {_described(given)}", valid)
         blanks = {f.name: _BLANKS.get(_base(f.type), ()) for f in structs.fields(struct) if f.required}
         return struct(**(blanks | values))
 
-    def _values(self, given: Entries, struct: type[Section], path: str) -> dict[str, Any]:
+    def _values(self, entries: Mapping[str, Node], given: Node, struct: type[Section], path: str) -> dict[str, Any]:
         kinds = keys_of(struct)
         values: dict[str, Any] = {}
-        for key, value in given.entries.items():
+        absent = {key for key, value in entries.items() if struct.is_lenient and self._is_empty_variable(value)}
+        self._report.locate_keys(path, entries.keys() - absent)
+        for key, value in entries.items():
             place = shown_path(path, "<...>" if struct.hides_names and key not in kinds else key)
             if key not in kinds:
                 if not (struct.has_extensions and key.startswith("x-")):
                     self._report.add(place, *self._unknown(key, struct), at=given.keys[key])
-            elif not (struct.is_lenient and self._is_empty_variable(value)):
-                self._report.locate(place, value.at, path, key)
+            elif key not in absent:
+                self._report.locate(place, value.at)
                 if (read := self._read(value, kinds[key], place)) is not UNSET:
                     values[key] = read
         for key in kinds:
-            if key in required_of(struct) and key not in given.entries:
+            if key in required_of(struct) and key not in entries:
                 missing = f"write {key}: and what is valid"
                 self._report.add(shown_path(path, key), "is missing", kinds[key].valid, missing, given.at)
         return values
 
-    def _read(self, given: Value, kind: Kind, path: str) -> Any:
-        if kind.section is not None and (isinstance(given, Entries) or kind.scalar is None):
+    def _read(self, given: Node, kind: Kind, path: str) -> Any:
+        if kind.section is not None and (isinstance(given.value, dict) or kind.scalar is None):
             return self.section(given, kind.section, path, kind.valid)
         if kind.item is None:
             return self._scalar(given, kind, path)
@@ -74,27 +74,27 @@ class Reader:
             return self._list(given, kind.item, path, kind.valid)
         return self._mapping(given, kind.name, kind.item, path, kind.valid)
 
-    def _list(self, given: Value, kind: Kind, path: str, valid: str) -> Any:
-        if not isinstance(given, Items) or not given.items:
-            fix = "write it as a list: [...]" if isinstance(given, Scalar) and given.value is not None else ""
+    def _list(self, given: Node, kind: Kind, path: str, valid: str) -> Any:
+        if not isinstance(given.value, tuple) or not given.value:
+            fix = "" if given.value is None or isinstance(given.value, tuple | dict) else "write it as a list: [...]"
             self._report.add(path, f"got {_described(given)}", valid, fix)
             return UNSET
         read = []
-        for index, item in enumerate(given.items):
+        for index, item in enumerate(given.value):
             place = f"{path}[{index}]"
             self._report.locate(place, item.at)
             read.append(self._read(item, kind, place))
         return tuple(item for item in read if item is not UNSET)
 
-    def _mapping(self, given: Value, name_kind: Kind, kind: Kind, path: str, valid: str) -> Any:
-        if not isinstance(given, Entries):
+    def _mapping(self, given: Node, name_kind: Kind, kind: Kind, path: str, valid: str) -> Any:
+        if not isinstance(given.value, dict):
             self._report.add(path, f"got {_described(given)}", valid)
             return UNSET
         texts: dict[str, Any] = {}
-        for name, value in given.entries.items():
+        for name, value in given.value.items():
             place, at = shown_path(path, name), given.keys[name]
             try:
-                _converted(Scalar(name, name, at), name_kind)
+                _converted(Node(name, at, name), name_kind)
             except Refused as why:
                 self._report.add(place, "is not a name that can be set here", valid, why.fix, at)
                 continue
@@ -104,8 +104,8 @@ class Reader:
                 texts[name] = text
         return texts
 
-    def _scalar(self, given: Value, kind: Kind, path: str) -> Any:
-        if not isinstance(given, Scalar):
+    def _scalar(self, given: Node, kind: Kind, path: str) -> Any:
+        if isinstance(given.value, tuple | dict):
             self._report.add(path, f"got {_described(given)}", kind.valid)
             return UNSET
         try:
@@ -120,12 +120,12 @@ class Reader:
             self._report.add(path, why.problem or got, why.valid or kind.valid, why.fix)
             return UNSET
 
-    def _is_empty_variable(self, given: Value) -> bool:
+    def _is_empty_variable(self, given: Node) -> bool:
         try:
-            resolved = resolve(given, self._environ) if isinstance(given, Scalar) else None
+            resolved = resolve(given, self._environ)
         except Refused:
             return False
-        return resolved is not None and resolved.variable is not None and not resolved.text
+        return resolved.variable is not None and not resolved.text
 
     def _unknown(self, key: str, struct: type[Section]) -> tuple[str, str, str]:
         """Problem, what is valid and what to do about a key that is no setting."""
@@ -149,7 +149,7 @@ def _base(hint: Any) -> Any:
     return getattr(hint, "__origin__", hint)
 
 
-def _converted(given: Scalar, kind: Kind) -> Any:
+def _converted(given: Node, kind: Kind) -> Any:
     """The value as the type wants it. Raises `Refused`."""
     value: Any = given.value
     if kind.form.takes_any and value is not None:
@@ -176,7 +176,7 @@ def _of_text(wanted: type, value: Any) -> Any:
     return wanted(value)
 
 
-def _remedy(given: Scalar, kind: Kind) -> str:
+def _remedy(given: Node, kind: Kind) -> str:
     """What to write in place of a value of the wrong type; empty = nothing that could be said."""
     value = given.value
     if given.variable is not None:
@@ -197,16 +197,16 @@ def _remedy(given: Scalar, kind: Kind) -> str:
     return f"write {near[0]}" if near else ""
 
 
-def _described(given: Value) -> str:
+def _described(given: Node) -> str:
     """What stands where something of another shape should: only its kind, as it may hold secrets."""
-    if isinstance(given, Items):
-        return "a list" if given.items else "an empty list"
-    if isinstance(given, Entries):
+    if isinstance(given.value, tuple):
+        return "a list" if given.value else "an empty list"
+    if isinstance(given.value, dict):
         return "a mapping"
     return "nothing" if given.value is None else "a single value"
 
 
-def _described_scalar(given: Scalar, kind: Kind) -> str:
+def _described_scalar(given: Node, kind: Kind) -> str:
     if given.variable is not None:
         # Not even for settings that hold no secret, but for URLs: the wrong variable may have been named.
         url = None if kind.is_secret else shown_url(given.text)

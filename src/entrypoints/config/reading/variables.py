@@ -1,4 +1,4 @@
-"""What stands where a value belongs and was meant to be replaced by one: foreign ways to write an environment variable,
+"""`os.environ/NAME`, and what else was meant to be replaced by a value: foreign ways to write an environment variable,
 quotes that nobody took off, placeholders.
 
 What is certainly wrong is refused. A password or a header may hold any text, so that some of it is only doubtful there.
@@ -6,13 +6,15 @@ What is certainly wrong is refused. A password or a header may hold any text, so
 
 import re
 from collections.abc import Mapping
-from enum import Enum
 
-from entrypoints.config.reading.document import Scalar
-from entrypoints.config.reading.environment import PREFIX
+from msgspec.structs import replace
+
+from entrypoints.config.reading.document import Node
 from entrypoints.config.reading.schema import Kind, Refused
 from entrypoints.config.reading.shown import may_be_credential
 
+_PREFIX = "os.environ/"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python; Symfony; Caddy.
 _BRACED = re.compile(
     r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*"
@@ -42,53 +44,79 @@ _NO_NAMES = ("ENV", "ENVIRON", "OS", "BEARER")
 _MAX_SEARCHED = 4096  # characters; Entra tokens are long, references are not
 
 
-def refuse_lookalike(given: Scalar, kind: Kind, environ: Mapping[str, str]) -> str | None:
+def resolve(given: Node, environ: Mapping[str, str]) -> Node:
+    """`given`, or the variable's value where `given` is `os.environ/NAME`.
+
+    White space around a variable's value is dropped: a key read from a mounted file often ends in a newline. An empty
+    text means that the variable is set but empty; what that means is the caller's decision. Raises `Refused` when the
+    variable is not set or the reference is malformed.
+    """
+    text = given.value
+    if not isinstance(text, str) or not text.startswith(_PREFIX):
+        return given
+    name = text.removeprefix(_PREFIX)
+    if not _NAME.fullmatch(name) or may_be_credential(name):
+        raise Refused(
+            problem="os.environ/ is not followed by a variable's name",
+            valid="os.environ/NAME",
+            fix="write the name of a variable, not its value",
+        )
+    value = environ.get(name)
+    if value is None:
+        raise Refused(problem=f"the environment variable {name} is not set", fix=_export(name))
+    return replace(given, value=value.strip(), text=value.strip(), variable=name)
+
+
+def refuse_empty(given: Node) -> None:
+    """Raise `Refused` when `given` came from a variable that is set but empty."""
+    if given.variable is not None and not given.text:
+        problem = f"the environment variable {given.variable} is empty, which counts as not set"
+        raise Refused(problem=problem, fix=_export(given.variable))
+
+
+def _export(name: str) -> str:
+    return f"export {name}=... before starting, or remove it here or write another value"
+
+
+def refuse_lookalike(given: Node, kind: Kind, environ: Mapping[str, str]) -> str | None:
     """Raises `Refused` for a text that cannot be meant as it stands; returns a warning about one that is doubtful,
     None = nothing to say. `given` has been looked up already."""
     text = given.text
     if not isinstance(given.value, str) or not 2 <= len(text) <= _MAX_SEARCHED:
         return None
     scheme = _SCHEME_WORD.match(text) if kind.is_secret else None
-    certainty = _certainty(text[scheme.end() :] if scheme else text, kind, environ, follows_scheme=scheme is not None)
-    if certainty is _SURE or PREFIX in text:
+    is_certain = _is_reference(text[scheme.end() :] if scheme else text, kind, environ, is_alone=scheme is None)
+    if is_certain or _PREFIX in text:
         raise _reference(given, is_bearer=scheme is not None)
     if _QUOTES.get(text[0]) == text[-1]:
         refused = _quoted(given)
         if kind.form.is_free and len(text) > 2:
             return f"{refused.problem}: {refused.fix}"
         raise refused
-    if certainty is _DOUBTFUL:
+    if is_certain is False:
         return "looks like a variable that nobody replaces, and is used as it stands; a variable is os.environ/NAME"
     return _about_a_key(text, scheme) if kind.form.is_key else None
 
 
-class _Certainty(Enum):
-    SURE = "sure"
-    DOUBTFUL = "doubtful"
-
-
-_SURE, _DOUBTFUL = _Certainty.SURE, _Certainty.DOUBTFUL
-
-
-def _certainty(text: str, kind: Kind, environ: Mapping[str, str], *, follows_scheme: bool) -> _Certainty | None:
-    """How certain it is that `text` refers to a variable; None = it does not."""
-    is_free = kind.is_secret and kind.form.is_free and not follows_scheme
+def _is_reference(text: str, kind: Kind, environ: Mapping[str, str], *, is_alone: bool) -> bool | None:
+    """True for a text that certainly refers to a variable, False where it is doubtful, None where it does not."""
+    is_free = kind.is_secret and kind.form.is_free and is_alone
     if _BRACED.fullmatch(text) or (kind.form.is_key and _KEPT.fullmatch(text)):
-        return _SURE
+        return True
     if _BRACED_INSIDE.search(text):
-        return _DOUBTFUL if is_free else _SURE
+        return not is_free
     if found := _NAMED.fullmatch(text):
         name = found["a"] or found["b"] or found["c"] or found["d"]
         is_known = name is None or name in environ
         # env/PROD may be a model, and $ecret a key that somebody made up; neither is a variable's usual name.
         is_usual = name is not None and name.isupper() and (kind.is_secret or not found["c"])
-        return _SURE if not is_free and (is_known or is_usual) else _DOUBTFUL
+        return not is_free and (is_known or is_usual)
     if found := _NAMED_INSIDE.search(text):
-        return _SURE if not is_free and (not kind.is_secret or (found["a"] or found["b"]) in environ) else _DOUBTFUL
+        return not is_free and (not kind.is_secret or (found["a"] or found["b"]) in environ)
     return None
 
 
-def _reference(given: Scalar, *, is_bearer: bool) -> Refused:
+def _reference(given: Node, *, is_bearer: bool) -> Refused:
     if given.variable is not None:
         problem = f"the environment variable {given.variable} holds a reference to another one, which nobody replaced"
         fix = f"export {given.variable}=... with the value itself, or name another variable as os.environ/NAME"
@@ -100,7 +128,7 @@ def _reference(given: Scalar, *, is_bearer: bool) -> Refused:
     return Refused(problem=problem, valid="os.environ/NAME", fix=f"write os.environ/{name}{bearer}")
 
 
-def _quoted(given: Scalar) -> Refused:
+def _quoted(given: Node) -> Refused:
     if given.variable is None:
         return Refused(problem="has quotes inside its quotes", fix="write one pair of quotes, which YAML takes off")
     problem = (
