@@ -67,10 +67,8 @@ def azure_advice(params: ParamsSettings) -> Iterator[tuple[str, str]]:
 
 def _of_a_version_on_v1(url: str, version: str) -> str:
     if is_dated(version):
-        return (
-            "Azure answers 400 to a dated api-version on /openai/v1; remove it, "
-            f"or write azure_endpoint: {url.removesuffix(V1)}"
-        )
+        dated = f"azure_endpoint: {url.removesuffix(V1)}"
+        return f"Azure answers 400 to a dated api-version on /openai/v1; remove it, or write {dated}"
     return "Foundry endpoints answer 400 to api-version on /openai/v1; remove it if they do"
 
 

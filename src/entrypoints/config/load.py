@@ -40,7 +40,7 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     """
     report = Report(path)
     document = read_document(path, report)
-    file = Reader(report, environ, _SECTIONS).section(document, ConfigFile, "", "a mapping with the key model_groups")
+    file = Reader(report, environ, _SECTIONS).section(document, ConfigFile, "")
     general = replace(file.general_settings, **overrides)
     groups = settle_groups(file.model_groups, general.plain_http_hosts, report)
     check_general(general, groups, report)

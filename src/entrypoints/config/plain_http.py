@@ -63,10 +63,8 @@ def clear_text_advice(url: str, named: Collection[str]) -> str | None:
     parts = urlsplit(url)
     host = (parts.hostname or "").removesuffix(".")
     if parts.scheme == "http" and not is_loopback(host) and not _is_named(host, named):
-        return (
-            "over http the key travels in clear text; https protects it, "
-            f"and general_settings.plain_http_hosts: [{host}] says that it is meant"
-        )
+        meant = f"general_settings.plain_http_hosts: [{host}] says that it is meant"
+        return f"over http the key travels in clear text; https protects it, and {meant}"
     return None
 
 

@@ -23,19 +23,15 @@ def check_environment_proxies(
     concerned: dict[str, str] = {}
     """The first endpoint that each variable would be for."""
     for path, model in models_of(groups):
-        variable = _variable(model, proxies)
-        if variable is not None:
+        if (variable := _variable(model, proxies)) is not None:
             concerned.setdefault(variable, path)
     if general.trust_env:
         _check_usable(proxies, concerned, here)
         _check_no_proxy(proxies, environ, here)
     elif concerned and "trust_env" not in here.given:
-        names = " and ".join(concerned)
-        here.warn(
-            "trust_env",
-            f"{names} in the environment is not followed and endpoints are called directly; "
-            "valid: trust_env: true to follow it, trust_env: false to say that it is not meant, or outbound_proxy",
-        )
+        state = f"{' and '.join(concerned)} in the environment is not followed and endpoints are called directly"
+        valid = "trust_env: true to follow it, trust_env: false to say that it is not meant, or outbound_proxy"
+        here.warn("trust_env", f"{state}; valid: {valid}")
 
 
 def _check_usable(proxies: EnvironmentProxies, concerned: Mapping[str, str], here: Place) -> None:
@@ -43,27 +39,22 @@ def _check_usable(proxies: EnvironmentProxies, concerned: Mapping[str, str], her
         try:
             proxies.proxy(variable)
         except UnusableProxy as why:
-            if variable in concerned:
-                here.add(
-                    "trust_env",
-                    f"{variable} in the environment {why}, and {concerned[variable]} would be called through it",
-                    "http://host:port there, its host in NO_PROXY, outbound_proxy for that model (none = called "
-                    "directly), or trust_env: false",
-                    f"export {variable}=http://host:port, or write outbound_proxy: none beside that model",
-                )
-            else:
-                here.warn("trust_env", f"{variable} in the environment {why}; no endpoint is called through it")
+            problem = f"{variable} in the environment {why}"
+            if variable not in concerned:
+                here.warn("trust_env", f"{problem}; no endpoint is called through it")
+                continue
+            problem += f", and {concerned[variable]} would be called through it"
+            valid = "http://host:port there, its host in NO_PROXY, outbound_proxy for that model, or trust_env: false"
+            fix = f"export {variable}=http://host:port, or write outbound_proxy: none beside that model"
+            here.add("trust_env", problem, valid, fix)
 
 
 def _check_no_proxy(proxies: EnvironmentProxies, environ: Mapping[str, str], here: Place) -> None:
     name = proxies.no_proxy_variable
     for entry in proxies.no_proxy.unread:
         shown = "an entry that is not shown" if may_be_credential(entry) else f'"{entry[:60]}"'
-        here.warn(
-            "trust_env",
-            f"{name} in the environment has {shown}, which means no host; "
-            "valid: a name, .name, *.name or an IP address, with or without :port, a network such as 10.0.0.0/8, or *",
-        )
+        valid = "a name, .name, *.name or an IP address, with or without :port, a network such as 10.0.0.0/8, or *"
+        here.warn("trust_env", f"{name} in the environment has {shown}, which means no host; valid: {valid}")
     others = [other for other in ("no_proxy", "NO_PROXY") if environ.get(other, "").strip()]
     if len(others) == 2 and environ[others[0]] != environ[others[1]]:
         here.warn("trust_env", "no_proxy and NO_PROXY in the environment differ; no_proxy is the one that is read")

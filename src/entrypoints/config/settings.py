@@ -21,6 +21,7 @@ class CacheParams(Section, frozen=True):
     """The response cache (`general_settings.cache_params`)."""
 
     home: ClassVar = "cache_params"
+    valid: ClassVar = "a mapping of cache settings"
     is_lenient: ClassVar = True
 
     type: Literal["redis", "memory"] | None = None
@@ -48,6 +49,7 @@ class CacheParams(Section, frozen=True):
 class NamedKey(Section, frozen=True):
     """One of `api_keys` that has a name."""
 
+    valid: ClassVar = "a mapping with name and key"
     hides_names: ClassVar = True
 
     name: values.Id
@@ -60,6 +62,7 @@ class GeneralSettings(Section, frozen=True):
     """What holds for the whole proxy (`general_settings`)."""
 
     home: ClassVar = "general_settings"
+    valid: ClassVar = "a mapping of settings"
     is_lenient: ClassVar = True
 
     bind_address: urls.BindAddress = "127.0.0.1"
@@ -87,7 +90,7 @@ class GeneralSettings(Section, frozen=True):
     """All of the above in one; excludes the other redis_ keys."""
     cache: bool = False
     """Whether answers are cached."""
-    cache_params: Annotated[CacheParams, Meta(description="a mapping of cache settings")] = CacheParams()
+    cache_params: CacheParams = CacheParams()
     """How answers are cached."""
 
     connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
@@ -109,10 +112,7 @@ class GeneralSettings(Section, frozen=True):
     response_affinity_ttl: values.LongSeconds = 2_592_000
     """How long the endpoint of a stored response is remembered, in seconds."""
 
-    api_keys: Annotated[
-        tuple[values.ApiKey | Annotated[NamedKey, Meta(description="a mapping with name and key")], ...],
-        Meta(description="a list of at least one key"),
-    ] = ()
+    api_keys: Annotated[tuple[values.ApiKey | NamedKey, ...], Meta(description="a list of at least one key")] = ()
     """The keys clients must send, with or without a name; empty = the proxy asks for none."""
     tenancy: Literal["shared", "key"] = "shared"
     """The owner of what providers keep: all keys together, or only the key that made it."""
@@ -172,6 +172,7 @@ class EndpointSettings(Section, frozen=True):
     """One of a group's `models`: an endpoint. After loading the id and the timeouts are those that hold for it."""
 
     home: ClassVar = "a model"
+    valid: ClassVar = "a mapping with model, weight and params"
 
     model: values.Name
     """The name the endpoint knows the model by."""
@@ -181,16 +182,13 @@ class EndpointSettings(Section, frozen=True):
         int, Meta(ge=0, le=1_000_000), Form(whole_hint="use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")
     ] = 1
     """Its share of the group's requests; 0 = only when no other endpoint can."""
-    params: Annotated[ParamsSettings, Meta(description="a mapping of OpenAI client arguments")] = ParamsSettings()
+    params: ParamsSettings = ParamsSettings()
     """How it is reached."""
     connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
-    """In seconds, as in general_settings; so are the next three."""
     first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
-    """In seconds."""
     stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
-    """In seconds."""
     request_timeout: values.Seconds = endpoint.REQUEST_TIMEOUT_S
-    """In seconds."""
+    """These four as in general_settings, whose values hold where the file does not say them here."""
     whole_reply_timeout: Annotated[float, COMPUTED] = endpoint.REQUEST_TIMEOUT_S
     """What `first_byte_timeout` is for replies that are not streamed: they have their first byte when all is generated,
     so where nobody set `first_byte_timeout` they may take all of `request_timeout`. In seconds."""
@@ -206,13 +204,11 @@ class GroupSettings(Section, frozen=True):
     """One of `model_groups`: the endpoints behind one public model name."""
 
     home: ClassVar = "a group"
+    valid: ClassVar = "a mapping with model_group and models"
 
     model_group: values.Name
     """The model name clients ask for."""
-    models: Annotated[
-        tuple[Annotated[EndpointSettings, Meta(description="a mapping with model, weight and params")], ...],
-        Meta(description="a list of at least one model"),
-    ]
+    models: Annotated[tuple[EndpointSettings, ...], Meta(description="a list of at least one model")]
     """Its endpoints, in the order of the file."""
     affinity: Literal["none", "prompt_cache_key"] = "none"
     """Whether requests that share a prompt cache go to one endpoint."""
@@ -232,10 +228,9 @@ class ConfigFile(Section, frozen=True):
     has_extensions: ClassVar = True
 
     model_groups: Annotated[
-        tuple[Annotated[GroupSettings, Meta(description="a mapping with model_group and models")], ...],
-        Meta(description="a list of at least one model_group with its models"),
+        tuple[GroupSettings, ...], Meta(description="a list of at least one model_group with its models")
     ]
-    general_settings: Annotated[GeneralSettings, Meta(description="a mapping of settings")] = GeneralSettings()
+    general_settings: GeneralSettings = GeneralSettings()
 
 
 class Settings(Struct, frozen=True):

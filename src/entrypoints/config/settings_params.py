@@ -16,6 +16,8 @@ from entrypoints.config.value_types import ApiKey, HeaderValue, Name, QueryName,
 
 CREDENTIAL_HEADERS = KEY_HEADERS
 CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
+_PROVIDER = "for Azure azure_ad_token_provider"
+_CONNECTING = "write outbound_proxy, ca_bundle or the timeouts in general_settings"
 ENTRA_SCOPE = "https://ai.azure.com/.default"
 
 # Connection handling is the proxy's own business (RFC 9110, 7.6.1); host and length follow from the request.
@@ -51,6 +53,7 @@ class TimeoutParts(Section, frozen=True):
     """`params.timeout` as the OpenAI client's `httpx.Timeout`: seconds per phase; None = not said."""
 
     home: ClassVar = "timeout in params"
+    valid: ClassVar = "a mapping of connect, read, write, pool"
 
     connect: Seconds | None = None
     """Becomes the endpoint's `connect_timeout`."""
@@ -66,19 +69,14 @@ class ParamsSettings(Section, frozen=True):
     """`params`: the constructor arguments of the OpenAI or AzureOpenAI client, by their names there."""
 
     home: ClassVar = "params"
+    valid: ClassVar = "a mapping of OpenAI client arguments"
     refused: ClassVar = {
         "admin_api_key": ("administration routes are not proxied", "write api_key"),
-        "workload_identity": (
-            "the proxy exchanges no tokens",
-            "write api_key, azure_ad_token, or for Azure azure_ad_token_provider",
-        ),
+        "workload_identity": ("the proxy exchanges no tokens", "write api_key, azure_ad_token, or " + _PROVIDER),
         "provider": ("an object cannot stand in a file", "write base_url and api_key"),
         "webhook_secret": ("webhooks do not come through the proxy", "leave it out"),
         "websocket_base_url": ("the proxy speaks HTTP, not WebSocket", "write base_url"),
-        "http_client": (
-            "an object cannot stand in a file",
-            "write outbound_proxy, ca_bundle or the timeouts in general_settings",
-        ),
+        "http_client": ("an object cannot stand in a file", _CONNECTING),
         "_strict_response_validation": ("replies pass through unchanged", "leave it out"),
         "_enforce_credentials": ("without api_key the client's own key is used", "leave it out"),
     }
@@ -101,9 +99,7 @@ class ParamsSettings(Section, frozen=True):
         Mapping[QueryName, QueryValue], Meta(description="a mapping of query names to texts or numbers")
     ] = {}
     """Added to every URL. No place for keys: URLs are written down by many."""
-    timeout: Seconds | Annotated[TimeoutParts, Meta(description="a mapping of connect, read, write, pool")] | None = (
-        None
-    )
+    timeout: Seconds | TimeoutParts | None = None
     """Seconds; stands in for `connect_timeout` and `first_byte_timeout` of the model."""
     max_retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
     """Accepted, without effect: `num_retries` says how often the proxy tries."""

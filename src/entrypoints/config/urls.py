@@ -164,8 +164,7 @@ def is_loopback(host: str) -> bool:
     address = address_in(host)
     if address is not None:
         return address.is_loopback
-    name = host.lower().removesuffix(".")
-    return name == "localhost" or name.endswith(".localhost")
+    return f".{host.lower().removesuffix('.')}".endswith(".localhost")
 
 
 def is_private(host: str) -> bool:
@@ -179,8 +178,7 @@ def is_private(host: str) -> bool:
 
 def refuse_dangerous(host: str) -> None:
     """Raises `Refused` for addresses that hand out cloud credentials or are no single machine."""
-    reason = reason_against(host)
-    if reason is not None:
+    if (reason := reason_against(host)) is not None:
         raise Refused(reason)
 
 

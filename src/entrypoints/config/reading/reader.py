@@ -1,26 +1,24 @@
 """From the file's values to settings: walks the fields of the settings and converts leaf by leaf with msgspec."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from domain.secret import Secret
 from entrypoints.config.reading.document import Node, plain_value
-from entrypoints.config.reading.mistakes import MAX_PRINTED, Report
+from entrypoints.config.reading.mistakes import MAX_PRINTED, Position, Report
 from entrypoints.config.reading.schema import Kind, Refused, Section, keys_of, required_of
 from entrypoints.config.reading.shown import may_be_credential, shown, shown_path, shown_url
 from entrypoints.config.reading.synonyms import WORDS, advice
-from entrypoints.config.reading.variables import refuse_empty, refuse_lookalike, resolve
+from entrypoints.config.reading.variables import is_empty, refuse_lookalike, resolve
 
 S = TypeVar("S", bound=Section)
 
 _SHORT_LIST = 10  # names that a message can show beside other advice
-_BLANKS = {str: "", Secret: Secret("")}
-"""What stands for a required value that could not be read, in settings that nobody gets to use; of lists ()."""
 
 
 class Reader:
@@ -35,20 +33,12 @@ class Reader:
             for key in keys_of(section):
                 self._homes.setdefault(key, section.home)
 
-    def section(self, given: Node, struct: type[S], path: str, valid: str) -> S:
-        """The settings in `given`. `valid` says what they are, for when `given` is something else."""
-        values: dict[str, Any] = {}
-        if isinstance(given.value, dict):
-            values = self._values(given.value, given, struct, path)
-        elif not (struct.is_lenient and given.value is None):
-            self._report.add(path, f"got {_described(given)}", valid)
-        blanks = {f.name: _BLANKS.get(_base(f.type), ()) for f in structs.fields(struct) if f.required}
-        return struct(**(blanks | values))
-
-    def _values(self, entries: Mapping[str, Node], given: Node, struct: type[Section], path: str) -> dict[str, Any]:
+    def section(self, given: Node, struct: type[S], path: str) -> S:
+        """The settings in a mapping."""
+        entries = given.value if isinstance(given.value, dict) else {}
         kinds = keys_of(struct)
         values: dict[str, Any] = {}
-        absent = {key for key, value in entries.items() if struct.is_lenient and self._is_empty_variable(value)}
+        absent = {key for key, value in entries.items() if struct.is_lenient and is_empty(value, self._environ)}
         self._report.locate_keys(path, entries.keys() - absent)
         for key, value in entries.items():
             place = shown_path(path, "<...>" if struct.hides_names and key not in kinds else key)
@@ -59,58 +49,55 @@ class Reader:
                 self._report.locate(place, value.at)
                 if (read := self._read(value, kinds[key], place)) is not UNSET:
                     values[key] = read
-        for key in kinds:
-            if key in required_of(struct) and key not in entries:
-                missing = f"write {key}: and what is valid"
-                self._report.add(shown_path(path, key), "is missing", kinds[key].valid, missing, given.at)
-        return values
+        for key in required_of(struct):
+            if key not in entries:
+                fix = f"write {key}: and what is valid"
+                self._report.add(shown_path(path, key), "is missing", kinds[key].valid, fix, given.at)
+        return struct(**(_blanks(struct) | values))
 
     def _read(self, given: Node, kind: Kind, path: str) -> Any:
-        if kind.section is not None and (isinstance(given.value, dict) or kind.scalar is None):
-            return self.section(given, kind.section, path, kind.valid)
-        if kind.item is None:
+        value = given.value
+        if kind.section is not None and (isinstance(value, dict) or (value is None and kind.section.is_lenient)):
+            return self.section(given, kind.section, path)
+        if kind.scalar is not None and not isinstance(value, tuple | dict):
             return self._scalar(given, kind, path)
-        if kind.name is None:
-            return self._list(given, kind.item, path, kind.valid)
-        return self._mapping(given, kind.name, kind.item, path, kind.valid)
+        if kind.entry is not None and isinstance(value, dict):
+            return self._mapping(value, given.keys, kind.entry, kind.valid, path)
+        if kind.item is not None and isinstance(value, tuple) and value:
+            return self._list(value, kind.item, path)
+        is_lone = kind.item is not None and not isinstance(value, tuple | dict | None)
+        self._report.add(path, f"got {_described(value)}", kind.valid, "write it as a list: [...]" if is_lone else "")
+        return UNSET
 
-    def _list(self, given: Node, kind: Kind, path: str, valid: str) -> Any:
-        if not isinstance(given.value, tuple) or not given.value:
-            fix = "" if given.value is None or isinstance(given.value, tuple | dict) else "write it as a list: [...]"
-            self._report.add(path, f"got {_described(given)}", valid, fix)
-            return UNSET
+    def _list(self, items: Sequence[Node], kind: Kind, path: str) -> Any:
         read = []
-        for index, item in enumerate(given.value):
+        for index, item in enumerate(items):
             place = f"{path}[{index}]"
             self._report.locate(place, item.at)
-            read.append(self._read(item, kind, place))
-        return tuple(item for item in read if item is not UNSET)
+            one = self._read(item, kind, place)
+            # The others keep their places, which is what messages call them by.
+            read.append(_blank(kind) if one is UNSET else one)
+        return tuple(read)
 
-    def _mapping(self, given: Node, name_kind: Kind, kind: Kind, path: str, valid: str) -> Any:
-        if not isinstance(given.value, dict):
-            self._report.add(path, f"got {_described(given)}", valid)
-            return UNSET
+    def _mapping(
+        self, entries: Mapping[str, Node], keys: Mapping[str, Position], kinds: tuple[Kind, Kind], valid: str, path: str
+    ) -> Any:
         texts: dict[str, Any] = {}
-        for name, value in given.value.items():
-            place, at = shown_path(path, name), given.keys[name]
+        for name, value in entries.items():
+            place = shown_path(path, name)
             try:
-                _converted(Node(name, at, name), name_kind)
+                _converted(Node(name, keys[name], name), kinds[0])
             except Refused as why:
-                self._report.add(place, "is not a name that can be set here", valid, why.fix, at)
+                self._report.add(place, "is not a name that can be set here", valid, why.fix, keys[name])
                 continue
             self._report.locate(place, value.at)
-            text = self._scalar(value, kind, place)
-            if text is not UNSET:
+            if (text := self._read(value, kinds[1], place)) is not UNSET:
                 texts[name] = text
         return texts
 
     def _scalar(self, given: Node, kind: Kind, path: str) -> Any:
-        if isinstance(given.value, tuple | dict):
-            self._report.add(path, f"got {_described(given)}", kind.valid)
-            return UNSET
         try:
             given = resolve(given, self._environ)
-            refuse_empty(given)
             doubt = refuse_lookalike(given, kind, self._environ)
             if doubt is not None:
                 self._report.warn(path, doubt)
@@ -119,13 +106,6 @@ class Reader:
             got = f"got {_described_scalar(given, kind)}" + (f"; {why.reason}" if why.reason else "")
             self._report.add(path, why.problem or got, why.valid or kind.valid, why.fix)
             return UNSET
-
-    def _is_empty_variable(self, given: Node) -> bool:
-        try:
-            resolved = resolve(given, self._environ)
-        except Refused:
-            return False
-        return resolved.variable is not None and not resolved.text
 
     def _unknown(self, key: str, struct: type[Section]) -> tuple[str, str, str]:
         """Problem, what is valid and what to do about a key that is no setting."""
@@ -145,8 +125,15 @@ class Reader:
         return "is not a setting here", ", ".join(names) if is_listed else "", ", or ".join(fixes)
 
 
-def _base(hint: Any) -> Any:
-    return getattr(hint, "__origin__", hint)
+def _blanks(struct: type[Section]) -> dict[str, Any]:
+    """What stands for required values that could not be read, in settings that nobody gets to use."""
+    return {key: _blank(keys_of(struct)[key]) for key in required_of(struct)}
+
+
+def _blank(kind: Kind) -> Any:
+    if kind.section is not None and kind.scalar is None:
+        return kind.section(**_blanks(kind.section))
+    return () if kind.item is not None else Secret("") if kind.is_secret else ""
 
 
 def _converted(given: Node, kind: Kind) -> Any:
@@ -197,13 +184,11 @@ def _remedy(given: Node, kind: Kind) -> str:
     return f"write {near[0]}" if near else ""
 
 
-def _described(given: Node) -> str:
+def _described(value: Any) -> str:
     """What stands where something of another shape should: only its kind, as it may hold secrets."""
-    if isinstance(given.value, tuple):
-        return "a list" if given.value else "an empty list"
-    if isinstance(given.value, dict):
-        return "a mapping"
-    return "nothing" if given.value is None else "a single value"
+    if isinstance(value, tuple):
+        return "a list" if value else "an empty list"
+    return "a mapping" if isinstance(value, dict) else "nothing" if value is None else "a single value"
 
 
 def _described_scalar(given: Node, kind: Kind) -> str:
@@ -211,12 +196,8 @@ def _described_scalar(given: Node, kind: Kind) -> str:
         # Not even for settings that hold no secret, but for URLs: the wrong variable may have been named.
         url = None if kind.is_secret else shown_url(given.text)
         return f"the value of the environment variable {given.variable}, {url or 'which is not shown'}"
-    if given.value is None:
-        return "nothing"
-    if not given.text:
-        return "an empty text"
+    if given.value is None or not given.text:
+        return "nothing" if given.value is None else "an empty text"
     if kind.is_secret:
         return "a value that is not shown"
-    if isinstance(given.value, str) or may_be_credential(given.text):
-        return shown(given.text)
-    return given.text[:60]
+    return shown(given.text) if isinstance(given.value, str) or may_be_credential(given.text) else given.text[:60]

@@ -40,7 +40,9 @@ class Section(Struct, frozen=True):
     """A mapping of the file whose keys are the fields. A field with the annotation `COMPUTED` is no key."""
 
     home: ClassVar[str] = ""
-    """What messages call it: a key belongs "in params"."""
+    """What messages call it: a key is to be moved into "params"."""
+    valid: ClassVar[str] = ""
+    """What may stand there: "a mapping of ..."."""
     is_lenient: ClassVar[bool] = False
     """Nothing after its key counts as an empty mapping, a variable that is empty as a key that was not written."""
     hides_names: ClassVar[bool] = False
@@ -68,8 +70,9 @@ class Kind(Struct, frozen=True):
     section: type[Section] | None = None
     """In place of a single value, or alone."""
     item: "Kind | None" = None
-    """Of a list; with `name` of a mapping."""
-    name: "Kind | None" = None
+    """Of a list."""
+    entry: "tuple[Kind, Kind] | None" = None
+    """Name and value in a mapping whose names are free."""
 
 
 @cache
@@ -82,10 +85,9 @@ def keys_of(section: type[Section]) -> Mapping[str, Kind]:
     }
 
 
-@cache
-def required_of(section: type[Section]) -> frozenset[str]:
-    """The keys without a default."""
-    return frozenset(field.name for field in structs.fields(section) if field.required)
+def required_of(section: type[Section]) -> tuple[str, ...]:
+    """The keys without a default, which come first."""
+    return section.__struct_fields__[: len(section.__struct_fields__) - len(section.__struct_defaults__)]
 
 
 def _kind(hint: Any) -> Kind:
@@ -111,11 +113,11 @@ def _member(hint: Any) -> Kind:
     if origin is tuple:
         return Kind(valid, item=_kind(arguments[0]))
     if origin is Mapping:
-        return Kind(valid, name=_kind(arguments[0]), item=_kind(arguments[1]))
+        return Kind(valid, entry=(_kind(arguments[0]), _kind(arguments[1])))
     if origin is Literal:
         return Kind(" or ".join(arguments), hint, words=arguments)
     if issubclass(base, Section):
-        return Kind(valid, section=base)
+        return Kind(base.valid, section=base)
     form = next((extra for extra in extras if isinstance(extra, Form)), Form())
     is_text = base not in (bool, int, float)
     return Kind(_range(base, meta), hint, issubclass(base, Secret), is_text, form=form)

@@ -44,38 +44,30 @@ _NO_NAMES = ("ENV", "ENVIRON", "OS", "BEARER")
 _MAX_SEARCHED = 4096  # characters; Entra tokens are long, references are not
 
 
+def is_empty(given: Node, environ: Mapping[str, str]) -> bool:
+    """Whether `given` is a variable that is set, but to nothing."""
+    text = str(given.value)
+    return text.startswith(_PREFIX) and not environ.get(text.removeprefix(_PREFIX), "not set").strip()
+
+
 def resolve(given: Node, environ: Mapping[str, str]) -> Node:
-    """`given`, or the variable's value where `given` is `os.environ/NAME`.
+    """`given`, or the variable's value where `given` is `os.environ/NAME`. Raises `Refused` when the variable is not
+    set, or empty, or the reference is malformed.
 
-    White space around a variable's value is dropped: a key read from a mounted file often ends in a newline. An empty
-    text means that the variable is set but empty; what that means is the caller's decision. Raises `Refused` when the
-    variable is not set or the reference is malformed.
+    White space around the value is dropped: a key read from a mounted file often ends in a newline.
     """
-    text = given.value
-    if not isinstance(text, str) or not text.startswith(_PREFIX):
+    if not isinstance(given.value, str) or not given.value.startswith(_PREFIX):
         return given
-    name = text.removeprefix(_PREFIX)
+    name = given.value.removeprefix(_PREFIX)
     if not _NAME.fullmatch(name) or may_be_credential(name):
-        raise Refused(
-            problem="os.environ/ is not followed by a variable's name",
-            valid="os.environ/NAME",
-            fix="write the name of a variable, not its value",
-        )
-    value = environ.get(name)
-    if value is None:
-        raise Refused(problem=f"the environment variable {name} is not set", fix=_export(name))
-    return replace(given, value=value.strip(), text=value.strip(), variable=name)
-
-
-def refuse_empty(given: Node) -> None:
-    """Raise `Refused` when `given` came from a variable that is set but empty."""
-    if given.variable is not None and not given.text:
-        problem = f"the environment variable {given.variable} is empty, which counts as not set"
-        raise Refused(problem=problem, fix=_export(given.variable))
-
-
-def _export(name: str) -> str:
-    return f"export {name}=... before starting, or remove it here or write another value"
+        fix = "write the name of a variable, not its value"
+        raise Refused(problem="os.environ/ is not followed by a variable's name", valid="os.environ/NAME", fix=fix)
+    value = environ.get(name, "").strip()
+    if not value:
+        state = "empty, which counts as not set" if name in environ else "not set"
+        fix = f"export {name}=... before starting, or remove it here or write another value"
+        raise Refused(problem=f"the environment variable {name} is {state}", fix=fix)
+    return replace(given, value=value, text=value, variable=name)
 
 
 def refuse_lookalike(given: Node, kind: Kind, environ: Mapping[str, str]) -> str | None:
