@@ -1,7 +1,7 @@
 """What holds between the settings of the model groups, and how they become endpoints."""
 
 import importlib.util
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Sequence, Set
 
 from msgspec.structs import replace
 
@@ -13,7 +13,6 @@ from entrypoints.config.reading.shown import shown_path
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 
-OPENAI_URL = "https://api.openai.com/v1"
 AZURE_PACKAGES = ("azure-identity>=1.25,<2", "aiohttp>=3.14.5")
 _EXCLUSIVE = (  # as the OpenAI client refuses them
     ("base_url", "azure_endpoint"),
@@ -27,48 +26,28 @@ _ONE_OF_TWO = "only one of the two"
 
 
 def settle_groups(
-    groups: Sequence[GroupSettings], plain_http_hosts: Collection[str], report: Report
-) -> tuple[GroupSettings, ...]:
-    """The groups, with pasted Azure addresses put right. Reports what is wrong between settings that are each valid by
-    themselves."""
-    names: dict[str, str] = {}
-    ids: dict[str, str] = {}
-    for index, group in enumerate(groups):
-        _check_unique(names, group.model_group, "model_group", report.at(f"model_groups[{index}]"))
-
-    def settled(group: GroupSettings, number: int, path: str) -> EndpointSettings:
-        model = group.models[number]
-        _check_unique(ids, model.id, "id", report.at(path))
-        here = report.at(f"{path}.params")
-        params = _settle_params(model.params, here)
-        check_plain_http(params, plain_http_hosts, here)
-        return replace(model, params=params, id=model.id or f"{group.model_group}/{number + 1}")
-
-    return _with_models(groups, settled)
-
-
-def build_groups(
     groups: Sequence[GroupSettings], general: GeneralSettings, report: Report
 ) -> tuple[GroupSettings, ...]:
-    """The groups of a file without mistakes, with every default and timeout worked out."""
-    given = report.at("general_settings").given
-    return _with_models(
-        groups,
-        lambda group, number, path: _build_endpoint(group.models[number], general, report.at(path).given, given),
-    )
-
-
-def _with_models(
-    groups: Sequence[GroupSettings], change: Callable[[GroupSettings, int, str], EndpointSettings]
-) -> tuple[GroupSettings, ...]:
-    """The groups with what `change` makes of each model, which it gets by its number and path."""
-    return tuple(
-        replace(
-            group,
-            models=tuple(change(group, n, f"model_groups[{index}].models[{n}]") for n in range(len(group.models))),
-        )
-        for index, group in enumerate(groups)
-    )
+    """The groups with every default and timeout worked out and pasted Azure addresses put right. Reports what is wrong
+    between settings that are each valid by themselves."""
+    names: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    general_given = report.at("general_settings").given
+    settled = []
+    for index, group in enumerate(groups):
+        path = f"model_groups[{index}]"
+        _check_unique(names, group.model_group, "model_group", report.at(path))
+        models = []
+        for number, model in enumerate(group.models):
+            here, in_params = report.at(f"{path}.models[{number}]"), report.at(f"{path}.models[{number}].params")
+            _check_unique(ids, model.id, "id", here)
+            params = _settle_params(model.params, in_params)
+            check_plain_http(params, general.plain_http_hosts, in_params)
+            endpoint_id = model.id or f"{group.model_group}/{number + 1}"
+            timed = _with_timeouts(model, general, here.given, general_given)
+            models.append(replace(timed, id=endpoint_id, params=_with_base_url(params)))
+        settled.append(replace(group, models=tuple(models)))
+    return tuple(settled)
 
 
 def has_azure_identity() -> bool:
@@ -136,7 +115,14 @@ def _check_api_version(params: ParamsSettings, here: Place) -> None:
         here.add("api_version", "differs from default_query's api-version", "one of them", fix)
 
 
-def _build_endpoint(
+def _with_base_url(params: ParamsSettings) -> ParamsSettings:
+    if params.base_url is not None or params.azure_endpoint is not None:
+        return params
+    region = "" if params.data_residency in (None, "global") else f"{params.data_residency}."
+    return replace(params, base_url=f"https://{region}api.openai.com/v1")
+
+
+def _with_timeouts(
     model: EndpointSettings, general: GeneralSettings, given: Set[str], general_given: Set[str]
 ) -> EndpointSettings:
     timeout = model.params.timeout
@@ -149,15 +135,6 @@ def _build_endpoint(
         "stream_idle_timeout": general.stream_idle_timeout,
         "request_timeout": general.request_timeout,
     }
-    absent = {key: value for key, value in defaults.items() if key not in given}
-    built = replace(model, params=_build_params(model.params), **absent)
+    model = replace(model, **{key: value for key, value in defaults.items() if key not in given})
     is_set = "first_byte_timeout" in given | general_given or parts.read is not None
-    return replace(built, whole_reply_timeout=built.first_byte_timeout if is_set else built.request_timeout)
-
-
-def _build_params(params: ParamsSettings) -> ParamsSettings:
-    if params.base_url is not None or params.azure_endpoint is not None:
-        return params
-    region = params.data_residency
-    host = "://" if region is None or region == "global" else f"://{region}."
-    return replace(params, base_url=OPENAI_URL.replace("://", host))
+    return replace(model, whole_reply_timeout=model.first_byte_timeout if is_set else model.request_timeout)

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from entrypoints.config.advice import warn_about_groups
-from entrypoints.config.endpoints_section import build_groups, settle_groups
+from entrypoints.config.endpoints_section import settle_groups
 from entrypoints.config.general_section import check_general, warn_about_general
 from entrypoints.config.proxies import check_environment_proxies
 from entrypoints.config.reading.document import read_document
@@ -42,13 +42,12 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     document = read_document(path, report)
     file = Reader(report, environ, _SECTIONS).section(document, ConfigFile, "")
     general = replace(file.general_settings, **overrides)
-    groups = settle_groups(file.model_groups, general.plain_http_hosts, report)
+    groups = settle_groups(file.model_groups, general, report)
     check_general(general, groups, report)
     report.raise_if_any()
 
     if general.ca_bundle is not None:
         general = replace(general, ca_bundle=path.parent / general.ca_bundle)
-    groups = build_groups(groups, general, report)
     check_environment_proxies(groups, general, environ, report)
     report.raise_if_any()
     warn_about_groups(groups, general, report)

@@ -158,77 +158,67 @@ class _Composer:
 
     def _node(self, event: Any, path: str, depth: int) -> Node:
         before = self._values, self._characters
-        if isinstance(event, yaml.AliasEvent):
-            return self._aliased(event)
-        self._count(event, 1, len(event.value) if isinstance(event, yaml.ScalarEvent) else 0)
-        if event.tag not in _TAGS:
-            kind = "a !!python tag" if event.tag.startswith(_TAG + "python") else "a tag (!...)"
-            self._fail(event, f"holds {kind}", "plain YAML", f"write a ! at the beginning in quotes; {_VARIABLES}")
+        node, values, characters = self._single(event)
+        self._values += values
+        self._characters += characters
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS:
+            problem = f"holds more than {MAX_VALUES} values, or aliases (*name) that expand to too much"
+            self._fail(event, problem, "a smaller file")
         if depth > MAX_DEPTH:
             self._fail(event, f"is nested deeper than {MAX_DEPTH} levels", "a flatter file")
-        at = _at(event.start_mark)
         if isinstance(event, yaml.MappingStartEvent):
-            node = self._mapping(at, path, depth)
+            node = self._mapping(node.at, path, depth)
         elif isinstance(event, yaml.SequenceStartEvent):
             items: list[Node] = []
             while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
                 items.append(self._node(item, f"{path}[{len(items)}]", depth + 1))
-            node = Node(tuple(items), at)
-        else:
-            is_text = event.tag == _TAG + "str" or (event.tag is None and not event.implicit[0])
-            node = Node(event.value if is_text else plain_value(event.value), at, event.value)
-        if event.anchor is not None:
+            node = Node(tuple(items), node.at)
+        if event.anchor is not None and not isinstance(event, yaml.AliasEvent):
             self._anchors[event.anchor] = node, self._values - before[0], self._characters - before[1]
         return node
+
+    def _single(self, event: Any) -> tuple[Node, int, int]:
+        """A single value, what an alias stands for, or an empty beginning; with the values and characters in it."""
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                fix = "write a value that begins with * in quotes, or define &name before it"
+                self._fail(event, "uses an alias (*name) that is not defined", "", fix)
+            return self._anchors[event.anchor]
+        if event.tag not in _TAGS:
+            kind = "a !!python tag" if event.tag.startswith(_TAG + "python") else "a tag (!...)"
+            self._fail(event, f"holds {kind}", "plain YAML", f"write a ! at the beginning in quotes; {_VARIABLES}")
+        if not isinstance(event, yaml.ScalarEvent):
+            return Node(None, _at(event.start_mark)), 1, 0
+        text = event.value
+        is_text = event.tag == _TAG + "str" or (event.tag is None and not event.implicit[0])
+        return Node(text if is_text else plain_value(text), _at(event.start_mark), text), 1, len(text)
 
     def _mapping(self, at: Position, path: str, depth: int) -> Node:
         entries: dict[str, Node] = {}
         keys: dict[str, Position] = {}
         merged: list[Node] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            if isinstance(event, yaml.AliasEvent | yaml.CollectionStartEvent):
+            if not isinstance(event, yaml.ScalarEvent):
                 self._fail(event, "holds a key that is a list or a mapping", "keys are names", _VARIABLES)
-            key = self._node(event, path, depth + 1)
-            place = shown_path(path, key.text)
-            value_event = next(self._events)
-            if key.text == "<<" and event.implicit[0]:
-                merged += self._merged(value_event, path, depth)
-                continue
+            key, at_key = event.value, self._node(event, path, depth + 1).at
+            place, value_event = shown_path(path, key), next(self._events)
             value = self._node(value_event, place, depth + 1)
-            if key.text in keys:
-                lines = f"{keys[key.text].line} and {key.at.line}"
-                problem = f"the key {shown(key.text)} stands twice, on lines {lines}"
-                self._report.add(place, problem, "once", "leave out one of the two", key.at)
-                continue
-            entries[key.text], keys[key.text] = value, key.at
-        for base in merged:
-            for name, value in base.value.items() if isinstance(base.value, dict) else ():
-                entries.setdefault(name, value)
+            if key == "<<" and event.implicit[0]:
+                bases = value.value if isinstance(value.value, tuple) else (value,)
+                if not all(isinstance(base.value, dict) for base in bases):
+                    problem = "merges (<<) something that is no mapping"
+                    self._fail(value_event, problem, "<<: *name", "name a mapping")
+                merged += bases
+            elif key in keys:
+                problem = f"the key {shown(key)} stands twice, on lines {keys[key].line} and {at_key.line}"
+                self._report.add(place, problem, "once", "leave out one of the two", at_key)
+            else:
+                entries[key], keys[key] = value, at_key
+        for base in merged:  # the first one wins
+            for name, inherited in base.value.items() if isinstance(base.value, dict) else ():
+                entries.setdefault(name, inherited)
                 keys.setdefault(name, base.keys[name])
         return Node(entries, at, keys=keys)
-
-    def _merged(self, event: Any, path: str, depth: int) -> tuple[Node, ...]:
-        """The mappings that `<<: *name` or `<<: [*one, *two]` brings in, the one that wins first."""
-        node = self._node(event, path, depth)
-        nodes = node.value if isinstance(node.value, tuple) else (node,)
-        if not all(isinstance(base.value, dict) for base in nodes):
-            self._fail(event, "merges (<<) something that is no mapping", "<<: *name", "name a mapping")
-        return nodes
-
-    def _aliased(self, event: Any) -> Node:
-        if event.anchor not in self._anchors:
-            fix = "write a value that begins with * in quotes, or define &name before it"
-            self._fail(event, "uses an alias (*name) that is not defined", "", fix)
-        node, values, characters = self._anchors[event.anchor]
-        self._count(event, values, characters)
-        return node
-
-    def _count(self, event: Any, values: int, characters: int) -> None:
-        self._values += values
-        self._characters += characters
-        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS:
-            problem = f"holds more than {MAX_VALUES} values, or aliases (*name) that expand to too much"
-            self._fail(event, problem, "a smaller file")
 
     def _fail(self, event: Any, problem: str, valid: str, fix: str = "") -> NoReturn:
         self._report.fail(problem, valid, fix, _at(event.start_mark))
