@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from entrypoints.config.azure_address import is_azure_host
-from entrypoints.config.azure_section import azure_advice
+from entrypoints.config.azure_address import V1, is_azure_host, is_dated, taken_apart
 from entrypoints.config.plain_http import clear_text_advice
 from entrypoints.config.reading.mistakes import Report
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
@@ -73,7 +72,7 @@ def _params_advice(params: ParamsSettings, general: GeneralSettings) -> Iterator
     host = urlsplit(params.base_url or "")
     if (host.hostname or "").endswith("api.openai.com") and not host.path:
         yield "base_url", "OpenAI's base URL ends in /v1; without it every call answers 404"
-    yield from azure_advice(params)
+    yield from _azure_advice(params)
     if params.max_retries is not None:
         yield "max_retries", "has no effect: general_settings.num_retries says how often to retry"
     parts = params.timeout
@@ -84,3 +83,47 @@ def _params_advice(params: ParamsSettings, general: GeneralSettings) -> Iterator
             "",
             "has no api_key, and the client's, being one of this proxy's api_keys, is not sent on: it will be refused",
         )
+
+
+def _azure_advice(params: ParamsSettings) -> Iterator[tuple[str, str]]:
+    """Settings, each with a warning about what Azure will probably refuse."""
+    version = params.api_version or params.default_query.get("api-version")
+    key = "base_url" if params.azure_endpoint is None else "azure_endpoint"
+    url = params.base_url or params.azure_endpoint or ""
+    if url.endswith(V1):
+        if version is not None:
+            yield key, _of_a_version_on_v1(url, version)
+        if params.azure_deployment is not None:
+            yield "azure_deployment", "has no effect on /openai/v1, where the model's name is the deployment's"
+    elif params.azure_endpoint is not None:
+        parts = urlsplit(url)
+        if is_azure_host(parts.hostname or "") and parts.path:
+            yield key, f"a resource has no path: write {parts.scheme}://{parts.netloc}"
+    elif params.base_url is not None:
+        yield from ((key, advice) for advice in _of_a_base(params.base_url, version, params))
+
+
+def _of_a_version_on_v1(url: str, version: str) -> str:
+    if is_dated(version):
+        dated = f"azure_endpoint: {url.removesuffix(V1)}"
+        return f"Azure answers 400 to a dated api-version on /openai/v1; remove it, or write {dated}"
+    return "Foundry endpoints answer 400 to api-version on /openai/v1; remove it if they do"
+
+
+def _of_a_base(base: str, version: str | None, params: ParamsSettings) -> Iterator[str]:
+    parts = urlsplit(base)
+    address = taken_apart(base)
+    on_azure = is_azure_host(parts.hostname or "")
+    if address is not None and address.deployment is not None:
+        if version is None:
+            yield f"Azure answers 404 without an api-version; write {address.lines()}"
+        else:
+            yield (
+                "below a deployment Azure has chat, completions, embeddings, audio and images alone; "
+                f"for the others write azure_endpoint: {address.root}, azure_deployment: {address.deployment}"
+            )
+    elif on_azure and (address is None or address.is_project):
+        v1 = f"{base.removesuffix('/openai')}{V1}" if address else f"{parts.scheme}://{parts.netloc}{V1}"
+        yield f"Azure's base_url ends in /openai/v1: write {v1}; for the dated API use azure_endpoint and api_version"
+    elif on_azure and params.api_version is None:
+        yield f"the dated API wants azure_endpoint and api_version; write {base}/v1 for the v1 API"

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from msgspec.structs import replace
 
 from application.messages import PROVIDER_KEY_HEADERS
-from entrypoints.config.azure_section import settle_azure_endpoint
+from entrypoints.config.azure_address import V1, is_dated, taken_apart
 from entrypoints.config.plain_http import check_plain_http
 from entrypoints.config.reading.mistakes import Place, Report
 from entrypoints.config.reading.shown import shown_path
@@ -64,7 +64,7 @@ def _check_unique(seen: dict[str, str], name: str, key: str, here: Place) -> Non
 
 
 def _settle_params(params: ParamsSettings, here: Place) -> ParamsSettings:
-    params = settle_azure_endpoint(params, here)
+    params = _settle_azure_endpoint(params, here)
     for one, other in _EXCLUSIVE:
         if {one, other} <= here.given:
             here.add(other, f"excludes {one}", _ONE_OF_TWO, f"leave out {one} or {other}")
@@ -80,6 +80,43 @@ def _settle_params(params: ParamsSettings, here: Place) -> ParamsSettings:
     _check_headers(params, here)
     _check_api_version(params, here)
     return params
+
+
+def _settle_azure_endpoint(params: ParamsSettings, here: Place) -> ParamsSettings:
+    """Leave in `azure_endpoint` the resource alone, or a v1 root, and put what else it says where that belongs.
+
+    The proxy adds `/openai`, the deployment and the version itself; a dated version wins over a v1 root, which would
+    answer 400 to it.
+    """
+    url = params.azure_endpoint or ""
+    address = taken_apart(url)
+    if address is None:
+        return params
+    version = params.api_version or address.version
+    if address.is_v1 and version is not None and is_dated(version):
+        resource = taken_apart(address.root.removesuffix("/v1")) or address
+        address = replace(resource, version=address.version)
+    if address.is_project and not address.is_v1 and "api_version" not in here.given and version is None:
+        v1 = url.partition("/openai")[0] + V1
+        here.add("azure_endpoint", "is a project", f"{v1}, or api_version beside it", f"write {v1}")
+        return replace(params, azure_endpoint=None)
+    said = {"azure_deployment": address.deployment, "api_version": address.version}
+    for key, value in said.items():
+        if value is not None and key in here.given and getattr(params, key) not in (None, value):
+            fix = f"leave out {key}, or that part of the URL"
+            here.add("azure_endpoint", f"says another {key} than the setting does", "one of the two", fix)
+    more = {key: value for key, value in said.items() if value is not None and key not in here.given}
+    params = replace(params, azure_endpoint=address.root, **more)
+    if url != address.root:
+        here.warn("azure_endpoint", _what_was_cut(url, params))
+    return params
+
+
+def _what_was_cut(url: str, params: ParamsSettings) -> str:
+    keys = ("azure_endpoint", "azure_deployment", "api_version")
+    read = ", ".join(f"{key}: {value}" for key in keys if (value := getattr(params, key)) is not None)
+    cut = url.removeprefix(params.azure_endpoint or "")
+    return f"{cut} is left out, as the proxy adds what belongs there; it is read as {read}"
 
 
 def _check_token_provider(params: ParamsSettings, here: Place) -> None:

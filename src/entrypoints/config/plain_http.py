@@ -53,19 +53,20 @@ def check_plain_http(params: ParamsSettings, named: Collection[str], here: Place
 
 
 def _is_allowed(url: str, named: Collection[str]) -> bool:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    return parts.scheme != "http" or is_loopback(host) or is_private(host) or _is_named(host, named)
+    return clear_text_advice(url, named) is None or is_private(_host(url))
 
 
 def clear_text_advice(url: str, named: Collection[str]) -> str | None:
     """A warning about a URL that is called without encryption; None = nothing to say, or it was said on purpose."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    if parts.scheme == "http" and not is_loopback(host) and not _is_named(host, named):
-        meant = f"general_settings.plain_http_hosts: [{host}] says that it is meant"
-        return f"over http the key travels in clear text; https protects it, and {meant}"
-    return None
+    host = _host(url)
+    if not url.lower().startswith("http:") or is_loopback(host) or _is_named(host, named):
+        return None
+    meant = f"general_settings.plain_http_hosts: [{host}] says that it is meant"
+    return f"over http the key travels in clear text; https protects it, and {meant}"
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").removesuffix(".")
 
 
 def _is_named(host: str, named: Collection[str]) -> bool:
