@@ -41,9 +41,7 @@ class CacheParams(Section, frozen=True):
     host: urls.CacheHost | None = None
     """A Redis for the cache alone; None = the one of general_settings."""
     port: values.Port = 6379
-    """Its port."""
     password: values.Password | None = None
-    """Its password; None = none."""
 
 
 class NamedKey(Section, frozen=True):
@@ -68,7 +66,6 @@ class GeneralSettings(Section, frozen=True):
     bind_address: urls.BindAddress = "127.0.0.1"
     """Where to listen; other than loopback only with `api_keys` or `allow_unauthenticated`."""
     bind_port: values.Port = 4000
-    """Where to listen."""
     num_retries: Annotated[int, Meta(ge=0, le=20)] = 3
     """Further attempts after a first one that failed."""
     allowed_fails: Annotated[int, Meta(ge=1, le=1000)] = 1
@@ -79,9 +76,7 @@ class GeneralSettings(Section, frozen=True):
     redis_host: urls.RedisHost | None = None
     """The Redis server; None (and no `redis_url`) = state is kept in memory."""
     redis_port: values.Port = 6379
-    """Its port."""
     redis_password: values.Password | None = None
-    """Its password; None = none."""
     redis_username: values.UserName | None = None
     """The ACL user; None = Redis' default user."""
     redis_ssl: bool = False
@@ -89,9 +84,7 @@ class GeneralSettings(Section, frozen=True):
     redis_url: urls.RedisUrl | None = None
     """All of the above in one; excludes the other redis_ keys."""
     cache: bool = False
-    """Whether answers are cached."""
     cache_params: CacheParams = CacheParams()
-    """How answers are cached."""
 
     connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
     """DNS, TCP and TLS together, in seconds."""
@@ -183,7 +176,6 @@ class EndpointSettings(Section, frozen=True):
     ] = 1
     """Its share of the group's requests; 0 = only when no other endpoint can."""
     params: ParamsSettings = ParamsSettings()
-    """How it is reached."""
     connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
     first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
     stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S

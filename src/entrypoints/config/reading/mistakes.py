@@ -43,7 +43,6 @@ class ConfigError(Exception):
     """The configuration cannot be used. `str(error)` is the whole report, a line for each mistake, without secrets."""
 
     def __init__(self, file: Path, mistakes: Sequence[Mistake]) -> None:
-        self.file = file
         self.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.line or 0, mistake.column or 0)))
         lines = [str(mistake) for mistake in self.mistakes[:MAX_PRINTED]]
         hidden = len(self.mistakes) - MAX_PRINTED
