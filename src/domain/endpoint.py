@@ -2,12 +2,6 @@
 
 from msgspec import Struct
 
-CONNECT_TIMEOUT_S = 5
-FIRST_BYTE_TIMEOUT_S = 120
-STREAM_IDLE_TIMEOUT_S = 300
-REQUEST_TIMEOUT_S = 600
-"""The defaults, in seconds."""
-
 
 class Endpoint(Struct, frozen=True):
     """A model at one provider account, as the router sees it: no URL, no key.
@@ -37,10 +31,10 @@ class Endpoint(Struct, frozen=True):
     """Requests a minute, where the configuration knows it; None = only replies tell."""
     tpm: int | None = None
     """Tokens a minute, likewise."""
-    connect_timeout_s: float = CONNECT_TIMEOUT_S
-    first_byte_timeout_s: float = FIRST_BYTE_TIMEOUT_S
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 120.0
     """For streams: until the first event."""
-    whole_reply_timeout_s: float = REQUEST_TIMEOUT_S
+    whole_reply_timeout_s: float = 600.0
     """For replies that are not streamed: their first byte comes when all is generated."""
-    stream_idle_timeout_s: float = STREAM_IDLE_TIMEOUT_S
-    request_timeout_s: float = REQUEST_TIMEOUT_S
+    stream_idle_timeout_s: float = 300.0
+    request_timeout_s: float = 600.0

@@ -88,6 +88,6 @@ def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None
     }
 
     for key, default in plain.items():
-        shown = {True: "true", False: "false"}[default] if isinstance(default, bool) else str(default)
+        shown = str(default).lower().removesuffix(".0")
         documented = rows[key].replace("32 MiB", "33554432").replace("256 MiB", "268435456")
         assert documented.partition(" ")[0] == shown, key

@@ -5,11 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domain.endpoint import Endpoint
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.mistakes import Mistake
 from entrypoints.config.reading.schema import Kind, keys_of
-from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings
+from entrypoints.config.settings import ConfigFile
 
 CANARY = "canary-hunter2"
 GROUPS = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]\n"
@@ -153,14 +152,6 @@ def test_what_is_worked_out_cannot_be_written(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, text)
 
     assert mistake.problem == "is not a setting here"
-
-
-@pytest.mark.parametrize("phase", ["connect", "first_byte", "stream_idle", "request"])
-def test_the_default_of_a_timeout_is_the_same_wherever_it_is_asked_for(phase: str) -> None:
-    endpoint = getattr(Endpoint("e", "m", "openai"), f"{phase}_timeout_s")
-
-    assert getattr(GeneralSettings(), f"{phase}_timeout") == endpoint
-    assert getattr(EndpointSettings("m"), f"{phase}_timeout") == endpoint
 
 
 def test_every_place_says_what_is_valid_and_every_single_value_has_a_json_schema() -> None:

@@ -9,12 +9,18 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from domain import endpoint
+from domain.caching.cache_key import CachePolicy
+from domain.cooldown import CooldownPolicy
+from domain.endpoint import Endpoint
+from domain.retry import RetryPolicy
 from entrypoints.config import urls
 from entrypoints.config import value_types as values
 from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_params import ParamsSettings
+
+_ENDPOINT = Endpoint("", "", "")
+"""The timeouts of an endpoint that nobody configured; as with the policies, the domain has the defaults."""
 
 
 class CacheParams(Section, frozen=True):
@@ -26,7 +32,7 @@ class CacheParams(Section, frozen=True):
 
     type: Literal["redis", "memory"] | None = None
     """Where answers are kept; None = in Redis if one is configured, else in memory."""
-    ttl: values.LongSeconds = 604_800
+    ttl: values.LongSeconds = CachePolicy().ttl_s
     """How long an answer is served, in seconds."""
     namespace: values.Name = "llmproxy"
     """What every key in the store begins with."""
@@ -66,11 +72,11 @@ class GeneralSettings(Section, frozen=True):
     bind_address: urls.BindAddress = "127.0.0.1"
     """Where to listen; other than loopback only with `api_keys` or `allow_unauthenticated`."""
     bind_port: values.Port = 4000
-    num_retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    num_retries: Annotated[int, Meta(ge=0, le=20)] = RetryPolicy().num_retries
     """Further attempts after a first one that failed."""
-    allowed_fails: Annotated[int, Meta(ge=1, le=1000)] = 1
+    allowed_fails: Annotated[int, Meta(ge=1, le=1000)] = CooldownPolicy().allowed_fails
     """Failures in a row after which an endpoint rests."""
-    cooldown_time: values.Seconds = 60
+    cooldown_time: values.Seconds = CooldownPolicy().cooldown_s
     """How long an endpoint rests, in seconds."""
 
     redis_host: urls.RedisHost | None = None
@@ -86,13 +92,13 @@ class GeneralSettings(Section, frozen=True):
     cache: bool = False
     cache_params: CacheParams = CacheParams()
 
-    connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
+    connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s
     """DNS, TCP and TLS together, in seconds."""
-    first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
+    first_byte_timeout: values.Seconds = _ENDPOINT.first_byte_timeout_s
     """From the request sent to the first byte of the reply, in seconds."""
-    stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
+    stream_idle_timeout: values.Seconds = _ENDPOINT.stream_idle_timeout_s
     """The longest silence inside a stream, in seconds."""
-    request_timeout: values.Seconds = endpoint.REQUEST_TIMEOUT_S
+    request_timeout: values.Seconds = _ENDPOINT.request_timeout_s
     """All attempts together until the first content, in seconds."""
     stream_hold: values.SecondsOrZero = 5
     """How long the events before the first content may be held back, in seconds."""
@@ -176,12 +182,12 @@ class EndpointSettings(Section, frozen=True):
     ] = 1
     """Its share of the group's requests; 0 = only when no other endpoint can."""
     params: ParamsSettings = ParamsSettings()
-    connect_timeout: values.Seconds = endpoint.CONNECT_TIMEOUT_S
-    first_byte_timeout: values.Seconds = endpoint.FIRST_BYTE_TIMEOUT_S
-    stream_idle_timeout: values.Seconds = endpoint.STREAM_IDLE_TIMEOUT_S
-    request_timeout: values.Seconds = endpoint.REQUEST_TIMEOUT_S
+    connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s
+    first_byte_timeout: values.Seconds = _ENDPOINT.first_byte_timeout_s
+    stream_idle_timeout: values.Seconds = _ENDPOINT.stream_idle_timeout_s
+    request_timeout: values.Seconds = _ENDPOINT.request_timeout_s
     """These four as in general_settings, whose values hold where the file does not say them here."""
-    whole_reply_timeout: Annotated[float, COMPUTED] = endpoint.REQUEST_TIMEOUT_S
+    whole_reply_timeout: Annotated[float, COMPUTED] = _ENDPOINT.whole_reply_timeout_s
     """What `first_byte_timeout` is for replies that are not streamed: they have their first byte when all is generated,
     so where nobody set `first_byte_timeout` they may take all of `request_timeout`. In seconds."""
     rpm: Annotated[int, Meta(ge=1, le=10**9)] | None = None

@@ -1,7 +1,8 @@
 """What the types of the settings say about reading them: msgspec's own constraints, and a parse for texts."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -36,6 +37,9 @@ class Form(Struct, frozen=True):
     """A number, date or switch counts as the text that stands in the file."""
 
 
+COMPUTED = "computed"
+
+
 class Section(Struct, frozen=True):
     """A mapping of the file whose keys are the fields. A field with the annotation `COMPUTED` is no key."""
 
@@ -51,9 +55,6 @@ class Section(Struct, frozen=True):
     """Keys that begin with x- are left alone: a place for anchors."""
     refused: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Keys people may expect: the reason why they cannot be had, and what to do."""
-
-
-COMPUTED = "computed"
 
 
 class Kind(Struct, frozen=True):
@@ -100,7 +101,7 @@ def _kind(hint: Any) -> Kind:
     return structs.replace(
         scalars[0],
         valid=", or ".join(kind.valid for kind in kinds),
-        scalar=Union[tuple(kind.scalar for kind in scalars)],  # noqa: UP007 - made of a tuple
+        scalar=reduce(or_, (kind.scalar for kind in scalars)),
         words=tuple(word for kind in kinds for word in kind.words),
         section=next((kind.section for kind in kinds if kind.section), None),
     )
