@@ -1,7 +1,7 @@
 """What general settings demand of each other and of the groups."""
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain.secret import Secret
@@ -28,7 +28,7 @@ def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], rep
     _check_held_bytes(general, here)
     _check_ca_bundle(general.ca_bundle, report.file.parent, here)
     _check_passthrough(general, groups, here)
-    _check_cache(general, groups, report, here.given)
+    _check_cache(general, groups, report)
     _check_keys(general, here)
     if general.tenancy == "key":
         _check_tenants(general, here)
@@ -98,11 +98,10 @@ def _check_passthrough(general: GeneralSettings, groups: Sequence[GroupSettings]
         here.add("passthrough", "off leaves nothing to passthrough_group", valid, "leave out passthrough_group")
 
 
-def _check_cache(
-    general: GeneralSettings, groups: Sequence[GroupSettings], report: Report, given: frozenset[str]
-) -> None:
+def _check_cache(general: GeneralSettings, groups: Sequence[GroupSettings], report: Report) -> None:
     here, cache = report.at("general_settings.cache_params"), general.cache_params
-    if general.cache and cache.type == "redis" and not given & _REDIS and "host" not in here.given:
+    has_redis = report.at("general_settings").given & _REDIS or "host" in here.given
+    if general.cache and cache.type == "redis" and not has_redis:
         valid = "memory, or redis with redis_host"
         here.add("type", "redis is not configured", valid, "write redis_host in general_settings, or memory")
     for path, model in models_of(groups) if general.cache and cache.scope == "global" else ():
@@ -114,20 +113,13 @@ def _check_cache(
 
 def _check_keys(general: GeneralSettings, here: Place) -> None:
     places: dict[Secret | str, str] = {}
-    for place, key, name in _keys(general):
-        path = f"general_settings.{place}"
-        if (first := places.setdefault(key, path)) != path:
-            here.add(place, f"is the same key as {first}", "each key once", "leave out one of the two")
-        if name and (first := places.setdefault(name, path)) != path:
-            here.add(place, f"has the same name as {first}", "each name once", "write another name")
-
-
-def _keys(general: GeneralSettings) -> Iterator[tuple[str, Secret, str]]:
-    """Place, key and name (empty = none) of each that could be read."""
     for number, item in enumerate(general.api_keys):
         key, name = (item.key, item.name) if isinstance(item, NamedKey) else (item, "")
-        if key.reveal():
-            yield f"api_keys[{number}]", key, name
+        place = f"api_keys[{number}]"
+        if key.reveal() and (first := places.setdefault(key, place)) != place:
+            here.add(place, f"is the same key as {here.path}.{first}", "each key once", "leave out one of the two")
+        if name and (first := places.setdefault(name, place)) != place:
+            here.add(place, f"has the same name as {here.path}.{first}", "each name once", "write another name")
 
 
 def _check_tenants(general: GeneralSettings, here: Place) -> None:

@@ -198,12 +198,13 @@ class _Composer:
         keys: dict[str, Position] = {}
         merged: list[Node] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
+            key_node, at_key = self._node(event, path, depth + 1), _at(event.start_mark)
+            if isinstance(key_node.value, tuple | dict):
                 self._fail(event, "holds a key that is a list or a mapping", "keys are names", _VARIABLES)
-            key, at_key = event.value, self._node(event, path, depth + 1).at
+            key = key_node.text
             place, value_event = shown_path(path, key), next(self._events)
             value = self._node(value_event, place, depth + 1)
-            if key == "<<" and event.implicit[0]:
+            if key == "<<" and getattr(event, "implicit", (True,))[0]:
                 bases = value.value if isinstance(value.value, tuple) else (value,)
                 if not all(isinstance(base.value, dict) for base in bases):
                     problem = "merges (<<) something that is no mapping"
