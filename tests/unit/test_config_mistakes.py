@@ -128,7 +128,7 @@ def test_a_wrong_general_setting_is_told(tmp_path: Path, general: str, path: str
 @pytest.mark.parametrize(
     ("model", "path", "valid"),
     [
-        ("weight: 1", "model", "is missing; valid: a name"),
+        ("weight: 1", "model", "without a space at its ends; fix: write model: ... here"),
         ("model: ''", "model", "got an empty text; valid: a name"),
         ("model: 4", "model", 'fix: write it in quotes: "4"'),
         ('model: "a\\r\\nb"', "model", 'got "a\\r\\nb"; valid: a name'),

@@ -51,7 +51,7 @@ class Reader:
                     values[key] = read
         for key in required_of(struct):
             if key not in entries:
-                fix = f"write {key}: and what is valid"
+                fix = f"write {key}: ... here"
                 self._report.add(shown_path(path, key), "is missing", kinds[key].valid, fix, given.at)
         return struct(**(_blanks(struct) | values))
 
