@@ -101,7 +101,7 @@ def test_an_empty_variable_in_api_keys_is_refused_because_it_would_open_the_prox
     message = refusal(tmp_path, f"general_settings: {{api_keys: [os.environ/K]}}\n{GROUPS}", K="")
 
     assert "general_settings.api_keys[0]: the environment variable K is empty, which counts as not set" in message
-    assert "valid: export K=..." in message
+    assert "fix: export K=..." in message
 
 
 def test_an_empty_variable_in_params_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,8 @@ def test_an_empty_variable_in_params_is_refused(tmp_path: Path) -> None:
 def test_a_missing_variable_is_named_with_the_way_to_set_it(tmp_path: Path, text: str) -> None:
     message = refusal(tmp_path, text)
 
-    assert "the environment variable MISSING is not set; valid: export MISSING=... before starting" in message
+    assert "the environment variable MISSING is not set; valid: a text " in message
+    assert "; fix: export MISSING=... before starting, or remove it here or write another value" in message
     assert len(message.splitlines()) == 1
 
 
