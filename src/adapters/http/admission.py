@@ -74,7 +74,7 @@ class Admission:
         return arrival
 
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
-        """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
+        """Raises `ProxyError` when it may not be shown; False = to a client that shows no key, and may not see all."""
         headers = by_name(exchange.head.headers)
         holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
         exchange.key_name = holder.name

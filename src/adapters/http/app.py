@@ -1,4 +1,4 @@
-"""The Litestar application: its handlers answer the pages, everything else goes to those who ask endpoints.
+"""The Litestar application: its handlers answer the pages, everything else goes to the routes that ask endpoints.
 
 All of it runs in an `Exchange`, so that every request has its guards, its line in the log and its errors in the shape
 the OpenAI SDKs read.

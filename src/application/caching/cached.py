@@ -1,4 +1,4 @@
-"""Answers from the cache, where that is allowed; else from an endpoint, once for all who ask the same at a time."""
+"""Answers from the cache, where that is allowed; else from an endpoint, once for all that ask the same at a time."""
 
 import asyncio
 from collections import Counter
@@ -45,10 +45,10 @@ _HIT, _BYPASS = CacheState.HIT, CacheState.BYPASS
 
 
 class Responder(Protocol):
-    """Whatever gets a request answered for a group: raises `ProxyError`."""
+    """The way to get a request answered for a group: raises `ProxyError`."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        """The answer; a stream must be closed by whoever takes it."""
+        """The answer; a stream must be closed by its taker."""
 
 
 _Question = tuple[str, str, str, str, str, tuple[str, ...], bool, bytes]

@@ -77,24 +77,8 @@ class SharedCall:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask",
-        "_asked",
-        "_asked_bytes",
-        "_buffer",
-        "_ending",
-        "_entry",
-        "_judge",
-        "_judged",
-        "_opened",
-        "_over",
-        "_single_flight",
-        "_store",
-        "_task",
-        "_whole",
-        "identity",
-        "kept_at",
-        "received",
-        "trace",
+        "_ask", "_asked", "_asked_bytes", "_buffer", "_ending", "_entry", "_judge", "_judged", "_opened", "_over",
+        "_single_flight", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -184,7 +168,7 @@ class SharedCall:
             good = await self._make()
         except asyncio.CancelledError:
             self._buffer.error = ProxyError("The request was given up.")
-        except Exception as error:  # whoever waits gets to hear it, and says so
+        except Exception as error:  # those that wait are told, and say so
             self._buffer.error = error
         self._opened.set()
         self._buffer.finish()

@@ -32,7 +32,7 @@ class _Slot(Struct, frozen=True):
 
 class MemoryResponseCache:
     """A `ResponseCache`. Small answers are kept as they are, for nothing of them can be changed; large ones packed, as
-    in any other store. An entry is only for who knows its key's seal.
+    in any other store. An entry is given only for the seal of its key.
 
     `max_bytes` counts names, entries and what it takes to keep them.
     """

@@ -7,21 +7,9 @@ class RequestHead:
     """A head that was read and found good. Requests whose heads differ in the length of the body alone share one."""
 
     __slots__ = (
-        "by_name",
-        "has_length",
-        "headers",
-        "http_version",
-        "is_chunked",
-        "is_http10",
-        "judged",
-        "keeps",
-        "method",
-        "path",
-        "query_string",
-        "raw_path",
-        "told",
-        "waits_for_100",
-    )
+        "by_name", "has_length", "headers", "http_version", "is_chunked", "is_http10", "judged", "keeps", "method",
+        "path", "query_string", "raw_path", "told", "waits_for_100",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -214,7 +214,7 @@ class RequestReader:
 
     def _ignore_upgrade(self) -> None:
         """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
-        has left its body to whoever it would be upgraded to."""
+        has left its body to the protocol it would be upgraded to."""
         self._parser = httptools.HttpRequestParser(self)
         self._is_repeated = True
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
