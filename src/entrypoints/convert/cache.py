@@ -41,8 +41,9 @@ def convert_cache(litellm: Section, general: dict[str, Any], literals: Literals)
     params: dict[str, Any] = {}
     if (reason := _why_not(kind, mode)) is not None:
         litellm.notes.left(*reason)
-        if wanted is not None:
-            litellm.notes.left(wanted[0], f"the cache is left off, because of {reason[0].path}")
+        for each in (wanted[0] if wanted is not None else None, kind, mode):
+            if each is not None and each is not reason[0]:
+                litellm.notes.left(each, f"the cache is left off, because of {reason[0].path}")
     else:
         params["type"] = _TYPES[str(kind.value)] if kind is not None else "redis"
         if mode is not None:

@@ -128,7 +128,7 @@ def _azure(entry: Node, endpoint: Endpoint, address: Node | None, params: Sectio
         endpoint.params["api_version"] = version
     token = params.secret("azure_ad_token")
     identity = [params.take(each) for each in ("tenant_id", "client_id", "client_secret")]
-    scope = params.text("azure_scope")
+    scope = params.secret("azure_scope")
     key = params.secret("api_key")
     if key is not None:
         endpoint.params["api_key"] = context.literals.put(key, name)
@@ -136,7 +136,10 @@ def _azure(entry: Node, endpoint: Endpoint, address: Node | None, params: Sectio
         endpoint.params["azure_ad_token"] = context.literals.put(token, "AZURE_AD_TOKEN")
         token = None
     elif any(identity) or context.has_entra:
-        endpoint.params |= {"azure_ad_token_provider": "default", "azure_ad_scope": scope or _AZURE_SCOPE}
+        endpoint.params |= {
+            "azure_ad_token_provider": "default",
+            "azure_ad_scope": _AZURE_SCOPE if scope is None else str(scope.value),
+        }
         endpoint.notes.differs(
             entry,
             "Entra tokens are fetched by azure-identity (the extra azure), for one identity, which it finds in "
@@ -149,7 +152,7 @@ def _azure(entry: Node, endpoint: Endpoint, address: Node | None, params: Sectio
     else:
         endpoint.params["api_key"] = f"{VARIABLE}AZURE_API_KEY"
         endpoint.notes.differs(entry, "has no api_key; like LiteLLM it is taken from AZURE_API_KEY")
-    for each in (token, *identity):
+    for each in (token, scope, *identity):
         if each is not None:
             endpoint.notes.left(each, "is not needed, as the key or token above is what is used")
 

@@ -122,13 +122,16 @@ class _Tree:
             self._loader.flatten_mapping(given)
             self._merged[id(given)] = len(given.value) - own
         found: dict[str, Node] = {}
+        own_names: set[str] = set()
         for number, (key, value) in enumerate(given.value):
             if not isinstance(key, yaml.ScalarNode):
                 raise SourceError(f"{self._file}:{key.start_mark.line + 1}: a key that is a list or a mapping")
             name = str(key.value)
             node = self.node(value, f"{path}.{name}" if path else name)
-            if name in found and number > self._merged[id(given)]:
+            if name in own_names:
                 self._replaced.append((found[name], "stands twice; the last one counts"))
+            if number >= self._merged[id(given)]:
+                own_names.add(name)
             found[name] = Node(node.path, node.file, key.start_mark.line + 1, node.value)
         return found
 
