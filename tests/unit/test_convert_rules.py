@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.convert.providers import Resolved, resolve
+from entrypoints.convert.model_list.providers import Resolved, resolve
 from tests.unit.convert_inputs import converted, entry, general, models, of, told, written
 
 

@@ -39,6 +39,6 @@ def mistakes_in(text: str, environ: Mapping[str, str]) -> list[str]:
     return []
 
 
-def unset_variables(text: str, environ: Mapping[str, str]) -> list[str]:
-    """The variables that the file names and that have no value yet, in order."""
-    return [name for name in dict.fromkeys(name for _, name in _USE.findall(text)) if not environ.get(name)]
+def variables_in(text: str) -> list[str]:
+    """The variables that the file names, in order."""
+    return list(dict.fromkeys(name for _, name in _USE.findall(text)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entrypoints.cli.tables import print_table
-from entrypoints.convert.check import mistakes_in, unset_variables
+from entrypoints.convert.check import mistakes_in, variables_in
 from entrypoints.convert.conversion import Converted, convert
 from entrypoints.convert.document import document
 from entrypoints.convert.notes import by_text, places
@@ -86,12 +86,13 @@ def _rows(converted: Converted, *, is_carried: bool) -> list[tuple[str, str, str
 
 
 def _what_next(converted: Converted, text: str, output: Path | None) -> None:
-    by_variable = {each.variable: each.node for each in converted.exports}
-    unset = unset_variables(text, os.environ)
-    if unset:
+    origins = {each.variable: each.node for each in converted.exports}
+    # What was set before may be another secret than the one in the file.
+    wanted = [name for name in variables_in(text) if name in origins or not os.environ.get(name)]
+    if wanted:
         print("Set before the start:", file=sys.stderr)
-    for name in unset:
-        node = by_variable.get(name)
+    for name in wanted:
+        node = origins.get(name)
         origin = f"   # what stands at {node.file}:{node.line}, {node.path}" if node is not None else ""
         print(f"  export {name}=...{origin}", file=sys.stderr)
     endpoints = sum(len(group.endpoints) for group in converted.groups)

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from entrypoints.convert.cache import convert_cache
 from entrypoints.convert.counterparts import TOP, UNKNOWN
-from entrypoints.convert.endpoints import Context
 from entrypoints.convert.general import Settings
-from entrypoints.convert.groups import Group, Groups, add_aliases, add_fallbacks, groups_of
 from entrypoints.convert.literals import Export, Literals
+from entrypoints.convert.model_list.context import Context
+from entrypoints.convert.model_list.groups import Group, Groups, add_aliases, add_fallbacks, groups_of
 from entrypoints.convert.notes import Note, Notes, Section
 from entrypoints.convert.source import Node, Source, variables
 
@@ -62,7 +62,7 @@ def convert(source: Source, *, literals_kept: bool) -> Converted:
     if result.passthrough_group is not None:
         settings.result["passthrough_group"] = result.passthrough_group
     exports = [*literals.exports, *_environment(root, notes)]
-    root.take("include")
+    _includes(root, notes)
     root.leave_rest(TOP, UNKNOWN)
     return Converted(tuple(result.groups.values()), settings.result, result.notes, notes, tuple(exports))
 
@@ -89,6 +89,13 @@ def _credentials(root: Section, notes: Notes) -> dict[str, dict[str, Node]]:
         elif values is not None:
             notes.left(values, "has no credential_name, or is no mapping")
     return found
+
+
+def _includes(root: Section, notes: Notes) -> None:
+    node = root.take("include")  # what it names has been read
+    for each in (node.value if isinstance(node.value, tuple) else (node,)) if node is not None else ():
+        if not isinstance(each.value, str):
+            notes.left(each, "is not the name of a file")
 
 
 def _environment(root: Section, notes: Notes) -> Iterator[Export]:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from entrypoints.convert.conversion import Converted
-from entrypoints.convert.endpoints import Endpoint
+from entrypoints.convert.model_list.endpoints import Endpoint
 from entrypoints.convert.notes import Note, by_text, places
 
 _WIDTH = 118

@@ -3,8 +3,8 @@
 from typing import Any
 
 from entrypoints.convert.counterparts import GENERAL, LITELLM, ROUTER, UNKNOWN
-from entrypoints.convert.endpoints import first_byte_timeout
 from entrypoints.convert.literals import Literals
+from entrypoints.convert.model_list.endpoints import first_byte_timeout
 from entrypoints.convert.notes import Section, is_variable
 from entrypoints.convert.source import Node
 

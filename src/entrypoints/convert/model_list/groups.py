@@ -7,7 +7,8 @@ from math import gcd, lcm
 from msgspec import Struct
 
 from entrypoints.convert.counterparts import UNKNOWN
-from entrypoints.convert.endpoints import Context, Endpoint, endpoints_of, model_info
+from entrypoints.convert.model_list.context import Context
+from entrypoints.convert.model_list.endpoints import Endpoint, endpoints_of, model_info
 from entrypoints.convert.notes import Notes, Section, is_variable
 from entrypoints.convert.source import Node
 

@@ -3,26 +3,12 @@
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from entrypoints.convert.model_list.providers import Resolved
 from entrypoints.convert.notes import Notes
-from entrypoints.convert.providers import Resolved
 from entrypoints.convert.source import VARIABLE, Node
 
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
-_V1_VERSIONS = frozenset(("v1", "latest", "preview"))
-"""Versions for which LiteLLM uses Azure's `/openai/v1`."""
 _CALLS = ("/chat/completions", "/completions", "/embeddings", "/responses")
-
-
-def azure_address(address: Node | None, version: str | None, notes: Notes) -> tuple[str, bool]:
-    """What to write as `azure_endpoint`, and whether it is the v1 API, which has no version."""
-    if address is None or address.is_variable:
-        return (f"{VARIABLE}AZURE_API_BASE" if address is None else str(address.value)), False
-    parts = _without_more(address, notes, kept="api-version=")
-    url = parts.geturl().rstrip("/")
-    if version in _V1_VERSIONS and not url.endswith("/openai/v1"):
-        notes.differs(address, "with that api_version LiteLLM calls the v1 API; so it is written, with no version")
-        url = url.removesuffix("/openai") + "/openai/v1"
-    return url, url.endswith("/openai/v1")
 
 
 def base_url(
@@ -47,7 +33,7 @@ def base_url(
         if resolved.name in ("azure_ai", "ollama", "ollama_chat"):
             notes.differs(address, "that variable has to end in /openai/v1 (Azure) or /v1 (Ollama) here")
         return
-    parts = _without_more(address, notes)
+    parts = without_more(address, notes)
     host = parts.hostname or ""
     if host == "0.0.0.0":
         notes.differs(address, "0.0.0.0 is no address to call; 127.0.0.1 is written")
@@ -60,7 +46,7 @@ def base_url(
     arguments["base_url"] = f"{parts.scheme}://{place}{port}{path}"
 
 
-def _without_more(address: Node, notes: Notes, kept: str = "?") -> SplitResult:
+def without_more(address: Node, notes: Notes, kept: str = "?") -> SplitResult:
     """The address without user, password, query and fragment, in which keys may stand; a query that begins with `kept`
     stays."""
     parts = urlsplit(str(address.value).strip())

@@ -1,23 +1,22 @@
 """One entry of `model_list` becomes an endpoint: its model, its settings, and the arguments of its client."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from entrypoints.convert.addresses import azure_address, base_url
 from entrypoints.convert.counterparts import MODEL_INFO, PARAMS, UNKNOWN
 from entrypoints.convert.literals import Literals
+from entrypoints.convert.model_list.addresses import base_url
+from entrypoints.convert.model_list.azure import write_address, write_credential
+from entrypoints.convert.model_list.context import Context
+from entrypoints.convert.model_list.providers import Resolved, resolve
 from entrypoints.convert.notes import Notes, Section, is_variable
-from entrypoints.convert.providers import Resolved, resolve
 from entrypoints.convert.source import VARIABLE, Node
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential|password|signature", re.IGNORECASE)
-_AZURE_VERSION = "2024-10-21"
-_AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 
 
 class Endpoint(Struct):
@@ -32,18 +31,6 @@ class Endpoint(Struct):
     settings: dict[str, Any] = {}
     """What stands beside `model`: rpm, tpm, timeouts."""
     params: dict[str, Any] = {}
-
-
-class Context(Struct, frozen=True):
-    """What entries need of the rest of the file."""
-
-    literals: Literals
-    credentials: Mapping[str, Mapping[str, Node]]
-    """`credential_values` by `credential_name`."""
-    has_entra: bool
-    """Whether LiteLLM fetches Entra tokens where there is no key."""
-    plain_http_hosts: list[str]
-    """Is added to: hosts that are called without TLS."""
 
 
 def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> list[Endpoint] | str:
@@ -69,7 +56,8 @@ def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> 
     _explain(entry, resolved, notes)
     name = group[:12] + "_KEY"
     if resolved.name in ("azure", "azure_text"):
-        _azure(entry, endpoint, address, params, name, context)
+        write_address(entry, address, params, endpoint.params)
+        write_credential(entry, params, endpoint.params, name, context)
     else:
         base_url(entry, resolved, address, endpoint.params, notes, context.plain_http_hosts)
         _key(entry, resolved, endpoint.params, params, name, context)
@@ -112,49 +100,6 @@ def _explain(entry: Node, resolved: Resolved, notes: Notes) -> None:
             f"LiteLLM changes requests for {resolved.name}; here they come to its OpenAI-compatible API as the client "
             "sends them",
         )
-
-
-def _azure(entry: Node, endpoint: Endpoint, address: Node | None, params: Section, name: str, context: Context) -> None:
-    version = params.text("api_version")
-    if address is None:
-        endpoint.notes.differs(entry, "has no api_base; like LiteLLM it is taken from AZURE_API_BASE")
-    endpoint.params["azure_endpoint"], is_v1 = azure_address(address, version, endpoint.notes)
-    if version is None and not is_v1:
-        version = _AZURE_VERSION
-        endpoint.notes.differs(
-            entry, f"has no api_version; {version} is written, where LiteLLM has a default of its own"
-        )
-    if version is not None and not is_v1:
-        endpoint.params["api_version"] = version
-    token = params.secret("azure_ad_token")
-    identity = [params.take(each) for each in ("tenant_id", "client_id", "client_secret")]
-    scope = params.secret("azure_scope")
-    key = params.secret("api_key")
-    if key is not None:
-        endpoint.params["api_key"] = context.literals.put(key, name)
-    elif token is not None:
-        endpoint.params["azure_ad_token"] = context.literals.put(token, "AZURE_AD_TOKEN")
-        token = None
-    elif any(identity) or context.has_entra:
-        endpoint.params |= {
-            "azure_ad_token_provider": "default",
-            "azure_ad_scope": _AZURE_SCOPE if scope is None else str(scope.value),
-        }
-        endpoint.notes.differs(
-            entry,
-            "Entra tokens are fetched by azure-identity (the extra azure), for one identity, which it finds in "
-            "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
-        )
-        for each in identity:
-            if each is not None:
-                endpoint.notes.differs(each, f"set {each.path.rpartition('.')[2].upper().join(('AZURE_', ''))} to it")
-        return
-    else:
-        endpoint.params["api_key"] = f"{VARIABLE}AZURE_API_KEY"
-        endpoint.notes.differs(entry, "has no api_key; like LiteLLM it is taken from AZURE_API_KEY")
-    for each in (token, scope, *identity):
-        if each is not None:
-            endpoint.notes.left(each, "is not needed, as the key or token above is what is used")
 
 
 def _key(
