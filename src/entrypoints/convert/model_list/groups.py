@@ -1,6 +1,6 @@
 """`model_list` becomes groups: who shares a public name, with which weights, and what wildcards are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -148,44 +148,49 @@ def add_fallbacks(groups: Mapping[str, Group], fallbacks: Node | None, defaults:
     """Endpoints of a fallback stand in the group as well, with weight 0."""
     originals = {name: list(group.endpoints) for name, group in groups.items()}
     named: set[str] = set()
-    for each in fallbacks.value if fallbacks is not None and isinstance(fallbacks.value, tuple) else ():
-        for name, targets in each.value.items() if isinstance(each.value, dict) else ():
-            if name not in groups and name != "*":
-                notes.left(targets, "is for a model that no group of this file serves")
-                continue
-            for group in groups if name == "*" else [name]:
-                named.add(group)
-                _add_fallback(groups[group], targets, originals, notes)
-        if not isinstance(each.value, dict):
-            notes.left(each, "is not a mapping of a model to its fallbacks")
-    if fallbacks is not None and not isinstance(fallbacks.value, tuple):
-        notes.left(fallbacks, "is not a list")
+    for name, targets in _pairs(fallbacks, notes):
+        those = [group for key, group in groups.items() if name in (key, "*")]
+        named.update(group.name for group in those)
+        _add_fallback(those, targets, originals, notes)
     if defaults is not None:
-        for name in groups:
-            if name not in named:
-                _add_fallback(groups[name], defaults, originals, notes)
+        _add_fallback([group for name, group in groups.items() if name not in named], defaults, originals, notes)
 
 
-def _add_fallback(group: Group, targets: Node, originals: Mapping[str, Sequence[Endpoint]], notes: Notes) -> None:
+def _pairs(fallbacks: Node | None, notes: Notes) -> Iterator[tuple[str, Node]]:
+    if fallbacks is None:
+        return
+    for each in fallbacks.value if isinstance(fallbacks.value, tuple) else (fallbacks,):
+        if isinstance(each.value, dict):
+            yield from each.value.items()
+        else:
+            notes.left(each, "is not a mapping of a model to its fallbacks")
+
+
+def _add_fallback(
+    groups: Sequence[Group], targets: Node, originals: Mapping[str, Sequence[Endpoint]], notes: Notes
+) -> None:
     items = targets.value if isinstance(targets.value, tuple) else (targets,)
-    added = 0
+    names = []
     for item in items:
-        name = item.value if isinstance(item.value, str) else None
-        if name is None or name not in originals:
+        if isinstance(item.value, str) and item.value in originals:
+            names.append(item.value)
+        else:
             notes.left(item, "names no group of this file, so that it is nobody's fallback")
-            continue
-        if name == group.name:
-            continue
-        added += 1
-        for each in originals[name]:
-            group.endpoints.append(
-                Endpoint(each.model, Notes(), weight=0, settings=dict(each.settings), params=dict(each.params))
-            )
-    if added:
-        more = "; all of them are equal here, not one after the other" if added > 1 else ""
-        group.notes.differs(
-            targets, f"its endpoints stand in this group too, with weight 0: for when no other can{more}"
-        )
+    of_whom = [group for group in groups if set(names) - {group.name}]
+    if names and not of_whom:
+        notes.left(targets, "is the fallback of no group of this file")
+    for group in of_whom:
+        others = [name for name in names if name != group.name]
+        group.endpoints += [_copy(each, weight=0) for name in others for each in originals[name]]
+        more = "; all of them are equal here, not one after the other" if len(others) > 1 else ""
+        text = f"its endpoints stand in this group too, with weight 0: for when no other can{more}"
+        group.notes.differs(targets, text)
+
+
+def _copy(endpoint: Endpoint, weight: int | str) -> Endpoint:
+    return Endpoint(
+        endpoint.model, Notes(), weight=weight, settings=dict(endpoint.settings), params=dict(endpoint.params)
+    )
 
 
 def add_aliases(groups: dict[str, Group], aliases: Section) -> None:
@@ -196,10 +201,7 @@ def add_aliases(groups: dict[str, Group], aliases: Section) -> None:
         if not isinstance(target, str) or target not in groups or alias in groups or not _is_name(alias):
             aliases.notes.left(node, "is no free name for one of the groups")
             continue
-        copies = [
-            Endpoint(each.model, Notes(), weight=each.weight, settings=dict(each.settings), params=dict(each.params))
-            for each in groups[target].endpoints
-        ]
+        copies = [_copy(each, each.weight) for each in groups[target].endpoints]
         groups[alias] = Group(alias, Notes(), copies)
         listed = "; it is listed by GET /v1/models" if hidden else ""
         groups[alias].notes.differs(node, f"an alias is one more group with the same endpoints{listed}")
