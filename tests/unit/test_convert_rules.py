@@ -17,6 +17,7 @@ from tests.unit.convert_inputs import converted, entry, general, models, of, tol
         ("azure/my-deployment", "azure", "my-deployment"),
         ("azure/o_series/my-o3", "azure", "my-o3"),
         ("azure/gpt5_series/my-gpt", "azure", "my-gpt"),
+        ("gemini/gemini-2.5-flash", "gemini", "gemini-2.5-flash"),
         ("groq/llama3-8b-8192", "groq", "llama3-8b-8192"),
         ("together_ai/meta-llama/Llama-3", "together_ai", "meta-llama/Llama-3"),
         ("hosted_vllm/facebook/opt-125m", "hosted_vllm", "facebook/opt-125m"),
@@ -256,6 +257,14 @@ def test_of_several_wildcards_the_one_for_all_models_is_taken() -> None:
     assert "second wildcard" in told(value)["model_list[0]"]
 
 
+def test_a_wildcard_that_cannot_be_carried_takes_no_place() -> None:
+    value = of(entry("anthropic/*", model="anthropic/*"), entry("groq/*", model="groq/*"))
+
+    assert models(value, "all-other-models")[0]["params"]["base_url"] == "https://api.groq.com/openai/v1"
+    assert "translates" in told(value)["model_list[0]"]
+    assert "translates" in told(of(entry("m"), entry("anthropic/*", model="anthropic/*")))["model_list[1]"]
+
+
 def test_retries_and_rest() -> None:
     router = {"num_retries": 4, "allowed_fails": 3, "cooldown_time": 30, "routing_strategy": "simple-shuffle"}
 
@@ -361,6 +370,7 @@ def test_the_same_secret_has_one_variable_and_another_one_another_that_is_free()
         ({"nobody_knows": 1}, "nobody_knows"),
         ({"model_list": [entry("m"), {"model_name": "n"}]}, "model_list[1]"),
         ({"model_list": [entry("m"), "n"]}, "model_list[1]"),
+        ({"model_list": [entry("m"), entry("n", model="azure/")]}, "model_list[1]"),
         ({"model_list": [entry("m", rpm=0)]}, "model_list[0].litellm_params.rpm"),
         ({"model_list": [entry("m", input_cost_per_token=1)]}, "model_list[0].litellm_params.input_cost_per_token"),
     ],

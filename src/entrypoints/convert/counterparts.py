@@ -151,6 +151,8 @@ GENERAL: Mapping[str, str] = {
     ),
     **dict.fromkeys(("disable_spend_*", "disable_reset_budget", "proxy_budget_*", "proxy_batch_*"), _COST),
     **dict.fromkeys(("maximum_spend_logs_*", "store_prompts_in_spend_logs", "spend_report_frequency"), _COST),
+    **dict.fromkeys(("max_budget", "budget_duration"), _COST),
+    "allowed_origins": "write allowed_origins in general_settings, which has rules of its own: docs/http.md",
     **dict.fromkeys(("alerting*", "alert_*"), "no alert is sent; warnings and errors stand in the log"),
     **dict.fromkeys(("background_health_checks", "health_check_*", "enable_health_check_routing"), _HEALTH),
     "use_shared_health_check": _HEALTH,

@@ -50,6 +50,8 @@ def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> 
     resolved = resolve(model, custom, has_address=address is not None)
     if isinstance(resolved, str):
         return resolved
+    if not resolved.model:
+        return "names a provider, and no model of it"
     if resolved.provider.base_url is None and not resolved.name.startswith("azure") and address is None:
         return f"has no api_base, which {resolved.name} needs"
     endpoint = Endpoint(resolved.model, notes)

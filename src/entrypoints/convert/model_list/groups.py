@@ -9,6 +9,7 @@ from msgspec import Struct
 from entrypoints.convert.counterparts import UNKNOWN
 from entrypoints.convert.model_list.context import Context
 from entrypoints.convert.model_list.endpoints import Endpoint, endpoints_of, model_info
+from entrypoints.convert.model_list.providers import Resolved, resolve
 from entrypoints.convert.notes import Notes, Section, is_variable
 from entrypoints.convert.source import Node
 
@@ -51,11 +52,20 @@ def groups_of(entries: Node | None, context: Context) -> Groups:
 
 
 def _wildcard(entries: Sequence[Node]) -> str | None:
-    """The public name with a `*` that becomes the group for all models that are not listed."""
-    names = [str(each.value["model_name"].value) for each in entries if _has(each, "model_name")]
+    """The public name with a `*` that becomes the group for all models that are not listed; None = there is none that
+    can be carried over."""
+    names = [str(each.value["model_name"].value) for each in entries if _has(each, "model_name") and _is_served(each)]
     wild = [name for name in names if "*" in name]
-    speaks = [name for name in wild if name.partition("/")[0] in ("*", "openai", "azure")]
-    return "*" if "*" in wild else next(iter(speaks or wild), None)
+    return "*" if "*" in wild else next(iter(wild), None)
+
+
+def _is_served(entry: Node) -> bool:
+    params = entry.value.get("litellm_params")
+    if params is None or not _has(params, "model"):
+        return False
+    custom = str(params.value["custom_llm_provider"].value) if _has(params, "custom_llm_provider") else None
+    has_address = _has(params, "api_base") or _has(params, "base_url")
+    return isinstance(resolve(str(params.value["model"].value), custom, has_address=has_address), Resolved)
 
 
 def _has(entry: Node, key: str) -> bool:
@@ -70,7 +80,7 @@ def _add(entry: Node, result: Groups, context: Context, ids: set[str], wildcard:
     if name is None or given is None or not _is_name(name):
         result.notes.left(entry, "has no litellm_params, or no model_name that can stand in a request")
         return
-    if "*" in name and name != wildcard:
+    if "*" in name and name != wildcard and _is_served(entry):
         result.notes.left(entry, "is a second wildcard; one group takes the models that are not listed")
         return
     public = _REST if name == wildcard else name

@@ -40,6 +40,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
     "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "fireworks_ai": Provider("https://api.fireworks.ai/inference/v1", "FIREWORKS_AI_API_KEY"),
+    "gemini": Provider("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "hyperbolic": Provider("https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"),
     "meta_llama": Provider("https://api.llama.com/compat/v1", "LLAMA_API_KEY"),
@@ -56,7 +57,7 @@ PROVIDERS: Mapping[str, Provider] = {
 _NAMES = """
     a2a aiml ai21 ai21_chat aleph_alpha anthropic anthropic_text anyscale aws_polly baseten bedrock bedrock_converse
     black_forest_labs bytez chatgpt clarifai cloudflare codestral cohere cohere_chat custom databricks datarobot
-    deepgram elevenlabs fal_ai friendliai galadriel gemini gigachat github github_copilot gradient_ai huggingface
+    deepgram elevenlabs fal_ai friendliai galadriel gigachat github github_copilot gradient_ai huggingface
     infinity jina_ai langgraph maritalk nlp_cloud oci petals predibase ragflow recraft replicate runwayml sagemaker
     sagemaker_chat sap snowflake stability topaz triton vertex_ai vertex_ai_beta volcengine voyage watsonx
     watsonx_text
