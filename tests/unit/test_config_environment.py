@@ -182,3 +182,26 @@ def test_other_ways_to_write_a_variable_are_refused_instead_of_taken_literally(t
 
     assert "params.api_key: " in message
     assert "valid: os.environ/NAME" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["AZURE_OPENAI_API_KEY_O4_MINI_1", "OPENAI_KEY_2_OF_TEAM_17_EU_WEST_3", "aVeryLongName0fAKey17xyz"]
+)
+def test_a_name_as_long_as_a_key_and_with_digits_is_a_name(tmp_path: Path, name: str) -> None:
+    settings = load(tmp_path, GROUPS.replace("api_key: k", f"api_key: os.environ/{name}"), **{name: "sk-a"})
+
+    assert settings.groups[0].models[0].params.api_key == Secret("sk-a")
+
+
+def test_a_usual_name_that_is_not_set_is_said_whole(tmp_path: Path) -> None:
+    text = refusal(tmp_path, GROUPS.replace("api_key: k", "api_key: os.environ/AZURE_OPENAI_API_KEY_O4_MINI_1"))
+
+    assert "the environment variable AZURE_OPENAI_API_KEY_O4_MINI_1 is not set" in text
+
+
+@pytest.mark.parametrize("key", ["AKIA0123456789ABCDEF", "skproj0123456789abcdefghij"])
+def test_a_key_in_the_place_of_a_name_is_not_shown(tmp_path: Path, key: str) -> None:
+    text = refusal(tmp_path, GROUPS.replace("api_key: k", f"api_key: os.environ/{key}"))
+
+    assert "not followed by a variable's name" in text
+    assert key not in text

@@ -15,6 +15,7 @@ from entrypoints.config.reading.shown import may_be_credential
 
 _PREFIX = "os.environ/"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USUAL_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # as long and as full of digits as a key, yet none
 # Shells and docker compose, Azure DevOps; GitHub Actions, Helm, Jinja; Kubernetes; ERB; Python; Symfony; Caddy.
 _BRACED = re.compile(
     r"[$#]\{[^}]*\}#?|\$?\{\{[^{}]*\}\}|\$\([^)]*\)|<%.*%>|(?i:os\.(?:env|environ|getenv))\b.*"
@@ -59,7 +60,8 @@ def resolve(given: Node, environ: Mapping[str, str]) -> Node:
     if not isinstance(given.value, str) or not given.value.startswith(_PREFIX):
         return given
     name = given.value.removeprefix(_PREFIX)
-    if not _NAME.fullmatch(name) or may_be_credential(name):
+    is_doubtful = name not in environ and not _USUAL_NAME.fullmatch(name) and may_be_credential(name)
+    if not _NAME.fullmatch(name) or is_doubtful:
         fix = "write the name of a variable, not its value"
         raise Refused(problem="os.environ/ is not followed by a variable's name", valid="os.environ/NAME", fix=fix)
     value = environ.get(name, "").strip()
