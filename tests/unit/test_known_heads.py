@@ -45,6 +45,17 @@ def test_heads_that_differ_in_anything_else_are_two(one: bytes, other: bytes) ->
     assert first.told() != second.told()
 
 
+@pytest.mark.parametrize("broken", [b"1\r\r\n\r\na", b"1\n\r\n\r\na", b"1 \r\r\n\r\na", b"1\r\n\r\r\n\r\na"])
+def test_a_head_that_is_like_a_known_one_but_for_a_line_break_is_refused(broken: bytes) -> None:
+    heads = KnownHeads()
+    good = post(b"content-length: 1\r\n", b"a")
+    assert Read(good, good, heads=heads).refusal is None
+
+    read = Read(good.replace(b"1\r\n\r\na", broken), heads=heads)
+    assert read.refusal is not None
+    assert not read.requests
+
+
 @pytest.mark.parametrize(
     "raw",
     [

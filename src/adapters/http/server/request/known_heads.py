@@ -36,10 +36,10 @@ def spelling_of(data: bytes) -> Spelling | None:
         before, name, after = head.partition(_LOWER_LENGTH)
         if not name:
             return head, at + len(_HEAD_END), None
-    digits, _, others = after.partition(b"\r")
+    digits, end, others = after.partition(b"\r")
     if not digits.isdigit() or len(digits) > _MOST_DIGITS:
         return None
-    return before + name + others, at + len(_HEAD_END), int(digits)
+    return before + name + end + others, at + len(_HEAD_END), int(digits)
 
 
 class KnownHeads:
