@@ -19,8 +19,10 @@ from adapters.upstreams.openai.lenient_json import Odd, decode
 from adapters.upstreams.openai.streams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.openai.streams.event_content import event_says, says
+from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import goes_on, is_worth_reading
+from application.flow import Take
 from application.messages import Frame, FrameKind
 from domain.body.narrowed import Narrowed, is_heavy
 from domain.failure import Failure, FailureKind
@@ -75,7 +77,7 @@ class OpenAIStreamScanner:
 
     __slots__ = (
         "_buffer", "_calm", "_choices", "_flows", "_giant_ends", "_mask", "_owns_credential", "_sequence_number",
-        "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk", "is_told",
+        "_shape", "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk", "is_told",
         "noticed", "usage",
     )  # fmt: skip
 
@@ -93,6 +95,7 @@ class OpenAIStreamScanner:
         self._start: bytes | None = b""
         self._giant_ends = False
         self._calm = self._flows = False
+        self._shape = EventShape()
         self._sequence_number = -1
         self._speaks_responses = False
         self.is_body = False
@@ -131,13 +134,27 @@ class OpenAIStreamScanner:
             return [Frame(b"", FrameKind.ERROR, _TOO_LONG)]
         return [self._read(frame) for frame in split_events(events)]
 
+    def passing(self, take: Take, read: Take) -> Take:
+        """See `StreamScanner.passing`. Called for every event of every stream: nearly all are like the one before."""
+        shape = self._shape
+
+        def passed(chunk: bytes) -> bool:
+            text = chunk[shape.hole]
+            if shape.before + text + shape.after == chunk and (
+                text.translate(PLAIN) == text or shape.has_between(text)
+            ):
+                return take(chunk)
+            return read(chunk)
+
+        return passed
+
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
-        if self._calm:
-            if not self._speaks_responses and goes_on(chunk):
-                return chunk
-            if chunk.endswith(ENDS) and not is_worth_reading(chunk):
-                return chunk
+        if self._calm and (
+            (not self._speaks_responses and goes_on(chunk)) or (chunk.endswith(ENDS) and not is_worth_reading(chunk))
+        ):
+            self._shape.learn(chunk)
+            return chunk
         self._flows = True
         buffer = self._buffer
         events = buffer.take(chunk)
@@ -149,6 +166,8 @@ class OpenAIStreamScanner:
             for frame in split_events(events):
                 self._read(frame)
         self._calm = not (buffer.pending_bytes or buffer.giant or buffer.is_full or self._choices.any)
+        if not self._calm:
+            self._shape.forget()
         return events
 
     def finish(self) -> bytes:

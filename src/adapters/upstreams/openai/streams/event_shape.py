@@ -1,0 +1,54 @@
+"""The shape that the events of one stream have in common: nearly all bytes of an event stand in the one before it.
+
+What differs is mostly one text. Where that holds neither a quote nor a backslash nor a control character, it can begin
+or end nothing: the event says as much as the one that the shape was learned from, which was nothing that matters here.
+"""
+
+import re
+
+_STRING = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
+_HOLES = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|text|arguments|delta|obfuscation)": ?%b|"sequence_number": ?([0-9]++)'
+    % _STRING
+)
+PLAIN = bytes(byte if byte not in b'"\\\x7f' and byte >= 0x20 else 0 for byte in range(256))
+"""Translates a text that can neither begin nor end anything to itself, and no other."""
+
+_NOTHING = slice(0, -1)
+
+
+class EventShape:
+    """`before`, a text at `hole`, `after`; in the text there may be more that stays the same."""
+
+    __slots__ = ("_between", "after", "before", "hole")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """No event has this shape."""
+        self.before = self.after = b""
+        self.hole = _NOTHING
+        self._between: list[bytes] = []
+
+    def learn(self, event: bytes) -> None:
+        """Take the shape of an event in which nothing matters, unless only a text of it is not plain. Several events,
+        or other line ends, have none."""
+        if self.before and event.startswith(self.before) and event.endswith(self.after):
+            return
+        if event.find(b"\n\n") != len(event) - 2 or b"\r" in event:
+            return
+        holes = [found.span(found.lastindex or 0) for found in _HOLES.finditer(event)]
+        if holes:
+            start, end = holes[0][0], holes[-1][1]
+            self.before, self.after = event[:start], event[end:]
+            self.hole = slice(start, end - len(event))
+            self._between = [event[left[1] : right[0]] for left, right in zip(holes, holes[1:], strict=False)]
+
+    def has_between(self, text: bytes) -> bool:
+        """Does what differs, from its first text to its last, differ in plain texts only, of which there are several?"""
+        for part in self._between:
+            plain, found, text = text.partition(part)
+            if not found or plain.translate(PLAIN) != plain:
+                return False
+        return bool(self._between) and text.translate(PLAIN) == text
