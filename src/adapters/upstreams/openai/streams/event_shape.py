@@ -5,6 +5,7 @@ or end nothing: the event says as much as the one that the shape was learned fro
 """
 
 import re
+from itertools import pairwise
 
 _STRING = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
 _HOLES = re.compile(
@@ -43,10 +44,10 @@ class EventShape:
             start, end = holes[0][0], holes[-1][1]
             self.before, self.after = event[:start], event[end:]
             self.hole = slice(start, end - len(event))
-            self._between = [event[left[1] : right[0]] for left, right in zip(holes, holes[1:], strict=False)]
+            self._between = [event[left[1] : right[0]] for left, right in pairwise(holes)]
 
     def has_between(self, text: bytes) -> bool:
-        """Does what differs, from its first text to its last, differ in plain texts only, of which there are several?"""
+        """Does what differs, from its first text to its last, differ in several texts, all of them plain?"""
         for part in self._between:
             plain, found, text = text.partition(part)
             if not found or plain.translate(PLAIN) != plain:

@@ -77,8 +77,8 @@ class OpenAIStreamScanner:
 
     __slots__ = (
         "_buffer", "_calm", "_choices", "_flows", "_giant_ends", "_mask", "_owns_credential", "_sequence_number",
-        "_shape", "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk", "is_told",
-        "noticed", "usage",
+        "_shape", "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk",
+        "is_told", "noticed", "usage",
     )  # fmt: skip
 
     def __init__(
