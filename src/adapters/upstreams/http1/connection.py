@@ -205,22 +205,38 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
+        was_in_head = reader.in_head
         failure = reader.feed(data)
+        if was_in_head or failure is not None or reader.is_whole:
+            self._notice(reply, failure)
+        elif not reply.waiting_bytes:  # whatever came is on its way to the client
+            if self._deadline != _NEVER:
+                self._deadline = self.loop.time() + reply.idle_s
+        else:
+            self._tell(reply)
+
+    def _notice(self, reply: Http1Reply, failure: Failure | None) -> None:
+        """The head has come, or the end."""
         if failure is not None:
             self.fail(failure)
             return
+        reader = self._reader
         if reader.in_head:
             return
-        self._deadline = _NEVER
         if reader.is_whole:
             self._reply = None
             reply.complete()
             self._let_go()
+        self._tell(reply)
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def _tell(self, reply: Http1Reply) -> None:
+        """There is something new for whoever waits, and nothing is waited for until they look at it."""
+        self._deadline = _NEVER
         reply.wake()
         if reply.waiting_bytes > READ_AHEAD_BYTES and self._reply is reply:
             self._pause()
-        if self.on_settled is not None:
-            self.on_settled()
 
     def _pause(self) -> None:
         """More is waiting for the reader than is read ahead for it."""

@@ -9,7 +9,7 @@ from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
 
-_MANY = 64
+_NEVER = float("inf")
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
 
@@ -20,7 +20,7 @@ class Line(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def wait_until(self, deadline: float) -> None:
-        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed."""
+        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody does."""
 
     def go_on(self) -> None:
         """There is room again: read from the socket."""
@@ -34,12 +34,12 @@ class Http1Reply:
 
     __slots__ = (
         "_failure",
-        "_idle_s",
         "_is_whole",
         "_line",
         "_pieces",
         "_tap",
         "headers",
+        "idle_s",
         "status",
         "waiting_bytes",
     )
@@ -50,30 +50,21 @@ class Http1Reply:
         self.headers: Headers = ()
         self.waiting_bytes = 0
         """How much of the body waits for its reader, with what holding its pieces costs."""
-        self._idle_s = idle_s
+        self.idle_s = idle_s
+        """How long a reader waits for the next piece."""
         self._line: Line | None = line
         self._pieces: list[bytes] = []
         self._tap = Tap(line.loop)
         self._is_whole = False
         self._failure: Failure | None = None
 
-    # What the connection says. Nobody is woken before it has said all it has to say.
-
-    @property
-    def last_piece(self) -> bytes:
-        """The piece that came last; b"" = there is none."""
-        return self._pieces[-1] if self._pieces else b""
+    # What the connection says.
 
     def feed(self, piece: bytes) -> None:
-        """More of the body."""
-        self._pieces.append(piece)
-        self.waiting_bytes += len(piece) + _PIECE_BYTES
-
-    def put_together(self) -> None:
-        """Make one piece of those that wait, if they are many."""
-        if len(self._pieces) > _MANY:
-            self._pieces = [b"".join(self._pieces)]
-            self.waiting_bytes = len(self._pieces[0])
+        """More of the body: it goes to a flow that waits for it at once, and is kept otherwise."""
+        if not self._tap.give(piece):
+            self._pieces.append(piece)
+            self.waiting_bytes += len(piece) + _PIECE_BYTES
 
     def complete(self) -> None:
         """The body has come to its end, and the connection is the pool's."""
@@ -87,14 +78,8 @@ class Http1Reply:
         self.wake()
 
     def wake(self) -> None:
-        """There is something new. What a flow waits for goes on at once; a task is woken where that is not all."""
-        tap = self._tap
-        if self._pieces and tap.take is not None:
-            tap.give(self._all_waiting())
-            if tap.take is not None and self._line is not None:
-                self._expect_more(self._line)
-                return
-        tap.wake()
+        """There is something new to look at."""
+        self._tap.wake()
 
     # What the reader asks for.
 
@@ -126,15 +111,14 @@ class Http1Reply:
             else:
                 self._expect_more(self._line)
                 if not await self._news(take):
+                    if self._line is not None:
+                        self._line.wait_until(_NEVER)
                     return False
 
     def _taken(self) -> bytes:
         """All that waits, which is more than nothing; now there is room again."""
         if self._line is not None:
             self._line.go_on()
-        return self._all_waiting()
-
-    def _all_waiting(self) -> bytes:
         pieces, self._pieces = self._pieces, []
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -142,7 +126,7 @@ class Http1Reply:
     def _expect_more(self, line: Line | None) -> None:
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
-        line.wait_until(line.loop.time() + self._idle_s)
+        line.wait_until(line.loop.time() + self.idle_s)
 
     async def _news(self, take: Take | None = None) -> bool:
         """See `Tap.wait`."""

@@ -12,7 +12,7 @@ _HOLES = re.compile(
     rb'"(?:content|reasoning_content|reasoning|text|arguments|delta|obfuscation)": ?%b|"sequence_number": ?([0-9]++)'
     % _STRING
 )
-PLAIN = bytes(byte if byte not in b'"\\\x7f' and byte >= 0x20 else 0 for byte in range(256))
+PLAIN = bytes(byte if byte not in b'"\\\x7f' and byte >= 0x20 else 0x3F for byte in range(256))
 """Translates a text that can neither begin nor end anything to itself, and no other."""
 
 _NOTHING = slice(0, -1)
