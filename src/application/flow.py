@@ -36,6 +36,11 @@ class Tap:
         self.take: Take | None = None
         """Where pieces go; None = nobody waits, or only to be woken, and what comes is to be kept."""
 
+    def news(self) -> asyncio.Future[bool]:
+        """Done when `wake` is called. Pieces go nowhere until then."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
     async def wait(self, take: Take | None = None) -> bool:
         """Have pieces go to `take`, until it wants no more (False) or `wake` is called (True)."""
         self.take = take

@@ -20,7 +20,7 @@ from adapters.upstreams.http1.failures import (
     lost,
 )
 from adapters.upstreams.http1.reply import Http1Reply
-from adapters.upstreams.http1.reply_reader import ReplyReader
+from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
 from application.ports import READ_AHEAD_BYTES
 from domain.failure import Failure
 
@@ -205,9 +205,9 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
-        was_in_head = reader.in_head
-        failure = reader.feed(data)
-        if was_in_head or failure is not None or reader.is_whole:
+        if reader.in_head or len(data) > AT_ONCE_BYTES:
+            self._notice(reply, reader.feed(data))
+        elif (failure := reader.read(data)) is not None or reader.is_whole:
             self._notice(reply, failure)
         elif not reply.waiting_bytes:  # whatever came is on its way to the client
             if self._deadline != _NEVER:
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
             self._tell(reply)
 
     def _notice(self, reply: Http1Reply, failure: Failure | None) -> None:
-        """The head has come, or the end."""
+        """The head may have come, or the end."""
         if failure is not None:
             self.fail(failure)
             return

@@ -97,7 +97,8 @@ class Connecting:
         try:
             if connection.transport is not None:
                 connection.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            await reply.head()
+            while not reply.status:
+                await reply.news()
         except UpstreamFailed as failed:
             words = failed.failure.reason
             is_silent = failed.failure in (UNANSWERED,) or failed.failure.kind is not FailureKind.RESET

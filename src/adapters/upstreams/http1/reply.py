@@ -1,4 +1,4 @@
-"""What one exchange brings: a buffer between the connection, which fills it, and its reader."""
+"""What one exchange brings: what the connection brings goes to its reader, or waits for it."""
 
 import asyncio
 from typing import Protocol
@@ -20,7 +20,7 @@ class Line(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def wait_until(self, deadline: float) -> None:
-        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody does."""
+        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody."""
 
     def go_on(self) -> None:
         """There is room again: read from the socket."""
@@ -29,7 +29,7 @@ class Line(Protocol):
         """Cut at once."""
 
 
-class Http1Reply:
+class Http1Reply(Tap):
     """See `UpstreamReply`. A reply that has come completely has let go of its connection."""
 
     __slots__ = (
@@ -37,7 +37,6 @@ class Http1Reply:
         "_is_whole",
         "_line",
         "_pieces",
-        "_tap",
         "headers",
         "idle_s",
         "status",
@@ -45,6 +44,7 @@ class Http1Reply:
     )
 
     def __init__(self, line: Line, idle_s: float) -> None:
+        super().__init__(line.loop)
         self.status = 0
         """0 = the headers have not come."""
         self.headers: Headers = ()
@@ -54,17 +54,15 @@ class Http1Reply:
         """How long a reader waits for the next piece."""
         self._line: Line | None = line
         self._pieces: list[bytes] = []
-        self._tap = Tap(line.loop)
         self._is_whole = False
         self._failure: Failure | None = None
 
     # What the connection says.
 
-    def feed(self, piece: bytes) -> None:
-        """More of the body: it goes to a flow that waits for it at once, and is kept otherwise."""
-        if not self._tap.give(piece):
-            self._pieces.append(piece)
-            self.waiting_bytes += len(piece) + _PIECE_BYTES
+    def keep(self, piece: bytes) -> None:
+        """More of the body, for which nobody waits at the moment."""
+        self._pieces.append(piece)
+        self.waiting_bytes += len(piece) + _PIECE_BYTES
 
     def complete(self) -> None:
         """The body has come to its end, and the connection is the pool's."""
@@ -77,18 +75,18 @@ class Http1Reply:
         self._line = None
         self.wake()
 
-    def wake(self) -> None:
-        """There is something new to look at."""
-        self._tap.wake()
-
     # What the reader asks for.
 
-    async def head(self) -> None:
-        """Wait for the headers. Raises `UpstreamFailed`."""
-        while not self.status:
-            if self._failure is not None:
-                raise UpstreamFailed(self._failure)
-            await self._news()
+    @property
+    def is_settled(self) -> bool:
+        """Have the headers come, or is it certain that they will not?"""
+        return self.status != 0 or self._failure is not None
+
+    def news(self) -> asyncio.Future[bool]:
+        """See `Tap.news`. Raises `UpstreamFailed` when nothing more will come."""
+        if self._line is None:
+            raise UpstreamFailed(self._failure or LOST)
+        return super().news()
 
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
@@ -97,8 +95,7 @@ class Http1Reply:
                 return self._taken()
             if self._is_whole:
                 return b""
-            self._expect_more(self._line)
-            await self._news()
+            await self.wait()
 
     async def flow(self, take: Take) -> bool:
         """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
@@ -108,12 +105,10 @@ class Http1Reply:
                     return False
             elif self._is_whole:
                 return True
-            else:
-                self._expect_more(self._line)
-                if not await self._news(take):
-                    if self._line is not None:
-                        self._line.wait_until(_NEVER)
-                    return False
+            elif not await self.wait(take):
+                if self._line is not None:
+                    self._line.wait_until(_NEVER)
+                return False
 
     def _taken(self) -> bytes:
         """All that waits, which is more than nothing; now there is room again."""
@@ -123,17 +118,14 @@ class Http1Reply:
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _expect_more(self, line: Line | None) -> None:
+    async def wait(self, take: Take | None = None) -> bool:
+        """See `Tap.wait`. Raises `UpstreamFailed`; cancelled, it cuts the connection."""
+        line = self._line
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
         line.wait_until(line.loop.time() + self.idle_s)
-
-    async def _news(self, take: Take | None = None) -> bool:
-        """See `Tap.wait`."""
-        if self._line is None:
-            raise UpstreamFailed(self._failure or LOST)
         try:
-            return await self._tap.wait(take)
+            return await super().wait(take)
         except BaseException:
             self.close()
             raise

@@ -14,7 +14,7 @@ from domain.failure import Failure
 
 _MAX_HEADERS = 256
 
-_AT_ONCE_BYTES = 16 * 1024
+AT_ONCE_BYTES = 16 * 1024
 """Of headers and chunks the parser is never given more than this without a look at what it made of it: it calls back
 for each of them, however small."""
 
@@ -97,17 +97,14 @@ class ReplyReader:
         """Read what has come; None = it was good so far."""
         if self._is_line_due:
             return self._feed_beginning(data)
-        return self._read(data) if len(data) <= _AT_ONCE_BYTES else self._feed_much(data)
-
-    def _feed_much(self, data: bytes) -> Failure | None:
         start = 0
-        while len(data) - start > _AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
-            failure = self._read(data[start : start + _AT_ONCE_BYTES])
+        while len(data) - start > AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
+            failure = self.read(data[start : start + AT_ONCE_BYTES])
             if failure is not None:
                 return failure
-            start += _AT_ONCE_BYTES
+            start += AT_ONCE_BYTES
         if not self.is_whole:
-            return self._read(data[start:] if start else data)
+            return self.read(data[start:] if start else data)
         self.is_followed = self.is_followed or start < len(data)
         return None
 
@@ -135,7 +132,7 @@ class ReplyReader:
                     return None if _may_become_one(beginning) else NOT_HTTP
                 self._begun = _INTERIM
             end = data.find(b"\n", start) + 1 or len(data)
-            failure = self._read(data[start:end])
+            failure = self.read(data[start:end])
             if failure is not None:
                 return failure
             start = end
@@ -153,10 +150,11 @@ class ReplyReader:
         reply.status = 200
         reply.headers, body = plain
         if body:
-            reply.feed(body)
+            reply.keep(body)
         return True
 
-    def _read(self, data: bytes) -> Failure | None:
+    def read(self, data: bytes) -> Failure | None:
+        """The same of no more than `AT_ONCE_BYTES` behind the headers: for every event of every stream."""
         self.overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -177,13 +175,13 @@ class ReplyReader:
 
     def _hand_over(self) -> None:
         """What has come of the body."""
-        pieces = self._pieces
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces, reply = self._pieces, self._reply
+        piece = pieces.pop() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         overhead = self.overhead_bytes - _PAID_FOR * len(piece)
         self.overhead_bytes = overhead if overhead > 0 else 0
-        if piece and self._reply is not None:
-            self._reply.feed(piece)
+        if piece and reply is not None and not reply.give(piece):
+            reply.keep(piece)
 
     def _end(self, data: bytes) -> None:
         """`data` holds the end of the reply, and maybe more."""
