@@ -96,7 +96,6 @@ class Http1Upstream:
                     await _upload(connection, call, Outgoing(upload, connection, call.idle_timeout_s))
                 while not reply.status:
                     await reply.news()
-                return reply
             except UpstreamFailed:
                 # A server may close an idle connection at any time, also while a request is on its way (RFC 9112
                 # 9.3.1). That shows at once: one that is lost later was lost by a server that had begun to work on it.
@@ -106,6 +105,8 @@ class Http1Upstream:
             except BaseException:
                 reply.close()
                 raise
+            else:
+                return reply
             connection = await pool.wait(deadline, call.connect_timeout_s, fresh=True)
 
     def _route(self, origin: Origin, own: str | None) -> _Route:
