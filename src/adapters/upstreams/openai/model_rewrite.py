@@ -5,9 +5,9 @@ import re
 import msgspec
 
 from application.messages import Pieces
-from domain.bounded_memo import Remembered
 from domain.body.elided import elide_long_strings
 from domain.body.model_key import model_keys
+from domain.bounded_memo import Remembered
 
 _JOIN_BYTES = 64 * 1024
 """Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
