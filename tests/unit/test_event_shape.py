@@ -67,17 +67,18 @@ def named(payload: dict[str, object], text: str) -> bytes:
 
 @pytest.mark.parametrize("payload", PLAIN_EVENTS)
 def test_what_is_like_the_event_before_passes_unread(payload: dict[str, object]) -> None:
-    texts = [" token", " another", "", "é", "[DONE]"]
-    unread = passed_unread(*(named(payload, text) for text in ["", "a", "b", *texts]))
+    texts = [" token", "", "é", "a\nline", 'a quote: "', "\\", "[DONE]", "x" * 50_000]
 
-    assert unread[-4:] == [named(payload, text) for text in texts if text != "é"]
+    assert passed_unread(named(payload, ""), *(named(payload, text) for text in texts))[-8:] == [
+        named(payload, text) for text in texts
+    ]
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        named(CHAT, 'a quote: "'),
-        named(CHAT, "a\nline"),
+        named(CHAT, "a\nline").replace(b"\\n", b"\\u00g0"),
+        named(CHAT, "a\nline" * 20_000),
         event({**CHAT, "usage": {"prompt_tokens": 3}}),
         event({"choices": [{"index": 0, "delta": {"content": "@"}, "finish_reason": "stop"}]}),
         event(CHAT)[:-1],
@@ -96,13 +97,13 @@ def test_after_the_end_of_a_choice_everything_is_read() -> None:
     end = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     unread = passed_unread(event(CHAT), event(CHAT), event(CHAT), end, event(CHAT), event(CHAT))
 
-    assert unread == [event(CHAT)]
+    assert unread == [event(CHAT), event(CHAT)]
 
 
 def test_an_event_that_comes_in_pieces_is_put_together() -> None:
     unread = passed_unread(event(CHAT), event(CHAT), event(CHAT)[:9], event(CHAT), event(CHAT))
 
-    assert unread == []
+    assert unread == [event(CHAT)]  # the one before the pieces
 
 
 def test_a_shape_needs_both_its_parts() -> None:

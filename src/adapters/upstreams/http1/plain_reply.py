@@ -33,7 +33,8 @@ def _field(line: bytes) -> tuple[str, str]:
 
 
 # Most lines of a provider's replies are the same again and again.
-_field_of = Remembered(_field, most=2048, longest=128).__getitem__
+_fields = Remembered(_field, most=1024, longest=128)
+_field_of = _fields.__getitem__
 
 
 def plain_reply(data: bytes, max_head_bytes: int, max_headers: int) -> tuple[Headers, bytes] | None:

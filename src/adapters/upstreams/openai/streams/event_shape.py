@@ -1,13 +1,14 @@
 """The shape that the events of one stream have in common: nearly all bytes of an event stand in the one before it.
 
-What differs is mostly one text. Where that holds neither a quote nor a backslash nor a control character, it can begin
-or end nothing: the event says as much as the one that the shape was learned from, which was nothing that matters here.
+What differs is mostly one text. Where that is one from quote to quote, the event says as much as the one that the shape
+was learned from, which was nothing that matters here.
 """
 
 import re
 from itertools import pairwise
 
-_STRING = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
+_INSIDE = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+')
+_STRING = b'"(%b)"' % _INSIDE.pattern
 _HOLES = re.compile(
     rb'"(?:content|reasoning_content|reasoning|text|arguments|delta|obfuscation)": ?%b|"sequence_number": ?([0-9]++)'
     % _STRING
@@ -16,6 +17,8 @@ PLAIN = bytes(byte if byte not in b'"\\\x7f' and byte >= 0x20 else 0x3F for byte
 """Translates a text that can neither begin nor end anything to itself, and no other."""
 
 _NOTHING = slice(0, -1)
+_LARGE_BYTES = 64 * 1024
+"""Patterns are not led through more."""
 
 
 class EventShape:
@@ -33,11 +36,11 @@ class EventShape:
         self._between: list[bytes] = []
 
     def learn(self, event: bytes) -> None:
-        """Take the shape of an event in which nothing matters, unless only a text of it is not plain. Several events,
-        or other line ends, have none."""
+        """Take the shape of an event in which nothing matters, unless it is the one that is known. Several events, or
+        other line ends, have none."""
         if self.before and event.startswith(self.before) and event.endswith(self.after):
             return
-        if event.find(b"\n\n") != len(event) - 2 or b"\r" in event:
+        if len(event) > _LARGE_BYTES or event.find(b"\n\n") != len(event) - 2 or b"\r" in event:
             return
         holes = [found.span(found.lastindex or 0) for found in _HOLES.finditer(event)]
         if holes:
@@ -46,10 +49,12 @@ class EventShape:
             self.hole = slice(start, end - len(event))
             self._between = [event[left[1] : right[0]] for left, right in pairwise(holes)]
 
-    def has_between(self, text: bytes) -> bool:
-        """Does what differs, from its first text to its last, differ in several texts, all of them plain?"""
+    def says_no_more(self, text: bytes) -> bool:
+        """Does what differs, from its first text to its last, differ in texts only, plain or with escapes in them?"""
+        if len(text) > _LARGE_BYTES:
+            return False
         for part in self._between:
-            plain, found, text = text.partition(part)
-            if not found or plain.translate(PLAIN) != plain:
+            inner, found, text = text.partition(part)
+            if not found or not _INSIDE.fullmatch(inner):
                 return False
-        return bool(self._between) and text.translate(PLAIN) == text
+        return _INSIDE.fullmatch(text) is not None
