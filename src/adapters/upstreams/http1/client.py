@@ -6,10 +6,9 @@ from functools import partial
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.connector import Connecting
 from adapters.upstreams.http1.failures import LOST
-from adapters.upstreams.http1.pool import Pool
+from adapters.upstreams.http1.pool import Pool, Spare
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.request import Origin, head_of, target_of
-from adapters.upstreams.http1.spare import Spare
 from adapters.upstreams.http1.upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy
 from application.messages import Headers, UpstreamCall

@@ -16,10 +16,10 @@ from adapters.upstreams.openai.errors.error_kinds import classify_in_stream
 from adapters.upstreams.openai.errors.error_words import ErrorWords
 from adapters.upstreams.openai.errors.reply_classifier import WORDS, UsageWords
 from adapters.upstreams.openai.lenient_json import Odd, decode
-from adapters.upstreams.openai.streams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.openai.streams.event_content import event_says, says
 from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
+from adapters.upstreams.openai.streams.expected import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import is_worth_reading
 from application.flow import Take
