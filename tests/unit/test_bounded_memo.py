@@ -56,7 +56,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (reply_reader._names, str.encode),
     (request._targets, "http://h/{}".format),
     (request._framing, str),
-    (request._lines, lambda text: (("x-a", text),)),
+    (request._beginnings, lambda text: ("GET / HTTP/1.1\r\nhost: h", (("x-a", text),), ())),
 ]
 
 
