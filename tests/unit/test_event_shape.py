@@ -74,6 +74,13 @@ def test_what_is_like_the_event_before_passes_unread(payload: dict[str, object])
     ]
 
 
+@pytest.mark.parametrize("payload", PLAIN_EVENTS)
+def test_several_events_at_once_pass_unread_as_well(payload: dict[str, object]) -> None:
+    several = b"".join(named(payload, text) for text in [" token", "", "a\nline", "[DONE]"])
+
+    assert passed_unread(named(payload, ""), several, several) == [several, several]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -82,7 +89,8 @@ def test_what_is_like_the_event_before_passes_unread(payload: dict[str, object])
         event({**CHAT, "usage": {"prompt_tokens": 3}}),
         event({"choices": [{"index": 0, "delta": {"content": "@"}, "finish_reason": "stop"}]}),
         event(CHAT)[:-1],
-        event(CHAT) * 2,
+        event(CHAT) + b"data: [DONE]\n\n",
+        event(CHAT) + event({**CHAT, "usage": {"prompt_tokens": 3}}) + event(CHAT),
         event(CHAT).replace(b'"@"', b'"'),
         event(CHAT).replace(b"@", b"x\n\ndata: y"),
         event(CHAT).replace(b"@", b"x\\"),
@@ -129,7 +137,11 @@ def streams(draw: st.DrawFn) -> list[bytes]:
             at, bit = draw(st.integers(0, len(one))), draw(st.sampled_from(BITS))
             one = one[:at] + bit + one[at + draw(st.integers(0, 3)) :]
         events.append(one)
-    return events
+    sizes = draw(st.lists(st.integers(1, 3), min_size=len(events), max_size=len(events)))
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    return [
+        chunk for start, size in zip(starts, sizes, strict=True) if (chunk := b"".join(events[start : start + size]))
+    ]
 
 
 @given(streams())
