@@ -21,7 +21,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak attack lock clean
+.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers instructions soak attack lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -84,6 +84,11 @@ bench: bench-setup
 # The same work through nginx, LiteLLM and Portkey, which it installs below bench/.peers.
 bench-peers: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench peers $(ARGS)
+
+# Instructions a request, beside those recorded for the same build of Python. A Python of the image's kind is the one of
+# `make instructions PYTHON=/usr/bin/python3.11 VENV=.venv-optimised` on Debian; all other targets take the two as well.
+instructions: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.instructions $(ARGS)
 
 # Says what has to be installed by hand, and how.
 bench-setup: setup-dev
