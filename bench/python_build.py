@@ -1,6 +1,6 @@
-"""`python bench/python_build.py`: the build of the Python that runs this. An optimised one takes fewer instructions for the
-same work (6 % fewer for a chat completion), so figures of different builds are not compared. Nothing but the standard
-library is imported: any interpreter can be asked."""
+"""`python bench/python_build.py`: the build of the Python that runs this. An optimised one takes fewer instructions for
+the same work (6 % fewer for a chat completion), so figures of different builds are not compared. Nothing but the
+standard library is imported: any interpreter can be asked."""
 
 import platform
 import sys
