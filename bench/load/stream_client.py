@@ -19,6 +19,7 @@ import uvloop
 
 from bench.load.distribution import curve
 from bench.servers.payloads import EVENTS_AROUND, question
+from bench.wire import head_of
 
 _TAIL_BYTES = 64
 
@@ -123,14 +124,8 @@ class Stream(asyncio.Protocol):
 
 def request(url: str, headers: Mapping[str, str], model: str) -> bytes:
     """The whole request of a stream; `headers` without those that follow from its body."""
-    target = urlsplit(url)
     body = question(stream=True, model=model)
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = (
-        f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\n{fields}"
-        f"accept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return head_of("POST", urlsplit(url).path, {**headers, "accept": "text/event-stream"}, len(body)) + body
 
 
 async def watch(options: argparse.Namespace) -> dict[str, object]:

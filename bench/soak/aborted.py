@@ -14,8 +14,8 @@ from bench.soak.proxy import SoakedProxy
 from bench.soak.questions import Dice
 from bench.soak.run import Tell, rest
 from bench.soak.verdict import Rest, compare
-from bench.soak.wire import Client, Cut, head_of
 from bench.soak.world import World
+from bench.wire import Client, Cut, head_of
 
 _AT_ONCE = 50
 _LEAVE_S = 30

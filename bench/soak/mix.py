@@ -32,7 +32,7 @@ from bench.soak.kinds import (
     upload,
 )
 from bench.soak.questions import Dice
-from bench.soak.wire import Client
+from bench.wire import Client
 
 Kind = Callable[[Client, Dice], Awaitable[str]]
 """Returns a short word for what happened; raises `Unexpected`."""

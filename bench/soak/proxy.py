@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
+from bench.servers.children import ROOT, free_port
 from bench.soak.leaks import PROVIDER_PORT_VARIABLE
 from bench.soak.probe import CENSUS_PATH, PATH
-from bench.soak.wire import Client
 from bench.soak.worker import LEAK_VARIABLE
-from tests.integration.harness import ROOT, free_port
+from bench.wire import Client
 
 START_S = 20
 STOP_S = 60

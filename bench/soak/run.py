@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.servers.processes import family
 from bench.soak.load import Load
 from bench.soak.proxy import SoakedProxy
-from bench.soak.samples import Block, Samples, family, read_connections, read_processes
+from bench.soak.samples import Block, Samples, read_connections, read_processes
 from bench.soak.verdict import Rest
 from bench.soak.world import World
 
