@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
+from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -158,7 +159,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
             {"model_group": "fixed", "models": [endpoint(fixed.url, model="fixed")]},
         ]
         general = {"max_body_bytes": MAX_BODY_BYTES, "num_retries": 0, "allowed_fails": 1000}
-        proxy = Proxy(tmp_path_factory.mktemp("wire"), {"model_groups": groups, "general_settings": general})
+        proxy = Composed(tmp_path_factory.mktemp("wire"), {"model_groups": groups, "general_settings": general})
         stack.push_async_callback(proxy.stop)
         await proxy.start()
         yield World(proxy, provider, fixed, http)

@@ -13,8 +13,6 @@ from tests.integration.redis_trouble import PASSWORD, TROUBLES, Trouble, go_thro
 
 QUESTION: dict[str, Any] = {"model": "gpt", "temperature": 0, "messages": [{"role": "user", "content": "Hello"}]}
 
-OWN_PROCESS = True
-
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name.replace(" ", "-"))
 async def test_no_request_fails_and_redis_is_used_again(
@@ -73,7 +71,7 @@ async def test_a_wrong_password_at_the_start_is_named_and_not_shown(
     async with http.get(f"{proxy.url}/status") as reply:
         store = (await reply.json())["stores"]["cache"]["store"]
 
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     (line,) = proxy.log("store unavailable")
     assert "password" in line["reason"]
     assert store["state"] == "unavailable"
