@@ -13,6 +13,7 @@ from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.reader import rules_of
 from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
 from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings
+from tests.examples import examples
 
 CANARY = "sk-canary-0123456789abcdef"
 ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
@@ -53,7 +54,7 @@ def outcome(document: Any) -> str:
         return "\n".join(loaded.warnings)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.dictionaries(_keys(GeneralSettings), _JUNK, max_size=8))
 def test_junk_in_general_settings_never_crashes_and_never_shows_a_key(junk: dict[str, Any]) -> None:
     groups = [{"model_group": "g", "models": [{"model": "m", "params": {"api_key": CANARY}}]}]
@@ -63,7 +64,7 @@ def test_junk_in_general_settings_never_crashes_and_never_shows_a_key(junk: dict
     assert "canary" not in seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     st.dictionaries(_keys(EndpointSettings), _JUNK, max_size=5),
     st.dictionaries(_keys(ParamsSettings), _JUNK, max_size=6),
@@ -74,13 +75,13 @@ def test_junk_in_models_never_crashes_and_never_shows_a_key(model: dict[str, Any
     assert "canary" not in seen
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_JUNK)
 def test_any_document_never_crashes_and_never_shows_a_key(document: Any) -> None:
     assert "canary" not in outcome(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text(alphabet="&*!{}[]:,-?|>'\"#%@` \n\tab<", max_size=60).map(str.encode)))
 def test_any_bytes_never_crash(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:

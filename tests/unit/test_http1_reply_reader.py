@@ -13,6 +13,7 @@ from adapters.upstreams.http1.reply_reader import ReplyReader
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import Played, broken, good
 from tests.contracts.upstream_status_lines import HINTS, OTHERS, WHOLE
+from tests.examples import examples
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -83,7 +84,7 @@ def _by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
         return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(120))
 @given(good())
 def test_a_good_reply_is_read_as_h11_reads_it(played: Played) -> None:
     got = Read(*played.pieces, has_body=played.method != "HEAD")
@@ -93,7 +94,7 @@ def test_a_good_reply_is_read_as_h11_reads_it(played: Played) -> None:
         assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(240))
 @given(broken())
 def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: Played) -> None:
     got = Read(*played.pieces, has_body=played.method != "HEAD")
@@ -102,7 +103,7 @@ def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: 
         assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80))
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=5), st.booleans())
 def test_random_bytes_are_no_reply(pieces: list[bytes], has_body: bool) -> None:
     got = Read(*pieces, has_body=has_body)
@@ -110,7 +111,7 @@ def test_random_bytes_are_no_reply(pieces: list[bytes], has_body: bool) -> None:
     assert not got.is_clean or by_h11("POST" if has_body else "HEAD", b"".join(pieces))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80))
 @given(good(), st.lists(st.integers(0, 2000), max_size=6))
 def test_where_a_reply_is_cut_makes_no_difference(played: Played, cuts: list[int]) -> None:
     sent, has_body = b"".join(played.pieces), played.method != "HEAD"

@@ -7,6 +7,7 @@ import h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.http_read import Read
 
 TOKENS = st.sampled_from([b"x-a", b"X-B", b"accept", b"user-agent", b"x_y", b"te"])
@@ -122,7 +123,7 @@ MUTATIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(200))
 @given(st.lists(requests(), min_size=1, max_size=2), st.lists(st.tuples(st.integers(0, 1000), MUTATIONS), max_size=3))
 def test_where_both_read_damaged_requests_they_read_the_same(
     sent: list[bytes], damage: list[tuple[int, bytes]]
