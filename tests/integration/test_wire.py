@@ -18,6 +18,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from adapters.http.server import connection
 from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, endpoint, eventually
@@ -637,7 +638,8 @@ async def test_large_but_legal_headers_pass(world: World) -> None:
     assert world.provider.records[0].header("x-large-59") == "a" * 900
 
 
-async def test_a_client_that_never_ends_its_headers_is_cut_off(world: World) -> None:
+async def test_a_client_that_never_ends_its_headers_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_S", 1.0)
     reader, writer = await asyncio.open_connection("127.0.0.1", world.proxy.port)
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n")
 
