@@ -16,7 +16,7 @@ from adapters.upstreams.reshape.reshaping import EVENT_STREAM
 from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
 from tests.examples import examples
-from tests.unit.test_chat_formats import (
+from tests.unit.chat_shapes import (
     STREAM,
     STREAM_WITH_USAGE,
     WHOLE,

@@ -1,7 +1,6 @@
 """The reader of replies never takes for whole and clean what a second, stricter parser (h11) does not."""
 
 import re
-from typing import Any
 
 import h11
 import pytest
@@ -9,46 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.upstreams.http1.reply import Http1Reply
-from adapters.upstreams.http1.reply_reader import ReplyReader
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import Played, broken, good
 from tests.contracts.upstream_status_lines import HINTS, OTHERS, WHOLE
 from tests.examples import examples
-
-OK = b"HTTP/1.1 200 OK\r\n"
-
-
-class NoLine:
-    """A connection that is asked for nothing."""
-
-    loop: Any = None
-
-    def wait_until(self, deadline: float) -> None: ...
-
-    def go_on(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
-class Read:
-    """What a reader makes of some bytes."""
-
-    def __init__(self, *pieces: bytes, has_body: bool = True) -> None:
-        self.reader = ReplyReader(64 * 1024)
-        self.reply = Http1Reply(NoLine(), 1.0)
-        self.reader.begin(self.reply, has_body=has_body)
-        self.failure = None
-        for piece in pieces:
-            if self.reader.is_whole:
-                self.reader.is_followed = True  # the connection sees to that: nobody has asked
-                break
-            self.failure = self.failure or self.reader.feed(piece)
-        self.body = b"".join(self.reply._pieces)
-
-    @property
-    def is_clean(self) -> bool:
-        reader = self.reader
-        return self.failure is None and reader.is_whole and reader.is_kept and not reader.is_followed
+from tests.unit.reply_read import OK, NoLine, Read
 
 
 def by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
