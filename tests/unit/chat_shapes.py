@@ -8,23 +8,11 @@ from hypothesis import strategies as st
 from application.store_ports import CachedAnswer, Shape
 
 USAGE = '{"include_usage":true}'
-
-
 NO_PADDING = '{"include_obfuscation":false}'
-
-
 WHOLE = Shape()
-
-
 STREAM = Shape(stream=True)
-
-
 STREAM_WITH_USAGE = Shape(stream=True, options=USAGE)
-
-
 DONE = b"data: [DONE]\n\n"
-
-
 SAFE = {"hate": {"filtered": False, "severity": "safe"}, "protected_material_text": {"filtered": False}}
 
 
@@ -68,23 +56,13 @@ def completion(message: dict[str, Any], finish_reason: str = "stop", **fields: o
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
-
-
 names = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
-
-
 functions = st.fixed_dictionaries({"name": names, "arguments": texts})
-
-
 calls = st.fixed_dictionaries({"id": names, "type": st.just("function"), "function": functions})
-
-
 citation = {
     "type": "url_citation",
     "url_citation": {"start_index": 0, "end_index": 1, "title": "A", "url": "https://example.com"},
 }
-
-
 tokens = st.lists(
     st.fixed_dictionaries(
         {
@@ -96,8 +74,6 @@ tokens = st.lists(
     ),
     max_size=3,
 )
-
-
 messages = st.one_of(
     st.fixed_dictionaries({"content": texts}),
     st.fixed_dictionaries({"refusal": texts}),
@@ -105,8 +81,6 @@ messages = st.one_of(
     st.fixed_dictionaries({"function_call": functions}),
     st.fixed_dictionaries({"content": texts, "annotations": st.lists(st.just(citation), max_size=2)}),
 )
-
-
 logprobs = st.none() | st.fixed_dictionaries({"content": st.none() | tokens, "refusal": st.none() | tokens})
 
 

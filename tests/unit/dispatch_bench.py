@@ -24,17 +24,9 @@ from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
 from tests.flows import next_piece
 
 GOOD = b'{"choices":[{"message":{"content":"Hi"}}]}'
-
-
 CONTENT = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
-
-
 ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
-
-
 DONE = b"data: [DONE]\n\n"
-
-
 Script = Sequence[Callable[[], FakeReply | Failure]]
 
 

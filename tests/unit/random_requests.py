@@ -3,13 +3,9 @@
 from hypothesis import strategies as st
 
 TOKENS = st.sampled_from([b"x-a", b"X-B", b"accept", b"user-agent", b"x_y", b"te"])
-
-
 VALUES = st.binary(max_size=20).map(
     lambda value: bytes(byte for byte in value if byte >= 0x20 and byte != 0x7F).strip()
 )
-
-
 BODIES = st.binary(max_size=300)
 
 

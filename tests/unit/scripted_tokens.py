@@ -6,8 +6,6 @@ from application.state.access_tokens import AccessToken
 from domain.secret import Secret
 
 SCOPE = "https://ai.azure.com/.default"
-
-
 LIFE_S = 3600.0
 
 

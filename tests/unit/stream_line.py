@@ -21,8 +21,6 @@ from tests.flows import next_piece
 from tests.unit.dispatch_bench import Bench, settled
 
 DONE = b"data: [DONE]\n\n"
-
-
 USAGE_ASKED = {"stream_options": {"include_usage": True}}
 
 
@@ -50,11 +48,7 @@ def response(kind: str, **fields: object) -> bytes:
 
 
 HELLO, STOP, USAGE = chat("Hello"), chat(end="stop"), chunk(usage={"prompt_tokens": 1, "completion_tokens": 1})
-
-
 COMPLETED = response("completed", response={"status": "completed", "output": [], "usage": {"input_tokens": 3}})
-
-
 DELTA = response("output_text.delta", delta="Hi")
 
 
