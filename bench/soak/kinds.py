@@ -190,8 +190,9 @@ async def pass_through(client: Client, dice: Dice) -> str:
 
 
 async def unknown_path(client: Client, dice: Dice) -> str:
-    """A path that was never seen before, answered without a provider."""
-    expect(await client.ask("GET", f"/nowhere-{dice.unique()}", dice.headers()), 404)
+    """A path and a credential that were never seen before, answered without a provider."""
+    headers = dice.headers() | {"authorization": f"Bearer sk-tenant-{dice.unique()}"}
+    expect(await client.ask("GET", f"/nowhere-{dice.unique()}", headers), 404)
     return "404"
 
 
