@@ -38,8 +38,9 @@ Kind = Callable[[Client, Dice], Awaitable[str]]
 """Returns a short word for what happened; raises `Unexpected`."""
 
 FILLING: Mapping[Kind, int] = {unknown_path: 1_200, new_address: 300}
-"""What comes first, and how much of it: the framework remembers the routes of the last 1,024 paths, the proxy
-as many clients, the upstream adapter 256 addresses. At the rate of the mix these take long to come, and their filling would look like a leak."""
+"""What comes first, and how much of it: the framework remembers the routes of the last 1,024 paths, the proxy about as
+many clients, the upstream adapter 256 addresses. At the rate of the mix these take long to come, and their filling
+would look like a leak."""
 
 MIX: Mapping[Kind, int] = {
     chat_stream: 404,
