@@ -20,8 +20,8 @@ from bench.wire import Client, Cut, head_of
 _AT_ONCE = 50
 _LEAVE_S = 30
 _WARM_UP = 8000
-"""So many streams are aborted before the first look: stores fill and pools grow. A third of them are responses, of which
-2,000 are kept in mind."""
+"""So many streams are aborted before the first look: stores fill and pools grow. A third of them are responses, of
+which 2,000 are kept in mind."""
 
 _NOISE_BYTES = 5e6
 _STREAM_BYTES = 100
