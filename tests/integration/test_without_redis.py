@@ -20,7 +20,8 @@ async def test_no_request_fails_and_redis_is_used_again(
 ) -> None:
     server = start_redis()
     provider = await start_provider()
-    proxy = await start_proxy(config([endpoint(provider)], redis_url=server.url, cache=True))
+    # A process: clients that keep its loop busy would make a Redis that is well answer late.
+    proxy = await start_proxy(config([endpoint(provider)], redis_url=server.url, cache=True), process=True)
 
     outcome = await go_through(proxy, server, trouble, before_s=0.5, during_s=1.5)
 
