@@ -22,7 +22,7 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from tests.fakes import FakeClock
 from tests.flows import next_piece
-from tests.unit.test_flights import LiveStream, settled
+from tests.unit.live_stream import LiveStream, settled
 
 POLICY = CachePolicy()
 GROUP = ModelGroup("g", (Endpoint("e1", "m", "openai"),))

@@ -18,7 +18,7 @@ from application.answers import WholeAnswer
 from application.messages import RequestTrace, WholeReply
 from domain.secret import Secret
 from tests.fakes import FakeReply
-from tests.unit.test_dispatch import CONTENT, Bench, pieces
+from tests.unit.dispatch_bench import CONTENT, Bench, pieces
 
 KEY = "sk-own/key+12345678"
 

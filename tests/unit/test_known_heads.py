@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.server.request.known_heads import LONGEST_HEAD_BYTES, KnownHeads, spelling_of
 from tests.unit.http_read import Read, get, post, sized
-from tests.unit.test_http_request_fuzz import requests
+from tests.unit.random_requests import requests
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\nContent-Length: %d\r\nx-key: 7\r\n\r\n%b"
 
