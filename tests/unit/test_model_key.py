@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adapters.http.bodies.decode_request import decoded
 from adapters.upstreams.openai.model_rewrite import replace_model
+from application.body import model_key
+from application.body.model_key import MAX_KEYS, TooManyKeys, model_keys
 from application.errors import InvalidRequest
-from domain.body import model_key
-from domain.body.model_key import MAX_KEYS, TooManyKeys, model_keys
 
 NAMES = st.sampled_from(
     ['"model"', '"m\\u006fdel"', '"\\u006D\\u006F\\u0064\\u0065\\u006C"', '"x"', '"mod"', '"a\\"model"', '"\\ud83d"']

@@ -14,7 +14,7 @@ from msgspec import structs
 from application.messages import Api, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
-from domain.body.elided import elide_long_strings
+from domain.elided import elide_long_strings
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 

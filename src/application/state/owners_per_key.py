@@ -12,14 +12,14 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
+from application.body.narrowed import MAX_MEMBERS
+from application.body.value_count import has_too_many_values
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
 from application.messages import Api, ProxyRequest
 from application.ports import Clock, Named, Providers, Things
 from application.state.owners import GONE, MAX_IDS, StateOwners, deletes, tied
 from application.state.path_families import place_of
 from application.store_ports import ResponseOwners, StoreUnavailable
-from domain.body.narrowed import MAX_MEMBERS
-from domain.body.value_count import has_too_many_values
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 

@@ -13,8 +13,8 @@ from adapters.upstreams.openai.errors.error_words import STATUS_FIELDS, ErrorWor
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
+from application.body.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
 from application.messages import Api, Verdict, WholeReply
-from domain.body.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
 from domain.failure import Effect, Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 
