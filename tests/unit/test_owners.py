@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec import structs
 
+from adapters.http.server.error_body import status_of
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from application.answers import Answer, WholeAnswer
@@ -151,7 +152,7 @@ async def test_what_was_deleted_is_not_found_though_its_keeper_cannot_say_so(tro
         with pytest.raises(WasDeleted) as denied_by_us:
             await bench.dispatch(bench.group, asked_at(bench, bound), RequestTrace())
 
-        assert denied_by_us.value.status == 404
+        assert status_of(denied_by_us.value) == 404
         assert "resp_1234567890" in str(denied_by_us.value)
     assert bench.clock.slept == []
 
@@ -438,7 +439,7 @@ async def test_it_is_not_denied_while_one_that_may_keep_it_is_down() -> None:
 
     with pytest.raises(UpstreamsFailed) as failure:
         await bench.follow_up()
-    assert failure.value.status == 502
+    assert status_of(failure.value) == 502
 
 
 async def test_denying_costs_an_endpoint_nothing() -> None:

@@ -89,7 +89,6 @@ class PassThroughCalls:
                 "Whose the things are that this body names cannot be seen (tenancy: key): send JSON or a form, as it "
                 "is and not compressed.",
                 code="unsupported_media_type",
-                status=415,
             )
         most = self._admission.max_body_bytes
         held = await body.peek(most + 1)

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from application.answers import Answer
 from application.attempts.attempt import AttemptFailed, Deadlines, SendAttempt
-from application.attempts.final_error import NOT_FOR_US, FinalError
+from application.attempts.final_error import FinalError
 from application.attempts.retry_state import RetryState
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
@@ -238,7 +238,7 @@ class Dispatch:
 def _is_another_accounts(request: ProxyRequest, failure: Failure) -> bool:
     """Does an account that is asked for what nobody is known to keep not even take the question? It has nothing of ours
     then: the credential or the id may be one of another account."""
-    return request.pinned is None and failure.status in NOT_FOR_US
+    return request.pinned is None and failure.disowns
 
 
 class _OutOfOptions(Exception):

@@ -11,9 +11,6 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit.throttle import MIN_DELAY_S
 
-NOT_FOR_US = frozenset({401, 403, 405})
-"""What an account says to a credential it does not know, or to an id that is none of its own."""
-
 
 class FinalError:
     """Decides it by what the attempts came to, and by what the endpoints are now."""
@@ -74,7 +71,7 @@ def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
     provider said that may be about the request says more than any sentence of ours.
     """
     last = failures[-1]
-    asked = [failed for failed in failures if failed.failure.status not in NOT_FOR_US]
+    asked = [failed for failed in failures if not failed.failure.disowns]
     if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
         return asked[-1]  # an account that refuses the question is not the one that keeps the thing
     if last.failure.kind is FailureKind.CLIENT:

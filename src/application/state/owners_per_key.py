@@ -110,7 +110,6 @@ class KeyedOwners(StateOwners):
                 f"The body has more than {MAX_MEMBERS} values, too many to see whose the things are that it names "
                 "(tenancy: key).",
                 code="request_too_large",
-                status=413,
             )
         try:
             if request.form:
