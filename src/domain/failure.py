@@ -4,6 +4,7 @@ Which upstream answer is of which kind is decided where the provider's words are
 follows from a kind is decided here, in one table.
 """
 
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 
 from msgspec import Struct
@@ -169,3 +170,23 @@ class Failure(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.kind.value} ({self.reason})" if self.reason else self.kind.value
+
+
+def most_telling(failures: Sequence[Failure]) -> int:
+    """Which of what a request's attempts came to, of which there is at least one, its client is told.
+
+    It is the last, but one endpoint's own refusal speaks for all only when all refuse: a deployment that is missing on
+    one says nothing to a client whose request another one just dropped. What a provider said that may be about the
+    request says more than any sentence of the proxy's.
+    """
+    last = len(failures) - 1
+    asked = [index for index, failure in enumerate(failures) if not failure.disowns]
+    if asked and all(failures[index].kind is FailureKind.STATE for index in asked):
+        return asked[-1]  # an account that refuses the question is not the one that keeps the thing
+    if failures[last].kind is FailureKind.CLIENT:
+        return last
+    unknown = [index for index, failure in enumerate(failures) if failure.kind is FailureKind.UNKNOWN]
+    if unknown:
+        return unknown[-1]
+    transient = [index for index, failure in enumerate(failures) if not failure.meaning.relayed]
+    return transient[-1] if transient and failures[last].meaning.next_endpoint else last

@@ -91,7 +91,8 @@ class CachedAnswers:
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
         control = request.cache_control
-        goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
+        # What is pinned builds on what one account keeps, and may change.
+        goes_past = control.no_store or request.binding.pinned is not None
         is_beside = goes_past or _is_anonymous(group, request)
         if is_beside or not needs_look(self._policy, request.api, request.body):
             return self._bypass(group, request, trace)

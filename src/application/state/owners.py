@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec import structs
 
-from application.messages import Api, ProxyRequest
+from application.messages import Api, Binding, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
 from domain.elided import elide_long_strings
@@ -75,15 +75,16 @@ class StateOwners:
             if is_id and deletes(request, gone, text):
                 self._start(self._owners.remember([_scoped(request, gone)], GONE + endpoint.account))
             return
-        named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
+        binding = request.binding
+        named = set(binding.ids if request.api in _STATEFUL else self._providers.state_ids(request.body))
         ids = [name for name in self._providers.made_ids(text) if name not in named][:MAX_IDS]
         if request.api in _WITH_IDS_IN_PATH:
             ids += _in_path(self._providers, structs.replace(request, query=""))
-        ids += request.kept
-        if request.denied:
-            ids += request.unclaimed
-        elif request.unclaimed:
-            ids += [name for name in _going_on_from(request.body) if name in request.unclaimed]
+        ids += binding.kept
+        if binding.is_denied:
+            ids += binding.unclaimed
+        elif binding.unclaimed:
+            ids += [name for name in _going_on_from(request.body) if name in binding.unclaimed]
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -116,14 +117,14 @@ def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Se
     }
     account = next((owner for owner in owners.values() if owner is not None), None)
     pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
-    return structs.replace(
-        request,
-        bound=tuple(ids),
+    binding = Binding(
+        ids=tuple(ids),
         kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
         unclaimed=tuple(name for name, owner in owners.items() if owner is None),
         pinned=pinned or None,
         gone=gone[0] if gone else "",
     )
+    return structs.replace(request, binding=binding)
 
 
 def _names_file_or_audio(body: bytes) -> bool:

@@ -52,7 +52,7 @@ class PassThrough:
         if request.model and request.model != request.body_model:
             raise UnknownModel(request.model, sorted(self._groups))  # a deployment in the path, which nobody here has
         bound = await self._owners.bind(self._accounts, structs.replace(request, model=""))
-        if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
+        if names_what_is_kept(bound) or (bound.binding.ids and self._start_group is None):
             return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
             raise NoGroup(request.path)

@@ -43,7 +43,7 @@ class AnswerStored:
             asked = await self._owners.bind(named, structs.replace(request, model=named.name))
             return await self._answers(named, asked, trace)
         bound = await self._owners.bind(self._accounts, request)
-        if names_what_is_kept(bound) or (bound.bound and self._start_group is None):
+        if names_what_is_kept(bound) or (bound.binding.ids and self._start_group is None):
             return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
             raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
@@ -63,4 +63,4 @@ def _model_asked_for(request: ProxyRequest) -> str:
 def names_what_is_kept(request: ProxyRequest) -> bool:
     """Is it about something that one of all accounts keeps? What is only created may have words that look so."""
     creates = request.method == "POST" and request.path.count("/") == 1
-    return bool(request.bound) and not (creates and request.pinned is None)
+    return bool(request.binding.ids) and not (creates and request.binding.pinned is None)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from adapters.http.server.client import Receive
-from application.attempts.time_limit import TimeLimit
+from adapters.time_limit import TimeLimit
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 
