@@ -24,6 +24,10 @@ class CannedReply:
         self.headers = headers
         self._pieces = pieces
 
+    def whole_now(self) -> bytes | None:
+        """All of it, where it is one piece."""
+        return self._pieces.pop() if len(self._pieces) == 1 else None
+
     async def receive(self) -> bytes:
         """The next piece."""
         return self._pieces.pop() if self._pieces else b""

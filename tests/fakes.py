@@ -99,6 +99,9 @@ class FakeReply:
         self._pieces = list(pieces)
         self.closed = False
 
+    def whole_now(self) -> bytes | None:
+        return None
+
     async def receive(self) -> bytes:
         await asyncio.sleep(0)
         while self._pieces:

@@ -2,13 +2,12 @@
 
 import asyncio
 import time
+from asyncio import current_task
 from collections.abc import Callable
 from functools import partial
 from math import inf
 from types import TracebackType
 from typing import Any
-
-from msgspec import Struct
 
 _COARSE_S = 0.005
 """So long after one limit was reached the next one is looked for, at the soonest: many may end about the same time."""
@@ -33,7 +32,7 @@ class Timeouts:
             self._timer.cancel()
         self.loop, self._timer, self.next_at = asyncio.get_running_loop(), None, inf
         self.running.clear()
-        task = asyncio.current_task()
+        task = current_task()
         if task is None:
             raise RuntimeError("a time limit needs a task to cancel")
         return task
@@ -60,19 +59,20 @@ class Timeouts:
         self.arm(min((each.when for each in self.running), default=inf), _COARSE_S)
 
 
-class Timeout(Struct, eq=False):
+class Timeout:
     """As `asyncio.timeout_at`, but that entering and leaving it is no coroutine. See `application.ports.Timeout`."""
 
-    timeouts: Timeouts
-    when: float
-    is_over: bool = False
-    task: "asyncio.Task[Any] | None" = None
-    cancelling: int = 0
+    __slots__ = ("_cancelling", "_is_over", "_task", "_timeouts", "when")
+
+    def __init__(self, timeouts: Timeouts, when: float) -> None:
+        self.when = when
+        self._timeouts = timeouts
+        self._is_over = False
 
     def __enter__(self) -> "Timeout":
-        timeouts = self.timeouts
-        self.task = task = asyncio.current_task(timeouts.loop) or timeouts.task()
-        self.cancelling = task.cancelling()
+        timeouts = self._timeouts
+        self._task = task = current_task(timeouts.loop) or timeouts.task()
+        self._cancelling = task.cancelling()
         timeouts.running.add(self)
         if self.when < timeouts.next_at:
             timeouts.arm(self.when)
@@ -81,23 +81,19 @@ class Timeout(Struct, eq=False):
     def reschedule(self, when: float) -> None:
         """See `application.ports.Timeout`."""
         self.when = when
-        self.timeouts.arm(when)
+        self._timeouts.arm(when)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.timeouts.running.discard(self)
-        task, self.task = self.task, None
-        if not self.is_over or task is None:
-            return
-        if task.uncancel() <= self.cancelling and kind is asyncio.CancelledError:
+        self._timeouts.running.discard(self)
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
         """The time is up."""
-        self.is_over = True
-        if self.task is not None:
-            self.task.cancel()
+        self._is_over = True
+        self._task.cancel()
 
 
 class SystemClock:

@@ -44,6 +44,10 @@ class UpstreamReply(Protocol):
         No more is read from the socket than the reader takes, but for a buffer of a bounded size.
         """
 
+    def whole_now(self) -> bytes | None:
+        """The whole body, if it has come and nothing of it was taken yet: the reply has let go of its connection then.
+        None = there is more to wait for, or nobody knows; `receive` does."""
+
     async def flow(self, take: Take) -> bool:
         """Hand what comes to `take` at the moment it comes, without waking the task that waits here.
 

@@ -9,7 +9,7 @@ from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import is_event_stream, read_json, read_whole
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
-from application.held_bytes import HeldBytes
+from application.held_bytes import SMALL_BYTES, HeldBytes
 from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
@@ -88,17 +88,16 @@ class SendAttempt:
                 elif passes and is_good:
                     answer = await self._pass(lease, request, reply)
                 else:
-                    answer = WholeReply(reply.status, reply.headers, await read_whole(reply, self._held))
+                    body = reply.whole_now()
+                    if body is None or len(body) > SMALL_BYTES:
+                        body = await read_whole(reply, self._held, body or b"")
+                    answer = WholeReply(reply.status, reply.headers, body)
                     self._open.judge(lease, request, answer)
         except BaseException as error:
             if source is not None:
                 source.close()
             failed = _as_failure(error, late, until - began)
-            if failed is not None:
-                pool.failed(lease, failed.failure)
-            elif is_silent and request.has_run_out(self._clock.now()):
-                pool.failed(lease, _CLIENT_TIMED_OUT)
-            pool.release(lease)
+            self._end(lease, request, failed, is_silent=is_silent)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
                 raise
@@ -109,6 +108,13 @@ class SendAttempt:
             pool.release(lease)
             return WholeAnswer(answer)
         return answer
+
+    def _end(self, lease: Lease, request: ProxyRequest, failed: AttemptFailed | None, *, is_silent: bool) -> None:
+        if failed is not None:
+            self._pool.failed(lease, failed.failure)
+        elif is_silent and request.has_run_out(self._clock.now()):
+            self._pool.failed(lease, _CLIENT_TIMED_OUT)
+        self._pool.release(lease)
 
     def _as_value(self, lease: Lease, failed: AttemptFailed) -> AttemptFailed:
         """What may be shown, and handed on. What it was raised through knows it too, and would keep the request's body

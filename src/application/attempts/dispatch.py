@@ -47,13 +47,15 @@ class Dispatch:
         self._draw = draw
         self._max_wait_s = max_wait_s
         self._budgets: dict[str, RetryBudget] = {}
+        """Those of groups that have spent of theirs; all others' are full."""
         self._retrying: Counter[str] = Counter()
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
         now = self._clock.now()
         active = ActiveRequest.of(group, request, trace, now, self._max_wait_s)
-        self._budgets[group.name] = self._budget(group).after_request(group.retry)
+        if group.name in self._budgets:
+            self._budgets[group.name] = self._budgets[group.name].after_request(group.retry)
         try:
             while True:
                 lease = self._pick(active, now)

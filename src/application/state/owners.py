@@ -50,6 +50,8 @@ class StateOwners:
 
     def is_free(self, request: ProxyRequest) -> bool:
         """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
+        if request.api not in _STATEFUL and not _names_file_or_audio(request.body):
+            return True
         return not self._named(request)
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
@@ -129,7 +131,7 @@ def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Se
 
 def _names_file_or_audio(body: bytes) -> bool:
     text = elide_long_strings(body)
-    return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
+    return _FILE in text or _AUDIO in text
 
 
 def deletes(request: ProxyRequest, name: str, text: bytes) -> bool:

@@ -105,6 +105,9 @@ class InflatedReply:
         self._empty = 0
         """Members in a row that held nothing."""
 
+    def whole_now(self) -> None:
+        """See `UpstreamReply.whole_now`: nobody knows."""
+
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. TRUNCATED also when the coding breaks off, JUNK when it is broken."""
         while not self._over:
