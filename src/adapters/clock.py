@@ -71,7 +71,8 @@ class Timeout:
 
     def __enter__(self) -> "Timeout":
         timeouts = self._timeouts
-        self._task = task = current_task(timeouts.loop) or timeouts.task()
+        loop = timeouts.loop
+        self._task = task = (loop and current_task(loop)) or timeouts.task()
         self._cancelling = task.cancelling()
         timeouts.running.add(self)
         if self.when < timeouts.next_at:
