@@ -82,7 +82,7 @@ class HeldClock(FakeClock):
     async def pass_time(self, seconds: float) -> None:
         self.advance(seconds)
         for due, future in self.sleepers:
-            if due <= self.time and not future.done():
+            if due <= self.time + 1e-6 and not future.done():
                 future.set_result(None)
         for _ in range(10):
             await asyncio.sleep(0)
