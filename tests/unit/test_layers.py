@@ -56,3 +56,14 @@ def test_a_provider_that_fails_is_told_as_a_fault_of_the_server_and_as_slow_wher
     slow = ("_timeout", "deadline_exceeded", "slow_for_client")
     assert (status == 504) == kind.value.endswith(slow)
     assert status in (502, 503, 504)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "application").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_what_ends_by_time_in_the_application_ends_by_the_clock_that_it_is_given(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+
+    assert not [
+        call for call in ("asyncio.timeout", "asyncio.wait_for", ".call_later(", "time.time(") if call in source
+    ]

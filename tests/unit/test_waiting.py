@@ -139,7 +139,12 @@ async def test_the_room_is_bounded_by_number_and_by_bytes() -> None:
 async def test_nobody_waits_longer_than_it_may() -> None:
     scene = Scene()
 
-    assert await scene.wait(seconds=0.05) is None
+    waiting = scene.wait(seconds=0.05)
+    await settle()
+    assert not waiting.done()
+    scene.clock.advance(0.05)
+
+    assert await waiting is None
     assert scene.room.waiting("g") == 0
 
 
