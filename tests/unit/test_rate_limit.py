@@ -432,15 +432,12 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @invariant()
     def reservations_are_never_negative_and_zero_when_idle(self) -> None:
-        if not hasattr(self, "state"):
-            return
         assert self.state.reserved_requests == len(self.running)
         assert self.state.reserved_tokens == pytest.approx(10.0 * len(self.running))
 
     @invariant()
     def no_clock_runs_longer_than_five_minutes(self) -> None:
-        if hasattr(self, "state"):
-            assert self.state.clock.wait_s(self.now) <= MAX_DELAY_S
+        assert self.state.clock.wait_s(self.now) <= MAX_DELAY_S
 
 
 TestAnyTraffic = AnyTraffic.TestCase

@@ -84,8 +84,6 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @invariant()
     def what_is_reserved_is_what_runs(self) -> None:
-        if not hasattr(self, "routing"):
-            return
         for endpoint in self.group.endpoints:
             running = sum(lease.endpoint is endpoint for lease in self.running)
             bucket = self.pool.ledger.own_buckets([endpoint])[endpoint.id]

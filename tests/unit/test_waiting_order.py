@@ -186,8 +186,6 @@ class AnyCrowd(RuleBasedStateMachine):
 
     @invariant()
     def the_same_go_to_the_same_endpoints_in_one_order(self) -> None:
-        if not hasattr(self, "loop"):
-            return
         self.tasks = {number: task for number, task in self.tasks.items() if not task.done()}
         assert self.real.served == self.naive.served
         assert set(self.tasks) == set(self.model.waiting)
