@@ -84,7 +84,8 @@ def refill_rate(limit: float, remaining: float, reset_s: float | None) -> float:
     limit within a minute. All of it within a day at least, as no limit is counted over a longer time."""
     if not reset_s or remaining >= limit:
         return limit / PER_MINUTE_S
-    return max((limit - remaining) / max(reset_s, _LEAST_RESET_S), limit / MAX_RESET_S)
+    rate, least = (limit - remaining) / (reset_s if reset_s > _LEAST_RESET_S else _LEAST_RESET_S), limit / MAX_RESET_S
+    return rate if rate > least else least
 
 
 def _is_within(value: float | None, least: float, most: float) -> bool:

@@ -76,20 +76,24 @@ class LimitState(Struct, frozen=True, gc=False):
     def charge(self, amount: float, now: float) -> "LimitState":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
         level, at, terms = self.level, self.at, self.terms
-        if level is not None:
-            if now >= terms.turns:
-                return self._turned(now).charge(amount, now)
-            if now > at:
-                if terms.rate > 0.0:
-                    level, limit = level + terms.rate * (now - at), terms.limit
-                    level = level if limit is None or level < limit else limit
-                elif now >= terms.window_end:
-                    return self._advanced(now).charge(amount, now)
-                at = now
-            level -= amount
-            if level < terms.floor:
-                terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
-                level = terms.floor
+        if level is None:
+            return LimitState(None, at, self.charged + amount, self.read_mark, terms)
+        if now >= terms.turns:
+            return self._turned(now).charge(amount, now)
+        if now > at:
+            rate = terms.rate
+            if rate > 0.0:
+                level += rate * (now - at)
+                limit = terms.limit
+                if limit is not None and level > limit:
+                    level = limit
+            elif now >= terms.window_end:
+                return self._advanced(now).charge(amount, now)
+            at = now
+        level -= amount
+        if level < terms.floor:
+            terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
+            level = terms.floor
         return LimitState(level, at, self.charged + amount, self.read_mark, terms)
 
     def refund(self, amount: float, mark: float, now: float) -> "LimitState":
@@ -127,32 +131,36 @@ class LimitState(Struct, frozen=True, gc=False):
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
         than they have left is believed less that. `elsewhere`: it was a reply to another replica.
         """
-        before, limit, remaining, reset_s = self.terms, reading.limit, reading.remaining, reading.reset_s
+        before, remaining = self.terms, reading.remaining
         if sent < before.read_at:
             return self
+        limit = reading.limit
         if remaining is None:
             return self if limit is None else self._limited(limit, now)
-        meter = before.meter
-        window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
+        meter, charged = before.meter, self.charged
         if limit is None:
             limit = before.limit
+        window: Window | None = None
+        if reading.is_bare or meter.refill is not _CONTINUOUS:
+            window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
         level: float | None
-        debt = 0.0
         if limit and meter.refill is _CONTINUOUS:
-            rate = refill_rate(limit, remaining, reset_s)
+            rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
             level = remaining + rate * (now - sent)
-            level, at, window_end = level if level < limit else limit, now, 0.0
+            if level > limit:
+                level = limit
         else:
             rate = 0.0
             limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
+        debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
-            level -= self.charged - mark
-            left = self.room(now) if meter.is_exact else None
-            if left is not None and left < level and self._counts(reading, limit, window_end, now):
-                level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
-        floor = -(remaining if limit is None else limit)
-        if level is not None:
-            level = _capped(level, limit)
+            level -= charged - mark
+            if meter.is_exact:
+                left = self.room(now)
+                if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                    level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
+            if limit is not None and level > limit:
+                level = limit
             if level < floor:
                 level, debt = floor, debt + floor - level
         plenty = kept = before.kept if limit == before.limit else meter.kept(limit)
@@ -163,7 +171,7 @@ class LimitState(Struct, frozen=True, gc=False):
         terms = LimitTerms(
             meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns, floor, debt
         )
-        return LimitState(level, at, self.charged, mark, terms)
+        return LimitState(level, at, charged, mark, terms)
 
     def after_peer_report(
         self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0
@@ -248,7 +256,7 @@ class LimitState(Struct, frozen=True, gc=False):
     ) -> Window | None:
         """What is sure as of a reading; None = as much as the level says."""
         terms, reset_s = self.terms, reading.reset_s
-        if reset_s is None or not (reading.is_bare or terms.meter.refill is Refill.WINDOW):
+        if reset_s is None:
             return None
         before = terms.window if reading.limit == terms.reading.limit else None
         return limit_window.read(
