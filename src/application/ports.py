@@ -1,6 +1,6 @@
 """The outside world, as the use cases see it. Adapters implement these; only the container knows which."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -213,6 +213,10 @@ class Clock(Protocol):
 
     def unix(self) -> float:
         """Unix seconds, for what outlives this process. May jump; never used to measure."""
+
+
+Draw = Callable[[], float]
+"""A random number in [0, 1)."""
 
 
 class EndpointAlarm(Protocol):

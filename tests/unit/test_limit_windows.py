@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from domain.rate_limit.bucket import Bucket, Marks, Readings, Room
+from domain.rate_limit.bucket import Bucket, Ending, Readings, Reservation, Room
 from domain.rate_limit.limit_reading import Reading
 
 Kind = Literal["opened", "aligned", "oldest", "newest"]
@@ -60,7 +60,7 @@ class Sent(Struct):
     """A request that is on its way."""
 
     at: float
-    marks: Marks
+    marks: Reservation
     reading: Reading = Reading()
 
 
@@ -84,6 +84,7 @@ def play(world: World) -> tuple[int, int]:
     unit = 1.0 if world.dimension == "requests" else COST
     model = Model(world.kind, world.capacity * unit, world.window_s, world.phase_s)
     state, order, asked = Bucket.fresh(world.provider, None, None, 0.0, 0.02), count(), 0
+    on_the_way = 0
     factor = 60.0 / world.window_s if world.stated_per_minute else 1.0
     events: list[tuple[float, int, str, Sent | None]] = []
     for index, at in enumerate(world.arrivals):
@@ -94,7 +95,8 @@ def play(world: World) -> tuple[int, int]:
             if state.room_for(COST, now) is Room.AMPLE:
                 delay_s = world.delays[asked % len(world.delays)][0]
                 asked += 1
-                state, marks = state.reserve(COST, now)
+                state, marks = state.reserve(COST, now, on_the_way, COST * on_the_way)
+                on_the_way += 1
                 heapq.heappush(events, (now + delay_s, next(order), "admitted", Sent(now, marks)))
         elif what == "admitted":
             sent.reading = model.answer(unit, now)
@@ -104,7 +106,8 @@ def play(world: World) -> tuple[int, int]:
         else:
             said = {world.dimension: sent.reading}
             state = state.after_reading(Readings(**said), sent.marks, sent.at, now)
-            state = state.settle(sent.marks, now, reached=True)
+            state = state.settle(sent.marks, Ending.ANSWERED, now)
+            on_the_way -= 1
     return asked, model.refused
 
 
@@ -159,7 +162,7 @@ def test_five_in_a_window_in_azures_style_see_no_429_and_are_used_again_and_agai
 
 def said(provider: str, reading: Reading, at: float = 0.0) -> Bucket:
     state, marks = Bucket.fresh(provider, None, None, 0.0, 0.02).reserve(COST, at)
-    return state.after_reading(Readings(requests=reading), marks, at, at).settle(marks, at, reached=True)
+    return state.after_reading(Readings(requests=reading), marks, at, at).settle(marks, Ending.ANSWERED, at)
 
 
 def test_what_was_sent_while_a_windows_end_was_near_counts_in_the_next_one() -> None:
@@ -216,9 +219,9 @@ def test_what_is_used_up_names_no_smaller_limit() -> None:
 def test_a_reading_that_overtook_others_makes_no_room_although_they_were_answered_first() -> None:
     state = said("azure", Reading(5, 4, 3.0, is_bare=True))
     state, first = state.reserve(COST, 0.1)
-    state, second = state.reserve(COST, 0.1)
+    state, second = state.reserve(COST, 0.1, others=1.0, others_tokens=COST)
     state = state.after_reading(Readings(requests=Reading(5, 2, 3.0, is_bare=True)), first, 0.1, 0.2)
-    state = state.settle(first, 0.2, reached=True)
+    state = state.settle(first, Ending.ANSWERED, 0.2)
     state = state.after_reading(Readings(requests=Reading(5, 3, 3.0, is_bare=True)), second, 0.1, 0.3)
 
     assert state.requests.sure_room(0.3) == 2
@@ -228,7 +231,7 @@ def test_what_never_reached_the_provider_is_surely_there_again() -> None:
     state, lost = said("azure", Reading(5, 4, 3.0, is_bare=True)).reserve(COST, 0.1)
 
     assert state.requests.sure_room(0.2) == 3
-    assert state.settle(lost, 0.2, reached=False).requests.sure_room(0.2) == 4
+    assert state.settle(lost, Ending.UNSENT, 0.2).requests.sure_room(0.2) == 4
 
 
 def test_windows_that_refill_without_pause_and_say_so_are_no_windows() -> None:

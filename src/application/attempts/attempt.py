@@ -12,12 +12,14 @@ from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import is_event_stream, read_json, read_whole
 from application.attempts.time_limit import TimeLimit
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Api, Attempt, FrameKind, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import Clock, Providers, StreamScanner, Upstream, UpstreamFailed, UpstreamReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
+from domain.rate_limit.token_estimate import Usage
 
 MAX_HELD_BYTES = 64 * 1024
 _GRACE_S = 0.1
@@ -94,6 +96,7 @@ class SendAttempt:
     def __init__(
         self,
         pool: EndpointPool,
+        health: HealthTracker,
         upstream: Upstream,
         providers: Providers,
         clock: Clock,
@@ -104,6 +107,7 @@ class SendAttempt:
         """`learn` is told what good replies say."""
         self._held = held
         self._pool = pool
+        self._health = health
         self._upstream = upstream
         self._providers = providers
         self._clock = clock
@@ -116,13 +120,12 @@ class SendAttempt:
     ) -> Answer | AttemptFailed:
         """The answer of the leased endpoint, or why it gave none; the trail says the same."""
         began = self._clock.now()
-        api = lease.use = request.api
-        lease.asked = request.body
-        lease.is_beside = not request.model or api is _STORED
+        api = request.api
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and request.stream)
         source: StreamSource | None = None
         is_silent = True
+        usage: Usage | None = None
         patience = _UNTIMED
         try:
             call = self._providers.call(lease.endpoint, request)
@@ -130,7 +133,7 @@ class SendAttempt:
             with TimeLimit(patience.limit_s, self._running_loop()) as limit:
                 reply = await self._upstream.send(call)
                 is_silent = False
-                self._pool.read(lease, self._providers.readings(reply.headers))
+                self._health.replied(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply)
@@ -146,25 +149,26 @@ class SendAttempt:
                 elif passes and is_good:
                     answer = await self._pass(lease, request, reply)
                 else:
-                    body = await read_whole(reply, self._held)
-                    answer = self._judged(lease, request, WholeReply(reply.status, reply.headers, body))
+                    answer = WholeReply(reply.status, reply.headers, await read_whole(reply, self._held))
+                if isinstance(answer, WholeReply) and not (passes and is_good):
+                    usage = self._judged(lease, request, answer)
         except BaseException as error:
             if source is not None:
                 source.close()
             failed = _as_failure(error, patience)
             if failed is not None:
-                self._pool.failed(lease, failed.failure)
+                self._health.failed(lease, failed.failure)
             elif is_silent and request.has_run_out(self._clock.now()):
-                self._pool.failed(lease, _CLIENT_TIMED_OUT)
+                self._health.failed(lease, _CLIENT_TIMED_OUT)
             self._pool.release(lease)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
                 raise
             return self._as_value(lease, failed)
-        self._pool.succeeded(lease)
+        self._health.succeeded(lease)
         self._note(lease, "ok", began, trace)
         if isinstance(answer, WholeReply):
-            self._pool.release(lease)
+            self._pool.release(lease, usage)
             return WholeAnswer(answer)
         return answer
 
@@ -199,18 +203,17 @@ class SendAttempt:
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawAnswer(lease, self._pool, reply, self._held, body, scanner)
+            return RawAnswer(lease, self._pool, self._health, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
-    def _judged(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> WholeReply:
+    def _judged(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> Usage | None:
+        """What a whole reply says that it took. Raises `AttemptFailed` where it is no answer."""
         verdict = self._providers.judge(lease.endpoint, request, whole)
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
-        if verdict.usage is not None:
-            self._pool.learn(lease, verdict.usage)
         self._learn(lease.endpoint, request, whole.body)
-        return whole
+        return verdict.usage
 
     async def _open_stream(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes, holding: Holding
@@ -231,7 +234,7 @@ class SendAttempt:
             if decided:
                 break
             if scanner.is_body:
-                return await self._read_instead(lease, request, source, bytes(held))
+                return WholeReply(reply.status, reply.headers, await read_whole(source, self._held, bytes(held)))
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
                     raise AttemptFailed(_NOT_A_STREAM)
@@ -253,14 +256,7 @@ class SendAttempt:
             head = scanner.masked(head)
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
-        return EventStreamAnswer(lease, self._pool, source, scanner, head, learn, self._held)
-
-    async def _read_instead(
-        self, lease: Lease, request: ProxyRequest, source: StreamSource, begun: bytes
-    ) -> WholeReply:
-        reply = source.reply
-        body = await read_whole(source, self._held, begun)
-        return self._judged(lease, request, WholeReply(reply.status, reply.headers, body))
+        return EventStreamAnswer(lease, self._pool, self._health, source, scanner, head, learn, self._held)
 
     @staticmethod
     def _decided(scanner: StreamScanner, chunk: bytes) -> bool | Failure:

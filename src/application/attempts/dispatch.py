@@ -17,9 +17,9 @@ from application.attempts.final_error import NOT_FOR_US, FinalError
 from application.attempts.retry_state import RetryState
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Draw, EndpointPool
+from application.endpoints.pool import EndpointPool
 from application.messages import Api, ProxyRequest, RequestTrace
-from application.ports import Clock
+from application.ports import Clock, Draw
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.retry import RetryBudget
@@ -62,9 +62,7 @@ class Dispatch:
             while len(retry_state.failures) - retry_state.elsewhere < group.retry.max_attempts:
                 found = self._pick(group, retry_state)
                 lease = (
-                    await self._next(group, retry_state, trace, found)
-                    if found is None or not self._pool.is_known(found)
-                    else found
+                    await self._next(group, retry_state, trace, found) if found is None or not found.is_known else found
                 )
                 deadlines = self._first_event_by(group, lease, request, retry_state)
                 outcome = await self._attempt(lease, request, deadlines, trace)
@@ -113,9 +111,9 @@ class Dispatch:
         """When this attempt must have come to something. A stream leaves half of the client's time to the next
         endpoint, if there is one: a provider that is silent so long is likely to be silent to the end. A whole reply is
         silent until it is generated, so it gets all the time, unless the endpoint let the last request wait in vain."""
-        doubtful = request.stream or self._pool.is_silent(lease)
+        doubtful = request.stream or lease.is_doubtful
         left_s = retry_state.must_end_by - self._clock.now()
-        if left_s <= 0 or not doubtful or not self._pool.others(group, lease, retry_state.tried):
+        if left_s <= 0 or not doubtful or not self._pool.has_another(group, lease, retry_state.tried):
             return Deadlines(retry_state.deadline, retry_state.deadline)
         return Deadlines(retry_state.deadline, retry_state.must_end_by - left_s / 2)
 
@@ -127,7 +125,7 @@ class Dispatch:
         while True:
             if lease is None:
                 lease = await self._pick_or_wait(group, retry_state, trace)
-            if lease is not None and (self._pool.is_known(lease) or await self._lives(lease)):
+            if lease is not None and (lease.is_known or await self._pool.first_contact(lease)):
                 return lease
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
@@ -143,7 +141,7 @@ class Dispatch:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):
             return None
-        return self._pool.pick(group, retry_state.client, retry_state.demand, retry_state.tried, retry_state.affinity)
+        return self._pool.pick(group, retry_state.query, retry_state.tried)
 
     async def _pick_or_wait(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
@@ -164,38 +162,20 @@ class Dispatch:
             trace.upstream_s += self._clock.now() - now
 
     def _pick_again(self, group: ModelGroup, retry_state: RetryState) -> Lease | None:
-        client, demand = retry_state.client, retry_state.demand
-        lease = self._pool.pick(group, client, demand, retry_state.passed_over, retry_state.affinity)
-        return lease or self._pool.pick_last_resort(group, client, demand, retry_state.passed_over)
-
-    async def _lives(self, lease: Lease) -> bool:
-        try:
-            lives = await self._pool.first_contact(lease)
-        except asyncio.CancelledError:
-            self._pool.release(lease)
-            raise
-        if not lives:
-            self._pool.release(lease)
-        return lives
+        lease = self._pool.pick(group, retry_state.query, retry_state.passed_over)
+        return lease or self._pool.pick_last_resort(group, retry_state.query, retry_state.passed_over)
 
     def _limit_passes(self, group: ModelGroup, retry_state: RetryState, now: float) -> bool:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.tried)
+        limited_s = self._pool.limited_s(group, retry_state.query, retry_state.tried)
         if limited_s is None:
             # Queued requests go first. A request tied to one account does not wait behind those for other accounts.
             return not (retry_state.failures or retry_state.out) and bool(self._waiting.waiting(group.name))
         return now + limited_s <= min(retry_state.wait_until, retry_state.patience_ends)
 
     async def _queue(self, group: ModelGroup, retry_state: RetryState) -> Lease:
-        lease = await self._waiting.lease(
-            group,
-            retry_state.client,
-            retry_state.demand,
-            frozenset(retry_state.tried),
-            retry_state.wait_until,
-            retry_state.size,
-            retry_state.affinity,
-        )
+        barred = frozenset(retry_state.tried)
+        lease = await self._waiting.lease(group, retry_state.query, barred, retry_state.wait_until)
         if lease is None:
             raise _OutOfOptions
         return lease

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
@@ -88,6 +89,7 @@ class EventStreamAnswer:
     __slots__ = (
         "_closed",
         "_head",
+        "_health",
         "_learn",
         "_lease",
         "_over",
@@ -107,6 +109,7 @@ class EventStreamAnswer:
         self,
         lease: Lease,
         pool: EndpointPool,
+        health: HealthTracker,
         source: StreamSource,
         scanner: StreamScanner,
         head: bytes,
@@ -116,6 +119,7 @@ class EventStreamAnswer:
         """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
         self._pool = pool
+        self._health = health
         self._source = source
         self._scanner = scanner
         self._head = head
@@ -206,13 +210,11 @@ class EventStreamAnswer:
         self._closed = True
         self._take = nowhere  # which may hold on to this
         self._pending.close()
-        if self._scanner.usage is not None and self._lease.open:
-            self._pool.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:
             self._source.close_at_its_end()
         else:
             self._source.close()
-        self._pool.release(self._lease)
+        self._pool.release(self._lease, self._scanner.usage)
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""
@@ -255,4 +257,4 @@ class EventStreamAnswer:
 
     def _fail(self, failure: Failure) -> None:
         self.failure = failure
-        self._pool.failed(self._lease, failure)
+        self._health.failed(self._lease, failure)

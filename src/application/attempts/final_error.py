@@ -26,7 +26,7 @@ class FinalError:
         """An upstream's own words; raises ours: `AllLimited`, `UpstreamsFailed`, `WasDeleted`."""
         if retry_state.gone and not (retry_state.failures and retry_state.failures[-1].failure.meaning.relayed):
             raise WasDeleted(retry_state.gone)
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.out)
+        limited_s = self._pool.limited_s(group, retry_state.query, retry_state.out)
         if not retry_state.failures:
             if limited_s is not None:
                 raise self._no_room(group, retry_state, trace, limited_s)
@@ -50,7 +50,7 @@ class FinalError:
 
     def _no_room(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace, limited_s: float) -> ProxyError:
         """A client that is told of a limit slows down; where providers are overloaded that is not what is wrong."""
-        if self._pool.is_overload(group, retry_state.client, retry_state.demand, retry_state.out):
+        if self._pool.is_overload(group, retry_state.query, retry_state.out):
             failure = Failure(FailureKind.OVERLOADED, f"rests for {limited_s:.1f} s", retry_after_s=limited_s)
             return UpstreamsFailed(group.name, failure, trace.attempts, spent=False)
         return AllLimited(group.name, limited_s, trace.attempts, is_pinned=bool(retry_state.out))
@@ -60,7 +60,7 @@ class FinalError:
         nothing for us."""
         if all(e.id in retry_state.barred or self._pool.refuses_key(e) for e in group.endpoints):
             return
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.barred)
+        limited_s = self._pool.limited_s(group, retry_state.query, retry_state.barred)
         if limited_s is not None:
             raise AllLimited(group.name, limited_s, trace.attempts)
         failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")

@@ -6,19 +6,17 @@ from msgspec import Struct
 
 from application.attempts.attempt import AttemptFailed
 from application.endpoints.endpoint_state import Lease
-from application.messages import ClientBody, ProxyRequest
+from application.messages import Api, ClientBody, ProxyRequest
 from domain.failure import Blame, Effect
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 
 
 class RetryState(Struct, eq=False):
     """Where one request stands in its attempts."""
 
-    client: str
-    affinity: str
-    demand: Demand
-    size: int
+    query: RouteQuery
     upload: ClientBody | None
     deadline: float
     """When the proxy's own time for the request is up."""
@@ -56,20 +54,12 @@ class RetryState(Struct, eq=False):
     def of(cls, group: ModelGroup, request: ProxyRequest, deadline: float, wait_until: float) -> "RetryState":
         """Before the first attempt."""
         body = request.body
+        is_beside = not request.model or request.api is Api.STORED
         demand = Demand.of(body, request.max_output_tokens)
+        query = RouteQuery(demand, request.client, request.affinity, request.api, is_beside, body)
         patience_ends = math.inf if request.patience_s is None else request.received + request.patience_s
         wait_until = min(deadline, wait_until)
-        start = cls(
-            request.client,
-            request.affinity,
-            demand,
-            len(body),
-            request.upload,
-            deadline,
-            patience_ends,
-            wait_until,
-            request.gone,
-        )
+        start = cls(query, request.upload, deadline, patience_ends, wait_until, request.gone)
         pinned = request.pinned
         if pinned is not None:
             start.out = {e.id for e in group.endpoints if e.id not in pinned}

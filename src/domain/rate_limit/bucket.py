@@ -1,12 +1,11 @@
-"""The ledger of one bucket: what its provider still lets through, less what is on its way there.
+"""What one bucket's provider still lets through, less what is on its way there.
 
-A bucket is what shares one rate limit: host, key and model. It has a gauge for requests and one for tokens, and the
-clock of its last 429. Reservations are what requests in flight hold; they are for people to see and for the invariant
-that an idle bucket holds none, while the gauges do the counting.
+A bucket is what shares one rate limit: host, key and model. It has a limit state for requests and one for tokens, and
+the throttle of its last 429.
 """
 
 import math
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from msgspec import Struct, structs
 
@@ -47,19 +46,35 @@ class Room(IntEnum):
 _NONE, _AMPLE = Room.NONE, Room.AMPLE
 
 
-class Marks(Struct, frozen=True, gc=False):
-    """Where a reservation of one request stands in its bucket's books."""
+class Ending(Enum):
+    """How a request ended for its bucket."""
 
-    need: float
-    """The tokens that it is expected to take."""
-    requests: float
+    ANSWERED = "answered"
+    LEFT = "left"
+    """Nobody waited for what became of it, or nothing did: a request larger than the limit is taken to be refused."""
+    REFUSED = "refused"
+    """The provider would not answer it. That took no tokens; it counts as a request all the same (OpenAI rate-limits
+    guide: unsuccessful requests contribute to the limit)."""
+    UNSENT = "unsent"
+    """The provider never saw it, it cost nothing."""
+
+
+_ANSWERED = Ending.ANSWERED
+
+
+class Reservation(Struct, frozen=True, gc=False):
+    """What one request was charged, and where that stands in the books."""
+
     tokens: float
+    """What it is expected to take."""
+    requests_mark: float
+    tokens_mark: float
     others: float = 0.0
     """How many requests were on their way when it was sent: it may overtake so many ..."""
     others_tokens: float = 0.0
     """... that take so much."""
     is_too_large: bool = False
-    """Is it expected to take more than the whole limit? Then `need` is the limit."""
+    """Is it expected to take more than the whole limit? Then `tokens` is the limit."""
 
 
 class Charged(Struct, frozen=True):
@@ -74,9 +89,7 @@ class Bucket(Struct, frozen=True, gc=False):
 
     requests: LimitState
     tokens: LimitState
-    clock: Throttle = UNLIMITED
-    reserved_requests: float = 0.0
-    reserved_tokens: float = 0.0
+    throttle: Throttle = UNLIMITED
 
     @classmethod
     def fresh(cls, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> "Bucket":
@@ -88,9 +101,15 @@ class Bucket(Struct, frozen=True, gc=False):
         requests = Counting(refill, slice_s, is_exact=True, reserve=reserve)
         return cls(LimitState.of(requests, rpm, now), LimitState.of(Counting(refill, reserve=reserve), tpm, now))
 
+    @property
+    def is_unknown(self) -> bool:
+        """Was nothing heard of it, and nothing sent?"""
+        requests = self.requests
+        return requests.level is None and self.tokens.level is None and not requests.charged and not self.throttle.until
+
     def room_for(self, need: float, now: float) -> Room:
         """How well a request of `need` tokens fits."""
-        if now < self.clock.until:
+        if now < self.throttle.until:
             return _NONE
         requests, tokens = self.requests, self.tokens
         need *= TOKEN_MARGIN
@@ -112,82 +131,77 @@ class Bucket(Struct, frozen=True, gc=False):
     def fits_in_s(self, need: float, now: float) -> float:
         """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
         waits = (self.requests.fits_in_s(1.0, now), self.tokens.fits_in_s(need * TOKEN_MARGIN, now))
-        return max(self.clock.wait_s(now), *waits)
+        return max(self.throttle.wait_s(now), *waits)
 
-    def reserve(self, need: float, now: float) -> tuple["Bucket", Marks]:
+    def reserve(
+        self, need: float, now: float, others: float = 0.0, others_tokens: float = 0.0
+    ) -> tuple["Bucket", Reservation]:
         """A request is sent that is expected to take `need` tokens: of which it can get no more than the limit, and is
-        charged no more."""
+        charged no more. `others` are on their way, and take `others_tokens`."""
         limit = self.tokens.terms.limit
         is_too_large = limit is not None and need > limit
         if limit is not None and is_too_large:
             need = limit
         requests, tokens = self.requests.charge(1.0, now), self.tokens.charge(need, now)
-        bucket = Bucket(requests, tokens, self.clock, self.reserved_requests + 1.0, self.reserved_tokens + need)
-        marks = Marks(
-            need, requests.charged, tokens.charged, self.reserved_requests, self.reserved_tokens, is_too_large
-        )
-        return bucket, marks
+        reservation = Reservation(need, requests.charged, tokens.charged, others, others_tokens, is_too_large)
+        return Bucket(requests, tokens, self.throttle), reservation
 
-    def settle(
-        self, marks: Marks, now: float, *, reached: bool, refused: bool = False, answered: bool = True
-    ) -> "Bucket":
-        """The request is over, to be called once. `reached` False = the provider never saw it, it cost nothing.
-        `refused`: the provider would not answer it, that took no tokens. It counts as a request all the same (OpenAI
-        rate-limits guide: unsuccessful requests contribute to the limit). `answered` False: nobody waited for what
-        became of it, and one larger than the limit is refused."""
-        requests, tokens, limit = self.requests, self.tokens, self.tokens.terms.limit
-        if not reached:
-            requests = requests.refund(1.0, marks.requests, now)
-            tokens = tokens.refund(marks.need, marks.tokens, now)
-        elif refused or (marks.is_too_large and not answered):
-            tokens = tokens.refund(marks.need, marks.tokens, now)
-        elif limit is not None and marks.need > limit:
-            # Charged when the limit was not known yet.
-            tokens = tokens.refund(marks.need - limit if answered else marks.need, marks.tokens, now)
-        reserved = self.reserved_tokens
-        # Sums of fractions need not come to exactly nothing.
-        left = reserved - marks.need if reserved > marks.need and self.reserved_requests > 1.0 else 0.0
-        return Bucket(requests, tokens, self.clock, self.reserved_requests - 1.0, left)
+    def settle(self, held: Reservation, ending: Ending, now: float) -> "Bucket":
+        """The request is over, to be called once; the very same object where nothing of its charge is given back."""
+        limit = self.tokens.terms.limit
+        if ending is _ANSWERED:
+            # More is charged than the limit only where that was not known yet.
+            unused = held.tokens - limit if limit is not None and held.tokens > limit else 0.0
+        else:
+            is_for_nothing = ending is not Ending.LEFT or held.is_too_large
+            unused = held.tokens if is_for_nothing or (limit is not None and held.tokens > limit) else 0.0
+        if ending is Ending.UNSENT:
+            requests = self.requests.refund(1.0, held.requests_mark, now)
+            return Bucket(requests, self.tokens.refund(unused, held.tokens_mark, now), self.throttle)
+        if not unused:
+            return self
+        return Bucket(self.requests, self.tokens.refund(unused, held.tokens_mark, now), self.throttle)
 
-    def after_reading(self, readings: Readings, marks: Marks, sent: float, now: float) -> "Bucket":
+    def after_reading(self, readings: Readings, held: Reservation, sent: float, now: float) -> "Bucket":
         """The headers of the reply to a request that was sent at `sent`."""
         if readings is NO_READINGS:
             return self
-        requests = self.requests.after_reading(readings.requests, sent, marks.requests, now, 1.0, marks.others)
-        need, others = marks.need, marks.others_tokens
-        tokens = self.tokens.after_reading(readings.tokens, sent, marks.tokens, now, need, others)
-        return Bucket(requests, tokens, self.clock, self.reserved_requests, self.reserved_tokens)
+        return Bucket(
+            self.requests.after_reading(readings.requests, sent, held.requests_mark, now, 1.0, held.others),
+            self.tokens.after_reading(readings.tokens, sent, held.tokens_mark, now, held.tokens, held.others_tokens),
+            self.throttle,
+        )
 
     def report(self) -> BucketReport:
         """What this replica was told by the provider itself."""
-        clock, requests, tokens = self.clock, _told(self.requests), _told(self.tokens)
-        if not clock.until or clock.set_elsewhere:
+        throttle, requests, tokens = self.throttle, _told(self.requests), _told(self.tokens)
+        if not throttle.until or throttle.set_elsewhere:
             return BucketReport(requests=requests, tokens=tokens)
-        return BucketReport(clock.until, clock.unexplained, requests, tokens)
+        return BucketReport(throttle.until, throttle.unexplained, requests, tokens)
 
-    def after_report(self, report: BucketReport, marks: Charged, now: float) -> "Bucket":
-        """Another replica says so; the very same object where that changes nothing. `marks` is what this replica had
-        charged when the other one's requests were sent that gave the readings."""
-        clock, requests, tokens = self.clock, self.requests, self.tokens
+    def after_report(self, report: BucketReport, charged: Charged, now: float, others: float = 0.0) -> "Bucket":
+        """Another replica says so; the very same object where that changes nothing. `charged` is what this replica had
+        charged when the other one's requests were sent that gave the readings; `others` are on their way from here."""
+        throttle, requests, tokens = self.throttle, self.requests, self.tokens
         if report.limited_until is not None:
-            clock = clock.after_peer_report(report.limited_until, report.unexplained, now)
+            throttle = throttle.after_peer_report(report.limited_until, report.unexplained, now)
         if report.requests.read_at is not None:
             reading, read_at = report.requests.reading, report.requests.read_at
-            requests = requests.after_peer_report(reading, read_at, marks.requests, now, self.reserved_requests)
+            requests = requests.after_peer_report(reading, read_at, charged.requests, now, others)
         if report.tokens.read_at is not None:
-            tokens = tokens.after_peer_report(report.tokens.reading, report.tokens.read_at, marks.tokens, now)
-        if clock is self.clock and requests is self.requests and tokens is self.tokens:
+            tokens = tokens.after_peer_report(report.tokens.reading, report.tokens.read_at, charged.tokens, now)
+        if throttle is self.throttle and requests is self.requests and tokens is self.tokens:
             return self
-        return structs.replace(self, clock=clock, requests=requests, tokens=tokens)
+        return Bucket(requests, tokens, throttle)
 
     def after_limit(self, delay_s: float | None, sent: float, now: float, *, overload: bool = False) -> "Bucket":
         """A 429, or an overload; `delay_s` None = it named no delay."""
-        return structs.replace(self, clock=self.clock.after_limit(delay_s, sent, now, overload=overload))
+        return structs.replace(self, throttle=self.throttle.after_limit(delay_s, sent, now, overload=overload))
 
     def after_success(self) -> "Bucket":
-        """The bucket answered."""
-        clock = self.clock.after_success()
-        return self if clock is self.clock else structs.replace(self, clock=clock)
+        """The bucket answered; the very same object where that changes nothing."""
+        throttle = self.throttle
+        return structs.replace(self, throttle=throttle.after_success()) if throttle.unexplained else self
 
 
 def _told(gauge: LimitState) -> ReadingReport:

@@ -147,8 +147,7 @@ class LimitState(Struct, frozen=True, gc=False):
         if limit and meter.refill is _CONTINUOUS:
             rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
             level = remaining + rate * (now - sent)
-            if level > limit:
-                level = limit
+            level = level if level < limit else limit
         else:
             rate = 0.0
             limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)

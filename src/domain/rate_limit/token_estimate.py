@@ -79,9 +79,7 @@ class TokenEstimate(Struct, frozen=True, gc=False):
             elif seen < _TOKENS_PER_BYTE:
                 seen = _TOKENS_PER_BYTE
             per_byte += _LEARNING_RATE * (seen - per_byte)
-        if answered < 0:
-            answered = 0
-        return TokenEstimate(per_byte, output + _LEARNING_RATE * (answered - output))
+        return TokenEstimate(per_byte, output + _LEARNING_RATE * ((answered if answered > 0 else 0) - output))
 
 
 UNTAUGHT = TokenEstimate()
