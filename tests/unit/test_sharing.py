@@ -60,7 +60,7 @@ class Replica:
             self.picture.replicas, store, self.clock, name, self.log, self.picture.report_due, tick_s
         )
         self.woken = 0
-        self.picture.signal.heard_by(self._wake, lambda _: self._wake())
+        self.picture.signal.listen(self._wake, lambda _: self._wake())
 
     def _wake(self) -> None:
         self.woken += 1

@@ -174,7 +174,7 @@ def test_withheld_endpoints_are_passed_over_fallbacks_serve_and_it_ends_at_once(
     group = group_of(("a", 1), ("b", 1), ("spare", 0))
     told: list[str] = []
     picture = Picture([group], FakeClock())
-    picture.signal.heard_by(lambda: told.append("room"), lambda _: None)
+    picture.signal.listen(lambda: told.append("room"), lambda _: None)
 
     picture.pool.withhold(["a"], True)
     assert set(picked(picture, group)) == {"b"}

@@ -52,7 +52,7 @@ class AdmissionQueue:
         self._timers = Timers(clock, self.serve_noted)
         self._serial = 0
         self._turn: asyncio.Handle | None = None
-        room.heard_by(self.serve_all, self._serve_soon)
+        self._room = room
 
     def waiting(self, group: str) -> int:
         """How many wait for this group now."""
@@ -110,8 +110,6 @@ class AdmissionQueue:
 
     def _serve_soon(self, lease: Lease) -> None:
         """A reply came, or a request ended: that concerns its bucket, and the health of its endpoint."""
-        if not self._halls:
-            return
         for door in self._doors.get(lease.endpoint.bucket, ()):
             self._note_door(door, lease.query.client)
         if self._noted:
@@ -126,6 +124,8 @@ class AdmissionQueue:
         self.serve_noted()
 
     def _open(self, group: ModelGroup) -> Hall:
+        if not self._halls:
+            self._room.listen(self.serve_all, self._serve_soon)
         hall = self._halls[group.name] = Hall(group)
         for door in hall.doors:
             self._doors.setdefault(door.endpoint.bucket, []).append(door)
@@ -140,6 +140,7 @@ class AdmissionQueue:
             if not doors:
                 del self._doors[door.endpoint.bucket]
         if not self._halls:
+            self._room.stop()
             self._noted.clear()
             self._timers.sleep()
 

@@ -134,19 +134,18 @@ class EndpointState:
         return not cooling and self._is_kept(lease, clock)
 
     def replied(self) -> None:
-        """The headers of a reply came, good or not."""
-        if self.silence is not NO_SILENCE:
-            self.silence = NO_SILENCE
+        """A byte came after silence."""
+        self.silence = NO_SILENCE
 
     def succeeded(self, lease: Lease) -> None:
         """A request was answered well. An answer beside its purpose says nothing of its health."""
         lease._ending = _ANSWERED
-        self._hear(lease)
-        query = lease.query
+        query, started = lease.query, lease.started
+        lease._is_verdict = not query.is_beside
+        if lease._is_on_trial or not self.is_heard:
+            self._hear(lease)
         if query.is_beside:
-            lease._is_verdict = False
             return
-        started = lease.started
         self._well_at = well_at = started if started > self._well_at else self._well_at
         self._well_for[query.use] = well_at
         if not self.takes_all:
@@ -154,6 +153,7 @@ class EndpointState:
 
     def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
         """An attempt failed: what is the matter, and what does that do to the endpoint?"""
+        lease._is_verdict = True
         self._hear(lease)
         is_beside, use = lease.query.is_beside, lease.query.use
         if failure.kind in NEVER_SENT:
@@ -221,7 +221,6 @@ class EndpointState:
         self.takes_all = health.is_settled and not self.is_withheld
 
     def _hear(self, lease: Lease) -> None:
-        lease._is_verdict = True
         if not self.is_heard:
             self.is_heard = True
             self._contact.set()

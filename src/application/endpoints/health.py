@@ -32,23 +32,24 @@ class HealthTracker:
 
     def replied(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
-        lease.state.replied()
+        if lease.is_doubtful:
+            lease.state.replied()
         lease.entry.read(readings, lease.held, lease.started, self._clock.now())
-        self._room.at(lease)
+        if self._room.is_heard:
+            self._room.at(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
         state = lease.state
         before = state.health
         state.succeeded(lease)
-        if not lease.query.is_beside:
+        if lease.entry.bucket.throttle.unexplained and not lease.query.is_beside:
             lease.entry.succeeded()
-        if state.health is before:
-            return
-        if before.open_until and not state.health.open_until:
-            self._alarm.recovered(lease.endpoint)
-            self._report_due.set()
-        self._room.at(lease)
+        if state.health is not before:
+            if before.open_until and not state.health.open_until:
+                self._alarm.recovered(lease.endpoint)
+                self._report_due.set()
+            self._room.at(lease)
 
     def failed(self, lease: Lease, failure: Failure) -> None:
         """The attempt failed. May also follow `succeeded`, when a stream breaks."""

@@ -32,18 +32,14 @@ class LedgerEntry:
         """How well a request fits."""
         return self.bucket.room_for(self.estimate.tokens(demand), now)
 
-    def share_left(self, demand: Demand, now: float) -> float:
-        """To choose among the scarce: the fraction of the limit that would be left."""
-        return self.bucket.share_left(self.estimate.tokens(demand), now)
-
     def fits_in_s(self, demand: Demand, now: float) -> float:
         """Seconds until a request fits, as far as is known; 0 = now."""
         return self.bucket.fits_in_s(self.estimate.tokens(demand), now)
 
-    def charge(self, demand: Demand, now: float) -> Reservation:
-        """A request is sent."""
+    def charge(self, need: float, now: float) -> Reservation:
+        """A request is sent that is expected to take `need` tokens."""
         requests, tokens = self.reserved_requests, self.reserved_tokens
-        self.bucket, held = self.bucket.reserve(self.estimate.tokens(demand), now, requests, tokens)
+        self.bucket, held = self.bucket.reserve(need, now, requests, tokens)
         self.reserved_requests = requests + 1.0
         self.reserved_tokens = tokens + held.tokens
         return held

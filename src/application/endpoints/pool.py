@@ -69,17 +69,24 @@ class EndpointPool:
         key takes, instead of whose turn it is, the one that its key prefers of those; nobody's turn is used up.
         """
         now, turns = self._clock.now(), self._turns[group.name]
-        primary: list[int] = []
-        fallback: list[int] = []
-        scarce: list[int] = []
+        # By index, the tokens that the request is expected to take there.
+        primary: dict[int, float] = {}
+        fallback: dict[int, float] = {}
+        scarce: dict[int, float] = {}
+        demand = query.demand
         for index, endpoint, state, own, weight in turns.members:
-            if endpoint.id in passed_over or not (state.takes_all or state.admits(now)):
+            if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
                 continue
-            room = (own or self._ledger.of(endpoint, query.client)).room(query.demand, now)
+            entry = own or self._ledger.of(endpoint, query.client)
+            need = entry.estimate.tokens(demand)
+            room = entry.bucket.room_for(need, now)
             if room is _AMPLE:
-                (primary if weight else fallback).append(index)
+                if weight:
+                    primary[index] = need
+                else:
+                    fallback[index] = need
             elif room is _SCARCE:
-                scarce.append(index)
+                scarce[index] = need
         candidates = primary or fallback
         if candidates:
             if query.affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
@@ -87,13 +94,18 @@ class EndpointPool:
             else:
                 chosen, turns.selector = turns.selector.choose(turns.weights, candidates)
         elif scarce:
-            entries = [self._ledger.of(group.endpoints[index], query.client) for index in scarce]
-            left = [entry.share_left(query.demand, now) for entry in entries]
-            chosen = scarce[left.index(max(left))]
+            candidates = scarce
+            left = {
+                i: self._ledger.of(group.endpoints[i], query.client).bucket.share_left(scarce[i], now) for i in scarce
+            }
+            chosen = max(left, key=left.__getitem__)
         else:
             return None
         _, endpoint, state, own, _ = turns.members[chosen]
-        return _claimed(endpoint, state, own or self._ledger.of(endpoint, query.client), query, now)
+        entry = own or self._ledger.of(endpoint, query.client)
+        lease = Lease(endpoint, query, state, entry, entry.charge(candidates[chosen], now), now)
+        state.begin(lease)
+        return lease
 
     def pick_last_resort(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""
@@ -106,7 +118,10 @@ class EndpointPool:
         if not candidates:
             return None
         *_, index, state, entry = min(candidates, key=lambda candidate: candidate[:3])
-        return _claimed(group.endpoints[index], state, entry, query, now, is_last_resort=True)
+        held = entry.charge(entry.estimate.tokens(query.demand), now)
+        lease = Lease(group.endpoints[index], query, state, entry, held, now, is_last_resort=True)
+        state.begin(lease)
+        return lease
 
     def has_another(self, group: ModelGroup, lease: Lease, tried: Collection[str]) -> bool:
         """Is there an endpoint that could take over at once, should this lease's come to nothing?"""
@@ -166,7 +181,8 @@ class EndpointPool:
         if usage is not None:
             lease.entry.learn(lease.query.demand, usage)
         lease.entry.settle(lease.held, ending, self._clock.now())
-        self._room.at(lease)
+        if self._room.is_heard:
+            self._room.at(lease)
 
     def withhold(self, endpoints: Collection[str], withheld: bool) -> None:
         """Endpoints (ids) that cannot be asked for want of a credential are passed over, until that is over."""
@@ -186,17 +202,3 @@ class EndpointPool:
         for _, state, entry in self._not_barred(group, query, barred):
             if not state.is_withheld and entry.room(query.demand, now) is Room.NONE:
                 yield entry
-
-
-def _claimed(
-    endpoint: Endpoint,
-    state: EndpointState,
-    entry: LedgerEntry,
-    query: RouteQuery,
-    now: float,
-    *,
-    is_last_resort: bool = False,
-) -> Lease:
-    lease = Lease(endpoint, query, state, entry, entry.charge(query.demand, now), now, is_last_resort)
-    state.begin(lease)
-    return lease

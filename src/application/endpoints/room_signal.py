@@ -6,20 +6,26 @@ from application.endpoints.endpoint_state import Lease
 
 
 class RoomSignal:
-    """Given by whatever changes the picture, heard by the one that holds requests which wait."""
+    """Given by whatever changes the picture, while there is a listener: while requests wait."""
 
-    __slots__ = ("anywhere", "at")
+    __slots__ = ("anywhere", "at", "is_heard")
 
     def __init__(self) -> None:
         self.anywhere: Callable[[], None] = _unheard
-        """Anything may have changed."""
         self.at: Callable[[Lease], None] = _unheard
-        """Only the bucket of this lease and the health of its endpoint have changed."""
+        self.is_heard = False
 
-    def heard_by(self, anywhere: Callable[[], None], at: Callable[[Lease], None]) -> None:
-        """From now on these are called."""
+    def listen(self, anywhere: Callable[[], None], at: Callable[[Lease], None]) -> None:
+        """`anywhere` is called from now on when anything may have changed, `at` when only the bucket of that lease and
+        the health of its endpoint have."""
         self.anywhere = anywhere
         self.at = at
+        self.is_heard = True
+
+    def stop(self) -> None:
+        """Nothing is called any more."""
+        self.anywhere = self.at = _unheard
+        self.is_heard = False
 
 
 def _unheard(*_: Lease) -> None:

@@ -148,19 +148,16 @@ class Bucket(Struct, frozen=True, gc=False):
 
     def settle(self, held: Reservation, ending: Ending, now: float) -> "Bucket":
         """The request is over, to be called once; the very same object where nothing of its charge is given back."""
-        limit = self.tokens.terms.limit
-        if ending is _ANSWERED:
-            # More is charged than the limit only where that was not known yet.
-            unused = held.tokens - limit if limit is not None and held.tokens > limit else 0.0
-        else:
-            is_for_nothing = ending is not Ending.LEFT or held.is_too_large
-            unused = held.tokens if is_for_nothing or (limit is not None and held.tokens > limit) else 0.0
+        limit, unused = self.tokens.terms.limit, held.tokens
+        if limit is None or unused <= limit:
+            if ending is _ANSWERED or (ending is Ending.LEFT and not held.is_too_large):
+                return self
+        elif ending is _ANSWERED:
+            unused -= limit  # more was charged, as the limit was not known yet
+        requests, tokens = self.requests, self.tokens.refund(unused, held.tokens_mark, now)
         if ending is Ending.UNSENT:
-            requests = self.requests.refund(1.0, held.requests_mark, now)
-            return Bucket(requests, self.tokens.refund(unused, held.tokens_mark, now), self.throttle)
-        if not unused:
-            return self
-        return Bucket(self.requests, self.tokens.refund(unused, held.tokens_mark, now), self.throttle)
+            requests = requests.refund(1.0, held.requests_mark, now)
+        return Bucket(requests, tokens, self.throttle)
 
     def after_reading(self, readings: Readings, held: Reservation, sent: float, now: float) -> "Bucket":
         """The headers of the reply to a request that was sent at `sent`."""

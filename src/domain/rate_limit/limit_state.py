@@ -78,8 +78,8 @@ class LimitState(Struct, frozen=True, gc=False):
         level, at, terms = self.level, self.at, self.terms
         if level is None:
             return LimitState(None, at, self.charged + amount, self.read_mark, terms)
-        if now >= terms.turns:
-            return self._turned(now).charge(amount, now)
+        if terms.window is not None and now >= terms.window.turns:
+            return self._turned(terms.window, now).charge(amount, now)
         if now > at:
             rate = terms.rate
             if rate > 0.0:
@@ -141,15 +141,15 @@ class LimitState(Struct, frozen=True, gc=False):
         if limit is None:
             limit = before.limit
         window: Window | None = None
-        if reading.is_bare or meter.refill is not _CONTINUOUS:
-            window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
         level: float | None
         if limit and meter.refill is _CONTINUOUS:
+            if reading.is_bare:
+                window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
             rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
             level = remaining + rate * (now - sent)
             level = level if level < limit else limit
         else:
-            rate = 0.0
+            window, rate = self._window(reading, remaining, sent, mark, now, amount, in_flight), 0.0
             limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
         debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
@@ -163,13 +163,9 @@ class LimitState(Struct, frozen=True, gc=False):
             if level < floor:
                 level, debt = floor, debt + floor - level
         plenty = kept = before.kept if limit == before.limit else meter.kept(limit)
-        turns = math.inf
         if window is not None:
-            turns = window.turns
             plenty = kept if rate == 0.0 and level is not None and level <= window.left else math.inf
-        terms = LimitTerms(
-            meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns, floor, debt
-        )
+        terms = LimitTerms(meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, floor, debt)
         return LimitState(level, at, charged, mark, terms)
 
     def after_peer_report(
@@ -255,21 +251,19 @@ class LimitState(Struct, frozen=True, gc=False):
     ) -> Window | None:
         """What is sure as of a reading; None = as much as the level says."""
         terms, reset_s = self.terms, reading.reset_s
-        if reset_s is None:
+        if reset_s is None or not (reading.is_bare or terms.meter.refill is Refill.WINDOW):
             return None
         before = terms.window if reading.limit == terms.reading.limit else None
         return limit_window.read(
             before, terms.meter, amount, remaining, reset_s, sent, mark, self.charged, now, in_flight
         )
 
-    def _turned(self, now: float) -> "LimitState":
+    def _turned(self, window: Window, now: float) -> "LimitState":
         """The same gauge when its window may have ended, or has."""
         terms = self.terms
-        if terms.window is None:
-            return self
-        window = terms.window.passed(terms.meter, terms.limit, self.charged, now)
+        window = window.passed(terms.meter, terms.limit, self.charged, now)
         plenty = terms.plenty if window.turned is None else math.inf
-        terms = structs.replace(terms, window=window, turns=window.turns, plenty=plenty)
+        terms = structs.replace(terms, window=window, plenty=plenty)
         return LimitState(self.level, self.at, self.charged, self.read_mark, terms)
 
     def _in_window(

@@ -30,8 +30,6 @@ class LimitTerms(Struct, frozen=True, gc=False):
     """Did another replica read it? Then it is not ours to tell."""
     window: Window | None = None
     """What is sure, where the level may hope for too much; None = the level is sure."""
-    turns: float = math.inf
-    """`Window.turns`."""
     floor: float = -math.inf
     """The level falls no further: minus the limit, or minus what a reading left where no limit is known."""
     debt: float = 0.0

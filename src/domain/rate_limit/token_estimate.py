@@ -39,7 +39,9 @@ class Demand(Struct, frozen=True, gc=False):
     def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
         """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
         size, attachments = len(body), 0
-        at = body.find(_ATTACHMENT) if _ATTACHMENT in elide_long_strings(body) else -1
+        if _ATTACHMENT not in elide_long_strings(body):
+            return cls(size, 0, max_output_tokens)
+        at = body.find(_ATTACHMENT)
         while at >= 0:
             end = body.find(b'"', at)
             end = len(body) if end < 0 else end
