@@ -154,7 +154,7 @@ class LimitState(Struct, frozen=True, gc=False):
         debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
             level -= charged - mark
-            if meter.is_exact:
+            if in_flight and meter.is_exact:
                 left = self.room(now)
                 if left is not None and left < level and self._counts(reading, limit, window_end, now):
                     level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
