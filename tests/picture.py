@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
+from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
-from application.endpoints.ledger import Ledger, LedgerEntry
+from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
@@ -13,7 +14,8 @@ from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings, Room
+from domain.rate_limit.limit_reading import Readings
+from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand, Usage
 from domain.route_query import RouteQuery
 from tests.fakes import FakeClock, RecordingAlarm
@@ -72,7 +74,8 @@ class Picture:
         return self.ledger.throttled_s(endpoint, self.clock.now())
 
     def room(self, endpoint: Endpoint, demand: Demand, now: float | None = None) -> Room:
-        return self.ledger.of(endpoint, "").room(demand, self.clock.now() if now is None else now)
+        bucket = self.ledger.of(endpoint, "")
+        return bucket.room_for(bucket.need(demand), self.clock.now() if now is None else now)
 
-    def known(self, endpoint: Endpoint) -> LedgerEntry | None:
+    def known(self, endpoint: Endpoint) -> Bucket | None:
         return self.ledger.known(endpoint)

@@ -9,7 +9,7 @@ from application.flow import Take
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.token_estimate import Usage
 
 READ_AHEAD_BYTES = 128 * 1024

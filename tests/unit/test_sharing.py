@@ -7,18 +7,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from application.endpoints.charge_history import KEPT_S, ChargeHistory
+from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.ledger import KEPT_S, ChargeHistory
 from application.state.replication import REFRESH_S, Replication
 from domain.cooldown import HealthState
 from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
-from domain.rate_limit.limit_reading import Reading
-from domain.rate_limit.limit_report import BucketReport
+from domain.rate_limit.limit_reading import Reading, Readings
+from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.limit_state import ECHO_S
+from domain.rate_limit.room import Room
 from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.rate_limit.token_estimate import Demand
 from domain.replica_moments import SKEW_S
@@ -96,7 +97,7 @@ class Replica:
         return self.picture.throttled_s(self._endpoint(name))
 
     def room(self, name: str) -> float | None:
-        return self.picture.ledger.of(self._endpoint(name), "").bucket.requests.room(self.clock.now())
+        return self.picture.ledger.of(self._endpoint(name), "").requests.room(self.clock.now())
 
     def _endpoint(self, name: str) -> Endpoint:
         return next(e for group in GROUPS for e in group.endpoints if e.id == name)
@@ -484,23 +485,23 @@ async def test_rounds_that_go_wrong_are_told_once_and_do_not_end_the_exchange(wo
 
 def sent(bucket: Bucket, requests: int) -> Bucket:
     for _ in range(requests):
-        bucket, _ = bucket.reserve(10.0, 0.0)
+        bucket.charge(10.0, 0.0)
     return bucket
 
 
 def test_the_books_are_remembered_as_they_stood_at_the_last_checkpoint_before() -> None:
-    history, bucket = ChargeHistory(), Bucket.fresh("openai", None, None, 0.0)
+    history, bucket = ChargeHistory(), Bucket("openai", None, None, 0.0)
     history.begin("b")
     assert history.at("b", 5.0) == Charged()
 
     for now in (10.0, 10.1, 10.2):
         bucket = sent(bucket, 1)
-        history.note("b", bucket, now)
+        history.note("b", bucket.charged, now)
     assert history.at("b", 9.9) == Charged()
     assert history.at("b", 10.15) == Charged(2.0, 20.0)
     assert history.at("b", 99.0) == Charged(3.0, 30.0)
 
-    history.note("b", bucket, 10.15 + KEPT_S)
+    history.note("b", bucket.charged, 10.15 + KEPT_S)
     assert history.at("b", 5.0) == Charged(2.0, 20.0), "the oldest that is remembered"
     assert history.at("b", None) == Charged(2.0, 20.0)
 
@@ -508,7 +509,7 @@ def test_the_books_are_remembered_as_they_stood_at_the_last_checkpoint_before() 
 def test_a_bucket_that_is_opened_anew_begins_with_empty_books() -> None:
     history = ChargeHistory()
     history.begin("b")
-    history.note("b", sent(Bucket.fresh("openai", None, None, 0.0), 5), 1.0)
+    history.note("b", sent(Bucket("openai", None, None, 0.0), 5).charged, 1.0)
     history.begin("b")
 
     assert history.at("b", 2.0) == Charged()
@@ -605,7 +606,7 @@ class AnyFleet(RuleBasedStateMachine):
             assert status.health.opened_at > told.closed_at - ECHO_S
         bucket = knows.picture.replicas.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
         if bucket is not None:
-            theirs = other.picture.ledger.of(status.endpoint, "").bucket
+            theirs = other.picture.ledger.of(status.endpoint, "")
             assert theirs.throttle.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
                 assert theirs.requests.terms.read_at >= bucket.requests.read_at - 2 * ECHO_S

@@ -14,8 +14,7 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
 from domain.route_query import RouteQuery
 from tests.fakes import HeldClock

@@ -4,14 +4,14 @@ import asyncio
 
 from msgspec import Struct
 
-from application.endpoints.ledger import LedgerEntry
+from application.endpoints.bucket import Bucket
 from application.ports import Clock
 from domain.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, EndpointHealth, HealthState
 from domain.cooldown_report import CooldownReport
 from domain.endpoint import Endpoint
 from domain.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
-from domain.rate_limit.bucket import Ending, Reservation
+from domain.rate_limit.reservation import Ending, Reservation
 from domain.route_query import RouteQuery
 
 FIRST_CONTACT_S = 0.25
@@ -29,7 +29,7 @@ class Lease(Struct, eq=False):
     endpoint: Endpoint
     query: RouteQuery
     state: "EndpointState"
-    entry: LedgerEntry
+    bucket: Bucket
     held: Reservation
     started: float
     is_last_resort: bool = False
@@ -233,7 +233,7 @@ class EndpointState:
 
     def _is_kept(self, lease: Lease, clock: Clock) -> bool:
         """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""
-        room = not lease.entry.is_overdrawn(clock.now())
+        room = not lease.bucket.is_overdrawn(clock.now())
         if not room:
             lease._ending = Ending.UNSENT
         return room

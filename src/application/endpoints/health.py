@@ -7,7 +7,7 @@ from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock, Draw, EndpointAlarm
 from domain.failure import Effect, Failure
-from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Readings
 
 
 class HealthTracker:
@@ -34,7 +34,7 @@ class HealthTracker:
         """The headers of the reply came, good or not."""
         if lease.is_doubtful:
             lease.state.replied()
-        lease.entry.read(readings, lease.held, lease.started, self._clock.now())
+        lease.bucket.read(readings, lease.held, lease.started, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)
 
@@ -43,8 +43,8 @@ class HealthTracker:
         state = lease.state
         before = state.health
         state.succeeded(lease)
-        if lease.entry.bucket.throttle.unexplained and not lease.query.is_beside:
-            lease.entry.succeeded()
+        if lease.bucket.throttle.unexplained and not lease.query.is_beside:
+            lease.bucket.succeeded()
         if state.health is not before:
             if before.open_until and not state.health.open_until:
                 self._alarm.recovered(lease.endpoint)
@@ -74,7 +74,7 @@ class HealthTracker:
             self._report_due.set()
 
     def _throttle(self, lease: Lease, failure: Failure, now: float) -> None:
-        seconds, is_new = lease.entry.limited(failure, lease.started, now)
+        seconds, is_new = lease.bucket.limited(failure, lease.started, now)
         if is_new:
             self._alarm.limited(lease.endpoint, failure, seconds)
             if lease.endpoint.owns_credential:

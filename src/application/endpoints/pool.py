@@ -6,14 +6,15 @@ Endpoints that are passed over or barred are given by their ids.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import EndpointState, Lease
-from application.endpoints.ledger import Ledger, LedgerEntry
+from application.endpoints.ledger import Ledger
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock
 from domain.affinity import Affinity, Rendezvous
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Room
+from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Usage
 from domain.route_query import RouteQuery
 from domain.selector import Selector
@@ -77,9 +78,9 @@ class EndpointPool:
         for index, endpoint, state, own, weight in turns.members:
             if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
                 continue
-            entry = own or self._ledger.of(endpoint, query.client)
-            need = entry.estimate.tokens(demand)
-            room = entry.bucket.room_for(need, now)
+            bucket = own or self._ledger.of(endpoint, query.client)
+            need = bucket.need(demand)
+            room = bucket.room_for(need, now)
             if room is _AMPLE:
                 if weight:
                     primary[index] = need
@@ -95,15 +96,13 @@ class EndpointPool:
                 chosen, turns.selector = turns.selector.choose(turns.weights, candidates)
         elif scarce:
             candidates = scarce
-            left = {
-                i: self._ledger.of(group.endpoints[i], query.client).bucket.share_left(scarce[i], now) for i in scarce
-            }
+            left = {i: self._ledger.of(group.endpoints[i], query.client).share_left(scarce[i], now) for i in scarce}
             chosen = max(left, key=left.__getitem__)
         else:
             return None
         _, endpoint, state, own, _ = turns.members[chosen]
-        entry = own or self._ledger.of(endpoint, query.client)
-        lease = Lease(endpoint, query, state, entry, entry.charge(candidates[chosen], now), now)
+        bucket = own or self._ledger.of(endpoint, query.client)
+        lease = Lease(endpoint, query, state, bucket, bucket.charge(candidates[chosen], now), now)
         state.begin(lease)
         return lease
 
@@ -111,15 +110,15 @@ class EndpointPool:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""
         now = self._clock.now()
         candidates = [
-            (state.is_withheld, state.health.open_until, index, state, entry)
-            for index, state, entry in self._not_barred(group, query, passed_over)
-            if entry.room(query.demand, now) is not Room.NONE
+            (state.is_withheld, state.health.open_until, index, state, bucket)
+            for index, state, bucket in self._not_barred(group, query, passed_over)
+            if bucket.room_for(bucket.need(query.demand), now) is not Room.NONE
         ]
         if not candidates:
             return None
-        *_, index, state, entry = min(candidates, key=lambda candidate: candidate[:3])
-        held = entry.charge(entry.estimate.tokens(query.demand), now)
-        lease = Lease(group.endpoints[index], query, state, entry, held, now, is_last_resort=True)
+        *_, index, state, bucket = min(candidates, key=lambda candidate: candidate[:3])
+        held = bucket.charge(bucket.need(query.demand), now)
+        lease = Lease(group.endpoints[index], query, state, bucket, held, now, is_last_resort=True)
         state.begin(lease)
         return lease
 
@@ -134,22 +133,21 @@ class EndpointPool:
     def limited_s(self, group: ModelGroup, query: RouteQuery, barred: Collection[str]) -> float | None:
         """Seconds until the first endpoint without room has some again; None = none is without."""
         now = self._clock.now()
-        return min(
-            (entry.fits_in_s(query.demand, now) for entry in self._full(group, query, barred, now)), default=None
-        )
+        full, demand = self._full(group, query, barred, now), query.demand
+        return min((bucket.fits_in_s(bucket.need(demand), now) for bucket in full), default=None)
 
     def is_overload(self, group: ModelGroup, query: RouteQuery, barred: Collection[str]) -> bool:
         """Is overload all that takes the room? To be asked where `limited_s` found an endpoint without."""
         now = self._clock.now()
-        return all(entry.is_overloaded(now) for entry in self._full(group, query, barred, now))
+        return all(bucket.is_overloaded(now) for bucket in self._full(group, query, barred, now))
 
     def fits_in_s(self, endpoint: Endpoint, query: RouteQuery) -> float:
         """Seconds until the endpoint's limit may let a request in, as far as is known and however well it is. 0 = it
         does now; never 0 where it does not."""
-        now, entry = self._clock.now(), self._ledger.of(endpoint, query.client)
-        if entry.room(query.demand, now) is not Room.NONE:
+        now, bucket = self._clock.now(), self._ledger.of(endpoint, query.client)
+        if bucket.room_for(bucket.need(query.demand), now) is not Room.NONE:
             return 0.0
-        return entry.fits_in_s(query.demand, now) or NO_TIME_S
+        return bucket.fits_in_s(bucket.need(query.demand), now) or NO_TIME_S
 
     def opens_in_s(self, endpoint: Endpoint) -> float:
         """Seconds until its health may let one more request in, whatever its limit says; 0 = it does now."""
@@ -179,8 +177,8 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            lease.entry.learn(lease.query.demand, usage)
-        lease.entry.settle(lease.held, ending, self._clock.now())
+            lease.bucket.learn(lease.query.demand, usage)
+        lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)
 
@@ -192,13 +190,13 @@ class EndpointPool:
 
     def _not_barred(
         self, group: ModelGroup, query: RouteQuery, barred: Collection[str]
-    ) -> Iterator[tuple[int, EndpointState, LedgerEntry]]:
+    ) -> Iterator[tuple[int, EndpointState, Bucket]]:
         for index, endpoint, state, own, _ in self._turns[group.name].members:
             if endpoint.id not in barred:
                 yield index, state, own or self._ledger.of(endpoint, query.client)
 
-    def _full(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], now: float) -> Iterator[LedgerEntry]:
+    def _full(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], now: float) -> Iterator[Bucket]:
         """Those without room, though they could be asked."""
-        for _, state, entry in self._not_barred(group, query, barred):
-            if not state.is_withheld and entry.room(query.demand, now) is Room.NONE:
-                yield entry
+        for _, state, bucket in self._not_barred(group, query, barred):
+            if not state.is_withheld and bucket.room_for(bucket.need(query.demand), now) is Room.NONE:
+                yield bucket

@@ -143,7 +143,7 @@ class ReportStatus:
     def _endpoint(self, endpoint: Endpoint, share: float) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
-        entry = self._ledger.known(endpoint)
+        bucket = self._ledger.known(endpoint)
         return EndpointStatusReport(
             id=endpoint.id,
             model=endpoint.model,
@@ -154,8 +154,8 @@ class ReportStatus:
             in_flight=known.in_flight,
             cooling_s=round(cooling_s, 1),
             clock_s=round(self._ledger.throttled_s(endpoint, now), 1),
-            requests=_limit(entry.bucket.requests, entry.reserved_requests, now) if entry else None,
-            tokens=_limit(entry.bucket.tokens, entry.reserved_tokens, now) if entry else None,
+            requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
+            tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
         )
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from msgspec import Struct
 
 PER_MINUTE_S = 60.0
+AZURE_REQUEST_SLICE_S = 10.0
 
 MAX_COUNT = 1e12
 """A limit, or what remains of one, that is larger says nothing."""
@@ -53,6 +54,17 @@ class Reading(Struct, frozen=True, gc=False):
         )
 
 
+class Readings(Struct, frozen=True, gc=False):
+    """What one reply says about its bucket."""
+
+    requests: Reading = Reading()
+    tokens: Reading = Reading()
+
+
+NO_READINGS = Readings()
+"""Of a reply that says nothing."""
+
+
 class Counting(Struct, frozen=True, gc=False):
     """How one limit is counted; that never changes."""
 
@@ -77,6 +89,14 @@ class Counting(Struct, frozen=True, gc=False):
     def window_end(self, ended: float, now: float) -> float:
         """The end of the window that `now` is in, where one ended at `ended`."""
         return ended + ((now - ended) // self.window_s + 1) * self.window_s
+
+
+def countings(provider: str, reserve: float) -> tuple[Counting, Counting]:
+    """How a provider counts requests and tokens."""
+    if provider == "azure":
+        requests = Counting(Refill.WINDOW, AZURE_REQUEST_SLICE_S, is_exact=True, reserve=reserve)
+        return requests, Counting(Refill.WINDOW, reserve=reserve)
+    return Counting(is_exact=True, reserve=reserve), Counting(reserve=reserve)
 
 
 def refill_rate(limit: float, remaining: float, reset_s: float | None) -> float:
