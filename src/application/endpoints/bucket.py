@@ -13,7 +13,7 @@ from domain.rate_limit.room import Room, fits_in_s, room_for, share_left
 from domain.rate_limit.throttle import UNLIMITED, Throttle
 from domain.rate_limit.token_estimate import UNTAUGHT, Demand, TokenEstimate, Usage
 
-_ANSWERED, _NO_ROOM = Ending.ANSWERED, Room.NONE
+_ANSWERED = Ending.ANSWERED
 
 
 class Bucket:
@@ -50,7 +50,7 @@ class Bucket:
 
     def room_for(self, need: float, now: float) -> Room:
         """How well a request of `need` tokens fits."""
-        return _NO_ROOM if now < self.throttle.until else room_for(self.requests, self.tokens, need, now)
+        return room_for(self.requests, self.tokens, self.throttle, need, now)
 
     def share_left(self, need: float, now: float) -> float:
         """To choose among the scarce: the fraction of the limit that would be left."""
@@ -58,7 +58,7 @@ class Bucket:
 
     def fits_in_s(self, need: float, now: float) -> float:
         """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-        return max(self.throttle.wait_s(now), fits_in_s(self.requests, self.tokens, need, now))
+        return fits_in_s(self.requests, self.tokens, self.throttle, need, now)
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""

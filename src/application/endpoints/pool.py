@@ -14,7 +14,7 @@ from application.ports import Clock
 from domain.affinity import Affinity, Rendezvous
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.rate_limit.room import Room
+from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.route_query import RouteQuery
 from domain.selector import Selector
@@ -79,8 +79,8 @@ class EndpointPool:
             if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
                 continue
             bucket = own or self._ledger.of(endpoint, query.client)
-            need = bucket.need(demand)
-            room = bucket.room_for(need, now)
+            need = bucket.estimate.tokens(demand)
+            room = room_for(bucket.requests, bucket.tokens, bucket.throttle, need, now)
             if room is _AMPLE:
                 if weight:
                     primary[index] = need

@@ -43,7 +43,7 @@ class LimitState(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, meter: Counting, per_minute: float | None, now: float) -> "LimitState":
-        """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
+        """A state at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
             return cls(None, 0.0, 0.0, 0.0, LimitTerms(meter))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
@@ -99,10 +99,10 @@ class LimitState(Struct, frozen=True, gc=False):
     def refund(self, amount: float, mark: float, now: float) -> "LimitState":
         """Of what was charged up to `mark` the provider did not take `amount`. Known already where a later reading was
         taken."""
-        gauge = self._advanced(now)
-        if gauge.level is None or mark <= gauge.read_mark:
-            return gauge
-        terms = gauge.terms
+        state = self._advanced(now)
+        if state.level is None or mark <= state.read_mark:
+            return state
+        terms = state.terms
         if terms.window is not None:
             terms = structs.replace(terms, window=terms.window.refunded(amount, mark))
         if terms.debt > 0.0:
@@ -110,8 +110,8 @@ class LimitState(Struct, frozen=True, gc=False):
             amount -= terms.debt - debt
             terms = structs.replace(terms, debt=debt)
         # No more than is known to have been there.
-        most = terms.limit if terms.limit is not None else max(gauge.level, -terms.floor)
-        return structs.replace(gauge, level=_capped(gauge.level + amount, most), terms=terms)
+        most = terms.limit if terms.limit is not None else max(state.level, -terms.floor)
+        return structs.replace(state, level=_capped(state.level + amount, most), terms=terms)
 
     def after_reading(
         self,
@@ -172,7 +172,7 @@ class LimitState(Struct, frozen=True, gc=False):
         self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0
     ) -> "LimitState":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
-        replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
+        replica had charged `mark`. The very same state if it knows as much already, or if that cannot be."""
         is_new = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
         if not is_new or reading.remaining is None or not reading.is_possible:
             return self
@@ -185,8 +185,8 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def refills_in_s(self, amount: float, now: float) -> float:
         """Seconds until there is room for `amount`; 0 = now. More than the limit has room when all of it is back."""
-        gauge = self._advanced(now)
-        level, terms = gauge.level, gauge.terms
+        state = self._advanced(now)
+        level, terms = state.level, state.terms
         if level is None:
             return 0.0
         need = amount if terms.limit is None else min(amount, terms.limit)
@@ -208,8 +208,8 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
-        gauge = self._advanced(now)
-        level, terms = gauge.level, gauge.terms
+        state = self._advanced(now)
+        level, terms = state.level, state.terms
         if level is None or terms.limit is None:
             return None
         missing = terms.limit - level
@@ -218,7 +218,7 @@ class LimitState(Struct, frozen=True, gc=False):
         return missing / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def _advanced(self, now: float) -> "LimitState":
-        """The same gauge, seen at `now`."""
+        """The same state, seen at `now`."""
         terms = self.terms
         if self.level is None or now <= self.at:
             return self
@@ -231,13 +231,13 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def _limited(self, limit: float, now: float) -> "LimitState":
         """After a reply that names the limit and not what remains of it."""
-        gauge, meter = self._advanced(now), self.terms.meter
+        state, meter = self._advanced(now), self.terms.meter
         if meter.refill is Refill.WINDOW:
             limit = meter.per_window(limit)
-        terms, level = gauge.terms, gauge.level
+        terms, level = state.terms, state.level
         rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else limit / PER_MINUTE_S
         terms = structs.replace(terms, limit=limit, kept=meter.kept(limit), rate=rate, floor=-limit)
-        return structs.replace(gauge, level=None if level is None else min(max(level, -limit), limit), terms=terms)
+        return structs.replace(state, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
     def _window(
         self,
@@ -259,7 +259,7 @@ class LimitState(Struct, frozen=True, gc=False):
         )
 
     def _turned(self, window: Window, now: float) -> "LimitState":
-        """The same gauge when its window may have ended, or has."""
+        """The same state when its window may have ended, or has."""
         terms = self.terms
         window = window.passed(terms.meter, terms.limit, self.charged, now)
         plenty = terms.plenty if window.turned is None else math.inf

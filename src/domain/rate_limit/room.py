@@ -6,6 +6,7 @@ A bucket is what shares one rate limit: host, key and model. It has a limit stat
 from enum import IntEnum
 
 from domain.rate_limit.limit_state import LimitState
+from domain.rate_limit.throttle import Throttle
 
 TOKEN_MARGIN = 1.05
 """A guess is taken for a little short where it decides whether a request fits."""
@@ -24,11 +25,13 @@ class Room(IntEnum):
     AMPLE = 2
 
 
-_AMPLE = Room.AMPLE
+_NONE, _AMPLE = Room.NONE, Room.AMPLE
 
 
-def room_for(requests: LimitState, tokens: LimitState, need: float, now: float) -> Room:
+def room_for(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> Room:
     """How well a request of `need` tokens fits."""
+    if now < throttle.until:
+        return _NONE
     need *= TOKEN_MARGIN
     # Mostly there is plenty, and there is no less now than at the last charge or reading.
     if (requests.level is None or requests.level - 1.0 >= requests.terms.plenty) and (
@@ -43,24 +46,24 @@ def share_left(requests: LimitState, tokens: LimitState, need: float, now: float
     return min(_share_left(requests, 1.0, now), _share_left(tokens, need, now))
 
 
-def fits_in_s(requests: LimitState, tokens: LimitState, need: float, now: float) -> float:
+def fits_in_s(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> float:
     """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-    return max(requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
+    return max(throttle.wait_s(now), requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
 
 
-def _room(gauge: LimitState, amount: float, now: float) -> Room:
-    level, limit, kept = gauge.room(now), gauge.terms.limit, gauge.terms.kept
-    if level is None or _is_ample(gauge, amount, now):
+def _room(state: LimitState, amount: float, now: float) -> Room:
+    level, limit, kept = state.room(now), state.terms.limit, state.terms.kept
+    if level is None or _is_ample(state, amount, now):
         return _AMPLE
     need = amount if limit is None else min(amount, limit - kept)
-    if level >= max(need, 1.0) or gauge.probe_in_s(now) <= 0.0:
+    if level >= max(need, 1.0) or state.probe_in_s(now) <= 0.0:
         return Room.SCARCE
-    return Room.SCARCE if level >= 1.0 and gauge.refills_in_s(need, now) > SOFT_WAIT_S else Room.NONE
+    return Room.SCARCE if level >= 1.0 and state.refills_in_s(need, now) > SOFT_WAIT_S else _NONE
 
 
-def _is_ample(gauge: LimitState, amount: float, now: float) -> bool:
-    room, whole = gauge.sure_room(now), gauge.whole_window()
-    kept, window, meter = gauge.terms.kept, gauge.terms.window, gauge.terms.meter
+def _is_ample(state: LimitState, amount: float, now: float) -> bool:
+    room, whole = state.sure_room(now), state.whole_window()
+    kept, window, meter = state.terms.kept, state.terms.window, state.terms.meter
     if room is None or whole is None:
         return room is None or room - amount >= kept
     if window is not None:
@@ -72,6 +75,6 @@ def _is_ample(gauge: LimitState, amount: float, now: float) -> bool:
     return room - min(amount, whole - kept) >= kept
 
 
-def _share_left(gauge: LimitState, amount: float, now: float) -> float:
-    level, limit = gauge.room(now), gauge.terms.limit
+def _share_left(state: LimitState, amount: float, now: float) -> float:
+    level, limit = state.room(now), state.terms.limit
     return 1.0 if level is None or not limit else (level - amount) / limit
