@@ -74,7 +74,7 @@ class Picture:
         return self.ledger.throttled_s(endpoint, self.clock.now())
 
     def room(self, endpoint: Endpoint, demand: Demand, now: float | None = None) -> Room:
-        bucket = self.ledger.of(endpoint, "")
+        bucket = self.ledger.seen(endpoint, "")
         return bucket.room_for(bucket.need(demand), self.clock.now() if now is None else now)
 
     def known(self, endpoint: Endpoint) -> Bucket | None:

@@ -90,7 +90,7 @@ class AnyHostility(RuleBasedStateMachine):
         """The longest that anybody may be kept away, by what the provider itself said."""
 
     def bucket(self) -> Bucket:
-        return self.picture.ledger.of(self.endpoint, "")
+        return self.picture.ledger.seen(self.endpoint, "")
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 1.0, 59.0, 61.0, 1e5]))
     def time_passes(self, seconds: float) -> None:

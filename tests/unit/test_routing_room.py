@@ -11,6 +11,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 from tests.fakes import FakeClock
 from tests.picture import Picture
 
@@ -115,3 +116,21 @@ def test_weights_hold_exactly_among_those_with_room(weights: list[int], rounds: 
 
     assert all(abs(taken[i] - rounds * (effective[i] or 1)) <= len(weights) for i in tier)
     assert sum(taken[i] for i in tier) == rounds * total
+
+
+def test_a_client_that_brings_its_key_has_a_bucket_only_where_it_was_sent() -> None:
+    clock = FakeClock()
+    endpoints = tuple(
+        Endpoint(id=f"e{i}", model="m", provider="openai", bucket=f"b{i}", owns_credential=False, rpm=2) for i in (1, 2)
+    )
+    group = ModelGroup("g", endpoints)
+    picture = Picture([group], clock)
+    for client in ("x", "y", "y"):
+        lease = picture.pick(group, client, DEMAND, ("e2",))
+        assert lease is not None
+        picture.release(lease)
+
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND, "z"), ()) is None
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND, "y"), ()) is not None
+    assert picture.ledger.seen(endpoints[0], "y") is picture.ledger.charged(endpoints[0], "y")
+    assert picture.ledger.seen(endpoints[1], "x") is picture.ledger.seen(endpoints[1], "y"), "nothing was charged there"

@@ -97,7 +97,7 @@ class Replica:
         return self.picture.throttled_s(self._endpoint(name))
 
     def room(self, name: str) -> float | None:
-        return self.picture.ledger.of(self._endpoint(name), "").requests.room(self.clock.now())
+        return self.picture.ledger.seen(self._endpoint(name), "").requests.room(self.clock.now())
 
     def _endpoint(self, name: str) -> Endpoint:
         return next(e for group in GROUPS for e in group.endpoints if e.id == name)
@@ -227,7 +227,7 @@ async def test_a_reading_makes_the_room_known_less_what_was_sent_from_here_since
     assert world.two.room("g/1") == 6
     for lease in earlier + later:
         world.two.picture.release(lease)
-    assert world.two.picture.ledger.of(GROUPS[0].endpoints[0], "").reserved_requests == 0
+    assert world.two.picture.ledger.seen(GROUPS[0].endpoints[0], "").reserved_requests == 0
 
 
 async def test_the_first_that_is_heard_of_a_bucket_may_be_what_another_replica_read(world: World) -> None:
@@ -606,7 +606,7 @@ class AnyFleet(RuleBasedStateMachine):
             assert status.health.opened_at > told.closed_at - ECHO_S
         bucket = knows.picture.replicas.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
         if bucket is not None:
-            theirs = other.picture.ledger.of(status.endpoint, "")
+            theirs = other.picture.ledger.seen(status.endpoint, "")
             assert theirs.throttle.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
                 assert theirs.requests.terms.read_at >= bucket.requests.read_at - 2 * ECHO_S
@@ -631,7 +631,7 @@ class AnyFleet(RuleBasedStateMachine):
     def what_is_reserved_is_what_runs(self) -> None:
         for replica in self.world.replicas:
             for name in NAMES:
-                entry = replica.picture.ledger.of(replica._endpoint(name), "")
+                entry = replica.picture.ledger.seen(replica._endpoint(name), "")
                 running = sum(r is replica and lease.endpoint.bucket == f"b{name[-1]}" for r, lease in self.running)
                 assert entry.reserved_requests == running
 

@@ -56,12 +56,14 @@ class Ledger:
     """The buckets, found by the bucket of an endpoint, and of the client where that brings the key."""
 
     def __init__(self, reserve: float, now: float) -> None:
-        """`reserve`: see `Bucket.fresh`."""
+        """`reserve`: see `Bucket`."""
         self._reserve = reserve
         self._started = now
         self._own: dict[str, Bucket] = {}
         """Of endpoints with a key of their own: as many as are configured."""
         self._clients: dict[str, Bucket] = {}
+        self._untouched: dict[str, Bucket] = {}
+        """What a client's bucket is like before anything is charged to it."""
         self._charges = ChargeHistory()
 
     def own(self, endpoint: Endpoint) -> Bucket | None:
@@ -74,12 +76,21 @@ class Ledger:
             self._charges.begin(endpoint.bucket)
         return bucket
 
-    def of(self, endpoint: Endpoint, client: str) -> Bucket:
-        """Where a request of this client is charged at this endpoint."""
+    def seen(self, endpoint: Endpoint, client: str) -> Bucket:
+        """What a request of this client would be charged to at this endpoint: to look at, and no more."""
+        bucket = self.own(endpoint) or self._clients.get(_of_client(endpoint, client))
+        if bucket is None:
+            bucket = self._untouched.get(endpoint.bucket)
+        if bucket is None:
+            bucket = self._untouched[endpoint.bucket] = self._opened(endpoint)
+        return bucket
+
+    def charged(self, endpoint: Endpoint, client: str) -> Bucket:
+        """What a request of this client is charged to at this endpoint."""
         own = self.own(endpoint)
         if own is not None:
             return own
-        name = f"{endpoint.bucket}/{client}"
+        name = _of_client(endpoint, client)
         bucket = self._clients.get(name)
         if bucket is None:
             if len(self._clients) >= MAX_BUCKETS:
@@ -122,3 +133,8 @@ class Ledger:
 
     def _opened(self, endpoint: Endpoint) -> Bucket:
         return Bucket(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve)
+
+
+def _of_client(endpoint: Endpoint, client: str) -> str:
+    """The name of the bucket of a client that brings its own key."""
+    return f"{endpoint.bucket}/{client}"

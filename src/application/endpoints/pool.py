@@ -78,7 +78,7 @@ class EndpointPool:
         for index, endpoint, state, own, weight in turns.members:
             if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
                 continue
-            bucket = own or self._ledger.of(endpoint, query.client)
+            bucket = own or self._ledger.seen(endpoint, query.client)
             need = bucket.estimate.tokens(demand)
             room = room_for(bucket.requests, bucket.tokens, bucket.throttle, need, now)
             if room is _AMPLE:
@@ -96,12 +96,12 @@ class EndpointPool:
                 chosen, turns.selector = turns.selector.choose(turns.weights, candidates)
         elif scarce:
             candidates = scarce
-            left = {i: self._ledger.of(group.endpoints[i], query.client).share_left(scarce[i], now) for i in scarce}
+            left = {i: self._ledger.seen(group.endpoints[i], query.client).share_left(scarce[i], now) for i in scarce}
             chosen = max(left, key=left.__getitem__)
         else:
             return None
         _, endpoint, state, own, _ = turns.members[chosen]
-        bucket = own or self._ledger.of(endpoint, query.client)
+        bucket = own or self._ledger.charged(endpoint, query.client)
         lease = Lease(endpoint, query, state, bucket, bucket.charge(candidates[chosen], now), now)
         state.begin(lease)
         return lease
@@ -110,15 +110,16 @@ class EndpointPool:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""
         now = self._clock.now()
         candidates = [
-            (state.is_withheld, state.health.open_until, index, state, bucket)
+            (state.is_withheld, state.health.open_until, index)
             for index, state, bucket in self._not_barred(group, query, passed_over)
             if bucket.room_for(bucket.need(query.demand), now) is not Room.NONE
         ]
         if not candidates:
             return None
-        *_, index, state, bucket = min(candidates, key=lambda candidate: candidate[:3])
+        _, endpoint, state, _, _ = self._turns[group.name].members[min(candidates)[2]]
+        bucket = self._ledger.charged(endpoint, query.client)
         held = bucket.charge(bucket.need(query.demand), now)
-        lease = Lease(group.endpoints[index], query, state, bucket, held, now, is_last_resort=True)
+        lease = Lease(endpoint, query, state, bucket, held, now, is_last_resort=True)
         state.begin(lease)
         return lease
 
@@ -144,7 +145,7 @@ class EndpointPool:
     def fits_in_s(self, endpoint: Endpoint, query: RouteQuery) -> float:
         """Seconds until the endpoint's limit may let a request in, as far as is known and however well it is. 0 = it
         does now; never 0 where it does not."""
-        now, bucket = self._clock.now(), self._ledger.of(endpoint, query.client)
+        now, bucket = self._clock.now(), self._ledger.seen(endpoint, query.client)
         if bucket.room_for(bucket.need(query.demand), now) is not Room.NONE:
             return 0.0
         return bucket.fits_in_s(bucket.need(query.demand), now) or NO_TIME_S
@@ -193,7 +194,7 @@ class EndpointPool:
     ) -> Iterator[tuple[int, EndpointState, Bucket]]:
         for index, endpoint, state, own, _ in self._turns[group.name].members:
             if endpoint.id not in barred:
-                yield index, state, own or self._ledger.of(endpoint, query.client)
+                yield index, state, own or self._ledger.seen(endpoint, query.client)
 
     def _full(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], now: float) -> Iterator[Bucket]:
         """Those without room, though they could be asked."""
