@@ -21,7 +21,7 @@ from domain.retry import RetryPolicy
 from domain.route_query import RouteQuery
 from tests.fakes import FakeClock, FakeReply, ScriptedUpstream
 from tests.picture import Picture
-from tests.unit.test_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, StandingClock
+from tests.unit.test_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, SteppedClock
 
 DEMAND = Demand(1, 0)
 
@@ -38,7 +38,7 @@ class Bench:
     """An upstream with tokens before one that is scripted."""
 
     def __init__(self, *script: Callable[[], FakeReply]) -> None:
-        self.clock = StandingClock()
+        self.clock = SteppedClock()
         self.tokens = ScriptedTokens(self.clock)
         self.source = TokenSource(
             SCOPE, self.tokens, self.clock, lambda: 0.5, RecordingTokenAlarm(), when_missing=lambda _: None
@@ -87,7 +87,7 @@ async def test_calls_of_endpoints_with_a_key_pass_through() -> None:
 async def test_after_a_401_the_token_is_renewed_and_the_request_sent_once_more() -> None:
     bench = Bench(good, unauthorized, good)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(bench.call())
 
     assert reply.status == 200
@@ -98,7 +98,7 @@ async def test_after_a_401_the_token_is_renewed_and_the_request_sent_once_more()
 async def test_a_second_401_is_the_answer() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(bench.call())
     again = await bench.upstream.send(bench.call())
 
@@ -110,7 +110,7 @@ async def test_a_second_401_is_the_answer() -> None:
 async def test_a_401_whose_token_cannot_be_renewed_is_the_answer_with_its_body() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     bench.tokens.fails = TokenUnavailable("no")
     reply = await bench.upstream.send(bench.call())
 
@@ -122,10 +122,10 @@ async def test_a_401_whose_token_cannot_be_renewed_is_the_answer_with_its_body()
 async def test_a_request_that_is_cancelled_while_its_token_is_renewed_closes_the_reply() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     bench.tokens.gate.clear()
     request = asyncio.ensure_future(bench.upstream.send(bench.call()))
-    await bench.clock.advance(1)
+    await bench.clock.pass_time(1)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
@@ -248,7 +248,7 @@ async def test_an_upload_that_was_read_is_not_sent_again_but_the_next_call_has_a
     upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
     call = TokenCall.of(upload, bench.source, lambda: None)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     refused = await bench.upstream.send(call)
     reply = await bench.upstream.send(bench.call())
 
@@ -261,7 +261,7 @@ async def test_an_upload_that_is_still_held_is_sent_again_with_another_token() -
     upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
     call = TokenCall.of(upload, bench.source, lambda: b"held")
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(call)
 
     assert reply.status == 200

@@ -126,7 +126,7 @@ class EndpointState:
             return True
         if now < self._contact_until:
             try:
-                async with asyncio.timeout(self._contact_until - now):
+                with clock.timeout_at(self._contact_until):
                     await self._contact.wait()
             except TimeoutError:
                 return self._is_kept(lease, clock)

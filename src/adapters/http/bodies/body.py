@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from adapters.http.server.client import Receive
-from application.attempts.time_limit import TimeLimit
+from adapters.time_limit import TimeLimit
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 
@@ -67,7 +67,7 @@ async def read_body(
             elif len(body) > COUNTED_BYTES:
                 holder.held.hold(len(body))
     except TimeoutError:
-        raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
+        raise InvalidRequest("The body came too slowly.", code="request_timeout") from None
     if len(body) > max_bytes:
         holder.held.count(-holder.held.held_bytes)
         body = b""
@@ -96,9 +96,7 @@ async def _discard(receive: Receive) -> None:
 
 def too_large(max_bytes: int) -> InvalidRequest:
     """The body is."""
-    return InvalidRequest(
-        f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
-    )
+    return InvalidRequest(f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large")
 
 
 def _refuse_size(max_bytes: int) -> NoReturn:

@@ -9,7 +9,7 @@ from adapters.http.exchange.outcome import ExchangeReport
 from adapters.http.exchange.write_timeout import WriteWatch
 from adapters.http.headers import announced, fields_of, relayed, relayed_fields
 from adapters.http.server.client import Client
-from adapters.http.server.error_body import error_body
+from adapters.http.server.error_body import error_body, status_of
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.attempts.raw_answer import RawAnswer
 from application.errors import ProxyError
@@ -242,7 +242,7 @@ class Exchange(ExchangeReport):
     def _tell(self, error: Exception) -> Awaitable[None] | None:
         """As the whole reply."""
         named = self._named(error)
-        return self._send_whole(named.status, fields_of(error_headers(named)), error_body(named))
+        return self._send_whole(status_of(named), fields_of(error_headers(named)), error_body(named))
 
     def _named(self, error: Exception) -> ProxyError:
         """What the client is told, and the log."""

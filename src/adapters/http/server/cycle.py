@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from adapters.http.server.client import Application
-from adapters.http.server.error_body import error_body
+from adapters.http.server.error_body import error_body, status_of
 from adapters.http.server.reply_head import CHUNKED, CLOSE, LENGTH, NONE, reply_head, whole_head
 from adapters.http.server.request.body import ClientTransport, RequestBody
 from adapters.http.server.request.head import RequestHead
@@ -192,4 +192,4 @@ class RequestCycle(RequestBody):
         self.keeps = False
         self._breakage = error
         body = error_body(error)
-        self.reply(error.status, ("content-type: application/json", f"content-length: {len(body)}"), body)
+        self.reply(status_of(error), ("content-type: application/json", f"content-length: {len(body)}"), body)

@@ -10,6 +10,7 @@ from adapters.http.server.acceptor import Acceptor
 from adapters.http.server.asgi import AsgiApplication
 from adapters.http.server.client import Application
 from adapters.http.server.connection import Connection
+from adapters.http.server.error_body import status_of
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
@@ -146,7 +147,7 @@ class HttpServer:
         """See `ServerContext`."""
         outcome = error.code
         record = RequestRecord(
-            "", "", "", "", 0, "", error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
+            "", "", "", "", 0, "", status_of(error), outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
         )
         self._log.record(record)
 

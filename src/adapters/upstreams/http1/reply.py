@@ -105,6 +105,10 @@ class Http1Reply:
                 raise UpstreamFailed(self._failure)
             await self._news()
 
+    def whole_now(self) -> bytes | None:
+        """See `UpstreamReply.whole_now`."""
+        return self._all_waiting() if self._is_whole and self._pieces else None
+
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
         while True:

@@ -7,9 +7,9 @@ from msgspec import Raw, Struct
 
 from adapters.upstreams.openai.lenient_json import decode
 from adapters.upstreams.openai.streams.choices_ended import ONE, ExpectedStream
+from application.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
 from application.messages import Api, ProxyRequest
-from domain.body.elided import elide_long_strings
-from domain.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
+from domain.elided import elide_long_strings
 
 
 class _Options(Struct):

@@ -21,8 +21,8 @@ from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuff
 from adapters.upstreams.openai.streams.event_content import event_says, says
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import goes_on, is_worth_reading
+from application.body.narrowed import Narrowed, is_heavy
 from application.messages import Frame, FrameKind
-from domain.body.narrowed import Narrowed, is_heavy
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 
