@@ -79,7 +79,7 @@ class SendAttempt:
                 self._health.replied(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
-                    source = StreamSource(reply)
+                    source = StreamSource(reply, self._clock)
                     source.reply = self._providers.plain(reply)
                     first = await source.receive()
                 if late is not _DEADLINE:  # the first sign came

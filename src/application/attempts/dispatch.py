@@ -71,7 +71,8 @@ class Dispatch:
         except _OutOfOptions:
             pass
         finally:
-            self._end_retry(active)
+            if active.state.is_retrying:
+                self._end_retry(active)
         return self._final_error(active)
 
     async def _goes_on(self, active: ActiveRequest, lease: Lease, failed: AttemptFailed) -> bool:
@@ -80,7 +81,8 @@ class Dispatch:
         is_denied = failure.kind is FailureKind.STATE
         if is_denied and await self._recalls(active):
             return True
-        self._end_retry(active)
+        if active.state.is_retrying:
+            self._end_retry(active)
         active.state = active.state.after_failure(endpoint.id, failure)
         active.replies.append(failed.reply if failure.meaning.relayed else None)
         binding = request.binding
@@ -209,9 +211,8 @@ class Dispatch:
         return is_allowed
 
     def _end_retry(self, active: ActiveRequest) -> None:
-        if active.state.is_retrying:
-            active.state = structs.replace(active.state, is_retrying=False)
-            self._retrying[active.group.name] -= 1
+        active.state = structs.replace(active.state, is_retrying=False)
+        self._retrying[active.group.name] -= 1
 
     def _budget(self, group: ModelGroup) -> RetryBudget:
         return self._budgets.get(group.name) or group.retry.full_budget

@@ -13,6 +13,7 @@ from domain.caching.cache_key import CachePolicy
 from domain.caching.cacheability import COMPUTED, DELIVERY, SAMPLED
 from domain.elided import elide_long_strings
 
+_TEMPERATURE = b'"temperature"'
 _MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]{0,20}+\s{0,20}+[,}])')
 """A temperature that is not plainly, and in few letters, another number than zero."""
 
@@ -24,7 +25,7 @@ def needs_look(policy: CachePolicy, api: str, body: bytes) -> bool:
     if api not in SAMPLED:
         return False
     text = elide_long_strings(body)
-    if not policy.absent_is_cacheable and _MAYBE_ZERO.search(text) is None:
+    if not policy.absent_is_cacheable and (_TEMPERATURE not in text or _MAYBE_ZERO.search(text) is None):
         return False
     return api != "responses" or b'"store"' in text
 
