@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from application.endpoints.admission_queue import AdmissionQueue
-from application.endpoints.pool import EndpointPool
+from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.ledger import Ledger
 from application.held_bytes import HeldBytes
 from application.ports import Clock
 from application.state.detached import Detached
@@ -13,7 +14,6 @@ from application.store_ports import StoreHealth, StoreReport
 from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Bucket
 from domain.rate_limit.limit_state import LimitState
 
 
@@ -116,9 +116,17 @@ class ReportStores:
 class ReportStatus:
     """The live picture, in numbers: no key, no prompt, no client."""
 
-    def __init__(self, groups: Sequence[ModelGroup], pool: EndpointPool, waiting: AdmissionQueue, clock: Clock) -> None:
+    def __init__(
+        self,
+        groups: Sequence[ModelGroup],
+        states: Mapping[str, EndpointState],
+        ledger: Ledger,
+        waiting: AdmissionQueue,
+        clock: Clock,
+    ) -> None:
         self._groups = groups
-        self._pool = pool
+        self._states = states
+        self._ledger = ledger
         self._waiting = waiting
         self._clock = clock
 
@@ -127,16 +135,15 @@ class ReportStatus:
         return tuple(self._group(group) for group in self._groups)
 
     def _group(self, group: ModelGroup) -> GroupStatus:
-        buckets = self._pool.ledger.own_buckets(group.endpoints)
         endpoints = tuple(
-            self._endpoint(endpoint, share, buckets.get(endpoint.id))
-            for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
+            self._endpoint(endpoint, share) for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
         )
         return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints)
 
-    def _endpoint(self, endpoint: Endpoint, share: float, bucket: Bucket | None) -> EndpointStatusReport:
-        now = self._clock.now()
-        state, cooling_s, clock_s = self._pool.state(endpoint)
+    def _endpoint(self, endpoint: Endpoint, share: float) -> EndpointStatusReport:
+        now, known = self._clock.now(), self._states[endpoint.id]
+        state, cooling_s = known.shown(now)
+        bucket = self._ledger.known(endpoint)
         return EndpointStatusReport(
             id=endpoint.id,
             model=endpoint.model,
@@ -144,9 +151,9 @@ class ReportStatus:
             weight=endpoint.weight,
             share=round(share, 4),
             state=state.value,
-            in_flight=self._pool.in_flight(endpoint),
+            in_flight=known.in_flight,
             cooling_s=round(cooling_s, 1),
-            clock_s=round(clock_s, 1),
+            clock_s=round(self._ledger.throttled_s(endpoint, now), 1),
             requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
             tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
         )
