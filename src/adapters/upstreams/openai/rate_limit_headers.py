@@ -56,8 +56,10 @@ _limits = Remembered(_limit, most=1024)
 
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
-    reset_s = None if text is None or len(text) > _LONGEST_NUMBER else parse_reset_s(text)
-    if text is None or reset_s is None or reset_s > MAX_RESET_S:
+    if text is None or len(text) > _LONGEST_NUMBER:
+        return None, False
+    reset_s = parse_reset_s(text)
+    if reset_s is None or reset_s > MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
 
