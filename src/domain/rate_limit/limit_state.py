@@ -7,7 +7,6 @@ up to it, and the room is what the reading said, less the charges beyond its mar
 Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
 (OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
 10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
-
 All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
 """
 
