@@ -7,8 +7,8 @@ into pieces; everything else is a miss, which costs one upstream call and is nev
 from collections.abc import Mapping
 from typing import Protocol
 
-from adapters.upstreams.reshape.chat_formats import ChatFormat
-from adapters.upstreams.reshape.completions_formats import CompletionsFormat
+from adapters.upstreams.reshape.chat_formats import CHAT
+from adapters.upstreams.reshape.completions_formats import COMPLETIONS
 from adapters.upstreams.reshape.list_formats import EmbeddingsFormat, ModerationsFormat
 from adapters.upstreams.reshape.responses_formats import ResponsesFormat
 from application.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
@@ -30,9 +30,9 @@ class AnswerFormat(Protocol):
 
 
 _FORMATS: Mapping[Api, AnswerFormat] = {
-    Api.CHAT: ChatFormat(),
+    Api.CHAT: CHAT,
     Api.RESPONSES: ResponsesFormat(),
-    Api.COMPLETIONS: CompletionsFormat(),
+    Api.COMPLETIONS: COMPLETIONS,
     Api.EMBEDDINGS: EmbeddingsFormat(),
     Api.MODERATIONS: ModerationsFormat(),
 }

@@ -5,22 +5,11 @@ from collections.abc import Iterator
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from adapters.upstreams.reshape.chat_wire import (
-    CHUNK,
-    Choice,
-    Chunk,
-    ChunkChoice,
-    Completion,
-    Delta,
-    Function,
-    FunctionDelta,
-    Message,
-    ToolCallDelta,
-)
+from adapters.upstreams.reshape import chat_wire as wire
 from adapters.upstreams.reshape.reshaping import NotUnderstood
 
 
-def chunks_of(whole: Completion, *, with_usage: bool) -> list[Chunk]:
+def chunks_of(whole: wire.Completion, *, with_usage: bool) -> list[wire.Chunk]:
     """The chunks of this answer. Raises `NotUnderstood` if `with_usage` asks for what it does not say, or if two of its
     choices claim one place.
 
@@ -28,9 +17,9 @@ def chunks_of(whole: Completion, *, with_usage: bool) -> list[Chunk]:
     """
     if len({choice.index for choice in whole.choices}) < len(whole.choices):
         raise NotUnderstood("two choices have the same index")
-    mould = Chunk(
+    mould = wire.Chunk(
         id=whole.id,
-        object=CHUNK,
+        object=wire.CHUNK,
         created=whole.created,
         model=whole.model,
         service_tier=whole.service_tier,
@@ -48,17 +37,17 @@ def chunks_of(whole: Completion, *, with_usage: bool) -> list[Chunk]:
     return chunks
 
 
-def _preamble(results: list[object]) -> Chunk:
+def _preamble(results: list[object]) -> wire.Chunk:
     """What Azure's filter says of the prompt comes before the first choice, in a chunk that says nothing else."""
-    return Chunk(id="", object="", created=0, model="", choices=[], prompt_filter_results=results)
+    return wire.Chunk(id="", object="", created=0, model="", choices=[], prompt_filter_results=results)
 
 
-def _pieces(choice: Choice) -> Iterator[ChunkChoice]:
+def _pieces(choice: wire.Choice) -> Iterator[wire.ChunkChoice]:
     """One choice: its role, what it says, and why it ended. What is said of the text goes with the text, or with the
     end where there is none."""
     verdict: UnsetType | dict[str, object] = UNSET if choice.content_filter_results is UNSET else {}
-    mould = ChunkChoice(
-        index=choice.index, delta=Delta(), logprobs=None, finish_reason=None, content_filter_results=verdict
+    mould = wire.ChunkChoice(
+        index=choice.index, delta=wire.Delta(), logprobs=None, finish_reason=None, content_filter_results=verdict
     )
     said = {"logprobs": choice.logprobs, "content_filter_results": choice.content_filter_results}
     for delta in _deltas(choice.message):
@@ -69,25 +58,25 @@ def _pieces(choice: Choice) -> Iterator[ChunkChoice]:
     yield replace(mould, finish_reason=choice.finish_reason, **said)
 
 
-def _deltas(message: Message) -> Iterator[Delta]:
-    yield Delta(role="assistant", content=None if message.content is None else "", refusal=None)
+def _deltas(message: wire.Message) -> Iterator[wire.Delta]:
+    yield wire.Delta(role="assistant", content=None if message.content is None else "", refusal=None)
     if message.content:
-        yield Delta(content=message.content)
+        yield wire.Delta(content=message.content)
     if message.refusal is not None:
-        yield Delta(refusal=message.refusal)
+        yield wire.Delta(refusal=message.refusal)
     if message.function_call:
         for piece in _calling(message.function_call):
-            yield Delta(function_call=piece)
+            yield wire.Delta(function_call=piece)
     for index, call in enumerate(message.tool_calls or ()):
         head, *rest = _calling(call.function)
-        yield Delta(tool_calls=[ToolCallDelta(index=index, id=call.id, type=call.type, function=head)])
+        yield wire.Delta(tool_calls=[wire.ToolCallDelta(index=index, id=call.id, type=call.type, function=head)])
         for piece in rest:
-            yield Delta(tool_calls=[ToolCallDelta(index=index, function=piece)])
+            yield wire.Delta(tool_calls=[wire.ToolCallDelta(index=index, function=piece)])
     if message.annotations:
-        yield Delta(annotations=message.annotations)
+        yield wire.Delta(annotations=message.annotations)
 
 
-def _calling(function: Function) -> list[FunctionDelta]:
+def _calling(function: wire.Function) -> list[wire.FunctionDelta]:
     """The name first, then the arguments."""
-    head = FunctionDelta(name=function.name, arguments="")
-    return [head, FunctionDelta(arguments=function.arguments)] if function.arguments else [head]
+    head = wire.FunctionDelta(name=function.name, arguments="")
+    return [head, wire.FunctionDelta(arguments=function.arguments)] if function.arguments else [head]

@@ -1,5 +1,7 @@
 """Chat answers as the cache must know them. One shape is made into the other by `chat_chunks` and `chat_merge`."""
 
+from functools import partial
+
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -9,22 +11,9 @@ from adapters.upstreams.reshape.chat_merge import merge
 from adapters.upstreams.reshape.chat_wire import Chunk, read_chunk, read_completion
 from adapters.upstreams.reshape.finish_reasons import all_ended
 from adapters.upstreams.reshape.reshaping import Dialect, StreamOptions, write_event
-from application.store_ports import CachedAnswer, Shape
 
 GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))
 """The reasons a choice ends for when the model was done; the others are `length` and `content_filter`."""
-
-
-class ChatFormat:
-    """See `answer_formats.AnswerFormat`."""
-
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """Each choice ended because the model was done."""
-        return all_ended(answer, GOOD_ENDS)
-
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """Either shape from the other, and a stream without the usage or the padding that are not wanted."""
-        return CHAT.reshaped(answer, shape)
 
 
 def _trimmed(frame: bytes, wanted: StreamOptions) -> bytes:
@@ -45,4 +34,4 @@ def _says_only_usage(chunk: Chunk) -> bool:
     return isinstance(chunk.usage, dict) and not chunk.choices and chunk.prompt_filter_results is UNSET
 
 
-CHAT = Dialect(read_completion, read_chunk, merge, chunks_of, _trimmed)
+CHAT = Dialect(partial(all_ended, good_ends=GOOD_ENDS), read_completion, read_chunk, merge, chunks_of, _trimmed)

@@ -10,33 +10,47 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from adapters.upstreams.reshape.chat_wire import (
-    CHUNK,
-    Choice,
-    Chunk,
-    ChunkChoice,
-    Completion,
-    Delta,
-    Function,
-    FunctionDelta,
-    Logprobs,
-    Message,
-    Text,
-    ToolCall,
-    ToolCallDelta,
-)
-from adapters.upstreams.reshape.reshaping import NotUnderstood
+from adapters.upstreams.reshape import chat_wire as wire
+from adapters.upstreams.reshape.reshaping import NotUnderstood, in_order
 
 T = TypeVar("T")
 
 
-def merge(chunks: Iterable[Chunk]) -> Completion:
+def merge(chunks: Iterable[wire.Chunk]) -> wire.Completion:
     """The whole answer. Raises `NotUnderstood` if a part of it did not come (the usage, an end, a call between others),
     came twice and not the same, or belongs to another answer."""
-    merged = _Completion()
+    envelope: tuple[str, int, str] | None = None
+    choices: dict[int, _Choice] = {}
+    usage: dict[str, Any] | None = None
+    service_tier: wire.Text = UNSET
+    system_fingerprint: wire.Text = UNSET
+    prompt_filter_results: list[Any] | None = None
     for chunk in chunks:
-        merged.take(chunk)
-    return merged.whole()
+        if chunk.id:
+            envelope = _once(envelope, (chunk.id, chunk.created, chunk.model))
+        if chunk.choices and not (chunk.id and chunk.object == wire.CHUNK):
+            raise NotUnderstood("a piece that belongs to no answer")
+        if chunk.choices and chunk.usage:
+            raise NotUnderstood("a usage before the end")
+        usage = _once(usage, chunk.usage)
+        service_tier = _latest(service_tier, chunk.service_tier)
+        system_fingerprint = _latest(system_fingerprint, chunk.system_fingerprint)
+        prompt_filter_results = _once(prompt_filter_results, chunk.prompt_filter_results)
+        for piece in chunk.choices:
+            choices.setdefault(piece.index, _Choice()).take(piece)
+    if envelope is None or usage is None or not choices:
+        raise NotUnderstood("the stream does not say all that a whole answer does")
+    answer_id, created, model = envelope
+    return wire.Completion(
+        id=answer_id,
+        created=created,
+        model=model,
+        choices=[choice.whole(index) for index, choice in enumerate(in_order(choices))],
+        usage=usage,
+        service_tier=service_tier,
+        system_fingerprint=system_fingerprint,
+        prompt_filter_results=UNSET if prompt_filter_results is None else prompt_filter_results,
+    )
 
 
 def _once(said: T | None, again: T | UnsetType | None) -> T | None:
@@ -48,59 +62,9 @@ def _once(said: T | None, again: T | UnsetType | None) -> T | None:
     return again
 
 
-class _Completion:
-    """What the chunks have said so far."""
-
-    def __init__(self) -> None:
-        self._envelope: tuple[str, int, str] | None = None
-        self._choices: dict[int, _Choice] = {}
-        self._usage: dict[str, Any] | None = None
-        self._service_tier: Text = UNSET
-        self._system_fingerprint: Text = UNSET
-        self._prompt_filter_results: list[Any] | None = None
-
-    def take(self, chunk: Chunk) -> None:
-        """Add what this one says."""
-        if chunk.id:
-            self._envelope = _once(self._envelope, (chunk.id, chunk.created, chunk.model))
-        if chunk.choices and not (chunk.id and chunk.object == CHUNK):
-            raise NotUnderstood("a piece that belongs to no answer")
-        if chunk.choices and chunk.usage:
-            raise NotUnderstood("a usage before the end")
-        self._usage = _once(self._usage, chunk.usage)
-        self._service_tier = _latest(self._service_tier, chunk.service_tier)
-        self._system_fingerprint = _latest(self._system_fingerprint, chunk.system_fingerprint)
-        self._prompt_filter_results = _once(self._prompt_filter_results, chunk.prompt_filter_results)
-        for piece in chunk.choices:
-            self._choices.setdefault(piece.index, _Choice()).take(piece)
-
-    def whole(self) -> Completion:
-        """All of it."""
-        if self._envelope is None or self._usage is None or not self._choices:
-            raise NotUnderstood("the stream does not say all that a whole answer does")
-        answer_id, created, model = self._envelope
-        return Completion(
-            id=answer_id,
-            created=created,
-            model=model,
-            choices=[choice.whole(index) for index, choice in enumerate(_in_order(self._choices))],
-            usage=self._usage,
-            service_tier=self._service_tier,
-            system_fingerprint=self._system_fingerprint,
-            prompt_filter_results=UNSET if self._prompt_filter_results is None else self._prompt_filter_results,
-        )
-
-
-def _latest(said: Text, again: Text) -> Text:
+def _latest(said: wire.Text, again: wire.Text) -> wire.Text:
     """The last that was said, as openai-python reads it; null does not take it back."""
     return said if again is UNSET or (again is None and said is not UNSET) else again
-
-
-def _in_order(parts: dict[int, T]) -> list[T]:
-    """By index; none may be missing."""
-    if set(parts) != set(range(len(parts))):
-        raise NotUnderstood("an index is missing")
-    return [parts[index] for index in range(len(parts))]
 
 
 class _Choice:
@@ -112,17 +76,17 @@ class _Choice:
         self._annotations: list[Any] = []
         self._tool_calls: dict[int, _Call] = {}
         self._function_call: _Call | None = None
-        self._logprobs: Logprobs | None = None
+        self._logprobs: wire.Logprobs | None = None
         self._finish_reason: str | None = None
         self._verdict: dict[str, Any] | None = None
 
-    def take(self, piece: ChunkChoice) -> None:
+    def take(self, piece: wire.ChunkChoice) -> None:
         """Add what this one says."""
         self._take_delta(piece.delta)
         self._finish_reason = _once(self._finish_reason, piece.finish_reason)
         if piece.logprobs:
-            so_far = self._logprobs or Logprobs()
-            self._logprobs = Logprobs(
+            so_far = self._logprobs or wire.Logprobs()
+            self._logprobs = wire.Logprobs(
                 content=_extended(so_far.content, piece.logprobs.content),
                 refusal=_extended(so_far.refusal, piece.logprobs.refusal),
             )
@@ -131,7 +95,7 @@ class _Choice:
             for name, result in piece.content_filter_results.items():
                 self._verdict[name] = _once(self._verdict.get(name), result)
 
-    def _take_delta(self, delta: Delta) -> None:
+    def _take_delta(self, delta: wire.Delta) -> None:
         if isinstance(delta.content, str):
             self._content = _extended(self._content, [delta.content])
         if isinstance(delta.refusal, str):
@@ -143,19 +107,19 @@ class _Choice:
         for call in delta.tool_calls or ():
             self._tool_calls.setdefault(call.index, _Call()).take(call)
 
-    def whole(self, index: int) -> Choice:
+    def whole(self, index: int) -> wire.Choice:
         """All of it."""
         if self._finish_reason is None:
             raise NotUnderstood("a choice did not end")
-        message = Message(
+        message = wire.Message(
             role="assistant",
             content=None if self._content is None else "".join(self._content),
-            tool_calls=[call.tool_call() for call in _in_order(self._tool_calls)] or UNSET,
+            tool_calls=[call.tool_call() for call in in_order(self._tool_calls)] or UNSET,
             function_call=UNSET if self._function_call is None else self._function_call.function(),
             refusal=None if self._refusal is None else "".join(self._refusal),
             annotations=self._annotations,
         )
-        return Choice(
+        return wire.Choice(
             index=index,
             message=message,
             logprobs=self._logprobs,
@@ -180,26 +144,26 @@ class _Call:
         self._name: str | None = None
         self._arguments: list[str] = []
 
-    def take(self, call: ToolCallDelta) -> None:
+    def take(self, call: wire.ToolCallDelta) -> None:
         """Add a piece of a tool call."""
         self._id = _once(self._id, call.id)
         if call.function:
             self.take_function(call.function)
 
-    def take_function(self, function: FunctionDelta) -> None:
+    def take_function(self, function: wire.FunctionDelta) -> None:
         """Add a piece of a function."""
         self._name = _once(self._name, function.name)
         if function.arguments:
             self._arguments.append(function.arguments)
 
-    def tool_call(self) -> ToolCall:
+    def tool_call(self) -> wire.ToolCall:
         """All of it."""
         if self._id is None:
             raise NotUnderstood("a call without an id")
-        return ToolCall(id=self._id, type="function", function=self.function())
+        return wire.ToolCall(id=self._id, type="function", function=self.function())
 
-    def function(self) -> Function:
+    def function(self) -> wire.Function:
         """What is to be called."""
         if self._name is None:
             raise NotUnderstood("a call without a name")
-        return Function(name=self._name, arguments="".join(self._arguments))
+        return wire.Function(name=self._name, arguments="".join(self._arguments))

@@ -6,6 +6,7 @@ their order are those of openai-python's `ChatCompletion` and `ChatCompletionChu
 there, which is not the same as null. Numbers and lists that only pass through are not looked into.
 """
 
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -131,15 +132,7 @@ class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt_filter_results: list[Any] | UnsetType = UNSET
 
 
-_completions = msgspec.json.Decoder(Completion)
-_chunks = msgspec.json.Decoder(Chunk)
-
-
-def read_completion(body: bytes) -> Completion:
-    """A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
-    return decode_exactly(_completions, body)
-
-
-def read_chunk(data: bytes) -> Chunk:
-    """The data of one event. Raises as `read_completion` does."""
-    return decode_exactly(_chunks, data)
+read_completion = partial(decode_exactly, msgspec.json.Decoder(Completion))
+"""A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
+read_chunk = partial(decode_exactly, msgspec.json.Decoder(Chunk))
+"""The data of one event. Raises as `read_completion` does."""

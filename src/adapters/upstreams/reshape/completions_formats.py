@@ -5,6 +5,7 @@ unknown here, log probabilities or a content filter's verdict, an answer is not 
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -14,8 +15,7 @@ from msgspec.structs import replace
 from adapters.upstreams.openai.lenient_json import decode_exactly
 from adapters.upstreams.reshape.chat_wire import Text, Words
 from adapters.upstreams.reshape.finish_reasons import all_ended
-from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood
-from application.store_ports import CachedAnswer, Shape
+from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood, in_order
 
 GOOD_ENDS = frozenset(("stop",))
 
@@ -43,23 +43,7 @@ class TextCompletion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     obfuscation: Text = UNSET
 
 
-_completions = msgspec.json.Decoder(TextCompletion)
-
-
-class CompletionsFormat:
-    """See `answer_formats.AnswerFormat`."""
-
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """Each text ended because the model was done."""
-        return all_ended(answer, GOOD_ENDS)
-
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """Either shape from the other; of a stream, none with other options."""
-        return COMPLETIONS.reshaped(answer, shape)
-
-
-def _read(text: bytes) -> TextCompletion:
-    return decode_exactly(_completions, text)
+_read = partial(decode_exactly, msgspec.json.Decoder(TextCompletion))
 
 
 def _merged(chunks: list[TextCompletion]) -> TextCompletion:
@@ -72,9 +56,7 @@ def _merged(chunks: list[TextCompletion]) -> TextCompletion:
     for chunk in chunks:
         for choice in chunk.choices:
             pieces.setdefault(choice.index, []).append(choice)
-    if sorted(pieces) != list(range(len(pieces))):
-        raise NotUnderstood("an index is missing")
-    choices = [_strung(pieces[index]) for index in range(len(pieces))]
+    choices = [_strung(each) for each in in_order(pieces)]
     return replace(chunks[0], choices=choices, usage=usages[0], obfuscation=UNSET)
 
 
@@ -106,4 +88,4 @@ def _pieces(choice: TextChoice) -> Iterator[TextChoice]:
     yield replace(choice, text="")
 
 
-COMPLETIONS = Dialect(_read, _read, _merged, _chunks)
+COMPLETIONS = Dialect(partial(all_ended, good_ends=GOOD_ENDS), _read, _read, _merged, _chunks)

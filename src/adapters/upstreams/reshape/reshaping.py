@@ -1,7 +1,7 @@
 """What all APIs have in common when an answer of one shape is made into another: the client's options, the headers; and
 for those whose chunks are pieces of the whole answer, the way from one shape to the other and back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from adapters.upstreams.openai.lenient_json import encode
 from adapters.upstreams.openai.streams.sse import DONE, DONE_EVENT, Event, read_whole, split_events
 from application.store_ports import CachedAnswer, Shape
 
+T = TypeVar("T")
 W = TypeVar("W", bound=Struct)
 W_contra = TypeVar("W_contra", bound=Struct, contravariant=True)
 C = TypeVar("C", bound=Struct)
@@ -72,19 +73,18 @@ def check_unstreamed(wanted: StreamOptions) -> None:
         raise NotUnderstood("options of a stream, for an answer that is none")
 
 
-def as_whole(answer: CachedAnswer, shape: Shape, body: bytes) -> CachedAnswer:
-    """The same answer as JSON in one piece."""
-    return _rewritten(answer, shape, (body,), JSON)
-
-
-def as_stream(answer: CachedAnswer, shape: Shape, events: tuple[bytes, ...]) -> CachedAnswer:
-    """The same answer as an event stream."""
-    return _rewritten(answer, shape, events, EVENT_STREAM)
-
-
-def _rewritten(answer: CachedAnswer, shape: Shape, chunks: tuple[bytes, ...], content_type: str) -> CachedAnswer:
+def rewritten(answer: CachedAnswer, shape: Shape, chunks: tuple[bytes, ...]) -> CachedAnswer:
+    """The same answer as an event stream, or as JSON in one piece, as the shape says."""
+    content_type = EVENT_STREAM if shape.stream else JSON
     kept = [(name, value) for name, value in answer.headers if name not in ("content-type", "content-length")]
     return replace(answer, shape=shape, headers=(("content-type", content_type), *kept), chunks=chunks)
+
+
+def in_order(parts: Mapping[int, T]) -> list[T]:
+    """By index. Raises `NotUnderstood` if one is missing."""
+    if set(parts) != set(range(len(parts))):
+        raise NotUnderstood("an index is missing")
+    return [parts[index] for index in range(len(parts))]
 
 
 def read_events(body: bytes) -> list[Event]:
@@ -115,9 +115,10 @@ class _Telling(Protocol[W_contra]):
 
 
 class Dialect(Struct, Generic[W, C], frozen=True):
-    """How an API words whole answers (W) and chunks (C). Each of these raises `ValueError` or `RecursionError` for what
-    is not understood."""
+    """An `AnswerFormat` for an API that words whole answers as W and chunks as C. Each of these raises `ValueError` or
+    `RecursionError` for what is not understood."""
 
+    ended_well: Callable[[CachedAnswer], bool]
     read_whole: Callable[[bytes], W]
     read_chunk: Callable[[bytes], C]
     """From the data of one event."""
@@ -133,9 +134,11 @@ class Dialect(Struct, Generic[W, C], frozen=True):
         have, wanted = options_of(answer.shape), options_of(shape)
         if not shape.stream:
             check_unstreamed(wanted)
-            return as_whole(answer, shape, self._body(answer)) if answer.shape.stream else replace(answer, shape=shape)
+            return (
+                rewritten(answer, shape, (self._body(answer),)) if answer.shape.stream else replace(answer, shape=shape)
+            )
         if not answer.shape.stream:
-            return as_stream(answer, shape, self._events(answer, wanted))
+            return rewritten(answer, shape, self._events(answer, wanted))
         if have.means(wanted):
             return replace(answer, shape=shape)
         return replace(answer, shape=shape, chunks=self._trimmed(answer, have, wanted))

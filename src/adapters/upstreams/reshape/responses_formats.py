@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from adapters.upstreams.openai.lenient_json import decode
 from adapters.upstreams.openai.streams.event_content import says
 from adapters.upstreams.openai.streams.sse import DONE, Event, read_whole
-from adapters.upstreams.reshape.reshaping import NotUnderstood, as_whole, check_unstreamed, options_of
+from adapters.upstreams.reshape.reshaping import NotUnderstood, check_unstreamed, options_of, rewritten
 from application.store_ports import CachedAnswer, Shape
 
 COMPLETED = "response.completed"
@@ -80,7 +80,7 @@ class ResponsesFormat:
             if not answer.shape.stream:
                 return replace(answer, shape=shape)
             last = _last_events.decode(_last_event(b"".join(answer.chunks)))
-            return as_whole(answer, shape, bytes(last.response))
+            return rewritten(answer, shape, (bytes(last.response),))
         if answer.shape.stream and have.means(wanted):
             return replace(answer, shape=shape)
         raise NotUnderstood("this stream was not recorded")
