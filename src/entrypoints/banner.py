@@ -16,31 +16,18 @@ Try it:
     -d '{{"model": "demo", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
 
 
-class Announcement:
-    """Says once that connections are taken: a line in the log, and the banner on standard output."""
+def announce(
+    settings: Settings, addresses: Sequence[str], events: Events, say: Callable[[str], None], *, demo: bool
+) -> None:
+    """Says that connections are taken: a line in the log, and the banner on standard output.
 
-    def __init__(
-        self,
-        settings: Settings,
-        addresses: Sequence[str],
-        events: Events,
-        say: Callable[[str], None],
-        *,
-        demo: bool,
-    ) -> None:
-        self._settings = settings
-        self._addresses = addresses
-        self._events = events
-        self._say = say
-        self._demo = demo
-
-    def __call__(self) -> None:
-        """Where lines are JSON, so is the banner, unless a person reads it: collectors take both streams together."""
-        general = self._settings.general
-        text = banner(self._settings, demo=self._demo)
-        self._events.ready(_url(general), self._addresses)
-        is_for_people = is_text(general.log_format) or sys.stdout.isatty()
-        self._say(text if is_for_people else as_json_line("banner", text=text))
+    Where lines are JSON, so is the banner, unless a person reads it: collectors take both streams together.
+    """
+    general = settings.general
+    text = banner(settings, demo=demo)
+    events.ready(_url(general), addresses)
+    is_for_people = is_text(general.log_format) or sys.stdout.isatty()
+    say(text if is_for_people else as_json_line("banner", text=text))
 
 
 def banner(settings: Settings, *, demo: bool) -> str:

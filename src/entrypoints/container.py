@@ -9,7 +9,7 @@ from dependency_injector import containers, providers
 
 from adapters.clock import SystemClock
 from adapters.http.admission import Admission
-from adapters.http.app import build_app
+from adapters.http.app import App
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
@@ -50,30 +50,12 @@ from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
 from entrypoints.config.settings import Settings
-from entrypoints.wiring.access import guard_of, is_administrable, is_closed, keeps_keys_apart
+from entrypoints.wiring import groups as group_wiring
+from entrypoints.wiring import stores as store_wiring
+from entrypoints.wiring import upstreams as upstream_wiring
+from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
-from entrypoints.wiring.groups import (
-    accounts_group,
-    asks_for_models,
-    by_name,
-    creating_group,
-    model_groups,
-    routed,
-    start_group_of,
-    stranger_group_of,
-)
 from entrypoints.wiring.lifespan import lifespan_of
-from entrypoints.wiring.stores import (
-    cache_policy,
-    cache_redis,
-    kind_of_cache_gate,
-    kind_of_states,
-    kinds_of_gates,
-    shared_redis,
-    state_kept_s,
-)
-from entrypoints.wiring.tokens import default_azure_tokens, token_sources, with_tokens
-from entrypoints.wiring.upstreams import http_upstream, spare_files, trusted_roots
 
 
 class Container(containers.DeclarativeContainer):
@@ -90,19 +72,24 @@ class Container(containers.DeclarativeContainer):
     held = providers.Singleton(HeldBytes, general.provided.max_held_bytes, general.provided.max_body_bytes)
     detached = providers.Singleton(Detached, held)
 
-    groups = providers.Singleton(model_groups, settings)
-    groups_by_name = providers.Singleton(by_name, groups)
+    groups = providers.Singleton(group_wiring.model_groups, settings)
+    groups_by_name = providers.Singleton(group_wiring.by_name, groups)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
-        RedisGate, providers.Callable(shared_redis, general), store_alarm, clock=clock, draw=draw, namespace=namespace
+        RedisGate,
+        providers.Callable(store_wiring.shared_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        namespace=namespace,
     )
     cache_gate = providers.Selector(
-        providers.Callable(kind_of_cache_gate, general),
+        providers.Callable(store_wiring.kind_of_cache_gate, general),
         shared=shared_gate,
         own=providers.Singleton(
             RedisGate,
-            providers.Callable(cache_redis, general),
+            providers.Callable(store_wiring.cache_redis, general),
             store_alarm,
             clock=clock,
             draw=draw,
@@ -111,19 +98,19 @@ class Container(containers.DeclarativeContainer):
         ),
     )
     gates = providers.Selector(
-        providers.Callable(kinds_of_gates, general),
+        providers.Callable(store_wiring.kinds_of_gates, general),
         none=providers.List(),
         shared=providers.List(shared_gate),
         cache=providers.List(cache_gate),
         both=providers.List(shared_gate, cache_gate),
     )
 
-    states_type = providers.Callable(kind_of_states, general)
-    accounts = providers.Singleton(accounts_group, groups)
-    start_group = providers.Callable(start_group_of, general, groups)
-    stranger_group = providers.Callable(stranger_group_of, general, groups)
-    creating = providers.Singleton(creating_group, start_group)
-    all_groups = providers.Singleton(routed, groups, accounts, creating)
+    states_type = providers.Callable(store_wiring.kind_of_states, general)
+    accounts = providers.Singleton(group_wiring.accounts_group, groups)
+    start_group = providers.Callable(group_wiring.start_group_of, general, groups)
+    stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
+    creating = providers.Singleton(group_wiring.creating_group, start_group)
+    all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
     endpoint_states = providers.Singleton(endpoint_states, all_groups)
     ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
     room = providers.Singleton(RoomSignal)
@@ -132,13 +119,13 @@ class Container(containers.DeclarativeContainer):
     health_tracker = providers.Singleton(HealthTracker, endpoint_states, clock, draw, alarm, room, report_due)
     replica_view = providers.Singleton(ReplicaView, endpoint_states, ledger, room)
 
-    ssl_context = providers.Singleton(trusted_roots, general)
+    ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
-    fetch_token = providers.Singleton(default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
+    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
-    client = providers.Singleton(http_upstream, general, ssl_context)
-    upstream = providers.Singleton(with_tokens, client, tokens)
+    client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
+    upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens)
 
     owners = providers.Selector(
         states_type,
@@ -172,7 +159,7 @@ class Container(containers.DeclarativeContainer):
     )
     dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
 
-    kept_s = providers.Callable(state_kept_s, general)
+    kept_s = providers.Callable(store_wiring.state_kept_s, general)
     memory_states = providers.Singleton(MemoryEndpointStateStore, clock, kept_s)
     states = providers.Selector(
         states_type,
@@ -191,7 +178,7 @@ class Container(containers.DeclarativeContainer):
     )
     cached = providers.Singleton(
         CachedAnswers,
-        providers.Callable(cache_policy, general),
+        providers.Callable(store_wiring.cache_policy, general),
         cache,
         providers.Singleton(OpenAIAnswerFormats),
         providers.Singleton(SingleFlight, clock, held),
@@ -207,7 +194,7 @@ class Container(containers.DeclarativeContainer):
         on=providers.Singleton(KeepAlive, found, general.provided.stream_keepalive),
     )
 
-    closed = providers.Callable(is_closed, general)
+    closed = providers.Callable(lambda general: general.passthrough == "off", general)
     model_call = providers.Singleton(
         AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers, is_closed=closed
     )
@@ -222,7 +209,7 @@ class Container(containers.DeclarativeContainer):
         state_owners,
         dispatch,
         is_closed=closed,
-        is_administrable=providers.Callable(is_administrable, general),
+        is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
     )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
@@ -251,7 +238,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
-        keeps_keys_apart=providers.Callable(keeps_keys_apart, general),
+        keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
@@ -268,15 +255,15 @@ class Container(containers.DeclarativeContainer):
     )
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
     app = providers.Singleton(
-        build_app,
+        App,
         admission,
         surface,
         others,
         models,
         pages,
         lifespan.provider,
-        asks_for_models=providers.Callable(asks_for_models, general),
+        asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
     server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(spare_files, client), held=held
+        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
     )

@@ -50,10 +50,10 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    from entrypoints.banner import Announcement
+    from entrypoints.banner import announce
     from entrypoints.processes.events import Events
-    from entrypoints.processes.listen import bind, serve, worker_count
-    from entrypoints.processes.tcp_port import CannotListen
+    from entrypoints.processes.listen import serve, worker_count
+    from entrypoints.processes.tcp_port import CannotListen, bind
 
     general = settings.general
     workers = worker_count(general)
@@ -66,16 +66,12 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
         return 1 if error.may_pass else 2
     for address in listening.absent:
         events.address_absent(general.bind_address, address)
-    announce = Announcement(settings, listening.addresses, events, say, demo=options.demo)
+    on_ready = partial(announce, settings, listening.addresses, events, say, demo=options.demo)
     if inherits_memory():
         # A worker that is replaced must not meet a file that somebody is editing.
-        return serve(general, listening, partial(_same, settings), announce)
+        return serve(general, listening, lambda: settings, on_ready)
     # Where a worker does not inherit its parent's memory (macOS), secrets are not to be sent through.
-    return serve(general, listening, partial(_settings, path, general.bind_address, general.bind_port), announce)
-
-
-def _same(settings: Settings) -> Settings:
-    return settings
+    return serve(general, listening, partial(_settings, path, general.bind_address, general.bind_port), on_ready)
 
 
 def _settings(path: Path, host: str | None, port: int | None) -> Settings:

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from adapters.clock import SystemClock
-from adapters.stores.redis.gate import RedisGate, RedisSettings
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 from tests.integration.redis_gate_harness import RecordingStoreAlarm, eventually, is_ok
 

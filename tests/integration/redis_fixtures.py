@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import pytest
 
 from adapters.clock import SystemClock
-from adapters.stores.redis.gate import RedisGate, RedisSettings
+from adapters.stores.redis.gate import RedisGate
+from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 from tests.integration.redis_gate_harness import OpenGate, RecordingStoreAlarm
 from tests.redis_server import NoRedis, RedisServer, SharedRedis, namespace, private_redis, shared_redis, sources

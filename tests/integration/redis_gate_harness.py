@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from adapters.clock import SystemClock
-from adapters.stores.redis.gate import RedisClient, RedisGate
+from adapters.stores.redis.clients import RedisClient
+from adapters.stores.redis.gate import RedisGate
 from application.store_ports import StoreUnavailable
 
 BACK_S = 10.0  # that it comes back is asserted here; how soon is the breaker's, and tested there

@@ -361,7 +361,8 @@ class TestServer:
 async def test_a_worker_that_cannot_start_ends_it_with_1() -> None:
     program = (
         "import sys\n"
-        "from entrypoints.processes.listen import bind, serve\n"
+        "from entrypoints.processes.listen import serve\n"
+        "from entrypoints.processes.tcp_port import bind\n"
         "from entrypoints.config.settings import GeneralSettings\n"
         "def settings(): raise RuntimeError('no settings today')\n"
         "sys.exit(serve(GeneralSettings(), bind('127.0.0.1', 0, 2), settings))\n"

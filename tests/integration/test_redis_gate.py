@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from adapters.stores.redis.gate import RedisClient, RedisGate
+from adapters.stores.redis.clients import RedisClient
+from adapters.stores.redis.gate import RedisGate
 from tests.integration.redis_fixtures import StartRedis
 from tests.integration.redis_gate_harness import (
     BACK_S,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from adapters.stores.redis.clients import RedisClient
 from adapters.stores.redis.connections import NamedConnection
-from adapters.stores.redis.gate import RedisClient
 from tests.integration.redis_fixtures import StartRedis
 from tests.integration.redis_gate_harness import (
     NameServer,
@@ -139,8 +139,9 @@ class TestTls:
 
     def test_a_bundle_that_cannot_be_read_is_told_when_the_gate_is_made(self, tmp_path: Path) -> None:
         from adapters.clock import SystemClock
-        from adapters.stores.redis.clients import RedisSettings, new_link
+        from adapters.stores.redis.clients import new_link
         from adapters.stores.redis.resolver import RedisResolver
+        from adapters.stores.redis.settings import RedisSettings
 
         settings = RedisSettings(nodes=(("r", 1),), ssl=True, ca_bundle=tmp_path / "missing.pem")
         with pytest.raises(OSError):

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from adapters.http.server import connection
-from adapters.stores.redis.clients import RedisSettings
+from adapters.stores.redis.settings import RedisSettings
 from bench import python_build
 from domain.secret import Secret
 from entrypoints import http, provider
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
-from entrypoints.processes import listen
+from entrypoints.processes import supervisor
 from simulator.__main__ import parse_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,7 @@ def test_image_runs_as_the_user_the_guide_names_and_not_as_root() -> None:
 
 @pytest.mark.parametrize("name", [*PROXIES, "nginx"])
 def test_containers_are_given_longer_to_stop_than_requests_are_to_end(name: str) -> None:
-    patience_s = settings_of("llmproxy.yaml").general.drain_timeout + listen._KILL_GRACE_S
+    patience_s = settings_of("llmproxy.yaml").general.drain_timeout + supervisor._KILL_GRACE_S
 
     assert seconds(SERVICES[name]["stop_grace_period"]) > patience_s
 

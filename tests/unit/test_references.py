@@ -137,4 +137,4 @@ def test_forms_name_things_as_json_does(name: str, text: str, found: tuple[str, 
 
 
 def test_of_a_query_only_what_can_only_be_an_id_counts() -> None:
-    assert query_references(["desc", "20", ID, "file_search_v2"]) == (ID,)
+    assert query_references(f"order=desc&limit=20&after={ID}&tool=file_search_v2") == (ID,)

@@ -102,7 +102,7 @@ async def test_a_body_that_was_looked_at_whole_can_always_be_sent_again() -> Non
 async def test_another_name_for_the_model_changes_the_length() -> None:
     body, _ = sized(b"model=a;", b"rest")
     await body.peek(5)
-    body.rename_with(lambda head, model: head.replace(b"=a", b"=" + model.encode()))
+    body.rename = lambda head, model: head.replace(b"=a", b"=" + model.encode())
     run = body.upload("longer")
 
     assert run.length == 17

@@ -4,22 +4,14 @@ All of it runs in an `Exchange`, so that every request has its guards, its line 
 the OpenAI SDKs read.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from litestar import Litestar, Request
-from litestar.types import (
-    ControllerRouterHandler,
-    LifeSpanReceive,
-    LifeSpanScope,
-    LifeSpanSend,
-    Receive,
-    Scope,
-    Send,
-)
+from litestar.types import ControllerRouterHandler, LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
 from adapters.http import cors, status_routes
 from adapters.http.admission import Admission
@@ -30,7 +22,7 @@ from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.paths.routes import PATHS, is_other
 from adapters.http.server.asgi import answered, scope_of
 from adapters.http.server.client import Client
-from adapters.http.status_routes import FindModel, Page, is_text, page_of
+from adapters.http.status_routes import Page, find_model, is_text, page_of
 from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest, UnknownModel
 from application.messages import WholeReply
@@ -49,17 +41,26 @@ class App(Litestar):
         surface: OpenAIRoutes,
         others: PassThroughCalls,
         models: ListModels,
+        pages: Sequence[ControllerRouterHandler],
+        lifespan: Lifespan,
         *,
         asks_for_models: bool,
-        **options: Any,
     ) -> None:
-        """`asks_for_models`: do models that are not listed exist, if an endpoint says so?"""
-        super().__init__(**options)
+        """`lifespan` is entered before the first request and left after the last. `asks_for_models`: do models that are
+        not listed exist, if an endpoint says so?"""
+        super().__init__(
+            route_handlers=pages,
+            exception_handlers={Exception: _raise},
+            lifespan=[lambda _: lifespan()],
+            openapi_config=None,
+            debug=False,
+            logging_config=None,
+        )
         self._admission = admission
         self._surface = surface
         self._others = others
         self._models = models
-        self._find_model = FindModel(models)
+        self._find_model = partial(find_model, models)
         self._asks_for_models = asks_for_models
         self._express = frozenset(PATHS)
 
@@ -141,38 +142,6 @@ class _Reply:
         """All of it."""
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         return WholeReply(self._status, headers, self._body)
-
-
-def build_app(
-    admission: Admission,
-    surface: OpenAIRoutes,
-    others: PassThroughCalls,
-    models: ListModels,
-    pages: Sequence[ControllerRouterHandler],
-    lifespan: Lifespan,
-    *,
-    asks_for_models: bool,
-) -> Litestar:
-    """The application. `lifespan` is entered before the first request and left after the last."""
-
-    @asynccontextmanager
-    async def run(_: Litestar) -> AsyncIterator[None]:
-        async with lifespan():
-            yield
-
-    return App(
-        admission,
-        surface,
-        others,
-        models,
-        asks_for_models=asks_for_models,
-        route_handlers=pages,
-        exception_handlers={Exception: _raise},
-        lifespan=[run],
-        openapi_config=None,
-        debug=False,
-        logging_config=None,
-    )
 
 
 def _raise(_: Request[Any, Any, Any], error: Exception) -> NoReturn:

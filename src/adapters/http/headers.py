@@ -13,55 +13,24 @@ from application.messages import KEY_HEADERS, Headers
 from domain.bounded_memo import Remembered, lengths
 
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
-
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"expect",
-    }
-)
+_HOP_BY_HOP = frozenset({
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade", b"expect",
+})  # fmt: skip
 CREDENTIALS = frozenset(name.encode() for name in KEY_HEADERS) | {b"openai-organization", b"openai-project"}
 _DECISIVE = CREDENTIALS | {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"expect"}
-_NOT_FORWARDED = (
-    _HOP_BY_HOP
-    | CREDENTIALS
-    | {
-        b"host",
-        b"content-length",
-        b"accept-encoding",
-        b"cookie",
-        b"forwarded",
-        b"via",
-        b"origin",
-        b"referer",
-        b"x-real-ip",
-    }
-)
+_NOT_FORWARDED = _HOP_BY_HOP | CREDENTIALS | {
+    b"host", b"content-length", b"accept-encoding", b"cookie", b"forwarded", b"via", b"origin", b"referer",
+    b"x-real-ip",
+}  # fmt: skip
 _NOT_FORWARDED_PREFIXES = (b"x-forwarded-", b"sec-", b"x-llmproxy-")
-_NOT_RELAYED = (
-    frozenset(name.decode() for name in _HOP_BY_HOP)
-    | {
-        "content-length",
-        "set-cookie",
-        "alt-svc",
-        "strict-transport-security",
-        "x-sendfile",
-        "x-lighttpd-send-file",
-    }
-    | KEY_HEADERS
-)
+_NOT_RELAYED = KEY_HEADERS | {name.decode() for name in _HOP_BY_HOP} | {
+    "content-length", "set-cookie", "alt-svc", "strict-transport-security", "x-sendfile", "x-lighttpd-send-file",
+}  # fmt: skip
 """Also what web servers in front of the proxy would obey (a file of theirs is sent instead), and echoes of keys."""
 _LIST_NOTHING = ("", "keep-alive", "close")
 _NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-", "x-accel-")
@@ -148,10 +117,6 @@ def announced(headers: Headers) -> list[str]:
     return [f"content-length: {value}" for name, value in headers if name == "content-length"][:1]
 
 
-def _header_text(text: str) -> str:
-    """Header values are ASCII; other letters of a group's name are percent-encoded."""
-    return quote(text, safe=_PLAIN_TEXT)
-
-
-HEADER_TEXTS = Remembered(_header_text, most=512, longest=256)
-"""Texts of the proxy's own as the values of headers."""
+HEADER_TEXTS: Remembered[str, str] = Remembered(lambda text: quote(text, safe=_PLAIN_TEXT), most=512, longest=256)
+"""Texts of the proxy's own as the values of headers, which are ASCII: other letters of a group's name are
+percent-encoded."""

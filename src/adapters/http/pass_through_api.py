@@ -76,7 +76,7 @@ class PassThroughCalls:
             if field is None and is_name_broken(head, boundary):
                 raise InvalidRequest("The model's name in the form is not UTF-8.", param="model")
             if field is not None:
-                body.rename_with(field.renamed)
+                body.rename = field.renamed
                 request = structs.replace(request, body_model=field.name, model=request.model or field.name)
         if body.length is not None and body.length <= HELD_BYTES:
             await body.peek(HELD_BYTES)

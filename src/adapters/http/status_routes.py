@@ -58,20 +58,15 @@ def page_of(path: str) -> Page | None:
     return Page(_MODEL, below.path.removeprefix("/models/")) if below.path.startswith("/models/") else None
 
 
-class FindModel:
-    """The name of a model that a path holds, whatever characters it has."""
-
-    def __init__(self, models: ListModels) -> None:
-        self._models = models
-
-    def __call__(self, encoded: str) -> str | None:
-        """None = no such model. Most clients encode a name once, some not at all; what is listed decides."""
-        names = self._models()
-        for spelt in (encoded, encoded.strip("/")):
-            for name in (unquote(spelt), spelt):
-                if name in names:
-                    return name
-        return None
+def find_model(models: ListModels, encoded: str) -> str | None:
+    """The name of a model that a path holds, whatever characters it has; None = no such model. Most clients encode a
+    name once, some not at all; what is listed decides."""
+    names = models()
+    for spelt in (encoded, encoded.strip("/")):
+        for name in (unquote(spelt), spelt):
+            if name in names:
+                return name
+    return None
 
 
 def is_text(encoded: str) -> bool:

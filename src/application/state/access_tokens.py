@@ -6,10 +6,9 @@ with 401; one renewal runs at a time, whoever asks for it. While renewing fails,
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -38,11 +37,8 @@ class TokenUnavailable(Exception):
     """No token could be had; `str(error)` says why in words that may be shown."""
 
 
-class FetchToken(Protocol):
-    """Gets tokens from an identity provider."""
-
-    async def __call__(self, scope: str) -> AccessToken:
-        """A token that is newly made, as far as it is in our hands. Raises `TokenUnavailable`."""
+FetchToken = Callable[[str], Awaitable[AccessToken]]
+"""Gives a token for a scope that is newly made, as far as it is in our hands. Raises `TokenUnavailable`."""
 
 
 class _State(Enum):

@@ -86,7 +86,7 @@ class StateOwners:
         if binding.is_denied:
             ids += binding.unclaimed
         elif binding.unclaimed:
-            ids += [name for name in _going_on_from(request.body) if name in binding.unclaimed]
+            ids += [name for name in map(bytes.decode, _ROOTS.findall(request.body)) if name in binding.unclaimed]
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -137,10 +137,6 @@ def _names_file_or_audio(body: bytes) -> bool:
 def deletes(request: ProxyRequest, name: str, text: bytes) -> bool:
     """Did it delete the very thing of that name, and not a part of it, as the reply says?"""
     return request.path.endswith(f"/{name}") and not _NOT_DELETED.search(text)
-
-
-def _going_on_from(body: bytes) -> Sequence[str]:
-    return [name.decode() for name in _ROOTS.findall(body)]
 
 
 def _asked_for(path: str) -> str:

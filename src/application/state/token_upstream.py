@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from application.messages import Pieces, Upload, UpstreamCall
 from application.ports import Upstream, UpstreamReply
 from application.state.access_tokens import TokenSource
@@ -19,31 +21,13 @@ class TokenCall(UpstreamCall, frozen=True, kw_only=True):
         cls, call: UpstreamCall, source: TokenSource, body_again: Callable[[], bytes | Pieces | Upload | None]
     ) -> "TokenCall":
         """The call, with a token from `source`. `body_again` gives its body for a second run, None = it is spent."""
-        return cls(
-            call.method,
-            call.url,
-            call.headers,
-            call.body,
-            call.connect_timeout_s,
-            call.first_byte_timeout_s,
-            call.idle_timeout_s,
-            call.outbound_proxy,
-            source=source,
-            body_again=body_again,
-        )
+        return cls(*structs.astuple(call), source=source, body_again=body_again)
 
     def with_token(self, token: Secret, body: bytes | Pieces | Upload) -> UpstreamCall:
         """The call as it goes on the wire."""
-        return UpstreamCall(
-            self.method,
-            self.url,
-            (*self.headers, ("authorization", f"Bearer {token.reveal()}")),
-            body,
-            self.connect_timeout_s,
-            self.first_byte_timeout_s,
-            self.idle_timeout_s,
-            self.outbound_proxy,
-        )
+        headers = (*self.headers, ("authorization", f"Bearer {token.reveal()}"))
+        same = {name: getattr(self, name) for name in UpstreamCall.__struct_fields__}
+        return UpstreamCall(**same | {"headers": headers, "body": body})
 
     @property
     def patience_s(self) -> float:

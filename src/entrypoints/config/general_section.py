@@ -4,11 +4,12 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from application.messages import KEY_HEADERS
 from domain.secret import Secret
 from entrypoints.config.reading.mistakes import Place, Report
 from entrypoints.config.reading.shown import shown
 from entrypoints.config.settings import GeneralSettings, GroupSettings, NamedKey, models_of
-from entrypoints.config.settings_params import CREDENTIAL_HEADERS, CREDENTIAL_PARAMS
+from entrypoints.config.settings_params import CREDENTIAL_PARAMS
 from entrypoints.config.urls import is_loopback
 
 _API_KEYS = "write api_keys: [os.environ/PROXY_KEY]"
@@ -106,7 +107,7 @@ def _check_cache(general: GeneralSettings, groups: Sequence[GroupSettings], repo
         here.add("type", "redis is not configured", valid, "write redis_host in general_settings, or memory")
     for path, model in models_of(groups) if general.cache and cache.scope == "global" else ():
         headers = {name.lower() for name in model.params.default_headers}
-        if not report.at(f"{path}.params").given & CREDENTIAL_PARAMS and not headers & CREDENTIAL_HEADERS:
+        if not report.at(f"{path}.params").given & CREDENTIAL_PARAMS and not headers & KEY_HEADERS:
             problem = f"global would show one client's answers to others, as {path} uses the client's own key"
             here.add("scope", problem, "credential, or api_key for every model", "write credential")
 

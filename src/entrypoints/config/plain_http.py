@@ -46,14 +46,10 @@ def check_plain_http(params: ParamsSettings, named: Collection[str], here: Place
     """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
     compared as they are written, none is resolved."""
     for key, url in (("base_url", params.base_url), ("azure_endpoint", params.azure_endpoint)):
-        if url is not None and not _is_allowed(url, named):
+        if url is not None and clear_text_advice(url, named) is not None and not is_private(_host(url)):
             problem = f"got {shown(url)}; over http the key would travel in clear text over public networks"
             valid = f"{BASE_URL}, or the host in general_settings.plain_http_hosts"
             here.add(key, problem, valid, "write https://, or name the host in plain_http_hosts")
-
-
-def _is_allowed(url: str, named: Collection[str]) -> bool:
-    return clear_text_advice(url, named) is None or is_private(_host(url))
 
 
 def clear_text_advice(url: str, named: Collection[str]) -> str | None:

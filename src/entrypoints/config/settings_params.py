@@ -14,7 +14,6 @@ from entrypoints.config.reading.schema import Form, Refused, Section
 from entrypoints.config.urls import AzureUrl, BaseUrl
 from entrypoints.config.value_types import ApiKey, HeaderValue, Name, QueryName, QueryValue, Seconds
 
-CREDENTIAL_HEADERS = KEY_HEADERS
 CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
 _PROVIDER = "for Azure azure_ad_token_provider"
 _CONNECTING = "write outbound_proxy, ca_bundle or the timeouts in general_settings"
@@ -122,7 +121,7 @@ class ParamsSettings(Section, frozen=True):
     @property
     def passes_client_credential(self) -> bool:
         """Whether calls carry the credential of the client that asks (no key here, none in a header)."""
-        in_header = any(name.lower() in CREDENTIAL_HEADERS for name in self.default_headers)
+        in_header = any(name.lower() in KEY_HEADERS for name in self.default_headers)
         has_own = self.api_key or self.azure_ad_token or self.azure_ad_token_provider
         return has_own is None and not in_header
 

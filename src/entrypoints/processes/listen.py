@@ -9,16 +9,13 @@ from collections.abc import Callable
 from entrypoints.config.settings import GeneralSettings, Settings
 from entrypoints.processes.events import Events
 from entrypoints.processes.supervisor import Workers
-from entrypoints.processes.tcp_port import BACKLOG, Listening, bind
-
-__all__ = ["bind", "serve", "worker_count"]
+from entrypoints.processes.tcp_port import BACKLOG, Listening
 
 MOST_CONNECTIONS = 16_384
 """That a worker takes at most: open streams are many and mostly idle."""
 
 _MANY_FILES = 10_240 if sys.platform == "darwin" else 1_048_576
 _OWN_FILES = 64
-_KILL_GRACE_S = 5.0
 
 
 def _connections_allowed() -> int:
@@ -53,5 +50,4 @@ def serve(
     take connections."""
     options = (settings, _connections_allowed(), BACKLOG)
     events = Events(general.log_level, general.log_format)
-    workers = Workers(listening.by_worker, options, general.drain_timeout, _KILL_GRACE_S, events, on_ready)
-    return workers.run()
+    return Workers(listening.by_worker, options, general.drain_timeout, events, on_ready).run()

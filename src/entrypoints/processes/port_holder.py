@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+Place = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+"""Where a socket listens: the family, and the address as sockets of it have it."""
+
 _LISTEN = "0A"
 
 
-def holder_of(
-    place: tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]], proc: Path = Path("/proc")
-) -> int | None:
+def holder_of(place: Place, proc: Path = Path("/proc")) -> int | None:
     """The pid; None = it cannot be known, as it is another user's or another container's. Of a process and its
     children that all have the socket it is the process."""
     links = {f"socket:[{inode}]" for inode in _inodes(place, proc)}
@@ -19,9 +20,7 @@ def holder_of(
     return min((pid for pid in holders if _parent(pid, proc) not in holders), default=None)
 
 
-def _inodes(
-    place: tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]], proc: Path
-) -> Iterator[str]:
+def _inodes(place: Place, proc: Path) -> Iterator[str]:
     family, (host, port, *_) = place
     packed = socket.inet_pton(family, host.partition("%")[0])
     ours = "".join(f"{word:08X}" for word in struct.unpack(f"={len(packed) // 4}I", packed))

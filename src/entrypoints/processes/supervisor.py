@@ -22,6 +22,7 @@ from entrypoints.processes.parent_watch import die_with, inherits_memory, proces
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STARTS = 2
 """So often a worker may die before any in its place took requests: once by chance, twice for a reason."""
+_KILL_GRACE_S = 5.0
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 _YOUNG_S = 10.0
@@ -126,14 +127,12 @@ class Workers:
         sockets: Sequence[Sequence[socket.socket]],
         options: Options,
         drain_timeout_s: float,
-        grace_s: float,
         events: Events,
         on_ready: Callable[[], None],
     ) -> None:
-        """A worker that was told to stop, and has not `grace_s` after `drain_timeout_s`, is killed."""
+        """A worker that was told to stop, and has not `_KILL_GRACE_S` after `drain_timeout_s`, is killed."""
         self._workers = [Worker(number, socks, options) for number, socks in enumerate(sockets, 1)]
         self._drain_timeout_s = drain_timeout_s
-        self._grace_s = grace_s
         self._events = events
         self._on_ready: Callable[[], None] | None = on_ready
         self._kill_at = float("inf")
@@ -234,7 +233,7 @@ class Workers:
             self._stop()
 
     def _stop(self) -> None:
-        self._kill_at = time.monotonic() + self._drain_timeout_s + self._grace_s
+        self._kill_at = time.monotonic() + self._drain_timeout_s + _KILL_GRACE_S
         for worker in self._workers:
             for sock in worker.socks:
                 sock.close()  # as long as one copy is open the kernel takes connections, and the worker's is the last

@@ -6,12 +6,12 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from msgspec import Struct
 
-from entrypoints.processes.port_holder import holder_of
+from entrypoints.processes.port_holder import Place, holder_of
 
 BACKLOG = 16_384
 """Connections that the kernel queues, for each socket. It queues fewer where `net.core.somaxconn` says so."""
@@ -22,9 +22,8 @@ _BETWEEN_TRIES_S = (0.005, 0.05)
 
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """The machine has no such address, or none of that kind."""
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
-
-Place = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
 
 class CannotListen(Exception):
@@ -85,13 +84,8 @@ def _places(host: str, port: int) -> Sequence[Place]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         raise CannotListen(f"cannot listen on '{host}': no such host; use an IP address") from None
-    return sorted(dict.fromkeys(_known(found)))  # the same order everywhere: of two that want all one gets all
-
-
-def _known(found: Sequence[tuple[socket.AddressFamily, object, object, object, tuple[object, ...]]]) -> Iterator[Place]:
-    for family, _, _, _, address in found:
-        if family in (socket.AF_INET, socket.AF_INET6):
-            yield family, address  # type: ignore[misc] # what these two families have
+    known: set[Place] = {(family, address) for family, *_, address in found if family in _FAMILIES}  # type: ignore[misc]
+    return sorted(known)  # the same order everywhere: of two that want all one gets all
 
 
 def _is_localhost(host: str) -> bool:

@@ -24,7 +24,7 @@ def work(
 ) -> None:
     """What the process does. `pulse` is told when requests are taken."""
     give_memory_back()
-    container = compose(settings())
+    container = Container(settings=settings())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(container, socks, max_connections, backlog, pulse))
 
@@ -36,11 +36,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:
         return asyncio.new_event_loop
     return uvloop.new_event_loop
-
-
-def compose(settings: Settings) -> Container:
-    """Everything that a worker needs."""
-    return Container(settings=settings)
 
 
 async def _serve(

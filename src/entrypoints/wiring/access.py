@@ -1,4 +1,4 @@
-"""From settings to who may come in, and how far."""
+"""From settings to who may come in."""
 
 from adapters.http.access.guards import Guard
 from entrypoints.config.settings import GeneralSettings, NamedKey
@@ -12,18 +12,3 @@ def guard_of(general: GeneralSettings) -> Guard:
         general.allowed_origins,
         ((key.name, key.key.reveal()) if isinstance(key, NamedKey) else key.reveal() for key in general.api_keys),
     )
-
-
-def keeps_keys_apart(general: GeneralSettings) -> bool:
-    """Is what one key stores nobody's but its own?"""
-    return general.tenancy == "key"
-
-
-def is_closed(general: GeneralSettings) -> bool:
-    """Is what names no group passed on to nobody?"""
-    return general.passthrough == "off"
-
-
-def is_administrable(general: GeneralSettings) -> bool:
-    """Are requests passed on that administer the account of a provider?"""
-    return general.passthrough == "admin"

@@ -10,11 +10,12 @@ from msgspec import structs
 from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
 from adapters.upstreams.openai.openai_target import openai_target
 from adapters.upstreams.openai.target import Target
+from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
 from entrypoints.config.settings import EndpointSettings, Settings
-from entrypoints.config.settings_params import CREDENTIAL_HEADERS, ParamsSettings
+from entrypoints.config.settings_params import ParamsSettings
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
@@ -93,7 +94,7 @@ def _key(params: ParamsSettings) -> str:
     own = params.api_key or params.azure_ad_token
     if own is not None:
         return own.reveal()
-    headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in CREDENTIAL_HEADERS)
+    headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in KEY_HEADERS)
     return "\n".join(headers)
 
 

@@ -61,11 +61,6 @@ def stranger_group_of(general: GeneralSettings, groups: Sequence[ModelGroup]) ->
     return None if general.passthrough_group is None else by_name(groups)[general.passthrough_group]
 
 
-def asks_for_models(general: GeneralSettings) -> bool:
-    """Are models that nobody here knows asked for? They are where the configuration names a group that takes them."""
-    return general.passthrough_group is not None
-
-
 def routed(groups: Sequence[ModelGroup], *others: ModelGroup | None) -> tuple[ModelGroup, ...]:
     """All that there are; None among `others` = there is no such group."""
     return (*groups, *(group for group in others if group is not None))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from adapters.stores.redis.gate import RedisGate
 from application.ports import Upstream
@@ -12,29 +12,25 @@ from application.state.owners import StateOwners
 from application.state.replication import Replication
 
 
-def lifespan_of(
+@asynccontextmanager
+async def lifespan_of(
     upstream: Upstream,
     tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
     sharing: Replication,
     owners: StateOwners,
     logger: logging.Logger,
-) -> AbstractAsyncContextManager[None]:
+) -> AsyncIterator[None]:
     """Entered before the first request and left after the last: what runs beside requests, in the order of need."""
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        for source in tokens.values():
-            source.start()
-        await asyncio.gather(*(gate.start() for gate in gates))
-        await sharing.load()
-        keeps_sharing = asyncio.ensure_future(sharing.run())
-        yield
-        keeps_sharing.cancel()
-        await asyncio.gather(keeps_sharing, return_exceptions=True)
-        await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
-        await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
-        for handler in logger.handlers:
-            handler.close()
-
-    return lifespan()
+    for source in tokens.values():
+        source.start()
+    await asyncio.gather(*(gate.start() for gate in gates))
+    await sharing.load()
+    keeps_sharing = asyncio.ensure_future(sharing.run())
+    yield
+    keeps_sharing.cancel()
+    await asyncio.gather(keeps_sharing, return_exceptions=True)
+    await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
+    await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
+    for handler in logger.handlers:
+        handler.close()

@@ -1,6 +1,6 @@
 """From settings to stores: which Redis, if any, holds what, and by which rules."""
 
-from adapters.stores.redis.clients import RedisSettings
+from adapters.stores.redis.settings import RedisSettings
 from domain.caching.cache_key import CachePolicy
 from entrypoints.config.settings import GeneralSettings
 

@@ -12,7 +12,7 @@ import msgspec
 from adapters.http.access.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.access.origins import Origins, normalised
 from adapters.http.error_replies import Refusal
-from application.errors import InvalidRequest, ProxyError
+from application.errors import Closed, InvalidRequest
 from domain.bounded_memo import Remembered
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -26,15 +26,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*|null")
 
 
-class NotAllowed(ProxyError):
+class NotAllowed(Closed):
     """The request comes from where it must not come from."""
-
-    type = "invalid_request_error"
-    should_retry = False
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class WrongKey(Refusal):
@@ -65,13 +58,9 @@ class Guard:
         self._known = Remembered(self._knows, most=32)
         self.origins = Origins(allowed_origins)
         self._holders = KeyHolders(api_keys)
-        self._keyed = bool(self._holders)
-        self.without_keys = self._holders.without_keys
-
-    @property
-    def needs_key(self) -> bool:
+        self.needs_key = bool(self._holders)
         """Does the proxy have keys of its own? Then the client's credential is ours, and no provider may see it."""
-        return self._keyed
+        self.without_keys = self._holders.without_keys
 
     def check(self, headers: dict[bytes, bytes], *, key: bool = True, host: bool = True) -> KeyHolder:
         """The holder of the key, `NOBODY` where none is needed. Raises `NotAllowed`, or `WrongKey` where one is.
@@ -79,7 +68,7 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and not self.origins.allows(origin):
             raise _foreign_page(origin)
-        if not self._keyed:
+        if not self.needs_key:
             if host and not self._known[headers.get(b"host", b"")]:
                 raise _foreign_name(headers.get(b"host", b""))
             return NOBODY
@@ -90,7 +79,7 @@ class Guard:
 
     def is_known(self, headers: dict[bytes, bytes]) -> bool:
         """Does the client show a key? Where none is needed, everybody is known."""
-        return not self._keyed or self._holders.of(headers) is not None
+        return not self.needs_key or self._holders.of(headers) is not None
 
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from adapters.http.server.client import Receive
-from adapters.time_limit import TimeLimit
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 
@@ -28,21 +27,21 @@ async def read_body(receive: Receive, length: int | None, max_bytes: int, holder
             raise too_large(max_bytes)
         holder.held.expect(length)
     try:
-        with TimeLimit(BODY_PATIENCE_S) as patience:
+        async with asyncio.timeout(BODY_PATIENCE_S) as patience:
             body, more = _piece(await receive())
             # A server may say "more" until it has seen the end; a client that announced a length has no more.
             if more and len(body) != length:
                 held = holder.held
                 held.hold(len(body))
-                began = asyncio.get_running_loop().time()
+                clock = asyncio.get_running_loop().time
+                began = clock()
                 parts, size = [body], len(body)
                 while more and size <= max_bytes and size != length:
                     body, more = _piece(await receive())
                     held.hold(len(body))
                     parts.append(body)
                     size += len(body)
-                    spent_s = asyncio.get_running_loop().time() - began
-                    patience.reschedule(min(BODY_PATIENCE_S + size / BODY_BYTES_PER_S - spent_s, BODY_GAP_S))
+                    patience.reschedule(min(began + BODY_PATIENCE_S + size / BODY_BYTES_PER_S, clock() + BODY_GAP_S))
                 body = b"".join(parts)
                 parts = []
             elif len(body) > COUNTED_BYTES:

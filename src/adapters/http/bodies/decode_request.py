@@ -4,12 +4,12 @@ import codecs
 import hashlib
 import json
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
 
-from adapters.http.bodies.counts import choices, max_output_tokens
+from adapters.http.bodies.fields import Fields, choices, max_output_tokens
 from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.paths.routes import Route
 from application.body.model_key import TooManyKeys, may_stand_twice, model_keys
@@ -68,23 +68,6 @@ class Arrival(Struct):
         tenant = key_tenant or digest
         patience = patience_s(headers)
         return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant)
-
-
-class Fields(Struct, frozen=True):
-    """What the proxy acts on in a body."""
-
-    model: str | None = None
-    stream: Any = None
-    n: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    background: Any = None
-    store: Any = None
-    audio: Any = None
-    prompt_cache_key: Any = None
-    safety_identifier: Any = None
-    user: Any = None
 
 
 NO_FIELDS = Fields()
@@ -200,7 +183,7 @@ def request_of(
         body,
         route.deployment or model or "",
         model,
-        fields.stream is True or (arrival.method == "GET" and _asks_for_stream(arrival.query)),
+        fields.stream is True or (arrival.method == "GET" and "stream=true" in arrival.query.lower().split("&")),
         request_id,
         received,
         arrival.client,
@@ -215,10 +198,6 @@ def request_of(
         fields.background is True and api is Api.RESPONSES,
         api is Api.CHAT and (fields.store is True or fields.audio is not None),
     )
-
-
-def _asks_for_stream(query: str) -> bool:
-    return "stream=true" in query.lower().split("&")
 
 
 def _lenient_fields(body: bytes) -> Fields | None:

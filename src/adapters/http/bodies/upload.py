@@ -27,7 +27,8 @@ class ClientUpload:
         self.taken_bytes = 0
         self.begun = False
         self._head = b""
-        self._rename: Rename | None = None
+        self.rename: Rename | None = None
+        """Puts another name in the place of the model's, which the head has; None = it has none."""
         self._waited_s = 0.0
         self._is_gone = False
         self.is_over = self.length == 0
@@ -54,13 +55,9 @@ class ClientUpload:
         self._head = bytes(head)
         return self._head
 
-    def rename_with(self, rename: Rename) -> None:
-        """The head names the model, and this puts another name in its place."""
-        self._rename = rename
-
     def upload(self, model: str) -> "UploadRun":
         """See `ClientBody.upload`."""
-        head = self._rename(self._head, model) if model and self._rename is not None else self._head
+        head = self.rename(self._head, model) if model and self.rename is not None else self._head
         return UploadRun(self, head, None if self.length is None else self.length - len(self._head) + len(head))
 
     async def next(self) -> bytes:
@@ -71,7 +68,7 @@ class ClientUpload:
             began = clock()
             try:
                 async with asyncio.timeout(BODY_PATIENCE_S + self.taken_bytes / BODY_BYTES_PER_S - self._waited_s):
-                    message = await self._take()
+                    message = await self.receive()
             except TimeoutError:
                 raise InvalidRequest("The body came too slowly.", code="request_timeout") from None
             self._waited_s += clock() - began
@@ -96,9 +93,6 @@ class ClientUpload:
 
     async def receive(self) -> Any:
         """The ASGI `receive` for a reader of the whole body."""
-        return await self._take()
-
-    async def _take(self) -> Any:
         message: Any = await self._receive()
         if message["type"] != "http.request":
             self._is_gone = True

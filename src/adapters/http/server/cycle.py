@@ -5,16 +5,7 @@ from collections.abc import Awaitable
 
 from adapters.http.server.client import Application
 from adapters.http.server.error_body import error_body, status_of
-from adapters.http.server.reply_head import (
-    BODILESS,
-    CHUNKED,
-    CLOSE,
-    LENGTH,
-    NONE,
-    Fields,
-    framing_of,
-    reply_head,
-)
+from adapters.http.server.reply_head import BODILESS, CHUNKED, CLOSE, LENGTH, NONE, Fields, framing_of, reply_head
 from adapters.http.server.request.body import RequestBody
 from application.errors import ProxyError
 

@@ -2,25 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.host import ServerContext
-
-
-class Line(Protocol):
-    """The connection."""
-
-    cycle: RequestCycle | None
-    """The request that is answered now; None = there is none."""
-    transport: asyncio.Transport | None
-    """None = it is lost."""
+from adapters.http.server.request.body import ClientTransport
 
 
 class CycleLoop:
     """One task for all requests of a connection: another one for each would cost more than what it is given to do."""
 
-    def __init__(self, line: Line, host: ServerContext[Any]) -> None:
+    def __init__(self, line: ClientTransport, host: ServerContext[Any]) -> None:
         self.is_free = True
         """May `answer` be called? Else the request comes next by itself."""
         self._line = line

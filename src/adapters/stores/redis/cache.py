@@ -23,13 +23,8 @@ class RedisResponseCache:
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
         """The answer; None also where Redis does not answer, or holds something else under this name."""
-        name = self._prefix + key.name
-
-        async def ask(client: RedisClient) -> object:
-            return await client.get(name)
-
         try:
-            entry = await self._gate.read(ask)
+            entry: object = await self._gate.read(lambda client: client.get(self._prefix + key.name))
         except StoreUnavailable:
             return None
         return await read_entry(key, entry) if isinstance(entry, bytes) else None

@@ -6,7 +6,7 @@ What the defaults of redis-py 8 do: wait 5 s and try eleven times, nearly a minu
 
 import asyncio
 import ssl
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -21,35 +21,32 @@ from adapters.stores.redis.resolver import RedisResolver
 from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 
-__all__ = ["RedisClient", "RedisLink", "RedisSettings", "new_link"]
-
 RedisClient: TypeAlias = Redis | RedisCluster
 
 _SENTINEL_TIMEOUT_S = 0.1
 _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 
 
-class RedisLink(Protocol):
-    """A client with all that belongs to it."""
+class RedisLink:
+    """A client with all that belongs to it. A cluster has a pool for each of its nodes, others have one."""
 
-    @property
-    def client(self) -> RedisClient:
-        """What operations are made of."""
-
-    @property
-    def deadline_s(self) -> float:
-        """When an operation is to be given up, in seconds from its begin."""
-
-    @property
-    def contact_s(self) -> float:
-        """How long a first contact may take in seconds, with finding out whom to speak with."""
+    client: RedisClient
+    """What operations are made of."""
+    deadline_s: float
+    """When an operation is to be given up, in seconds from its begin."""
+    contact_s: float
+    """How long a first contact may take in seconds, with finding out whom to speak with."""
+    _pool: ConnectionPool
 
     async def renew(self) -> None:
         """Idle connections are closed, those in use once they are free: the next operation connects to whom the name,
         the Sentinels or the cluster lead to by then."""
+        await self._pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+        await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """All connections are closed."""
+        await self.client.aclose()
 
 
 def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: float, max_connections: int) -> RedisLink:
@@ -71,7 +68,7 @@ def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: flo
     return _SingleLink(settings, options, tcp, max_connections)
 
 
-class _SingleLink:
+class _SingleLink(RedisLink):
     """One server, by TCP or by a unix socket."""
 
     def __init__(
@@ -90,16 +87,8 @@ class _SingleLink:
         self.deadline_s = options["socket_connect_timeout"]
         self.contact_s = 3 * self.deadline_s
 
-    async def renew(self) -> None:
-        """See `RedisLink`."""
-        await _renew(self._pool)
 
-    async def close(self) -> None:
-        """See `RedisLink`."""
-        await self.client.aclose()
-
-
-class _SentinelLink:
+class _SentinelLink(RedisLink):
     """The master that Sentinels name; its reads go there, too."""
 
     def __init__(
@@ -135,16 +124,12 @@ class _SentinelLink:
         self.deadline_s = options["socket_connect_timeout"]
         self.contact_s = 3 * self.deadline_s + 2 * _SENTINEL_TIMEOUT_S * len(settings.nodes)
 
-    async def renew(self) -> None:
-        """See `RedisLink`."""
-        await _renew(self._pool)
-
     async def close(self) -> None:
         """See `RedisLink`."""
         await asyncio.gather(self.client.aclose(), self._sentinels.aclose(), return_exceptions=True)
 
 
-class _ClusterLink:
+class _ClusterLink(RedisLink):
     """A cluster, as found through some of its nodes. Slots that are not served do not keep the others from working."""
 
     def __init__(
@@ -154,7 +139,7 @@ class _ClusterLink:
         wait_s = options["socket_connect_timeout"]
         options |= _login(settings.username, settings.password)
         options |= {"retry": Retry(NoBackoff(), 1), "socket_timeout": wait_s}
-        self.client = RedisCluster(
+        self.client = cluster = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in settings.nodes],
             require_full_coverage=False,
             dynamic_startup_nodes=True,
@@ -163,7 +148,7 @@ class _ClusterLink:
             **(options | _TCP),
         )
         # As the library's own mixin for maintenance notifications does: what later nodes get, and what these have.
-        manager = self.client.nodes_manager
+        self._nodes = manager = cluster.nodes_manager
         manager.connection_kwargs.update(tcp)
         for node in manager.startup_nodes.values():
             node.connection_class = tcp["connection_class"]
@@ -173,7 +158,7 @@ class _ClusterLink:
 
     async def renew(self) -> None:
         """See `RedisLink`."""
-        for node in list(self.client.nodes_manager.nodes_cache.values()):
+        for node in list(self._nodes.nodes_cache.values()):
             node.update_active_connections_for_reconnect()
             await node.disconnect_free_connections()
 
@@ -181,7 +166,7 @@ class _ClusterLink:
         """See `RedisLink`. The library's own does nothing after an error."""
         await self.client.aclose()
         for nodes in ("nodes_cache", "startup_nodes"):
-            await self.client.nodes_manager.aclose(nodes)
+            await self._nodes.aclose(nodes)
 
 
 def _options(op_timeout_s: float) -> dict[str, Any]:
@@ -216,8 +201,3 @@ def _tls_context(settings: RedisSettings) -> ssl.SSLContext:
     if settings.ca_bundle is not None:
         context.load_verify_locations(settings.ca_bundle)
     return context
-
-
-async def _renew(pool: ConnectionPool) -> None:
-    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
-    await pool.disconnect(inuse_connections=False)

@@ -15,6 +15,7 @@ from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError, SlaveNotFoundError
 
 from adapters.stores.redis.resolver import SlowName
+from adapters.system_errors import WORDS
 
 
 class Effect(Enum):
@@ -44,8 +45,13 @@ _UNEXPECTED = Trouble(Effect.FAILED, "unexpected error")
 _LOST = Trouble(Effect.FAILED, "connection lost")
 _CREDENTIALS = Trouble(Effect.CLOSED, "wrong password or user")
 _CLUSTER = Trouble(Effect.FAILED, "the cluster cannot be reached")
-_MISUSED = Trouble(Effect.FAILED, "refused by the client library")
 _COMMAND = Trouble(Effect.FAILED, "command refused")
+
+_MISUSES = (
+    *(exceptions.DataError, exceptions.PubSubError, exceptions.WatchError, exceptions.LockError),
+    *(exceptions.LockNotOwnedError, exceptions.ChildDeadlockedError, exceptions.CrossSlotTransactionError),
+    *(exceptions.InvalidPipelineStack, exceptions.IncorrectPolicyType),
+)
 
 ROWS: dict[type[BaseException], Trouble] = {
     Exception: _UNEXPECTED,
@@ -80,15 +86,7 @@ ROWS: dict[type[BaseException], Trouble] = {
     exceptions.ExecAbortError: _COMMAND,
     exceptions.ModuleError: _COMMAND,
     exceptions.NoSuchFieldsetError: _COMMAND,
-    exceptions.DataError: _MISUSED,
-    exceptions.PubSubError: _MISUSED,
-    exceptions.WatchError: _MISUSED,
-    exceptions.LockError: _MISUSED,
-    exceptions.LockNotOwnedError: _MISUSED,
-    exceptions.ChildDeadlockedError: _MISUSED,
-    exceptions.CrossSlotTransactionError: _MISUSED,
-    exceptions.InvalidPipelineStack: _MISUSED,
-    exceptions.IncorrectPolicyType: _MISUSED,
+    **dict.fromkeys(_MISUSES, Trouble(Effect.FAILED, "refused by the client library")),
 }
 
 CODES = {
@@ -114,18 +112,8 @@ _TOO_MANY_CLIENTS = Trouble(Effect.FAILED, "too many clients connected")
 _NO_CLUSTER = Trouble(Effect.FAILED, "no cluster, though configured as one")
 _NOT_RESOLVED = Trouble(Effect.FAILED, "name not resolved")
 
-_SYSTEM_WORDS = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ECONNRESET: "connection reset",
-    errno.ECONNABORTED: "connection aborted",
-    errno.EPIPE: "connection closed while sending",
+_SYSTEM_WORDS = WORDS | {
     errno.ETIMEDOUT: "timeout",
-    errno.EHOSTUNREACH: "no route to host",
-    errno.ENETUNREACH: "network unreachable",
-    errno.EHOSTDOWN: "host is down",
-    errno.EADDRNOTAVAIL: "no local address available",
-    errno.EMFILE: "too many open files",
-    errno.ENFILE: "too many open files",
     errno.ENOENT: "no such socket",
     errno.EACCES: "no access to the socket",
 }

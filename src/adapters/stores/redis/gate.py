@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from adapters.stores.redis.clients import RedisClient, RedisLink, RedisSettings, new_link
+from adapters.stores.redis.clients import RedisClient, new_link
 from adapters.stores.redis.deadline import Deadline
 from adapters.stores.redis.errors import BUSY, SLOW_NAME, TIMEOUT, Effect, Trouble, trouble_of
 from adapters.stores.redis.resolver import RedisResolver, Resolve, system_addresses
+from adapters.stores.redis.settings import RedisSettings
 from application.ports import Clock
 from application.store_ports import StoreAlarm, StoreReport, StoreUnavailable
 from domain.circuit_breaker import Access, BreakerPolicy, BreakerState, Draw
-
-__all__ = ["RedisClient", "RedisGate", "RedisSettings"]
 
 T = TypeVar("T")
 
@@ -51,9 +50,7 @@ class RedisGate:
         """Connects to nothing yet and needs no running loop. `name` is what the alarm is told; `namespace` is what the
         probe's keys begin with; `resolve` is called in threads. Raises `OSError` when the CA bundle cannot be read."""
         self._names = RedisResolver(clock, _LOOKUP * op_timeout_s, resolve)
-        self._link: RedisLink = new_link(
-            settings, self._names, op_timeout_s=op_timeout_s, max_connections=pool_size + 1
-        )
+        self._link = new_link(settings, self._names, op_timeout_s=op_timeout_s, max_connections=pool_size + 1)
         self._client = self._link.client
         self._deadline_s = self._link.deadline_s
         self._alarm = alarm
@@ -105,10 +102,13 @@ class RedisGate:
         return self._state.access is not Access.NONE
 
     async def _run(self, operation: Callable[[RedisClient], Awaitable[T]], *, write: bool) -> T:
-        self._refuse_unless_open(write=write)
+        if not self._state.admits(write=write):
+            raise StoreUnavailable(self._state.reason)
         if self._slots.locked():
             await self._wait_for_slot()
-            self._refuse_if_closed_meanwhile(write=write)
+            if not self._state.admits(write=write):  # closed meanwhile
+                self._slots.release()
+                raise StoreUnavailable(self._state.reason)
         else:
             await self._slots.acquire()
         era = self._state.era
@@ -124,15 +124,6 @@ class RedisGate:
         if era == self._state.era:
             self._state = self._policy.after_success(self._state, self._clock.now())
         return result
-
-    def _refuse_unless_open(self, *, write: bool) -> None:
-        if not self._state.admits(write=write):
-            raise StoreUnavailable(self._state.reason)
-
-    def _refuse_if_closed_meanwhile(self, *, write: bool) -> None:
-        if not self._state.admits(write=write):
-            self._slots.release()
-            raise StoreUnavailable(self._state.reason)
 
     async def _wait_for_slot(self) -> None:
         era = self._state.era

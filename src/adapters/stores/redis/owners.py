@@ -1,6 +1,7 @@
 """The owners of what is stored at the providers, for all replicas: one small key per id, that expires by itself."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from redis.exceptions import ResponseError
 
@@ -38,14 +39,14 @@ class RedisResponseOwners:
         """The owner of each id, in their order; raises `StoreUnavailable`."""
         owners: list[str | None] = []
         for commands in self._turns(ids, "GET"):
-            owners += [_owner(reply) for reply in await self._gate.read(_Pipeline(commands))]
+            owners += [_owner(reply) for reply in await self._gate.read(partial(_run, commands))]
         return owners
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
         """From now on `owner` holds these, if Redis takes it."""
         for commands in self._turns(ids, "SET", owner, "PX", self._ttl_ms):
             try:
-                await self._gate.write(_Pipeline(commands))
+                await self._gate.write(partial(_run, commands))
             except StoreUnavailable:
                 return
 
@@ -56,22 +57,17 @@ class RedisResponseOwners:
             yield [(name, self._prefix + id_digest(each), *arguments) for each in chunk]
 
 
-class _Pipeline:
-    """Commands, each about one key, in one turn to Redis."""
-
-    def __init__(self, commands: Sequence[_Command]) -> None:
-        self._commands = commands
-
-    async def __call__(self, client: RedisClient) -> Sequence[object]:
-        """What Redis says to each. Raises the first error that is about more than one key."""
-        async with client.pipeline(transaction=False) as pipeline:
-            for command in self._commands:
-                pipeline.execute_command(*command)
-            replies: Sequence[object] = await pipeline.execute(raise_on_error=False)
-        for reply in replies:
-            if isinstance(reply, Exception) and not _is_misfit(reply):
-                raise reply
-        return replies
+async def _run(commands: Sequence[_Command], client: RedisClient) -> Sequence[object]:
+    """What Redis says to each of these, each about one key, sent in one turn. Raises the first error that is about more
+    than one key."""
+    async with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: Sequence[object] = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception) and not _is_misfit(reply):
+            raise reply
+    return replies
 
 
 def _is_misfit(reply: object) -> bool:

@@ -48,25 +48,18 @@ return reply
 """
 
 
-class _Script:
-    """A call of a Lua script by its digest, on one key.
+async def _run(client: RedisClient, script: str, key: str, *arguments: str | bytes | int) -> list[bytes]:
+    """Call a Lua script by its digest, on one key.
 
     Where a Redis does not know it (new, restarted, flushed), the call is made anew with the text, on the node that has
     the key. redis-py's own `Script` would send the text to every primary of a cluster first, and fail if one is away.
     """
-
-    def __init__(self, text: str, key: str, *arguments: str | bytes | int) -> None:
-        self._text = text
-        self._key = key
-        self._arguments = arguments
-
-    async def __call__(self, client: RedisClient) -> list[bytes]:
-        digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-        try:
-            reply: list[bytes] = await client.evalsha(digest, 1, self._key, *self._arguments)
-        except NoScriptError:
-            reply = await client.eval(self._text, 1, self._key, *self._arguments)
-        return reply
+    digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    try:
+        reply: list[bytes] = await client.evalsha(digest, 1, key, *arguments)
+    except NoScriptError:
+        reply = await client.eval(script, 1, key, *arguments)
+    return reply
 
 
 class RedisEndpointStateStore:
@@ -84,13 +77,13 @@ class RedisEndpointStateStore:
         nothing. Raises `StoreUnavailable`."""
         packed = encode_report(report)
         if packed is not None:
-            await self._gate.write(_Script(_PUT, self._key, replica, packed, self._keep_us))
+            await self._gate.write(lambda client: _run(client, _PUT, self._key, replica, packed, self._keep_us))
 
     async def others(self, replica: str) -> Sequence[HeardReport]:
         """The report of each other replica. Writes nothing, so it works on a replica and on a full Redis as well.
         Raises `StoreUnavailable`."""
         longest = _STAMP_DIGITS + 1 + MAX_REPORT_BYTES
-        now_us, *fields = await self._gate.read(_Script(_READ, self._key, replica, longest))
+        now_us, *fields = await self._gate.read(lambda client: _run(client, _READ, self._key, replica, longest))
         before, self._read = self._read, {}
         heard = []
         for name, stamp_us, packed in _stamped(fields):

@@ -10,15 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from adapters.upstreams.http1.failures import (
-    CUT_IN_BODY,
-    CUT_IN_HEAD,
-    SLOW_BODY,
-    SLOW_HEAD,
-    SPOKE_FIRST,
-    UNANSWERED,
-    lost,
-)
+from adapters.upstreams.http1 import failures
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
 from application.ports import READ_AHEAD_BYTES
@@ -90,7 +82,7 @@ class Connection(asyncio.Protocol):
                 self._hear_early()
         else:
             self.was_lost_unanswered = True
-            self.fail(UNANSWERED)
+            self.fail(failures.UNANSWERED)
         return reply
 
     def expect_head(self, deadline: float) -> None:
@@ -110,7 +102,7 @@ class Connection(asyncio.Protocol):
     def _look_at_clock(self) -> None:
         self._timer, self._timer_at = None, _NEVER
         if self._deadline <= self.loop.time():
-            self.fail(SLOW_HEAD if self._reader.in_head else SLOW_BODY)
+            self.fail(failures.SLOW_HEAD if self._reader.in_head else failures.SLOW_BODY)
         else:
             self.wait_until(self._deadline)
 
@@ -190,15 +182,15 @@ class Connection(asyncio.Protocol):
             return
         self.was_lost_unanswered = reader.in_head and not reader.overhead_bytes
         if exc is not None:
-            self.fail(lost(exc))
+            self.fail(failures.lost(exc))
         elif reader.in_head:
-            self.fail(UNANSWERED if self.was_lost_unanswered else CUT_IN_HEAD)
+            self.fail(failures.UNANSWERED if self.was_lost_unanswered else failures.CUT_IN_HEAD)
         elif reader.ends_with_connection():
             self._reply = None
             reply.complete()
             reply.wake()
         else:
-            self.fail(CUT_IN_BODY)
+            self.fail(failures.CUT_IN_BODY)
 
     def data_received(self, data: bytes) -> None:
         reply, reader = self._reply, self._reader
@@ -267,7 +259,7 @@ class Connection(asyncio.Protocol):
     def _hear_early(self) -> None:
         early, self._early = self._early, b""
         if _ERROR.match(early) is None:
-            self.fail(SPOKE_FIRST)
+            self.fail(failures.SPOKE_FIRST)
             return
         self.is_sending = True  # nothing has been: if all of the reply is here, this is the last exchange
         self.data_received(early)

@@ -4,16 +4,8 @@ import asyncio
 import ssl
 from typing import Any, cast
 
+from adapters.upstreams.http1 import failures
 from adapters.upstreams.http1.connection import Connection
-from adapters.upstreams.http1.failures import (
-    BAD_URL,
-    PROXY_FAILED,
-    PROXY_REFUSED,
-    UNANSWERED,
-    UNUSABLE_PROXY,
-    no_handshake,
-    not_connected,
-)
 from adapters.upstreams.http1.request import Origin
 from adapters.upstreams.http1.resolver import Names, first_to_answer
 from adapters.upstreams.outbound.never_called import NeverCalled
@@ -43,7 +35,7 @@ class Connecting:
         try:
             return self._proxies.between(own, is_tls=origin.is_tls, host=origin.host, port=origin.port)
         except UnusableProxy:
-            raise UpstreamFailed(UNUSABLE_PROXY) from None
+            raise UpstreamFailed(failures.UNUSABLE_PROXY) from None
 
     async def open(self, origin: Origin, proxy: OutboundProxy | None) -> Connection:
         """A connection on which a request can be sent. Raises `UpstreamFailed`."""
@@ -69,12 +61,12 @@ class Connecting:
         try:
             return await self._names.addresses(origin.host)
         except UnicodeError:  # a name too long for any encoding of names
-            raise UpstreamFailed(BAD_URL) from None
+            raise UpstreamFailed(failures.BAD_URL) from None
         except NeverCalled as refused:
             refused.is_proxy = to_proxy
             raise UpstreamFailed(refused.failure) from None
         except OSError as error:
-            raise UpstreamFailed(not_connected(error, to_proxy)) from error
+            raise UpstreamFailed(failures.not_connected(error, to_proxy)) from error
 
     async def _tcp(self, origin: Origin, addresses: list[str], *, to_proxy: bool) -> Connection:
         loop = asyncio.get_running_loop()
@@ -88,7 +80,7 @@ class Connecting:
         try:
             return await first_to_answer(addresses, connect, Connection.abort)
         except OSError as error:
-            raise UpstreamFailed(not_connected(error, to_proxy)) from error
+            raise UpstreamFailed(failures.not_connected(error, to_proxy)) from error
 
     async def _tunnel(self, connection: Connection, origin: Origin, proxy: OutboundProxy) -> None:
         """RFC 9110 section 9.3.6."""
@@ -103,11 +95,11 @@ class Connecting:
                 await reply.news()
         except UpstreamFailed as failed:
             words = failed.failure.reason
-            is_silent = failed.failure in (UNANSWERED,) or failed.failure.kind is not FailureKind.RESET
-            failure = PROXY_FAILED if is_silent else Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
+            is_silent = failed.failure in (failures.UNANSWERED,) or failed.failure.kind is not FailureKind.RESET
+            failure = failures.PROXY_FAILED if is_silent else Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
             raise UpstreamFailed(failure) from failed
         if reply.status >= 300:
-            raise UpstreamFailed(PROXY_REFUSED)
+            raise UpstreamFailed(failures.PROXY_REFUSED)
         connection.exchanges = 0
 
     async def _tls(self, connection: Connection, origin: Origin) -> None:
@@ -124,7 +116,7 @@ class Connecting:
                 ssl_handshake_timeout=_HANDSHAKE_S,
             )
         except OSError as error:
-            raise UpstreamFailed(no_handshake(error)) from error
+            raise UpstreamFailed(failures.no_handshake(error)) from error
         connection.transport = cast("asyncio.Transport", encrypted)
 
     def keep_session(self, connection: Connection) -> None:

@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 
-from adapters.upstreams.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
+from adapters.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
 from domain.failure import Failure, FailureKind
 
 BAD_URL = Failure(FailureKind.MISCONFIGURED, "URL cannot be used")

@@ -8,8 +8,8 @@ import asyncio
 import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 
-from adapters.time_limit import TimeLimit
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
 from application.ports import UpstreamFailed
@@ -33,22 +33,15 @@ class Spare:
         """`most`: how many may be idle; None = a share of the files that this process may open."""
         self.count = 0
         self.most = _share_of_files() if most is None else most
-        self._pools: list[Pool] = []
-
-    def add_pool(self, pool: "Pool") -> None:
-        """From here on its connections count."""
-        self._pools.append(pool)
+        self.pools: list[Pool] = []
+        """Those whose connections count."""
 
     def close_longest_idle(self) -> bool:
         """Close the connection that has been idle for longest; False = none is idle."""
         if not self.count:
             return False
-        min(self._pools, key=_idle_since).close_longest_idle()
+        min(self.pools, key=attrgetter("idle_since")).close_longest_idle()
         return True
-
-
-def _idle_since(pool: "Pool") -> float:
-    return pool.idle_since
 
 
 def _share_of_files() -> int:
@@ -81,11 +74,11 @@ class Pool:
         self._idle: list[Connection] = []
         """The last used at the end."""
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
-        self._waits: set[TimeLimit] = set()
+        self._waits: set[asyncio.Timeout] = set()
         """What can be interrupted when the pool is closed."""
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
-        spare.add_pool(self)
+        spare.pools.append(self)
 
     def take(self, now: float) -> Connection | None:
         """An idle connection that can be used; None = there is none."""
@@ -106,8 +99,10 @@ class Pool:
         """A connection, when one comes free or can be opened; only a new one if `fresh`. Raises `UpstreamFailed`."""
         has_slot = False
         try:
-            with TimeLimit(deadline - self.now(), self._loop) as limit:
-                self._watch(limit)
+            async with asyncio.timeout_at(deadline) as limit:
+                if self._is_closed:
+                    raise UpstreamFailed(LOST)
+                self._waits.add(limit)
                 try:
                     given = await self._turn(fresh)
                     if given is not None:
@@ -120,11 +115,6 @@ class Pool:
             if self._is_closed:
                 raise UpstreamFailed(LOST) from None
             raise UpstreamFailed(SLOW_HEAD if has_slot else NO_SLOT) from None
-
-    def _watch(self, limit: TimeLimit) -> None:
-        if self._is_closed:
-            raise UpstreamFailed(LOST)
-        self._waits.add(limit)
 
     async def _turn(self, fresh: bool) -> Connection | None:
         """None = a slot is the caller's."""
@@ -159,7 +149,7 @@ class Pool:
 
     async def _open(self, connect_s: float) -> Connection:
         try:
-            with TimeLimit(connect_s, self._loop):
+            async with asyncio.timeout(connect_s):
                 connection = await self._open_with_a_file()
                 await self._hear_out(connection)
         except TimeoutError:
@@ -254,6 +244,7 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
         for limit in self._waits:
-            limit.reschedule(0.0)
+            if not limit.expired():
+                limit.reschedule(self._loop.time())
         for connection in list(self._members):
             connection.fail(LOST)

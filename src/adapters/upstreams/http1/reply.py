@@ -32,16 +32,7 @@ class Line(Protocol):
 class Http1Reply(Tap):
     """See `UpstreamReply`. A reply that has come completely has let go of its connection."""
 
-    __slots__ = (
-        "_failure",
-        "_is_whole",
-        "_line",
-        "_pieces",
-        "headers",
-        "idle_s",
-        "status",
-        "waiting_bytes",
-    )
+    __slots__ = ("_failure", "_is_whole", "_line", "_pieces", "headers", "idle_s", "status", "waiting_bytes")
 
     def __init__(self, line: Line, idle_s: float) -> None:
         super().__init__(line.loop)

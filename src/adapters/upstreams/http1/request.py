@@ -12,8 +12,9 @@ from domain.bounded_memo import Remembered, lengths
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
-_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+"""Those whose empty body has a length (RFC 9110 section 8.6)."""
+FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """Headers that are this side's own affair; the caller's are not sent."""
 
 
@@ -77,11 +78,7 @@ def _target_of(url: str) -> Target:
 _targets = Remembered(_target_of, most=256, longest=512)
 
 
-def _is_framing(name: str) -> bool:
-    return name.lower() in _FRAMING
-
-
-_framing = Remembered(_is_framing, most=1024)
+_framing: Remembered[str, bool] = Remembered(lambda name: name.lower() in FRAMING, most=1024)
 
 
 def _beginning(asked: tuple[str, Headers, Headers]) -> bytes:
@@ -107,7 +104,7 @@ def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     beginning = _beginnings[f"{call.method}{line}", call.headers, added]
     body = call.body
     if isinstance(body, bytes):
-        if not body and call.method not in _BODY_METHODS:
+        if not body and call.method not in BODY_METHODS:
             return beginning + b"\r\n"
         length: int | None = len(body)
     else:

@@ -1,15 +1,13 @@
 """From a name to the first address that answers: lookups shared for some seconds, then happy eyeballs (RFC 8305)."""
 
 import asyncio
-import ipaddress
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import TypeVar
 
-from adapters.upstreams.outbound.never_called import callable_ones
+from adapters.upstreams.outbound.never_called import address_in, callable_ones
 
 _SHARED_S = 10.0
 """A lookup that began less than this ago, over or not, serves whoever asks for the same name."""
@@ -32,7 +30,7 @@ class Names:
 
         Raises OSError, and `NeverCalled` where there is none.
         """
-        if _is_ip(host):
+        if address_in(host) is not None:
             return callable_ones([host])
         loop = asyncio.get_running_loop()
         began, lookup = self._lookups.get(host, (0.0, None))
@@ -60,15 +58,6 @@ class Names:
         for lookup in self._running:
             lookup.cancel()
         self._lookups.clear()
-
-
-@lru_cache(maxsize=256)
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 async def _look_up(host: str) -> list[str]:

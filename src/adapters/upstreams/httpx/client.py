@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.http1.failures import LOST
-from adapters.upstreams.http1.request import target_of
+from adapters.upstreams.http1.request import BODY_METHODS, FRAMING, target_of
 from adapters.upstreams.httpx.mounts import MountedTransport
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, failure_of
@@ -16,12 +17,6 @@ from application.flow import Take, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.bounded_memo import Remembered
-
-_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-"""Headers that are this side's own affair; the caller's are not sent."""
-
-_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-"""Those whose empty body has a length (RFC 9110 section 8.6)."""
 
 _MOST_OF_A_URL = 65_536
 """httpx takes no longer one."""
@@ -72,10 +67,11 @@ class HttpxUpstream:
         """
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write down each request
         self._http1 = Http1Upstream(**http1)
-        self._client = _Client(
+        self._client = httpx.AsyncClient(
             transport=Http1Transport(self._http1),
             mounts={pattern: each and MountedTransport(each) for pattern, each in (mounts or {}).items()},
             auth=httpx.Auth(),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,
         )
 
@@ -98,25 +94,6 @@ class HttpxUpstream:
         await self._client.aclose()
 
 
-class _NoCookies(httpx.Cookies):
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """None are kept."""
-
-
-class _Client(httpx.AsyncClient):
-    @property
-    def cookies(self) -> httpx.Cookies:
-        """Never any."""
-        return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, _: object) -> None:
-        raise AttributeError("an upstream's client has no cookies")
-
-
-_NO_COOKIES = _NoCookies()
-
-
 class _Sent(httpx.AsyncByteStream):
     """An upload, for httpx. No generator: what is broken off leaves nothing to be closed."""
 
@@ -137,14 +114,12 @@ def _request(call: UpstreamCall) -> httpx.Request:
     url, host, target = _addresses[call.url]
     headers = [(b"host", host)]
     headers += [
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in call.headers
-        if name.lower() not in _FRAMING
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers if name.lower() not in FRAMING
     ]
     stream, length = _stream(call.body)
     if length is None:
         headers.append((b"transfer-encoding", b"chunked"))
-    elif length or call.method in _BODY_METHODS:
+    elif length or call.method in BODY_METHODS:
         headers.append((b"content-length", b"%d" % length))
     extensions: dict[str, Any] = {
         "target": target,

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import httpx
 
-from adapters.time_limit import TimeLimit
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, Body, PassedResponse
 from application.messages import ClientLeft
 
@@ -22,7 +21,7 @@ class MountedTransport(httpx.AsyncBaseTransport):
         """Come back with the headers of the reply."""
         first_byte_s, idle_s = request.extensions[FIRST_BYTE_S], request.extensions[IDLE_S]
         try:
-            with TimeLimit(first_byte_s) as limit:
+            async with asyncio.timeout(first_byte_s) as limit:
                 upload = None
                 if not isinstance(request.stream, httpx.ByteStream):
                     upload = request.stream = _Upload(request.stream, limit, first_byte_s, idle_s)
@@ -48,9 +47,13 @@ class _Upload(httpx.AsyncByteStream):
     with each piece."""
 
     def __init__(
-        self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, limit: TimeLimit, reply_s: float, idle_s: float
+        self,
+        stream: httpx.SyncByteStream | httpx.AsyncByteStream,
+        limit: asyncio.Timeout,
+        reply_s: float,
+        idle_s: float,
     ) -> None:
-        self.limit: TimeLimit | None = limit
+        self.limit: asyncio.Timeout | None = limit
         """None = the reply has come, or will not."""
         self._pieces = aiter(stream)  # type: ignore[arg-type] # an asynchronous one, says httpx's client
         self._reply_s = reply_s
@@ -70,7 +73,7 @@ class _Upload(httpx.AsyncByteStream):
             raise ClientLeft from None
         finally:
             if self.limit is not None:
-                self.limit.reschedule(self._reply_s)
+                self.limit.reschedule(asyncio.get_running_loop().time() + self._reply_s)
 
 
 class _MountedBody(Body):
@@ -88,7 +91,7 @@ class _MountedBody(Body):
         if self._is_cut:
             raise httpx.ReadError("connection lost")
         try:
-            with TimeLimit(self._idle_s):
+            async with asyncio.timeout(self._idle_s):
                 async for piece in self._pieces:
                     if piece:
                         return piece

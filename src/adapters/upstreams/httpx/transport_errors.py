@@ -8,58 +8,37 @@ names do not always say what happened, so the operating system's word, found alo
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 
-from adapters.upstreams.http1.failures import (
-    BAD_URL,
-    LOST,
-    NO_NAME,
-    NO_SLOT,
-    NOT_HTTP,
-    PROXY_FAILED,
-    SLOW_BODY,
-    SLOW_CONNECT,
-    SLOW_HEAD,
-)
-from adapters.upstreams.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
+from adapters.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
+from adapters.upstreams.http1 import failures
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
 LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)
 """What a call may raise because of the network or the server; anything else is a defect and is not dressed up."""
 
-_NOT_CONNECTED = Failure(FailureKind.CONNECT, "cannot connect")
-
-ROWS: dict[type[BaseException], Failure] = {
-    OSError: LOST,
-    TimeoutError: SLOW_HEAD,
-    socket.gaierror: NO_NAME,
-    ssl.SSLError: Failure(FailureKind.TLS, "TLS failed"),
-    httpx.HTTPError: LOST,
-    httpx.RequestError: LOST,
-    httpx.TransportError: LOST,
-    httpx.NetworkError: LOST,
-    httpx.ConnectError: _NOT_CONNECTED,
-    httpx.ReadError: LOST,
-    httpx.WriteError: LOST,
-    httpx.CloseError: LOST,
-    httpx.ProxyError: PROXY_FAILED,
-    httpx.TimeoutException: SLOW_HEAD,
-    httpx.ConnectTimeout: SLOW_CONNECT,
-    httpx.PoolTimeout: NO_SLOT,
-    httpx.WriteTimeout: SLOW_HEAD,
-    httpx.ReadTimeout: SLOW_HEAD,
-    httpx.ProtocolError: NOT_HTTP,
-    httpx.LocalProtocolError: NOT_HTTP,
-    httpx.RemoteProtocolError: NOT_HTTP,
-    httpx.DecodingError: NOT_HTTP,
-    httpx.TooManyRedirects: NOT_HTTP,
-    httpx.HTTPStatusError: NOT_HTTP,
-    httpx.UnsupportedProtocol: BAD_URL,
-    httpx.InvalidURL: BAD_URL,
+_ROWS: dict[Failure, Sequence[type[BaseException]]] = {
+    failures.LOST: (
+        *(OSError, httpx.HTTPError, httpx.RequestError, httpx.TransportError),
+        *(httpx.NetworkError, httpx.ReadError, httpx.WriteError, httpx.CloseError),
+    ),
+    failures.SLOW_HEAD: (TimeoutError, httpx.TimeoutException, httpx.WriteTimeout, httpx.ReadTimeout),
+    failures.SLOW_CONNECT: (httpx.ConnectTimeout,),
+    failures.NO_SLOT: (httpx.PoolTimeout,),
+    failures.NO_NAME: (socket.gaierror,),
+    Failure(FailureKind.TLS, "TLS failed"): (ssl.SSLError,),
+    Failure(FailureKind.CONNECT, "cannot connect"): (httpx.ConnectError,),
+    failures.PROXY_FAILED: (httpx.ProxyError,),
+    failures.NOT_HTTP: (
+        *(httpx.ProtocolError, httpx.LocalProtocolError, httpx.RemoteProtocolError),
+        *(httpx.DecodingError, httpx.TooManyRedirects, httpx.HTTPStatusError),
+    ),
+    failures.BAD_URL: (httpx.UnsupportedProtocol, httpx.InvalidURL),
 }
+ROWS = {error: failure for failure, errors in _ROWS.items() for error in errors}
 
 _SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}
 """Kinds that the name of the exception settles, whatever caused it."""
@@ -77,11 +56,11 @@ def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
         if isinstance(cause, ssl.SSLError):
             return Failure(FailureKind.TLS, tls_words(cause))
         if isinstance(cause, socket.gaierror):
-            return NO_NAME
+            return failures.NO_NAME
         said = _said_by_the_system(cause, failure) if isinstance(cause, OSError) else None
         if said is not None:
             return said
-    return SLOW_BODY if in_body and failure == SLOW_HEAD else failure
+    return failures.SLOW_BODY if in_body and failure == failures.SLOW_HEAD else failure
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -101,7 +80,7 @@ def _said_by_the_system(error: OSError, failure: Failure) -> Failure | None:
     words = WORDS[number]
     if number in OURS:
         return Failure(FailureKind.LOCAL, words)
-    if failure == PROXY_FAILED:
+    if failure == failures.PROXY_FAILED:
         return Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
     if failure.kind is not FailureKind.CONNECT:
         return Failure(FailureKind.RESET, words)

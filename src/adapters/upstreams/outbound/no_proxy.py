@@ -6,9 +6,11 @@ white space divides entries as a comma does, and a dot at the end of a name mean
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from msgspec import Struct
+
+from adapters.upstreams.outbound.never_called import address_in
 
 _NUMBERS = re.compile(r"[0-9.]+")
 _NO_NAME = re.compile(r"[*/\[\]@%\\]|\.\.")
@@ -45,7 +47,7 @@ class NoProxy:
     def holds(self, host: str, port: int) -> bool:
         """Is it called directly? Always so for `localhost` and loopback addresses. `host`: with or without brackets."""
         name = host.strip("[]").lower().rstrip(".")
-        address = _address(name.partition("%")[0])
+        address = address_in(name.partition("%")[0])
         if name == "localhost" or (address is not None and address.is_loopback) or self._is_all:
             return True
         if address is not None:
@@ -66,7 +68,7 @@ class NoProxy:
         host, port = _divided(entry)
         if host is None:
             return False
-        if _address(host) is not None:
+        if address_in(host) is not None:
             return self._take_network(host, port)
         below = host.removeprefix("*").rstrip(".")
         itself = not below.startswith(".")
@@ -97,14 +99,5 @@ def _divided(entry: str) -> tuple[str | None, int | None]:
     bracketed = re.fullmatch(r"\[([^\]]+)\](?::([0-9]*))?", entry)
     parts = bracketed or re.fullmatch(r"([^:\[\]]+)(?::([0-9]*))?", entry)
     if parts is None:
-        return (entry, None) if _address(entry) is not None else (None, None)
+        return (entry, None) if address_in(entry) is not None else (None, None)
     return parts[1], int(parts[2]) if parts[2] else None
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that `text` is; an IPv4 address inside an IPv6 one is taken out, as it is the same host."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -91,8 +92,9 @@ def form_references(fields: Iterable[tuple[str, str]]) -> Sequence[str]:
     return _once((*found.ids, *found.whole))
 
 
-def query_references(values: Iterable[str]) -> Sequence[str]:
-    """What of a query's decoded values is certainly an id."""
+def query_references(query: str) -> Sequence[str]:
+    """What of a query's values is certainly an id."""
+    values = (unquote_plus(part.partition("=")[2]) for part in query.split("&"))
     return _once(value for value in values if _ID_LIKE.fullmatch(value))
 
 

@@ -18,6 +18,8 @@ _MANY_PIECES = 512
 class ClientTransport(Protocol):
     """The connection that a request came on."""
 
+    cycle: Any
+    """The request that is answered now; None = there is none."""
     loop: asyncio.AbstractEventLoop
     addresses: dict[str, Any]
     transport: asyncio.Transport | None
