@@ -20,7 +20,6 @@ _REMEMBERED_S = 7200
 """How long a browser need not ask again; Chrome keeps nothing longer."""
 
 _VARY = "vary: origin"
-_PRIVATE_NETWORK = b"access-control-request-private-network"
 
 
 def readable_by(origin: bytes | None) -> list[str]:
@@ -52,6 +51,6 @@ def leave(headers: dict[bytes, bytes]) -> list[str]:
     wanted = headers.get(b"access-control-request-headers")
     if wanted:
         granted.append(f"access-control-allow-headers: {wanted.decode('latin-1')}")
-    if headers.get(_PRIVATE_NETWORK, b"").lower() == b"true":
+    if headers.get(b"access-control-request-private-network", b"").lower() == b"true":
         granted.append("access-control-allow-private-network: true")
     return granted

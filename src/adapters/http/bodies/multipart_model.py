@@ -16,7 +16,6 @@ _MAX_FIELDS_BYTES = 16 * 1024
 """Headers of one part that are looked through: they are short."""
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\]{1,70})"|([^\s";,]{1,70}))\s*(?:;|$)', re.IGNORECASE)
 _FIELD = re.compile(rb'^form-data\s*;\s*name=(?:"model"|model)\s*$', re.IGNORECASE)
-_DISPOSITION = b"content-disposition"
 
 
 class ModelField(Struct, frozen=True):
@@ -91,6 +90,6 @@ def _place_of_name(head: bytes, boundary: bytes) -> tuple[int, int] | None:
 def _names_model(fields: bytes) -> bool:
     for line in fields.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.strip().lower() == _DISPOSITION:
+        if name.strip().lower() == b"content-disposition":
             return _FIELD.match(value.strip()) is not None
     return False

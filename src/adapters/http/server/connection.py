@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
 
     def let_go(self) -> int:
         """What it holds that only its client can take, or complete, counts no longer: it is to give way. How much."""
-        size = self._outflow.held_bytes or (self._inflow.held_bytes if self.cycle is None else 0)
+        size = self._outflow.holding.held_bytes or (self._inflow.holding.held_bytes if self.cycle is None else 0)
         if size:
             self._inflow.count(0)
             self._outflow.count(0)

@@ -31,7 +31,8 @@ class Inflow:
         """When more than that is thrown away, the connection is cut."""
         self.is_quiet = True
         """Is something read, and nothing counted that waits?"""
-        self._holding = Holding(budget)
+        self.holding = Holding(budget)
+        """How much of what was read waits, as far as it is counted."""
         self.transport: asyncio.Transport | None = None
         """None = there is none yet, or no more."""
         self.is_open = True
@@ -39,14 +40,9 @@ class Inflow:
         self._most_discarded_bytes = most_discarded_bytes
         self._discarded_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        """How much of what was read waits, as far as it is counted."""
-        return self._holding.held_bytes
-
     def count(self, waiting_bytes: int) -> None:
         """So much of what was read waits for the application."""
-        self._holding.count(waiting_bytes - self._holding.held_bytes)
+        self.holding.count(waiting_bytes - self.holding.held_bytes)
         self.is_quiet = self.is_open and not waiting_bytes
 
     def weigh(self, cycle: RequestCycle, queue: Collection[RequestCycle], rest_bytes: int) -> None:
@@ -65,7 +61,7 @@ class Inflow:
         """Read on."""
         if not self.is_open and self.transport is not None and not self.transport.is_closing():
             self.is_open = True
-            self.is_quiet = not self._holding.held_bytes
+            self.is_quiet = not self.holding.held_bytes
             self.transport.resume_reading()
 
     def discard(self, data: bytes) -> None:
@@ -80,14 +76,10 @@ class Outflow:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget: HeldBytes) -> None:
         self._loop = loop
-        self._holding = Holding(budget)
+        self.holding = Holding(budget)
+        """How much was not taken when writing was paused; 0 = it is not."""
         self.drained: asyncio.Future[None] | None = None
         """Done when more may be written; None = it may."""
-
-    @property
-    def held_bytes(self) -> int:
-        """How much was not taken when writing was paused; 0 = it is not."""
-        return self._holding.held_bytes
 
     def pause(self, unsent_bytes: int) -> None:
         """The client does not take what is written: so much of it waits."""
@@ -97,7 +89,7 @@ class Outflow:
 
     def count(self, unsent_bytes: int) -> None:
         """So much of it waits for the client."""
-        self._holding.count(unsent_bytes - self._holding.held_bytes)
+        self.holding.count(unsent_bytes - self.holding.held_bytes)
 
     def resume(self) -> None:
         """The client has taken most of it, or never will."""

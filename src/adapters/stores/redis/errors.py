@@ -108,9 +108,6 @@ CODES = {
 # "Error running script (call to f_...): @user_script:1: @user_script: 1: -OOM command not allowed ..."
 _CODE = re.compile(r"(?:ERR )?(?:Error running script .{0,200}?: -)?([A-Z]+) ", re.DOTALL)
 _ERRNO = re.compile(r"\[Errno ([0-9]{1,4})\]")
-_TOO_MANY_CLIENTS = Trouble(Effect.FAILED, "too many clients connected")
-_NO_CLUSTER = Trouble(Effect.FAILED, "no cluster, though configured as one")
-_NOT_RESOLVED = Trouble(Effect.FAILED, "name not resolved")
 
 _SYSTEM_WORDS = WORDS | {
     errno.ETIMEDOUT: "timeout",
@@ -137,9 +134,9 @@ def _link_trouble(error: BaseException) -> Trouble:
     row = _row(error)
     text = str(error)
     if row is _LOST and "max number of clients" in text:
-        return _TOO_MANY_CLIENTS
+        return Trouble(Effect.FAILED, "too many clients connected")
     if row is _CLUSTER and text.startswith("Cluster mode is not enabled"):
-        return _NO_CLUSTER
+        return Trouble(Effect.FAILED, "no cluster, though configured as one")
     return row
 
 
@@ -175,7 +172,7 @@ def _system_trouble(error: OSError) -> Trouble:
     if isinstance(error, SlowName):
         return SLOW_NAME
     if isinstance(error, socket.gaierror):
-        return _NOT_RESOLVED
+        return Trouble(Effect.FAILED, "name not resolved")
     if isinstance(error, TimeoutError):
         return TIMEOUT
     # asyncio tells of a name with several addresses "Multiple exceptions: [Errno 111] Connect call failed ..., ...".

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from adapters.upstreams.outbound.no_proxy import NoProxy
 
-_DEFAULT_PORT = 80
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _ALL = ("all_proxy", "ALL_PROXY")
 
@@ -60,7 +59,7 @@ def outbound_proxy(url: str) -> OutboundProxy:
         raise UnusableProxy("is an HTTP proxy that is itself spoken to over TLS, and only http:// can be used")
     if parts.scheme != "http" or not host or port == 0 or _UNSAFE.search(text):
         raise UnusableProxy("is not the URL of an HTTP proxy")
-    return OutboundProxy(host, port or _DEFAULT_PORT, unquote(parts.username or ""), unquote(parts.password or ""))
+    return OutboundProxy(host, port or 80, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 class EnvironmentProxies:

@@ -4,12 +4,12 @@ Unlike `made_ids`, which takes whatever looks like an id, only what the provider
 counts: a model says what it is told to, and metadata, schemas and the tools of an MCP server are anybody's words.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from adapters.upstreams.openai.lenient_json import decode
 from application.body.narrowed import is_heavy
 
 _MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")
@@ -25,6 +25,7 @@ class _Head(msgspec.Struct):
 
 
 _head = msgspec.json.Decoder(_Head)
+_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def claims(text: bytes, *, is_dialogue: bool) -> Sequence[str]:
@@ -48,21 +49,11 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 
 
 def _decoded(text: bytes) -> dict[str, Any]:
-    try:
-        if is_heavy(text):
-            return {"id": _head.decode(text).id}
-        decoded = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        decoded = _leniently(text)
-    return decoded if isinstance(decoded, dict) else {}
-
-
-def _leniently(text: bytes) -> Any:
     """Half an emoji is no reason to forget who made what."""
     try:
-        return None if is_heavy(text) else json.loads(text)
+        return {"id": _head.decode(text).id} if is_heavy(text) else decode(_object, text)
     except (ValueError, RecursionError):
-        return None
+        return {}
 
 
 def _named(reply: dict[str, Any]) -> list[Any]:
