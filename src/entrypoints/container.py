@@ -97,13 +97,7 @@ class Container(containers.DeclarativeContainer):
             namespace=namespace,
         ),
     )
-    gates = providers.Selector(
-        providers.Callable(store_wiring.kinds_of_gates, general),
-        none=providers.List(),
-        shared=providers.List(shared_gate),
-        cache=providers.List(cache_gate),
-        both=providers.List(shared_gate, cache_gate),
-    )
+    gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
     states_type = providers.Callable(store_wiring.kind_of_states, general)
     accounts = providers.Singleton(group_wiring.accounts_group, groups)

@@ -11,8 +11,7 @@ from pathlib import Path
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.processes.parent_watch import inherits_memory
-from entrypoints.processes.signals import meaningless_signals_ignored
-from entrypoints.processes.standard_streams import open_standard_streams, say
+from entrypoints.processes.surroundings import meaningless_signals_ignored, open_standard_streams, say
 
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 DEFAULT_CONFIG = Path("llmproxy.yaml")

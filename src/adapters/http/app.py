@@ -102,13 +102,17 @@ class App(Litestar):
             raise UnknownModel(unquote(page.model), self._models())
         if client.head.method not in status_routes.METHODS:
             raise WrongMethod(client.head.method, status_routes.METHODS)
-        reply = _Reply()
         inner: Any = scope_of(client)
         inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET"}
         inner["state"] = {"model": name, "shows_all": shows_all}
         receive: Any = client.receive
-        await super().__call__(inner, receive, reply.take)
-        return WholeAnswer(reply.whole())
+        sent: list[Any] = []
+
+        async def take(message: Any) -> None:
+            sent.append(message)
+
+        await super().__call__(inner, receive, take)
+        return WholeAnswer(_whole(*sent))
 
     def _told_to_pages(self, client: Client) -> dict[bytes, bytes]:
         """The request's headers, after the answer, whatever it will be, was made readable for the page it is for."""
@@ -123,25 +127,10 @@ class App(Litestar):
         return WholeAnswer(WholeReply(204, (), b""))
 
 
-class _Reply:
-    """Takes what a handler sends."""
-
-    def __init__(self) -> None:
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body = b""
-
-    async def take(self, message: Any) -> None:
-        """ASGI's `send`."""
-        if message["type"] == "http.response.start":
-            self._status, self._headers = message["status"], message["headers"]
-        else:
-            self._body += message.get("body", b"")
-
-    def whole(self) -> WholeReply:
-        """All of it."""
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
-        return WholeReply(self._status, headers, self._body)
+def _whole(start: Any, *pieces: Any) -> WholeReply:
+    """What a handler has sent, as messages of ASGI."""
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"])
+    return WholeReply(start["status"], headers, b"".join(piece.get("body", b"") for piece in pieces))
 
 
 def _raise(_: Request[Any, Any, Any], error: Exception) -> NoReturn:

@@ -49,12 +49,6 @@ class _State(Enum):
     MISSING = "missing"
 
 
-class _Held(Struct, frozen=True):
-    secret: Secret
-    expires: float
-    """By the monotonic clock."""
-
-
 class TokenSource:
     """The token of one scope. It is in no log, no message and no `repr`."""
 
@@ -75,7 +69,9 @@ class TokenSource:
         self._alarm = alarm
         self._when_missing = when_missing
         self._state = _State.STARTING
-        self._held: _Held | None = None
+        self._secret: Secret | None = None
+        self._expires = float("-inf")
+        """By the monotonic clock."""
         self._failures = 0
         self._began = 0.0
         self._ended = float("-inf")
@@ -99,8 +95,7 @@ class TokenSource:
     @property
     def current(self) -> Secret | None:
         """The token to send now; None = there is none that is still good."""
-        held = self._held
-        return held.secret if held is not None and self._clock.now() < held.expires else None
+        return self._secret if self._clock.now() < self._expires else None
 
     async def token(self, patience_s: float) -> Secret:
         """The token, after a wait if it is just being fetched. Raises `UpstreamFailed` with NO_CREDENTIAL."""
@@ -171,7 +166,7 @@ class TokenSource:
         if left_s <= 0:
             self._fail("what came had expired already; is this machine's clock right?")
             return
-        self._held = _Held(got.secret, now + left_s)
+        self._secret, self._expires = got.secret, now + left_s
         self._failures = 0
         self._ended = now
         # Replicas that were started together need not ask together for ever.
@@ -188,7 +183,7 @@ class TokenSource:
         self._ended = now
         rest_s = min(LONGEST_REST_S, 2.0 ** min(self._failures, 10)) * (0.5 + 0.5 * self._draw())
         self._failures += 1
-        left_s = self._held.expires - now if self._held is not None else 0.0
+        left_s = self._expires - now
         # The end of the old token is the last moment at which it is worth a try, whatever the backoff says.
         self._due = now + (min(rest_s, left_s) if left_s > 0 else rest_s)
         if left_s <= 0:

@@ -1,5 +1,8 @@
 """From settings to stores: which Redis, if any, holds what, and by which rules."""
 
+from collections.abc import Callable
+
+from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.settings import RedisSettings
 from domain.caching.cache_key import CachePolicy
 from entrypoints.config.settings import GeneralSettings
@@ -58,12 +61,10 @@ def kind_of_states(general: GeneralSettings) -> str:
     return "redis" if general.uses_redis else "memory"
 
 
-def kinds_of_gates(general: GeneralSettings) -> str:
-    """Which Redis connections there are: for what replicas share, for the cache, one for both, or none."""
-    shared, cache = shared_redis(general), cache_redis(general)
-    if cache is None or cache == shared:
-        return "none" if shared is None else "shared"
-    return "cache" if shared is None else "both"
+def gates(general: GeneralSettings, shared: Callable[[], RedisGate], cache: Callable[[], RedisGate]) -> list[RedisGate]:
+    """Those that there are: for what replicas share, for the cache, one for both, or none."""
+    has_own = cache_redis(general) not in (None, shared_redis(general))
+    return ([] if shared_redis(general) is None else [shared()]) + ([cache()] if has_own else [])
 
 
 def kind_of_cache_gate(general: GeneralSettings) -> str:

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from msgspec import Struct
-
 from application.ports import Clock
 
 Resolve = Callable[[str], Sequence[str]]
@@ -25,16 +23,6 @@ KEPT_S = 3.0
 
 class SlowName(OSError):
     """The name was not resolved in time. Its lookup goes on."""
-
-
-class _Answer(Struct, frozen=True):
-    addresses: Sequence[str]
-    until: float
-
-
-class _Lookup(Struct, frozen=True):
-    landed: asyncio.Future[Sequence[str]]
-    patience_ends: float
 
 
 def system_addresses(name: str) -> list[str]:
@@ -51,8 +39,10 @@ class RedisResolver:
         self._clock = clock
         self._wait_s = wait_s
         self._resolve = resolve
-        self._answers: dict[str, _Answer] = {}
-        self._lookups: dict[str, _Lookup] = {}
+        self._answers: dict[str, tuple[Sequence[str], float]] = {}
+        """The addresses of each name, and until when that holds."""
+        self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}
+        """Those under way, and until when each is waited for."""
         self._failures: dict[str, int] = {}
         """Addresses at which nobody was met, and in which order that was found."""
         self._failed = 0
@@ -62,10 +52,8 @@ class RedisResolver:
         everything costs one attempt. Raises `SlowName`, or `socket.gaierror` when there is no address."""
         if _is_address(name):
             return (name,)
-        answer = self._answers.get(name)
-        if answer is not None and self._clock.now() < answer.until:
-            found = answer.addresses
-        else:
+        found, until = self._answers.get(name, ((), 0.0))
+        if not found or self._clock.now() >= until:
             found = await self._looked_up(name)
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "name not resolved")
@@ -85,16 +73,16 @@ class RedisResolver:
         self._failures.pop(address, None)
 
     async def _looked_up(self, name: str) -> Sequence[str]:
-        lookup = self._lookups.get(name) or self._begin(name)
-        left_s = lookup.patience_ends - self._clock.now()
+        landed, patience_ends = self._lookups.get(name) or self._begin(name)
+        left_s = patience_ends - self._clock.now()
         if left_s > 0:
             # Not the lookup itself is waited for: one who gives up must not take it from the others.
             with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
-                    return await asyncio.shield(lookup.landed)
+                    return await asyncio.shield(landed)
         raise SlowName("name not resolved in time")
 
-    def _begin(self, name: str) -> _Lookup:
+    def _begin(self, name: str) -> tuple[asyncio.Future[Sequence[str]], float]:
         loop = asyncio.get_running_loop()
 
         def run() -> None:
@@ -104,18 +92,17 @@ class RedisResolver:
             with suppress(RuntimeError):  # the loop is closed; nobody waits any more
                 loop.call_soon_threadsafe(self._land, name, found)
 
-        lookup = _Lookup(loop.create_future(), self._clock.now() + self._wait_s)
+        lookup = self._lookups[name] = loop.create_future(), self._clock.now() + self._wait_s
         # A daemon: the process does not wait for it when it ends.
         threading.Thread(target=run, name=f"resolve-{name}", daemon=True).start()
-        self._lookups[name] = lookup
         return lookup
 
     def _land(self, name: str, found: Sequence[str]) -> None:
         if found:
-            self._answers[name] = _Answer(found, self._clock.now() + KEPT_S)
-            known = {address for answer in self._answers.values() for address in answer.addresses}
+            self._answers[name] = found, self._clock.now() + KEPT_S
+            known = {address for addresses, _ in self._answers.values() for address in addresses}
             self._failures = {address: number for address, number in self._failures.items() if address in known}
-        self._lookups.pop(name).landed.set_result(found)
+        self._lookups.pop(name)[0].set_result(found)
 
 
 def _is_address(host: str) -> bool:

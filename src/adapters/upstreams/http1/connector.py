@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import cast
 
 from adapters.upstreams.http1 import failures
 from adapters.upstreams.http1.connection import Connection
@@ -28,7 +29,9 @@ class Connecting:
         self._proxies = proxies
         self._max_head_bytes = max_head_bytes
         self._names = Names()
-        self._sessions = TlsSessions(ssl_context)
+        self._sessions: dict[str, ssl.SSLSession] = {}
+        """The last one of each name, for this context."""
+        ssl_context.sslobject_class = _resuming(self._sessions)
 
     def proxy_for(self, origin: Origin, own: str | None) -> OutboundProxy | None:
         """What is between here and there; None = nothing. Raises `UpstreamFailed`. `own`: see `UpstreamCall`."""
@@ -120,48 +123,35 @@ class Connecting:
         connection.transport = cast("asyncio.Transport", encrypted)
 
     def keep_session(self, connection: Connection) -> None:
-        """Keep the TLS session of a connection that works for the next one."""
-        if connection.transport is not None:
-            self._sessions.keep(connection.transport.get_extra_info("ssl_object"))
+        """Keep the TLS session of a connection that works for the next one; tickets come with the first reply."""
+        tls = connection.transport and connection.transport.get_extra_info("ssl_object")
+        name, session = getattr(tls, "server_hostname", None), getattr(tls, "session", None)
+        has_place = name in self._sessions or len(self._sessions) < _MOST_SESSIONS
+        if name and session is not None and session.has_ticket and has_place:
+            self._sessions[name] = session
 
     def close(self) -> None:
         """End what runs for several calls."""
         self._names.close()
 
 
-class TlsSessions:
-    """The last TLS session of each name, for the same context: a new connection to a known server costs less when it is
-    taken up again (RFC 8446 section 2.2).
+def _resuming(sessions: Mapping[str, ssl.SSLSession]) -> type[ssl.SSLObject]:
+    """TLS objects that take up the last session of their name again: a new connection to a known server costs less then
+    (RFC 8446 section 2.2).
 
     asyncio leaves no place for a session, but it makes its TLS objects through the context
     (`SSLContext.sslobject_class`), and an object takes a session up to the moment its handshake begins.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        sessions: dict[str, ssl.SSLSession] = {}
-        self._sessions = sessions
+    class Resuming(ssl.SSLObject):
+        has_begun = False
 
-        class Resuming(ssl.SSLObject):
-            has_begun = False
+        def do_handshake(self) -> None:
+            if not self.has_begun:
+                self.has_begun = True
+                known = sessions.get(self.server_hostname or "")
+                if known is not None:
+                    self.session = known
+            super().do_handshake()
 
-            def do_handshake(self) -> None:
-                if not self.has_begun:
-                    self.has_begun = True
-                    known = sessions.get(self.server_hostname or "")
-                    if known is not None:
-                        self.session = known
-                super().do_handshake()
-
-        context.sslobject_class = Resuming
-
-    def keep(self, tls: Any) -> None:
-        """Keep what a connection has, an `ssl.SSLObject`, for the next one; tickets come with the first reply."""
-        name = getattr(tls, "server_hostname", None)
-        session = getattr(tls, "session", None)
-        if (
-            name
-            and session is not None
-            and session.has_ticket
-            and (name in self._sessions or len(self._sessions) < _MOST_SESSIONS)
-        ):
-            self._sessions[name] = session
+    return Resuming

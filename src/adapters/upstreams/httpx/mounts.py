@@ -63,7 +63,7 @@ class _Upload(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        if self.limit is None:
+        if self.limit is None or self.limit.expired():
             raise StopAsyncIteration
         self.limit.reschedule(None)
         try:
@@ -72,7 +72,7 @@ class _Upload(httpx.AsyncByteStream):
         except TimeoutError:
             raise ClientLeft from None
         finally:
-            if self.limit is not None:
+            if self.limit is not None and not self.limit.expired():
                 self.limit.reschedule(asyncio.get_running_loop().time() + self._reply_s)
 
 

@@ -16,11 +16,6 @@ _NUMBERS = re.compile(r"[0-9.]+")
 _NO_NAME = re.compile(r"[*/\[\]@%\\]|\.\.")
 
 
-class _Network(Struct, frozen=True):
-    network: IPv4Network | IPv6Network
-    port: int | None
-
-
 class _Name(Struct, frozen=True):
     below: str
     """What names end in that it means: `.corp.example`."""
@@ -39,7 +34,8 @@ class NoProxy:
         entry to that port.
         """
         self._is_all = False
-        self._networks: list[_Network] = []
+        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []
+        """Each with the port that it is limited to; None = it is not."""
         self._names: list[_Name] = []
         unread = [entry for entry in re.split(r"[,\s]+", text) if entry and not self._take(entry.lower())]
         self.unread: Sequence[str] = tuple(unread)
@@ -51,7 +47,7 @@ class NoProxy:
         if name == "localhost" or (address is not None and address.is_loopback) or self._is_all:
             return True
         if address is not None:
-            return any(address in each.network for each in self._networks if each.port in (None, port))
+            return any(address in network for network, only in self._networks if only in (None, port))
         return any(
             name.endswith(each.below) or (each.itself and name == each.below[1:])
             for each in self._names
@@ -90,7 +86,7 @@ class NoProxy:
         mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
         if mapped is not None and network.prefixlen >= 96:
             network = ip_network(f"{mapped}/{network.prefixlen - 96}", strict=False)
-        self._networks.append(_Network(network, port))
+        self._networks.append((network, port))
         return True
 
 

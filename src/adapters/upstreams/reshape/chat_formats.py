@@ -1,19 +1,93 @@
-"""Chat answers as the cache must know them. One shape is made into the other by `chat_chunks` and `chat_merge`."""
+"""Chat answers as the cache must know them: a whole one told as a stream, in the chunks that OpenAI or Azure would have
+sent, with all text in one piece; and a stream without what is not wanted. The way back is in `chat_merge`."""
 
+from collections.abc import Iterator
 from functools import partial
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from adapters.upstreams.openai.streams.sse import DONE, parse_event
-from adapters.upstreams.reshape.chat_chunks import chunks_of
+from adapters.upstreams.reshape import chat_wire as wire
 from adapters.upstreams.reshape.chat_merge import merge
-from adapters.upstreams.reshape.chat_wire import Chunk, read_chunk, read_completion
 from adapters.upstreams.reshape.finish_reasons import all_ended
-from adapters.upstreams.reshape.reshaping import Dialect, StreamOptions, write_event
+from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood, StreamOptions, write_event
 
 GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))
 """The reasons a choice ends for when the model was done; the others are `length` and `content_filter`."""
+
+
+def chunks_of(whole: wire.Completion, *, with_usage: bool) -> list[wire.Chunk]:
+    """The chunks of this answer. Raises `NotUnderstood` if `with_usage` asks for what it does not say, or if two of its
+    choices claim one place.
+
+    As OpenAI does with `include_usage`, each chunk then has a `usage`: null, but for a last chunk without choices.
+    """
+    if len({choice.index for choice in whole.choices}) < len(whole.choices):
+        raise NotUnderstood("two choices have the same index")
+    mould = wire.Chunk(
+        id=whole.id,
+        object=wire.CHUNK,
+        created=whole.created,
+        model=whole.model,
+        service_tier=whole.service_tier,
+        system_fingerprint=whole.system_fingerprint,
+        choices=[],
+        usage=None if with_usage else UNSET,
+    )
+    chunks = [replace(mould, choices=[piece]) for choice in whole.choices for piece in _pieces(choice)]
+    if whole.prompt_filter_results is not UNSET:
+        chunks.insert(0, _preamble(whole.prompt_filter_results))
+    if with_usage:
+        if not isinstance(whole.usage, dict):
+            raise NotUnderstood("the answer does not say what it used")
+        chunks.append(replace(mould, usage=whole.usage))
+    return chunks
+
+
+def _preamble(results: list[object]) -> wire.Chunk:
+    """What Azure's filter says of the prompt comes before the first choice, in a chunk that says nothing else."""
+    return wire.Chunk(id="", object="", created=0, model="", choices=[], prompt_filter_results=results)
+
+
+def _pieces(choice: wire.Choice) -> Iterator[wire.ChunkChoice]:
+    """One choice: its role, what it says, and why it ended. What is said of the text goes with the text, or with the
+    end where there is none."""
+    verdict: UnsetType | dict[str, object] = UNSET if choice.content_filter_results is UNSET else {}
+    mould = wire.ChunkChoice(
+        index=choice.index, delta=wire.Delta(), logprobs=None, finish_reason=None, content_filter_results=verdict
+    )
+    said = {"logprobs": choice.logprobs, "content_filter_results": choice.content_filter_results}
+    for delta in _deltas(choice.message):
+        has_text = bool(delta.content or delta.refusal)
+        yield replace(mould, delta=delta, **(said if has_text else {}))
+        if has_text:
+            said = {}
+    yield replace(mould, finish_reason=choice.finish_reason, **said)
+
+
+def _deltas(message: wire.Message) -> Iterator[wire.Delta]:
+    yield wire.Delta(role="assistant", content=None if message.content is None else "", refusal=None)
+    if message.content:
+        yield wire.Delta(content=message.content)
+    if message.refusal is not None:
+        yield wire.Delta(refusal=message.refusal)
+    if message.function_call:
+        for piece in _calling(message.function_call):
+            yield wire.Delta(function_call=piece)
+    for index, call in enumerate(message.tool_calls or ()):
+        head, *rest = _calling(call.function)
+        yield wire.Delta(tool_calls=[wire.ToolCallDelta(index=index, id=call.id, type=call.type, function=head)])
+        for piece in rest:
+            yield wire.Delta(tool_calls=[wire.ToolCallDelta(index=index, function=piece)])
+    if message.annotations:
+        yield wire.Delta(annotations=message.annotations)
+
+
+def _calling(function: wire.Function) -> list[wire.FunctionDelta]:
+    """The name first, then the arguments."""
+    head = wire.FunctionDelta(name=function.name, arguments="")
+    return [head, wire.FunctionDelta(arguments=function.arguments)] if function.arguments else [head]
 
 
 def _trimmed(frame: bytes, wanted: StreamOptions) -> bytes:
@@ -21,7 +95,7 @@ def _trimmed(frame: bytes, wanted: StreamOptions) -> bytes:
     data = parse_event(frame).data
     if data is None or data == DONE:
         return frame
-    chunk = read_chunk(data)
+    chunk = wire.read_chunk(data)
     trimmed = chunk if wanted.usage else replace(chunk, usage=UNSET)
     trimmed = trimmed if wanted.obfuscation else replace(trimmed, obfuscation=UNSET)
     if trimmed == chunk:
@@ -29,9 +103,11 @@ def _trimmed(frame: bytes, wanted: StreamOptions) -> bytes:
     return b"" if not wanted.usage and _says_only_usage(chunk) else write_event(trimmed)
 
 
-def _says_only_usage(chunk: Chunk) -> bool:
+def _says_only_usage(chunk: wire.Chunk) -> bool:
     """Clients that did not ask for it read `choices[0]` of each chunk, and fail on this one."""
     return isinstance(chunk.usage, dict) and not chunk.choices and chunk.prompt_filter_results is UNSET
 
 
-CHAT = Dialect(partial(all_ended, good_ends=GOOD_ENDS), read_completion, read_chunk, merge, chunks_of, _trimmed)
+CHAT = Dialect(
+    partial(all_ended, good_ends=GOOD_ENDS), wire.read_completion, wire.read_chunk, merge, chunks_of, _trimmed
+)

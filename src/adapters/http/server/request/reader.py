@@ -9,9 +9,8 @@ from typing import Protocol
 import httptools
 
 from adapters.http.server.request import refusals
-from adapters.http.server.request.head import RequestHead
+from adapters.http.server.request.head import RequestHead, target_of
 from adapters.http.server.request.known_heads import KnownHeads, Spelling, spelling_of
-from adapters.http.server.request.target import target_of
 from application.errors import InvalidRequest
 
 _UNPARSED_FROM_BYTES = 64 * 1024

@@ -1,8 +1,13 @@
-"""Standard input, output and error, where a supervisor or a shell closed them (`2>&-`)."""
+"""What a program puts right before anything else: standard streams that a supervisor or a shell closed (`2>&-`), and
+signals that mean nothing to the proxy, and of which a process dies unless it says otherwise."""
 
 import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
+
+_MEANINGLESS = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGPIPE")
 
 
 def open_standard_streams() -> None:
@@ -38,3 +43,19 @@ def say(text: str) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.close(nowhere)
+
+
+@contextlib.contextmanager
+def meaningless_signals_ignored() -> Iterator[None]:
+    """By this process and those it starts. What somebody else has given a meaning keeps it."""
+    numbers = [getattr(signal, name) for name in _MEANINGLESS if hasattr(signal, name)]
+    if hasattr(signal, "SIGRTMIN"):
+        numbers += range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
