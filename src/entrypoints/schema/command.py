@@ -22,6 +22,6 @@ def document() -> str:
 def _parser(prog: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=prog,
-        description="Prints the JSON Schema (2020-12) of a configuration. An editor with yaml-language-server completes "
-        "and checks a file that begins with: # yaml-language-server: $schema=llmproxy.schema.json",
+        description="Prints the JSON Schema (2020-12) of a configuration. An editor with yaml-language-server "
+        "completes and checks a file that begins with: # yaml-language-server: $schema=llmproxy.schema.json",
     )

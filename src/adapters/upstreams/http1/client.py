@@ -56,7 +56,7 @@ class Http1Upstream:
         `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
         wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
         `keepalive_s` seconds, of all origins together no more than `max_idle`; None = a share of the files that this
-        process may open. `on_stage` is told each stage of a new connection when it is over; None = nobody wants to know.
+        process may open. `on_stage` is told each stage of a new connection when it is over.
         """
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s

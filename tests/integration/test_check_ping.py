@@ -1,0 +1,231 @@
+"""`llmproxy check --ping`: each endpoint is asked for its models, and what it says decides the exit code."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from entrypoints.check import command
+from entrypoints.check.ping import ask
+from tests.integration.conftest import StartProvider
+from tests.integration.harness import config, endpoint, free_port
+
+KEY = "sk-canary-upstream-key"
+Told = tuple[int, list[dict[str, Any]]]
+Ping = Callable[..., Awaitable[Told]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+def ping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ping:
+    """Checks a configuration of these models: the exit code, and what is said of each."""
+
+    async def run(*models: dict[str, Any], **general: Any) -> Told:
+        path = tmp_path / "llmproxy.yaml"
+        path.write_text(yaml.safe_dump(config(models, **general)))
+        code = await asyncio.to_thread(command.main, [str(path), "--ping", "--format", "json"])
+        said = capsys.readouterr().out
+        assert KEY not in said
+        return code, [route["ping"] for route in json.loads(said)["routes"]]
+
+    return run
+
+
+@contextlib.asynccontextmanager
+async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that does with each connection what `serve` says; gives host and port."""
+    left: set[asyncio.StreamWriter] = set()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in left:
+            writer.transport.abort()
+
+
+def replying(status: str, body: bytes) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
+        await writer.drain()
+
+    return serve
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes everything and says nothing."""
+    await reader.read()
+
+
+async def test_an_endpoint_that_lists_the_model_serves(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(models=("gpt-sim",), api_keys=(KEY,))
+
+    code, (told,) = await ping(endpoint(provider))
+
+    assert (code, told["serves"], told["says"]) == (0, True, "has the model gpt-sim")
+    assert list(told["times_ms"]) == ["dns", "tcp", "answer"]
+
+
+async def test_no_endpoint_is_asked_for_anything_that_costs(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(models=("gpt-sim",))
+
+    await ping(endpoint(provider))
+
+    assert [(each.method, each.path) for each in provider.records] == [("GET", "/v1/models")]
+
+
+async def test_a_model_that_is_missing_is_named_with_the_one_that_was_meant(
+    start_provider: StartProvider, ping: Ping
+) -> None:
+    provider = await start_provider(models=("gpt-simple", "other"))
+
+    code, (told,) = await ping(endpoint(provider))
+
+    assert (code, told["serves"]) == (1, False)
+    assert told["says"] == "has no model gpt-sim among the 2 it lists; did you mean gpt-simple?"
+
+
+async def test_a_key_that_is_refused_is_told_and_not_shown(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(api_keys=("sk-another",))
+
+    code, (told,) = await ping(endpoint(provider))
+
+    assert (code, told["serves"]) == (1, False)
+    assert told["says"].startswith("refuses the key (401")
+
+
+async def test_where_the_clients_key_is_used_it_is_asked_without_one(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(api_keys=(KEY,))
+    open_one = await start_provider(models=("gpt-sim",))
+    models = [{"model": "gpt-sim", "params": {"base_url": f"{each.url}/v1"}} for each in (provider, open_one)]
+
+    code, told = await ping(*models)
+
+    assert code == 0
+    assert [each["serves"] for each in told] == [True, True]
+    assert all(each["says"].endswith("asked without a key, as the client's own is used") for each in told)
+
+
+@pytest.mark.parametrize(("deployment", "serves"), [("gpt-sim", True), ("gone", False)])
+async def test_an_azure_resource_is_asked_for_its_deployment(
+    start_provider: StartProvider, ping: Ping, deployment: str, serves: bool
+) -> None:
+    provider = await start_provider(models=("gpt-sim",), api_keys=(KEY,))
+    params = {"azure_endpoint": provider.url, "azure_deployment": deployment, "api_version": "2024-10-21"}
+
+    code, (told,) = await ping({"model": "gpt-sim", "params": {"api_key": KEY, **params}})
+
+    assert told["serves"] is serves
+    assert deployment in told["says"]
+    assert code == (0 if serves else 1)
+    paths = [(each.method, each.path.partition("?")[0]) for each in provider.records]
+    assert paths == [("GET", "/openai/models"), ("POST", f"/openai/deployments/{deployment}/chat/completions")]
+    assert not any(each.status == 200 for each in provider.records[1:])
+
+
+async def test_an_azure_key_that_is_refused_is_told(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(api_keys=("sk-another",))
+    params = {"api_key": KEY, "azure_endpoint": provider.url, "api_version": "2024-10-21"}
+
+    code, (told,) = await ping({"model": "gpt-sim", "params": params})
+
+    assert code == 1
+    assert told["says"].startswith("refuses the key (401")
+
+
+async def test_all_are_asked_and_one_that_fails_is_enough(start_provider: StartProvider, ping: Ping) -> None:
+    provider = await start_provider(models=("gpt-sim",))
+    refusing = endpoint(f"http://127.0.0.1:{free_port()}/v1")
+
+    code, told = await ping(endpoint(provider), refusing, endpoint(provider))
+
+    assert code == 1
+    assert [each["serves"] for each in told] == [True, False, True]
+    assert told[1]["says"] == "does not answer: connection refused"
+    assert list(told[1]["times_ms"]) == ["dns"]
+
+
+async def test_a_server_that_hangs_is_left_in_time(ping: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "ANSWER_S", 0.1)
+    async with serving(silent) as address:
+        code, (told,) = await ping(endpoint(f"http://{address}/v1"), connect_timeout=0.2)
+
+    assert code == 1
+    assert told["says"] == "does not answer: no reply in time"
+    assert list(told["times_ms"]) == ["dns", "tcp"]
+
+
+async def test_a_handshake_that_hangs_is_left_in_time(ping: Ping) -> None:
+    async with serving(silent) as address:
+        code, (told,) = await ping(endpoint(f"https://{address}/v1"), connect_timeout=0.2)
+
+    assert code == 1
+    assert told["says"] == "does not answer: no connection in time"
+
+
+async def test_a_server_that_speaks_no_tls_is_told(ping: Ping) -> None:
+    async with serving(replying("400 Bad Request", b"plain http")) as address:
+        code, (told,) = await ping(endpoint(f"https://{address}/v1"), connect_timeout=2)
+
+    assert code == 1
+    assert told["says"].startswith("does not answer: ")
+    assert "tls" not in told["times_ms"]
+
+
+async def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path, ping: Ping) -> None:
+    pem = tmp_path / "server.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made += ["-keyout", str(pem), "-out", str(pem) + ".crt", "-subj", "/CN=x", "-days", "2"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{pem}.crt", pem)
+    body = json.dumps({"object": "list", "data": [{"id": "gpt-sim"}]}).encode()
+
+    async with serving(replying("200 OK", body), context) as address:
+        _, (stranger,) = await ping(endpoint(f"https://{address}/v1"))
+        code, (known,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=f"{pem}.crt")
+
+    assert stranger["says"].startswith("does not answer: certificate verify failed")
+    assert (code, known["serves"]) == (0, True)
+    assert list(known["times_ms"]) == ["dns", "tcp", "tls", "answer"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "serves", "says"),
+    [
+        ("404 Not Found", b"{}", 0, None, "answers 404 to GET /models"),
+        ("200 OK", b"<html></html>", 1, False, "something else than a list of models"),
+        ("200 OK", b'[{"id": "models/gpt-sim"}]', 0, True, "has the model gpt-sim"),
+        ("301 Moved Permanently", b"", 1, False, "answers 301"),
+        ("503 Service Unavailable", b'{"error": {"message": "down"}}', 1, False, "answers 503"),
+        ("429 Too Many Requests", b'{"error": {"message": "slow down"}}', 0, True, "rate limit"),
+        (
+            "429 Too Many Requests",
+            b'{"error": {"message": "pay", "type": "insufficient_quota", "code": "insufficient_quota"}}',
+            1,
+            False,
+            "429",
+        ),
+    ],
+)
+async def test_what_else_may_come(ping: Ping, status: str, body: bytes, code: int, serves: object, says: str) -> None:
+    async with serving(replying(status, body)) as address:
+        got, (told,) = await ping(endpoint(f"http://{address}/v1"))
+
+    assert (got, told["serves"]) == (code, serves)
+    assert says in told["says"]
