@@ -17,10 +17,8 @@ from entrypoints.config.settings import (
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from entrypoints.schema.command import document, main
 from entrypoints.schema.json_schema import DIALECT, json_schema
-from tests.unit.test_config_examples import EXAMPLES
+from tests.unit.config_examples import EXAMPLES, SCHEMA
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "docs/llmproxy.schema.json"
 SECTIONS: list[type[Section]] = [
     *(GeneralSettings, CacheParams, NamedKey),
     *(GroupSettings, EndpointSettings, ParamsSettings, TimeoutParts),

@@ -9,12 +9,10 @@ import pytest
 import yaml
 
 from entrypoints.config.load import ConfigError, load_settings
-from tests.unit.test_config_examples import EXAMPLES, environment_of
-from tests.unit.test_json_schema import SCHEMA
+from tests.unit.config_examples import EXAMPLES, SCHEMA, environment_of
 
 jsonschema = pytest.importorskip("jsonschema", reason="make setup-dev brings it")
 
-ROOT = Path(__file__).resolve().parents[2]
 GOOD = "model_groups: [{model_group: m, models: [{model: m, params: {api_key: k}}]}]\n"
 
 
