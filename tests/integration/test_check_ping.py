@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from application.state.access_tokens import AccessToken, TokenUnavailable
+from domain.secret import Secret
 from entrypoints.check import command
 from entrypoints.check.ping import ask
 from tests.integration.conftest import StartProvider
@@ -32,7 +37,7 @@ def ping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ping:
         path.write_text(yaml.safe_dump(config(models, **general)))
         code = await asyncio.to_thread(command.main, [str(path), "--ping", "--format", "json"])
         said = capsys.readouterr().out
-        assert KEY not in said
+        assert KEY not in said and "canary-token" not in said
         return code, [route["ping"] for route in json.loads(said)["routes"]]
 
     return run
@@ -177,6 +182,23 @@ async def test_a_handshake_that_hangs_is_left_in_time(ping: Ping) -> None:
     assert told["says"] == "does not answer: no connection in time"
 
 
+async def test_a_name_whose_lookup_hangs_is_left_in_time(ping: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_now, look_up = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str | None, *arguments: Any, **more: Any) -> Any:
+        if host == "hanging.example":
+            told_now.wait()
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        code, (told,) = await ping(endpoint("https://hanging.example/v1"), connect_timeout=0.2)
+    finally:
+        told_now.set()
+
+    assert (code, told["says"], told["times_ms"]) == (1, "does not answer: no connection in time", {})
+
+
 async def test_a_server_that_speaks_no_tls_is_told(ping: Ping) -> None:
     async with serving(replying("400 Bad Request", b"plain http")) as address:
         code, (told,) = await ping(endpoint(f"https://{address}/v1"), connect_timeout=2)
@@ -186,7 +208,9 @@ async def test_a_server_that_speaks_no_tls_is_told(ping: Ping) -> None:
     assert "tls" not in told["times_ms"]
 
 
-async def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path, ping: Ping) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
+    """What a server on 127.0.0.1 shows, and the file with what there is to trust."""
     pem = tmp_path / "server.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-keyout", str(pem), "-out", str(pem) + ".crt", "-subj", "/CN=x", "-days", "2"]
@@ -194,15 +218,73 @@ async def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path, ping: Pi
     subprocess.run(made, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{pem}.crt", pem)
-    body = json.dumps({"object": "list", "data": [{"id": "gpt-sim"}]}).encode()
+    return context, f"{pem}.crt"
 
-    async with serving(replying("200 OK", body), context) as address:
+
+LIST = json.dumps({"object": "list", "data": [{"id": "gpt-sim"}]}).encode()
+
+
+async def test_a_certificate_that_nobody_trusts_is_told(ping: Ping, certificate: tuple[ssl.SSLContext, str]) -> None:
+    context, trusted = certificate
+    async with serving(replying("200 OK", LIST), context) as address:
         _, (stranger,) = await ping(endpoint(f"https://{address}/v1"))
-        code, (known,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=f"{pem}.crt")
+        code, (known,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=trusted)
 
     assert stranger["says"].startswith("does not answer: certificate verify failed")
     assert (code, known["serves"]) == (0, True)
     assert list(known["times_ms"]) == ["dns", "tcp", "tls", "answer"]
+
+
+async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What an outbound proxy does with CONNECT."""
+    line = await reader.readuntil(b"\r\n\r\n")
+    host, _, port = line.split()[1].decode().rpartition(":")
+    there_reader, there = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            sink.write(piece)
+
+    await asyncio.wait(
+        [asyncio.ensure_future(pass_on(reader, there)), asyncio.ensure_future(pass_on(there_reader, writer))],
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    there.transport.abort()
+
+
+async def test_the_tunnel_of_an_outbound_proxy_has_a_time_of_its_own(
+    ping: Ping, certificate: tuple[ssl.SSLContext, str]
+) -> None:
+    context, trusted = certificate
+    async with serving(replying("200 OK", LIST), context) as address, serving(tunnel) as between:
+        proxy = f"http://{between}"
+        code, (told,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=trusted, outbound_proxy=proxy)
+
+    assert (code, told["serves"]) == (0, True)
+    assert list(told["times_ms"]) == ["dns", "tcp", "tunnel", "tls", "answer"]
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+async def test_an_entra_token_is_fetched_first(
+    start_provider: StartProvider, ping: Ping, monkeypatch: pytest.MonkeyPatch, has_token: bool
+) -> None:
+    async def fetch(scope: str) -> AccessToken:
+        if not has_token:
+            raise TokenUnavailable("nobody is logged in")
+        return AccessToken(Secret("canary-token"), time.time() + 3600)
+
+    monkeypatch.setattr(ask, "default_azure_tokens", lambda general, roots: fetch)
+    provider = await start_provider(models=("gpt-sim",), entra_tokens=("canary-token",))
+    params = {"azure_endpoint": provider.url, "api_version": "2024-10-21", "azure_ad_token_provider": "default"}
+
+    code, (told,) = await ping({"model": "gpt-sim", "params": params})
+
+    assert (code, told["serves"]) == ((0, True) if has_token else (1, False)), told["says"]
+    if has_token:
+        assert {dict(each.raw_headers)[b"authorization"] for each in provider.records} == {b"Bearer canary-token"}
+    else:
+        assert told["says"].startswith("does not answer: ") and provider.records == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ import pytest
 import yaml
 
 from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.reading.schema import Section, keys_of
+from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.config.settings_params import ParamsSettings
 from tests.unit.config_examples import EXAMPLES, SCHEMA, environment_of
 
 jsonschema = pytest.importorskip("jsonschema", reason="make setup-dev brings it")
@@ -135,6 +138,44 @@ def test_what_the_reader_takes_of_a_model_is_valid(tmp_path: Path, model: str) -
 def test_typical_mistakes_are_not(tmp_path: Path, text: str) -> None:
     assert not is_valid(text)
     assert not is_taken(tmp_path, text, {})
+
+
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2, 7.5, 0.01, 100_000_000, 10**15, 1.0),
+    *(
+        "",
+        "x",
+        "a b",
+        "32MiB",
+        "32 XB",
+        "127.0.0.1",
+        "https://a.example/v1",
+        "http://a.example:80",
+        "none",
+        "off",
+        "on",
+    ),
+    *("auto", "memory", "redis", "credential", "json", "default", "eu", "https://x.example/.default", "os.environ/V"),
+    *([], ["x"], ["https://a.example"], [{"name": "x", "key": "k"}], {}, {"x": "y"}, {"X y": "z"}, {"connect": 1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [(GeneralSettings, "general"), (CacheParams, "cache"), (EndpointSettings, "model"), (ParamsSettings, "params")],
+)
+def test_no_value_that_the_reader_takes_is_refused(tmp_path: Path, section: type[Section], name: str) -> None:
+    for key in keys_of(section):
+        for value in VALUES:
+            part: dict[str, Any] = {key: value}
+            model = {"model": "m"} | {"model": part, "params": {"params": part}}.get(name, {})
+            general = {"general": part, "cache": {"cache_params": part}}.get(name, {})
+            groups = [{"model_group": "m", "models": [model]}]
+            document = {"model_groups": groups, "general_settings": general}
+            is_lookup = value == "os.environ/V" and keys_of(section)[key].scalar is not None
+            if not VALIDATOR.is_valid(document):
+                assert not is_lookup, key
+                assert not is_taken(tmp_path, yaml.safe_dump(document), {"V": "1"}), (key, value)
 
 
 def test_a_mistake_is_found_where_it_stands() -> None:

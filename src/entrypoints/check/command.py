@@ -47,7 +47,12 @@ def _pinged(found: Found, settings: Settings) -> Found:
 
     from entrypoints.check.ping.ask import ask_all  # noqa: PLC0415
 
-    return replace(found, answers=asyncio.run(ask_all(settings)))
+    loop = asyncio.new_event_loop()
+    try:
+        return replace(found, answers=loop.run_until_complete(ask_all(settings)))
+    finally:
+        # asyncio.run() would wait for the lookup of a name that hangs, and nobody waits for that any more.
+        loop.close()
 
 
 def _print(found: Found) -> None:
