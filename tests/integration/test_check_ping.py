@@ -1,14 +1,12 @@
 """`llmproxy check --ping`: each endpoint is asked for its models, and what it says decides the exit code."""
 
 import asyncio
-import contextlib
 import json
+import re
 import socket
-import ssl
-import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,14 @@ from application.state.access_tokens import AccessToken, TokenUnavailable
 from domain.secret import Secret
 from entrypoints.check import command
 from entrypoints.check.ping import ask
+from tests.contracts.scripted_server import Peer, ScriptedServer, answering, hold, reply
+from tests.contracts.upstream_tls import HttpProxy, certificate
 from tests.integration.conftest import StartProvider
 from tests.integration.harness import config, endpoint, free_port
 
 KEY = "sk-canary-upstream-key"
 Told = tuple[int, list[dict[str, Any]]]
 Ping = Callable[..., Awaitable[Told]]
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -43,37 +42,9 @@ def ping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ping:
     return run
 
 
-@contextlib.asynccontextmanager
-async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server that does with each connection what `serve` says; gives host and port."""
-    left: set[asyncio.StreamWriter] = set()
-
-    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        left.add(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-
-    server = await asyncio.start_server(keep, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in left:
-            writer.transport.abort()
-
-
-def replying(status: str, body: bytes) -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
-        await writer.drain()
-
-    return serve
-
-
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Takes everything and says nothing."""
-    await reader.read()
+def tls_at(server: ScriptedServer) -> str:
+    """An address that speaks of TLS where there is none."""
+    return server.url("/v1").replace("http:", "https:")
 
 
 async def test_an_endpoint_that_lists_the_model_serves(start_provider: StartProvider, ping: Ping) -> None:
@@ -166,8 +137,8 @@ async def test_all_are_asked_and_one_that_fails_is_enough(start_provider: StartP
 
 async def test_a_server_that_hangs_is_left_in_time(ping: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "ANSWER_S", 0.1)
-    async with serving(silent) as address:
-        code, (told,) = await ping(endpoint(f"http://{address}/v1"), connect_timeout=0.2)
+    async with ScriptedServer(hold) as server:
+        code, (told,) = await ping(endpoint(server.url("/v1")), connect_timeout=0.2)
 
     assert code == 1
     assert told["says"] == "does not answer: no reply in time"
@@ -175,8 +146,8 @@ async def test_a_server_that_hangs_is_left_in_time(ping: Ping, monkeypatch: pyte
 
 
 async def test_a_handshake_that_hangs_is_left_in_time(ping: Ping) -> None:
-    async with serving(silent) as address:
-        code, (told,) = await ping(endpoint(f"https://{address}/v1"), connect_timeout=0.2)
+    async with ScriptedServer(hold) as server:
+        code, (told,) = await ping(endpoint(tls_at(server)), connect_timeout=0.2)
 
     assert code == 1
     assert told["says"] == "does not answer: no connection in time"
@@ -200,66 +171,41 @@ async def test_a_name_whose_lookup_hangs_is_left_in_time(ping: Ping, monkeypatch
 
 
 async def test_a_server_that_speaks_no_tls_is_told(ping: Ping) -> None:
-    async with serving(replying("400 Bad Request", b"plain http")) as address:
-        code, (told,) = await ping(endpoint(f"https://{address}/v1"), connect_timeout=2)
+    async def plain(peer: Peer) -> None:
+        await peer.take(1)
+        await peer.send(reply(b"plain http", status="400 Bad Request"))
+        await peer.gone()
+
+    async with ScriptedServer(plain) as server:
+        code, (told,) = await ping(endpoint(tls_at(server)))
 
     assert code == 1
-    assert told["says"].startswith("does not answer: ")
-    assert "tls" not in told["times_ms"]
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
-    """What a server on 127.0.0.1 shows, and the file with what there is to trust."""
-    pem = tmp_path / "server.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    made += ["-keyout", str(pem), "-out", str(pem) + ".crt", "-subj", "/CN=x", "-days", "2"]
-    made += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(f"{pem}.crt", pem)
-    return context, f"{pem}.crt"
+    assert re.fullmatch("does not answer: (wrong version number|record layer failure|.*tls.*)", told["says"].lower())
+    assert list(told["times_ms"]) == ["dns", "tcp"]
 
 
 LIST = json.dumps({"object": "list", "data": [{"id": "gpt-sim"}]}).encode()
 
 
-async def test_a_certificate_that_nobody_trusts_is_told(ping: Ping, certificate: tuple[ssl.SSLContext, str]) -> None:
-    context, trusted = certificate
-    async with serving(replying("200 OK", LIST), context) as address:
-        _, (stranger,) = await ping(endpoint(f"https://{address}/v1"))
-        code, (known,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=trusted)
+async def test_a_certificate_that_nobody_trusts_is_told(ping: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls, trusting = certificate.__wrapped__("IP:127.0.0.1")
+    async with ScriptedServer(answering(reply(LIST)), tls=tls) as server:
+        _, (stranger,) = await ping(endpoint(server.url("/v1")))
+        monkeypatch.setattr(ask, "trusted_roots", lambda general: trusting)
+        code, (known,) = await ping(endpoint(server.url("/v1")))
 
     assert stranger["says"].startswith("does not answer: certificate verify failed")
     assert (code, known["serves"]) == (0, True)
     assert list(known["times_ms"]) == ["dns", "tcp", "tls", "answer"]
 
 
-async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """What an outbound proxy does with CONNECT."""
-    line = await reader.readuntil(b"\r\n\r\n")
-    host, _, port = line.split()[1].decode().rpartition(":")
-    there_reader, there = await asyncio.open_connection(host, int(port))
-    writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-
-    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while piece := await source.read(65536):
-            sink.write(piece)
-
-    await asyncio.wait(
-        [asyncio.ensure_future(pass_on(reader, there)), asyncio.ensure_future(pass_on(there_reader, writer))],
-        return_when=asyncio.FIRST_COMPLETED,
-    )
-    there.transport.abort()
-
-
 async def test_the_tunnel_of_an_outbound_proxy_has_a_time_of_its_own(
-    ping: Ping, certificate: tuple[ssl.SSLContext, str]
+    ping: Ping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context, trusted = certificate
-    async with serving(replying("200 OK", LIST), context) as address, serving(tunnel) as between:
-        proxy = f"http://{between}"
-        code, (told,) = await ping(endpoint(f"https://{address}/v1"), ca_bundle=trusted, outbound_proxy=proxy)
+    tls, trusting = certificate.__wrapped__("IP:127.0.0.1")
+    monkeypatch.setattr(ask, "trusted_roots", lambda general: trusting)
+    async with ScriptedServer(answering(reply(LIST)), tls=tls) as server, ScriptedServer(HttpProxy()) as between:
+        code, (told,) = await ping(endpoint(server.url("/v1")), outbound_proxy=between.url(""))
 
     assert (code, told["serves"]) == (0, True)
     assert list(told["times_ms"]) == ["dns", "tcp", "tunnel", "tls", "answer"]
@@ -306,8 +252,8 @@ async def test_an_entra_token_is_fetched_first(
     ],
 )
 async def test_what_else_may_come(ping: Ping, status: str, body: bytes, code: int, serves: object, says: str) -> None:
-    async with serving(replying(status, body)) as address:
-        got, (told,) = await ping(endpoint(f"http://{address}/v1"))
+    async with ScriptedServer(answering(reply(body, status=status))) as server:
+        got, (told,) = await ping(endpoint(server.url("/v1")))
 
     assert (got, told["serves"]) == (code, serves)
     assert says in told["says"]
