@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from entrypoints.check.command import check, main
 from entrypoints.check.report import Found, print_routes
 from entrypoints.check.routes import Route
 from entrypoints.cli.tables import print_columns
+from tests.examples import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "sk-canary-hunter2-0123456789"
@@ -175,6 +178,32 @@ def test_a_terminal_gets_a_drawn_table(file: Path, monkeypatch: pytest.MonkeyPat
 
     assert "┃" in terminal.getvalue()
     assert "os.environ/FIRST_KEY" in terminal.getvalue()
+
+
+def test_a_narrow_terminal_gets_a_paragraph_for_each_route(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+
+    print_routes(Found("f.yaml", routes=routes(file)), terminal)
+
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 6
+    assert lines[1] == (
+        "gpt: endpoint: a; provider: openai; host: api.openai.com; model: gpt-x; weight: 3; share: 75 %; tier: first; "
+        "limits: rpm 60; key: os.environ/FIRST_KEY"
+    )
+
+
+@given(st.lists(st.lists(st.text(max_size=9), min_size=3, max_size=3), max_size=5))
+@settings(max_examples=examples(100))
+def test_columns_are_aligned_whatever_stands_in_them(rows: list[list[str]]) -> None:
+    stream = io.StringIO()
+
+    print_columns("T", ("a", "b", "c", "end"), [[*row, "|"] for row in rows], stream)
+
+    heads, *lines = stream.getvalue().split("\n")[:-1] or [""]
+    assert len(lines) == len(rows)
+    assert all(line.rindex("|") == heads.index("end") for line in lines)
 
 
 def test_columns_without_any_text_are_left_out() -> None:

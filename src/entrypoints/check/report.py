@@ -49,7 +49,7 @@ def print_routes(found: Found, stream: TextIO) -> None:
     print_columns("Routes", _HEADERS, [_row(route) for route in found.routes], stream)
     if found.answers is not None:
         rows = [_ping_row(route, answer) for route, answer in zip(found.routes, found.answers, strict=True)]
-        print_columns("Answers", ("endpoint", "", "what it said", "time in ms"), rows, stream)
+        print_columns("Answers", ("endpoint", "verdict", "what it said", "time in ms"), rows, stream)
 
 
 def _told(mistake: Mistake) -> dict[str, Any]:
