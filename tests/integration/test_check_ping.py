@@ -184,6 +184,7 @@ async def test_a_server_that_speaks_no_tls_is_told(ping: Ping) -> None:
     assert list(told["times_ms"]) == ["dns", "tcp"]
 
 
+ECHOED = json.dumps({"error": {"message": f"no key {KEY}", "type": KEY, "code": KEY}}).encode()
 LIST = json.dumps({"object": "list", "data": [{"id": "gpt-sim"}]}).encode()
 
 
@@ -240,6 +241,8 @@ async def test_an_entra_token_is_fetched_first(
         ("200 OK", b"<html></html>", 1, False, "something else than a list of models"),
         ("200 OK", b'[{"id": "models/gpt-sim"}]', 0, True, "has the model gpt-sim"),
         ("301 Moved Permanently", b"", 1, False, "answers 301"),
+        ("401 Unauthorized", ECHOED, 1, False, "refuses the key"),
+        ("500 Internal Server Error", ECHOED, 1, False, "answers 500"),
         ("503 Service Unavailable", b'{"error": {"message": "down"}}', 1, False, "answers 503"),
         ("429 Too Many Requests", b'{"error": {"message": "slow down"}}', 0, True, "rate limit"),
         (
