@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -13,8 +14,6 @@ from entrypoints.config.reading.schema import Section, keys_of
 from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
 from entrypoints.config.settings_params import ParamsSettings
 from tests.unit.config_examples import EXAMPLES, SCHEMA, environment_of
-
-jsonschema = pytest.importorskip("jsonschema", reason="make setup-dev brings it")
 
 GOOD = "model_groups: [{model_group: m, models: [{model: m, params: {api_key: k}}]}]\n"
 
