@@ -159,8 +159,9 @@ class StreamScanner(Protocol):
 class Providers(Protocol):
     """How each endpoint's provider is spoken to, and what its answers mean."""
 
-    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
-        """The request as this endpoint wants it: its URL, its credential, its name for the model."""
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
+        """The request as this endpoint wants it: its URL, its credential, its name for the model. The reply's headers
+        are waited for `first_byte_s` seconds."""
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""

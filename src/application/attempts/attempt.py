@@ -18,7 +18,7 @@ from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
 
 # Bound once: to read a member of an enumeration by its name is slow before Python 3.12.
-_DEADLINE = FailureKind.DEADLINE
+_DEADLINE, _FIRST_BYTE = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT
 _STORED, _OTHER = Api.STORED, Api.OTHER
 
 _NO_TIME_LEFT = Failure(_DEADLINE, "no time left for this request")
@@ -62,45 +62,49 @@ class SendAttempt:
         """
         endpoint = lease.endpoint
         began = self._clock.now()
-        api = request.api
+        api, first_byte_s = request.api, endpoint.first_byte_timeout_s
+        if not request.stream:
+            first_byte_s = endpoint.whole_reply_timeout_s
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and request.stream)
         source: StreamSource | None = None
         is_silent = True
         usage: Usage | None = None
-        until, late = inf, _DEADLINE
+        late = _FIRST_BYTE
+        if request.upload is None:
+            until, late = time_limit(began, deadline, sign_by, first_byte_s)
+            first_byte_s = until - began
+        else:  # how long it takes is the client's affair, and the upstream times the rest
+            until = deadline = inf
         try:
-            call = self._providers.call(endpoint, request)
-            if request.upload is None:  # else how long it takes is the client's affair, and the upstream times the rest
-                until, late = time_limit(began, deadline, sign_by, call.first_byte_timeout_s)
-            with self._clock.timeout_at(until) as limit:
-                reply = await self._upstream.send(call)
-                is_silent = False
-                self._health.replied(lease, self._providers.readings(reply.headers))
-                is_good = 200 <= reply.status < 300
-                if request.stream and not passes and is_good:
-                    source = StreamSource(reply, self._clock)
+            reply = await self._upstream.send(self._providers.call(endpoint, request, first_byte_s))
+            is_silent = False
+            self._health.replied(lease, self._providers.readings(reply.headers))
+            is_good = 200 <= reply.status < 300
+            answer: WholeReply | EventStreamAnswer | RawAnswer
+            if request.stream and not passes and is_good:
+                source = StreamSource(reply, self._clock)
+                with self._clock.timeout_at(until) as limit:
                     source.reply = self._providers.plain(reply)
                     first = await source.receive()
-                if late is not _DEADLINE:  # the first sign came
-                    late = _DEADLINE
-                    limit.reschedule(deadline)
-                answer: WholeReply | EventStreamAnswer | RawAnswer
-                if source is not None:
+                    if late is not _DEADLINE:  # the first sign came
+                        late = _DEADLINE
+                        limit.reschedule(deadline)
                     answer = await self._open(lease, request, source, first)
-                elif passes and is_good:
-                    answer = await self._pass(lease, request, reply)
-                else:
-                    body = reply.whole_now()
-                    if body is None or len(body) > SMALL_BYTES:
-                        body = await read_whole(reply, self._held, body or b"")
+            else:
+                late = _DEADLINE
+                body = None if passes and is_good else reply.whole_now()
+                if body is not None and len(body) <= SMALL_BYTES:
                     answer = WholeReply(reply.status, reply.headers, body)
-                if isinstance(answer, WholeReply) and not (passes and is_good):
-                    usage = self._open.judge(lease, request, answer)
+                else:
+                    with self._clock.timeout_at(deadline):
+                        answer = await self._rest(lease, request, reply, body, passes=passes and is_good)
+            if isinstance(answer, WholeReply) and not (passes and is_good):
+                usage = self._open.judge(lease, request, answer)
         except BaseException as error:
             if source is not None:
                 source.close()
-            failed = _as_failure(error, late, until - began)
+            failed = _as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
@@ -132,6 +136,14 @@ class SendAttempt:
         trace.attempts.append(Attempt(lease.endpoint.id, outcome))
         trace.upstream_s += self._clock.now() - began
 
+    async def _rest(
+        self, lease: Lease, request: ProxyRequest, reply: UpstreamReply, begun: bytes | None, *, passes: bool
+    ) -> WholeReply | RawAnswer:
+        """What is still to come of a reply that is no stream to be opened."""
+        if passes:
+            return await self._pass(lease, request, reply)
+        return WholeReply(reply.status, reply.headers, await read_whole(reply, self._held, begun or b""))
+
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawAnswer:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
         scanner = None
@@ -155,7 +167,8 @@ def _as_failure(error: BaseException, late: FailureKind, limit_s: float) -> Atte
     if isinstance(error, AttemptFailed):
         return error
     if isinstance(error, UpstreamFailed):
-        return AttemptFailed(error.failure)
-    if not isinstance(error, TimeoutError):
+        if late is _FIRST_BYTE or error.failure.kind is not _FIRST_BYTE:
+            return AttemptFailed(error.failure)
+    elif not isinstance(error, TimeoutError):
         return None
     return AttemptFailed(_NO_TIME_LEFT if late is _DEADLINE else Failure(late, f"nothing came within {limit_s:.1f} s"))

@@ -32,7 +32,7 @@ class OpenAIDialect:
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
 
-    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
         target = self._targets[endpoint.id]
         call = UpstreamCall(
@@ -41,7 +41,7 @@ class OpenAIDialect:
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
-            endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
+            first_byte_s,
             endpoint.stream_idle_timeout_s,
             target.outbound_proxy,
         )
