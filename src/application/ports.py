@@ -63,6 +63,8 @@ class UpstreamReply(Protocol):
 class Upstream(Protocol):
     """Sends bytes to a provider and gets bytes back: HTTP/1.1 with pools, and phase timeouts of our own.
 
+    It alone keeps the times of a call until the headers have come; its caller sets no timer for them.
+
     A cancelled call closes its socket at once, in every phase. A connection from the pool that turns out to be dead
     before any byte of the reply has come is replaced by a fresh one, once and unseen, unless an `Upload` was read from
     by then. Nothing else is retried.

@@ -593,3 +593,14 @@ async def test_an_attempt_has_no_more_time_than_its_request_and_that_is_what_is_
 
     assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(60.0)
     assert bench.trace.attempts[-1].outcome == "deadline_exceeded (no time left for this request)"
+
+
+async def test_a_stream_that_leaves_half_of_the_clients_time_to_another_endpoint_is_called_slow() -> None:
+    late = Failure(FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time")
+    bench = Bench([lambda: late], [stream(CONTENT, DONE)])
+    answer = await bench.ask(stream=True, patience_s=20.0)
+    assert isinstance(answer, EventStreamAnswer)
+    answer.close()
+
+    assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(10.0)
+    assert bench.trace.attempts[0].outcome == "slow_for_client (nothing came within 10.0 s)"
