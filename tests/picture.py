@@ -45,7 +45,7 @@ class Picture:
     def pick(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str = ""
     ) -> Lease | None:
-        return self.pool.pick(group, RouteQuery(demand, client, affinity), passed_over)
+        return self.pool.pick(group, RouteQuery(demand, client, affinity), passed_over, self.clock.now())
 
     def pick_last_resort(
         self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str]

@@ -171,7 +171,7 @@ class UpstreamCall(Struct, frozen=True):
     """The URL of the proxy that this endpoint is called through, "" = of none; None = it has no say of its own."""
 
 
-class WholeReply(Struct, frozen=True):
+class WholeReply(Struct, frozen=True, gc=False):
     """An upstream reply that was read to its end."""
 
     status: int
@@ -179,7 +179,7 @@ class WholeReply(Struct, frozen=True):
     body: bytes
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What a whole reply means."""
 
     failure: Failure | None = None
@@ -208,7 +208,7 @@ class Frame(Struct, frozen=True):
     """What an ERROR frame says; None for all others."""
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """One upstream call of a request, for the log."""
 
     endpoint: str

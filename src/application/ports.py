@@ -63,6 +63,8 @@ class UpstreamReply(Protocol):
 class Upstream(Protocol):
     """Sends bytes to a provider and gets bytes back: HTTP/1.1 with pools, and phase timeouts of our own.
 
+    It alone keeps the times of a call until the headers have come; its caller sets no timer for them.
+
     A cancelled call closes its socket at once, in every phase. A connection from the pool that turns out to be dead
     before any byte of the reply has come is replaced by a fresh one, once and unseen, unless an `Upload` was read from
     by then. Nothing else is retried.
@@ -159,8 +161,9 @@ class StreamScanner(Protocol):
 class Providers(Protocol):
     """How each endpoint's provider is spoken to, and what its answers mean."""
 
-    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
-        """The request as this endpoint wants it: its URL, its credential, its name for the model."""
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
+        """The request as this endpoint wants it: its URL, its credential, its name for the model. The reply's headers
+        are waited for `first_byte_s` seconds."""
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""

@@ -9,10 +9,6 @@ from domain.failure import FailureKind
 RECALL_AFTER_S = (0.25, 0.75)
 """After so long the account that keeps a response, and says that it does not, is asked again."""
 
-GRACE_S = 0.1
-"""The upstream keeps the time until the first byte as well, and knows better what was waited for: so much later is soon
-enough for whoever watches it."""
-
 _DEADLINE, _FIRST_BYTE, _SLOW = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.SLOW
 
 
@@ -28,7 +24,7 @@ def time_limit(now: float, deadline: float, sign_by: float, first_byte_s: float)
     DEADLINE = it is the time of the whole request that ends then. `sign_by` inf = nothing is expected before the
     endpoint's own `first_byte_s` are over.
     """
-    first_byte_by = now + first_byte_s + GRACE_S
+    first_byte_by = now + first_byte_s
     if sign_by < first_byte_by and sign_by < deadline:
         return sign_by, _SLOW
     return (first_byte_by, _FIRST_BYTE) if first_byte_by < deadline else (deadline, _DEADLINE)

@@ -31,7 +31,7 @@ class Standing(IntEnum):
     """The request is none of its business: it builds on what another account keeps."""
 
 
-class RetryState(Struct, frozen=True):
+class RetryState(Struct, frozen=True, gc=False):
     """Where one request stands in its attempts. Times are seconds of one monotonic clock."""
 
     deadline: float

@@ -5,7 +5,7 @@ from msgspec import Struct
 from domain.rate_limit.token_estimate import Demand
 
 
-class RouteQuery(Struct, frozen=True):
+class RouteQuery(Struct, frozen=True, gc=False):
     """Made once for each request, and given to everything that looks for an endpoint or room."""
 
     demand: Demand

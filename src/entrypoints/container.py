@@ -119,7 +119,7 @@ class Container(containers.DeclarativeContainer):
     tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
-    upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens)
+    upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
 
     owners = providers.Selector(
         states_type,

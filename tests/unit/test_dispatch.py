@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from adapters.http.server.error_body import status_of
 from application.answers import WholeAnswer
@@ -579,3 +580,27 @@ async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
         await bench.ask()
 
     assert bench.picture.state(bench.group.endpoints[0]).value == "closed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_attempt_has_no_more_time_than_its_request_and_that_is_what_is_told(stream: bool) -> None:
+    late = Failure(FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time")
+    bench = Bench([lambda: late], retries=0)
+    endpoints = (structs.replace(bench.group.endpoints[0], request_timeout_s=60.0),)
+    bench.group = structs.replace(bench.group, endpoints=endpoints)
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask(stream=stream)
+
+    assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(60.0)
+    assert bench.trace.attempts[-1].outcome == "deadline_exceeded (no time left for this request)"
+
+
+async def test_a_stream_that_leaves_half_of_the_clients_time_to_another_endpoint_is_called_slow() -> None:
+    late = Failure(FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time")
+    bench = Bench([lambda: late], [stream(CONTENT, DONE)])
+    answer = await bench.ask(stream=True, patience_s=20.0)
+    assert isinstance(answer, EventStreamAnswer)
+    answer.close()
+
+    assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(10.0)
+    assert bench.trace.attempts[0].outcome == "slow_for_client (nothing came within 10.0 s)"

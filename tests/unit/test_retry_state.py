@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.failure import MEANINGS, Effect, Failure, FailureKind, most_telling
-from domain.retry import GRACE_S, RECALL_AFTER_S, RetryBudget, RetryPolicy, first_sign_by, time_limit
+from domain.retry import RECALL_AFTER_S, RetryBudget, RetryPolicy, first_sign_by, time_limit
 from domain.retry_state import MAX_UNKNOWN, RetryState, Standing
 
 START = RetryState(60.0, inf, 30.0)
@@ -147,7 +147,7 @@ def test_the_first_of_three_limits_ends_an_attempt_and_gives_its_name(
     limits = {
         FailureKind.DEADLINE: deadline,
         FailureKind.SLOW: sign_by,
-        FailureKind.FIRST_BYTE_TIMEOUT: now + first_byte_s + GRACE_S,
+        FailureKind.FIRST_BYTE_TIMEOUT: now + first_byte_s,
     }
 
     assert until == min(limits.values()) == limits[late]

@@ -44,7 +44,7 @@ class Bench:
             SCOPE, self.tokens, self.clock, lambda: 0.5, RecordingTokenAlarm(), when_missing=lambda _: None
         )
         self.wire = ScriptedUpstream({"http": script})
-        self.upstream = TokenUpstream(self.wire)
+        self.upstream = TokenUpstream(self.wire, self.clock)
 
     def call(self, headers: Headers = (("x-a", "1"),)) -> TokenCall:
         return TokenCall.of(
@@ -132,6 +132,17 @@ async def test_a_request_that_is_cancelled_while_its_token_is_renewed_closes_the
     await bench.source.close()
 
     assert bench.wire.replies[-1].closed
+
+
+async def test_the_time_that_a_token_takes_is_the_calls() -> None:
+    bench = Bench(good)
+    bench.tokens.gate.clear()
+    request = asyncio.ensure_future(bench.upstream.send(bench.call()))
+    await bench.clock.pass_time(1)
+    bench.tokens.gate.set()
+    await request
+
+    assert bench.wire.calls[0].first_byte_timeout_s == pytest.approx(9.0, abs=0.1)
 
 
 async def test_without_a_token_nothing_is_sent() -> None:

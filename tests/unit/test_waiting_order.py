@@ -52,8 +52,8 @@ class Picks(EndpointPool):
     def note(self, running: list[Lease], served: list[tuple[int, str]]) -> None:
         self.running, self.served = running, served
 
-    def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
-        lease = super().pick(group, query, passed_over)
+    def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str], now: float) -> Lease | None:
+        lease = super().pick(group, query, passed_over, now)
         if lease is not None:
             self.running.append(lease)
             self.served.append((int(query.affinity), lease.endpoint.id))

@@ -3,8 +3,8 @@
 from math import inf
 
 from application.answers import Answer, WholeAnswer
-from application.attempts.event_stream_answer import EventStreamAnswer, StreamSource
-from application.attempts.opening import AttemptFailed, Learn, StreamOpening
+from application.attempts.event_stream_answer import EventStreamAnswer
+from application.attempts.opening import AttemptFailed, Learn, StreamOpening, out_of_time
 from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import is_event_stream, read_json, read_whole
 from application.endpoints.endpoint_state import Lease
@@ -13,15 +13,15 @@ from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
 from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
+from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
 
 # Bound once: to read a member of an enumeration by its name is slow before Python 3.12.
-_DEADLINE = FailureKind.DEADLINE
+_DEADLINE, _FIRST_BYTE = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT
 _STORED, _OTHER = Api.STORED, Api.OTHER
 
-_NO_TIME_LEFT = Failure(_DEADLINE, "no time left for this request")
 _CLIENT_TIMED_OUT = Failure(_DEADLINE, "the client's own time-out")
 
 
@@ -60,47 +60,37 @@ class SendAttempt:
         A whole reply, or a stream's first content, has to come by `deadline`, and a first sign of it by `sign_by`: a
         stream's first piece, a whole reply's headers. Both are times of the clock.
         """
-        endpoint = lease.endpoint
+        endpoint, api, is_stream = lease.endpoint, request.api, request.stream
         began = self._clock.now()
-        api = request.api
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
-        passes = api is _OTHER or (api is _STORED and request.stream)
-        source: StreamSource | None = None
-        is_silent = True
-        usage: Usage | None = None
-        until, late = inf, _DEADLINE
+        passes = api is _OTHER or (api is _STORED and is_stream)
+        first_byte_s = endpoint.first_byte_timeout_s if is_stream else endpoint.whole_reply_timeout_s
+        is_silent, usage = True, None
+        if request.upload is None:
+            until, late = time_limit(began, deadline, sign_by, first_byte_s)
+            first_byte_s = until - began
+        else:  # how long it takes is the client's affair, and the upstream times the rest
+            until, late, deadline = inf, _FIRST_BYTE, inf
         try:
-            call = self._providers.call(endpoint, request)
-            if request.upload is None:  # else how long it takes is the client's affair, and the upstream times the rest
-                until, late = time_limit(began, deadline, sign_by, call.first_byte_timeout_s)
-            with self._clock.timeout_at(until) as limit:
-                reply = await self._upstream.send(call)
-                is_silent = False
-                self._health.replied(lease, self._providers.readings(reply.headers))
-                is_good = 200 <= reply.status < 300
-                if request.stream and not passes and is_good:
-                    source = StreamSource(reply, self._clock)
-                    source.reply = self._providers.plain(reply)
-                    first = await source.receive()
-                if late is not _DEADLINE:  # the first sign came
-                    late = _DEADLINE
-                    limit.reschedule(deadline)
-                answer: WholeReply | EventStreamAnswer | RawAnswer
-                if source is not None:
-                    answer = await self._open(lease, request, source, first)
-                elif passes and is_good:
-                    answer = await self._pass(lease, request, reply)
-                else:
-                    body = reply.whole_now()
-                    if body is None or len(body) > SMALL_BYTES:
-                        body = await read_whole(reply, self._held, body or b"")
-                    answer = WholeReply(reply.status, reply.headers, body)
-                if isinstance(answer, WholeReply) and not (passes and is_good):
-                    usage = self._open.judge(lease, request, answer)
+            reply = await self._upstream.send(self._providers.call(endpoint, request, first_byte_s))
+            is_silent = False
+            self._health.replied(lease, self._providers.readings(reply.headers))
+            is_good = 200 <= reply.status < 300
+            passes = passes and is_good
+            body = None if passes or is_stream else reply.whole_now()
+            answer: WholeReply | EventStreamAnswer | RawAnswer
+            if body is not None and len(body) <= SMALL_BYTES:
+                answer = WholeReply(reply.status, reply.headers, body)
+            elif is_stream and is_good and not passes:
+                answer = await self._open(lease, request, reply, until, late, deadline)
+            else:
+                late = _DEADLINE
+                with self._clock.timeout_at(deadline):
+                    answer = await (self._pass(lease, request, reply) if passes else self._whole(reply, body))
+            if not passes and isinstance(answer, WholeReply):
+                usage = self._judged(endpoint, request, answer)
         except BaseException as error:
-            if source is not None:
-                source.close()
-            failed = _as_failure(error, late, until - began)
+            failed = _as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
@@ -132,6 +122,17 @@ class SendAttempt:
         trace.attempts.append(Attempt(lease.endpoint.id, outcome))
         trace.upstream_s += self._clock.now() - began
 
+    def _judged(self, endpoint: Endpoint, request: ProxyRequest, whole: WholeReply) -> Usage | None:
+        """Is a reply that has come to its end an answer? Then what it says is learned, and what it took returned."""
+        verdict = self._providers.judge(endpoint, request, whole)
+        if verdict.failure is not None:
+            raise AttemptFailed(verdict.failure, whole)
+        self._learn(endpoint, request, whole.body)
+        return verdict.usage
+
+    async def _whole(self, reply: UpstreamReply, begun: bytes | None) -> WholeReply:
+        return WholeReply(reply.status, reply.headers, await read_whole(reply, self._held, begun or b""))
+
     async def _pass(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> WholeReply | RawAnswer:
         """A good reply of a kind that nobody here knows: as it comes, unless it is JSON of a moderate size."""
         scanner = None
@@ -155,7 +156,6 @@ def _as_failure(error: BaseException, late: FailureKind, limit_s: float) -> Atte
     if isinstance(error, AttemptFailed):
         return error
     if isinstance(error, UpstreamFailed):
-        return AttemptFailed(error.failure)
-    if not isinstance(error, TimeoutError):
-        return None
-    return AttemptFailed(_NO_TIME_LEFT if late is _DEADLINE else Failure(late, f"nothing came within {limit_s:.1f} s"))
+        is_ours = error.failure.kind is _FIRST_BYTE and late is not _FIRST_BYTE
+        return AttemptFailed(out_of_time(late, limit_s) if is_ours else error.failure)
+    return AttemptFailed(out_of_time(late, limit_s)) if isinstance(error, TimeoutError) else None

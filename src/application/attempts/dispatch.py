@@ -146,7 +146,7 @@ class Dispatch:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):
             return None
-        return self._pool.pick(group, active.query, state.tried)
+        return self._pool.pick(group, active.query, state.tried, now)
 
     async def _pick_or_wait(self, active: ActiveRequest) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
@@ -168,7 +168,9 @@ class Dispatch:
 
     def _pick_again(self, active: ActiveRequest) -> Lease | None:
         group, query, passed_over = active.group, active.query, active.state.passed_over
-        return self._pool.pick(group, query, passed_over) or self._pool.pick_last_resort(group, query, passed_over)
+        return self._pool.pick(group, query, passed_over, self._clock.now()) or self._pool.pick_last_resort(
+            group, query, passed_over
+        )
 
     def _limit_passes(self, active: ActiveRequest, now: float) -> bool:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""

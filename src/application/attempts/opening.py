@@ -13,11 +13,12 @@ from application.messages import FrameKind, ProxyRequest, WholeReply
 from application.ports import Clock, Providers, StreamScanner, UpstreamReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.rate_limit.token_estimate import Usage
 
 MAX_HELD_BYTES = 64 * 1024
 
 _PREAMBLE = FrameKind.PREAMBLE
+_DEADLINE = FailureKind.DEADLINE
+_NO_TIME_LEFT = Failure(_DEADLINE, "no time left for this request")
 _NOT_A_STREAM = Failure(FailureKind.JUNK, "answered a stream request without a stream")
 
 Learn = Callable[[Endpoint, ProxyRequest, bytes], None]
@@ -31,6 +32,11 @@ class AttemptFailed(Exception):
         super().__init__(str(failure))
         self.failure = failure
         self.reply = reply
+
+
+def out_of_time(late: FailureKind, limit_s: float) -> Failure:
+    """`late`: what it is called, see `time_limit`."""
+    return _NO_TIME_LEFT if late is _DEADLINE else Failure(late, f"nothing came within {limit_s:.1f} s")
 
 
 class StreamOpening:
@@ -55,23 +61,34 @@ class StreamOpening:
         self._learn = learn
         self._held = held
 
-    def judge(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> Usage | None:
-        """Is a reply that has come to its end an answer? Then what it says is learned, and what it took returned."""
-        verdict = self._providers.judge(lease.endpoint, request, whole)
-        if verdict.failure is not None:
-            raise AttemptFailed(verdict.failure, whole)
-        self._learn(lease.endpoint, request, whole.body)
-        return verdict.usage
-
     async def __call__(
-        self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
+        self,
+        lease: Lease,
+        request: ProxyRequest,
+        reply: UpstreamReply,
+        until: float,
+        late: FailureKind,
+        deadline: float,
     ) -> EventStreamAnswer | WholeReply:
-        """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
+        """Read until the first content, or for as long as the preamble may be held back.
 
-        Some providers answer a request for a stream in one piece: that is still to be judged.
+        Some providers answer a request for a stream in one piece: that is still to be judged. The first piece has to
+        come `until` then, or the failure is `late`; all that is waited for by `deadline`.
         """
-        with Holding(self._held) as holding:
-            return await self._opened(lease, request, source, chunk, holding)
+        source, began = StreamSource(reply, self._clock), lease.started
+        try:
+            with self._clock.timeout_at(until) as limit, Holding(self._held) as holding:
+                source.reply = self._providers.plain(reply)
+                chunk = await source.receive()
+                late = _DEADLINE
+                limit.reschedule(deadline)
+                return await self._opened(lease, request, source, chunk, holding)
+        except TimeoutError:
+            source.close()
+            raise AttemptFailed(out_of_time(late, until - began)) from None
+        except BaseException:
+            source.close()
+            raise
 
     async def _opened(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes, holding: Holding

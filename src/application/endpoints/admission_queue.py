@@ -243,7 +243,7 @@ class AdmissionQueue:
         """It goes to the endpoint whose turn it is, of those where it is the first and there is room."""
         others = {other.door.endpoint.id for other in first.lines if other.first is not first}
         passed_over = first.barred | others if others else first.barred
-        lease = self._pool.pick(first.group, first.query, passed_over)
+        lease = self._pool.pick(first.group, first.query, passed_over, self._clock.now())
         if lease is None:
             self._look_again(line, 0.0)
             return

@@ -32,8 +32,7 @@ class HealthTracker:
 
     def replied(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
-        if lease.is_doubtful:
-            lease.state.replied()
+        lease.state.replied()
         lease.bucket.read(readings, lease.held, lease.started, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)

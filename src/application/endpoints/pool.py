@@ -62,14 +62,14 @@ class EndpointPool:
         self._room = room
         self._turns = {group.name: _Turns(group, states, ledger) for group in groups}
 
-    def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
-        """Claim the endpoint whose turn it is, among those that are well, have room and are not `passed_over`.
+    def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str], now: float) -> Lease | None:
+        """Claim at `now` the endpoint whose turn it is, among those that are well, have room and are not `passed_over`.
 
         None = there is none. Endpoints of weight 0 are taken only when no other can be; one whose room is scarce only
         when none has ample room: then the one with the most. In a group with affinity a request that has an affinity
         key takes, instead of whose turn it is, the one that its key prefers of those; nobody's turn is used up.
         """
-        now, turns = self._clock.now(), self._turns[group.name]
+        turns = self._turns[group.name]
         # By index, the tokens that the request is expected to take there.
         primary: dict[int, float] = {}
         fallback: dict[int, float] = {}

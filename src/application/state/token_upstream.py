@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from application.messages import Pieces, Upload, UpstreamCall
-from application.ports import Upstream, UpstreamReply
+from application.ports import Clock, Upstream, UpstreamReply
 from application.state.access_tokens import TokenSource
 from domain.secret import Secret
 
@@ -23,36 +23,37 @@ class TokenCall(UpstreamCall, frozen=True, kw_only=True):
         """The call, with a token from `source`. `body_again` gives its body for a second run, None = it is spent."""
         return cls(*structs.astuple(call), source=source, body_again=body_again)
 
-    def with_token(self, token: Secret, body: bytes | Pieces | Upload) -> UpstreamCall:
-        """The call as it goes on the wire."""
+    def with_token(self, token: Secret, body: bytes | Pieces | Upload, first_byte_s: float) -> UpstreamCall:
+        """The call as it goes on the wire, with so many seconds left until the reply's headers are due."""
         headers = (*self.headers, ("authorization", f"Bearer {token.reveal()}"))
         same = {name: getattr(self, name) for name in UpstreamCall.__struct_fields__}
-        return UpstreamCall(**same | {"headers": headers, "body": body})
-
-    @property
-    def patience_s(self) -> float:
-        """How long it may wait for a token: the endpoint must not be blamed for it as being slow."""
-        return self.first_byte_timeout_s / 2
+        return UpstreamCall(**same | {"headers": headers, "body": body, "first_byte_timeout_s": first_byte_s})
 
 
 class TokenUpstream:
-    """Any `Upstream`, with tokens. Calls that are no `TokenCall` pass through."""
+    """Any `Upstream`, with tokens. Calls that are no `TokenCall` pass through.
 
-    def __init__(self, upstream: Upstream) -> None:
+    A call's `first_byte_timeout_s` is for all that is done for it. No more than half of what is left may go into the
+    wait for a token: the endpoint must not be blamed for it as being slow.
+    """
+
+    def __init__(self, upstream: Upstream, clock: Clock) -> None:
         self._upstream = upstream
+        self._clock = clock
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token,
         unless an upload is spent: then the next call has it."""
         if not isinstance(call, TokenCall):
             return await self._upstream.send(call)
-        source = call.source
-        token = source.current or await source.token(call.patience_s)
-        reply = await self._upstream.send(call.with_token(token, call.body))
+        source, now = call.source, self._clock.now
+        until = now() + call.first_byte_timeout_s
+        token = source.current or await source.token(call.first_byte_timeout_s / 2)
+        reply = await self._upstream.send(call.with_token(token, call.body, until - now()))
         if reply.status != 401:
             return reply
         try:
-            other = await source.other_than(token, call.patience_s)
+            other = await source.other_than(token, (until - now()) / 2)
         except BaseException:
             reply.close()
             raise
@@ -60,7 +61,7 @@ class TokenUpstream:
         if other is None or body is None:
             return reply
         reply.close()
-        return await self._upstream.send(call.with_token(other, body))
+        return await self._upstream.send(call.with_token(other, body, until - now()))
 
     async def close(self) -> None:
         """See `Upstream.close`."""

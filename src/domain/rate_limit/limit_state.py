@@ -130,10 +130,9 @@ class LimitState(Struct, frozen=True, gc=False):
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
         than they have left is believed less that. `elsewhere`: it was a reply to another replica.
         """
-        before, remaining = self.terms, reading.remaining
+        before, remaining, limit = self.terms, reading.remaining, reading.limit
         if sent < before.read_at:
             return self
-        limit = reading.limit
         if remaining is None:
             return self if limit is None else self._limited(limit, now)
         meter, charged = before.meter, self.charged

@@ -75,6 +75,6 @@ def token_sources(
     }
 
 
-def with_tokens(upstream: Upstream, tokens: Mapping[str, TokenSource]) -> Upstream:
+def with_tokens(upstream: Upstream, tokens: Mapping[str, TokenSource], clock: Clock) -> Upstream:
     """What sends the calls of these endpoints too; the very same where there are none."""
-    return TokenUpstream(upstream) if tokens else upstream
+    return TokenUpstream(upstream, clock) if tokens else upstream

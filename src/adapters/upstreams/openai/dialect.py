@@ -23,6 +23,7 @@ from domain.endpoint import Endpoint
 from domain.rate_limit.limit_reading import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
+_STORED, _OTHER = Api.STORED, Api.OTHER  # bound once: to read a member by its name is slow before Python 3.12
 _IDENTITY = (("accept-encoding", "identity"),)
 
 
@@ -32,16 +33,16 @@ class OpenAIDialect:
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
 
-    def call(self, endpoint: Endpoint, request: ProxyRequest) -> UpstreamCall:
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
-        target = self._targets[endpoint.id]
+        target, method, query = self._targets[endpoint.id], request.method, request.query
         call = UpstreamCall(
-            request.method,
-            target.url(_path(target, request), _query(endpoint, request), request.method),
+            method,
+            target.url(_path(target, request), query and _query(endpoint, request), method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
-            endpoint.first_byte_timeout_s if request.stream else endpoint.whole_reply_timeout_s,
+            first_byte_s,
             endpoint.stream_idle_timeout_s,
             target.outbound_proxy,
         )
@@ -55,9 +56,7 @@ class OpenAIDialect:
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply means."""
-        verdict = judge(
-            request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.binding.ids)
-        )
+        verdict = judge(request.api, reply, endpoint.owns_credential, bool(request.binding.ids))
         if verdict.failure is None:
             return verdict
         return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))
@@ -90,13 +89,15 @@ class OpenAIDialect:
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")
-    if request.api is Api.STORED and not request.body_model:
-        return request.body  # its model stands in the URL, and nothing is known of what it holds
-    if not request.model or not request.body or endpoint.model == request.body_model:
-        return request.body
-    if not request.body_model and request.api is Api.OTHER and request.path not in DEPLOYMENT_ROUTES:
-        return request.body  # named by the client's URL for a route that takes none
-    return replace_model(request.body, endpoint.model, is_named=bool(request.body_model))
+    body, named = request.body, request.body_model
+    if not request.model or not body or endpoint.model == named:
+        return body
+    if not named:
+        if request.api is _STORED:
+            return body  # its model stands in the URL, and nothing is known of what it holds
+        if request.api is _OTHER and request.path not in DEPLOYMENT_ROUTES:
+            return body  # named by the client's URL for a route that takes none
+    return replace_model(body, endpoint.model, bool(named))
 
 
 def _path(target: Target, request: ProxyRequest) -> str:
@@ -111,7 +112,7 @@ def _path(target: Target, request: ProxyRequest) -> str:
 
 def _query(endpoint: Endpoint, request: ProxyRequest) -> str:
     """The query, where a list is asked for by its model with the endpoint's name for that."""
-    if not request.query or request.method != "GET" or not request.model:
+    if request.method != "GET" or not request.model:
         return request.query
     parts = request.query.split("&")
     return "&".join(f"model={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)

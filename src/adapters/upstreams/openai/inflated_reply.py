@@ -1,6 +1,7 @@
 """A stream without its content coding. Identity is asked for; some gateways zip all the same (RFC 9110, 8.4)."""
 
 import zlib
+from operator import itemgetter
 
 from application.flow import Take, pulled
 from application.messages import Headers, header
@@ -10,6 +11,7 @@ from domain.failure import Failure, FailureKind
 MAX_PIECE_BYTES = 64 * 1024
 """How much is inflated at a time: a few bytes can stand for megabytes."""
 
+_name = itemgetter(0)
 _GZIP = ("gzip", "x-gzip")
 _GZIP_BITS = zlib.MAX_WBITS | 16
 
@@ -27,8 +29,8 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
     Raises `ValueError` for a coding that is unknown here, broken or cut.
     """
-    coding = (header(headers, "content-encoding") or "").strip().lower()
-    if coding in ("", "identity"):
+    coding = _coding(headers)
+    if not coding:
         return body, True
     if coding not in _GZIP and coding != "deflate":
         raise ValueError(f"content-encoding {coding[:16]} was not asked for")
@@ -41,6 +43,14 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
             return _inflated(body, -zlib.MAX_WBITS, max_bytes)
     except zlib.error:
         raise ValueError("broken compression") from None
+
+
+def _coding(headers: Headers) -> str:
+    """Empty = it has none."""
+    if "content-encoding" not in map(_name, headers):
+        return ""
+    coding = (header(headers, "content-encoding") or "").strip().lower()
+    return "" if coding == "identity" else coding
 
 
 def _inflated(body: bytes, bits: int, max_bytes: int) -> tuple[bytes, bool]:
@@ -73,8 +83,8 @@ def _past_padding(body: bytes, at: int) -> int:
 
 def plain(reply: UpstreamReply) -> UpstreamReply:
     """The reply itself if it is not coded. Raises `UpstreamFailed` for a coding that is unknown here."""
-    coding = (header(reply.headers, "content-encoding") or "").strip().lower()
-    if coding in ("", "identity"):
+    coding = _coding(reply.headers)
+    if not coding:
         return reply
     if coding in _GZIP or coding == "deflate":
         return InflatedReply(reply, coding)

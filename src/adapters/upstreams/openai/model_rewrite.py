@@ -24,7 +24,7 @@ _values = Remembered(msgspec.json.encode, most=1024)
 """Names of models as JSON."""
 
 
-def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | Pieces:
+def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pieces:
     """The body with the value of its top-level `model` replaced, or added where it is not `is_named`; a large one in
     pieces.
 

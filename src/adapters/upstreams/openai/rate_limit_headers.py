@@ -41,7 +41,7 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     if remaining is None and limit is None:
         return _SILENT
     reset_s, is_bare = _resets[said.get(reset_name)]
-    return Reading(_limits[limit], _count(remaining), reset_s, is_bare)
+    return Reading(_limits[limit], None if remaining is None else _count(remaining), reset_s, is_bare)
 
 
 # Unlike what remains, limits and resets are the same again and again.
@@ -67,9 +67,7 @@ def _reset(text: str | None) -> tuple[float | None, bool]:
 _resets = Remembered(_reset, most=1024)
 
 
-def _count(text: str | None) -> float | None:
-    if text is None:
-        return None
+def _count(text: str) -> float | None:
     try:
         count = float(text)
     except ValueError:

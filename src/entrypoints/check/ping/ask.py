@@ -92,7 +92,8 @@ class _Asking:
                 outbound_proxy=general.outbound_proxy.reveal() if general.outbound_proxy else None,
                 trust_env=general.trust_env,
                 on_stage=self._stages.over,
-            )
+            ),
+            SystemClock(),
         )
 
     async def ask(self) -> Answer:
@@ -111,7 +112,7 @@ class _Asking:
         request = _request(Api.OTHER, "GET", "/models")
         call = self._call(request)
         if isinstance(call, TokenCall):
-            await call.source.token(call.patience_s)
+            await call.source.token(call.first_byte_timeout_s / 2)
         self._stages.begin()
         reply = await self._whole(call)
         self._stages.over("answer")
@@ -128,9 +129,9 @@ class _Asking:
         return on_deployment(self._endpoint, self._model.params.azure_deployment or model, reply, failure)
 
     def _call(self, request: ProxyRequest) -> UpstreamCall:
-        call = self._dialect.call(self._endpoint, request)
         longest = min(ANSWER_S, self._endpoint.first_byte_timeout_s)
-        return structs.replace(call, first_byte_timeout_s=call.connect_timeout_s + longest, idle_timeout_s=longest)
+        call = self._dialect.call(self._endpoint, request, self._endpoint.connect_timeout_s + longest)
+        return structs.replace(call, idle_timeout_s=longest)
 
     async def _whole(self, call: UpstreamCall) -> WholeReply:
         """The reply, read up to a bound in size and time. Raises `UpstreamFailed`."""

@@ -56,63 +56,28 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
-class _Choices(Struct):
-    """What is read of an answer. Its content is not decoded: that there is any is enough."""
-
-    choices: Sequence[msgspec.Raw] | None = None
-    error: Any = None
-    usage: UsageWords | Odd = None
-
-
-class _Data(Struct):
-    data: Sequence[msgspec.Raw] | None = None
-    error: Any = None
-    usage: UsageWords | Odd = None
-
-
-class _Results(Struct):
-    results: Sequence[msgspec.Raw] | None = None
-    error: Any = None
-    usage: UsageWords | Odd = None
-
-
-class _Output(Struct):
-    output: Sequence[msgspec.Raw] | None = None
-    error: Any = None
-    usage: UsageWords | Odd = None
-    status: Any = None
-
-
-class _DecodedChoices(_Choices):
-    choices: Sequence[Any] | None = None
-
-
-class _DecodedData(_Data):
-    data: Sequence[Any] | None = None
-
-
-class _DecodedResults(_Results):
-    results: Sequence[Any] | None = None
-
-
-class _DecodedOutput(_Output):
-    output: Sequence[Any] | None = None
-
-
 class _Reading(Struct, frozen=True):
     """How the answers of one API are read."""
 
     content: str
     """What an answer is not without."""
     decoder: msgspec.json.Decoder[Any]
+    """Its content is not decoded: that there is any is enough."""
     decoded: Any
     """The same with its content decoded."""
     narrowed: Narrowed
     """What is read of a large one."""
 
 
-def _reading(content: str, shape: type, decoded: type) -> _Reading:
-    return _Reading(content, msgspec.json.Decoder(shape), decoded, _narrowed(content, "usage"))
+def _reading(content: str) -> _Reading:
+    decoder = msgspec.json.Decoder(_shape(content, msgspec.Raw))
+    return _Reading(content, decoder, _shape(content, Any), _narrowed(content, "usage"))
+
+
+def _shape(content: str, item: Any) -> Any:
+    """What is read of an answer."""
+    words = [("error", Any, None), ("usage", UsageWords | Odd, None), ("status", Any, None)]
+    return msgspec.defstruct("Answer", [("content", Sequence[item] | None, None), *words], rename={"content": content})
 
 
 _SAID = ("message", "detail", "title")
@@ -136,13 +101,13 @@ def _narrowed(*names: str) -> Narrowed:
 
 
 _RESPONSES = Api.RESPONSES
-_CHAT = _reading("choices", _Choices, _DecodedChoices)
+_CHAT = _reading("choices")
 _READINGS = {
     Api.CHAT: _CHAT,
     Api.COMPLETIONS: _CHAT,
-    Api.RESPONSES: _reading("output", _Output, _DecodedOutput),
-    Api.EMBEDDINGS: _reading("data", _Data, _DecodedData),
-    Api.MODERATIONS: _reading("results", _Results, _DecodedResults),
+    Api.RESPONSES: _reading("output"),
+    Api.EMBEDDINGS: _reading("data"),
+    Api.MODERATIONS: _reading("results"),
 }
 _WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
 """What a response may be that has no output (yet)."""
@@ -163,7 +128,7 @@ _BESIDE = frozenset({Api.STORED, Api.OTHER})
 """What an endpoint refuses of these says nothing of what it is there for."""
 
 
-def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool = False) -> Verdict:
+def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = False) -> Verdict:
     """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
     nothing about the endpoint."""
     if 200 <= reply.status < 300 or reply.status == 304:
@@ -211,15 +176,15 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
     except _UNREADABLE:
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
     # Some fill in all fields of a Response, also of one that went well.
-    if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
+    if answer.error and (api is not _RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(error_words(reply), owns_credential=owns_credential))
-    if getattr(answer, reading.content) is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
+    if answer.content is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
         failure = classify_in_stream(error_words(reply), owns_credential=owns_credential)
         if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
             return Verdict(failure)
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
     usage = answer.usage
-    return Verdict(usage=usage.usage() if isinstance(usage, UsageWords) else None)
+    return Verdict(None, usage.usage() if isinstance(usage, UsageWords) else None)
 
 
 def _judge_beginning(text: bytes) -> Verdict:
