@@ -4,8 +4,8 @@ An image in base64 is one string of megabytes without a quote in it. A short wor
 exactly as often as in the text, and in the same order, and is found there without looking through the image.
 """
 
-ELIDED_FROM_BYTES = 32 * 1024
-"""Smaller texts are searched as quickly as their outline would be made; most are far smaller, and spare the call."""
+_LARGE_BYTES = 32 * 1024
+"""Smaller texts are searched as quickly as their outline would be made."""
 
 _LONG_BYTES = 4096
 _EDGE_BYTES = 1024
@@ -15,7 +15,7 @@ nothing is found that was not there. Who looks for longer words has to look thro
 
 def elide_long_strings(text: bytes) -> bytes:
     """The text without the middle of its long strings; itself, where there is nothing to be gained."""
-    if len(text) < ELIDED_FROM_BYTES:
+    if len(text) < _LARGE_BYTES:
         return text
     pieces: list[bytes] = []
     kept_to = quote = 0

@@ -11,7 +11,7 @@ import msgspec
 
 from domain.caching.cache_key import CachePolicy
 from domain.caching.cacheability import COMPUTED, DELIVERY, SAMPLED
-from domain.elided import ELIDED_FROM_BYTES, elide_long_strings
+from domain.elided import elide_long_strings
 
 _TEMPERATURE = b'"temperature"'
 _MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]{0,20}+\s{0,20}+[,}])')
@@ -24,7 +24,7 @@ def needs_look(policy: CachePolicy, api: str, body: bytes) -> bool:
         return True
     if api not in SAMPLED:
         return False
-    text = body if len(body) < ELIDED_FROM_BYTES else elide_long_strings(body)
+    text = elide_long_strings(body)
     if not policy.absent_is_cacheable and not _may_be_zero(text):
         return False
     return api != "responses" or text.find(b'"store"') >= 0

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from application.body.readable import readable
-from domain.elided import ELIDED_FROM_BYTES, elide_long_strings
+from domain.elided import elide_long_strings
 
 MAX_KEYS = 1000
 """So many keys `model` may stand in one body, at any depth."""
@@ -31,7 +31,7 @@ class TooManyKeys(ValueError):
 
 def may_stand_twice(body: bytes) -> bool:
     """Could the key stand in it more than once, at any depth? Cheap, and mostly enough."""
-    text = body if len(body) < ELIDED_FROM_BYTES else elide_long_strings(body)
+    text = elide_long_strings(body)
     # `in` of bytes costs several times as much: it takes what is looked for as a number first, and drops the error.
     return text.count(_KEY) > 1 or (text.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(text) is not None)
 

@@ -14,7 +14,7 @@ from msgspec import structs
 from application.messages import Api, Binding, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
-from domain.elided import ELIDED_FROM_BYTES, elide_long_strings
+from domain.elided import elide_long_strings
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
@@ -130,7 +130,7 @@ def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Se
 
 
 def _names_file_or_audio(body: bytes) -> bool:
-    text = body if len(body) < ELIDED_FROM_BYTES else elide_long_strings(body)
+    text = elide_long_strings(body)
     return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
 
 

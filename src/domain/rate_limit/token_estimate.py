@@ -6,7 +6,7 @@ and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and 
 
 from msgspec import Struct
 
-from domain.elided import ELIDED_FROM_BYTES, elide_long_strings
+from domain.elided import elide_long_strings
 
 _LEARNING_RATE = 0.1
 _TOKENS_PER_BYTE = 0.25
@@ -39,8 +39,7 @@ class Demand(Struct, frozen=True, gc=False):
     def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
         """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
         size, attachments = len(body), 0
-        text = body if size < ELIDED_FROM_BYTES else elide_long_strings(body)
-        if text.find(_ATTACHMENT) < 0:
+        if elide_long_strings(body).find(_ATTACHMENT) < 0:
             return cls(size, 0, max_output_tokens)
         at = body.find(_ATTACHMENT)
         while at >= 0:

@@ -7,7 +7,7 @@ import msgspec
 from application.body.model_key import model_keys
 from application.messages import Pieces
 from domain.bounded_memo import Remembered
-from domain.elided import ELIDED_FROM_BYTES, elide_long_strings
+from domain.elided import elide_long_strings
 
 _JOIN_BYTES = 64 * 1024
 """Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
@@ -40,7 +40,7 @@ def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | 
     if not is_named:
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
-    text = body if len(body) < ELIDED_FROM_BYTES else elide_long_strings(body)
+    text = elide_long_strings(body)
     if text.count(_KEY) == 1 and not (text.find(b"\\") >= 0 and _ESCAPED_LETTER.search(text)):
         found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:
