@@ -85,7 +85,7 @@ class CachedAnswers:
         self._cache = cache
         self._formats = formats
         self._single_flight = single_flight
-        self._dispatch = dispatch
+        self._dispatch = dispatch.__call__
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
