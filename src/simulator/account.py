@@ -59,17 +59,23 @@ class Account:
         """The reply without the headers that every reply carries."""
         if (refusal := denied(call, self.settings)) is not None:
             return refusal
+        # A deployment in the path decides where a body is read at all.
+        if call.route.fault is None and self._is_unknown(call.route.deployment):
+            return errors.unknown_model(call.route.deployment or "", call.route)
         if call.refusal is not None:
             return call.refusal
         model = call.model
-        if model and self.settings.models and model not in self.settings.models:
-            return errors.unknown_model(model, call.route)
+        if self._is_unknown(model):
+            return errors.unknown_model(model or "", call.route)
         if call.route.operation not in MODEL_OPERATIONS:
             return self._look_up(call, now_s, now_unix_s)
         model = model or _UNNAMED
         if self.settings.rpm is None and self.settings.tpm is None:
             return self._create(call, model, now_s, now_unix_s)
         return self._create_within_limits(call, model, now_s, now_unix_s)
+
+    def _is_unknown(self, model: str | None) -> bool:
+        return bool(model and self.settings.models and model not in self.settings.models)
 
     def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
         limiter = self._limiter(credential_of(call.request), model)

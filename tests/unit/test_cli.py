@@ -68,7 +68,7 @@ def test_serving_is_what_is_done_without_a_command(
     ("word", "said"),
     [
         ("provdier", "did you mean provider?"),
-        ("frobnicate", "valid: serve, provider, convert"),
+        ("frobnicate", "valid: serve, check, schema, provider, convert"),
         ("my.yaml", "llmproxy serve --config my.yaml"),
     ],
 )
@@ -93,7 +93,7 @@ def test_serving_imports_nothing_of_the_other_commands(tmp_path: Path) -> None:
     assert code in "12" and "in use" in done.stderr  # it came as far as that
     assert "entrypoints.container" in modules
     assert not {name.split(".")[0] for name in modules} & {"rich", "simulator"}
-    assert not {"entrypoints.convert", "entrypoints.demo"} & set(modules)
+    assert not {"entrypoints.check", "entrypoints.convert", "entrypoints.demo", "entrypoints.schema"} & set(modules)
 
 
 @pytest.mark.parametrize("name", ["domain", "entrypoints", "simulator"])

@@ -10,13 +10,8 @@ from entrypoints.config.load import load_settings
 from entrypoints.config.reading.schema import keys_of
 from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
+from tests.unit.config_examples import EXAMPLES, ROOT, environment_of
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = [
-    example
-    for example in sorted((ROOT / "examples").glob("*.yaml"))
-    if re.search(r"^model_groups:", example.read_text(encoding="utf-8"), re.MULTILINE)
-]
 SECTIONS: list[type[Struct]] = [
     GeneralSettings,
     CacheParams,
@@ -26,13 +21,6 @@ SECTIONS: list[type[Struct]] = [
     TimeoutParts,
 ]
 KEYS = sorted({key for section in SECTIONS for key in keys_of(section)})
-
-
-def environment_of(example: Path) -> dict[str, str]:
-    """A value for every variable that the example reads."""
-    names = re.findall(r"os\.environ/([A-Z_]+)", example.read_text(encoding="utf-8"))
-    known = {"REDIS_PORT": "6379", "OUTBOUND_PROXY": "http://user:password@proxy.example:3128"}
-    return {name: known.get(name, f"value-of-{name}") for name in names}
 
 
 def test_there_are_the_examples_that_are_documented() -> None:

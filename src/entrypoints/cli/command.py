@@ -24,6 +24,10 @@ class Command(Struct, frozen=True):
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "serve": Command("entrypoints.http", "serve a configuration, or the demo; what is done without a command"),
+        "check": Command(
+            "entrypoints.check.command", "say what is wrong with a configuration, or whom it asks for what"
+        ),
+        "schema": Command("entrypoints.schema.command", "print the JSON Schema of a configuration, for editors"),
         "provider": Command("simulator.__main__", "run a simulated provider, to try a configuration against"),
         "convert": Command("entrypoints.convert.command", "make a configuration of one for LiteLLM"),
     }

@@ -1,7 +1,10 @@
 """Tables for people: drawn by rich on a terminal, plain lines anywhere else."""
 
+import shutil
 from collections.abc import Sequence
 from typing import TextIO
+
+_FRAME = 3  # characters that a drawn column takes beside its text
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
@@ -14,6 +17,27 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
     print(f"{title}:", file=stream)
     for row in rows:
         print("  " + ": ".join(_printable(cell) for cell in row), file=stream)
+
+
+def print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
+    """The same with aligned columns where no terminal is, and a paragraph for each row where the terminal is too narrow
+    for the table. A column without any text is left out."""
+    if not rows:
+        return
+    kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
+    heads, cells = [headers[place] for place in kept], [[_printable(row[place]) for place in kept] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    if stream.isatty() and sum(widths) + _FRAME * len(widths) < shutil.get_terminal_size().columns:
+        print_table(title, heads, cells, stream)
+        return
+    if stream.isatty():
+        for row in cells:
+            said = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], row[1:], strict=True) if cell)
+            print(f"{row[0]}: {said}", file=stream)
+        return
+    for row in (heads, *cells):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {line}".rstrip(), file=stream)
 
 
 def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:

@@ -30,15 +30,18 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 _SECTIONS = (GeneralSettings, CacheParams, EndpointSettings, ParamsSettings, GroupSettings, ConfigFile)
 
 
-def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE) -> Settings:
+def load_settings(
+    path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] = _NONE, report: Report | None = None
+) -> Settings:
     """The settings in the YAML file at `path`, with `os.environ/NAME` looked up in `environ`.
 
     `overrides` take the place of general settings of these names; what the settings demand of each other holds for
     them as well, so that no flag opens the proxy to the network by the way.
     Raises `ConfigError`, whose `str()` tells all mistakes at once, one a line, without secrets. What
-    is only doubtful is in `Settings.warnings`.
+    is only doubtful is in `Settings.warnings`. `report` takes all that is found, for a caller that wants more than
+    the sentences; None = nobody does.
     """
-    report = Report(path)
+    report = Report(path) if report is None else report
     document = read_document(path, report)
     file = Reader(report, environ, _SECTIONS).section(document, ConfigFile, "")
     general = replace(file.general_settings, **overrides)
@@ -52,4 +55,4 @@ def load_settings(path: Path, environ: Mapping[str, str], overrides: Mapping[str
     report.raise_if_any()
     warn_about_groups(groups, general, report)
     warn_about_general(general, report)
-    return Settings(general, groups, tuple(report.warnings), path)
+    return Settings(general, groups, tuple(map(str, report.warnings)), path)

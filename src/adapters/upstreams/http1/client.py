@@ -1,10 +1,11 @@
 """The upstream adapter of our own: one write and one wait per call."""
 
 import ssl
+from collections.abc import Callable
 from functools import partial
 
 from adapters.upstreams.http1.connection import Connection
-from adapters.upstreams.http1.connector import Connecting
+from adapters.upstreams.http1.connector import Connecting, Stage
 from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.pool import Pool, Spare
 from adapters.upstreams.http1.reply import Http1Reply
@@ -47,6 +48,7 @@ class Http1Upstream:
         keepalive_s: float = 30.0,
         max_idle: int | None = None,
         max_reply_header_bytes: int = MAX_REPLY_HEADER_BYTES,
+        on_stage: Callable[[Stage], None] | None = None,
     ) -> None:
         """Does no network I/O and needs no running loop.
 
@@ -54,7 +56,7 @@ class Http1Upstream:
         `outbound_proxy` is the URL of an HTTP proxy for all calls that do not name another, with credentials if it
         wants them; None = none, or with `trust_env` what `EnvironmentProxies` says. Idle connections are kept for
         `keepalive_s` seconds, of all origins together no more than `max_idle`; None = a share of the files that this
-        process may open.
+        process may open. `on_stage` is told each stage of a new connection when it is over.
         """
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s
@@ -63,6 +65,7 @@ class Http1Upstream:
             ssl_context or ssl.create_default_context(),
             OutboundProxies(outbound_proxy, trust_env=trust_env),
             max_reply_header_bytes,
+            on_stage,
         )
         self._routes: dict[Origin | tuple[Origin, str], _Route] = {}
         """By origin, and by the proxy that an endpoint has for itself."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import (
@@ -21,6 +22,9 @@ from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, 
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
+Stage = Literal["dns", "tcp", "tunnel", "tls"]
+"""What a connection is made of; a tunnel is an outbound proxy's."""
+
 _HANDSHAKE_S = 3600.0
 """The call's own deadline comes first."""
 
@@ -31,10 +35,18 @@ _MOST_SESSIONS = 256
 class Connecting:
     """Opens connections, straight or through a proxy."""
 
-    def __init__(self, ssl_context: ssl.SSLContext, proxies: OutboundProxies, max_head_bytes: int) -> None:
+    def __init__(
+        self,
+        ssl_context: ssl.SSLContext,
+        proxies: OutboundProxies,
+        max_head_bytes: int,
+        on_stage: Callable[[Stage], None] | None = None,
+    ) -> None:
+        """`on_stage` is told each stage of a new connection when it is over; None = nobody wants to know."""
         self._ssl_context = ssl_context
         self._proxies = proxies
         self._max_head_bytes = max_head_bytes
+        self._on_stage = on_stage
         self._names = Names()
         self._sessions = TlsSessions(ssl_context)
 
@@ -49,13 +61,17 @@ class Connecting:
         """A connection on which a request can be sent. Raises `UpstreamFailed`."""
         first = origin if proxy is None else Origin(False, proxy.host, proxy.port)
         addresses = await self._addresses(first, to_proxy=proxy is not None)
+        self._reached("dns")
         try:
             connection = await self._tcp(first, addresses, to_proxy=proxy is not None)
+            self._reached("tcp")
             try:
                 if origin.is_tls:
                     if proxy is not None:
                         await self._tunnel(connection, origin, proxy)
+                        self._reached("tunnel")
                     await self._tls(connection, origin)
+                    self._reached("tls")
             except BaseException:
                 connection.abort()
                 raise
@@ -64,6 +80,10 @@ class Connecting:
             self._names.forget(first.host, addresses)
             raise
         return connection
+
+    def _reached(self, stage: Stage) -> None:
+        if self._on_stage is not None:
+            self._on_stage(stage)
 
     async def _addresses(self, origin: Origin, *, to_proxy: bool) -> list[str]:
         try:

@@ -55,7 +55,9 @@ class Report:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.mistakes: list[Mistake] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Mistake] = []
+        self.variables: dict[str, str] = {}
+        """The environment variable that a value was taken from, by the value's path."""
         self._positions: dict[str, Position] = {}
         self._given: dict[str, frozenset[str]] = {}
 
@@ -79,7 +81,7 @@ class Report:
     def warn(self, path: str, text: str) -> None:
         """Something the reader should know and that does not stop the proxy from starting."""
         line, column = self._positions.get(path) or (None, None)
-        self.warnings.append(str(Mistake(str(self.file), text, line, column, path)))
+        self.warnings.append(Mistake(str(self.file), text, line, column, path))
 
     def fail(self, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> NoReturn:
         """Give up at once: what comes after this mistake cannot be read."""

@@ -98,6 +98,8 @@ class Reader:
     def _scalar(self, given: Node, kind: Kind, path: str) -> Any:
         try:
             given = resolve(given, self._environ)
+            if given.variable is not None:
+                self._report.variables[path] = given.variable
             doubt = refuse_lookalike(given, kind, self._environ)
             if doubt is not None:
                 self._report.warn(path, doubt)

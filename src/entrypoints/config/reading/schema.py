@@ -27,6 +27,8 @@ class Form(Struct, frozen=True):
     """Gets a text; gives what msgspec converts (for a `Secret` a text), or raises `Refused`."""
     pattern: str = r"[^\x00-\x1f\x7f]+"
     """What the text must match as a whole; here, for secrets, as msgspec has patterns for texts alone."""
+    number_texts: str = ""
+    """A pattern of the texts that `parse` makes a number of; empty = it makes none."""
     whole_hint: str = ""
     """What to do about a fraction."""
     is_key: bool = False

@@ -1,0 +1,91 @@
+"""The effective routing table: which endpoints a configuration comes to, with the share, limits and key of each."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from domain.endpoint import Endpoint
+from entrypoints.config.reading.shown import shown_path
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings
+from entrypoints.config.settings_params import CREDENTIAL_HEADERS, ParamsSettings
+from entrypoints.wiring.endpoints import host_of
+from entrypoints.wiring.groups import model_groups
+
+_TIMEOUTS = ("connect_timeout", "first_byte_timeout", "stream_idle_timeout", "request_timeout")
+IN_FILE = "in the file"
+OF_CLIENT = "the client's own"
+
+
+class Route(Struct, frozen=True):
+    """One endpoint of one group. Holds no key."""
+
+    group: str
+    endpoint: str
+    provider: str
+    """`openai` or `azure`."""
+    host: str
+    """With the port where the URL names one."""
+    model: str
+    """As the endpoint knows it; of Azure's dated API the deployment."""
+    weight: int
+    share: float
+    """Of the group's requests while all are well, in percent."""
+    tier: str
+    """`first`, or `fallback`: only when no endpoint of the first can take the request."""
+    rpm: int | None
+    """Requests a minute; None = only replies tell."""
+    tpm: int | None
+    timeouts: Mapping[str, float]
+    """Those that differ from general_settings, in seconds."""
+    key: str
+    """Where it is from, never what it is."""
+
+
+def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
+    """In the order of the file. `variables`: the environment variable that a value came from, by its path there."""
+    routes = []
+    groups = zip(model_groups(settings), settings.groups, strict=True)
+    for index, (group, configured) in enumerate(groups):
+        members = zip(group.endpoints, group.shares(), configured.models, strict=True)
+        for number, (endpoint, share, model) in enumerate(members):
+            path = f"model_groups[{index}].models[{number}].params"
+            key = _key(model.params, path, variables)
+            routes.append(_route(group.name, endpoint, share, model, settings.general, key))
+    return routes
+
+
+def _route(
+    group: str, endpoint: Endpoint, share: float, model: EndpointSettings, general: GeneralSettings, key: str
+) -> Route:
+    timeouts = {name: getattr(model, name) for name in _TIMEOUTS if getattr(model, name) != getattr(general, name)}
+    return Route(
+        group=group,
+        endpoint=endpoint.id,
+        provider=endpoint.provider,
+        host=host_of(model),
+        model=model.params.azure_deployment or model.model,
+        weight=model.weight,
+        share=round(100 * share, 2),
+        tier="first" if share else "fallback",
+        rpm=model.rpm,
+        tpm=model.tpm,
+        timeouts=timeouts,
+        key=key,
+    )
+
+
+def _key(params: ParamsSettings, path: str, variables: Mapping[str, str]) -> str:
+    def origin(key: str) -> str:
+        variable = variables.get(f"{path}.{key}")
+        return IN_FILE if variable is None else f"os.environ/{variable}"
+
+    if params.azure_ad_token_provider is not None:
+        return f"Entra, {params.azure_ad_scope}"
+    if params.api_key is not None:
+        return origin("api_key")
+    if params.azure_ad_token is not None:
+        return f"Entra token, {origin('azure_ad_token')}"
+    header = next((name for name in params.default_headers if name.lower() in CREDENTIAL_HEADERS), None)
+    if header is not None:
+        return f"header {header}, {origin(shown_path('default_headers', header))}"
+    return OF_CLIENT
