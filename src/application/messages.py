@@ -240,4 +240,6 @@ def header(headers: Headers, name: str) -> str | None:
 
 def reasons(attempts: Sequence[Attempt]) -> str:
     """The attempts in one line: `gpt/1: connection_reset; gpt/2: ok`."""
+    if len(attempts) == 1:
+        return f"{attempts[0].endpoint}: {attempts[0].outcome}"
     return "; ".join([f"{attempt.endpoint}: {attempt.outcome}" for attempt in attempts])

@@ -3,16 +3,15 @@
 from collections.abc import Generator
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
 
-class Ready(Generic[T]):
+class Ready(Struct, Generic[T], frozen=True):
     """An awaitable whose `value` is there. Whoever knows that it is one need not await it."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: T) -> None:
-        self.value = value
+    value: T
 
     def __await__(self) -> Generator[Any, None, T]:
         yield from ()

@@ -88,11 +88,17 @@ _forwarded_names = Remembered(_forwarded_name, most=1024)
 def relayed(headers: Headers) -> list[str]:
     """The upstream's headers, as far as they are the client's business, as `name: value`; whether they can be sent or
     not, see `sendable`."""
-    connection = [value for name, value in headers if name == "connection"]
-    if connection and (len(connection) > 1 or connection[0] not in _LIST_NOTHING):
-        listed = {part.strip().lower() for part in ",".join(connection).split(",")}
-        headers = tuple(pair for pair in headers if pair[0] not in listed)
-    return [prefix + value for name, value in headers if (prefix := _prefixes[name])]
+    prefixes = _prefixes
+    fields: list[str] = []
+    for name, value in headers:
+        prefix = prefixes[name]
+        if prefix:
+            fields.append(prefix + value)
+        elif name == "connection" and value not in _LIST_NOTHING:
+            connection = [value for name, value in headers if name == "connection"]
+            listed = {part.strip().lower() for part in ",".join(connection).split(",")} | {"connection"}
+            return relayed(tuple(pair for pair in headers if pair[0] not in listed))
+    return fields
 
 
 RELAYED_AGAIN = Remembered(relayed, most=256, longest=2048, size=lengths)

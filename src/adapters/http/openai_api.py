@@ -29,7 +29,7 @@ class OpenAIRoutes:
         self, admission: Admission, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached
     ) -> None:
         self._admission = admission
-        self._model_call = model_call
+        self._model_call = model_call.__call__
         self._stored = stored
         self._detached = detached
 

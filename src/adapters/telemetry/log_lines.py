@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 
 import msgspec
 
@@ -111,8 +112,8 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _moment(unix: float) -> str:
     """`2026-11-23T10:00:00.000+00:00`."""
-    second = int(unix)
-    return _second(second) + _FRACTIONS[int((unix - second) * 1000)]
+    second = floor(unix)
+    return _second(second) + _FRACTIONS[floor((unix - second) * 1000)]
 
 
 @lru_cache(maxsize=4)

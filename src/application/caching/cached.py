@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from math import floor
 from typing import Protocol
 
 import msgspec
@@ -84,7 +85,7 @@ class CachedAnswers:
         self._cache = cache
         self._formats = formats
         self._single_flight = single_flight
-        self._dispatch = dispatch
+        self._dispatch = dispatch.__call__
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
@@ -184,7 +185,7 @@ class CachedAnswers:
         return await asyncio.to_thread(self._formats.reshaped, request.api, entry, asked.shape)
 
     def _replay(self, entry: CachedAnswer) -> Answer:
-        age_s = max(0, int(self._clock.unix() - entry.stored_unix))
+        age_s = floor(self._age_s(entry))
         if entry.shape.stream:
             headers = (*entry.headers, ("age", str(age_s)))
             return ReplayedStream(entry, headers, self._clock, self._replay_interval_s)

@@ -31,7 +31,7 @@ class AnswerModelCall:
         self._start_group = start_group
         self._stranger_group = stranger_group
         self._owners = owners
-        self._answers = answers
+        self._answers = answers.__call__  # bound, it is called without a detour
         self._is_closed = is_closed
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:

@@ -39,7 +39,7 @@ class Demand(Struct, frozen=True, gc=False):
     def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
         """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
         size, attachments = len(body), 0
-        if _ATTACHMENT not in elide_long_strings(body):
+        if elide_long_strings(body).find(_ATTACHMENT) < 0:
             return cls(size, 0, max_output_tokens)
         at = body.find(_ATTACHMENT)
         while at >= 0:

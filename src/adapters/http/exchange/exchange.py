@@ -46,14 +46,20 @@ class Exchange(ExchangeReport):
     async def _run(self, found: Awaitable[Answer | None]) -> None:
         """Wait for the answer and send it; None = it was sent, and is only to be taken."""
         self._task = asyncio.current_task()
-        in_flight, client = self._context.in_flight, self.client
+        in_flight, client, ended = self._context.in_flight, self.client, None
         in_flight.add(self)
         if self._is_watching:
             client.on_disconnect(self._leave)
         try:
-            found_answer = await found
-            if found_answer is not None:
-                await self._send_answer(found_answer)
+            answer = await found
+            if isinstance(answer, WholeAnswer):
+                sent = self._send_reply(answer)
+                if sent is None:
+                    ended = self._first_byte
+                else:
+                    await sent
+            elif answer is not None:
+                await self._send_stream(answer)
         except ClientLeft:
             self._client_left = True
         except asyncio.CancelledError:
@@ -63,7 +69,7 @@ class Exchange(ExchangeReport):
         finally:
             client.on_disconnect(None)
             in_flight.remove(self)
-            self._end(None)
+            self._end(ended)
 
     def _end(self, now: float | None) -> None:
         if self._stream is not None:
@@ -119,12 +125,7 @@ class Exchange(ExchangeReport):
             self._outcome = stopped.code
             await self._break_off(stopped)
 
-    async def _send_answer(self, answer: Answer) -> None:
-        if isinstance(answer, WholeAnswer):
-            sent = self._send_reply(answer)
-            if sent is not None:
-                await sent
-            return
+    async def _send_stream(self, answer: StreamedAnswer) -> None:
         self._stream = answer
         fields = relayed(answer.headers)
         if not isinstance(answer, RawAnswer):

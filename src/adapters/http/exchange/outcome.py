@@ -1,6 +1,7 @@
 """What the proxy says of one exchange: to the client in headers of its own, and in the log."""
 
 import asyncio
+from math import floor
 
 from msgspec import Struct
 
@@ -75,7 +76,7 @@ class ExchangeReport:
         """What only the proxy can say, as of now; which is returned."""
         trace = self.trace
         now = self._context.clock.now()
-        hundredths_ms = int((now - self.received - trace.upstream_s) * 100_000 + 0.5)
+        hundredths_ms = floor((now - self.received - trace.upstream_s) * 100_000 + 0.5)
         self._overhead_ms = hundredths_ms / 100
         attempts = trace.attempts
         fields += (
@@ -112,9 +113,9 @@ class ExchangeReport:
             endpoint, why = attempts[-1].endpoint, reasons(attempts)
         if api not in _SAYS_ITS_PATH:
             method, path = head.method, shown(head.raw_path[:LONGEST_PATH].decode("latin-1"))
-        total_ms = first_byte_ms = int((now - received) * 100_000 + 0.5) / 100
+        total_ms = first_byte_ms = floor((now - received) * 100_000 + 0.5) / 100
         if first_byte is not None and first_byte is not now:
-            first_byte_ms = int((first_byte - received) * 100_000 + 0.5) / 100
+            first_byte_ms = floor((first_byte - received) * 100_000 + 0.5) / 100
         address = client.addresses["client"]
         own_id, agent = head.told or _told_of(head)
         # By position: of a Struct this wide the keywords take several times as long as the making.

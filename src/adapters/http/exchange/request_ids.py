@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain, repeat, starmap
 
-_ID_BYTES = 16
-
-
-def _request_ids() -> Iterator[str]:
-    """Random ones. The system is asked for many at once, and not before the first request: by then nobody forks."""
-    while True:
-        digits = os.urandom(64 * _ID_BYTES).hex()
-        for start in range(0, len(digits), 2 * _ID_BYTES):
-            yield f"req_{digits[start : start + 2 * _ID_BYTES]}"
+_ID_DIGITS = 32
+_AT_A_TIME = 64
 
 
-REQUEST_IDS = _request_ids()
+def _random_ids() -> list[str]:
+    """The system is asked for many at once."""
+    digits = os.urandom(_AT_A_TIME * _ID_DIGITS // 2).hex()
+    return [f"req_{digits[start : start + _ID_DIGITS]}" for start in range(0, len(digits), _ID_DIGITS)]
+
+
+REQUEST_IDS: Iterator[str] = chain.from_iterable(starmap(_random_ids, repeat(())))
+"""None is made before the first request: by then nobody forks."""

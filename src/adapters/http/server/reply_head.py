@@ -6,6 +6,7 @@ from email.utils import formatdate
 from enum import Enum
 from functools import lru_cache
 from http import HTTPStatus
+from math import floor
 
 Fields = Sequence[str]
 """Headers, each as `name: value`, names in lower case."""
@@ -62,7 +63,7 @@ def reply_head(status: int, fields: Fields, *, is_http10: bool, keeps: bool) -> 
     if not keeps or is_http10:
         text += "\r\nconnection: keep-alive" if keeps else "\r\nconnection: close"
     if "\r\ndate: " not in text:
-        text += _date_line(int(time.time()))
+        text += _date_line(floor(time.time()))
     return f"{text}\r\n\r\n".encode("latin-1")
 
 

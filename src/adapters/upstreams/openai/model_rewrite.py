@@ -41,7 +41,7 @@ def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pie
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
     text = elide_long_strings(body)
-    if text.count(_KEY) == 1 and not (b"\\" in text and _ESCAPED_LETTER.search(text)):
+    if text.count(_KEY) == 1 and not (text.find(b"\\") >= 0 and _ESCAPED_LETTER.search(text)):
         found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:
             return _assembled(body, [found.span(1)], value)

@@ -42,7 +42,7 @@ class EventShape:
         if self.before and event.startswith(self.before) and event.endswith(self.after):
             return
         event = event[: event.find(b"\n\n") + 2]
-        if len(event) > _LARGE_BYTES or len(event) < 2 or b"\r" in event:
+        if len(event) > _LARGE_BYTES or len(event) < 2 or event.find(b"\r") >= 0:
             return
         holes = [found.span(found.lastindex or 0) for found in _HOLES.finditer(event)]
         if holes:
