@@ -99,110 +99,113 @@ def empty() -> Json:
     return whole
 
 
+def some(attempts: int, share: float, **failures: int) -> Json:
+    return {"attempts": attempts, "share": share, "failures": failures}
+
+
 def busy() -> Json:
     """All is well, and there is much to do."""
+    azure: Json = {"model": "gpt-4o-dep", "provider": "azure"}
     chat = [
-        endpoint("gpt-4o/1", share=0.5, weight=2, in_flight=9, recent={"attempts": 640, "share": 0.504}),
-        endpoint("gpt-4o/2", share=0.25, in_flight=4, recent={"attempts": 320, "share": 0.252, "failures": {"rate_limited": 2}},
+        endpoint("gpt-4o/1", weight=2, in_flight=9, recent=some(640, 0.504)),
+        endpoint("gpt-4o/2", share=0.25, in_flight=4, recent=some(320, 0.252, rate_limited=2),
                  requests=limit(300.0, 121.0, 4.0, 35.8), tokens=limit(60_000.0, 7_411.0, 3120.0, 52.6)),
-        endpoint("sweden-central", model="gpt-4o-dep", provider="azure", share=0.25, in_flight=5,
-                 recent={"attempts": 310, "share": 0.244}, requests=limit(480.0, 466.0, 5.0, 1.8),
-                 tokens=limit(80_000.0, 71_208.0, 4020.0, 6.6)),
-        endpoint("overflow", share=0.0, weight=0, in_flight=0, recent={"attempts": 0, "share": 0.0}, requests=None,
-                 tokens=None),
+        endpoint("sweden-central", share=0.25, in_flight=5, recent=some(310, 0.244), **azure,
+                 requests=limit(480.0, 466.0, 5.0, 1.8), tokens=limit(80_000.0, 71_208.0, 4020.0, 6.6)),
+        endpoint("overflow", share=0.0, weight=0, in_flight=0, recent=some(0, 0.0), requests=None, tokens=None),
     ]  # fmt: skip
-    small = [
-        endpoint("mini-east", model="gpt-4o-mini", in_flight=12, recent={"attempts": 2210, "share": 0.5}),
-        endpoint("mini-west", model="gpt-4o-mini", in_flight=11, recent={"attempts": 2208, "share": 0.5}),
-    ]
-    embedding = [endpoint("text-embedding-3-small/1", model="text-embedding-3-small", share=1.0, in_flight=2,
-                          recent={"attempts": 96, "share": 1.0}, requests=limit(3000.0, 2994.0, 2.0, 0.1))]  # fmt: skip
+    small = [endpoint(name, model="gpt-4o-mini", in_flight=12, recent=some(2209, 0.5)) for name in ("east", "west")]
+    name = "text-embedding-3-small"
+    one = endpoint(f"{name}/1", model=name, share=1.0, in_flight=2, requests=limit(3000.0, 2994.0, 2.0, 0.1),
+                   recent=some(96, 1.0))  # fmt: skip
     groups = [
         group("gpt-4o", chat, requests=1268, errors={"client_invalid_request": 3}),
         group("gpt-4o-mini", small, requests=4418, first=(188, 910)),
-        group("text-embedding-3-small", embedding, requests=96, first=(62, 240)),
+        group(name, [one], requests=96, first=(62, 240)),
     ]
     return status(groups, _mixed(50))
 
 
+OVERLOADED = "server_error (503 upstream overloaded)"
+LIMITED = "rate_limited (429 requests per minute)"
+REFUSED = "auth_failed (401 the provider refuses this key)"
+
+
 def failing() -> Json:
     """Half of it is broken, for all reasons there are."""
+    azure: Json = {"model": "gpt-4o-dep", "provider": "azure"}
+    cooling: Json = {"state": "cooling", "in_flight": 0}
     chat = [
-        endpoint("gpt-4o/1", state="cooling", cooling_s=42.3, in_flight=0, why="server_error (503 upstream overloaded)",
-                 recent={"attempts": 31, "share": 0.06, "failures": {"server_error": 9, "connection_reset": 4}}),
-        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why="rate_limited (429 requests per minute)",
-                 requests=limit(300.0, 0.0, 0.0, 18.2), tokens=limit(60_000.0, 17_411.0, 0.0, 32.0),
-                 recent={"attempts": 301, "share": 0.60, "failures": {"rate_limited": 41}}),
-        endpoint("sweden-central", model="gpt-4o-dep", provider="azure", ramp=4, in_flight=4,
-                 recent={"attempts": 98, "share": 0.2, "failures": {"first_byte_timeout": 2}}),
-        endpoint("france-central", model="gpt-4o-dep", provider="azure", state="probing", in_flight=1,
-                 why="connect_timeout (no connection within 5.0 s)",
-                 recent={"attempts": 70, "share": 0.14, "failures": {"connect_timeout": 6}}),
+        endpoint("gpt-4o/1", cooling_s=42.3, why=OVERLOADED, **cooling,
+                 recent=some(31, 0.062, server_error=9, connection_reset=4)),
+        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why=LIMITED, recent=some(301, 0.602, rate_limited=41),
+                 requests=limit(300.0, 0.0, 0.0, 18.2), tokens=limit(60_000.0, 17_411.0, 0.0, 32.0)),
+        endpoint("sweden-central", ramp=4, in_flight=4, recent=some(98, 0.196, first_byte_timeout=2), **azure),
+        endpoint("france-central", state="probing", in_flight=1, why="connect_timeout (no connection within 5.0 s)",
+                 recent=some(70, 0.14, connect_timeout=6), **azure),
     ]  # fmt: skip
-    lost = [
-        endpoint("o3/1", model="o3", share=1.0, state="cooling", cooling_s=284.0, in_flight=0, requests=None, tokens=None,
-                 why="auth_failed (401 the provider refuses this key)",
-                 recent={"attempts": 4, "share": 1.0, "failures": {"auth_failed": 4}}),
-    ]  # fmt: skip
+    lost = endpoint("o3/1", model="o3", share=1.0, cooling_s=284.0, requests=None, tokens=None, why=REFUSED, **cooling,
+                    recent=some(4, 1.0, auth_failed=4))  # fmt: skip
     stores = busy()["stores"]
     stores["endpoint_state"] |= {"state": "unavailable", "reason": "no answer within 0.1 s"}
+    errors = {
+        "endpoint_error": 21, "endpoint_rate_limited": 9, "client_cancelled": 6, "endpoint_stream_broken": 2,
+    }  # fmt: skip
     groups = [
-        group("gpt-4o", chat, waiting=14, requests=500, first=(1890, 14_200),
-              errors={"endpoint_unavailable": 21, "policy_rate_limited": 9, "client_gone": 6, "endpoint_stream_broken": 2}),
-        group("o3", lost, requests=4, errors={"endpoint_auth_failed": 4}),
-    ]  # fmt: skip
+        group("gpt-4o", chat, waiting=14, requests=500, first=(1890, 14_200), errors=errors),
+        group("o3", [lost], requests=4, errors={"endpoint_auth_failed": 4}),
+    ]
+    tried = f"gpt-4o/1: {OVERLOADED}; gpt-4o/2: {LIMITED}"
+    quick: Json = {"first_byte_ms": 80.2, "total_ms": 80.4}
     broken = [
-        decision(0, endpoint="sweden-central", attempts=3, total_ms=5120.4, first_byte_ms=3120.0, overhead_ms=0.71, stream=True,
-                 reasons="gpt-4o/1: server_error (503 upstream overloaded); gpt-4o/2: rate_limited (429 requests per minute); sweden-central: ok"),
-        decision(1, group="o3", endpoint="o3/1", status=502, outcome="upstream_auth_failed",
-                 reasons="o3/1: auth_failed (401 the provider refuses this key)", first_byte_ms=80.2, total_ms=80.4),
-        decision(2, endpoint="gpt-4o/2", status=429, outcome="rate_limit_exceeded", attempts=2, first_byte_ms=310.0, total_ms=310.2,
-                 reasons="gpt-4o/1: server_error (503 upstream overloaded); gpt-4o/2: rate_limited (429 requests per minute)"),
-        decision(3, endpoint="", group="", api="", attempts=0, reasons="", status=401, outcome="invalid_api_key", cache="bypass",
+        decision(0, endpoint="sweden-central", attempts=3, total_ms=5120.4, first_byte_ms=3120.0, overhead_ms=0.71,
+                 stream=True, reasons=f"{tried}; sweden-central: ok"),
+        decision(1, group="o3", endpoint="o3/1", status=502, outcome="upstream_auth_failed", reasons=f"o3/1: {REFUSED}",
+                 **quick),
+        decision(2, endpoint="gpt-4o/2", status=429, outcome="rate_limit_exceeded", attempts=2, reasons=tried, **quick),
+        decision(3, endpoint="", group="", api="", attempts=0, reasons="", status=401, outcome="invalid_api_key",
                  first_byte_ms=0.31, total_ms=0.33, overhead_ms=0.31),
-        decision(4, endpoint="france-central", status=200, outcome="stream_broken", stream=True, reasons="france-central: ok"),
-        decision(5, endpoint="sweden-central", status=499, outcome="client_left", reasons="sweden-central: client left"),
+        decision(4, endpoint="france-central", outcome="stream_broken", stream=True, reasons="france-central: ok"),
+        decision(5, endpoint="sweden-central", status=499, outcome="client_left",
+                 reasons="sweden-central: client left"),
     ]  # fmt: skip
     return status(groups, [*broken, *_mixed(20, first=6)], stores=stores)
 
 
 def large(endpoints: int = 200) -> Json:
     """Many endpoints, some of them in trouble."""
-    dice = random.Random(7)  # noqa: S311 # the same picture every time
+    dice = random.Random(7)  # the same picture every time
     groups = []
-    for number in range(endpoints // 10):
+    for number in range(1, endpoints // 10 + 1):
+        name = f"model-{number:02}"
         members = []
-        for place in range(10):
-            left = dice.uniform(0.02, 1)
-            trouble: Json = {}
+        for place in range(1, 11):
+            trouble: Json = {"in_flight": dice.randrange(9)}
             if dice.random() < 0.04:
-                trouble = {"state": "cooling", "cooling_s": dice.uniform(1, 60), "why": "connection_reset", "in_flight": 0}
+                trouble = {"state": "cooling", "cooling_s": dice.uniform(1, 60), "why": OVERLOADED, "in_flight": 0}
             elif dice.random() < 0.06:
-                trouble = {"clock_s": dice.uniform(1, 60), "why": "rate_limited (429)", "in_flight": 0}
-            share = 0.1 + dice.uniform(-0.004, 0.004)
-            members.append(
-                endpoint(
-                    f"model-{number + 1:02}/{place + 1}", model=f"model-{number + 1:02}", share=0.1,
-                    recent={"attempts": dice.randrange(80, 90), "share": share}, requests=limit(600.0, 600 * left, 3.0, 60 * (1 - left)),
-                    **{"in_flight": dice.randrange(9), **trouble},
-                )
-            )  # fmt: skip
-        groups.append(group(f"model-{number + 1:02}", members, requests=dice.randrange(800, 900)))
-    return status(groups, _mixed(50), proxy=busy()["proxy"] | {"worker": {"pid": 4713, "workers": 4}, "in_flight": 812})
+                trouble = {"clock_s": dice.uniform(1, 60), "why": LIMITED, "in_flight": 0}
+            left, recent = dice.uniform(0.02, 1), some(dice.randrange(80, 90), 0.1 + dice.uniform(-0.004, 0.004))
+            room = limit(600.0, 600 * left, 3.0, 60 * (1 - left))
+            members.append(endpoint(f"{name}/{place}", model=name, share=0.1, recent=recent, requests=room, **trouble))
+        groups.append(group(name, members, requests=dice.randrange(800, 900)))
+    proxy = busy()["proxy"] | {"worker": {"pid": 4713, "workers": 4}, "in_flight": 812}
+    return status(groups, _mixed(50), proxy=proxy)
 
 
 def _mixed(several: int, first: int = 0) -> list[Json]:
+    embedding: Json = {"group": "text-embedding-3-small", "api": "embeddings", "endpoint": "text-embedding-3-small/1"}
+    hit: Json = {"endpoint": "", "attempts": 0, "reasons": "", "total_ms": 0.11, "first_byte_ms": 0.1}
     kinds: list[Json] = [
         {"endpoint": "gpt-4o/1"},
-        {"endpoint": "gpt-4o/2", "stream": True, "total_ms": 8120.4, "reasons": "gpt-4o/2: ok"},
-        {"group": "gpt-4o-mini", "endpoint": "mini-east", "reasons": "mini-east: ok", "total_ms": 420.2, "first_byte_ms": 180.4},
-        {"cache": "hit", "endpoint": "", "attempts": 0, "reasons": "", "total_ms": 0.11, "first_byte_ms": 0.1, "overhead_ms": 0.1},
-        {"endpoint": "sweden-central", "attempts": 2, "reasons": "gpt-4o/2: rate_limited (429 tokens per minute); sweden-central: ok"},
-        {"group": "text-embedding-3-small", "api": "embeddings", "endpoint": "text-embedding-3-small/1", "cache": "miss",
-         "reasons": "text-embedding-3-small/1: ok", "total_ms": 61.2, "first_byte_ms": 61.1},
-        {"group": "gpt-4o-mini", "endpoint": "mini-west", "reasons": "mini-west: ok", "stream": True, "cache": "shared"},
-        {"endpoint": "gpt-4o/1", "status": 400, "outcome": "client_error", "reasons": "gpt-4o/1: client_error (400 invalid_request_error)"},
-    ]  # fmt: skip
+        {"endpoint": "gpt-4o/2", "stream": True, "total_ms": 8120.4},
+        {"group": "gpt-4o-mini", "endpoint": "east", "total_ms": 420.2, "first_byte_ms": 180.4},
+        {"cache": "hit", "overhead_ms": 0.1, **hit},
+        {"endpoint": "sweden-central", "attempts": 2, "reasons": f"gpt-4o/2: {LIMITED}; sweden-central: ok"},
+        {"cache": "miss", "total_ms": 61.2, "first_byte_ms": 61.1, **embedding},
+        {"group": "gpt-4o-mini", "endpoint": "west", "stream": True, "cache": "shared"},
+        {"status": 400, "outcome": "client_error", "reasons": "gpt-4o/1: client_error (400 invalid_request_error)"},
+    ]
     return [decision(first + n, **kinds[n * 5 % len(kinds)]) for n in range(several)]
 
 

@@ -13,6 +13,7 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
+from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
@@ -36,12 +37,16 @@ from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
+from application.observing.endpoint_troubles import EndpointTroubles
+from application.observing.recent import Recent
+from application.observing.request_counts import RequestCounts
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
+from application.use_cases.overview import ReportOverview
 from application.use_cases.pass_through import PassThrough
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
 from application.use_cases.stored import AnswerStored
@@ -59,6 +64,7 @@ from entrypoints.wiring.groups import (
     stranger_group_of,
 )
 from entrypoints.wiring.lifespan import lifespan_of
+from entrypoints.wiring.running import running_now
 from entrypoints.wiring.stores import (
     cache_policy,
     cache_redis,
@@ -81,13 +87,14 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
     request_log = providers.Singleton(RequestLogLines, logger)
-    alarm = providers.Singleton(EndpointAlarmLines, logger)
+    alarm = providers.Singleton(EndpointTroubles, providers.Singleton(EndpointAlarmLines, logger))
     draw = providers.Object(random.random)
     held = providers.Singleton(HeldBytes, general.provided.max_held_bytes, general.provided.max_body_bytes)
     detached = providers.Singleton(Detached, held)
 
     groups = providers.Singleton(model_groups, settings)
     groups_by_name = providers.Singleton(by_name, groups)
+    counts = providers.Singleton(RequestCounts, groups_by_name, clock)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -221,7 +228,7 @@ class Container(containers.DeclarativeContainer):
     )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, pool)
-    status = providers.Singleton(ReportStatus, groups, pool, waiting, clock)
+    status = providers.Singleton(ReportStatus, groups, pool, waiting, alarm, clock)
     stores = providers.Singleton(
         ReportStores,
         providers.Selector(states_type, memory=memory_states, redis=shared_gate),
@@ -243,6 +250,7 @@ class Container(containers.DeclarativeContainer):
         guard,
         clock,
         request_log,
+        counts,
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
@@ -250,18 +258,26 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    held_report = providers.Singleton(ReportHeld, held, detached)
+    recent = providers.Singleton(Recent, counts, pool.provided.states, clock)
+    overview = providers.Singleton(
+        ReportOverview,
+        providers.Singleton(running_now, general),
+        status,
+        stores,
+        providers.Singleton(ReportHeld, held, detached),
+        recent,
+        counts,
+    )
     pages = providers.Singleton(
         catalogue_routes,
         models,
         health,
-        status,
-        stores,
-        held_report,
+        overview,
+        providers.Callable(status_document),
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
     app = providers.Singleton(
         build_app,
         admission,

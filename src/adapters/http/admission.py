@@ -11,6 +11,7 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.headers import by_name
 from adapters.http.server.client import Client, Receive
 from adapters.http.status_routes import Page
+from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog
 
 
@@ -22,6 +23,7 @@ class Admission:
         guard: Guard,
         clock: Clock,
         log: RequestLog,
+        counts: RequestCounts,
         in_flight: InFlight,
         max_body_bytes: int,
         write_timeout_s: float,
@@ -37,6 +39,7 @@ class Admission:
         """May any web page call?"""
         self._clock = clock
         self._log = log
+        self._counts = counts
         self._in_flight = in_flight
         self.max_body_bytes = max_body_bytes
         self._write_timeout_s = write_timeout_s
@@ -51,7 +54,7 @@ class Admission:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        return Exchange(client, loop, self._clock, self._log, self._in_flight, self._write_timeout_s)
+        return Exchange(client, loop, self._clock, self._log, self._counts, self._in_flight, self._write_timeout_s)
 
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""

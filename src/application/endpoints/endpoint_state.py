@@ -1,6 +1,7 @@
 """One attempt's claim on an endpoint, and what is known of the endpoint it is a claim on."""
 
 import asyncio
+from collections import Counter
 
 from msgspec import Struct
 
@@ -58,8 +59,8 @@ class EndpointState:
     """What is known of one endpoint now."""
 
     __slots__ = (
-        "contact", "contact_until", "endpoint", "health", "heard", "hung", "in_flight", "on_trial", "policy",
-        "refuses_key", "silent", "well_at", "well_for", "withheld"
+        "attempts", "contact", "contact_until", "endpoint", "failures", "health", "heard", "hung", "in_flight",
+        "on_trial", "policy", "refuses_key", "silent", "well_at", "well_for", "withheld"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -67,6 +68,10 @@ class EndpointState:
         self.policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
+        self.attempts = 0
+        """Since the start of this worker, also those that are under way."""
+        self.failures: Counter[str] = Counter()
+        """By kind, likewise."""
         self.on_trial = 0
         self.withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
@@ -99,6 +104,7 @@ class EndpointState:
     def begin(self, lease: Lease, now: float) -> None:
         """A request is sent."""
         self.in_flight += 1
+        self.attempts += 1
         before = self.health
         if not before.open_until and not before.ramp:
             return

@@ -58,6 +58,7 @@ class HealthTracker:
     def failed(self, lease: Lease, failure: Failure) -> None:
         """See `EndpointPool.failed`."""
         status = self._hear(lease)
+        status.failures[failure.kind.value] += 1
         lease.reached = failure.kind not in NEVER_SENT
         lease.refused = failure.is_refusal
         if failure.kind in (FailureKind.DEADLINE, FailureKind.SLOW) and not lease.is_beside:

@@ -40,7 +40,7 @@ class EndpointPool:
     ) -> None:
         self._clock = clock
         self.groups = {group.name: group for group in groups}
-        self._statuses = {
+        self.states = self._statuses = {
             endpoint.id: EndpointState(endpoint, group.cooldown)
             for group in reversed(self.groups.values())  # of several groups with one endpoint the first has the say
             for endpoint in group.endpoints
@@ -187,6 +187,10 @@ class EndpointPool:
         health = status.health
         state = HealthState.COOLING if status.withheld else health.state(now)
         return state, max(0.0, health.open_until - now), self.ledger.clock_s(endpoint, now)
+
+    def ramp(self, endpoint: Endpoint) -> int:
+        """How many requests at a time it gets after a cooldown; 0 = as many as there are."""
+        return self._statuses[endpoint.id].health.ramp
 
     def refuses_key(self, endpoint: Endpoint) -> bool:
         """Is it left alone because it took the key for none of its own?"""

@@ -15,6 +15,7 @@ from application.attempts.raw_answer import RawAnswer
 from application.errors import ProxyError
 from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import ClientLeft
+from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog
 from application.ready import Ready
 
@@ -37,10 +38,11 @@ class Exchange(ExchangeReport):
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         log: RequestLog,
+        counts: RequestCounts,
         in_flight: InFlight,
         write_timeout_s: float,
     ) -> None:
-        super().__init__(client, clock, log)
+        super().__init__(client, clock, log, counts)
         self.receive = client.receive
         self._send = client.send
         self._loop = loop

@@ -6,6 +6,7 @@ from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
 from application.answers import StreamedAnswer
 from application.messages import Api, ProxyRequest, RequestTrace, reasons
+from application.observing.request_counts import FOLD_AFTER, RequestCounts
 from application.ports import Clock, RequestLog, RequestRecord
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.caching.cache_key import CacheState
@@ -22,15 +23,16 @@ class ExchangeReport:
     """What is known of an exchange, and how it is told."""
 
     __slots__ = (
-        "_bytes_out", "_client", "_client_left", "_clock", "_first_byte", "_log", "_outcome", "_overhead_s", "_status",
-        "_stream", "head", "is_probe", "key_name", "received", "request", "request_id", "trace",
+        "_bytes_out", "_client", "_client_left", "_clock", "_counts", "_first_byte", "_log", "_outcome", "_overhead_s",
+        "_status", "_stream", "head", "is_probe", "key_name", "received", "request", "request_id", "trace",
     )  # fmt: skip
 
-    def __init__(self, client: Client, clock: Clock, log: RequestLog) -> None:
+    def __init__(self, client: Client, clock: Clock, log: RequestLog, counts: RequestCounts) -> None:
         self.head = client.head
         self._client = client
         self._clock = clock
         self._log = log
+        self._counts = counts
         self.received = clock.now()
         self.request_id = next(REQUEST_IDS)
         self.trace = RequestTrace()
@@ -114,6 +116,14 @@ class ExchangeReport:
             self.key_name,
         )
         self._log.record(record, is_probe=self.is_probe)
+        counts = self._counts
+        if self._outcome == "ok":
+            went_well = counts.went_well
+            went_well.append((now, record))
+            if len(went_well) >= FOLD_AFTER:
+                counts.fold()
+        elif not self.is_probe:
+            counts.went_wrong(record)
 
 
 def _bytes_in(request: ProxyRequest) -> int:
