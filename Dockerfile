@@ -11,6 +11,7 @@ COPY requirements.txt requirements-azure.txt /build/
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
       --require-hashes --only-binary :all: -r /build/${REQUIREMENTS}
+COPY pyproject.toml /app/
 COPY src /app/src
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/src
 

@@ -1,4 +1,4 @@
-"""`python -m entrypoints.http [--config FILE] [--host H] [--port N] [--demo] [--or-demo]`: the proxy."""
+"""`llmproxy serve`, and `python -m entrypoints.http`: the proxy."""
 
 import argparse
 import os
@@ -25,11 +25,11 @@ llmproxy: no configuration. Say where it is in one of three ways:
 or try --demo, which needs none."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m entrypoints.http") -> int:
     """Runs the proxy; the exit code is 0 after a shutdown, 2 when it was told something wrong, 1 when it could not do
     as it was told and might later."""
     open_standard_streams()
-    options = _parse(arguments)
+    options = _parse(arguments, prog)
     with ExitStack() as stack:
         stack.enter_context(meaningless_signals_ignored())
         path = None if options.demo else _find_config(options.config)
@@ -92,10 +92,8 @@ def _find_config(named: Path | None) -> Path | None:
     return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m entrypoints.http", description="LLMProxy: one OpenAI API in front of many endpoints."
-    )
+def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=prog, description="LLMProxy: one OpenAI API in front of many endpoints.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML configuration")
     parser.add_argument("--host", metavar="H", help="listen on this address instead of bind_address")
     parser.add_argument("--port", type=_port, metavar="N", help="listen on this port instead of bind_port")

@@ -1,4 +1,4 @@
-"""`python -m simulator`: a simulated provider on a loopback port, until it is told to stop."""
+"""`llmproxy provider`, and `python -m simulator`: a simulated provider on a loopback port, until it is told to stop."""
 
 import argparse
 import asyncio
@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from simulator import ProviderSettings, Rule, SimulatedProvider
 
+_PROG = "python -m simulator"
 _WRONG_USAGE = 2
 _CANNOT_LISTEN = 1
 
@@ -55,9 +56,9 @@ def load_scenario(path: Path) -> Scenario:
         raise ScenarioError(f"{path}: {error}") from error
 
 
-def parse_arguments(arguments: Sequence[str]) -> tuple[ServeSettings, list[Rule]]:
+def parse_arguments(arguments: Sequence[str], prog: str = _PROG) -> tuple[ServeSettings, list[Rule]]:
     """What the flags and the scenario file say; a flag wins. Raises `ScenarioError`, exits 2 on a wrong flag."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(_parser(prog).parse_args(arguments))
     path: Path | None = given.pop("scenario", None)
     scenario = Scenario() if path is None else load_scenario(path)
     try:
@@ -67,9 +68,9 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[ServeSettings, list[Rule]
     return settings, scenario.faults
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m simulator",
+        prog=prog,
         description="A simulated OpenAI / Azure OpenAI provider on loopback; docs/provider.md says the rest.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -108,10 +109,10 @@ async def serve(settings: ServeSettings, faults: Sequence[Rule]) -> None:
     await provider.stop()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = _PROG) -> int:
     """Returns the exit code: 0 when told to stop, 1 when the port cannot be had, 2 for what was asked wrongly."""
     try:
-        settings, faults = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        settings, faults = parse_arguments(sys.argv[1:] if arguments is None else arguments, prog)
         _allow_many_connections()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, faults))

@@ -227,6 +227,20 @@ def test_anchors_and_merge_keys_spare_repetition(load: Load) -> None:
     assert (second.api_key, second.organization, second.timeout) == (Secret("k"), "other", 9)
 
 
+def test_a_key_may_be_an_alias_and_a_key_in_quotes_merges_nothing(load: Load) -> None:
+    settings = load(
+        """
+        x-name: &name api_key
+        model_groups:
+          - model_group: g
+            models: [{model: m, params: {*name : k, default_query: {"<<": a}}}]
+        """
+    )
+
+    params = settings.groups[0].models[0].params
+    assert (params.api_key, params.default_query) == (Secret("k"), {"<<": "a"})
+
+
 def test_a_ca_bundle_is_seen_from_the_file_that_names_it(load: Load, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(CERTIFICATE, encoding="ascii")
 

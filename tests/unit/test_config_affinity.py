@@ -43,7 +43,7 @@ def test_another_affinity_is_refused_with_what_is_valid(tmp_path: Path, value: s
 
 
 def test_affinity_elsewhere_is_sent_to_where_it_belongs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"models\[0\]\.affinity: .*it belongs in a group"):
+    with pytest.raises(ConfigError, match=r"models\[0\]\.affinity: .*fix: move it into a group"):
         load(tmp_path, "", "{model: m, affinity: prompt_cache_key}")
 
 

@@ -101,7 +101,7 @@ def test_an_empty_variable_in_api_keys_is_refused_because_it_would_open_the_prox
     message = refusal(tmp_path, f"general_settings: {{api_keys: [os.environ/K]}}\n{GROUPS}", K="")
 
     assert "general_settings.api_keys[0]: the environment variable K is empty, which counts as not set" in message
-    assert "valid: export K=..." in message
+    assert "fix: export K=..." in message
 
 
 def test_an_empty_variable_in_params_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,8 @@ def test_an_empty_variable_in_params_is_refused(tmp_path: Path) -> None:
 def test_a_missing_variable_is_named_with_the_way_to_set_it(tmp_path: Path, text: str) -> None:
     message = refusal(tmp_path, text)
 
-    assert "the environment variable MISSING is not set; valid: export MISSING=... before starting" in message
+    assert "the environment variable MISSING is not set; valid: a text " in message
+    assert "; fix: export MISSING=... before starting, or remove it here or write another value" in message
     assert len(message.splitlines()) == 1
 
 
@@ -181,3 +182,26 @@ def test_other_ways_to_write_a_variable_are_refused_instead_of_taken_literally(t
 
     assert "params.api_key: " in message
     assert "valid: os.environ/NAME" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["AZURE_OPENAI_API_KEY_O4_MINI_1", "OPENAI_KEY_2_OF_TEAM_17_EU_WEST_3", "aVeryLongName0fAKey17xyz"]
+)
+def test_a_name_as_long_as_a_key_and_with_digits_is_a_name(tmp_path: Path, name: str) -> None:
+    settings = load(tmp_path, GROUPS.replace("api_key: k", f"api_key: os.environ/{name}"), **{name: "sk-a"})
+
+    assert settings.groups[0].models[0].params.api_key == Secret("sk-a")
+
+
+def test_a_usual_name_that_is_not_set_is_said_whole(tmp_path: Path) -> None:
+    text = refusal(tmp_path, GROUPS.replace("api_key: k", "api_key: os.environ/AZURE_OPENAI_API_KEY_O4_MINI_1"))
+
+    assert "the environment variable AZURE_OPENAI_API_KEY_O4_MINI_1 is not set" in text
+
+
+@pytest.mark.parametrize("key", ["AKIA0123456789ABCDEF", "skproj0123456789abcdefghij"])
+def test_a_key_in_the_place_of_a_name_is_not_shown(tmp_path: Path, key: str) -> None:
+    text = refusal(tmp_path, GROUPS.replace("api_key: k", f"api_key: os.environ/{key}"))
+
+    assert "not followed by a variable's name" in text
+    assert key not in text

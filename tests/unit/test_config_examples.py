@@ -7,9 +7,9 @@ import pytest
 from msgspec import Struct
 
 from entrypoints.config.load import load_settings
-from entrypoints.config.reading.reader import rules_of
+from entrypoints.config.reading.schema import keys_of
 from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
-from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings, TimeoutParts
+from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [
@@ -25,7 +25,7 @@ SECTIONS: list[type[Struct]] = [
     ParamsSettings,
     TimeoutParts,
 ]
-KEYS = sorted({key for section in SECTIONS for key in rules_of(section)})
+KEYS = sorted({key for section in SECTIONS for key in keys_of(section)})
 
 
 def environment_of(example: Path) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_every_setting_is_documented_and_shown_in_the_full_example(key: str) -> 
     assert re.search(rf"^[ #-]*{key}:", example, re.MULTILINE)
 
 
-@pytest.mark.parametrize("key", sorted(REFUSED_PARAMS))
+@pytest.mark.parametrize("key", sorted(ParamsSettings.refused))
 def test_every_refused_param_is_documented(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
@@ -83,11 +83,11 @@ def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*?) \|", documentation, re.MULTILINE))
     plain = {
         key: default
-        for key, default in ((key, getattr(GeneralSettings(), key)) for key in rules_of(GeneralSettings))
+        for key, default in ((key, getattr(GeneralSettings(), key)) for key in keys_of(GeneralSettings))
         if isinstance(default, str | float | int)
     }
 
     for key, default in plain.items():
-        shown = {True: "true", False: "false"}[default] if isinstance(default, bool) else str(default)
+        shown = str(default).lower().removesuffix(".0")
         documented = rows[key].replace("32 MiB", "33554432").replace("256 MiB", "268435456")
         assert documented.partition(" ")[0] == shown, key

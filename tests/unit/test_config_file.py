@@ -1,6 +1,7 @@
 """A file that is no usable YAML is refused with one line that says what is wrong with it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,12 +44,16 @@ def refusal(path: Path) -> str:
         (b"a: !!binary aGk=\n", 1, "a tag (!...); valid: plain YAML"),
         (b"a: !custom b\n", 1, "a tag (!...)"),
         (b"a: *nobody\n", 1, "an alias (*name) that is not defined"),
-        (b"a: &a [*a]\n", 1, "aliases (*name) that expand to too much; valid: fewer"),
-        (b"a: &a [1]\nb: {<<: *a}\n", 1, "merges (<<) something that is no mapping; valid: <<: *name"),
+        (b"a: &a [*a]\n", 1, "an alias (*name) that is not defined"),
+        (b"a: &a [1]\nb: {<<: *a}\n", 2, "merges (<<) something that is no mapping; valid: <<: *name"),
         (b"a: " + b"[" * 40 + b"]" * 40, 1, "nested deeper than 32 levels; valid: a flatter file"),
-        (b"a: &a [1, 2]\nb: [" + b"*a, " * 20_000 + b"]", 1, "aliases (*name) that expand to too much; valid: fewer"),
+        (
+            b"a: &a [1, 2]\nb: [" + b"*a, " * 20_000 + b"]",
+            2,
+            "aliases (*name) that expand to too much",
+        ),
         (b"a: [" + b"x, " * 10 + b"]\nb: [" + b"*a, " * 20 + b"]", 2, "an alias (*name) that is not defined"),
-        (b"a: [" + b"1," * 60_000 + b"]", 1, "more than 50000 values; valid: a smaller file"),
+        (b"a: [" + b"1," * 60_000 + b"]", 1, "holds more than 50000 values"),
     ],
 )
 def test_unusable_content_is_refused_in_one_line(tmp_path: Path, content: bytes, line: int | None, told: str) -> None:
@@ -57,8 +62,8 @@ def test_unusable_content_is_refused_in_one_line(tmp_path: Path, content: bytes,
 
     message = refusal(path)
 
-    place = f"{path}:{line}: " if line else f"{path}: "
-    assert message.startswith(place)
+    place = rf"{re.escape(str(path))}:{line}:[0-9]+: " if line else f"{re.escape(str(path))}: "
+    assert re.match(place, message)
     assert told in message
     assert len(message.splitlines()) == 1
 
@@ -164,7 +169,7 @@ def test_duplicate_keys_are_told_with_both_lines_and_the_rest_is_still_checked(t
 
     message = refusal(path)
 
-    assert f'{path}:4: general_settings.bind_port: the key "bind_port" stands twice, on lines 2 and 4' in message
+    assert f'{path}:4:3: general_settings.bind_port: the key "bind_port" stands twice, on lines 2 and 4' in message
     assert "num_retries: got 99" in message
     assert "model_groups: got an empty list" in message
 
@@ -174,16 +179,15 @@ def test_duplicate_keys_are_told_with_both_lines_and_the_rest_is_still_checked(t
     [("7", 7), ("-1_000", -1000), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), ("0", 0), ("0.5", 0.5)],
 )
 def test_decimal_numbers_are_numbers(text: str, number: float) -> None:
-    assert document.number_in(text) == number
+    assert document.plain_value(text) == number
 
 
-@pytest.mark.parametrize("text", ["010", "1:30", "0x10", "0b1", "", "-", "1.2.3", "ten", "9" * 19, "007.5", "1e99999"])
+@pytest.mark.parametrize("text", ["010", "1:30", "0x10", "0b1", "-", "1.2.3", "ten", "9" * 19, "007.5", "1e99999"])
 def test_octal_base_60_and_other_surprises_are_not(text: str) -> None:
     # Nineteen digits and more become a float, which no whole number accepts.
-    number = document.number_in(text)
+    value = document.plain_value(text)
 
-    assert not isinstance(number, int)
-    assert number is None or text == "9" * 19
+    assert value == text or (isinstance(value, float) and text == "9" * 19)
 
 
 def test_a_bad_file_is_told_within_seconds_by_a_new_process_without_a_traceback(tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
-"""Whatever stands in the file: settings, or a ConfigError that shows no secret. Nothing else."""
+"""Whatever stands in the file: settings, or a ConfigError that shows no secret and says where. Nothing else."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrypoints.config.load import ConfigError, load_settings
-from entrypoints.config.reading.reader import rules_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
-from entrypoints.config.settings_params import REFUSED_PARAMS, ParamsSettings
+from entrypoints.config.reading.schema import keys_of
+from entrypoints.config.settings import CacheParams, ConfigFile, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings_params import ParamsSettings
 
 CANARY = "sk-canary-0123456789abcdef"
 ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
@@ -29,7 +31,7 @@ _SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), _TEXT
 
 
 def _keys(*sections: Any) -> st.SearchStrategy[str]:
-    known = sorted({key for section in sections for key in rules_of(section)} | set(REFUSED_PARAMS))
+    known = sorted({key for section in sections for key in keys_of(section)} | set(ParamsSettings.refused))
     return st.one_of(st.sampled_from(known), st.text(max_size=12), st.just(CANARY))
 
 
@@ -42,13 +44,22 @@ _JUNK = st.recursive(
 
 def outcome(document: Any) -> str:
     """What a user would see of loading `document`: the report, or the settings and warnings."""
+    return outcome_of(json.dumps(document))  # JSON is YAML, but for infinities: those are texts
+
+
+def outcome_of(text: str) -> str:
+    lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)  # as YAML 1.1 counts them
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "llmproxy.yaml"
-        path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML, but for infinities: those are texts
+        path.write_text(text, encoding="utf-8")
         try:
             loaded = load_settings(path, ENVIRON)
         except ConfigError as error:
             assert str(error).startswith(str(path))
+            for mistake in error.mistakes:
+                assert mistake.problem
+                assert mistake.line is None or 1 <= mistake.line <= len(lines)
+                assert mistake.column is None or 1 <= mistake.column <= len(lines[(mistake.line or 1) - 1]) + 1
             return str(error)
         return "\n".join(loaded.warnings)
 
@@ -78,6 +89,24 @@ def test_junk_in_models_never_crashes_and_never_shows_a_key(model: dict[str, Any
 @given(_JUNK)
 def test_any_document_never_crashes_and_never_shows_a_key(document: Any) -> None:
     assert "canary" not in outcome(document)
+
+
+_MAPPINGS = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            _keys(ConfigFile, GroupSettings, GeneralSettings, EndpointSettings, ParamsSettings), inner, max_size=4
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_keys(ConfigFile), _MAPPINGS, min_size=1, max_size=3), st.booleans())
+def test_any_mapping_in_any_style_never_crashes_and_never_shows_a_key(document: dict[str, Any], flow: bool) -> None:
+    assert "canary" not in outcome_of(yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True))
 
 
 @settings(max_examples=200, deadline=None)

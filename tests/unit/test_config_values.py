@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints.config.load import ConfigError, load_settings
-from entrypoints.config.reading.mistakes import shown, shown_url
+from entrypoints.config.reading.shown import shown, shown_url
 from entrypoints.config.settings import Settings
 
 GROUP = "model_groups: [{model_group: g, models: [{model: m, params: {api_key: k}}]}]\n"
@@ -62,8 +62,8 @@ def test_a_port_that_a_service_link_has_overwritten_is_told_with_the_ways_out(
     message = refusal(tmp_path, f"redis_host: h, {key}: os.environ/REDIS_PORT", REDIS_PORT=link)
 
     assert f"general_settings.{key}: got the value of the environment variable REDIS_PORT" in message
-    assert "REDIS_PORT is set by Kubernetes and docker's links for a service of that name" in message
-    assert "write 6379 here, another variable's name, or enableServiceLinks: false in the pod" in message
+    assert "this is what Kubernetes and docker's links set for a service of that name" in message
+    assert "fix: write 6379 here, another variable's name, or enableServiceLinks: false in the pod" in message
 
 
 def test_so_is_one_of_the_cache(tmp_path: Path) -> None:
@@ -104,7 +104,10 @@ def test_a_host_with_more_than_a_host_is_told_where_the_rest_belongs(
 def test_a_wildcard_among_allowed_hosts_is_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
     message = refusal(tmp_path, f"allowed_hosts: [{name}]")
 
-    assert "wildcards are not taken; write each name; valid: a host name or IP address" in message
+    assert (
+        "wildcards are not taken; valid: a host name or IP address, with or without :port; fix: write each name"
+        in message
+    )
 
 
 def test_a_url_among_allowed_hosts_is_refused_with_what_to_do(tmp_path: Path) -> None:

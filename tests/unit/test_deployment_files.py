@@ -82,7 +82,7 @@ def test_every_file_that_is_mounted_or_copied_exists() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
     demo = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "deploy/demo.env").read_text(), re.MULTILINE))
 
-    assert len(mounted) == 3 and len(copied) == 2
+    assert len(mounted) == 3 and len(copied) == 3
     assert [path for path in (*mounted, *copied, demo["LLMPROXY_FILE"]) if not (ROOT / path).exists()] == []
 
 

@@ -4,11 +4,8 @@ import pytest
 
 from adapters.http.access.guards import Guard, NotAllowed
 from adapters.http.access.origins import Origins
-from entrypoints.config.reading.document import Scalar
-from entrypoints.config.reading.rules import Refused
-from entrypoints.config.urls import Origin
-
-RULE = Origin("an origin")
+from entrypoints.config.reading.schema import Refused
+from entrypoints.config.urls import origin as parsed
 
 
 @pytest.mark.parametrize(
@@ -38,7 +35,7 @@ RULE = Origin("an origin")
     ],
 )
 def test_an_origin_that_is_allowed_is_let_in(allowed: str, origin: str) -> None:
-    origins = Origins([RULE.read(Scalar(allowed, allowed, 1))])
+    origins = Origins([parsed(allowed)])
 
     assert origins
     assert origins.allows(origin.encode())
@@ -68,7 +65,7 @@ def test_an_origin_that_is_allowed_is_let_in(allowed: str, origin: str) -> None:
     ],
 )
 def test_any_other_is_not(allowed: str, origin: str) -> None:
-    assert not Origins([RULE.read(Scalar(allowed, allowed, 1))]).allows(origin.encode())
+    assert not Origins([parsed(allowed)]).allows(origin.encode())
 
 
 @pytest.mark.parametrize(
@@ -81,7 +78,7 @@ def test_any_other_is_not(allowed: str, origin: str) -> None:
 )  # fmt: skip
 def test_what_is_no_origin_is_refused_in_the_configuration(allowed: str) -> None:
     with pytest.raises(Refused):
-        RULE.read(Scalar(allowed, allowed, 1))
+        parsed(allowed)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +98,7 @@ def test_a_page_that_is_refused_is_named_with_the_line_that_lets_it_in(origin: b
 
     assert str(refused.value).endswith(line)
     written = str(refused.value).partition('["')[2].removesuffix('"]')
-    Guard("127.0.0.1", allowed_origins=[RULE.read(Scalar(written, written, 1))]).check(
-        {b"host": b"localhost", b"origin": origin}
-    )
+    Guard("127.0.0.1", allowed_origins=[parsed(written)]).check({b"host": b"localhost", b"origin": origin})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.settings import Settings
 
-RULE = "write https: over http the key would travel in clear text over public networks"
+RULE = "over http the key would travel in clear text over public networks"
 
 
 def load(folder: Path, url: str, hosts: list[Any] | None, key: str = "base_url") -> Settings:
@@ -84,9 +84,9 @@ def test_a_private_host_that_is_named_is_not_warned_about(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("host", "told"),
     [
-        ("*", "that is everywhere; name the hosts"),
-        ("0.0.0.0/0", "that is everywhere; name the hosts"),
-        ("::/0", "that is everywhere; name the hosts"),
+        ("*", "that is everywhere; valid: a host name"),
+        ("0.0.0.0/0", "that is everywhere; valid: a host name"),
+        ("::/0", "that is everywhere; valid: a host name"),
         ("http://llm.corp.example", "leave out the scheme"),
         ("llm.corp.example:8080", "leave out the port"),
         ("10.0.0.1/8", "a network ends in its length, and its other bits are 0"),

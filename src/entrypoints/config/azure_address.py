@@ -33,8 +33,6 @@ class AzureAddress(Struct, frozen=True):
     root: str
     """Scheme, host and what stands before Azure's own path; with /openai/v1, and its project, for the v1 API."""
     is_v1: bool
-    cut: str
-    """What stood after `root`, query and all; empty = nothing."""
     is_project: bool = False
     """Whether a project was named (and cut, but for the v1 API)."""
     deployment: str | None = None
@@ -62,15 +60,14 @@ def taken_apart(url: str) -> AzureAddress | None:
     start = f"{parts.scheme}://{parts.netloc}"
     if found := _V1.fullmatch(path):
         root = start + found["before"] + V1
-        return AzureAddress(root, True, url.removeprefix(root).strip("/"), project is not None, None, said)
+        return AzureAddress(root, True, project is not None, None, said)
     found = _DEPLOYED.fullmatch(path) or _ROUTE.fullmatch(path)
     if found is None and (project is None or project.end() != len(path)):
         return None
     before = found["before"] if found else path
     root = start + (project["before"] if project else before)
     deployment = found.groupdict().get("deployment") if found else None
-    cut = url.removeprefix(root).rstrip("/")
-    return AzureAddress(root, False, cut, project is not None, unquote(deployment) if deployment else None, said)
+    return AzureAddress(root, False, project is not None, unquote(deployment) if deployment else None, said)
 
 
 def is_dated(version: str) -> bool:

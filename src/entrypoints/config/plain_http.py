@@ -2,70 +2,71 @@
 
 import ipaddress
 from collections.abc import Collection
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from msgspec import Meta
+
 from adapters.upstreams.outbound.never_called import address_in
-from entrypoints.config.reading.document import Scalar
-from entrypoints.config.reading.mistakes import Report, shown
-from entrypoints.config.reading.reader import Section
-from entrypoints.config.reading.rules import Refused, Text
-from entrypoints.config.settings_params import BASE_URL
-from entrypoints.config.urls import is_host, is_loopback, is_private, refuse_dangerous
-
-HOSTS = "a host name, *.suffix, an IP address or a network such as 10.20.0.0/16, without http:// and port"
+from entrypoints.config.reading.mistakes import Place
+from entrypoints.config.reading.schema import Form, Refused
+from entrypoints.config.reading.shown import shown
+from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.urls import BASE_URL, is_host, is_loopback, is_private, refuse_dangerous
 
 
-class PlainHttpHost(Text, frozen=True):
+def _plain_http_host(given: str) -> str:
     """A name, all names below a suffix, an address or a network; lower case."""
-
-    def read(self, given: Scalar) -> str:
-        text = self.text_of(given).lower().removesuffix(".")
-        if "://" in text:
-            raise Refused("leave out the scheme")
-        if text == "*" or text.endswith("/0"):
-            raise Refused("that is everywhere; name the hosts")
-        if "/" in text:
-            return str(_network(text))
-        host = text.removeprefix("*.").removeprefix("[").removesuffix("]")
-        if host.count(":") == 1:
-            raise Refused("leave out the port")
-        if not is_host(host):
-            raise Refused
-        refuse_dangerous(host)
-        if address_in(host) is not None:
-            return str(_network(host))
-        return text
+    text = given.lower().removesuffix(".")
+    if "://" in text:
+        raise Refused(fix="leave out the scheme")
+    if text == "*" or text.endswith("/0"):
+        raise Refused("that is everywhere", "name the hosts")
+    if "/" in text:
+        return str(_network(text))
+    host = text.removeprefix("*.").removeprefix("[").removesuffix("]")
+    if host.count(":") == 1:
+        raise Refused(fix="leave out the port")
+    if not is_host(host):
+        raise Refused
+    refuse_dangerous(host)
+    return text if address_in(host) is None else str(_network(host))
 
 
-def check_plain_http(params: Section, named: Collection[str], report: Report) -> None:
+PlainHttpHost = Annotated[
+    str,
+    Meta(
+        description="a host name, *.suffix, an IP address or a network such as 10.20.0.0/16, without http:// and port"
+    ),
+    Form(_plain_http_host),
+]
+
+
+def check_plain_http(params: ParamsSettings, named: Collection[str], here: Place) -> None:
     """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
     compared as they are written, none is resolved."""
-    for key in ("base_url", "azure_endpoint"):
-        url = params.values.get(key)
+    for key, url in (("base_url", params.base_url), ("azure_endpoint", params.azure_endpoint)):
         if url is not None and not _is_allowed(url, named):
-            report.add(
-                params.place(key),
-                f"got {shown(url)}; write https: over http the key would travel in clear text over public networks; "
-                f"valid: {BASE_URL}, or the host in general_settings.plain_http_hosts",
-            )
+            problem = f"got {shown(url)}; over http the key would travel in clear text over public networks"
+            valid = f"{BASE_URL}, or the host in general_settings.plain_http_hosts"
+            here.add(key, problem, valid, "write https://, or name the host in plain_http_hosts")
 
 
 def _is_allowed(url: str, named: Collection[str]) -> bool:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    return parts.scheme != "http" or is_loopback(host) or is_private(host) or _is_named(host, named)
+    return clear_text_advice(url, named) is None or is_private(_host(url))
 
 
 def clear_text_advice(url: str, named: Collection[str]) -> str | None:
     """A warning about a URL that is called without encryption; None = nothing to say, or it was said on purpose."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    if parts.scheme == "http" and not is_loopback(host) and not _is_named(host, named):
-        return (
-            "over http the key travels in clear text; https protects it, "
-            f"and general_settings.plain_http_hosts: [{host}] says that it is meant"
-        )
-    return None
+    host = _host(url)
+    if not url.lower().startswith("http:") or is_loopback(host) or _is_named(host, named):
+        return None
+    meant = f"general_settings.plain_http_hosts: [{host}] says that it is meant"
+    return f"over http the key travels in clear text; https protects it, and {meant}"
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").removesuffix(".")
 
 
 def _is_named(host: str, named: Collection[str]) -> bool:

@@ -4,22 +4,21 @@ The arguments and their meaning are those of openai-python's `OpenAI` and `Azure
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Meta
 
 from application.messages import KEY_HEADERS
-from domain.secret import Secret
 from entrypoints.config.azure_address import is_dated_path
-from entrypoints.config.reading.rules import KEY, NAME, SECONDS, Choice, Converted, Hidden, Text, Whole
-from entrypoints.config.reading.shapes import Nested, OneOrMap, TextMap
+from entrypoints.config.reading.schema import Form, Refused, Section
 from entrypoints.config.urls import AzureUrl, BaseUrl
+from entrypoints.config.value_types import ApiKey, HeaderValue, Name, QueryName, QueryValue, Seconds
 
 CREDENTIAL_HEADERS = KEY_HEADERS
 CREDENTIAL_PARAMS = frozenset(("api_key", "azure_ad_token", "azure_ad_token_provider"))
-_HEADER_TEXT = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
+_PROVIDER = "for Azure azure_ad_token_provider"
+_CONNECTING = "write outbound_proxy, ca_bundle or the timeouts in general_settings"
 ENTRA_SCOPE = "https://ai.azure.com/.default"
-BASE_URL = "an https:// URL without user, query and fragment (http:// for loopback and private hosts)"
 
 # Connection handling is the proxy's own business (RFC 9110, 7.6.1); host and length follow from the request.
 _PROXY_OWNED_HEADERS = frozenset(
@@ -27,86 +26,97 @@ _PROXY_OWNED_HEADERS = frozenset(
     | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
-REFUSED_PARAMS = {
-    "admin_api_key": "is refused: administration routes are not proxied; valid: api_key",
-    "workload_identity": "is refused: the proxy exchanges no tokens; valid: api_key, azure_ad_token, "
-    "or for Azure azure_ad_token_provider",
-    "provider": "is refused: an object cannot stand in a file; valid: base_url and api_key",
-    "webhook_secret": "is refused: webhooks do not come through the proxy; valid: leave it out",
-    "websocket_base_url": "is refused: the proxy speaks HTTP, not WebSocket; valid: base_url",
-    "http_client": "is refused: an object cannot stand in a file; valid: general_settings has "
-    "outbound_proxy, ca_bundle and the timeouts",
-    "_strict_response_validation": "is refused: replies pass through unchanged; valid: leave it out",
-    "_enforce_credentials": "is refused: without api_key the client's own key is used; valid: leave it out",
-}
+
+def _header_name(text: str) -> str:
+    if text.lower() in _PROXY_OWNED_HEADERS:
+        raise Refused(fix="leave it out: the proxy sets it")
+    return text
 
 
-class TimeoutParts(Struct, frozen=True):
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Form(_header_name)]
+DeploymentName = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$", description="a deployment's name (letters, digits, . _ -)")
+]
+ApiVersion = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$", description="a version such as 2024-10-21 or preview")
+]
+Scope = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.:/-]{1,500}/\.default$",
+        description=f"a scope that ends in /.default, such as {ENTRA_SCOPE}",
+    ),
+]
+
+
+class TimeoutParts(Section, frozen=True):
     """`params.timeout` as the OpenAI client's `httpx.Timeout`: seconds per phase; None = not said."""
 
-    connect: Annotated[float | None, SECONDS] = None
+    home: ClassVar = "timeout in params"
+    valid: ClassVar = "a mapping of connect, read, write, pool"
+
+    connect: Seconds | None = None
     """Becomes the endpoint's `connect_timeout`."""
-    read: Annotated[float | None, SECONDS] = None
+    read: Seconds | None = None
     """Becomes the endpoint's `first_byte_timeout`."""
-    write: Annotated[float | None, SECONDS] = None
+    write: Seconds | None = None
     """Accepted, without effect."""
-    pool: Annotated[float | None, SECONDS] = None
+    pool: Seconds | None = None
     """Accepted, without effect."""
 
 
-class ParamsSettings(Struct, frozen=True):
+class ParamsSettings(Section, frozen=True):
     """`params`: the constructor arguments of the OpenAI or AzureOpenAI client, by their names there."""
 
-    api_key: Annotated[Secret | None, KEY] = None
+    home: ClassVar = "params"
+    valid: ClassVar = "a mapping of OpenAI client arguments"
+    refused: ClassVar = {
+        "admin_api_key": ("administration routes are not proxied", "write api_key"),
+        "workload_identity": ("the proxy exchanges no tokens", "write api_key, azure_ad_token, or " + _PROVIDER),
+        "provider": ("an object cannot stand in a file", "write base_url and api_key"),
+        "webhook_secret": ("webhooks do not come through the proxy", "leave it out"),
+        "websocket_base_url": ("the proxy speaks HTTP, not WebSocket", "write base_url"),
+        "http_client": ("an object cannot stand in a file", _CONNECTING),
+        "_strict_response_validation": ("replies pass through unchanged", "leave it out"),
+        "_enforce_credentials": ("without api_key the client's own key is used", "leave it out"),
+    }
+
+    api_key: ApiKey | None = None
     """The endpoint's key; None (and neither `azure_ad_token` nor a provider of one) = the client's own credential is
     passed on."""
-    base_url: Annotated[str | None, BaseUrl(BASE_URL)] = None
+    base_url: BaseUrl | None = None
     """Without a slash at its end. After loading never None, except with `azure_endpoint`."""
-    organization: Annotated[str | None, NAME] = None
+    organization: Name | None = None
     """Sent as `OpenAI-Organization`."""
-    project: Annotated[str | None, NAME] = None
+    project: Name | None = None
     """Sent as `OpenAI-Project`."""
     default_headers: Annotated[
-        Mapping[str, Secret],
-        TextMap(
-            "a mapping of HTTP header names (not those of the connection, host or length) to texts",
-            r"[A-Za-z0-9!#$%&'*+.^_`|~-]+",
-            Hidden("a text of printable ASCII characters", _HEADER_TEXT, is_free=True),
-            _PROXY_OWNED_HEADERS,
-            is_caseless=True,
-        ),
+        Mapping[HeaderName, HeaderValue],
+        Meta(description="a mapping of HTTP header names (not those of the connection, host or length) to texts"),
     ] = {}
     """Added to every call; secret, because some providers take their key in a header of their own."""
     default_query: Annotated[
-        Mapping[str, str],
-        TextMap("a mapping of query names to texts or numbers", r"[\x21-\x7e]+", Converted()),
+        Mapping[QueryName, QueryValue], Meta(description="a mapping of query names to texts or numbers")
     ] = {}
     """Added to every URL. No place for keys: URLs are written down by many."""
-    timeout: Annotated[
-        float | TimeoutParts | None,
-        OneOrMap(SECONDS, Nested(TimeoutParts, "a mapping of connect, read, write, pool")),
-    ] = None
+    timeout: Seconds | TimeoutParts | None = None
     """Seconds; stands in for `connect_timeout` and `first_byte_timeout` of the model."""
-    max_retries: Annotated[int | None, Whole(0, 1000)] = None
+    max_retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
     """Accepted, without effect: `num_retries` says how often the proxy tries."""
-    azure_endpoint: Annotated[str | None, AzureUrl(BASE_URL)] = None
+    azure_endpoint: AzureUrl | None = None
     """The Azure resource, without a slash at its end; excludes `base_url`."""
-    azure_deployment: Annotated[
-        str | None, Text("a deployment's name (letters, digits, . _ -)", r"[A-Za-z0-9._-]{1,64}")
-    ] = None
+    azure_deployment: DeploymentName | None = None
     """The deployment in the path; None = the model's name is the deployment's."""
-    api_version: Annotated[str | None, Text("a version such as 2024-10-21 or preview", r"[A-Za-z0-9._-]{1,64}")] = None
+    api_version: ApiVersion | None = None
     """Sent as the query's `api-version`."""
-    azure_ad_token: Annotated[Secret | None, KEY] = None
+    azure_ad_token: ApiKey | None = None
     """An Entra token, sent as Bearer; excludes `api_key`. It expires within hours and is not renewed."""
-    azure_ad_token_provider: Annotated[str | None, Choice(("default",))] = None
+    azure_ad_token_provider: Literal["default"] | None = None
     """Where Entra tokens come from that are renewed: `default` = azure-identity's `DefaultAzureCredential`. Excludes
     `api_key` and `azure_ad_token`."""
-    azure_ad_scope: Annotated[
-        str, Text("a scope that ends in /.default, such as " + ENTRA_SCOPE, r"[A-Za-z0-9_.:/-]{1,500}/\.default")
-    ] = ENTRA_SCOPE
+    azure_ad_scope: Scope = ENTRA_SCOPE
     """What those tokens are asked for; no argument of the OpenAI client's, whose provider is a function."""
-    data_residency: Annotated[str | None, Choice(("us", "eu", "ae", "au", "in", "jp", "global"))] = None
+    data_residency: Literal["us", "eu", "ae", "au", "in", "jp", "global"] | None = None
     """Chooses OpenAI's base URL of that region; excludes `base_url`."""
 
     @property

@@ -1,16 +1,20 @@
 """Addresses in the configuration: base URLs, proxies, Redis, hosts; where a key may be sent and where not."""
 
 import re
+from functools import partial
+from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Meta
 
 from adapters.stores.redis.settings import RedisSettings
 from adapters.upstreams.outbound.never_called import address_in, reason_against
 from domain.secret import Secret
 from entrypoints.config.azure_address import is_azure_host, taken_apart
-from entrypoints.config.reading.document import Scalar
-from entrypoints.config.reading.mistakes import may_be_credential
-from entrypoints.config.reading.rules import Hidden, Refused, Text
+from entrypoints.config.reading.schema import Form, Refused
+from entrypoints.config.reading.shown import may_be_credential
 
+_ENDS = ("/chat/completions", "/responses", "/embeddings", "/completions")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]|[^\x00-\x7f]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -19,142 +23,111 @@ _APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 
-class BaseUrl(Text, frozen=True):
+def _base_url(text: str) -> str:
     """Where requests are sent. Whether plain http will do is decided elsewhere (`plain_http.py`)."""
-
-    ends_not_in: tuple[str, ...] = ("/chat/completions", "/responses", "/embeddings", "/completions")
-
-    def read(self, given: Scalar) -> str:
-        text = self.text_of(given)
-        parts = split_url(text, ("http", "https"))
-        if parts.username is not None or parts.password is not None:
-            raise Refused("leave out the user and password; a key belongs in api_key")
-        if "#" in text:
-            raise Refused("leave out the fragment (#...)")
-        refuse_dangerous(parts.hostname or "")
-        self._refuse_too_much(text, parts)
+    parts = _base_parts(text)
+    end = next((end for end in _ENDS if parts.path.rstrip("/").endswith(end)), None)
+    if "?" not in text and end is None:
         return text.rstrip("/")
-
-    def _refuse_too_much(self, text: str, parts: SplitResult) -> None:
-        end = next((end for end in self.ends_not_in if parts.path.rstrip("/").endswith(end)), None)
-        if "?" not in text and end is None:
-            return
-        azure = taken_apart(text)
-        if azure is not None and (azure.deployment or azure.version or is_azure_host(parts.hostname or "")):
-            raise Refused(f"that is the address of one call; write {azure.lines()}")
-        if is_azure_host(parts.hostname or ""):
-            raise Refused(f"that is the address of one call; write base_url: {parts.scheme}://{parts.netloc}/openai/v1")
-        raise Refused(
-            "leave out the query; it belongs in default_query" if "?" in text else f"leave out {end}; the proxy adds it"
-        )
+    azure = taken_apart(text)
+    one_call = "that is the address of one call"
+    if azure is not None and (azure.deployment or azure.version or is_azure_host(parts.hostname or "")):
+        raise Refused(one_call, f"write {azure.lines()}")
+    if is_azure_host(parts.hostname or ""):
+        raise Refused(one_call, f"write base_url: {parts.scheme}://{parts.netloc}/openai/v1")
+    raise Refused(
+        fix="leave out the query; it belongs in default_query" if "?" in text else f"leave out {end}; the proxy adds it"
+    )
 
 
-class AzureUrl(BaseUrl, frozen=True):
+def _azure_url(text: str) -> str:
     """A resource, or an address below it as the portals show it: what belongs elsewhere is found there later on."""
-
-    def _refuse_too_much(self, text: str, parts: SplitResult) -> None:
-        if taken_apart(text) is None:
-            super()._refuse_too_much(text, parts)
+    _base_parts(text)
+    return _base_url(text) if taken_apart(text) is None else text.rstrip("/")
 
 
-class ProxyUrl(Hidden, frozen=True):
-    """The proxy for upstream calls; secret, because it may hold a password. With `may_be_none` also the word none,
-    which is read as an empty text."""
-
-    may_be_none: bool = False
-
-    def read(self, given: Scalar) -> Secret:
-        text = self.text_of(given)
-        if text == "none":
-            if not self.may_be_none:
-                raise Refused("leave the setting out where there is none")
-            return Secret("")
-        parts = split_url(text, ("http",))
-        if parts.port is None or parts.path not in ("", "/") or "?" in text or "#" in text:
-            raise Refused
-        refuse_dangerous(parts.hostname or "")
-        return Secret(text)
+def _base_parts(text: str) -> SplitResult:
+    parts = split_url(text, ("http", "https"))
+    if parts.username is not None or parts.password is not None:
+        raise Refused(fix="leave out the user and password; a key belongs in api_key")
+    if "#" in text:
+        raise Refused(fix="leave out the fragment (#...)")
+    refuse_dangerous(parts.hostname or "")
+    return parts
 
 
-class RedisUrl(Hidden, frozen=True):
-    """A Redis, Sentinels or a cluster; secret, because it may hold a password."""
-
-    def read(self, given: Scalar) -> Secret:
-        url = Secret(self.text_of(given))
-        try:
-            redis = RedisSettings.of_url(url)
-        except ValueError as reason:
-            # Its text is of_url's own and shows nothing of the URL.
-            raise Refused(str(reason)) from None
-        if not all(is_host(host) for host, _ in redis.nodes):
-            raise Refused("a host is no name or IP address")
-        return url
+def _proxy_url(text: str) -> str:
+    if text == "none":
+        raise Refused(fix="leave the setting out where there is none")
+    parts = split_url(text, ("http",))
+    if parts.port is None:
+        raise Refused("the port is missing")
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise Refused(fix="leave out what follows the port")
+    refuse_dangerous(parts.hostname or "")
+    return text
 
 
-class Host(Text, frozen=True):
-    """A name or an IP address, without scheme and port."""
-
-    port_key: str = ""
-    """The setting that takes the port."""
-    url_key: str = ""
-    """The setting that takes a whole URL; empty = none does."""
-
-    def read(self, given: Scalar) -> str:
-        host = self.text_of(given)
-        if not is_host(host):
-            raise Refused(self._what_is_too_much(host))
-        return host
-
-    def _what_is_too_much(self, text: str) -> str:
-        scheme, found, rest = text.rpartition("://")
-        if found and self.url_key and scheme.startswith("redis"):
-            return f"write that as {self.url_key}, in the place of {self.port_key} and the others"
-        host, colon, port = rest.rstrip("/").rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if colon and port.isdecimal() and is_host(host) and not may_be_credential(host):
-            return f"write {host} here, and {self.port_key}: {port}" if self.port_key else f"write {host}"
-        return "leave out the scheme" if found else ""
+def _redis_url(text: str) -> str:
+    """A Redis, Sentinels or a cluster."""
+    try:
+        redis = RedisSettings.of_url(Secret(text))
+    except ValueError as reason:
+        # Its text is of_url's own and shows nothing of the URL.
+        raise Refused(str(reason)) from None
+    if not all(is_host(host) for host, _ in redis.nodes):
+        raise Refused("a host is no name or IP address")
+    return text
 
 
-class HostWithPort(Text, frozen=True):
-    """What a Host header may say: a name or an IP address, with or without a port; lower case."""
-
-    def read(self, given: Scalar) -> str:
-        text = self.text_of(given).lower()
-        if "*" in text:
-            raise Refused("wildcards are not taken; write each name")
-        if "://" in text:
-            raise Refused("leave out the scheme")
-        parts = split_url(f"http://{text}", ("http",))
-        if parts.netloc != text or "@" in text:
-            raise Refused
+def _host(text: str, port_key: str, url_key: str = "") -> str:
+    """A name or an IP address. `port_key` is the setting that takes the port, `url_key` the one that takes a URL."""
+    if is_host(text):
         return text
+    scheme, found, rest = text.rpartition("://")
+    if found and url_key and scheme.startswith("redis"):
+        raise Refused(fix=f"write that as {url_key}, in the place of {port_key} and the others")
+    host, colon, port = rest.rstrip("/").rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if colon and port.isdecimal() and is_host(host) and not may_be_credential(host):
+        raise Refused(fix=f"write {host} here, and {port_key}: {port}")
+    raise Refused(fix="leave out the scheme" if found else "")
 
 
-class Origin(Text, frozen=True):
+def _host_with_port(text: str) -> str:
+    """What a Host header may say, in lower case."""
+    text = text.lower()
+    if "*" in text:
+        raise Refused("wildcards are not taken", "write each name")
+    if "://" in text:
+        raise Refused(fix="leave out the scheme")
+    if split_url(f"http://{text}", ("http",)).netloc != text or "@" in text:
+        raise Refused
+    return text
+
+
+def origin(text: str) -> str:
     """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
 
     `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
     """
-
-    def read(self, given: Scalar) -> str:
-        text = self.text_of(given).lower()
-        if text in ("null", "*"):
-            return text
-        scheme, mark, rest = text.partition("://")
-        if not mark or not _SCHEME.fullmatch(scheme):
-            raise Refused("it does not begin with a scheme such as https://")
-        if scheme not in ("http", "https"):
-            if not _APP.fullmatch(rest):
-                raise Refused
-            return text
-        if rest == "*":
-            raise Refused("that is the whole web; name the hosts")
-        plain = f"{scheme}://{rest.removeprefix('*.').removesuffix(':*')}"
-        parts = split_url(plain, ("http", "https"))
-        if f"{parts.scheme}://{parts.netloc}" != plain or "@" in plain:
+    text = text.lower()
+    if text in ("null", "*"):
+        return text
+    scheme, mark, rest = text.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        raise Refused("it does not begin with a scheme such as https://", "begin it with its scheme and ://")
+    if scheme not in ("http", "https"):
+        if not _APP.fullmatch(rest):
             raise Refused
         return text
+    if rest == "*":
+        raise Refused("that is the whole web", "name the hosts")
+    plain = f"{scheme}://{rest.removeprefix('*.').removesuffix(':*')}"
+    parts = split_url(plain, ("http", "https"))
+    if f"{parts.scheme}://{parts.netloc}" != plain or "@" in plain:
+        raise Refused(fix="leave out what is no scheme, host or port")
+    return text
 
 
 def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
@@ -167,7 +140,8 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     except ValueError:
         raise Refused("the port or the brackets of the host are wrong") from None
     if parts.scheme not in schemes or "://" not in text:
-        raise Refused(f"it does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        names = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise Refused(f"it does not begin with {names}", f"begin it with {schemes[-1]}://")
     if not is_host(parts.hostname or ""):
         raise Refused("the host is missing or is no name or IP address")
     if port == 0 or parts.netloc.endswith(":"):
@@ -190,8 +164,7 @@ def is_loopback(host: str) -> bool:
     address = address_in(host)
     if address is not None:
         return address.is_loopback
-    name = host.lower().removesuffix(".")
-    return name == "localhost" or name.endswith(".localhost")
+    return f".{host.lower().removesuffix('.')}".endswith(".localhost")
 
 
 def is_private(host: str) -> bool:
@@ -205,6 +178,43 @@ def is_private(host: str) -> bool:
 
 def refuse_dangerous(host: str) -> None:
     """Raises `Refused` for addresses that hand out cloud credentials or are no single machine."""
-    reason = reason_against(host)
-    if reason is not None:
+    if (reason := reason_against(host)) is not None:
         raise Refused(reason)
+
+
+BASE_URL = "an https:// URL without user, query and fragment (http:// for loopback and private hosts)"
+_REDIS_SERVER = Meta(description="the name or IP address of the Redis server, without redis:// and port")
+_PROXY = "http://host:port or http://user:password@host:port"
+
+BaseUrl = Annotated[str, Meta(description=BASE_URL), Form(_base_url)]
+AzureUrl = Annotated[str, Meta(description=BASE_URL), Form(_azure_url)]
+BindAddress = Annotated[
+    str, Meta(description="an IP address or a host name, without a port"), Form(partial(_host, port_key="bind_port"))
+]
+RedisHost = Annotated[str, _REDIS_SERVER, Form(partial(_host, port_key="redis_port", url_key="redis_url"))]
+CacheHost = Annotated[str, _REDIS_SERVER, Form(partial(_host, port_key="port", url_key="redis_url"))]
+RedisUrl = Annotated[
+    Secret,
+    Meta(
+        description="redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://, "
+        "such as redis://:password@host:6379/0"
+    ),
+    Form(_redis_url),
+]
+ProxyUrl = Annotated[Secret, Meta(description=_PROXY), Form(_proxy_url)]
+ProxyUrlOrNone = Annotated[
+    Secret,
+    Meta(description=f"{_PROXY}, or none"),
+    Form(lambda text: "" if text == "none" else _proxy_url(text)),
+]
+HostWithPort = Annotated[
+    str, Meta(description="a host name or IP address, with or without :port"), Form(_host_with_port)
+]
+Origin = Annotated[
+    str,
+    Meta(
+        description="http:// or https:// or another scheme, a host and an optional :port, nothing after; "
+        'chrome-extension://*, http://localhost:*, https://*.example.com; "null" in quotes; "*" with api_keys'
+    ),
+    Form(origin),
+]

@@ -1,78 +1,90 @@
 """What is wrong with a configuration file: collected until everything was looked at, then told at once."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from msgspec import Struct
 
 MAX_PRINTED = 100  # mistakes; a file with more of them is most likely no configuration at all
-_MAX_SHOWN = 60  # characters of a value
-_MAX_SEARCHED = 500  # characters; the search is slow on long texts, which no setting takes anyway
 
-# Prefixes of well-known credentials, UUIDs, and long runs with a digit in them (hex, base64).
-_CREDENTIAL = re.compile(
-    r"(?i:\b(?:sk|pk|rk)[-_])|\beyJ|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-|(?=[A-Za-z_+/=]*[0-9])[A-Za-z0-9_+/=]{20,}"
-)
-# A URL, or one whose scheme was forgotten.
-_URL = re.compile(r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]{0,20}:/{1,3})?)(?P<address>[^\s/?#\\][^\s?#\\]*)(?P<more>\S*)")
-_KEY_PREFIX = re.compile(r"(?i:sk|pk|rk)[-_]|eyJ")
+
+class Position(NamedTuple):
+    """Where something begins in the file; both count from 1, columns in characters."""
+
+    line: int
+    column: int
 
 
 class Mistake(Struct, frozen=True):
-    """One thing to mend. `line` counts from 1, None = no particular line; `path` "" = the file itself."""
+    """One thing to mend, or to know. Holds no secret; an empty text says nothing."""
 
-    text: str
-    path: str = ""
+    file: str
+    problem: str
     line: int | None = None
+    """None = no particular line."""
+    column: int | None = None
+    """Of the value, or of the key where the key is the mistake."""
+    path: str = ""
+    """Such as `model_groups[0].models[1].weight`; empty = the file itself."""
+    valid: str = ""
+    """What may stand there."""
+    fix: str = ""
+    """What to do, as an imperative."""
 
-    def sentence(self, file: Path) -> str:
-        """The printed form: `file:line: path: text`."""
-        place = f"{file}:{self.line}" if self.line is not None else str(file)
-        return ": ".join(part for part in (place, self.path, self.text) if part)
+    def __str__(self) -> str:
+        """`file:line:column: path: problem; valid: ...; fix: ...`"""
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        parts = (self.problem, self.valid and f"valid: {self.valid}", self.fix and f"fix: {self.fix}")
+        return ": ".join(part for part in (place, self.path, "; ".join(part for part in parts if part)) if part)
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `str(error)` is the whole report, ready to print, without secrets."""
+    """The configuration cannot be used. `str(error)` is the whole report, a line for each mistake, without secrets."""
 
     def __init__(self, file: Path, mistakes: Sequence[Mistake]) -> None:
-        self.file = file
-        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.line or 0))
-        super().__init__(self._report())
-
-    def _report(self) -> str:
-        lines = [mistake.sentence(self.file) for mistake in self.mistakes[:MAX_PRINTED]]
+        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.line or 0, mistake.column or 0)))
+        lines = [str(mistake) for mistake in self.mistakes[:MAX_PRINTED]]
         hidden = len(self.mistakes) - MAX_PRINTED
-        if hidden > 0:
-            lines.append(f"{self.file}: and {hidden} more")
-        return "\n".join(lines)
+        super().__init__("\n".join([*lines, f"{file}: and {hidden} more"] if hidden > 0 else lines))
 
 
 class Report:
-    """Collects the mistakes of one file and its warnings, and remembers on which line each key stands."""
+    """The mistakes and warnings of one file, and where in it each setting stands."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.mistakes: list[Mistake] = []
         self.warnings: list[str] = []
-        self._lines: dict[str, int] = {}
+        self._positions: dict[str, Position] = {}
+        self._given: dict[str, frozenset[str]] = {}
 
-    def locate(self, path: str, line: int) -> None:
-        """Remember that the key or item `path` stands on `line`."""
-        self._lines[path] = line
+    def locate(self, path: str, at: Position) -> None:
+        """The value at `path` begins at `at`."""
+        self._positions[path] = at
 
-    def add(self, path: str, text: str) -> None:
-        """One more mistake at `path`, on the line that `locate` was told, if it was."""
-        self.mistakes.append(Mistake(text, path, self._lines.get(path)))
+    def locate_keys(self, section: str, keys: Iterable[str]) -> None:
+        """The section at this path has these keys."""
+        self._given[section] = frozenset(keys)
+
+    def at(self, section: str) -> "Place":
+        """The section at this path, for what is to be said about its settings."""
+        return Place(self, section, self._given.get(section, frozenset()))
+
+    def add(self, path: str, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> None:
+        """One more mistake at `path`; `at` None = where the value stands, as far as that is known."""
+        line, column = at or self._positions.get(path) or (None, None)
+        self.mistakes.append(Mistake(str(self.file), problem, line, column, path, valid, fix))
 
     def warn(self, path: str, text: str) -> None:
         """Something the reader should know and that does not stop the proxy from starting."""
-        self.warnings.append(Mistake(text, path, self._lines.get(path)).sentence(self.file))
+        line, column = self._positions.get(path) or (None, None)
+        self.warnings.append(str(Mistake(str(self.file), text, line, column, path)))
 
-    def fail(self, text: str, line: int | None = None) -> NoReturn:
+    def fail(self, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> NoReturn:
         """Give up at once: what comes after this mistake cannot be read."""
-        raise ConfigError(self.file, [*self.mistakes, Mistake(text, line=line)])
+        self.add("", problem, valid, fix, at)
+        raise ConfigError(self.file, self.mistakes)
 
     def raise_if_any(self) -> None:
         """Raise `ConfigError` with all mistakes; does nothing when there are none."""
@@ -80,54 +92,18 @@ class Report:
             raise ConfigError(self.file, self.mistakes)
 
 
-def shown(text: str) -> str:
-    """`text` as a message may quote it: escaped, cut, and hidden where it could be a credential; of a URL what
-    `shown_url` leaves."""
-    if (url := shown_url(text)) is not None:
-        return url
-    if may_be_credential(text):
-        return "a text that is not shown, because it may be a credential"
-    cut = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
-    escaped = cut.encode("unicode_escape").decode("ascii") if not cut.isprintable() else cut
-    return f'"{escaped}"'
+class Place(NamedTuple):
+    """A section of the file in a report."""
 
+    report: Report
+    path: str
+    given: frozenset[str]
+    """The keys that were written, valid or not, but for those whose empty variable means that they are absent."""
 
-def shown_url(text: str) -> str | None:
-    """Scheme, host and path of the URL that `text` is, in quotes; None = it is none that could be shown."""
-    found = _URL.fullmatch(text) if len(text) <= _MAX_SEARCHED and text.isascii() else None
-    if found is None:
-        return None
-    scheme, address, more = found["scheme"], found["address"], found["more"]
-    if "@" in more:  # a password with a ? or a # in it
-        return f'"{scheme}..."' if scheme else None
-    user, _, address = address.rpartition("@")
-    host, slash, path = address.partition("/")
-    if not _is_shown_host(host, has_scheme=bool(scheme)):
-        return None
-    segments = "/".join("..." if may_be_credential(segment) else segment for segment in path.split("/"))
-    return f'"{scheme}{"...@" if user else ""}{host}{slash}{segments}{more and more[0] + "..."}"'
+    def add(self, key: str, problem: str, valid: str = "", fix: str = "") -> None:
+        """One more mistake at the setting `key`."""
+        self.report.add(f"{self.path}.{key}", problem, valid, fix)
 
-
-def _is_shown_host(host: str, *, has_scheme: bool) -> bool:
-    """A key that stands where a URL should is no host; names of real ones are as long and as odd as keys."""
-    labels = host.partition(":")[0].split(".")
-    if any(_KEY_PREFIX.match(label) for label in labels):
-        return False
-    if has_scheme and len(labels) > 1:
-        return True
-    return (has_scheme or len(labels) > 1) and not any(may_be_credential(label) for label in labels)
-
-
-def may_be_credential(text: str) -> bool:
-    """Whether `text` could be a key, or a URL that holds one. Errs on the side of hiding."""
-    if len(text) > _MAX_SEARCHED:
-        return True
-    is_url_with_more = "://" in text and any(mark in text for mark in "@?#")
-    return is_url_with_more or _CREDENTIAL.search(text) is not None
-
-
-def shown_path(path: str, key: str) -> str:
-    """The path of `key` inside `path`; a key that no path can show is replaced by `<...>`."""
-    is_plain = re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", key) is not None
-    name = key if is_plain and not may_be_credential(key) else "<...>"
-    return f"{path}.{name}" if path else name
+    def warn(self, key: str, text: str) -> None:
+        """A warning at the setting `key`."""
+        self.report.warn(f"{self.path}.{key}", text)

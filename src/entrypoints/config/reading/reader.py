@@ -1,200 +1,203 @@
-"""Walks the file's values along the rules of the settings and reports every mistake on the way."""
+"""From the file's values to settings: walks the fields of the settings and converts leaf by leaf with msgspec."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from enum import Enum
-from functools import cache
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET
 
-from entrypoints.config.reading.document import Entries, Items, Scalar, Value
-from entrypoints.config.reading.environment import VariableMistake, refuse_empty, resolve
-from entrypoints.config.reading.lookalikes import refuse_lookalike
-from entrypoints.config.reading.mistakes import MAX_PRINTED, Report, may_be_credential, shown, shown_path, shown_url
-from entrypoints.config.reading.rules import Refused, Rule
-from entrypoints.config.reading.shapes import AnyRule, ListOf, Nested, OneOrMap, TextMap
-from entrypoints.config.reading.synonyms import advice
+from domain.secret import Secret
+from entrypoints.config.reading.document import Node, plain_value
+from entrypoints.config.reading.mistakes import MAX_PRINTED, Position, Report
+from entrypoints.config.reading.schema import Kind, Refused, Section, keys_of, required_of
+from entrypoints.config.reading.shown import may_be_credential, shown, shown_path, shown_url
+from entrypoints.config.reading.synonyms import WORDS, advice
+from entrypoints.config.reading.variables import is_empty, refuse_lookalike, resolve
 
+S = TypeVar("S", bound=Section)
 
-class _Absence(Enum):
-    ABSENT = "absent"
-
-
-ABSENT: Final = _Absence.ABSENT
 _SHORT_LIST = 10  # names that a message can show beside other advice
 
 
-class Section(Struct, frozen=True):
-    """A mapping that was read. `given` has the keys that were written, valid or not (without those
-    whose variable is empty where that means absent); `values` has what was valid."""
-
-    path: str
-    given: frozenset[str]
-    values: dict[str, Any]
-
-    def place(self, key: str) -> str:
-        """The path of `key` in this section."""
-        return shown_path(self.path, key)
-
-
-@cache
-def rules_of(struct: type[Struct]) -> Mapping[str, AnyRule]:
-    """The rule of every field that a file may set: the one in the field's annotation."""
-    rules: dict[str, AnyRule] = {}
-    for name, hint in get_type_hints(struct, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            rules[name] = next(extra for extra in get_args(hint) if isinstance(extra, AnyRule))
-    return rules
-
-
 class Reader:
-    """Reads values by their rules. Mistakes go to `report`; what could not be read is left out."""
+    """Reads settings. Mistakes go to `report`; in place of what could not be read stands its default or a blank."""
 
-    def __init__(self, report: Report, environ: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
-        """`elsewhere` tells for a key in which part of the file it belongs."""
+    def __init__(self, report: Report, environ: Mapping[str, str], sections: Iterable[type[Section]]) -> None:
+        """`sections` are all there are, so that a key that stands in the wrong one can be told where it belongs."""
         self._report = report
         self._environ = environ
-        self._elsewhere = elsewhere
+        self._homes: dict[str, str] = {}
+        for section in sections:
+            for key in keys_of(section):
+                self._homes.setdefault(key, section.home)
 
-    def section(self, given: Value, rule: Nested, path: str) -> Section:
-        """The settings in `given`; those with mistakes are missing from the section's values."""
-        if rule.may_be_empty and isinstance(given, Scalar) and given.value is None:
-            return Section(path, frozenset(), {})
-        if not isinstance(given, Entries):
-            self._refuse(path, _described(given), "", rule.valid)
-            return Section(path, frozenset(), {})
-        rules = rules_of(rule.struct)
+    def section(self, given: Node, struct: type[S], path: str) -> S:
+        """The settings in a mapping."""
+        entries = given.value if isinstance(given.value, dict) else {}
+        kinds = keys_of(struct)
         values: dict[str, Any] = {}
-        absent: set[str] = set()
-        for key, value in given.entries.items():
-            place = shown_path(path, "<...>" if rule.hides_names and key not in rules else key)
-            self._report.locate(place, given.key_lines[key])
-            if key not in rules:
-                if not (rule.has_extensions and key.startswith("x-")):
-                    self._report.add(place, rule.refused.get(key) or self._unknown(key, rule.struct.__name__, rules))
-            elif rule.empty_variable_is_absent and self._is_empty_variable(value):
-                absent.add(key)
-            else:
-                read = self._read(value, rules[key], place)
-                if read is not ABSENT:
+        absent = {key for key, value in entries.items() if struct.is_lenient and is_empty(value, self._environ)}
+        self._report.locate_keys(path, entries.keys() - absent)
+        for key, value in entries.items():
+            place = shown_path(path, "<...>" if struct.hides_names and key not in kinds else key)
+            if key not in kinds:
+                if not (struct.has_extensions and key.startswith("x-")):
+                    self._report.add(place, *self._unknown(key, struct), at=given.keys[key])
+            elif key not in absent:
+                self._report.locate(place, value.at)
+                if (read := self._read(value, kinds[key], place)) is not UNSET:
                     values[key] = read
-        for key in rule.required:
-            if key not in given.entries:
-                self._report.locate(shown_path(path, key), given.line)
-                self._report.add(shown_path(path, key), f"is missing; valid: {rules[key].valid}")
-        return Section(path, frozenset(given.entries) - absent, values)
+        for key in required_of(struct):
+            if key not in entries:
+                fix = f"write {key}: ... here"
+                self._report.add(shown_path(path, key), "is missing", kinds[key].valid, fix, given.at)
+        return struct(**(_blanks(struct) | values))
 
-    def _read(self, given: Value, rule: AnyRule, path: str) -> Any:
-        if isinstance(rule, Nested):
-            return self.section(given, rule, path)
-        if isinstance(rule, ListOf):
-            return self._list(given, rule, path)
-        if isinstance(rule, TextMap):
-            return self._text_map(given, rule, path)
-        if isinstance(rule, OneOrMap):
-            if isinstance(given, Entries):
-                return self.section(given, rule.many, path)
-            return self._scalar(given, rule.one, path, rule.valid)
-        return self._scalar(given, rule, path, rule.valid)
+    def _read(self, given: Node, kind: Kind, path: str) -> Any:
+        value = given.value
+        if kind.section is not None and (isinstance(value, dict) or (value is None and kind.section.is_lenient)):
+            return self.section(given, kind.section, path)
+        if kind.scalar is not None and not isinstance(value, tuple | dict):
+            return self._scalar(given, kind, path)
+        if kind.entry is not None and isinstance(value, dict):
+            return self._mapping(value, given.keys, kind.entry, kind.valid, path)
+        if kind.item is not None and isinstance(value, tuple) and value:
+            return self._list(value, kind.item, path)
+        is_lone = kind.item is not None and not isinstance(value, tuple | dict | None)
+        self._report.add(path, f"got {_described(value)}", kind.valid, "write it as a list: [...]" if is_lone else "")
+        return UNSET
 
-    def _scalar(self, given: Value, rule: Rule, path: str, valid: str) -> Any:
-        if not isinstance(given, Scalar):
-            return self._refuse(path, _described(given), "", valid)
-        try:
-            given = resolve(given, self._environ)
-            refuse_empty(given)
-            doubt = refuse_lookalike(given, rule, self._environ)
-            if doubt is not None:
-                self._report.warn(path, doubt)
-            return rule.read(given)
-        except VariableMistake as mistake:
-            self._report.add(path, str(mistake))
-            return ABSENT
-        except Refused as refused:
-            return self._refuse(path, _described_scalar(given, rule.secret), str(refused), valid)
-
-    def _list(self, given: Value, rule: ListOf, path: str) -> Any:
-        if not isinstance(given, Items) or not given.items:
-            return self._refuse(path, _described(given), "", rule.valid)
+    def _list(self, items: Sequence[Node], kind: Kind, path: str) -> Any:
         read = []
-        for index, item in enumerate(given.items):
+        for index, item in enumerate(items):
             place = f"{path}[{index}]"
-            self._report.locate(place, item.line)
-            read.append(self._read(item, rule.item, place))
-        return tuple(item for item in read if item is not ABSENT)
+            self._report.locate(place, item.at)
+            one = self._read(item, kind, place)
+            # The others keep their places, which is what messages call them by.
+            read.append(_blank(kind) if one is UNSET else one)
+        return tuple(read)
 
-    def _text_map(self, given: Value, rule: TextMap, path: str) -> Any:
-        if not isinstance(given, Entries):
-            return self._refuse(path, _described(given), "", rule.valid)
+    def _mapping(
+        self, entries: Mapping[str, Node], keys: Mapping[str, Position], kinds: tuple[Kind, Kind], valid: str, path: str
+    ) -> Any:
         texts: dict[str, Any] = {}
-        seen: set[str] = set()
-        for name, value in given.entries.items():
+        for name, value in entries.items():
             place = shown_path(path, name)
-            self._report.locate(place, given.key_lines[name])
-            known_as = name.lower() if rule.is_caseless else name
-            if not rule.matches(name):
-                self._report.add(place, f"is not a name that can be set here; valid: {rule.valid}")
+            try:
+                _converted(Node(name, keys[name], name), kinds[0])
+            except Refused as why:
+                self._report.add(place, "is not a name that can be set here", valid, why.fix, keys[name])
                 continue
-            if known_as in seen:
-                self._report.add(place, "stands twice, in different case; valid: once")
-                continue
-            seen.add(known_as)
-            text = self._scalar(value, rule.value, place, rule.value.valid)
-            if text is not ABSENT:
+            self._report.locate(place, value.at)
+            if (text := self._read(value, kinds[1], place)) is not UNSET:
                 texts[name] = text
         return texts
 
-    def _is_empty_variable(self, given: Value) -> bool:
-        if not isinstance(given, Scalar):
-            return False
+    def _scalar(self, given: Node, kind: Kind, path: str) -> Any:
         try:
-            resolved = resolve(given, self._environ)
-        except VariableMistake:
-            return False
-        return resolved.variable is not None and not resolved.text
+            given = resolve(given, self._environ)
+            doubt = refuse_lookalike(given, kind, self._environ)
+            if doubt is not None:
+                self._report.warn(path, doubt)
+            return _converted(given, kind)
+        except Refused as why:
+            got = f"got {_described_scalar(given, kind)}" + (f"; {why.reason}" if why.reason else "")
+            self._report.add(path, why.problem or got, why.valid or kind.valid, why.fix)
+            return UNSET
 
-    def _refuse(self, path: str, got: str, note: str, valid: str) -> _Absence:
-        parts = (f"got {got}", note, f"valid: {valid}")
-        self._report.add(path, "; ".join(part for part in parts if part))
-        return ABSENT
-
-    def _unknown(self, key: str, section: str, rules: Collection[str]) -> str:
-        foreign = advice(key, section) if len(key) <= 64 else None
-        if foreign is not None:
-            hints = [foreign] if len(rules) > _SHORT_LIST else [foreign, f"valid: {', '.join(rules)}"]
-            return "; ".join(("is not a setting here", *hints))
-        hints = []
-        near: list[str] = []
+    def _unknown(self, key: str, struct: type[Section]) -> tuple[str, str, str]:
+        """Problem, what is valid and what to do about a key that is no setting."""
+        if key in struct.refused:
+            return f"is refused: {struct.refused[key][0]}", "", struct.refused[key][1]
+        names, fixes = keys_of(struct), []
         # Comparing is slow for long keys and for many of them, and helps nobody there.
-        if len(key) <= 64 and len(self._report.mistakes) < MAX_PRINTED:
-            near = get_close_matches(key.lower().replace("-", "_"), rules, n=1)
-        if key in self._elsewhere:
-            hints.append(f"it belongs in {self._elsewhere[key]}")
-        hints.append(f"nearest valid name: {near[0]}" if near else f"valid: {', '.join(rules)}")
-        return "; ".join(("is not a setting here", *hints))
+        is_compared = len(key) <= 64 and len(self._report.mistakes) < MAX_PRINTED
+        near: list[str] = []
+        if is_compared and (foreign := advice(key, struct.home)):
+            fixes.append(foreign)
+        else:
+            near = get_close_matches(key.lower().replace("-", "_"), names, n=1) if is_compared else []
+            fixes += [f"move it into {self._homes[key]}"] if key in self._homes else []
+            fixes += [f"write {near[0]}"] if near else []
+        is_listed = not near and (not fixes or len(names) <= _SHORT_LIST)
+        return "is not a setting here", ", ".join(names) if is_listed else "", ", or ".join(fixes)
 
 
-def _described(given: Value) -> str:
+def _blanks(struct: type[Section]) -> dict[str, Any]:
+    """What stands for required values that could not be read, in settings that nobody gets to use."""
+    return {key: _blank(keys_of(struct)[key]) for key in required_of(struct)}
+
+
+def _blank(kind: Kind) -> Any:
+    if kind.section is not None and kind.scalar is None:
+        return kind.section(**_blanks(kind.section))
+    return () if kind.item is not None else Secret("") if kind.is_secret else ""
+
+
+def _converted(given: Node, kind: Kind) -> Any:
+    """The value as the type wants it. Raises `Refused`."""
+    value: Any = given.value
+    if kind.form.takes_any and value is not None:
+        value = str(value).lower() if isinstance(value, bool) else given.text
+    if given.variable is not None and not kind.is_text:
+        value = plain_value(given.text)
+    if isinstance(value, bool) and "on" in kind.words:
+        value = "on" if value else "off"
+    if isinstance(value, str):
+        if not re.fullmatch(kind.form.pattern, value):
+            raise Refused
+        if kind.words:
+            value = value.lower() if value.lower() in kind.words else WORDS.get(value.lower(), value)
+        value = kind.form.parse(value)
+    try:
+        return msgspec.convert(value, kind.scalar, strict=given.variable is None, dec_hook=_of_text)
+    except msgspec.ValidationError:
+        raise Refused(fix=_remedy(given, kind)) from None
+
+
+def _of_text(wanted: type, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise TypeError
+    return wanted(value)
+
+
+def _remedy(given: Node, kind: Kind) -> str:
+    """What to write in place of a value of the wrong type; empty = nothing that could be said."""
+    value = given.value
+    if given.variable is not None:
+        return f"export {given.variable}=... with what is valid"
+    if kind.is_text:
+        in_quotes = "" if kind.is_secret or may_be_credential(given.text) else f': "{given.text[:60]}"'
+        return "" if value is None or isinstance(value, str) else f"write it in quotes{in_quotes}"
+    if kind.scalar is bool:
+        word = {"0": "false", "1": "true"}.get(given.text, given.text.lower())
+        return f"write {word} without quotes" if word in ("true", "false") else ""
+    if isinstance(value, float) and value % 1:
+        return kind.form.whole_hint
+    if isinstance(value, str) and not may_be_credential(value) and (bare := re.match(r"[-+]?[0-9.]{1,12}", value)):
+        rest = value[bare.end() :].strip()
+        if isinstance(plain_value(bare.group()), int | float) and (not rest or rest.isalpha()):
+            return f"write {bare.group()} without {'a unit' if rest else 'quotes'}"
+    near = get_close_matches(given.text.lower()[:30], kind.words, n=1) if kind.words else []
+    return f"write {near[0]}" if near else ""
+
+
+def _described(value: Any) -> str:
     """What stands where something of another shape should: only its kind, as it may hold secrets."""
-    if isinstance(given, Items):
-        return "a list" if given.items else "an empty list"
-    if isinstance(given, Entries):
-        return "a mapping"
-    return "nothing" if given.value is None else "a single value"
+    if isinstance(value, tuple):
+        return "a list" if value else "an empty list"
+    return "a mapping" if isinstance(value, dict) else "nothing" if value is None else "a single value"
 
 
-def _described_scalar(given: Scalar, is_secret: bool) -> str:
+def _described_scalar(given: Node, kind: Kind) -> str:
     if given.variable is not None:
         # Not even for settings that hold no secret, but for URLs: the wrong variable may have been named.
-        url = None if is_secret else shown_url(given.text)
+        url = None if kind.is_secret else shown_url(given.text)
         return f"the value of the environment variable {given.variable}, {url or 'which is not shown'}"
-    if given.value is None:
-        return "nothing"
-    if not given.text:
-        return "an empty text"
-    if is_secret:
+    if given.value is None or not given.text:
+        return "nothing" if given.value is None else "an empty text"
+    if kind.is_secret:
         return "a value that is not shown"
-    if isinstance(given.value, str) or may_be_credential(given.text):
-        return shown(given.text)
-    return given.text[:60]
+    return shown(given.text) if isinstance(given.value, str) or may_be_credential(given.text) else given.text[:60]

@@ -1,0 +1,79 @@
+"""`llmproxy [COMMAND] [ARGUMENTS]`: finds the module of a command and runs it, and imports that of no other."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from entrypoints.version import version
+
+DEFAULT = "serve"
+
+
+class Command(Struct, frozen=True):
+    """A command. Its module has `main(arguments, prog)`, which returns the exit code: 0, 1 = may work later, 2 = a
+    mistake of the caller's."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "serve": Command("entrypoints.http", "serve a configuration, or the demo; what is done without a command"),
+        "provider": Command("simulator.__main__", "run a simulated provider, to try a configuration against"),
+        "convert": Command("entrypoints.convert.command", "make a configuration of one for LiteLLM"),
+    }
+)
+
+_HELP = """\
+usage: llmproxy [COMMAND] [ARGUMENTS]
+
+One OpenAI API in front of many OpenAI and Azure OpenAI endpoints.
+
+commands:
+{commands}
+
+  llmproxy COMMAND --help     the arguments of a command
+  llmproxy --version
+
+first steps:
+  llmproxy serve --demo                    three simulated providers: no key, no configuration
+  llmproxy serve --config llmproxy.yaml    your endpoints
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command that the first argument names; the exit code is the command's."""
+    word, *rest = arguments or [DEFAULT]
+    match word:
+        case "-h" | "--help" | "help":
+            print(_help(), end="")
+            return 0
+        case "-V" | "--version":
+            print(f"llmproxy {version()}")
+            return 0
+    if word.startswith("-"):
+        word, rest = DEFAULT, list(arguments)
+    command = COMMANDS.get(word)
+    if command is None:
+        print(f"llmproxy: {_unknown(word)}", file=sys.stderr)
+        return 2
+    code: int = importlib.import_module(command.module).main(rest, f"llmproxy {word}")
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    return _HELP.format(commands="\n".join(f"  {name:{width}}{each.summary}" for name, each in COMMANDS.items()))
+
+
+def _unknown(word: str) -> str:
+    if word.endswith((".yaml", ".yml")):
+        return f"'{word}' is no command; to serve that configuration: llmproxy serve --config {word}"
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"'{word}' is no command; {meant}valid: {', '.join(COMMANDS)}"
