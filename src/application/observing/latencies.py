@@ -2,11 +2,11 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from math import pow as power
+from math import exp2
 
 from msgspec import Struct
 
-BOUNDS_MS = tuple(10.0 * 2.0 ** (step / 2) for step in range(-20, 35))
+BOUNDS_MS: tuple[float, ...] = tuple(10.0 * 2.0 ** (step / 2) for step in range(-20, 35))
 """The upper bounds of the buckets: each sqrt(2) times the one before, from 0.01 ms to 22 min. Every other one is 10 ms
 doubled or halved, as OpenTelemetry's conventions advise for durations. What takes longer is in one more bucket."""
 
@@ -62,7 +62,7 @@ class Histogram:
         """As if the values of a bucket were spread evenly, in terms of ratios."""
         for bucket, count in enumerate(self.counts):
             if count and count >= rank:
-                return round(BOUNDS_MS[min(bucket, len(BOUNDS_MS) - 1)] / power(2.0, (1.0 - rank / count) / 2), 3)
+                return round(BOUNDS_MS[min(bucket, len(BOUNDS_MS) - 1)] / exp2((1.0 - rank / count) / 2), 3)
             rank -= count
         raise ValueError("a rank beyond all values")
 
