@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NOW = 1_796_040_194.0
+NOW = 1_796_040_194
 Json = dict[str, Any]
 
 

@@ -90,7 +90,7 @@ class RequestCounts:
         """The last requests, the newest first."""
         self._fold(1)
         well = [self._decision(it, over + offset_s) for (over, it), offset_s in self._last_well if it.api]
-        return sorted((*well, *self._last_errors), key=attrgetter("unix"), reverse=True)[:DECISIONS]
+        return sorted((*well, *self._last_errors), key=attrgetter("unix"))[: -DECISIONS - 1 : -1]
 
     def _fold(self, sample: int) -> None:
         entries = self.went_well
@@ -122,4 +122,4 @@ class RequestCounts:
 
     def _decision(self, record: RequestRecord, unix: float) -> Decision:
         """Where models that are no group's are passed on, the log calls the group as the client does."""
-        return Decision(round(unix, 1), record.group if record.group in self._groups else "", record)
+        return Decision(unix, record.group if record.group in self._groups else "", record)

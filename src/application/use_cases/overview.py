@@ -117,7 +117,7 @@ class ReportOverview:
         return [
             DecisionReport(
                 record.request_id,
-                unix,
+                round(unix, 1),
                 group,
                 record.api,
                 record.endpoint,

@@ -2,17 +2,13 @@
 
 import os
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 from application.use_cases.overview import Running, Worker
 from entrypoints.config.settings import GeneralSettings
+from entrypoints.version import version
 
 
 def running_now(general: GeneralSettings) -> Running:
-    """Of this process."""
-    try:
-        name = version("llmproxy")
-    except PackageNotFoundError:
-        name = "unknown"
+    """Of this process. Where its files are is nobody's business."""
     workers = (os.cpu_count() or 1) if general.workers == "auto" else general.workers
-    return Running(name, 1, int(time.time()), Worker(os.getpid(), workers))
+    return Running(version().partition(" ")[0], 1, int(time.time()), Worker(os.getpid(), workers))
