@@ -135,14 +135,16 @@ def failing() -> Json:
     """Half of it is broken, for all reasons there are."""
     azure: Json = {"model": "gpt-4o-dep", "provider": "azure"}
     cooling: Json = {"state": "cooling", "in_flight": 0}
+    quarter: Json = {"share": 0.25}
     chat = [
-        endpoint("gpt-4o/1", cooling_s=42.3, why=OVERLOADED, **cooling,
+        endpoint("gpt-4o/1", cooling_s=42.3, why=OVERLOADED, **cooling, **quarter,
                  recent=some(31, 0.062, server_error=9, connection_reset=4)),
-        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why=LIMITED, recent=some(301, 0.602, rate_limited=41),
+        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why=LIMITED, recent=some(301, 0.602, rate_limited=41), **quarter,
                  requests=limit(300.0, 0.0, 0.0, 18.2), tokens=limit(60_000.0, 17_411.0, 0.0, 32.0)),
-        endpoint("sweden-central", ramp=4, in_flight=4, recent=some(98, 0.196, first_byte_timeout=2), **azure),
+        endpoint("sweden-central", ramp=4, in_flight=4, **azure, **quarter,
+                 recent=some(98, 0.196, first_byte_timeout=2)),
         endpoint("france-central", state="probing", in_flight=1, why="connect_timeout (no connection within 5.0 s)",
-                 recent=some(70, 0.14, connect_timeout=6), **azure),
+                 recent=some(70, 0.14, connect_timeout=6), **azure, **quarter),
     ]  # fmt: skip
     lost = endpoint("o3/1", model="o3", share=1.0, cooling_s=284.0, requests=None, tokens=None, why=REFUSED, **cooling,
                     recent=some(4, 1.0, auth_failed=4))  # fmt: skip

@@ -57,7 +57,7 @@ async def test_it_says_what_each_endpoint_does_and_why(browser: Browser) -> None
     assert "Cooling 42 s left: server_error (503 upstream overloaded)" in cooling
     assert "13 of 31 server error 9, connection reset 4" in cooling
     assert "Rate limited 18 s left: rate_limited (429 requests per minute)" in limited
-    assert "60.2 % of 50 % · weight 1" in limited
+    assert "60.2 % of 25 % · weight 1" in limited
     assert "0 of 300 full in 18 s" in limited
     assert "Recovering 4 requests at a time" in ramping
     assert title == "No endpoint can serve o3 · LLMProxy"

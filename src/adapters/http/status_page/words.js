@@ -5,7 +5,11 @@ const compact = new Intl.NumberFormat("en", {notation: "compact", maximumSignifi
 
 const count = (value) => (value < 10000 ? whole.format(value) : compact.format(value));
 const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
-const percent = (fraction, digits = fraction > 0 && fraction < 0.1 ? 1 : 0) => `${(fraction * 100).toFixed(digits)} %`;
+
+function percent(fraction, digits = fraction > 0 && fraction < 0.1 ? 1 : 0) {
+  return `${(fraction * 100).toFixed(fraction === 1 ? 0 : digits)} %`;
+}
+
 
 function milliseconds(value) {
   if (value === null || value === undefined) return "–";
