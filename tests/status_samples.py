@@ -139,8 +139,8 @@ def failing() -> Json:
     chat = [
         endpoint("gpt-4o/1", cooling_s=42.3, why=OVERLOADED, **cooling, **quarter,
                  recent=some(31, 0.062, server_error=9, connection_reset=4)),
-        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why=LIMITED, recent=some(301, 0.602, rate_limited=41), **quarter,
-                 requests=limit(300.0, 0.0, 0.0, 18.2), tokens=limit(60_000.0, 17_411.0, 0.0, 32.0)),
+        endpoint("gpt-4o/2", clock_s=18.2, in_flight=0, why=LIMITED, **quarter,
+                 recent=some(301, 0.602, rate_limited=41), requests=limit(300.0, 0.0, 0.0, 18.2), tokens=limit(60_000.0, 17_411.0, 0.0, 32.0)),
         endpoint("sweden-central", ramp=4, in_flight=4, **azure, **quarter,
                  recent=some(98, 0.196, first_byte_timeout=2)),
         endpoint("france-central", state="probing", in_flight=1, why="connect_timeout (no connection within 5.0 s)",
