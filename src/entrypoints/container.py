@@ -273,7 +273,7 @@ class Container(containers.DeclarativeContainer):
         models,
         health,
         overview,
-        providers.Callable(status_document),
+        providers.Singleton(status_document),
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )

@@ -5,7 +5,6 @@ The script and the style are allowed by their hashes (CSP 3, 2.3.1), so that the
 
 import base64
 import hashlib
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,9 +22,8 @@ class Document(Struct, frozen=True):
     """What browsers are told of it, beside its type."""
 
 
-@cache
 def status_document() -> Document:
-    """The document; its files are read once."""
+    """From its files."""
     style = _text("page.css")
     script = "\n".join(map(_text, _SCRIPTS))
     html = _text("page.html").replace("<style></style>", f"<style>{style}</style>")
