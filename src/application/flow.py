@@ -36,6 +36,11 @@ class Tap:
         self.take: Take | None = None
         """Where pieces go; None = nobody waits, or only to be woken, and what comes is to be kept."""
 
+    def news(self) -> asyncio.Future[bool]:
+        """Done when `wake` is called. Pieces go nowhere until then."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
     async def wait(self, take: Take | None = None) -> bool:
         """Have pieces go to `take`, until it wants no more (False) or `wake` is called (True)."""
         self.take = take
@@ -46,22 +51,20 @@ class Tap:
             self.take = self._waiter = None
 
     def give(self, piece: bytes) -> bool:
-        """Hand a piece to `take`, which is there; False = whoever waited has given up, and the piece is not taken."""
+        """Hand a piece to `take`; False = nobody waits for pieces (any more), and it is not taken."""
         take, waiter = self.take, self._waiter
         if take is None or waiter is None or waiter.done():
-            self.take = None
             return False
         try:
             if take(piece):
                 return True
         except Exception as error:  # it is the affair of the task that waits, not of what brings the piece
-            self.take = None
             if not waiter.done():
                 waiter.set_exception(error)
         else:
-            self.take = None
             if not waiter.done():
                 waiter.set_result(False)
+        self.take = None
         return True
 
     def wake(self) -> None:

@@ -137,6 +137,10 @@ class StreamScanner(Protocol):
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now: for the part that only passes."""
 
+    def passing(self, take: Take, read: Take) -> Take:
+        """A taker of what comes: whole events in which nothing matters go to `take` at once, all else to `read`, which
+        is to `relay` it."""
+
     def finish(self) -> bytes:
         """The body is over: take what came after the last blank line for an event, and return it."""
 

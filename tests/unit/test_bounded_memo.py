@@ -11,9 +11,9 @@ from adapters.http.access import guards, origins
 from adapters.http.bodies import decode_request
 from adapters.http.paths import routes
 from adapters.stores.memory.cache import MemoryResponseCache
-from adapters.upstreams.http1 import reply_reader, request
+from adapters.upstreams.http1 import plain_reply, reply_reader, request
 from adapters.upstreams.httpx import client
-from adapters.upstreams.openai import rate_limit_headers
+from adapters.upstreams.openai import model_rewrite, rate_limit_headers
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application import shown_text
 from application.answers import WholeAnswer
@@ -51,10 +51,12 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (client._addresses, "http://h/{}".format),
     (rate_limit_headers._limits, str),
     (rate_limit_headers._resets, str),
+    (model_rewrite._values, str),
+    (plain_reply._fields, lambda text: f"x-a: {text}".encode()),
     (reply_reader._names, str.encode),
     (request._targets, "http://h/{}".format),
     (request._framing, str),
-    (request._lines, lambda text: (("x-a", text),)),
+    (request._beginnings, lambda text: ("GET / HTTP/1.1\r\nhost: h", (("x-a", text),), ())),
 ]
 
 

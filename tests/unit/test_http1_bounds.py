@@ -8,8 +8,7 @@ from typing import cast
 import pytest
 
 from adapters.upstreams.http1.connection import Connection
-from adapters.upstreams.http1.pool import Pool
-from adapters.upstreams.http1.spare import Spare
+from adapters.upstreams.http1.pool import Pool, Spare
 from domain.failure import FailureKind
 from tests.unit.http_line import Wire
 from tests.unit.test_http1_reply_reader import OK, Read

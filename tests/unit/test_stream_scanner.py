@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.openai.streams.choices_ended import ExpectedStream
+from adapters.upstreams.openai.streams.expected import ExpectedStream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
-from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, goes_on, is_worth_reading
+from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, is_worth_reading
 from application.messages import Frame, FrameKind
 from domain.failure import FailureKind
 
@@ -129,6 +129,14 @@ def test_errors_inside_a_200_are_told_apart(event: bytes, kind: FailureKind) -> 
     assert frame.failure.kind is kind
 
 
+@pytest.mark.parametrize("lead", [b"", b"event: error\n"])
+def test_an_error_that_is_no_utf8_is_an_error_all_the_same(lead: bytes) -> None:
+    frame = read(lead + b'data: {"error":{"message":"\xff boom","type":"server_error"}}\n\n')
+
+    assert frame.kind is FrameKind.ERROR
+    assert frame.failure is not None
+
+
 def test_an_error_after_content_is_noticed_while_it_passes() -> None:
     scanner = OpenAIStreamScanner(owns_credential=True)
     scanner.feed(data(delta(content="Hi")))
@@ -198,34 +206,6 @@ GOES_ON = {"id": "c", "choices": [{"index": 0, "delta": {"content": 'error [DONE
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-@pytest.mark.parametrize(
-    ("more", "is_plain"),
-    [
-        ({}, True),
-        ({"usage": None, "obfuscation": "xY"}, True),
-        ({"choices": [{"delta": {"content": "a"}}, {"index": 1, "delta": {"tool_calls": []}, "logprobs": {}}]}, True),
-        ({"usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}, False),
-        ({"error": {"message": "boom"}}, False),
-        ({"error": "boom"}, False),
-        ({"choices": [*GOES_ON["choices"], {"index": 1, "delta": {}, "finish_reason": "stop"}]}, False),  # type: ignore[misc]
-        ({"type": "response.completed"}, False),
-        ({"choices": None}, False),
-        ({"choices": "x"}, False),
-    ],
-)
-def test_an_event_is_plain_when_its_choices_go_on_and_nothing_else_matters(
-    more: dict[str, object], is_plain: bool, separators: tuple[str, str]
-) -> None:
-    event = f"data: {json.dumps({**GOES_ON, **more}, separators=separators)}\n\n".encode()
-
-    assert goes_on(event) is is_plain
-    assert not goes_on(event + event)
-    assert not goes_on(event + b"data: [DONE]\n\n")
-    assert not goes_on(event[:-1])
-    assert not goes_on(event[:-3] + b',"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n\n")
-
-
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_usage_beside_a_choice_that_goes_on_is_read(separators: tuple[str, str]) -> None:
     scanner = OpenAIStreamScanner(owns_credential=True)
     scanner.feed(data(delta(content="Hi")))
@@ -238,25 +218,3 @@ def test_usage_beside_a_choice_that_goes_on_is_read(separators: tuple[str, str])
     assert scanner.usage is not None
     assert scanner.usage.output_tokens == 3
     assert not scanner.noticed
-
-
-NAMES = st.sampled_from(["finish_reason", "usage", "error", "choices", "type", "x"])
-VALUES = st.sampled_from(
-    [None, "stop", "response.failed", "error", [], {}, {"a": 1}, [{"finish_reason": "stop"}], [{}]]
-)
-
-
-@given(st.lists(st.tuples(NAMES, VALUES), max_size=4), st.booleans())
-def test_nothing_plain_is_worth_reading(members: list[tuple[str, object]], compact: bool) -> None:
-    colon = ":" if compact else " : "
-    text = ",".join(f"{json.dumps(name)}{colon}{json.dumps(value)}" for name, value in members)
-    chunk = f"data: {{{text}}}\n\n".encode()
-
-    assert not goes_on(chunk) or not _says_something(chunk)
-
-
-def _says_something(chunk: bytes) -> bool:
-    scanner = OpenAIStreamScanner(owns_credential=True)
-    scanner._flows = True
-    list(scanner.feed(chunk))
-    return scanner.noticed or scanner.usage is not None

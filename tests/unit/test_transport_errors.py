@@ -12,7 +12,7 @@ import pytest
 
 from adapters.upstreams.http1 import failures
 from adapters.upstreams.httpx import transport
-from adapters.upstreams.transport_errors import LIBRARY_ERRORS, ROWS, failure_of
+from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, ROWS, failure_of
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 

@@ -164,7 +164,9 @@ class EventStreamAnswer:
     async def _go_on(self) -> None:
         """Until there is something to decide, and from the first sign of an end on piece by piece."""
         if not self._scanner.noticed:
-            is_over = await self._source.flow(self._pass)
+            is_over = await self._source.flow(self._scanner.passing(self._take, self._pass))
+            if not is_over and not self._scanner.noticed:
+                self._wants_more = False
         else:
             chunk = await self._receive_end()
             if chunk is None:
@@ -177,7 +179,7 @@ class EventStreamAnswer:
             self._give(self._ended())
 
     def _pass(self, chunk: bytes) -> bool:
-        """Pass on what is whole. Mostly called while the upstream's bytes are read, for every event of every stream."""
+        """Pass on what is whole of a piece in which something may matter."""
         scanner = self._scanner
         events = scanner.relay(chunk)
         if scanner.noticed:

@@ -6,10 +6,9 @@ from functools import partial
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.connector import Connecting
 from adapters.upstreams.http1.failures import LOST
-from adapters.upstreams.http1.pool import Pool
+from adapters.upstreams.http1.pool import Pool, Spare
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.request import Origin, head_of, target_of
-from adapters.upstreams.http1.spare import Spare
 from adapters.upstreams.http1.upload import Outgoing
 from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy
 from application.messages import Headers, UpstreamCall
@@ -81,25 +80,33 @@ class Http1Upstream:
         if route is None:
             route = self._route(target.origin, own)
         pool = route.pool
-        if route.is_relayed and not target.origin.is_tls:
-            head = head_of(call, target.proxy_line, route.added)
-        else:
-            head = head_of(call, target.line)
+        is_whole_url = route.is_relayed and not target.origin.is_tls
+        head = head_of(call, target.proxy_line if is_whole_url else target.line, route.added if is_whole_url else ())
         now = pool.now()
         deadline = now + call.first_byte_timeout_s
-        connection = pool.take(now) or await pool.wait(deadline, call.connect_timeout_s)
-        began = connection.loop.time()
-        try:
-            return await _exchange(connection, call, head, deadline)
-        except UpstreamFailed:
-            # A server may close an idle connection at any time, also while a request is on its way (RFC 9112 9.3.1).
-            # That shows at once: one that is lost later was lost by a server that had begun to work on the request.
-            is_crossing = connection.exchanges > 1 and connection.was_lost_unanswered
-            late = connection.loop.time() - began > _RACE_S
-            if not is_crossing or late or (upload is not None and upload.begun):
+        connection = pool.take(now)
+        if connection is None:
+            connection = await pool.wait(deadline, call.connect_timeout_s)
+            now = pool.now()
+        while True:
+            reply = _start(connection, call, head, deadline)
+            try:
+                if upload is not None and connection.is_open and not reply.is_settled:
+                    await _upload(connection, call, Outgoing(upload, connection, call.idle_timeout_s))
+                while not reply.status:
+                    await reply.news()
+            except UpstreamFailed:
+                # A server may close an idle connection at any time, also while a request is on its way (RFC 9112
+                # 9.3.1). That shows at once: one that is lost later was lost by a server that had begun to work on it.
+                is_crossing = connection.exchanges > 1 and connection.was_lost_unanswered
+                if not is_crossing or pool.now() - now > _RACE_S or (upload is not None and upload.begun):
+                    raise
+            except BaseException:
+                reply.close()
                 raise
-        connection = await pool.wait(deadline, call.connect_timeout_s, fresh=True)
-        return await _exchange(connection, call, head, deadline)
+            else:
+                return reply
+            connection = await pool.wait(deadline, call.connect_timeout_s, fresh=True)
 
     def _route(self, origin: Origin, own: str | None) -> _Route:
         if self._is_closed:
@@ -127,22 +134,21 @@ class Http1Upstream:
         self._connecting.close()
 
 
-async def _exchange(connection: Connection, call: UpstreamCall, head: bytes, deadline: float) -> Http1Reply:
-    """Send a request on a connection, and come back with the headers of the reply. Cancelled, it cuts."""
+def _start(connection: Connection, call: UpstreamCall, head: bytes, deadline: float) -> Http1Reply:
+    """Send the request, all of it but for an upload. Its reply is what comes from here on."""
     reply = connection.start(call.idle_timeout_s, deadline, has_body=call.method != "HEAD")
     transport, body = connection.transport, call.body
-    if transport is not None and not transport.is_closing() and not reply.status:
-        if isinstance(body, tuple):
-            transport.writelines((head, *body))
-        elif not isinstance(body, bytes):
-            transport.write(head)
-            await _upload(connection, call, Outgoing(body, connection, call.idle_timeout_s))
-        elif len(body) <= _JOIN_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            transport.write(body)
-    await reply.head()
+    if transport is None or transport.is_closing() or reply.is_settled:
+        return reply
+    if isinstance(body, tuple):
+        transport.writelines((head, *body))
+    elif not isinstance(body, bytes):
+        transport.write(head)
+    elif len(body) <= _JOIN_BYTES:
+        transport.write(head + body)
+    else:
+        transport.write(head)
+        transport.write(body)
     return reply
 
 

@@ -20,7 +20,7 @@ from adapters.upstreams.http1.failures import (
     lost,
 )
 from adapters.upstreams.http1.reply import Http1Reply
-from adapters.upstreams.http1.reply_reader import ReplyReader
+from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
 from application.ports import READ_AHEAD_BYTES
 from domain.failure import Failure
 
@@ -205,22 +205,38 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
-        failure = reader.feed(data)
+        if reader.in_head or len(data) > AT_ONCE_BYTES:
+            self._notice(reply, reader.feed(data))
+        elif (failure := reader.read(data)) is not None or reader.is_whole:
+            self._notice(reply, failure)
+        elif not reply.waiting_bytes:  # whatever came is on its way to the client
+            if self._deadline != _NEVER:
+                self._deadline = self.loop.time() + reply.idle_s
+        else:
+            self._tell(reply)
+
+    def _notice(self, reply: Http1Reply, failure: Failure | None) -> None:
+        """The head may have come, or the end."""
         if failure is not None:
             self.fail(failure)
             return
+        reader = self._reader
         if reader.in_head:
             return
-        self._deadline = _NEVER
         if reader.is_whole:
             self._reply = None
             reply.complete()
             self._let_go()
+        self._tell(reply)
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def _tell(self, reply: Http1Reply) -> None:
+        """There is something new for whoever waits, and nothing is waited for until they look at it."""
+        self._deadline = _NEVER
         reply.wake()
         if reply.waiting_bytes > READ_AHEAD_BYTES and self._reply is reply:
             self._pause()
-        if self.on_settled is not None:
-            self.on_settled()
 
     def _pause(self) -> None:
         """More is waiting for the reader than is read ahead for it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import cast
+from typing import Any, cast
 
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import (
@@ -16,7 +16,6 @@ from adapters.upstreams.http1.failures import (
 )
 from adapters.upstreams.http1.request import Origin
 from adapters.upstreams.http1.resolver import Names, first_to_answer
-from adapters.upstreams.http1.tls_sessions import TlsSessions
 from adapters.upstreams.outbound.never_called import NeverCalled
 from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, UnusableProxy
 from application.ports import UpstreamFailed
@@ -24,6 +23,9 @@ from domain.failure import Failure, FailureKind
 
 _HANDSHAKE_S = 3600.0
 """The call's own deadline comes first."""
+
+_MOST_SESSIONS = 256
+"""Of different names."""
 
 
 class Connecting:
@@ -97,7 +99,8 @@ class Connecting:
         try:
             if connection.transport is not None:
                 connection.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            await reply.head()
+            while not reply.status:
+                await reply.news()
         except UpstreamFailed as failed:
             words = failed.failure.reason
             is_silent = failed.failure in (UNANSWERED,) or failed.failure.kind is not FailureKind.RESET
@@ -132,3 +135,41 @@ class Connecting:
     def close(self) -> None:
         """End what runs for several calls."""
         self._names.close()
+
+
+class TlsSessions:
+    """The last TLS session of each name, for the same context: a new connection to a known server costs less when it is
+    taken up again (RFC 8446 section 2.2).
+
+    asyncio leaves no place for a session, but it makes its TLS objects through the context
+    (`SSLContext.sslobject_class`), and an object takes a session up to the moment its handshake begins.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        sessions: dict[str, ssl.SSLSession] = {}
+        self._sessions = sessions
+
+        class Resuming(ssl.SSLObject):
+            has_begun = False
+
+            def do_handshake(self) -> None:
+                if not self.has_begun:
+                    self.has_begun = True
+                    known = sessions.get(self.server_hostname or "")
+                    if known is not None:
+                        self.session = known
+                super().do_handshake()
+
+        context.sslobject_class = Resuming
+
+    def keep(self, tls: Any) -> None:
+        """Keep what a connection has, an `ssl.SSLObject`, for the next one; tickets come with the first reply."""
+        name = getattr(tls, "server_hostname", None)
+        session = getattr(tls, "session", None)
+        if (
+            name
+            and session is not None
+            and session.has_ticket
+            and (name in self._sessions or len(self._sessions) < _MOST_SESSIONS)
+        ):
+            self._sessions[name] = session

@@ -5,19 +5,55 @@ slot of its own, and hands it on if it has gone by then.
 """
 
 import asyncio
+import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
-from adapters.upstreams.http1.spare import Spare
 from application.attempts.time_limit import TimeLimit
 from application.ports import UpstreamFailed
 
 _NEVER = float("inf")
 
+_SPARE_SHARE = 0.25
+"""As HAProxy's `tune.pool-high-fd-ratio`."""
+_FEWEST_SPARE = 8
+
 _MAX_AGE_S = 300.0
 """After that a connection is not used again: a new one sees where the name points now."""
+
+
+class Spare:
+    """Counts the idle connections of all pools, which add and take off. Together they are a small part of the files
+    that this process may open: above that the one that has been idle for longest is closed, whichever pool it is in.
+    One more is closed whenever the system has no file left for something else."""
+
+    def __init__(self, most: int | None = None) -> None:
+        """`most`: how many may be idle; None = a share of the files that this process may open."""
+        self.count = 0
+        self.most = _share_of_files() if most is None else most
+        self._pools: list[Pool] = []
+
+    def add_pool(self, pool: "Pool") -> None:
+        """From here on its connections count."""
+        self._pools.append(pool)
+
+    def close_longest_idle(self) -> bool:
+        """Close the connection that has been idle for longest; False = none is idle."""
+        if not self.count:
+            return False
+        min(self._pools, key=_idle_since).close_longest_idle()
+        return True
+
+
+def _idle_since(pool: "Pool") -> float:
+    return pool.idle_since
+
+
+def _share_of_files() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1_000_000 if files == resource.RLIM_INFINITY else max(_FEWEST_SPARE, int(files * _SPARE_SHARE))
 
 
 class Pool:
@@ -195,11 +231,11 @@ class Pool:
 
     @property
     def idle_since(self) -> float:
-        """See `spare.Pool`."""
+        """When its longest idle connection was last used, by the loop's clock; inf = none is idle."""
         return self._idle[0].idle_since if self._idle else _NEVER
 
     def close_longest_idle(self) -> None:
-        """See `spare.Pool`."""
+        """Close that connection."""
         self._idle[0].abort()
 
     def _drop_old(self) -> None:

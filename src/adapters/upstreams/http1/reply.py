@@ -1,4 +1,4 @@
-"""What one exchange brings: a buffer between the connection, which fills it, and its reader."""
+"""What one exchange brings: what the connection brings goes to its reader, or waits for it."""
 
 import asyncio
 from typing import Protocol
@@ -9,7 +9,7 @@ from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
 
-_MANY = 64
+_NEVER = float("inf")
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
 
@@ -20,7 +20,7 @@ class Line(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def wait_until(self, deadline: float) -> None:
-        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed."""
+        """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody."""
 
     def go_on(self) -> None:
         """There is room again: read from the socket."""
@@ -29,51 +29,40 @@ class Line(Protocol):
         """Cut at once."""
 
 
-class Http1Reply:
+class Http1Reply(Tap):
     """See `UpstreamReply`. A reply that has come completely has let go of its connection."""
 
     __slots__ = (
         "_failure",
-        "_idle_s",
         "_is_whole",
         "_line",
         "_pieces",
-        "_tap",
         "headers",
+        "idle_s",
         "status",
         "waiting_bytes",
     )
 
     def __init__(self, line: Line, idle_s: float) -> None:
+        super().__init__(line.loop)
         self.status = 0
         """0 = the headers have not come."""
         self.headers: Headers = ()
         self.waiting_bytes = 0
         """How much of the body waits for its reader, with what holding its pieces costs."""
-        self._idle_s = idle_s
+        self.idle_s = idle_s
+        """How long a reader waits for the next piece."""
         self._line: Line | None = line
         self._pieces: list[bytes] = []
-        self._tap = Tap(line.loop)
         self._is_whole = False
         self._failure: Failure | None = None
 
-    # What the connection says. Nobody is woken before it has said all it has to say.
+    # What the connection says.
 
-    @property
-    def last_piece(self) -> bytes:
-        """The piece that came last; b"" = there is none."""
-        return self._pieces[-1] if self._pieces else b""
-
-    def feed(self, piece: bytes) -> None:
-        """More of the body."""
+    def keep(self, piece: bytes) -> None:
+        """More of the body, for which nobody waits at the moment."""
         self._pieces.append(piece)
         self.waiting_bytes += len(piece) + _PIECE_BYTES
-
-    def put_together(self) -> None:
-        """Make one piece of those that wait, if they are many."""
-        if len(self._pieces) > _MANY:
-            self._pieces = [b"".join(self._pieces)]
-            self.waiting_bytes = len(self._pieces[0])
 
     def complete(self) -> None:
         """The body has come to its end, and the connection is the pool's."""
@@ -86,24 +75,18 @@ class Http1Reply:
         self._line = None
         self.wake()
 
-    def wake(self) -> None:
-        """There is something new. What a flow waits for goes on at once; a task is woken where that is not all."""
-        tap = self._tap
-        if self._pieces and tap.take is not None:
-            tap.give(self._all_waiting())
-            if tap.take is not None and self._line is not None:
-                self._expect_more(self._line)
-                return
-        tap.wake()
-
     # What the reader asks for.
 
-    async def head(self) -> None:
-        """Wait for the headers. Raises `UpstreamFailed`."""
-        while not self.status:
-            if self._failure is not None:
-                raise UpstreamFailed(self._failure)
-            await self._news()
+    @property
+    def is_settled(self) -> bool:
+        """Have the headers come, or is it certain that they will not?"""
+        return self.status != 0 or self._failure is not None
+
+    def news(self) -> asyncio.Future[bool]:
+        """See `Tap.news`. Raises `UpstreamFailed` when nothing more will come."""
+        if self._line is None:
+            raise UpstreamFailed(self._failure or LOST)
+        return super().news()
 
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
@@ -112,8 +95,7 @@ class Http1Reply:
                 return self._taken()
             if self._is_whole:
                 return b""
-            self._expect_more(self._line)
-            await self._news()
+            await self.wait()
 
     async def flow(self, take: Take) -> bool:
         """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
@@ -123,33 +105,27 @@ class Http1Reply:
                     return False
             elif self._is_whole:
                 return True
-            else:
-                self._expect_more(self._line)
-                if not await self._news(take):
-                    return False
+            elif not await self.wait(take):
+                if self._line is not None:
+                    self._line.wait_until(_NEVER)
+                return False
 
     def _taken(self) -> bytes:
         """All that waits, which is more than nothing; now there is room again."""
         if self._line is not None:
             self._line.go_on()
-        return self._all_waiting()
-
-    def _all_waiting(self) -> bytes:
         pieces, self._pieces = self._pieces, []
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _expect_more(self, line: Line | None) -> None:
+    async def wait(self, take: Take | None = None) -> bool:
+        """See `Tap.wait`. Raises `UpstreamFailed`; cancelled, it cuts the connection."""
+        line = self._line
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
-        line.wait_until(line.loop.time() + self._idle_s)
-
-    async def _news(self, take: Take | None = None) -> bool:
-        """See `Tap.wait`."""
-        if self._line is None:
-            raise UpstreamFailed(self._failure or LOST)
+        line.wait_until(line.loop.time() + self.idle_s)
         try:
-            return await self._tap.wait(take)
+            return await super().wait(take)
         except BaseException:
             self.close()
             raise

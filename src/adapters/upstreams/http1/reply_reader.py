@@ -6,6 +6,7 @@ llhttp refuses what could be read in two ways; what it lets pass and could still
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
+from adapters.upstreams.http1.plain_reply import START, plain_reply
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
 from domain.bounded_memo import Remembered
@@ -13,7 +14,7 @@ from domain.failure import Failure
 
 _MAX_HEADERS = 256
 
-_AT_ONCE_BYTES = 16 * 1024
+AT_ONCE_BYTES = 16 * 1024
 """Of headers and chunks the parser is never given more than this without a look at what it made of it: it calls back
 for each of them, however small."""
 
@@ -60,9 +61,14 @@ class ReplyReader:
         self.overhead_bytes = 0
         """What has come since the request was sent or the headers were whole, less what the body pays for."""
         self._max_head_bytes = max_head_bytes
+        self._pieces: list[bytes] = []
+        """Of the body, in what is being read."""
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self._reply: Http1Reply | None = None
         self._has_body = True
+        self._own_pieces = 0
+        """How many of those are the reply's own, once it is whole: what follows them nobody asked for."""
         self._fields: list[tuple[bytes, bytes]] = []
         self._interim_bytes = 0
         self._is_chunked = False
@@ -90,27 +96,26 @@ class ReplyReader:
     def feed(self, data: bytes) -> Failure | None:
         """Read what has come; None = it was good so far."""
         if self._is_line_due:
-            if self._begun or not data.startswith(_USUAL):
-                return self._feed_beginning(data)
-            self._is_line_due = False
+            return self._feed_beginning(data)
         start = 0
-        while len(data) - start > _AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
-            failure = self._read(data[start : start + _AT_ONCE_BYTES])
+        while len(data) - start > AT_ONCE_BYTES and (self.in_head or self._is_chunked) and not self.is_whole:
+            failure = self.read(data[start : start + AT_ONCE_BYTES])
             if failure is not None:
                 return failure
-            start += _AT_ONCE_BYTES
-            if self._reply is not None:
-                self._reply.put_together()
-        if not start:
-            return self._read(data)
+            start += AT_ONCE_BYTES
         if not self.is_whole:
-            return self._read(data[start:])
+            return self.read(data[start:] if start else data)
         self.is_followed = self.is_followed or start < len(data)
         return None
 
     def _feed_beginning(self, data: bytes) -> Failure | None:
         """Status lines are judged before they are parsed. Interim replies are read line by line, as nothing tells where
         in what it was given the parser came to the end of one."""
+        if not self._begun and data.startswith(_USUAL):
+            if data.startswith(START) and self._has_body and self._has_read(data):
+                return None
+            self._is_line_due = False
+            return self.feed(data)
         if self._begun != _INTERIM:
             self.overhead_bytes -= len(self._begun)
             data, self._begun = self._begun + data, b""
@@ -127,30 +132,70 @@ class ReplyReader:
                     return None if _may_become_one(beginning) else NOT_HTTP
                 self._begun = _INTERIM
             end = data.find(b"\n", start) + 1 or len(data)
-            failure = self._read(data[start:end])
+            failure = self.read(data[start:end])
             if failure is not None:
                 return failure
             start = end
         return None
 
-    def _read(self, data: bytes) -> Failure | None:
+    def _has_read(self, data: bytes) -> bool:
+        """Is it a plain reply, and all of it?"""
+        plain = plain_reply(data, self._max_head_bytes, _MAX_HEADERS)
+        reply = self._reply
+        if plain is None or reply is None:
+            return False
+        self.in_head = False
+        self.is_whole = self.is_kept = True
+        self._reply = None
+        reply.status = 200
+        reply.headers, body = plain
+        if body:
+            reply.keep(body)
+        return True
+
+    def read(self, data: bytes) -> Failure | None:
+        """The same of no more than `AT_ONCE_BYTES` behind the headers: for every event of every stream."""
         self.overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             if not self.is_whole:
+                self._hand_over()
                 return self._refusal or NOT_HTTP
             self.is_followed = True
         if self.is_whole:
-            if data[-1] in b"\r\n" and self._has_blank_lines_after(data):
-                self.is_followed = True
-            if not self._has_body:
-                self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
-            self._reply = None
-        elif self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
+            self._end(data)
+            return None
+        if self._pieces:
+            self._hand_over()
+        if self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
             self._fields = []
             return HEAD_TOO_LARGE
         return None
+
+    def _hand_over(self) -> None:
+        """What has come of the body."""
+        pieces, reply = self._pieces, self._reply
+        piece = pieces.pop() if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        overhead = self.overhead_bytes - _PAID_FOR * len(piece)
+        self.overhead_bytes = overhead if overhead > 0 else 0
+        if piece and reply is not None and not reply.give(piece):
+            reply.keep(piece)
+
+    def _end(self, data: bytes) -> None:
+        """`data` holds the end of the reply, and maybe more."""
+        pieces, own = self._pieces, self._own_pieces
+        if len(pieces) > own:
+            self.is_followed = True
+            del pieces[own:]
+        last = pieces[-1] if pieces and not self._is_chunked else b""
+        if data[-1] in b"\r\n" and self._has_blank_lines_after(data, last):
+            self.is_followed = True
+        if not self._has_body:
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+        self._hand_over()
+        self._reply = None
 
     def close(self) -> None:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
@@ -163,10 +208,11 @@ class ReplyReader:
             return False
         return not any(name.lower() == b"content-length" for name, _ in self._fields)
 
-    def _has_blank_lines_after(self, data: bytes) -> bool:
-        """llhttp skips line breaks before a reply, and so does not tell of those after one."""
+    @staticmethod
+    def _has_blank_lines_after(data: bytes, piece: bytes) -> bool:
+        """llhttp skips line breaks before a reply, and so does not tell of those after one. `piece`: the last one of a
+        body that is not chunked."""
         breaks = len(data) - len(data.rstrip(b"\r\n"))
-        piece = b"" if self._is_chunked or self._reply is None else self._reply.last_piece
         own = len(piece) - len(piece.rstrip(b"\r\n"))
         return breaks > (own if own < len(piece) else own + 4)
 
@@ -199,21 +245,15 @@ class ReplyReader:
         self._reply.headers = headers
         if not self._has_body:
             self.is_whole = True
+            self._own_pieces = 0
             self.is_kept = self._parser.should_keep_alive() and not self._is_chunked
-
-    def on_body(self, piece: bytes) -> None:
-        if self._reply is None or self.is_whole:
-            self.is_followed = True
-        else:
-            overhead = self.overhead_bytes - _PAID_FOR * len(piece)
-            self.overhead_bytes = overhead if overhead > 0 else 0
-            self._reply.feed(piece)
 
     def on_message_complete(self) -> None:
         if self._is_interim:
             self._is_interim = False
             self._begun = b""
         elif not self.is_whole:
+            self._own_pieces = len(self._pieces)
             self.is_whole = True
             self.is_kept = self._parser.should_keep_alive()
 

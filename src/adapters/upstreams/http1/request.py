@@ -84,16 +84,19 @@ def _is_framing(name: str) -> bool:
 _framing = Remembered(_is_framing, most=1024)
 
 
-def _fields(headers: Headers) -> str:
-    """As lines of a head, in their order. Raises ValueError if anything in them would end a line."""
-    fields = [f"{name}: {value}\r\n" for name, value in headers if not _framing[name]]
-    text = "".join(fields)
-    _check(text, len(fields))
-    return text
+def _beginning(asked: tuple[str, Headers, Headers]) -> bytes:
+    """Method, target and `host`, then headers in their order. Raises ValueError if anything would end a line early."""
+    line, headers, added = asked
+    fields = [f"{name}: {value}\r\n" for name, value in headers + added if not _framing[name]]
+    text = f"{line}\r\n{''.join(fields)}"
+    ends = len(fields) + 2  # the request line and `host` end in one line break each
+    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+        raise ValueError("a header or the method of an upstream call holds a control character")
+    return text.encode("latin-1")
 
 
-# Calls of one client to one endpoint have the same again and again.
-_lines = Remembered(_fields, most=256, longest=4096, size=lengths)
+# Calls of one client to one endpoint begin the same again and again.
+_beginnings = Remembered(_beginning, most=256, longest=4096, size=lengths)
 
 
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
@@ -101,24 +104,14 @@ def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
 
     `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
     """
-    start = f"{call.method}{line}\r\n"
-    # The request line and `host` end in one line break each.
-    _check(start, 2)
-    fields = _lines[call.headers]
-    if added:
-        fields += _lines[added]
+    beginning = _beginnings[f"{call.method}{line}", call.headers, added]
     body = call.body
     if isinstance(body, bytes):
-        framing = f"content-length: {len(body)}\r\n" if body or call.method in _BODY_METHODS else ""
-    elif isinstance(body, tuple):
-        framing = f"content-length: {sum(map(len, body))}\r\n"
-    elif body.length is None:
-        framing = "transfer-encoding: chunked\r\n"
+        if not body and call.method not in _BODY_METHODS:
+            return beginning + b"\r\n"
+        length: int | None = len(body)
     else:
-        framing = f"content-length: {body.length}\r\n"
-    return f"{start}{fields}{framing}\r\n".encode("latin-1")
-
-
-def _check(text: str, ends: int) -> None:
-    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
-        raise ValueError("a header or the method of an upstream call holds a control character")
+        length = sum(map(len, body)) if isinstance(body, tuple) else body.length
+    if length is None:
+        return beginning + b"transfer-encoding: chunked\r\n\r\n"
+    return beginning + b"content-length: %d\r\n\r\n" % length

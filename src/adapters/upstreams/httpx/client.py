@@ -11,7 +11,7 @@ from adapters.upstreams.http1.failures import LOST
 from adapters.upstreams.http1.request import target_of
 from adapters.upstreams.httpx.mounts import MountedTransport
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
-from adapters.upstreams.transport_errors import LIBRARY_ERRORS, failure_of
+from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, failure_of
 from application.flow import Take, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed

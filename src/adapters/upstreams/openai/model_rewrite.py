@@ -7,17 +7,21 @@ import msgspec
 from application.messages import Pieces
 from domain.body.elided import elide_long_strings
 from domain.body.model_key import model_keys
+from domain.bounded_memo import Remembered
 
 _JOIN_BYTES = 64 * 1024
 """Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
 
 _KEY = b'"model"'
+_KEYS = (b'"model":"', b'"model": "')
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+(%b)' % _STRING)
 _VALUE = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b|null)" % _STRING)
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
+_values = Remembered(msgspec.json.encode, most=1024)
+"""Names of models as JSON."""
 
 
 def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | Pieces:
@@ -26,7 +30,13 @@ def replace_model(body: bytes, model: str, *, is_named: bool = True) -> bytes | 
 
     `body` is a valid JSON object.
     """
-    value = msgspec.json.encode(model)
+    value = _values[model]
+    if is_named and len(body) <= _JOIN_BYTES and body.count(_KEY) == 1 and body.find(b"\\u00") < 0:
+        for key in _KEYS:  # as nearly all clients write it
+            before, name, after = body.partition(key)
+            old, _, rest = after.partition(b'"')
+            if name and old.find(b"\\") < 0:
+                return before + name[:-1] + value + rest
     if not is_named:
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)

@@ -41,19 +41,14 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     limit, remaining = said.get(limit_name), said.get(remaining_name)
     if remaining is None and limit is None:
         return _SILENT
-    reset = said.get(reset_name)
-    # What is kept by its text must not be long.
-    if limit is not None and len(limit) > _LONGEST_NUMBER:
-        limit = None
-    if reset is not None and len(reset) > _LONGEST_NUMBER:
-        reset = None
-    return Reading(_limits[limit], _count(remaining), *_resets[reset])
+    reset_s, is_bare = _resets[said.get(reset_name)]
+    return Reading(_limits[limit], _count(remaining), reset_s, is_bare)
 
 
 # Unlike what remains, limits and resets are the same again and again.
 def _limit(text: str | None) -> float | None:
     """A limit below 1 would mean an endpoint that can never be asked: that is not what is meant."""
-    limit = _count(text)
+    limit = None if text is None or len(text) > _LONGEST_NUMBER else _count(text)
     return None if limit is None or limit < LEAST_LIMIT else limit
 
 
@@ -62,8 +57,10 @@ _limits = Remembered(_limit, most=1024)
 
 def _reset(text: str | None) -> tuple[float | None, bool]:
     """(Seconds, whether that is a number without a unit)."""
-    reset_s = None if text is None else parse_reset_s(text)
-    if text is None or reset_s is None or reset_s > MAX_RESET_S:
+    if text is None or len(text) > _LONGEST_NUMBER:
+        return None, False
+    reset_s = parse_reset_s(text)
+    if reset_s is None or reset_s > MAX_RESET_S:
         return None, False
     return reset_s, not text.strip().endswith("s")
 

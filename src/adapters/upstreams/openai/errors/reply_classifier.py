@@ -38,9 +38,15 @@ class UsageWords(Struct):
 
     def usage(self) -> Usage | None:
         """None = it names no number of the prompt."""
-        prompt = _count(self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens)
-        output = _count(self.completion_tokens if self.completion_tokens is not None else self.output_tokens)
-        return None if prompt is None else Usage(prompt, output or 0)
+        prompt, output = self.prompt_tokens, self.completion_tokens
+        if prompt is None:
+            prompt = self.input_tokens
+        if output is None:
+            output = self.output_tokens
+        if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
+            return Usage(prompt, output)
+        prompt = _count(prompt)
+        return None if prompt is None else Usage(prompt, _count(output) or 0)
 
 
 def _count(value: Any) -> int | None:
@@ -161,9 +167,9 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
     """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
     nothing about the endpoint."""
     if 200 <= reply.status < 300 or reply.status == 304:
-        if api not in _READINGS:
-            return Verdict()  # of any shape, and none of our business
-        return _judge_answer(api, reply, owns_credential)
+        reading = _READINGS.get(api)
+        # Other answers are of any shape, and none of our business.
+        return Verdict() if reading is None else _judge_answer(api, reading, reply, owns_credential)
     words = error_words(reply)
     if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
@@ -192,15 +198,14 @@ def error_words(reply: WholeReply) -> ErrorWords:
         return ErrorWords() if said.startswith(("<", "{", "[")) else ErrorWords.of(said)
 
 
-def _judge_answer(api: Api, reply: WholeReply, owns_credential: bool) -> Verdict:
+def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credential: bool) -> Verdict:
     if not reply.body:
         return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
-    reading = _READINGS[api]
     try:
         text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
-        if not is_all or has_too_many_marks(text):
-            return _judge_beginning(text, reply)
-        if len(text) > LARGE_BYTES:
+        if len(text) > LARGE_BYTES or not is_all:
+            if not is_all or has_too_many_marks(text):
+                return _judge_beginning(text, reply)
             text = reading.narrowed(text)
         answer = decode(reading.decoder, text, reading.decoded)
     except _UNREADABLE:

@@ -16,11 +16,13 @@ from adapters.upstreams.openai.errors.error_kinds import classify_in_stream
 from adapters.upstreams.openai.errors.error_words import ErrorWords
 from adapters.upstreams.openai.errors.reply_classifier import WORDS, UsageWords
 from adapters.upstreams.openai.lenient_json import Odd, decode
-from adapters.upstreams.openai.streams.choices_ended import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.openai.streams.event_content import event_says, says
+from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
+from adapters.upstreams.openai.streams.expected import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
-from adapters.upstreams.openai.streams.worth_reading import goes_on, is_worth_reading
+from adapters.upstreams.openai.streams.worth_reading import is_worth_reading
+from application.flow import Take
 from application.messages import Frame, FrameKind
 from domain.body.narrowed import Narrowed, is_heavy
 from domain.failure import Failure, FailureKind
@@ -75,8 +77,8 @@ class OpenAIStreamScanner:
 
     __slots__ = (
         "_buffer", "_calm", "_choices", "_flows", "_giant_ends", "_mask", "_owns_credential", "_sequence_number",
-        "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk", "is_told",
-        "noticed", "usage",
+        "_shape", "_speaks_responses", "_start", "began", "ended", "failure", "is_body", "is_done", "is_junk",
+        "is_told", "noticed", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +95,7 @@ class OpenAIStreamScanner:
         self._start: bytes | None = b""
         self._giant_ends = False
         self._calm = self._flows = False
+        self._shape = EventShape()
         self._sequence_number = -1
         self._speaks_responses = False
         self.is_body = False
@@ -131,13 +134,25 @@ class OpenAIStreamScanner:
             return [Frame(b"", FrameKind.ERROR, _TOO_LONG)]
         return [self._read(frame) for frame in split_events(events)]
 
+    def passing(self, take: Take, read: Take) -> Take:
+        """See `StreamScanner.passing`. Called for every event of every stream: nearly all are like the one before."""
+        shape = self._shape
+
+        def passed(chunk: bytes) -> bool:
+            text = chunk[shape.hole]
+            if shape.before + text + shape.after == chunk and (
+                text.translate(PLAIN) == text or shape.says_no_more(text)
+            ):
+                return take(chunk)
+            return read(chunk)
+
+        return passed
+
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
-        if self._calm:
-            if not self._speaks_responses and goes_on(chunk):
-                return chunk
-            if chunk.endswith(ENDS) and not is_worth_reading(chunk):
-                return chunk
+        if self._calm and chunk.endswith(ENDS) and not is_worth_reading(chunk):
+            self._shape.learn(chunk)
+            return chunk
         self._flows = True
         buffer = self._buffer
         events = buffer.take(chunk)
@@ -145,10 +160,15 @@ class OpenAIStreamScanner:
             self.noticed = self.is_junk = True
         elif buffer.giant or self._giant_ends:
             self._follow_giant()
+        is_alarming = False
         if events and (self._choices.any or is_worth_reading(events)):
             for frame in split_events(events):
-                self._read(frame)
+                is_alarming = self._read(frame).kind is FrameKind.ERROR or is_alarming
         self._calm = not (buffer.pending_bytes or buffer.giant or buffer.is_full or self._choices.any)
+        if self._calm and not (self.noticed or is_alarming):
+            self._shape.learn(events)
+        else:
+            self._shape.forget()
         return events
 
     def finish(self) -> bytes:
@@ -204,13 +224,15 @@ class OpenAIStreamScanner:
             if is_large and kind is FrameKind.PREAMBLE and data.choices:
                 kind = self._heavy_kind(event.data)
         except (ValueError, RecursionError):
-            if event.name != b"error":
-                return self._junk(frame)
-            return self._error(frame, ErrorWords.of(event.data[:HEAD_BYTES].decode(errors="replace")))
+            return self._error(frame, _plain_words(event.data)) if event.name == b"error" else self._junk(frame)
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
-        return self._error(frame, ErrorWords.of_body(decode(_errors, text)))
+        try:
+            words = ErrorWords.of_body(decode(_errors, text))
+        except (ValueError, RecursionError):  # in what is decoded only now, such as texts that are no UTF-8
+            words = _plain_words(text)
+        return self._error(frame, words)
 
     def _error(self, frame: bytes, words: ErrorWords) -> Frame:
         self.noticed = True
@@ -267,6 +289,11 @@ class OpenAIStreamScanner:
     def _junk(self, frame: bytes) -> Frame:
         """Before content a reason to try elsewhere; after it, only the client can say what it makes of it."""
         return Frame(frame, FrameKind.ERROR, Failure(FailureKind.JUNK, "not an event of this API"))
+
+
+def _plain_words(text: bytes) -> ErrorWords:
+    """Of an error that is no JSON."""
+    return ErrorWords.of(text[:HEAD_BYTES].decode(errors="replace"))
 
 
 def _flat(error: dict[str, Any]) -> dict[str, Any]:

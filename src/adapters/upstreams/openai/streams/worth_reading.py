@@ -2,9 +2,6 @@
 
 import re
 
-import msgspec
-from msgspec import Struct
-
 from domain.body.elided import elide_long_strings
 
 _WORTH_READING = re.compile(
@@ -12,7 +9,6 @@ _WORTH_READING = re.compile(
     rb'|"usage"\s*:\s*\{'
 )
 _LARGE_BYTES = 64 * 1024
-_DATA_BYTES = len(b"data: ")
 _SHAPES = (
     (b"[DONE]", None),
     (b'"finish_reason"', re.compile(rb'\s*:\s*"')),
@@ -24,35 +20,6 @@ _SHAPES = (
     (b'"usage"', re.compile(rb"\s*:\s*\{")),
 )
 """`_WORTH_READING` as words and what must follow them."""
-
-
-class _GoesOn(Struct):
-    finish_reason: None = None
-
-
-class _Plain(Struct):
-    choices: list[_GoesOn]
-    error: None = None
-    usage: None = None
-    type: None = None
-
-
-_plain = msgspec.json.Decoder(_Plain).decode
-
-
-def goes_on(chunk: bytes) -> bool:
-    """Is it one event of a chat in which each choice goes on, and nothing beside it matters? True of nearly all.
-
-    To decode that little takes half the time of searching for all words that might matter.
-    """
-    size = len(chunk)
-    if size > _LARGE_BYTES or chunk.find(b"\n\n") != size - 2:
-        return False
-    try:
-        _plain(chunk[_DATA_BYTES:])
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def is_worth_reading(chunk: bytes) -> bool:
