@@ -15,11 +15,14 @@ from application.observing.error_types import error_type
 from application.observing.latencies import Latencies
 from application.ports import Clock, RequestRecord
 
-FOLD_AFTER = 128
-"""So many requests that went well are kept as they came before they are counted; a multiple of `SAMPLE`."""
+FOLD_AFTER = 1024
+"""So many requests that went well are kept as they came, at most, before they are counted."""
 
-SAMPLE = 16
-"""Then one of so many is looked at, and stands for all of them. Where fewer wait when somebody asks, all are."""
+SAMPLES = 64
+"""Of those that wait when somebody asks, or a tick is over, so many or twice that are looked at, and stand for all."""
+
+FEW_SAMPLES = 16
+"""The same where they come faster than that."""
 
 DECISIONS = 50
 """How many of the last requests are told one by one."""
@@ -64,8 +67,8 @@ class RequestCounts:
         self._last_errors: deque[Decision] = deque(maxlen=DECISIONS)
 
     def fold(self) -> None:
-        """There are enough of them."""
-        self._fold(SAMPLE)
+        """There are as many as may wait."""
+        self._fold(FEW_SAMPLES)
 
     def went_wrong(self, record: RequestRecord) -> None:
         """A request is over that did not go well."""
@@ -74,7 +77,7 @@ class RequestCounts:
 
     def counts(self) -> Counter[Labels]:
         """How many requests there were of each kind; a copy. Pages that are no call of an API do not count."""
-        self._fold(1)
+        self._fold(SAMPLES)
         counts: Counter[Labels] = Counter()
         for (times,), labels in self._cells.values():
             if labels.api or labels.error_type:
@@ -83,22 +86,26 @@ class RequestCounts:
 
     def latencies(self) -> dict[tuple[str, str], Latencies]:
         """By group and API, a copy. Requests that got no further than their refusal are in none."""
-        self._fold(1)
+        self._fold(SAMPLES)
         return {place: latencies.copy() for place, latencies in self._latencies.items()}
 
     def decisions(self) -> Sequence[Decision]:
         """The last requests, the newest first."""
-        self._fold(1)
+        self._fold(SAMPLES)
         well = [self._decision(it, over + offset_s) for (over, it), offset_s in self._last_well if it.api]
         return sorted((*well, *self._last_errors), key=attrgetter("unix"))[: -DECISIONS - 1 : -1]
 
-    def _fold(self, sample: int) -> None:
+    def _fold(self, samples: int) -> None:
         entries = self.went_well
-        if entries:
-            offset_s = self._clock.unix() - self._clock.now()
-            self._last_well.extend(zip(entries[-DECISIONS:], repeat(offset_s)))
-            self._count([record for _, record in entries[::sample]], sample)
-            entries.clear()
+        if not entries:
+            return
+        offset_s = self._clock.unix() - self._clock.now()
+        self._last_well.extend(zip(entries[-DECISIONS:], repeat(offset_s)))
+        times = max(1, len(entries) // samples)
+        *looked_at, (_, last) = entries[::times]
+        self._count([record for _, record in looked_at], times)
+        self._count([last], len(entries) - times * len(looked_at))
+        entries.clear()
 
     def _count(self, records: Sequence[RequestRecord], times: int) -> None:
         """Each of them stands for so many."""
