@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3.1
 	$$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 16)))' 2>/dev/null && { echo $$p; break; }; done)
 ARGS ?=
 export PYTHONPATH := src
+# Modules stay compiled, also where the environment would have it otherwise: tests start the proxy many times.
+export PYTHONDONTWRITEBYTECODE :=
 
 # An environment that was interrupted while it was made, whose Python has gone or is too old, or that is of another Python
 # than PYTHON= asks for, is made anew.
@@ -21,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers soak attack lock clean
+.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers bench-against instructions soak attack lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -81,9 +83,19 @@ format: setup-dev
 bench: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench $(ARGS)
 
-# The same work through nginx, LiteLLM and Portkey, which it installs below bench/.peers.
+# The same work through nginx, LiteLLM and Portkey, which it installs below bench/.peers, and through whatever is named:
+# ARGS="--peer 'gomodel=./gomodel --config {config:my.yaml}'"; bench/README.md.
 bench-peers: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench peers $(ARGS)
+
+# Another commit beside what is here and nginx, in one run: make bench-against COMMIT=v1.0.
+bench-against: bench-setup
+	PYTHONPATH=src:. $(BIN)/python -m bench against $(COMMIT) $(ARGS)
+
+# Instructions a request, beside those recorded for the same build of Python. A Python of the image's kind is the one of
+# `make instructions PYTHON=/usr/bin/python3.11 VENV=.venv-optimised` on Debian; all other targets take the two as well.
+instructions: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.instructions $(ARGS)
 
 # Says what has to be installed by hand, and how.
 bench-setup: setup-dev

@@ -1,4 +1,5 @@
-"""`python -m bench [--only ROW[,ROW...]] [--quick]`, or `python -m bench peers`: see bench/README.md."""
+"""`python -m bench [--only ROW[,ROW...]] [--quick]`, `python -m bench peers [--peer NAME=COMMAND]`, or
+`python -m bench against COMMIT`: see bench/README.md."""
 
 import argparse
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench import peers, readme, report
+from bench import readme, report
 from bench.instructions import PLAN as INSTRUCTIONS
 from bench.machine import this_machine
 from bench.needs import missing
-from bench.peers import installing
+from bench.peers import against, commands, installing
+from bench.peers.rows import plans as peer_plans
+from bench.peers.subjects import PEERS
 from bench.progress import Progress
 from bench.results import FOLDER, Row, keep
 from bench.rows import (
@@ -28,7 +31,7 @@ from bench.rows import (
     throughput,
     workers,
 )
-from bench.servers.children import Children
+from bench.servers.children import Children, DidNotStart
 from bench.servers.processes import busy_cores
 from bench.world import Plan, World
 
@@ -73,7 +76,7 @@ def _measured(plan: Plan, progress: Progress, *, quick: bool) -> Row:
     with tempfile.TemporaryDirectory(prefix="llmproxy-bench-") as folder, Children(Path(folder)) as children:
         try:
             row = plan.measure(World(children, Path(folder), progress, quick=quick), plan)
-        except (OSError, RuntimeError, ValueError, *peers.TROUBLE) as error:
+        except (OSError, RuntimeError, ValueError, DidNotStart) as error:
             row = Row(name=plan.name, title=plan.title, reason=_told(error, folder))
     return msgspec.structs.replace(row, ran_s=round(time.monotonic() - began, 1))
 
@@ -95,28 +98,55 @@ def _chosen(plans: Sequence[Plan], only: str | None, parser: argparse.ArgumentPa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code is 0 when every row that could be measured met its budget, 1 when one did not, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures LLMProxy against its budget.")
-    parser.add_argument("what", nargs="?", choices=("rows", "peers", "readme"), default="rows")
-    parser.add_argument("--only", metavar="ROW[,ROW...]", help="these rows alone")
-    parser.add_argument("--quick", action="store_true", help="one short round each; nothing is kept")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.what != "readme":
-        with_peers = options.what == "peers"
-        plans = _chosen(peers.PLANS if with_peers else OUR_PLANS, options.only, parser)
-        if with_peers:
-            for name, why in installing.install().items():
-                print(f"{name} is left out: it {why}")
         try:
-            rows = run(plans, installing.versions() if with_peers else {}, quick=options.quick)
+            rows = run(
+                _chosen(_plans(options, parser), options.only, parser),
+                installing.versions() if options.what == "peers" else {},
+                quick=options.quick,
+            )
         except KeyboardInterrupt:
             print("\nstopped; rows measured before are kept", file=sys.stderr)
             return 130
         print(report.summary(rows))
     else:
         rows = []
-    if not options.quick:
-        readme.rewrite([plan.name for plan in OUR_PLANS], [plan.name for plan in peers.PLANS], FOLDER)
+    if not options.quick and options.what != "against":
+        readme.rewrite([plan.name for plan in OUR_PLANS], [plan.name for plan in peer_plans(PEERS)], FOLDER)
     return 0 if all(row.status in ("pass", "not available") for row in rows) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures LLMProxy against its budget.")
+    parser.add_argument("what", nargs="?", choices=("rows", "peers", "against", "readme"), default="rows")
+    parser.add_argument("commit", nargs="?", help="of `against`: the commit that is measured beside what is here")
+    parser.add_argument("--only", metavar="ROW[,ROW...]", help="these rows alone")
+    parser.add_argument("--quick", action="store_true", help="one short round each; nothing is kept")
+    parser.add_argument("--without", metavar="NAME[,NAME...]", default="", help="of `peers`: not these")
+    parser.add_argument(
+        "--peer", metavar="NAME=COMMAND", action="append", default=[], help="of `peers`: one more; bench/README.md"
+    )
+    return parser
+
+
+def _plans(options: argparse.Namespace, parser: argparse.ArgumentParser) -> tuple[Plan, ...]:
+    """The rows that are asked for; what they need is installed."""
+    if bool(options.commit) is not (options.what == "against"):
+        parser.error("a commit, and only `against` takes one: python -m bench against COMMIT")
+    try:
+        if options.what == "against":
+            return against.plans(options.commit)
+        more = [commands.parsed(text).peer() for text in options.peer]
+    except ValueError as error:
+        parser.error(str(error))
+    if options.what != "peers":
+        return OUR_PLANS
+    without = options.without.split(",")
+    for name, why in installing.install(without).items():
+        print(f"{name} is left out: it {why}")
+    return peer_plans([peer for peer in (*PEERS, *more) if peer.name not in without])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bench.load.distribution import Curve
 
-_WIDTH = 760
+WIDTH = 760
 _LIGHT = ("#0969da", "#9a6700", "#8250df", "#cf222e", "#1a7f37")
 _DARK = ("#58a6ff", "#d29922", "#bc8cff", "#ff7b72", "#3fb950")
 _COLOURS = len(_LIGHT)
@@ -55,7 +55,7 @@ class Line(Struct, frozen=True):
 
 def bar_chart(title: str, bars: Sequence[Bar]) -> str:
     """Horizontal bars from zero, the longest as wide as there is room."""
-    left, room, step, top = 150, _WIDTH - 150 - 130, 34, 48
+    left, room, step, top = 150, WIDTH - 150 - 130, 34, 48
     longest = max((bar.value for bar in bars), default=1.0) or 1.0
     drawn = [f'<text class="title" x="16" y="26">{escape(title)}</text>']
     colour = 0
@@ -69,7 +69,7 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
             f'<rect class="{kind}" x="{left}" y="{y}" width="{width:.1f}" height="24" rx="3"/>',
             f'<text x="{left + width + 8:.1f}" y="{y + 17}">{escape(bar.label)}</text>',
         ]
-    return _svg(title, top + len(bars) * step + 10, drawn)
+    return svg(title, top + len(bars) * step + 10, drawn)
 
 
 def percentile_chart(title: str, lines: Sequence[Line], limit: tuple[float, str] | None = None) -> str:
@@ -77,7 +77,7 @@ def percentile_chart(title: str, lines: Sequence[Line], limit: tuple[float, str]
 
     The scale is logarithmic where the lines are far apart. `limit` draws a dashed line with a name.
     """
-    left, right, top, bottom, height = 62, _WIDTH - 130, 52, 300, 344
+    left, right, top, bottom, height = 62, WIDTH - 130, 52, 300, 344
     shown = [(line, [(p, ms) for p, ms in line.points if 50 <= p <= _LAST]) for line in lines if line.points]
     values = [ms for _, points in shown for _, ms in points] + ([limit[0]] if limit else [])
     scale = _Scale.over(values, top, bottom)
@@ -94,7 +94,7 @@ def percentile_chart(title: str, lines: Sequence[Line], limit: tuple[float, str]
         drawn.append(f'<line class="limit" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         drawn.append(f'<text class="faint" x="{left + 6}" y="{y + 16:.1f}">{escape(limit[1])}</text>')
     drawn += _drawn_lines(shown, scale, left, right)
-    return _svg(title, height, drawn)
+    return svg(title, height, drawn)
 
 
 class _Scale(Struct, frozen=True):
@@ -164,10 +164,11 @@ def _ms(value: float) -> str:
     return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
 
 
-def _svg(title: str, height: int, drawn: Sequence[str]) -> str:
+def svg(title: str, height: int, drawn: Sequence[str]) -> str:
+    """A whole document, in the one style."""
     body = "\n  ".join(drawn)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" aria-label="{escape(title, {chr(34): "&quot;"})}">\n'
         f"<style>\n{_STYLE}\n</style>\n  {body}\n</svg>\n"
     )

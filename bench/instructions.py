@@ -1,12 +1,13 @@
-"""`python -m bench.instructions [--record]`: how many instructions a request costs. A guard that times nothing.
+"""`python -m bench.instructions [--record] [--python PATH]`: how many instructions a request costs. A guard that times
+nothing.
 
 valgrind's cachegrind runs the application and counts every instruction; the count hardly depends on how busy the
-machine is. What was recorded for this minor version of Python is in `instructions.json`.
+machine is. `instructions.json` has what was recorded, by the name of the build of Python: other builds have other
+counts and are never compared.
 """
 
 import argparse
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -15,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from bench.instructions_driver import WORKS
+from bench.report import lines
 from bench.results import Check, Round, Row
 from bench.servers.children import ROOT
 from bench.world import Plan, World
 
 RECORD = Path(__file__).parent / "instructions.json"
+_BUILD = Path(__file__).parent / "python_build.py"
 TOLERANCE = 1.05
 _TIMES = 200
 _AT_A_TIME = 2
@@ -31,42 +33,33 @@ _COUNTED = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
-    """What requests cost with one minor version of Python."""
-
-    python: str
-    """The interpreter's version and how it was built: another build has other counts."""
-    instructions: Mapping[str, int]
+Counts = Mapping[str, int]
+"""Instructions by kind of work."""
 
 
-def interpreter() -> str:
-    """Version, compiler and processor of this Python."""
-    return f"{platform.python_version()} {platform.python_compiler()} {platform.machine()}"
+def build_of(python: str) -> str:
+    """The name of that interpreter's build."""
+    done = subprocess.run([python, str(_BUILD)], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return done.stdout.strip()
 
 
-def minor() -> str:
-    """Such as `3.11`."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
+def recorded(path: Path = RECORD) -> dict[str, Counts]:
+    """By build; empty where nothing was recorded."""
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Counts]) if path.exists() else {}
 
 
-def recorded(path: Path = RECORD) -> dict[str, Recorded]:
-    """By minor version of Python; empty where nothing was recorded."""
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, Recorded]) if path.exists() else {}
-
-
-def record(counts: Mapping[str, int], path: Path = RECORD) -> None:
-    """Keep the counts for this Python, beside those of others."""
-    known = {**recorded(path), minor(): Recorded(python=interpreter(), instructions=counts)}
-    text = msgspec.json.format(msgspec.json.encode(dict(sorted(known.items()))), indent=2)
+def record(build: str, counts: Counts, path: Path = RECORD) -> None:
+    """Keep the counts of this build, beside those of others."""
+    text = msgspec.json.format(msgspec.json.encode(dict(sorted({**recorded(path), build: counts}.items()))), indent=2)
     path.write_bytes(text + b"\n")
 
 
-def count_all() -> dict[str, int]:
-    """Instructions that one more request costs, by kind of work. Two runs at a time: that changes no count."""
-    driver(WORKS[0], 0)  # leaves compiled modules behind, or the first run would count the compiling
+def count_all(python: str = sys.executable) -> Counts:
+    """What one more request costs. Two runs at a time: that changes no count."""
+    driver(python, WORKS[0], 0)  # leaves compiled modules behind, or the first run would count the compiling
     runs = [(WORKS[0], 0), *((work, _TIMES) for work in WORKS)]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        base, *totals = pool.map(lambda run: total(driver(*run, *_COUNTED)), runs)
+        base, *totals = pool.map(lambda run: total(driver(python, *run, *_COUNTED)), runs)
     return {work: round((counted - base) / _TIMES) for work, counted in zip(WORKS, totals, strict=True)}
 
 
@@ -78,29 +71,38 @@ def total(said: str) -> int:
     return int(found.group(1).replace(",", ""))
 
 
-def checks(counts: Mapping[str, int], known: Recorded | None) -> list[Check]:
-    """Each count beside the recorded one. Another build of Python has nothing to be compared with."""
-    if known is None or known.python != interpreter():
-        return []
+def checks(counts: Counts, known: Counts) -> list[Check]:
+    """Each count beside the recorded one of the same build."""
     return [
         Check(
             what=f"{work}: instructions, of those recorded",
             unit="",
-            measured=count / known.instructions[work],
+            measured=count / known[work],
             budget=TOLERANCE,
             at_most=True,
-            note=f"{count:,} now, {known.instructions[work]:,} recorded; python -m bench.instructions --record "
-            "if that is meant",
+            note=f"{count:,} now, {known[work]:,} recorded",
         )
         for work, count in counts.items()
-        if work in known.instructions
+        if work in known
     ]
 
 
-def driver(work: str, times: int, *under: str) -> str:
+def judged(row: Row, build: str, counts: Counts, known: Mapping[str, Counts]) -> Row:
+    """The row, compared with what was recorded for its build; not available where nothing was."""
+    if build in known:
+        return msgspec.structs.replace(row, title=f"{row.title} for {build}").judged(*checks(counts, known[build]))
+    told = ", ".join(f"{work} {count:,}" for work, count in counts.items())
+    reason = (
+        f"nothing is recorded for {build}, only for {'; '.join(known) or 'no build'}. Counted: {told}. "
+        "python -m bench.instructions --record keeps it"
+    )
+    return msgspec.structs.replace(row, reason=reason)
+
+
+def driver(python: str, work: str, times: int, *under: str) -> str:
     """Run it, under that program, and return what went to standard error."""
     done = subprocess.run(  # noqa: S603 - a command of our own
-        [*under, sys.executable, "-m", "bench.instructions_driver", work, str(times)],
+        [*under, python, "-m", "bench.instructions_driver", work, str(times)],
         cwd=ROOT,
         env={"PYTHONPATH": "src:.", "PYTHONHASHSEED": "0", "PATH": os.environ.get("PATH", os.defpath)},
         capture_output=True,
@@ -116,14 +118,8 @@ def driver(work: str, times: int, *under: str) -> str:
 def measure(world: World, plan: Plan) -> Row:
     world.progress.step("counting")
     counts = count_all()
-    known = recorded().get(minor())
     row = plan.row([Round(subject=work, round=1, values={"instructions": count}) for work, count in counts.items()])
-    compared = checks(counts, known)
-    if not compared:
-        why = "nothing is recorded" if known is None else "another build was recorded"
-        told = ", ".join(f"{work} {count:,}" for work, count in counts.items())
-        return msgspec.structs.replace(row, reason=f"{why} for Python {minor()}; counted: {told}")
-    return row.judged(*compared)
+    return judged(row, build_of(sys.executable), counts, recorded())
 
 
 PLAN = Plan(
@@ -135,16 +131,28 @@ PLAN = Plan(
 )
 
 
-def main() -> None:
+def main() -> int:
+    """The exit code is 1 where more is needed than was recorded for the same build."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--record", action="store_true", help="keep the counts for this version of Python")
+    parser.add_argument("--record", action="store_true", help="keep the counts for this build of Python")
+    parser.add_argument(
+        "--python",
+        metavar="PATH",
+        default=sys.executable,
+        help="the interpreter of an environment (make setup-dev VENV=)",
+    )
     options = parser.parse_args()
-    counts = count_all()
+    build, counts = build_of(options.python), count_all(options.python)
     for work, count in counts.items():
         print(f"{work:8} {count:>12,} instructions a request")
     if options.record:
-        record(counts)
+        record(build, counts)
+        print(f"recorded for {build}")
+        return 0
+    row = judged(Row(name=PLAN.name, title=PLAN.title), build, counts, recorded())
+    print(lines(row))
+    return 0 if row.status in ("pass", "not available") else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

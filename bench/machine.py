@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from bench import python_build
 from bench.servers import nginx
 from bench.servers.children import ROOT
 from entrypoints.config.settings import GeneralSettings
@@ -27,6 +28,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     memory_gib: float
     system: str
     python: str
+    """The name of its build."""
     commit: str
     """The commit measured; `+` at its end = with changes that are not committed."""
     upstream_client: str
@@ -43,7 +45,7 @@ def this_machine(others: Mapping[str, str]) -> Machine:
         cores=os.cpu_count() or 1,
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         system=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
-        python=platform.python_version(),
+        python=python_build.name(),
         commit=_commit(),
         upstream_client=GeneralSettings().upstream_client,
         versions={**_versions(), **others},

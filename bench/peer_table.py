@@ -9,6 +9,8 @@ from bench.results import Kept, Row
 OURS = "llmproxy"
 _SHOWN = (
     ("peers-throughput", "64 connections, instant provider: requests/s", "rps"),
+    ("peers-throughput", "the same, requests/s for each core that it takes", "rps_per_core"),
+    ("peers-throughput", "memory meanwhile, MB", "rss_mb"),
     ("peers-many-connections", "1,500 connections, 0.5 s provider: requests/s", "rps"),
     ("peers-latency-100", "100 requests/s: p50, ms", "p50_ms"),
     ("peers-latency-100", "100 requests/s: p99, ms", "p99_ms"),

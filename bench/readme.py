@@ -92,6 +92,6 @@ def _where(measured: Sequence[Kept]) -> str:
     )
     return (
         f"Measured on {machine.measured[:10]}: {machine.cores} cores of {machine.cpu}, shared with load and provider; "
-        f"Python {machine.python}, commit {machine.commit or 'unknown'}. `make bench` measures yours; "
+        f"{machine.python}; commit {machine.commit or 'unknown'}. `make bench` measures yours; "
         f"[bench/README.md](bench/README.md) says how, and how far to trust it.{noise}"
     )

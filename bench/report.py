@@ -1,5 +1,6 @@
 """Results in words: for a terminal, and as a Markdown table."""
 
+import math
 from collections.abc import Sequence
 
 from bench.results import Check, Kept, Row
@@ -16,7 +17,7 @@ def lines(row: Row) -> str:
         return f"{head}\n    {row.reason}"
     told = [f"    {_MARKS[check.met]:5} {_line(check)}" for check in row.checks]
     if row.forgiven:
-        told += [f"    {subject:10} {_beside(row, subject)}" for subject in row.subjects]
+        told += [f"    {line}" for line in side_by_side(row)]
     if row.errors:
         told.append(f"    {row.errors} requests went wrong: {_errors(row)}")
     if row.busy_cores > NOISY_CORES:
@@ -64,14 +65,33 @@ def _line(check: Check) -> str:
     return f"{check.what}: {figure(check.measured, check.unit)} ({limit}{note})"
 
 
-def _beside(row: Row, subject: str) -> str:
-    """What was measured of one of several subjects, or what happened."""
-    rounds = [one for one in row.rounds if one.subject == subject]
-    values = dict.fromkeys(value for one in rounds for value in one.values)
-    told = [f"{value} {figure(row.median(subject, value), '')}" for value in values]
-    failed = sum(sum(one.errors.values()) for one in rounds)
-    told += [f"{failed:,} failed"] if failed else []
-    return ", ".join([*told, *(one.note for one in rounds if one.note)])
+_COLUMNS = {
+    "rps": "requests/s",
+    "rps_per_core": "a core",
+    "streams": "streams",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "gap_p99_ms": "gap p99 ms",
+    "cpu_cores": "cores",
+    "rss_mb": "MB",
+    "start_s": "start s",
+}
+
+
+def side_by_side(row: Row) -> list[str]:
+    """A table of the medians, a line for each subject; at its end what went wrong or why there is nothing."""
+    medians = {subject: {value: row.median(subject, value) for value in _COLUMNS} for subject in row.subjects}
+    shown = [value for value in _COLUMNS if any(not math.isnan(each[value]) for each in medians.values())]
+    width = max((len(subject) for subject in medians), default=0) + 1
+    told = [" ".join([" " * width, *(f"{_COLUMNS[value]:>11}" for value in shown)])]
+    for subject, found in medians.items():
+        cells = ["—" if math.isnan(found[value]) else figure(found[value], "") for value in shown]
+        rounds = [one for one in row.rounds if one.subject == subject]
+        failed = sum(sum(one.errors.values()) for one in rounds)
+        remarks = [f"{failed:,} failed"] if failed else []
+        remarks += [one.note for one in rounds if one.note]
+        told.append(" ".join([f"{subject:{width}}", *(f"{cell:>11}" for cell in cells), *remarks]))
+    return told
 
 
 def _errors(row: Row) -> str:

@@ -103,6 +103,12 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
             ]
         )
 
+    def rate_of(self, subject: str, other: str, budget: float, what: str) -> Check:
+        """At least so much of another's requests/s."""
+        note = f"{self.median(subject, 'rps'):,.0f} of {self.median(other, 'rps'):,.0f} requests/s"
+        measured = self.ratio(subject, other, "rps")
+        return Check(what=what, unit="", measured=measured, budget=budget, at_most=False, note=note)
+
     def curve(self, subject: str) -> Curve:
         """At each percentile the median over its rounds."""
         return median_curve([one.curve for one in self._of(subject)])

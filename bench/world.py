@@ -14,10 +14,14 @@ from bench.progress import Progress
 from bench.results import Round, Row
 from bench.servers import llmproxy, nginx
 from bench.servers.children import Children, answers, free_port
+from bench.servers.llmproxy import HERE, Source
 from bench.servers.processes import counted_here, cpu_s, rss_bytes
 from bench.servers.subjects import PATH, Subject
 
 MB = 1_000_000
+_TICK_S = 0.01
+"""What CPU time is counted in."""
+
 PACE = 30
 """Events of a stream a second."""
 
@@ -56,9 +60,9 @@ class World:
 
     # What stands in front of them.
 
-    def llmproxy(self, origin: str, name: str = llmproxy.NAME, **general: Any) -> Subject:
+    def llmproxy(self, origin: str, name: str = llmproxy.NAME, of: Source = HERE, **general: Any) -> Subject:
         """LLMProxy, with these general settings."""
-        return llmproxy.start(self.children, self.scratch, origin, name, **general)
+        return llmproxy.start(self.children, self.scratch, origin, name, of, **general)
 
     def nginx(self, origin: str) -> Subject:
         """nginx as a reverse proxy."""
@@ -75,19 +79,20 @@ class World:
         return _observed(
             subject,
             number,
-            lambda: wrk.run(self.scratch, subject.url, subject.headers, body, connections, seconds),
+            lambda: wrk.run(self.scratch, subject.url, subject.headers, subject.asked(body), connections, seconds),
         )
 
     def steady(self, subject: Subject, number: int, bodies: Sequence[bytes], rate: int, seconds: float) -> Round:
         """So many a second, each when it is due."""
         self.progress.step(f"{subject.name}, {rate} a second, round {number}")
-        return _observed(subject, number, lambda: steady.run(subject.url, subject.headers, bodies, rate, seconds))
+        asked = [subject.asked(body) for body in bodies]
+        return _observed(subject, number, lambda: steady.run(subject.url, subject.headers, asked, rate, seconds))
 
     def streamed(self, subject: Subject, number: int, count: int, tokens: int) -> Round:
         """So many streams at once."""
         self.progress.step(f"{subject.name}, {count} streams, round {number}")
         pids = subject.pids if subject.child is not None else None
-        seen = streams.run(subject.url, subject.headers, count, tokens, PACE, pids, exact=subject.passes_events_on)
+        seen = streams.run(subject, count, tokens, PACE, pids)
         values = {
             "streams": seen.streams,
             "complete": seen.complete,
@@ -140,6 +145,7 @@ def _observed(subject: Subject, number: int, load: Callable[[], Seen]) -> Round:
         cpu = cpu_s(subject.pids()) - used
         values["cpu_cores"] = round(cpu / (time.monotonic() - began), 3)
         values["cpu_ms_per_request"] = round(cpu * 1000 / max(1, seen.requests), 4)
+        values["rps_per_core"] = round(seen.requests / max(cpu, _TICK_S), 1)
         values["rss_mb"] = round(rss_bytes(subject.pids()) / MB, 1)
     return Round(subject=subject.name, round=number, values=values, errors=seen.errors, curve=_short(seen.latencies_ms))
 

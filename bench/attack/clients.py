@@ -12,7 +12,7 @@ from collections import Counter
 import uvloop
 
 from bench.attack.kinds import CROWDS, Crowd
-from bench.soak.wire import Cut
+from bench.wire import Cut
 
 _NICE = 5
 _GATHER_S = 8.0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from bench.soak.wire import Call, head_of
+from bench.wire import Call, head_of
 
 _MIB = 1 << 20
 _CHAT = "/v1/chat/completions"

@@ -4,8 +4,9 @@ import asyncio
 import json
 import time
 
+from bench.load.distribution import percentile
 from bench.servers.payloads import TOKEN_EVENT
-from bench.soak.wire import Client, Cut
+from bench.wire import Client, Cut
 
 _TRIES = 3
 """As the OpenAI SDKs do, for a connection that closes under a request: `max_retries` is 2."""
@@ -24,8 +25,7 @@ class Asked:
 
     def percentile(self, percent: float) -> float:
         """In ms; 0 = nothing was answered."""
-        took = sorted(self.latencies_ms)
-        return took[min(len(took) - 1, int(len(took) * percent / 100))] if took else 0.0
+        return percentile(sorted(self.latencies_ms), percent) if self.latencies_ms else 0.0
 
 
 class Neighbour:

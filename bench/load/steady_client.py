@@ -25,6 +25,7 @@ import uvloop
 
 from bench.load.distribution import curve
 from bench.load.kernel_timer import tick
+from bench.wire import head_of
 
 _CONNECTIONS = 64
 """Opened before the first request; more when all are in use."""
@@ -171,24 +172,17 @@ async def opened(schedule: Schedule, idle: list[Connection], port: int, first: t
     await loop.create_connection(lambda: Connection(schedule, idle, first), "127.0.0.1", port)
 
 
-def requests_for(url: str, headers: Mapping[str, str], bodies: list[bytes]) -> list[bytes]:
-    """Whole requests, one for each body."""
-    target = urlsplit(url)
-    head = f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
-
-
 async def run(
     url: str, headers: Mapping[str, str], bodies: list[bytes], rate: int, seconds: float
 ) -> dict[str, object]:
     """All of it. The first second is sent and not counted."""
     schedule = Schedule(rate, round((seconds + 1) * rate), uncounted=rate)
     idle: list[Connection] = []
-    port = urlsplit(url).port or 80
+    port, path = urlsplit(url).port or 80, urlsplit(url).path
     for _ in range(_CONNECTIONS):
         await opened(schedule, idle, port)
-    sender = Sender(schedule, idle, requests_for(url, headers, bodies), port)
+    requests = [head_of("POST", path, headers, len(body)) + body for body in bodies]
+    sender = Sender(schedule, idle, requests, port)
     schedule.began = time.monotonic() + 0.05
     end = tick(schedule.began, schedule.period_s, sender.send_due)
     try:

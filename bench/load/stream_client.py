@@ -19,6 +19,7 @@ import uvloop
 
 from bench.load.distribution import curve
 from bench.servers.payloads import EVENTS_AROUND, question
+from bench.wire import head_of
 
 _TAIL_BYTES = 64
 
@@ -121,16 +122,10 @@ class Stream(asyncio.Protocol):
             self._transport.close()
 
 
-def request(url: str, headers: Mapping[str, str]) -> bytes:
+def request(url: str, headers: Mapping[str, str], model: str) -> bytes:
     """The whole request of a stream; `headers` without those that follow from its body."""
-    target = urlsplit(url)
-    body = question(stream=True)
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = (
-        f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\n{fields}"
-        f"accept: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    body = question(stream=True, model=model)
+    return head_of("POST", urlsplit(url).path, {**headers, "accept": "text/event-stream"}, len(body)) + body
 
 
 async def watch(options: argparse.Namespace) -> dict[str, object]:
@@ -138,7 +133,7 @@ async def watch(options: argparse.Namespace) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     target = urlsplit(options.url)
     shared = Watch(options.streams)
-    sent = request(options.url, json.loads(options.headers))
+    sent = request(options.url, json.loads(options.headers), options.model)
     events = options.tokens + EVENTS_AROUND if options.exact else 0
     opening = []
     began = loop.time()
@@ -171,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--headers", required=True, help="a JSON object")
+    parser.add_argument("--model", required=True)
     parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True, help="events between the first and the last")
     parser.add_argument("--ramp", type=float, default=2.0, help="seconds over which the streams are opened")

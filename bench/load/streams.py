@@ -11,8 +11,11 @@ from msgspec import Struct
 from bench.load.distribution import Curve, at
 from bench.servers.children import ROOT
 from bench.servers.processes import counted_here, cpu_s, rss_bytes
+from bench.servers.subjects import Subject
 
 _SETTLE_S = 1.0
+_SHORTEST_S = 0.5
+"""CPU time is counted in hundredths of a second: a shorter look says nothing."""
 
 
 class Streamed(Struct, frozen=True, kw_only=True):
@@ -25,7 +28,8 @@ class Streamed(Struct, frozen=True, kw_only=True):
     """How many gaps between events were timed."""
     gaps_ms: Curve
     cpu_cores: float | None
-    """CPU of the processes watched, in cores, while all streams were open; None = they were not watched."""
+    """CPU of the processes watched, in cores, while all streams were open; None = not watched, or not for
+    long enough."""
     rss_bytes: int | None
     """Their resident memory then, the largest of several looks."""
 
@@ -41,23 +45,25 @@ class Streamed(Struct, frozen=True, kw_only=True):
 
 
 def run(
-    url: str,
-    headers: Mapping[str, str],
+    subject: Subject,
     streams: int,
     tokens: int,
     pace: float,
     pids: Callable[[], list[int]] | None,
-    *,
-    exact: bool,
     ramp_s: float = 2,
 ) -> Streamed:
-    """Open `streams` streams of `tokens` events each. `exact` = the events are passed on one by one, so they are
-    counted; a proxy that writes its own events has none to compare with."""
+    """Open `streams` streams of `tokens` events each. Where they are passed on one by one they are counted; a
+    proxy that writes its own events has none to compare with."""
     patience = ramp_s + tokens / pace + 20
-    command = [sys.executable, "-m", "bench.load.stream_client", "--url", url, "--headers", json.dumps(dict(headers))]
+    command = [sys.executable, "-m", "bench.load.stream_client", "--url", subject.url, "--model", subject.model]
+    command += ["--headers", json.dumps(dict(subject.headers))]
     command += ["--streams", str(streams), "--tokens", str(tokens), "--patience", str(patience), "--ramp", str(ramp_s)]
     client = subprocess.Popen(  # noqa: S603 - a command of our own
-        [*command, "--exact"] if exact else command, cwd=ROOT, stdout=subprocess.PIPE, text=True, process_group=0
+        [*command, "--exact"] if subject.passes_events_on else command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     try:
         return _followed(client, pids if counted_here() else None)
@@ -77,7 +83,8 @@ def _followed(client: subprocess.Popen[str], pids: Callable[[], list[int]] | Non
             time.sleep(_SETTLE_S)
             memory, used, began = rss_bytes(pids()), cpu_s(pids()), time.monotonic()
         elif line == "ending\n" and pids is not None and began:
-            cores = (cpu_s(pids()) - used) / (time.monotonic() - began)
+            watched_s = time.monotonic() - began
+            cores = (cpu_s(pids()) - used) / watched_s if watched_s >= _SHORTEST_S else None
             memory = max(memory or 0, rss_bytes(pids()))
         elif line.startswith("{"):
             told = json.loads(line)

@@ -1,9 +1,2 @@
-"""The same work through nginx, LiteLLM and Portkey, beside LLMProxy, in one run."""
-
-from bench.peers.rows import PLANS
-from bench.servers.children import DidNotStart
-
-TROUBLE = (DidNotStart,)
-"""What a peer may raise when it cannot be measured."""
-
-__all__ = ["PLANS", "TROUBLE"]
+"""The same work through nginx, LiteLLM and Portkey, through gateways that are given by their command, and through other
+commits, beside LLMProxy, in one run."""

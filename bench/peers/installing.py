@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / ".peers"
@@ -16,14 +16,14 @@ _LITELLM = "litellm[proxy]!=1.82.7,!=1.82.8"
 """The two versions that are left out carried a credential stealer (OSV MAL-2026-2144)."""
 
 
-def install() -> dict[str, str]:
+def install(without: Sequence[str] = ()) -> dict[str, str]:
     """Install what is not there yet. Returns what could not be, by peer, with the reason."""
     problems = {}
     for name, there, how in (
         ("litellm", LITELLM / "bin/litellm", _install_litellm),
         ("portkey", PORTKEY_SERVER, _install_portkey),
     ):
-        problem = "" if there.exists() else _tried(name, how)
+        problem = "" if there.exists() or name in without else _tried(name, how)
         if problem:
             problems[name] = problem
     return problems

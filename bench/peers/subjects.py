@@ -10,6 +10,7 @@ from msgspec import Struct
 from bench.peers.installing import LITELLM, PORTKEY_SERVER
 from bench.rows.start import first_answer
 from bench.servers.children import Child, free_port
+from bench.servers.llmproxy import HERE, Source
 from bench.servers.payloads import KEY, MODEL, UPSTREAM_MODEL
 from bench.servers.processes import counted_here, cpu_s
 from bench.servers.subjects import HEADERS, PATH, Subject
@@ -45,10 +46,11 @@ def quiet(subject: Subject) -> None:
             return
 
 
-def _started(name: str, child: Child, url: str, headers: Mapping[str, str] | None = None) -> Subject:
+def started(name: str, child: Child, url: str, headers: Mapping[str, str] | None = None, model: str = MODEL) -> Subject:
+    """One that is asked at `url`, when it has given a good answer."""
     asked = {**HEADERS, **(headers or {})}
-    subject = Subject(name=name, url=f"{url}{PATH}", child=child, headers=asked, passes_events_on=False)
-    first_answer(subject.url, headers=asked)
+    subject = Subject(name=name, url=url, child=child, headers=asked, model=model, passes_events_on=False)
+    first_answer(subject)
     return subject
 
 
@@ -76,7 +78,7 @@ def _litellm(world: World, origin: str) -> Subject:
     environ = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     options = ["--config", str(path), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     child = world.children.start(LITELLM_NAME, [str(LITELLM / "bin/litellm"), *options], {**environ, "PYTHONPATH": ""})
-    return _started(LITELLM_NAME, child, f"http://127.0.0.1:{port}")
+    return started(LITELLM_NAME, child, f"http://127.0.0.1:{port}{PATH}")
 
 
 def _portkey(world: World, origin: str) -> Subject:
@@ -85,16 +87,23 @@ def _portkey(world: World, origin: str) -> Subject:
     command = ["node", str(PORTKEY_SERVER), "--headless", f"--port={port}"]
     child = world.children.start(PORTKEY_NAME, command, {"NODE_ENV": "production"})
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{origin}/v1"}
-    return _started(PORTKEY_NAME, child, f"http://127.0.0.1:{port}", headers)
+    return started(PORTKEY_NAME, child, f"http://127.0.0.1:{port}{PATH}", headers)
 
 
 def _exists(path: Path) -> Callable[[], bool]:
     return path.exists
 
 
+def ours(name: str = OURS, of: Source = HERE) -> Peer:
+    """A version of the proxy."""
+    return Peer(name, lambda world, origin: world.llmproxy(origin, name, of), lambda: True, is_peer=False)
+
+
+REFERENCE = Peer(NGINX, lambda world, origin: world.nginx(origin), lambda: True, is_peer=False)
+
 PEERS: tuple[Peer, ...] = (
-    Peer(OURS, lambda world, origin: world.llmproxy(origin), lambda: True, is_peer=False),
-    Peer(NGINX, lambda world, origin: world.nginx(origin), lambda: True, is_peer=False),
+    ours(),
+    REFERENCE,
     Peer(LITELLM_NAME, _litellm, _exists(LITELLM / "bin/litellm")),
     Peer(PORTKEY_NAME, _portkey, _exists(PORTKEY_SERVER)),
 )

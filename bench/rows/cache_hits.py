@@ -42,14 +42,7 @@ def measure(world: World, plan: Plan) -> Row:
 
 def _checks(row: Row, store: str) -> tuple[Check, Check]:
     budget = _BUDGETS_RPS[store]
-    rate = Check(
-        what=f"{store}: requests/s, of nginx's",
-        unit="",
-        measured=row.ratio(store, "nginx", "rps"),
-        budget=round(budget / _NGINX_RPS, 3),
-        at_most=False,
-        note=f"{row.median(store, 'rps'):,.0f} of {row.median('nginx', 'rps'):,.0f} requests/s",
-    )
+    rate = row.rate_of(store, "nginx", round(budget / _NGINX_RPS, 3), f"{store}: requests/s, of nginx's")
     late = Check(
         what=f"{store}: p99 at 1,000/s",
         unit="ms",

@@ -1,6 +1,6 @@
 """`upstream_client: httpx`, httpx over http1: throughput beside nginx, and 500 connections beside the provider."""
 
-from bench.results import Check, Round, Row
+from bench.results import Round, Row
 from bench.servers.payloads import question
 from bench.servers.subjects import direct
 from bench.world import Plan, World
@@ -20,21 +20,9 @@ def measure(world: World, plan: Plan) -> Row:
     ]
     row = plan.row(rounds)
     checks = (
-        Check(
-            what="64 connections: requests/s, of nginx's",
-            unit="",
-            measured=row.ratio(busy.name, theirs.name, "rps"),
-            budget=_OF_NGINX,
-            at_most=False,
-            note=f"{row.median(busy.name, 'rps'):,.0f} of {row.median(theirs.name, 'rps'):,.0f} requests/s",
-        ),
-        Check(
-            what="500 connections, 0.5 s provider: requests/s, of the provider's own",
-            unit="",
-            measured=row.ratio(many.name, provider.name, "rps"),
-            budget=0.9,
-            at_most=False,
-            note=f"{row.median(many.name, 'rps'):,.0f} of {row.median(provider.name, 'rps'):,.0f} requests/s",
+        row.rate_of(busy.name, theirs.name, _OF_NGINX, "64 connections: requests/s, of nginx's"),
+        row.rate_of(
+            many.name, provider.name, 0.9, "500 connections, 0.5 s provider: requests/s, of the provider's own"
         ),
     )
     return row.judged(*checks)

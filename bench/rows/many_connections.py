@@ -14,14 +14,7 @@ def measure(world: World, plan: Plan) -> Row:
     ours, provider = world.llmproxy(origin), direct(origin)
     rounds = world.saturate_in_turn([ours, provider], question(), CONNECTIONS, 7)
     row = plan.row(rounds)
-    through = Check(
-        what="requests/s, of the provider's own",
-        unit="",
-        measured=row.ratio(ours.name, provider.name, "rps"),
-        budget=0.95,
-        at_most=False,
-        note=f"{row.median(ours.name, 'rps'):,.0f} of {row.median(provider.name, 'rps'):,.0f} requests/s",
-    )
+    through = row.rate_of(ours.name, provider.name, 0.95, "requests/s, of the provider's own")
     slowest = Check(
         what="p99",
         unit="ms",

@@ -1,13 +1,12 @@
 """From the command to the first answer of a model."""
 
 import time
-from collections.abc import Mapping
 
 from bench.results import Check, Round, Row
 from bench.servers import llmproxy
 from bench.servers.children import post
 from bench.servers.payloads import question
-from bench.servers.subjects import HEADERS, PATH
+from bench.servers.subjects import PATH, Subject
 from bench.world import Plan, World
 
 _LIMIT_S = 60
@@ -21,7 +20,7 @@ def measure(world: World, plan: Plan) -> Row:
         world.progress.step(f"start {number}")
         began = time.perf_counter()
         child, url = llmproxy.launch(world.children, world.scratch, origin)
-        first_answer(f"{url}{PATH}")
+        first_answer(Subject(name=llmproxy.NAME, url=f"{url}{PATH}", child=child))
         rounds.append(
             Round(subject=llmproxy.NAME, round=number, values={"start_s": round(time.perf_counter() - began, 3)})
         )
@@ -33,12 +32,14 @@ def measure(world: World, plan: Plan) -> Row:
     return row.judged(check)
 
 
-def first_answer(url: str, headers: Mapping[str, str] = HEADERS, limit_s: float = _LIMIT_S) -> None:
-    """Ask until there is a good answer. Raises `RuntimeError` when there is none in time."""
-    deadline = time.monotonic() + limit_s
-    while (asked := post(url, question(), headers))[0] != 200:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"no answer in {limit_s:.0f} s, at last {asked[0]}: {asked[1][:300]!r}")
+def first_answer(subject: Subject) -> None:
+    """Ask until there is a good answer. Raises `RuntimeError` when its process ends, or there is none in time."""
+    deadline = time.monotonic() + _LIMIT_S
+    while (seen := post(subject.url, subject.asked(question()), subject.headers))[0] != 200:
+        has_ended = subject.child is not None and subject.child.ended
+        if has_ended or time.monotonic() > deadline:
+            why = f"it ended: {subject.child.said[-300:]}" if has_ended and subject.child else f"in {_LIMIT_S:.0f} s"
+            raise RuntimeError(f"no answer of {subject.name}, at last {seen[0]}: {seen[1][:300]!r}; {why}")
         time.sleep(_PAUSE_S)
 
 

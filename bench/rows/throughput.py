@@ -1,6 +1,6 @@
 """64 connections, an instant provider, nothing cached: the rate beside nginx as a reverse proxy."""
 
-from bench.results import Check, Row
+from bench.results import Row
 from bench.servers.payloads import question
 from bench.servers.subjects import direct
 from bench.world import Plan, World
@@ -14,14 +14,7 @@ def measure(world: World, plan: Plan) -> Row:
     ours, theirs = world.llmproxy(origin), world.nginx(origin)
     rounds = world.saturate_in_turn([ours, theirs, direct(origin)], question(), CONNECTIONS, 5)
     row = plan.row(rounds)
-    check = Check(
-        what="requests/s, of nginx's",
-        unit="",
-        measured=row.ratio(ours.name, theirs.name, "rps"),
-        budget=_OF_NGINX,
-        at_most=False,
-        note=f"{row.median(ours.name, 'rps'):,.0f} of {row.median(theirs.name, 'rps'):,.0f} requests/s",
-    )
+    check = row.rate_of(ours.name, theirs.name, _OF_NGINX, "requests/s, of nginx's")
     return row.judged(check)
 
 

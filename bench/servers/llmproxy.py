@@ -2,15 +2,25 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from bench.servers.children import Child, Children, answers, free_port
+from bench.servers.children import ROOT, Child, Children, answers, free_port
 from bench.servers.payloads import MODEL, UPSTREAM_MODEL
 from bench.servers.subjects import PATH, Subject
 
 NAME = "llmproxy"
+
+
+class Source(NamedTuple):
+    """A version of the proxy: its modules, and an interpreter that has what they need."""
+
+    modules: Path
+    python: str
+
+
+HERE = Source(ROOT / "src", sys.executable)
 
 
 def configuration(origin: str, **general: Any) -> dict[str, Any]:
@@ -29,19 +39,23 @@ def configuration(origin: str, **general: Any) -> dict[str, Any]:
     }
 
 
-def start(children: Children, folder: Path, origin: str, name: str = NAME, **general: Any) -> Subject:
+def start(
+    children: Children, folder: Path, origin: str, name: str = NAME, of: Source = HERE, **general: Any
+) -> Subject:
     """Start it in front of `origin` and wait until it serves. Its log goes to a file."""
-    child, url = launch(children, folder, origin, name, **general)
+    child, url = launch(children, folder, origin, name, of, **general)
     child.wait_until(lambda: answers(f"{url}/health/live"))
     subject = Subject(name=name, url=f"{url}{PATH}", child=child)
     subject.check()
     return subject
 
 
-def launch(children: Children, folder: Path, origin: str, name: str = NAME, **general: Any) -> tuple[Child, str]:
+def launch(
+    children: Children, folder: Path, origin: str, name: str = NAME, of: Source = HERE, **general: Any
+) -> tuple[Child, str]:
     """Start it and do not wait."""
     port = free_port()
     config = folder / f"llmproxy-{port}.yaml"
     config.write_text(yaml.safe_dump(configuration(origin, **general), sort_keys=False), encoding="utf-8")
-    command = [sys.executable, "-m", "entrypoints.http", "--config", str(config), "--port", str(port)]
-    return children.start(name, command, {"PYTHONPATH": "src"}), f"http://127.0.0.1:{port}"
+    command = [of.python, "-m", "entrypoints.http", "--config", str(config), "--port", str(port)]
+    return children.start(name, command, {"PYTHONPATH": str(of.modules)}), f"http://127.0.0.1:{port}"

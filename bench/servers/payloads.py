@@ -42,13 +42,13 @@ REPLY_HEADERS = {
 """What OpenAI sends with each reply: a proxy that reads rate limits has to read them."""
 
 
-def question(*, stream: bool = False, temperature: float = 0.7, padding: int = 0) -> bytes:
+def question(*, model: str = MODEL, stream: bool = False, temperature: float = 0.7, padding: int = 0) -> bytes:
     """The body of a chat completion; with `padding` it carries that many bytes, as an image in base64 would.
 
     At temperature 0.7 nothing may be cached, at 0 everything.
     """
     asked = [{"role": "system", "content": "You are terse."}, {"role": "user", "content": _WORDS + "x" * padding}]
-    body: dict[str, object] = {"model": MODEL, "temperature": temperature, "messages": asked}
+    body: dict[str, object] = {"model": model, "temperature": temperature, "messages": asked}
     if stream:
         body["stream"] = True
     return json.dumps(body, separators=(",", ":")).encode()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from bench.servers.children import Child, Children, post
-from bench.servers.payloads import KEY, question
+from bench.servers.payloads import KEY, MODEL, question
 from bench.servers.processes import family
 
 PATH = "/v1/chat/completions"
@@ -22,6 +22,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     child: Child | None = None
     """Its process; None = it is not measured itself."""
     headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)
+    model: str = MODEL
+    """What it calls the model."""
     passes_events_on: bool = True
     """Are the events of a stream the provider's, one by one?"""
 
@@ -29,9 +31,13 @@ class Subject(Struct, frozen=True, kw_only=True):
         """All its processes, at this moment."""
         return family(self.child.pid) if self.child is not None else []
 
+    def asked(self, body: bytes) -> bytes:
+        """A question as this subject wants it: with its own name of the model."""
+        return body.replace(f'"model":"{MODEL}"'.encode(), f'"model":"{self.model}"'.encode(), 1)
+
     def check(self) -> None:
         """Raises `RuntimeError` unless it gives the answer it should."""
-        status, body = post(self.url, question(), self.headers)
+        status, body = post(self.url, self.asked(question()), self.headers)
         if status != 200 or b"chat.completion" not in body:
             raise RuntimeError(f"{self.name} answered {status}: {body[:300].decode(errors='replace')}")
 

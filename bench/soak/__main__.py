@@ -19,8 +19,8 @@ from bench.soak.load import Load
 from bench.soak.proxy import SoakedProxy
 from bench.soak.run import soak
 from bench.soak.verdict import compare, conclude, judge
-from bench.soak.wire import Client
 from bench.soak.world import World
+from bench.wire import Client
 
 RESULTS = Path(__file__).parents[1] / "results"
 _STRAIN_S = 1.0

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping
 
 from bench.soak import questions
-from bench.soak.checks import CHAT, FILES, Unexpected, expect, whole
-from bench.soak.exact import is_exact_chat
+from bench.soak.checks import CHAT, FILES, Unexpected, expect, is_whole, whole
 from bench.soak.questions import Dice
-from bench.soak.wire import Client, head_of
 from bench.soak.world import MAX_BODY_BYTES
+from bench.wire import Client, head_of
 
 _SLOW_READER_BYTES = 4096
 
@@ -74,8 +73,8 @@ async def slow_reader(client: Client, dice: Dice) -> str:
     finally:
         call.leave()
     expect(reply, 200)
-    whole(is_exact_chat(body, reply.body, stream=True), reply)
-    return "exact"
+    whole(is_whole(body, reply.body, stream=True), reply)
+    return "whole"
 
 
 async def too_large(client: Client, headers: Mapping[str, str]) -> str:

@@ -1,24 +1,23 @@
 """The traffic: what each kind of client that stays does, and which outcome it must have.
 
 Every kind returns a short word for what happened, and raises `Unexpected` for anything that must not: an error that
-nobody injected, a byte that differs from what the provider sent, a stream without end, a broken one that looks whole.
+nobody injected, an answer to another question, a stream without end, a broken one that looks whole.
 """
 
 import json
 
 from bench.soak import questions
-from bench.soak.checks import CHAT, EMBEDDINGS, FILES, RESPONSES, expect, told, whole
+from bench.soak.checks import CHAT, EMBEDDINGS, FILES, RESPONSES, expect, is_json, is_whole, told, whole
 from bench.soak.departures import too_large
-from bench.soak.exact import is_exact_chat, is_exact_embedding, is_exact_response
 from bench.soak.questions import Dice
-from bench.soak.wire import Answer, Client
-from bench.soak.world import BREAKING, FAILOVER, GROUPS, HARMLESS
+from bench.soak.world import BREAKING, FAILOVER, HARMLESS
+from bench.wire import Answer, Client
 
 
 async def _chat(client: Client, dice: Dice, body: bytes, fault: str | None = None, *, stream: bool) -> Answer:
     reply = await client.ask("POST", CHAT, dice.headers(fault), body)
     expect(reply, 200)
-    whole(is_exact_chat(body, reply.body, stream=stream), reply)
+    whole(is_whole(body, reply.body, stream=stream), reply)
     return reply
 
 
@@ -29,7 +28,7 @@ def _cache(reply: Answer) -> str:
 async def chat_stream(client: Client, dice: Dice) -> str:
     body = questions.chat("chat", dice.text(), stream=True, stream_options={"include_usage": True})
     await _chat(client, dice, body, stream=True)
-    return "exact"
+    return "whole"
 
 
 async def chat_stream_popular(client: Client, dice: Dice) -> str:
@@ -44,7 +43,7 @@ async def chat_stream_new(client: Client, dice: Dice) -> str:
 
 async def chat_whole(client: Client, dice: Dice) -> str:
     await _chat(client, dice, questions.chat("chat", dice.text()), stream=False)
-    return "exact"
+    return "whole"
 
 
 async def chat_whole_popular(client: Client, dice: Dice) -> str:
@@ -57,20 +56,20 @@ async def chat_chopped(client: Client, dice: Dice) -> str:
     stream = dice.random.random() < 0.7
     body = questions.chat("chat", dice.text(), stream=stream)
     await _chat(client, dice, body, dice.random.choice(tuple(HARMLESS)), stream=stream)
-    return "exact"
+    return "whole"
 
 
 async def failover_stream(client: Client, dice: Dice) -> str:
     fault = dice.random.choice([name for name in FAILOVER if name not in ("half", "truncate")])
     body = questions.chat("chat", dice.text(), stream=True)
     reply = await _chat(client, dice, body, fault, stream=True)
-    return "exact" if reply.headers.get("x-llmproxy-attempts") == "1" else "exact, failed over"
+    return "whole" if reply.headers.get("x-llmproxy-attempts") == "1" else "whole, failed over"
 
 
 async def failover_whole(client: Client, dice: Dice) -> str:
     body = questions.chat("chat", dice.text())
     reply = await _chat(client, dice, body, dice.random.choice(tuple(FAILOVER)), stream=False)
-    return "exact" if reply.headers.get("x-llmproxy-attempts") == "1" else "exact, failed over"
+    return "whole" if reply.headers.get("x-llmproxy-attempts") == "1" else "whole, failed over"
 
 
 async def broken_stream(client: Client, dice: Dice) -> str:
@@ -78,18 +77,18 @@ async def broken_stream(client: Client, dice: Dice) -> str:
     if dice.random.random() < 0.3:
         body = questions.respond(dice.text(), stream=True)
         reply = await client.ask("POST", RESPONSES, headers, body)
-        return told(reply, is_exact=is_exact_response(body, reply.body, stream=True))
+        return told(reply, is_whole=is_whole(body, reply.body, stream=True))
     body = questions.chat("chat", dice.text(), stream=True)
     reply = await client.ask("POST", CHAT, headers, body)
-    return told(reply, is_exact=is_exact_chat(body, reply.body, stream=True))
+    return told(reply, is_whole=is_whole(body, reply.body, stream=True))
 
 
 async def response_stream(client: Client, dice: Dice) -> str:
     body = questions.respond(dice.text(), stream=True, store=dice.random.random() < 0.5)
     reply = await client.ask("POST", RESPONSES, dice.headers(), body)
     expect(reply, 200)
-    whole(is_exact_response(body, reply.body, stream=True), reply)
-    return "exact"
+    whole(is_whole(body, reply.body, stream=True), reply)
+    return "whole"
 
 
 async def dialogue(client: Client, dice: Dice) -> str:
@@ -98,18 +97,18 @@ async def dialogue(client: Client, dice: Dice) -> str:
     body = questions.respond(dice.text())
     reply = await client.ask("POST", RESPONSES, headers, body)
     expect(reply, 200)
-    whole(is_exact_response(body, reply.body, stream=False), reply)
+    whole(is_whole(body, reply.body, stream=False), reply)
     first = json.loads(reply.body)["id"]
     stream = dice.random.random() < 0.5
     body = questions.respond(dice.text(), previous_response_id=first, stream=stream)
     reply = await client.ask("POST", RESPONSES, headers, body)
     expect(reply, 200)
-    whole(is_exact_response(body, reply.body, stream=stream), reply)
+    whole(is_whole(body, reply.body, stream=stream), reply)
     expect(await client.ask("GET", f"{RESPONSES}/{first}", headers), 200)
     if dice.random.random() < 0.3:
         expect(await client.ask("DELETE", f"{RESPONSES}/{first}", headers), 200)
-        return "exact, deleted"
-    return "exact"
+        return "whole, deleted"
+    return "whole"
 
 
 async def embedding(client: Client, dice: Dice) -> str:
@@ -117,7 +116,7 @@ async def embedding(client: Client, dice: Dice) -> str:
     body = questions.embed(text)
     reply = await client.ask("POST", EMBEDDINGS, dice.headers(), body)
     expect(reply, 200)
-    whole(is_exact_embedding(body, reply.body, GROUPS["embed"]), reply)
+    whole(is_json(reply.body), reply)
     return _cache(reply)
 
 
@@ -127,8 +126,8 @@ async def own_key(client: Client, dice: Dice) -> str:
     headers = dice.headers() | {"authorization": f"Bearer sk-own-{dice.unique()}"}
     reply = await client.ask("POST", CHAT, headers, body)
     expect(reply, 200)
-    whole(is_exact_chat(body, reply.body, stream=False), reply)
-    return "exact"
+    whole(is_whole(body, reply.body, stream=False), reply)
+    return "whole"
 
 
 async def limited(client: Client, dice: Dice) -> str:
@@ -158,7 +157,7 @@ async def upload(client: Client, dice: Dice) -> str:
     expect(reply, 200)
     whole(reply.body == content, reply)
     expect(await client.ask("DELETE", path, headers), 200)
-    return "exact"
+    return "whole"
 
 
 async def bad_request(client: Client, dice: Dice) -> str:
@@ -168,8 +167,7 @@ async def bad_request(client: Client, dice: Dice) -> str:
         case 0:
             reply, status = await client.ask("POST", CHAT, headers, b'{"model": "chat", "messages": ['), 400
         case 1:
-            body = questions.chat(f"no-such-model-{dice.unique()}", "hello")
-            reply, status = await client.ask("POST", CHAT, headers, body), 404
+            reply, status = await client.ask("POST", CHAT, headers, b'{"messages": []}'), 400
         case 2:
             reply = await client.ask("GET", f"{RESPONSES}/resp_{dice.unique():024x}", headers)
             expect(reply, 404, 429, 502, 503)  # not 404 while an account that might keep it cannot be asked
@@ -187,17 +185,19 @@ async def pass_through(client: Client, dice: Dice) -> str:
         ("/v1/models", "/v1/files", "/v1/batches", "/health", f"/v1/files?after=f{dice.unique()}")
     )
     reply = await client.ask("GET", path, headers)
-    expect(reply, 404 if "batches" in path else 200)
+    expect(reply, 200)
     return str(reply.status)
 
 
-async def unknown_model(client: Client, dice: Dice) -> str:
-    """A path that was never seen before, answered without a provider."""
-    expect(await client.ask("GET", f"/v1/models/unknown-{dice.unique()}", dice.headers()), 404)
+async def unknown_path(client: Client, dice: Dice) -> str:
+    """A path and a credential that were never seen before, answered without a provider."""
+    headers = dice.headers() | {"authorization": f"Bearer sk-tenant-{dice.unique()}"}
+    expect(await client.ask("GET", f"/nowhere-{dice.unique()}", headers), 404)
     return "404"
 
 
 async def new_address(client: Client, dice: Dice) -> str:
-    """An upstream URL that was never seen before."""
-    expect(await client.ask("GET", f"/v1/files?after=file-{dice.unique()}", dice.headers()), 200)
+    """Upstream URLs that were never seen before, one of them a route of its own."""
+    for path in (f"/v1/files?after=file-{dice.unique()}", f"/v1/models/new-{dice.unique()}"):
+        expect(await client.ask("GET", path, dice.headers()), 200)
     return "200"

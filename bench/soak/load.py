@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bench.soak.checks import Unexpected
 from bench.soak.mix import FILLING, MIX, Kind
 from bench.soak.questions import Dice
-from bench.soak.wire import Client, Cut
+from bench.wire import Client, Cut
 
 MOST_AT_ONCE = 2000
 _SHOWN = 20

@@ -28,18 +28,19 @@ from bench.soak.kinds import (
     own_key,
     pass_through,
     response_stream,
-    unknown_model,
+    unknown_path,
     upload,
 )
 from bench.soak.questions import Dice
-from bench.soak.wire import Client
+from bench.wire import Client
 
 Kind = Callable[[Client, Dice], Awaitable[str]]
 """Returns a short word for what happened; raises `Unexpected`."""
 
-FILLING: Mapping[Kind, int] = {unknown_model: 1_200, new_address: 300}
-"""What comes first, and how much of it: the framework remembers the routes of the last 1,024 paths, the upstream
-adapter 256 addresses. At the rate of the mix these take long to come, and their filling would look like a leak."""
+FILLING: Mapping[Kind, int] = {unknown_path: 1_200, new_address: 300}
+"""What comes first, and how much of it: the framework remembers the routes of the last 1,024 paths, the proxy about as
+many clients, the upstream adapter 256 addresses. At the rate of the mix these take long to come, and their filling
+would look like a leak."""
 
 MIX: Mapping[Kind, int] = {
     chat_stream: 404,

@@ -22,6 +22,9 @@ from adapters.http.server.client import Application, Client
 
 PATH = "/_soak"
 CENSUS_PATH = f"{PATH}/census"
+REST_PATH = f"{PATH}/rest"
+"""A census after all is forgotten that is only remembered to be quicker: it swings between nothing and its bound."""
+
 TOP_TYPES = 50
 
 _PACKAGES = frozenset({"domain", "application", "adapters", "entrypoints"})
@@ -37,12 +40,19 @@ class App(Application, Protocol):
 
 class Probe:
     """The application of one worker. `leak`, where there is one, is called for each request; `sizes` tells how much
-    the stores hold."""
+    the stores hold, `forget` drops what is remembered only to be quicker."""
 
-    def __init__(self, app: App, sizes: Callable[[], dict[str, float]], leak: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        sizes: Callable[[], dict[str, float]],
+        forget: Callable[[], None],
+        leak: Callable[[], None] | None = None,
+    ) -> None:
         self._app = app
         self.lifespan = app.lifespan
         self._sizes = sizes
+        self._forget = forget
         self._leak = leak
         self._requests = 0
         self._lag = LoopLag()
@@ -59,9 +69,11 @@ class Probe:
 
     def _look(self, path: str) -> dict[str, Any]:
         metrics = self._metrics()
-        if path != CENSUS_PATH:
+        if path not in (CENSUS_PATH, REST_PATH):
             return {"requests": self._requests, "metrics": metrics}
         gc.collect()
+        if path == REST_PATH:
+            self._forget()
         live = {"live_blocks": sys.getallocatedblocks(), "live_malloc": malloc_in_use_bytes()}
         return {"requests": self._requests, "metrics": metrics | live, "types": census()}
 

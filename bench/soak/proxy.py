@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
+from bench.servers.children import ROOT, free_port
 from bench.soak.leaks import PROVIDER_PORT_VARIABLE
-from bench.soak.probe import CENSUS_PATH, PATH
-from bench.soak.wire import Client
+from bench.soak.probe import PATH
 from bench.soak.worker import LEAK_VARIABLE
-from tests.integration.harness import ROOT, free_port
+from bench.wire import Client
 
 START_S = 20
 STOP_S = 60
@@ -77,9 +77,8 @@ class SoakedProxy:
             self._process.kill()
             return await self._process.wait()
 
-    async def look(self, *, census: bool = False) -> dict[str, Any]:
+    async def look(self, path: str = PATH) -> dict[str, Any]:
         """What the probe tells."""
-        path = CENSUS_PATH if census else PATH
         told: dict[str, Any] = json.loads((await self._client.ask("GET", path, {})).body)
         return told
 

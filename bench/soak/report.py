@@ -1,7 +1,6 @@
 """The results of a soak: for people, as JSON, and as charts."""
 
 import json
-import os
 import platform
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.soak.chart import Panel, chart
+import msgspec
+
+from bench.machine import this_machine
 from bench.soak.load import Outcomes
 from bench.soak.run import Soaked
 from bench.soak.samples import Block
 from bench.soak.verdict import DAY_REQUESTS, Finding, State, Verdict
+from bench.time_chart import Panel, time_chart
 
 SHOWN = {
     "rss": "resident memory, all processes (bytes)",
@@ -38,16 +40,6 @@ SHOWN = {
     "buckets": "rate limit buckets",
     "loop_lag_ms": "event loop: latest timer (ms)",
 }
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on."""
-    return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "libc": " ".join(platform.libc_ver()),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-    }
 
 
 def typical(blocks: Sequence[Block], metric: str) -> float:
@@ -92,7 +84,7 @@ def results(
     """Everything, for `soak.json`."""
     return {
         **about,
-        "machine": machine(),
+        "machine": msgspec.to_builtins(this_machine({"libc": " ".join(platform.libc_ver())})),
         "passed": verdict.passed,
         "verdict": verdict.sentences,
         "warm_up_s": soaked.warm_up_s,
@@ -136,7 +128,7 @@ def charts(soaked: Soaked, findings: Sequence[Finding], title: str) -> str:
     """All panels of one soak."""
     by_name = {finding.metric: finding for finding in findings}
     panels = [_panel(soaked, name, label, by_name.get(name)) for name, label in SHOWN.items()]
-    return chart(title, panels, soaked.warm_up_s / 60)
+    return time_chart(title, panels, soaked.warm_up_s / 60)
 
 
 def _panel(soaked: Soaked, name: str, label: str, finding: Finding | None) -> Panel:

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.servers.processes import family
 from bench.soak.load import Load
+from bench.soak.probe import CENSUS_PATH, PATH, REST_PATH
 from bench.soak.proxy import SoakedProxy
-from bench.soak.samples import Block, Samples, family, read_connections, read_processes
+from bench.soak.samples import Block, Samples, read_connections, read_processes
 from bench.soak.verdict import Rest
 from bench.soak.world import World
 
@@ -79,7 +81,7 @@ class Sampler:
         census = self.loaded_s >= self._next_census
         if census:
             self._next_census = self.loaded_s + self._census_s
-        told = await self._proxy.look(census=census)
+        told = await self._proxy.look(CENSUS_PATH if census else PATH)
         values = read_all(self._world, self._proxy) | told["metrics"] | told.get("types", {})
         self._samples.add(self.loaded_s, told["requests"], values)
         tell(f"{self.loaded_s:6.0f} s  {told['requests']:8} requests  rss {values['rss'] / 1e6:6.1f} MB")
@@ -98,8 +100,8 @@ async def rest(world: World, proxy: SoakedProxy, load: Load) -> Rest:
     while time.monotonic() < until and read_connections(proxy.port, world.ports)["upstream_connections"]:  # noqa: ASYNC110
         await asyncio.sleep(_SAMPLE_S)
     await asyncio.sleep(_CALM_S)
-    await proxy.look(census=True)
-    told = await proxy.look(census=True)
+    await proxy.look(REST_PATH)
+    told = await proxy.look(REST_PATH)
     values = read_all(world, proxy)
     return Rest(values | told["metrics"] | told["types"], told["types"])
 

@@ -57,20 +57,6 @@ def column(blocks: Iterable[Block], metric: str) -> tuple[list[float], list[floa
     return [x for x, _ in having], [y for _, y in having]
 
 
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found, todo = [], [pid]
-    while todo:
-        each = todo.pop()
-        found.append(each)
-        try:
-            children = Path(f"/proc/{each}/task/{each}/children").read_text(encoding="ascii")
-        except OSError:
-            continue
-        todo += [int(child) for child in children.split()]
-    return found
-
-
 def read_processes(pids: Sequence[int]) -> dict[str, float]:
     """Sums over the processes: bytes of memory, open files, threads, seconds of CPU."""
     total = dict.fromkeys(("rss", "pss", "uss", "fds", "threads", "cpu_s"), 0.0)

@@ -3,18 +3,22 @@
 Two bounds are lowered, since a soak of minutes would never reach them, and would see them fill and call it a leak.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 from dependency_injector import providers
 
+from adapters.http.server import http_server
+from adapters.http.server.request.known_heads import KnownHeads
 from adapters.stores.memory.owners import MemoryResponseOwners
 from application.endpoints import ledger
 from application.state.owners import StateOwners
 from bench.soak.leaks import leak_of
 from bench.soak.probe import App, Probe
+from domain.bounded_memo import Remembered
 from entrypoints import http
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
@@ -26,9 +30,23 @@ MOST_OWNERS = 2_000
 MOST_BUCKETS = 25
 
 
+class SoakedHeads(KnownHeads):
+    """Heads that can be forgotten."""
+
+    made: ClassVar[list["SoakedHeads"]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made.append(self)
+
+    def forget(self) -> None:
+        super().__init__()
+
+
 def probed(settings: Settings) -> Container:
     """What one worker composes."""
     ledger.MAX_BUCKETS = MOST_BUCKETS
+    http_server.KnownHeads = SoakedHeads  # type: ignore[misc]
     container = Container(settings=settings)
     owners = providers.Singleton(
         MemoryResponseOwners, container.clock, settings.general.response_affinity_ttl, MOST_OWNERS
@@ -47,7 +65,16 @@ def probed(settings: Settings) -> Container:
             "in_flight": len(container.in_flight()._running),
         }
 
-    container.app.override(providers.Object(Probe(cast(App, container.app()), sizes, leak)))
+    app = cast(App, container.app())
+    memos = [each for each in gc.get_objects() if type(each) is Remembered]  # before the worker freezes them
+
+    def forget() -> None:
+        for memo in memos:
+            memo.clear()
+        for heads in SoakedHeads.made:
+            heads.forget()
+
+    container.app.override(providers.Object(Probe(app, sizes, forget, leak)))
     return container
 
 

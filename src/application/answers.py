@@ -10,10 +10,12 @@ from domain.failure import Failure
 class WholeAnswer:
     """A reply for the client that is complete: an upstream's own, good or not."""
 
-    __slots__ = ("final_failure", "reply")
+    __slots__ = ("age_s", "final_failure", "reply")
 
-    def __init__(self, reply: WholeReply, final_failure: Failure | None = None) -> None:
+    def __init__(self, reply: WholeReply, final_failure: Failure | None = None, age_s: int | None = None) -> None:
         self.reply = reply
+        self.age_s = age_s
+        """How long ago it was kept, in seconds, of one from the cache; None = it has just come."""
         self.final_failure = final_failure
         """Why this is an error that no endpoint could do better than; None = the reply is good."""
 

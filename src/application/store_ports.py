@@ -1,6 +1,6 @@
 """The stores, as the use cases see them. What they lose can be learned again; none of them may fail a request."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -42,9 +42,11 @@ class CachedAnswer(Struct, frozen=True):
 class ResponseCache(Protocol):
     """Keeps answers for a time. Never raises: a store that is away, full or holds junk is a cache without entries."""
 
-    def get(self, key: CacheKey) -> Awaitable[CachedAnswer | None]:
-        """The answer that was put under this very key; None = there is none, or none that can be trusted. `Ready` where
-        nothing has to be waited for."""
+    def at_hand(self, key: CacheKey) -> CachedAnswer | None:
+        """As `get`, where nothing has to be waited for; None = `get` has to be asked."""
+
+    async def get(self, key: CacheKey) -> CachedAnswer | None:
+        """The answer that was put under this very key; None = there is none, or none that can be trusted."""
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
         """Keep it for `ttl_s` seconds, or less if there is no room. Replaces what is there. An answer that is too

@@ -1,52 +1,33 @@
-"""The real proxy on a real socket, composed in the test's own process: quicker than a process of its own."""
+"""The real proxy on a real socket, served by the test's own loop: composed of what a worker is composed of, at a
+hundredth of the CPU of a process."""
 
 import asyncio
 import json
 import logging
+import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from dependency_injector import providers
 
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from application.ports import Upstream
+from entrypoints.banner import banner
 from entrypoints.config.load import load_settings
 from entrypoints.container import Container
+from entrypoints.processes.tcp_port import bind
+from tests.integration.harness import Proxy
+from tests.integration.raw_http import RawClient
 
-PATIENCE_S = 30
-JSON = b"content-type: application/json"
-
-
-class Reply(NamedTuple):
-    """One HTTP reply read off a socket. Header names in lower case."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name]
-
-    def one(self, name: str) -> str | None:
-        """None = it is not there."""
-        found = self.all(name)
-        assert len(found) < 2, f"{name} stands twice"
-        return found[0] if found else None
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """Of an error body, which must have OpenAI's shape."""
-        error = json.loads(self.body)["error"]
-        assert set(error) == {"message", "type", "param", "code"}
-        return dict(error)
+START_S = 20
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged, as it would be written, in both formats."""
+    """Keeps what is logged, as it would be written, in both formats and at once: without the thread that writes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,101 +39,92 @@ class Lines(logging.Handler):
         self.text.append(TextLines().format(record))
 
 
-class Composed:
-    """A proxy that serves."""
+class Composed(Proxy, RawClient):
+    """A proxy with a config, from `start()` to `stop()`."""
 
-    def __init__(self, container: Container, port: int, lines: Lines) -> None:
-        self.container = container
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.lines = lines
+    container: Container
 
-    async def talk(self, raw: bytes) -> bytes:
-        """What comes back until the proxy closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                writer.write(raw)
-                return await reader.read()
-        finally:
-            writer.close()
+    def __init__(self, folder: Path, settings: Mapping[str, Any], client: Upstream | None = None) -> None:
+        """`folder` is for the config's file; `client` None = what the config names."""
+        self._path = folder / f"llmproxy-{id(self)}.yaml"
+        self._path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+        self._client = client
+        self._serving: asyncio.Task[None] | None = None
+        self.lines = Lines()
 
-    async def ask(
-        self, method: str, path: str | bytes, *headers: bytes, body: bytes = b"", host: str = "localhost"
-    ) -> Reply:
-        """One request, each byte of it as given."""
-        target = path.encode() if isinstance(path, str) else path
-        lines = [b"%b %b HTTP/1.1" % (method.encode(), target), b"connection: close", *headers]
-        if host:
-            lines.append(b"host: " + host.encode())
-        if body:
-            lines.append(b"content-length: %d" % len(body))
-        return parsed(await self.talk(b"\r\n".join([*lines, b"", body])))
+    async def start(self) -> None:
+        """Returns when it serves, and raises what kept it from it; after a `stop()` it is composed anew, elsewhere."""
+        self._told = asyncio.Event()
+        settings = load_settings(self._path, os.environ, {"bind_port": 1})
+        (socks,) = bind(settings.general.bind_address, 0, 1).by_worker
+        self.port = socks[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._is_text = settings.general.log_format == "text"
+        self._banner = banner(settings, demo=False)
+        self.container = Container(settings=settings)
+        if self._client is not None:
+            self.container.client.override(providers.Object(self._client))
+        # None that pytest knows of, which would want to format its records.
+        logger = logging.Logger(f"llmproxy-{self.port}", settings.general.log_level.upper())
+        logger.addHandler(self.lines)
+        self.container.logger.override(providers.Object(logger))
+        ready = asyncio.Event()
+        # In a task of its own, as its scopes must be left where they were entered, which fixtures do not promise.
+        self._serving = asyncio.create_task(self._serve(socks, ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait((self._serving, waiting), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._serving.done():
+            await self._serving
+        assert ready.is_set(), "the proxy did not start in time"
+
+    async def _serve(self, socks: Sequence[socket.socket], ready: asyncio.Event) -> None:
+        """As `entrypoints.processes.worker` does, in one task."""
+        async with self.container.app().lifespan():
+            server = self.container.server(socks[0], 1000, socks[1:])
+            await server.start(1000)
+            ready.set()
+            await self._told.wait()
+            self.container.in_flight().drain()
+            await server.stop()
+
+    async def stop(self) -> int:
+        """As SIGTERM; 0."""
+        self._told.set()
+        if self._serving is not None:
+            async with asyncio.timeout(60):
+                await self._serving
+        return 0
+
+    @property
+    def output(self) -> str:
+        return self._banner
+
+    @property
+    def errors(self) -> str:
+        return "\n".join(self.lines.text if self._is_text else self.lines.json)
+
+    def log(self, event: str = "request") -> list[dict[str, Any]]:
+        return [line for line in map(json.loads, self.lines.json) if line["event"] == event]
 
     def requests(self) -> list[dict[str, Any]]:
         """The log lines of requests so far."""
-        return [line for line in map(json.loads, self.lines.json) if line["event"] == "request"]
+        return self.log()
 
     def text_of_requests(self) -> list[str]:
         """The same, as text."""
         return [line for line in self.lines.text if " request " in line]
 
 
-def parsed(raw: bytes) -> Reply:
-    """One reply; its chunks put together."""
-    head, _, body = raw.partition(b"\r\n\r\n")
-    status_line, *lines = head.decode("latin-1").split("\r\n")
-    headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    if ("transfer-encoding", "chunked") in headers:
-        body = b"".join(_chunks(body))
-    return Reply(int(status_line.split()[1]), headers, body)
-
-
-def _chunks(body: bytes) -> list[bytes]:
-    found = []
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        found.append(body[: int(size, 16)])
-        body = body[int(size, 16) + 2 :]
-    return found
-
-
 @asynccontextmanager
 async def composed(
     folder: Path, settings: Mapping[str, Any], client: Upstream | None = None
 ) -> AsyncIterator[Composed]:
-    """A proxy with that configuration, on a free port; `folder` for its file. `client` None = what the configuration
-    names."""
-    path = folder / "llmproxy.yaml"
-    path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
-    container = Container(settings=load_settings(path, {}, {"bind_port": 1}))
-    if client is not None:
-        container.client.override(providers.Object(client))
-    lines = Lines()
-    logger = logging.Logger("composed")  # none that pytest knows of, which would want to format its records
-    logger.addHandler(lines)
-    container.logger.override(providers.Object(logger))
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    port = bound.getsockname()[1]
-    ready, stop = asyncio.Event(), asyncio.Event()
-    # In a task of its own, as its scopes must be left where they were entered, which fixtures do not promise.
-    serving = asyncio.create_task(_serve(container, bound, ready, stop))
+    """A proxy with that config, ended at the end, when nothing in it may have broken."""
+    proxy = Composed(folder, settings, client)
+    await proxy.start()
     try:
-        await asyncio.wait((serving, asyncio.ensure_future(ready.wait())), return_when=asyncio.FIRST_COMPLETED)
-        yield Composed(container, port, lines)
+        yield proxy
     finally:
-        stop.set()
-        await serving
-    crashes = [line for line in lines.json if "internal error" in line]
-    assert not crashes, crashes
-
-
-async def _serve(container: Container, bound: socket.socket, ready: asyncio.Event, stop: asyncio.Event) -> None:
-    async with container.app().lifespan():
-        server = container.server(bound, 1000)
-        await server.start(100)
-        ready.set()
-        await stop.wait()
-        container.in_flight().drain()
-        await server.stop()
+        await proxy.stop()
+    assert not proxy.log("internal error")

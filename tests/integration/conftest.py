@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from simulator import ProviderSettings, SimulatedProvider
-from tests.integration.harness import LocalProxy, Proxy
+from tests.integration.composed import Composed
+from tests.integration.harness import Proxy, ProxyProcess
 from tests.integration.redis_fixtures import *  # noqa: F403
 
 StartProvider = Callable[..., Awaitable[SimulatedProvider]]
@@ -45,8 +46,8 @@ async def start_proxy(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIt
         async def start(
             settings: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, process: bool = module_wants_it
         ) -> Proxy:
-            kind = Proxy if process or environ is not None else LocalProxy
-            proxy = kind(tmp_path, settings, environ)
+            own = process or environ is not None
+            proxy = ProxyProcess(tmp_path, settings, environ) if own else Composed(tmp_path, settings)
             stack.push_async_callback(proxy.stop)
             await proxy.start()
             return proxy

@@ -1,9 +1,7 @@
-"""The real proxy in front of simulated providers: composed in the test's own process, which costs a hundredth of the
-CPU, or as a process of its own, as a user would start it."""
+"""The real proxy as a process of its own, as a user starts it. `composed.py` has the one that most tests use."""
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -15,13 +13,6 @@ from typing import Any
 import aiohttp
 import yaml
 
-from adapters.telemetry.background import BackgroundHandler
-from adapters.telemetry.log_lines import JsonLines, TextLines
-from entrypoints.banner import banner
-from entrypoints.config.load import load_settings
-from entrypoints.config.settings import Settings
-from entrypoints.container import Container
-from entrypoints.processes.tcp_port import CannotListen, bind
 from simulator import SimulatedProvider
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +38,36 @@ def config(models: Sequence[dict[str, Any]], group: str = "gpt", **general: Any)
 
 
 class Proxy:
+    """A proxy that serves, however it runs."""
+
+    url: str
+    port: int
+
+    async def start(self) -> None:
+        """Returns when it answers."""
+        raise NotImplementedError
+
+    async def stop(self) -> int:
+        """The exit code of the process that ends, 0 where none does."""
+        raise NotImplementedError
+
+    @property
+    def output(self) -> str:
+        """Standard output so far."""
+        raise NotImplementedError
+
+    @property
+    def errors(self) -> str:
+        """Standard error so far."""
+        raise NotImplementedError
+
+    def log(self, event: str = "request") -> list[dict[str, Any]]:
+        """The log lines of one kind so far."""
+        lines = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+
+class ProxyProcess(Proxy):
     """`python -m entrypoints.http` with a config, until `stop()`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> None:
@@ -106,67 +127,11 @@ class Proxy:
         """Standard error so far."""
         return self._err.read_text()
 
-    def log(self, event: str = "request") -> list[dict[str, Any]]:
-        """The log lines of one kind so far."""
-        lines = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
-
     def worker_pids(self) -> list[int]:
         """The processes that serve."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
-
-
-class LocalProxy(Proxy):
-    """The same, served by the running loop: composed of what a worker is composed of."""
-
-    _serving: asyncio.Task[None] | None = None
-
-    async def _answers(self) -> bool:
-        settings = load_settings(self._path, self._environ, {"bind_port": self.port})
-        try:
-            listening = bind(settings.general.bind_address, self.port, 1)
-        except CannotListen as refused:
-            self._err.write_text(str(refused))
-            return False
-        (socks,) = listening.by_worker
-        self._out.write_text(banner(settings, demo=False))
-        ready, self._told = asyncio.Event(), asyncio.Event()
-        self._serving = asyncio.create_task(self._serve(settings, socks, ready))
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait((self._serving, waiting), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        return ready.is_set()
-
-    async def _serve(self, settings: Settings, socks: Sequence[socket.socket], ready: asyncio.Event) -> None:
-        """As `entrypoints.processes.worker` does, in one task."""
-        container = Container(settings=settings)
-        with self._err.open("a") as err:
-            handler = BackgroundHandler(err)
-            handler.setFormatter(TextLines() if settings.general.log_format == "text" else JsonLines())
-            logger = logging.Logger(f"llmproxy-{self.port}", settings.general.log_level.upper())
-            logger.addHandler(handler)
-            container.logger.override(logger)
-            async with container.app().lifespan():
-                server = container.server(socks[0], 1000, socks[1:])
-                await server.start(1000)
-                ready.set()
-                await self._told.wait()
-                container.in_flight().drain()
-                await server.stop()
-
-    async def stop(self, how: int = signal.SIGTERM) -> int:
-        """As that signal; the exit code."""
-        assert how == signal.SIGTERM, "what is killed is a process of its own"
-        if self._serving is not None:
-            self._told.set()
-            async with asyncio.timeout(60):
-                await self._serving
-        return 0
-
-    def worker_pids(self) -> list[int]:
-        raise NotImplementedError("what has workers is a process of its own")
 
 
 async def eventually(true: Any, seconds: float = 10.0) -> None:

@@ -11,6 +11,7 @@ import openai
 
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.records import Record
+from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, config, endpoint
 
 CLIENT_KEY = "sk-client"
@@ -124,7 +125,7 @@ async def running_world(
     async with AsyncExitStack() as stack:
         providers = [await stack.enter_async_context(SimulatedProvider(ProviderSettings(name=n))) for n in NAMES]
         settings: Mapping[str, Any] = config([], **general) | {"model_groups": groups(providers)}
-        proxy = Proxy(folder, settings)
+        proxy = Composed(folder, settings)
         stack.push_async_callback(proxy.stop)
         await proxy.start()
         yield World(proxy, providers)

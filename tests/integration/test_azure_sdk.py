@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.records import Record
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -119,7 +120,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
                 {"match": {"model": "missing"}, "action": {"kind": "status", "status": 404, "body": MISSING}},
             ]
         )
-        proxy = Proxy(tmp_path_factory.mktemp("azure"), {"model_groups": groups(provider.url)})
+        proxy = Composed(tmp_path_factory.mktemp("azure"), {"model_groups": groups(provider.url)})
         try:
             await proxy.start()
             yield World(proxy, provider)
@@ -349,16 +350,12 @@ async def test_a_proxy_with_keys_takes_them_from_azures_header_and_passes_them_t
     world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     settings = {"model_groups": groups(world.provider.url)[:2], "general_settings": {"api_keys": [CLIENT_KEY]}}
-    proxy = Proxy(tmp_path_factory.mktemp("keys"), settings)
-    try:
-        await proxy.start()
+    async with composed(tmp_path_factory.mktemp("keys"), settings) as proxy:
         async with world.azure(azure_endpoint=proxy.url) as client:
             completion = await client.chat.completions.create(model="azure-style", messages=MESSAGES)
         async with world.azure(azure_endpoint=proxy.url, api_key="sk-wrong") as client:
             with pytest.raises(openai.AuthenticationError) as caught:
                 await client.chat.completions.create(model="azure-style", messages=MESSAGES)
-    finally:
-        await proxy.stop()
 
     assert starts_well(completion)
     assert caught.value.code == "invalid_api_key"

@@ -9,13 +9,14 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from tests.integration.composed import Composed
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import Proxy, config, endpoint, eventually
 
 QUESTION: dict[str, Any] = {"model": "gpt", "temperature": 0, "messages": [{"role": "user", "content": "Hello"}]}
 PATH = "/v1/chat/completions"
 
-StartCached = Callable[..., Awaitable[Proxy]]
+StartCached = Callable[..., Awaitable[Composed]]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -27,11 +28,9 @@ def cached(request: pytest.FixtureRequest, start_proxy: StartProxy) -> StartCach
         stores = {"redis_url": request.getfixturevalue("redis_url")}
         namespace = request.getfixturevalue("redis_namespace")
 
-    async def start(
-        models: list[dict[str, Any]], general: dict[str, Any] | None = None, *, process: bool = False, **params: Any
-    ) -> Proxy:
+    async def start(models: list[dict[str, Any]], general: dict[str, Any] | None = None, **params: Any) -> Composed:
         general = {"cache": True, "cache_params": {"namespace": namespace, **params}, **stores, **(general or {})}
-        return await start_proxy(config(models, **general), process=process)
+        return await start_proxy(config(models, **general))
 
     return start
 
@@ -153,13 +152,13 @@ async def test_cache_control_of_the_request(
 async def test_200_identical_misses_are_one_call_also_when_the_first_10_leave(
     start_provider: StartProvider, cached: StartCached, stream: bool
 ) -> None:
-    provider = await start_provider(latency_s=4.0, tokens_per_second=40 if stream else None)
-    proxy = await cached([endpoint(provider)], process=True)
+    provider = await start_provider(latency_s=2.0, tokens_per_second=40 if stream else None)
+    proxy = await cached([endpoint(provider)])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         clients = [asyncio.ensure_future(ask(http, proxy, stream=stream)) for _ in range(10)]
         await eventually(lambda: provider.counts().received)
         clients += [asyncio.ensure_future(ask(http, proxy, stream=stream)) for _ in range(190)]
-        await asyncio.sleep(2.5)  # all have come by then, also on a busy machine
+        await eventually(lambda: len(proxy.container.in_flight()) == 200)
         for client in clients[:10]:
             client.cancel()
         answers = await asyncio.gather(*clients[10:])

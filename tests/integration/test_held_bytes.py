@@ -16,8 +16,9 @@ import pytest_asyncio
 
 from application.messages import ProxyRequest
 from tests.contracts.scripted_server import Peer, ScriptedServer
-from tests.integration.composed import JSON, Composed, Reply, composed, parsed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint, eventually
+from tests.integration.raw_http import JSON, Reply, parsed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,9 +13,10 @@ import pytest
 
 from tests.contracts.scripted_server import Peer, ScriptedServer, answering, reply
 from tests.hostile_replies import BOMB, BROKEN, ERRORS, FLOODS, JUNK, LATE, MIB, ODD, Flood, Reply, filled, say
-from tests.integration.composed import JSON, Composed, composed
-from tests.integration.composed import Reply as Got
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
+from tests.integration.raw_http import JSON
+from tests.integration.raw_http import Reply as Got
 
 _CHOICE = {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
 _CHUNKS = [

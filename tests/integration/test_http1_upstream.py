@@ -4,9 +4,7 @@ import asyncio
 import gc
 import socket
 import ssl
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 from unittest.mock import Mock
 
@@ -35,32 +33,9 @@ from tests.contracts.upstream_tls import certificate
 from tests.contracts.upstream_unasked import speaking_first
 from tests.contracts.upstream_uploads import Pieces, forever, upload
 from tests.integration.harness import eventually
+from tests.integration.other_process import other_process
 
 _TRUST_NOTHING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-_OTHER = """
-import socket
-listening = socket.create_server(("127.0.0.1", 0))
-print(listening.getsockname()[1], flush=True)
-sock, _ = listening.accept()
-sock.recv(65536)
-sock.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 5\\r\\n\\r\\nother")
-sock.recv(65536)
-"""
-
-
-@asynccontextmanager
-async def other_process() -> AsyncIterator[str]:
-    """The URL of a server that needs no file of this process; it answers one request."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _OTHER, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(await process.stdout.readline())}/v1"
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 class TestHttp1Upstream(UpstreamContract):

@@ -16,7 +16,8 @@ from domain.failure import FailureKind
 from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, hold, reply
 from tests.contracts.upstream_calls import body_of, call, cancel, failure_of, fetch, other_tasks, until_waiting
 from tests.contracts.upstream_uploads import Pieces, forever, upload, whole
-from tests.integration.composed import JSON, composed
+from tests.integration.composed import composed
+from tests.integration.raw_http import JSON
 
 SOON_S = 0.2
 ANSWER = {

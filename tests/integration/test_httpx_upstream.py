@@ -24,7 +24,7 @@ from tests.contracts.scripted_server import Peer, ScriptedServer, after_request,
 from tests.contracts.upstream import UpstreamContract
 from tests.contracts.upstream_calls import UpstreamBase, body_of, call, failure_of, fetch, until_waiting
 from tests.integration.harness import eventually
-from tests.integration.test_http1_upstream import other_process
+from tests.integration.other_process import other_process
 
 _TRUST_NOTHING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

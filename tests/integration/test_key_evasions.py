@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
-from tests.integration.composed import PATIENCE_S, composed
+from tests.integration.composed import composed
 from tests.integration.harness import config, endpoint
+from tests.integration.raw_http import PATIENCE_S
 from tests.key_evasions import KEY, UPSTREAM_KEY, Evasion, call, evasions
 
 ANSWER = b'{"choices":[{"message":{"content":"hidden"}}]}'

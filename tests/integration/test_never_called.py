@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
-from tests.integration.composed import JSON, Composed, composed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
+from tests.integration.raw_http import JSON
 
 ANSWER = b'{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'  # noqa: E501
 METADATA = ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "192.0.0.192"]

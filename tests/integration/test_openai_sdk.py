@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.records import Record
-from tests.integration.harness import Proxy, endpoint, eventually, free_port
+from tests.integration.composed import composed
+from tests.integration.harness import Proxy, ProxyProcess, config, endpoint, eventually, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -137,7 +138,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
         alpha.set_faults([{"match": {"model": name}, "action": action} for name, action in FAULTS.items()])
         general = {"num_retries": NUM_RETRIES}
         settings = {"model_groups": groups(alpha, keyed), "general_settings": general}
-        proxy = Proxy(tmp_path_factory.mktemp("openai"), settings)
+        proxy = ProxyProcess(tmp_path_factory.mktemp("openai"), settings)
         stack.push_async_callback(proxy.stop)
         await proxy.start()
         yield World(proxy, alpha, keyed)
@@ -503,15 +504,8 @@ async def test_a_web_pages_request_is_permission_denied(world: World) -> None:
 async def test_a_proxy_with_keys_lets_nobody_else_in_and_shows_them_to_no_provider(
     world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    proxy = Proxy(
-        tmp_path_factory.mktemp("keys"),
-        {
-            "model_groups": [{"model_group": "gpt", "models": [endpoint(world.alpha)]}],
-            "general_settings": {"api_keys": ["sk-another", PROXY_KEY]},
-        },
-    )
-    try:
-        await proxy.start()
+    settings = config([endpoint(world.alpha)], api_keys=["sk-another", PROXY_KEY])
+    async with composed(tmp_path_factory.mktemp("keys"), settings) as proxy:
         error = await failure(world.client(base_url=f"{proxy.url}/v1"), "gpt")
         async with world.client(base_url=f"{proxy.url}/v1", api_key=PROXY_KEY) as client:
             answer = await client.chat.completions.create(model="gpt", messages=MESSAGES)
@@ -519,8 +513,6 @@ async def test_a_proxy_with_keys_lets_nobody_else_in_and_shows_them_to_no_provid
         async with world.client(base_url=f"{proxy.url}/v1") as client:
             with pytest.raises(openai.AuthenticationError):
                 await client.models.retrieve("gpt")
-    finally:
-        await proxy.stop()
 
     assert isinstance(error, openai.AuthenticationError)
     assert error.code == "invalid_api_key"

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from tests.contracts.scripted_server import Peer, ScriptedServer, reply
-from tests.integration.composed import JSON, Composed, Reply, composed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import endpoint
+from tests.integration.raw_http import JSON, Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -20,6 +20,7 @@ from domain.replica_report import ReplicaReport
 from tests.contracts.endpoint_states import REPORTS, by_replica
 from tests.contracts.response_cache import EACH_EXAMPLE_IS_ITS_OWN, LONG_S, answer_of, new_key, random_bytes
 from tests.contracts.response_owners import new_id
+from tests.examples import examples
 from tests.fakes import FakeClock
 from tests.integration.redis_calm_gate import calm_gate
 
@@ -40,7 +41,7 @@ _OWNER_STEPS = st.lists(st.tuples(st.sampled_from(["remember", "find"]), st.list
 
 
 @given(steps=_CACHE_STEPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
 async def test_caches_give_the_same(gate: RedisGate, steps: list[tuple[str, int, int]]) -> None:
     caches = (RedisResponseCache(gate, f"test-{uuid4().hex}"), MemoryResponseCache(64 << 20, FakeClock()))
     keys = [new_key() for _ in range(6)]
@@ -63,7 +64,7 @@ async def test_caches_give_the_same(gate: RedisGate, steps: list[tuple[str, int,
 
 
 @given(steps=_STATE_STEPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
 async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int, ReplicaReport]]) -> None:
     both = (
         RedisEndpointStateStore(gate, f"test-{uuid4().hex}", LONG_S),
@@ -81,7 +82,7 @@ async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int,
 
 
 @given(steps=_OWNER_STEPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
 async def test_owners_give_the_same(gate: RedisGate, steps: list[tuple[str, list[int], int]]) -> None:
     both = (
         RedisResponseOwners(gate, f"test-{uuid4().hex}", LONG_S),

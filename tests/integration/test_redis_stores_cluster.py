@@ -29,7 +29,7 @@ def cluster_url() -> Iterator[str]:
     with ExitStack() as stack:
         nodes = [_started(stack) for _ in range(NODES)]
         for number, node in enumerate(nodes):
-            node.command("CLUSTER", "ADDSLOTS", *range(number, SLOTS, NODES))
+            node.command("CLUSTER", "ADDSLOTS", *range(SLOTS * number // NODES, SLOTS * (number + 1) // NODES))
             node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             node.command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
         deadline = time.monotonic() + 30

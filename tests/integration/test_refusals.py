@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
+from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -108,7 +109,7 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
             for name in CASES
         ]
         general = {"upstream_client": request.param}
-        proxy = Proxy(tmp_path_factory.mktemp("refusals"), {"model_groups": groups, "general_settings": general})
+        proxy = Composed(tmp_path_factory.mktemp("refusals"), {"model_groups": groups, "general_settings": general})
         try:
             await proxy.start()
             yield World(proxy, http, (one, two))

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
-from tests.integration.composed import JSON, Composed, composed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
+from tests.integration.raw_http import JSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +48,8 @@ class World(NamedTuple):
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(ScriptedServer(answering(reply(ANSWER, JSON.decode()))))
-        settings = config([endpoint(provider.url("/v1"))], api_keys=["proxy-key", "k%y&2"], max_body_bytes=4000)
+        general = {"api_keys": ["proxy-key", "k%y&2"], "max_body_bytes": 4000, "log_level": "debug"}
+        settings = config([endpoint(provider.url("/v1"))], **general)
         yield World(await stack.enter_async_context(composed(tmp_path_factory.mktemp("lines"), settings)), provider)
 
 

@@ -15,7 +15,8 @@ from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.reshape.reshaping import EVENT_STREAM
 from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
-from tests.unit.test_chat_formats import (
+from tests.examples import examples
+from tests.unit.chat_shapes import (
     STREAM,
     STREAM_WITH_USAGE,
     WHOLE,
@@ -27,7 +28,9 @@ from tests.unit.test_chat_formats import (
 )
 
 QUESTION: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-WITH_SERVER = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_SERVER = settings(
+    deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 class Server:

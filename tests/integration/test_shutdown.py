@@ -41,7 +41,7 @@ async def test_while_it_drains_no_new_connection_is_taken(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
     provider = await start_provider(latency_s=2)
-    proxy = await start_proxy(config([endpoint(provider)], drain_timeout=20))
+    proxy = await start_proxy(config([endpoint(provider)], drain_timeout=20), process=False)
     running = asyncio.ensure_future(http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION))
     await eventually(lambda: provider.counts().in_flight == 1)
     stopping = asyncio.ensure_future(proxy.stop())
@@ -59,7 +59,7 @@ async def test_what_outlasts_drain_timeout_is_ended_with_an_error(
 ) -> None:
     provider = await start_provider(tokens_per_second=5, answer_tokens=100_000)
     slow = await start_provider(latency_s=60)
-    proxy = await start_proxy(config([endpoint(provider), endpoint(slow)], drain_timeout=1))
+    proxy = await start_proxy(config([endpoint(provider), endpoint(slow)], drain_timeout=1), process=False)
 
     async def ask(stream: bool) -> tuple[int, bytes]:
         async with http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": stream}) as reply:
@@ -102,7 +102,7 @@ async def test_a_second_signal_ends_it_at_once(
 async def test_an_idle_proxy_with_open_keepalive_connections_stops_at_once(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
-    proxy = await start_proxy(config([endpoint(await start_provider())], drain_timeout=60))
+    proxy = await start_proxy(config([endpoint(await start_provider())], drain_timeout=60), process=False)
     async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
         await reply.read()
 

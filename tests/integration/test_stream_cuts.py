@@ -12,23 +12,12 @@ from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.openai_target import openai_target
 from application.attempts.attempt import SendAttempt
 from application.held_bytes import HeldBytes
+from application.messages import Api
 from application.ports import Upstream
 from domain.secret import Secret
 from tests.contracts.scripted_server import Peer, Script, ScriptedServer, hold
 from tests.flows import next_piece
-from tests.unit.test_stream_ends import (
-    COMPLETED,
-    DELTA,
-    DONE,
-    HELLO,
-    PROMPTS,
-    STOP,
-    USAGE,
-    USAGE_ASKED,
-    Api,
-    Line,
-    text,
-)
+from tests.unit.stream_line import COMPLETED, DELTA, DONE, HELLO, PROMPTS, STOP, USAGE, USAGE_ASKED, Line, text
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 

@@ -14,8 +14,9 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
-from tests.integration.composed import JSON, Composed, composed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config
+from tests.integration.raw_http import JSON
 from tests.integration.responses_world import NAMES, group
 from tests.redis_server import SharedRedis, namespace
 

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
+from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -199,7 +200,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ben
                 for capture in CAPTURES
             ]
             general = {"cooldown_time": COOLDOWN_S, "allowed_fails": 1}
-            proxy = Proxy(tmp_path_factory.mktemp("errors"), {"model_groups": groups, "general_settings": general})
+            proxy = Composed(tmp_path_factory.mktemp("errors"), {"model_groups": groups, "general_settings": general})
             try:
                 await proxy.start()
                 yield Bench(proxy, sick, well, http)

@@ -21,6 +21,7 @@ from tests.contracts.reply_scripts import Played, broken, good, playing
 from tests.contracts.scripted_server import Peer, ScriptedServer, after_request, answering, chunked, hold, reply
 from tests.contracts.upstream_calls import call, open_sockets, other_tasks
 from tests.contracts.upstream_tls import certificate
+from tests.examples import examples
 
 EXAMPLES = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
@@ -99,7 +100,7 @@ def excuse(ours: Outcome, theirs: Outcome) -> str | None:
 class TestUpstreamsAlike:
     on_both_loops = True
 
-    @settings(EXAMPLES, max_examples=40)
+    @settings(EXAMPLES, max_examples=examples(20))
     @given(played=good())
     async def test_good_replies_are_the_same(self, played: Played) -> None:
         ours, theirs = await played_to_all(played)
@@ -108,7 +109,7 @@ class TestUpstreamsAlike:
         assert as_h11_says(ours)[:4] == theirs[:4]
         assert ours.is_used_again == theirs.is_used_again or excuse(ours, theirs)
 
-    @settings(EXAMPLES, max_examples=60)
+    @settings(EXAMPLES, max_examples=examples(30))
     @given(played=broken())
     async def test_broken_replies_are_the_same_or_ours_are_read_more_strictly(self, played: Played) -> None:
         ours, theirs = await played_to_all(played)

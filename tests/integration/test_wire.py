@@ -18,7 +18,9 @@ import openai
 import pytest
 import pytest_asyncio
 
+from adapters.http.server import connection
 from simulator import ProviderSettings, SimulatedProvider
+from tests.integration.composed import Composed
 from tests.integration.harness import Proxy, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -158,7 +160,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
             {"model_group": "fixed", "models": [endpoint(fixed.url, model="fixed")]},
         ]
         general = {"max_body_bytes": MAX_BODY_BYTES, "num_retries": 0, "allowed_fails": 1000}
-        proxy = Proxy(tmp_path_factory.mktemp("wire"), {"model_groups": groups, "general_settings": general})
+        proxy = Composed(tmp_path_factory.mktemp("wire"), {"model_groups": groups, "general_settings": general})
         stack.push_async_callback(proxy.stop)
         await proxy.start()
         yield World(proxy, provider, fixed, http)
@@ -636,7 +638,8 @@ async def test_large_but_legal_headers_pass(world: World) -> None:
     assert world.provider.records[0].header("x-large-59") == "a" * 900
 
 
-async def test_a_client_that_never_ends_its_headers_is_cut_off(world: World) -> None:
+async def test_a_client_that_never_ends_its_headers_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_S", 1.0)
     reader, writer = await asyncio.open_connection("127.0.0.1", world.proxy.port)
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n")
 

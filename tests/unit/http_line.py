@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 from http.client import HTTPResponse
 from typing import Any, cast
 
-from adapters.http.server.asgi import AsgiApplication
-from adapters.http.server.client import CLIENT
 from adapters.http.server.connection import Connection
 from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
+from tests.asgi_application import CLIENT, AsgiApplication
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -201,7 +200,7 @@ class Holding:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["raw_path"]
         self.asked.append(path)
-        scope["extensions"][CLIENT].when_gone(lambda: self.gone.append(path))
+        scope["extensions"][CLIENT].on_disconnect(lambda: self.gone.append(path))
         await self._go_on.wait()
         self._go_on.clear()
         await answer(send, path)

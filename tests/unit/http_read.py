@@ -64,10 +64,15 @@ class Read:
     def has_room(self) -> bool:
         return True
 
-    def arrived(self, head: RequestHead, length: int | None) -> Request:
+    def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> Request:
         assert all(each.is_complete for each in self.requests)
-        self.requests.append(Request(head, length))
-        return self.requests[-1]
+        request = Request(head, length)
+        self.requests.append(request)
+        if body is not None:
+            if body:
+                request.feed(body)
+            request.complete()
+        return request
 
     @property
     def only(self) -> Request:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import instructions, peer_table, readme
+from bench import instructions, peer_table, python_build, readme
 from bench.charts import Bar, Line, bar_chart, percentile_chart
 from bench.machine import Machine
 from bench.report import figure, lines, table
@@ -159,28 +159,58 @@ def test_cachegrinds_count_is_found_among_its_words() -> None:
         instructions.total("bad luck")
 
 
-def test_more_instructions_than_recorded_are_a_miss_that_says_what_to_do() -> None:
-    known = instructions.Recorded(python=instructions.interpreter(), instructions={"chat": 1000})
-
-    (more,) = instructions.checks({"chat": 1060, "new": 5}, known)
-    (same,) = instructions.checks({"chat": 1040}, known)
-
-    assert not more.met
-    assert "--record" in more.note
-    assert same.met
+KNOWN = {"CPython 3.11.2 optimised": {"chat": 1000}, "CPython 3.11.7 plain": {"chat": 2000}}
 
 
-def test_another_build_of_python_is_not_compared_with() -> None:
-    known = instructions.Recorded(python="3.11.0 somewhere else", instructions={"chat": 1000})
-
-    assert instructions.checks({"chat": 9999}, known) == []
+def counted(build: str, **counts: int) -> Row:
+    return instructions.judged(Row(name="instructions", title="Instructions"), build, counts, KNOWN)
 
 
-def test_recording_keeps_what_other_versions_recorded(tmp_path: Path) -> None:
+def test_more_instructions_than_recorded_for_the_same_build_are_a_miss() -> None:
+    more, same = (counted("CPython 3.11.2 optimised", chat=count, new=5) for count in (1060, 1040))
+
+    assert (more.status, same.status) == ("miss", "pass")
+    assert "CPython 3.11.2 optimised" in lines(more)  # what it was compared with
+    assert "1,060 now, 1,000 recorded" in lines(more)
+
+
+def test_a_build_without_a_record_is_compared_with_no_other_and_says_so() -> None:
+    row = counted("CPython 3.13.0 plain", chat=9999)
+
+    assert row.status == "not available"
+    assert "nothing is recorded for CPython 3.13.0 plain" in lines(row)
+    assert "--record" in lines(row)
+    assert all(build in lines(row) for build in KNOWN)
+
+
+def test_recording_keeps_what_other_builds_recorded(tmp_path: Path) -> None:
     path = tmp_path / "instructions.json"
-    path.write_bytes(b'{"2.7": {"python": "2.7.18", "instructions": {"chat": 7}}}')
+    path.write_bytes(b'{"CPython 2.7.18 plain": {"chat": 7}}')
 
-    instructions.record({"chat": 1000}, path)
+    instructions.record("CPython 3.11.7 plain", {"chat": 1000}, path)
 
-    assert instructions.recorded(path)["2.7"].instructions == {"chat": 7}
-    assert instructions.recorded(path)[instructions.minor()].instructions == {"chat": 1000}
+    assert instructions.recorded(path) == {"CPython 2.7.18 plain": {"chat": 7}, "CPython 3.11.7 plain": {"chat": 1000}}
+
+
+def test_the_builds_that_figures_are_given_for_are_recorded() -> None:
+    kinds = {build.split(",")[0].split()[-1] for build in instructions.recorded()}
+
+    assert kinds == {"plain", "optimised"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schemes", "is_optimised"),
+    [
+        ("'--enable-shared'", ("posix_prefix",), False),
+        ("'--enable-optimizations' '--with-lto'", ("posix_prefix",), True),
+        ("'--enable-shared'", ("posix_prefix", "deb_system"), True),
+        (None, ("nt",), False),
+    ],
+)
+def test_a_build_tells_whether_it_is_optimised(
+    monkeypatch: pytest.MonkeyPatch, arguments: str | None, schemes: tuple[str, ...], is_optimised: bool
+) -> None:
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: arguments if name == "CONFIG_ARGS" else None)
+    monkeypatch.setattr("sysconfig.get_scheme_names", lambda: schemes)
+
+    assert python_build.is_optimised() is is_optimised

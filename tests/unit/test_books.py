@@ -13,7 +13,7 @@ from application.messages import Api, FrameKind, Verdict, WholeReply
 from domain.failure import FailureKind
 from domain.rate_limit.token_estimate import Usage
 from tests.fakes import FakeReply
-from tests.unit.test_dispatch import Bench, body_of
+from tests.unit.dispatch_bench import Bench, body_of
 
 HUGE = "1" + "0" * 400
 

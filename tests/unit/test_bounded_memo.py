@@ -9,6 +9,7 @@ import pytest
 from adapters.http import headers
 from adapters.http.access import guards, origins
 from adapters.http.bodies import decode_request
+from adapters.http.exchange import outcome
 from adapters.http.paths import routes
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.http1 import plain_reply, reply_reader, request
@@ -39,8 +40,9 @@ def held_bytes(key: Any) -> int:
 
 KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
-    (headers._relayed_names, str),
     (headers.HEADER_TEXTS, str),
+    (headers.RELAYED_AGAIN, lambda text: (("x-a", text),)),
+    (outcome._shown_models, str),
     (headers._prefixes, str),
     (shown_text.SHOWN_HEADERS, str.encode),
     (guards._json_types, str.encode),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from entrypoints.banner import banner
-from entrypoints.config.load import load_settings
 from entrypoints.container import Container
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.groups import model_groups
+from tests.unit.two_groups import TWO, settings_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,22 +19,6 @@ def test_the_packages_are_ours_and_not_those_of_the_same_name_elsewhere(package:
     module = importlib.import_module(package)
 
     assert Path(str(module.__file__)).is_relative_to(ROOT / "src")
-
-
-def settings_of(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]
-    path = tmp_path / "llmproxy.yaml"
-    path.write_text(text)
-    return load_settings(path, {})
-
-
-TWO = """
-model_groups:
-  - model_group: gpt
-    models:
-      - {model: gpt-4o, weight: 3, params: {api_key: key-one}}
-      - {model: dep, weight: 1, params: {azure_endpoint: https://r.openai.azure.com, api_version: v1, api_key: key-two}}
-      - {model: gpt-4o, weight: 0, params: {api_key: key-one, base_url: https://eu.api.openai.com/v1}}
-"""
 
 
 def test_a_container_builds_the_application_without_touching_the_network(tmp_path: Path) -> None:

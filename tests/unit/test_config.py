@@ -1,5 +1,6 @@
 """A valid configuration becomes settings that need no further thought."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from entrypoints.config.load import load_settings
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings
 
 Load = Callable[..., Settings]
+
+CERTIFICATE = Path(__file__).parents[1] / "data/nobodys_certificate.pem"
 
 MINIMAL = """
 model_groups:
@@ -242,7 +245,7 @@ def test_a_key_may_be_an_alias_and_a_key_in_quotes_merges_nothing(load: Load) ->
 
 
 def test_a_ca_bundle_is_seen_from_the_file_that_names_it(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text(CERTIFICATE, encoding="ascii")
+    shutil.copy(CERTIFICATE, tmp_path / "ca.pem")
 
     settings = load("general_settings: {ca_bundle: ca.pem}\n" + MINIMAL)
 
@@ -263,20 +266,6 @@ def test_printed_settings_show_no_secret(load: Load) -> None:
     )
 
     assert "canary" not in repr(settings)
-
-
-# A self-signed certificate of nobody, made for this test.
-CERTIFICATE = """-----BEGIN CERTIFICATE-----
-MIIBejCCAR+gAwIBAgIUUud8c1PlCY/qO5feeivSYWg3uAkwCgYIKoZIzj0EAwIw
-ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyMzExMTg0OVoYDzIxMjYxMDMwMTEx
-ODQ5WjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AASRhqXe8HXeDcWmTfUthstAtc+PJTH0W4CUgilMEYy/enZQwKE4lm8HHZCjBJyz
-FkvwDxsOXpDz13IJ8W66oo+7o1MwUTAdBgNVHQ4EFgQUZEkjPf1Nv2GTti3whlEc
-l59ni6QwHwYDVR0jBBgwFoAUZEkjPf1Nv2GTti3whlEcl59ni6QwDwYDVR0TAQH/
-BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA06AuxG4C0CwNr47omgeaUJ7FMXVv
-WXZGuTrbLGRPVxQCIQCVT66hrIYIhvHLpDBYf3UHAmek8SW+bScp2HG7byDwdA==
------END CERTIFICATE-----
-"""
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.schema import keys_of
 from entrypoints.config.settings import CacheParams, ConfigFile, EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.config.settings_params import ParamsSettings
+from tests.examples import examples
 
 CANARY = "sk-canary-0123456789abcdef"
 ENVIRON = {"FULL": CANARY, "EMPTY": "", "PORT": "6379"}
@@ -64,7 +65,7 @@ def outcome_of(text: str) -> str:
         return "\n".join(loaded.warnings)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.dictionaries(_keys(GeneralSettings), _JUNK, max_size=8))
 def test_junk_in_general_settings_never_crashes_and_never_shows_a_key(junk: dict[str, Any]) -> None:
     groups = [{"model_group": "g", "models": [{"model": "m", "params": {"api_key": CANARY}}]}]
@@ -74,7 +75,7 @@ def test_junk_in_general_settings_never_crashes_and_never_shows_a_key(junk: dict
     assert "canary" not in seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     st.dictionaries(_keys(EndpointSettings), _JUNK, max_size=5),
     st.dictionaries(_keys(ParamsSettings), _JUNK, max_size=6),
@@ -85,7 +86,7 @@ def test_junk_in_models_never_crashes_and_never_shows_a_key(model: dict[str, Any
     assert "canary" not in seen
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_JUNK)
 def test_any_document_never_crashes_and_never_shows_a_key(document: Any) -> None:
     assert "canary" not in outcome(document)
@@ -103,13 +104,13 @@ _MAPPINGS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(_keys(ConfigFile), _MAPPINGS, min_size=1, max_size=3), st.booleans())
 def test_any_mapping_in_any_style_never_crashes_and_never_shows_a_key(document: dict[str, Any], flow: bool) -> None:
     assert "canary" not in outcome_of(yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text(alphabet="&*!{}[]:,-?|>'\"#%@` \n\tab<", max_size=60).map(str.encode)))
 def test_any_bytes_never_crash(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:

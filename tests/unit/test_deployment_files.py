@@ -1,6 +1,8 @@
 """What docker-compose.yml, the Dockerfile, deploy/ and docs/deploy.md say of each other and of the proxy is true."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import yaml
 
 from adapters.http.server import connection
 from adapters.stores.redis.clients import RedisSettings
+from bench import python_build
 from domain.secret import Secret
 from entrypoints import http, provider
 from entrypoints.config.load import load_settings
@@ -196,3 +199,12 @@ def test_base_image_of_the_dockerfile_and_of_the_compose_file_are_one() -> None:
 
     assert base is not None
     assert default_of(COMPOSE["x-image"]["build"]["args"]["BASE"]) == base[1]
+
+
+def test_an_image_is_made_of_an_optimised_python_alone() -> None:
+    (check,) = re.findall(r'^RUN python -c "(.*)"$', DOCKERFILE, re.MULTILINE)
+
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+
+    assert (done.returncode == 0) is python_build.is_optimised()
+    assert python_build.is_optimised() or "choose another BASE" in done.stderr

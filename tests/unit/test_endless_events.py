@@ -10,7 +10,7 @@ from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import FrameKind
 from domain.failure import FailureKind
 from tests.fakes import FakeReply
-from tests.unit.test_stream_ends import COMPLETED, DELTA, DONE, HELLO, STOP, Line
+from tests.unit.stream_line import COMPLETED, DELTA, DONE, HELLO, STOP, Line
 
 BEGUN = b'data: {"choices":[{"delta":{"content":"'
 HEADERS = (("content-type", "text/event-stream"),)

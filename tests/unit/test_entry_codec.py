@@ -20,6 +20,7 @@ from adapters.stores.entry_codec import (
 from application.store_ports import CachedAnswer
 from domain.caching.cache_key import CacheKey
 from tests.contracts.response_cache import ANSWERS, answer_of, new_key, random_bytes
+from tests.examples import examples
 
 KEY = CacheKey("name", bytes(range(32)))
 SHORT = answer_of(b'{"choices":[]}')
@@ -40,14 +41,14 @@ def signed(packing: int, packed: bytes) -> bytes:
 
 
 @given(answer=ANSWERS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_answer_comes_back_byte_for_byte(answer: CachedAnswer) -> None:
     assert decode_entry(KEY, encoded(answer)) == answer
 
 
 @pytest.mark.parametrize("answer", [SHORT, LONG])
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_entry_with_any_byte_changed_is_a_miss(answer: CachedAnswer, data: st.DataObject) -> None:
     entry = bytearray(encoded(answer))
     place = data.draw(st.integers(0, len(entry) - 1))
@@ -77,14 +78,14 @@ def test_entry_cut_anywhere_or_followed_by_anything_is_a_miss(answer: CachedAnsw
 
 @given(junk=st.binary(max_size=300))
 @example(junk=b"")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_junk_is_a_miss(junk: bytes) -> None:
     assert decode_entry(KEY, junk) is None
     assert decode_entry(KEY, bytes([entry_codec.VERSION]) + junk) is None
 
 
 @given(junk=st.binary(max_size=300), packing=st.integers(0, 255))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_junk_that_is_rightly_signed_is_a_miss(junk: bytes, packing: int) -> None:
     assert decode_entry(KEY, signed(packing, junk)) is None
 
@@ -94,7 +95,7 @@ def test_junk_that_is_rightly_signed_is_a_miss(junk: bytes, packing: int) -> Non
     lambda inner: st.lists(inner, max_size=6),
     max_leaves=12,
 ))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_msgpack_of_another_form_is_a_miss_or_exactly_what_it_says(value: object) -> None:
     found = decode_entry(KEY, signed(0, msgspec.msgpack.encode(value)))
 

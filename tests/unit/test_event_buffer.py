@@ -13,7 +13,7 @@ from adapters.upstreams.openai.streams.event_buffer import MAX_PENDING_BYTES, Ev
 from adapters.upstreams.openai.streams.sse import split_events
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, is_worth_reading
-from tests.unit.test_sse import chop
+from tests.unit.chopped import chop
 
 PIECE_BYTES = 16 * 1024
 LARGE = 15 * 1024 * 1024

@@ -1,6 +1,5 @@
 """What an exchange sends at once, and what it leaves out."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
@@ -8,13 +7,15 @@ import pytest
 
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.in_flight import InFlight
+from adapters.http.exchange.outcome import ExchangeContext
 from adapters.http.server.client import Client
-from adapters.http.server.reply_head import whole_head
+from adapters.http.server.reply_head import reply_head
 from adapters.http.server.request.head import RequestHead
 from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 from application.messages import Headers, WholeReply
+from application.observing.request_counts import RequestCounts
 from application.ready import Ready
 from tests.fakes import FakeClock, RecordingLog
 
@@ -27,21 +28,22 @@ class Taking:
         self.length = 0
         self.added = ()
         self.addresses = {"client": ("10.0.0.1", 1)}
-        self.receive = self.send = None
+        self.sent_bytes = 0
         self.told: list[tuple[int, list[str], bytes]] = []
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None: ...
+    def on_disconnect(self, tell: Callable[[], None] | None) -> None: ...
 
     def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None] | None:
-        whole_head(status, fields, is_http10=False, keeps=True)
+        reply_head(status, fields, is_http10=False, keeps=True)
+        self.sent_bytes = len(body)
         self.told.append((status, list(fields), body))
         return None
 
 
 async def exchanged(answer: Any, method: str = "POST") -> tuple[Taking, RecordingLog]:
-    client, log = Taking(method), RecordingLog()
-    in_flight = InFlight(1.0, HeldBytes())
-    exchange = Exchange(cast("Client", client), asyncio.get_running_loop(), FakeClock(), log, in_flight, 1.0)
+    client, log, clock = Taking(method), RecordingLog(), FakeClock()
+    context = ExchangeContext(clock, log, InFlight(1.0, HeldBytes()), RequestCounts((), clock), 1.0)
+    exchange = Exchange(cast("Client", client), context)
     assert exchange.begin(answer) is None
     assert len(log.records) == 1
     return client, log

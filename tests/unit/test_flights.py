@@ -7,52 +7,18 @@ import pytest
 from application.answers import Answer, WholeAnswer
 from application.caching.replay_buffer import MAX_RECORDING_BYTES, WINDOW_BYTES
 from application.caching.shared_stream import SharedStream, TooSlow
-from application.caching.single_flight import Flight, SingleFlight
+from application.caching.single_flight import SharedCall, SingleFlight
 from application.errors import ProxyError
-from application.flow import Take, pulled
 from application.held_bytes import HeldBytes
 from application.messages import Headers, RequestTrace, WholeReply
 from application.store_ports import CachedAnswer, Shape
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeClock
 from tests.flows import next_piece
+from tests.unit.live_stream import LiveStream, settled
 
 HELD_BACK = 10_000
 """More pieces than may be held ahead of a slow client."""
-
-
-class LiveStream:
-    """A stream that says what it is fed, as an upstream's would."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.headers: Headers = (("content-type", "text/event-stream"),)
-        self.failure: Failure | None = None
-        self.queue: asyncio.Queue[bytes | Exception] = asyncio.Queue()
-        self.taken = 0
-        self.closed = False
-        self.complete = False
-        self.ahead_bytes = 0
-
-    def feed(self, *pieces: bytes | Exception) -> None:
-        for piece in pieces:
-            self.queue.put_nowait(piece)
-
-    async def flow(self, take: Take) -> bool:
-        return await pulled(self._receive, take)
-
-    async def _receive(self) -> bytes:
-        piece = await self.queue.get()
-        self.taken += 1
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
-
-    def error_frame(self, message: str, code: str) -> bytes:
-        return f"error {code}".encode()
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Airfield:
@@ -84,7 +50,7 @@ class Airfield:
             raise RuntimeError("can't start new thread")
         self.kept.append(answer.chunks)
 
-    def flight(self) -> Flight:
+    def flight(self) -> SharedCall:
         found = self.single_flight.under_way("same", self.clock.now())
         return found or self.single_flight.start("same", self.ask, self.judge, self.put, self.clock.now())
 
@@ -99,11 +65,6 @@ class Airfield:
         self.calls[-1].set_result(live)
         seats = [await task for task in tasks]
         return live, [subscriber for subscriber in seats if isinstance(subscriber, SharedStream)]
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def for_ever(seconds: float) -> None:

@@ -11,7 +11,7 @@ from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.pool import Pool, Spare
 from domain.failure import FailureKind
 from tests.unit.http_line import Wire
-from tests.unit.test_http1_reply_reader import OK, Read
+from tests.unit.reply_read import OK, Read
 
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 MOST_BYTES = 64 * 1024

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.upstreams.http1.plain_reply import START, plain_reply
-from tests.unit.test_http1_reply_reader import Read
+from tests.unit.reply_read import Read
 
 PLAIN = [
     *("content-type: application/json", "Date: Mon, 30 Nov 2026 17:00:00 GMT", "x-request-id: req_1", "server: envoy"),

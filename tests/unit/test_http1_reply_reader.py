@@ -1,7 +1,6 @@
 """The reader of replies never takes for whole and clean what a second, stricter parser (h11) does not."""
 
 import re
-from typing import Any
 
 import h11
 import pytest
@@ -9,45 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.upstreams.http1.reply import Http1Reply
-from adapters.upstreams.http1.reply_reader import ReplyReader
 from domain.failure import FailureKind
 from tests.contracts.reply_scripts import Played, broken, good
 from tests.contracts.upstream_status_lines import HINTS, OTHERS, WHOLE
-
-OK = b"HTTP/1.1 200 OK\r\n"
-
-
-class NoLine:
-    """A connection that is asked for nothing."""
-
-    loop: Any = None
-
-    def wait_until(self, deadline: float) -> None: ...
-
-    def go_on(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
-class Read:
-    """What a reader makes of some bytes."""
-
-    def __init__(self, *pieces: bytes, has_body: bool = True) -> None:
-        self.reader = ReplyReader(64 * 1024)
-        self.reply = Http1Reply(NoLine(), 1.0)
-        self.reader.begin(self.reply, has_body=has_body)
-        self.failure = None
-        for piece in pieces:
-            if self.reader.is_whole:
-                self.reader.is_followed = True  # the connection sees to that: nobody has asked
-                break
-            self.failure = self.failure or self.reader.feed(piece)
-        self.body = b"".join(self.reply._pieces)
-
-    @property
-    def is_clean(self) -> bool:
-        reader = self.reader
-        return self.failure is None and reader.is_whole and reader.is_kept and not reader.is_followed
+from tests.examples import examples
+from tests.unit.reply_read import OK, NoLine, Read
 
 
 def by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
@@ -83,7 +48,7 @@ def _by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
         return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(120))
 @given(good())
 def test_a_good_reply_is_read_as_h11_reads_it(played: Played) -> None:
     got = Read(*played.pieces, has_body=played.method != "HEAD")
@@ -93,7 +58,7 @@ def test_a_good_reply_is_read_as_h11_reads_it(played: Played) -> None:
         assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(240))
 @given(broken())
 def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: Played) -> None:
     got = Read(*played.pieces, has_body=played.method != "HEAD")
@@ -102,7 +67,7 @@ def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: 
         assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80))
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=5), st.booleans())
 def test_random_bytes_are_no_reply(pieces: list[bytes], has_body: bool) -> None:
     got = Read(*pieces, has_body=has_body)
@@ -110,7 +75,7 @@ def test_random_bytes_are_no_reply(pieces: list[bytes], has_body: bool) -> None:
     assert not got.is_clean or by_h11("POST" if has_body else "HEAD", b"".join(pieces))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80))
 @given(good(), st.lists(st.integers(0, 2000), max_size=6))
 def test_where_a_reply_is_cut_makes_no_difference(played: Played, cuts: list[int]) -> None:
     sent, has_body = b"".join(played.pieces), played.method != "HEAD"

@@ -102,7 +102,7 @@ async def test_no_work_that_was_begun_is_left_undone_when_its_client_leaves() ->
 
         async def _wait(self, client: Client) -> None:
             left = asyncio.Event()
-            client.when_gone(left.set)
+            client.on_disconnect(left.set)
             await left.wait()
             ended.append(True)
 

@@ -238,8 +238,8 @@ async def test_a_server_that_stops_closes_what_is_idle_and_lets_what_runs_end() 
     await idle.feed(GET)
     await busy.feed(GET + GET)
 
-    idle.connection.drain()
-    busy.connection.drain()
+    idle.connection.shutdown()
+    busy.connection.shutdown()
 
     assert idle.wire.events == ["close"]
     assert not busy.wire.events

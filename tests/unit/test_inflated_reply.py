@@ -13,7 +13,7 @@ from adapters.upstreams.openai.inflated_reply import MAX_PIECE_BYTES, InflatedRe
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
-from tests.unit.test_stream_ends import DONE, HELLO, STOP, Line
+from tests.unit.stream_line import DONE, HELLO, STOP, Line
 
 BITS = {"gzip": 31, "x-gzip": 31, "GZIP": 31, "deflate": 15}
 RAW = -15

@@ -9,8 +9,8 @@ from application.caching.keep_alive import COMMENT, KeepAlive, KeptAliveStream
 from application.caching.shared_stream import TooSlow
 from entrypoints.container import Container
 from tests.flows import next_piece
-from tests.unit.test_composition import TWO, settings_of
-from tests.unit.test_flights import LiveStream
+from tests.unit.live_stream import LiveStream
+from tests.unit.two_groups import TWO, settings_of
 
 
 @pytest.mark.parametrize(

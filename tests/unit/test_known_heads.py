@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.server.request.known_heads import LONGEST_HEAD_BYTES, KnownHeads, spelling_of
 from tests.unit.http_read import Read, get, post, sized
-from tests.unit.test_http_request_fuzz import requests
+from tests.unit.random_requests import requests
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\nContent-Length: %d\r\nx-key: 7\r\n\r\n%b"
 
@@ -43,6 +43,17 @@ def test_heads_that_differ_in_anything_else_are_two(one: bytes, other: bytes) ->
     assert second.head is fourth.head
     assert first.head is not second.head
     assert first.told() != second.told()
+
+
+@pytest.mark.parametrize("broken", [b"1\r\r\n\r\na", b"1\n\r\n\r\na", b"1 \r\r\n\r\na", b"1\r\n\r\r\n\r\na"])
+def test_a_head_that_is_like_a_known_one_but_for_a_line_break_is_refused(broken: bytes) -> None:
+    heads = KnownHeads()
+    good = post(b"content-length: 1\r\n", b"a")
+    assert Read(good, good, heads=heads).refusal is None
+
+    read = Read(good.replace(b"1\r\n\r\na", broken), heads=heads)
+    assert read.refusal is not None
+    assert not read.requests
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from domain.caching.cache_key import CacheKey
 from tests.contracts.endpoint_states import EndpointStateStoreContract, by_replica, cooling
 from tests.contracts.response_cache import LONG_S, PassTime, ResponseCacheContract, answer_of, new_key, random_bytes
 from tests.contracts.response_owners import ResponseOwnersContract
+from tests.examples import examples
 from tests.fakes import FakeClock
 
 PLENTY_BYTES = 64 << 20
@@ -128,7 +129,7 @@ class TestMemoryResponseCache(ResponseCacheContract):
         max_bytes=st.integers(0, 12_000),
         max_entries=st.integers(1, 8),
     )
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(100), deadline=None)
     async def test_bounds_hold_and_what_is_found_is_what_was_put_last_and_has_not_ended(
         self, steps: list[tuple[int, int, float, float]], max_bytes: int, max_entries: int
     ) -> None:

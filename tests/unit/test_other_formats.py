@@ -25,7 +25,7 @@ from simulator.content.responses import make_draft, response_object, response_st
 from simulator.content.streams import completions_stream_reply
 from simulator.content.text import Turn
 from simulator.protocol.reply import Reply
-from tests.unit.test_chat_formats import (
+from tests.unit.chat_shapes import (
     DONE,
     NO_PADDING,
     STREAM,

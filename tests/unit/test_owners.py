@@ -19,7 +19,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from tests.fakes import FakeClock, FakeReply
 from tests.flows import next_piece
-from tests.unit.test_dispatch import Bench, good, refused, status, stream
+from tests.unit.dispatch_bench import Bench, good, refused, status, stream
 
 RESPONSE = b'{"id":"resp_1234567890","object":"response","status":"completed","output":[]}'
 NOT_FOUND = {

@@ -14,7 +14,7 @@ from application.messages import Api, Headers, ProxyRequest
 from domain.failure import Failure, FailureKind
 from tests.fakes import FakeReply
 from tests.flows import next_piece
-from tests.unit.test_dispatch import Bench
+from tests.unit.dispatch_bench import Bench
 
 JSON: Headers = (("content-type", "application/json; charset=utf-8"),)
 BINARY: Headers = (("content-type", "audio/mpeg"), ("content-length", "5"))

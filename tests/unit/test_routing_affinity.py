@@ -20,7 +20,7 @@ from domain.rate_limit.bucket import Readings
 from domain.rate_limit.limit_reading import Reading
 from domain.rate_limit.token_estimate import Demand
 from tests.fakes import FakeClock, RecordingAlarm
-from tests.unit.test_dispatch import Bench, good, refused, status
+from tests.unit.dispatch_bench import Bench, good, refused, status
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
 KEYS = [f"conversation-{i}" for i in range(40)]

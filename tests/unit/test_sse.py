@@ -1,7 +1,6 @@
 """Event boundaries and event contents, whatever the chunking and the line ends."""
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from adapters.upstreams.openai.streams.event_buffer import MAX_PENDING_BYTES
 from adapters.upstreams.openai.streams.sse import complete_until, parse_event, split_events
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import Frame, FrameKind
+from tests.unit.chopped import chop
 
 STREAMS = [
     b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n',
@@ -20,11 +20,6 @@ STREAMS = [
     b"\n\n\ndata: [DONE]\n\n",
     b"",
 ]
-
-
-def chop(stream: bytes, cuts: list[int]) -> list[bytes]:
-    edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    return [stream[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.sampled_from(STREAMS) | st.binary(max_size=200), st.lists(st.integers(0, 10_000), max_size=20))

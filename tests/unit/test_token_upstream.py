@@ -20,7 +20,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
-from tests.unit.test_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, StandingClock
+from tests.unit.scripted_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, StandingClock
 
 DEMAND = Demand(1, 0)
 

@@ -14,7 +14,7 @@ from application.errors import UpstreamsFailed
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.cooldown import FRESH, UNKNOWN_REQUESTS, CooldownPolicy, EndpointHealth, HealthState
 from tests.fakes import FakeReply
-from tests.unit.test_dispatch import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, pieces, refused, status, stream
+from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, pieces, refused, status, stream
 
 ODD = {"message": "Something odd about your words", "code": "odd"}
 FLAGGED = {"code": 403, "message": "The input was flagged"}

@@ -10,7 +10,7 @@ from application.errors import UpstreamsFailed
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.failure import Failure
 from tests.fakes import FakeReply
-from tests.unit.test_dispatch import Bench, good, refused, status
+from tests.unit.dispatch_bench import Bench, good, refused, status
 
 MISSING_SCOPE = status(403, {"message": "Missing scopes: api.responses.write", "type": "invalid_request_error"})
 NOT_THERE = status(404, {"code": "404", "message": "Resource not found"})

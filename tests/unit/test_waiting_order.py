@@ -17,6 +17,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.bucket import Readings
 from domain.rate_limit.limit_reading import Reading
 from domain.rate_limit.token_estimate import Demand
+from tests.examples import examples
 from tests.fakes import HeldClock, RecordingAlarm
 
 
@@ -198,4 +199,4 @@ class AnyCrowd(RuleBasedStateMachine):
 
 
 TestAnyCrowd = AnyCrowd.TestCase
-TestAnyCrowd.settings = settings(max_examples=25, stateful_step_count=100)
+TestAnyCrowd.settings = settings(max_examples=examples(20), stateful_step_count=100)

@@ -1,16 +1,17 @@
 """Admission: the first station of every request. Its exchange, whether it may come in, how large its body may be."""
 
-import asyncio
 from collections.abc import Awaitable
 
 from adapters.http.access.guards import Guard, check_no_page, check_upgrade
-from adapters.http.bodies.body import read_body, whole_body
+from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.in_flight import InFlight
+from adapters.http.exchange.outcome import ExchangeContext
 from adapters.http.headers import by_name
-from adapters.http.server.client import Client, Receive
+from adapters.http.server.client import Receive
 from adapters.http.status_routes import Page
+from application.held_bytes import COUNTED_BYTES
 from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog
 
@@ -37,30 +38,18 @@ class Admission:
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
-        self._clock = clock
-        self._log = log
-        self._counts = counts
-        self._in_flight = in_flight
+        self.context = ExchangeContext(clock, log, in_flight, counts, write_timeout_s)
         self.max_body_bytes = max_body_bytes
-        self._write_timeout_s = write_timeout_s
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.uncounted_bytes = min(COUNTED_BYTES, max_body_bytes)
+        """A body up to this size needs no `hold`."""
 
     def may_call(self, origin: bytes) -> bool:
         """May pages of that origin?"""
         return self._guard.origins.allows(origin)
 
-    def exchange(self, client: Client) -> Exchange:
-        """For one request, still to be begun."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        return Exchange(client, loop, self._clock, self._log, self._counts, self._in_flight, self._write_timeout_s)
-
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""
-        arrival: Arrival | None = exchange.head.judged
-        if arrival is None:
-            arrival = self._judge(exchange)
+        arrival: Arrival = exchange.head.judged or self._judge(exchange)
         exchange.key_name = arrival.key_name
         return arrival
 
@@ -87,7 +76,7 @@ class Admission:
         return arrival
 
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
-        """Raises `ProxyError` when it may not be shown; False = to one who shows no key, and may not see all of it."""
+        """Raises `ProxyError` when it may not be shown; False = to a client that shows no key, and may not see all."""
         headers = by_name(exchange.head.headers)
         holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
         exchange.key_name = holder.name
@@ -100,11 +89,13 @@ class Admission:
         self._guard.check(headers, key=False)
         return headers
 
-    def body_now(self, exchange: Exchange) -> bytes | None:
-        """The whole body, held for the exchange, if it has come; None = it has to be waited for, see `body`."""
-        return whole_body(exchange.body_now(), self.max_body_bytes, exchange)
+    def hold(self, body: bytes, exchange: Exchange) -> None:
+        """A body that has come, for the exchange. Raises `InvalidRequest` (413) where it is too large, and
+        `TooMuchHeld`."""
+        if len(body) > self.max_body_bytes:
+            raise too_large(self.max_body_bytes)
+        exchange.held.hold(len(body))
 
     def body(self, receive: Receive, exchange: Exchange) -> Awaitable[bytes]:
         """The whole body; raises `ProxyError` as `read_body` does."""
-        waits_for_100 = exchange.head.waits_for_100
-        return read_body(receive, exchange.length, self.max_body_bytes, exchange, waits_for_100=waits_for_100)
+        return read_body(receive, exchange.client.length, self.max_body_bytes, exchange)

@@ -1,4 +1,4 @@
-"""The Litestar application: its handlers answer the pages, everything else goes to those who ask endpoints.
+"""The Litestar application: its handlers answer the pages, everything else goes to the routes that ask endpoints.
 
 All of it runs in an `Exchange`, so that every request has its guards, its line in the log and its errors in the shape
 the OpenAI SDKs read.
@@ -74,16 +74,16 @@ class App(Litestar):
         """See `Application`."""
         head = client.head
         if self._admission.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
-            return self._admission.exchange(client).begin(self._give_leave)
+            return Exchange(client, self._admission.context).begin(self._give_leave)
         return self._surface.begin(client) if head.path in self._express else self._elsewhere(client)
 
     def _elsewhere(self, client: Client) -> Awaitable[None] | None:
         path = client.head.raw_path.decode("latin-1")
         page = page_of(path, client.head.by_name.get(b"accept", b""))
         if page is not None and not self._is_for_endpoints(page, client.head.method, path):
-            return self._admission.exchange(client).begin(partial(self._show, page, client))
-        who = self._others if page is not None or is_other(path) else self._surface
-        return who.begin(client)
+            return Exchange(client, self._admission.context).begin(partial(self._show, page))
+        calls = self._others if page is not None or is_other(path) else self._surface
+        return calls.begin(client)
 
     def _is_for_endpoints(self, page: Page, method: str, path: str) -> bool:
         """Is it about a model of theirs, such as one that was fine-tuned there?"""
@@ -91,7 +91,8 @@ class App(Litestar):
             return False
         return is_text(page.model) and (self._asks_for_models or method not in status_routes.METHODS)
 
-    async def _show(self, page: Page, client: Client, exchange: Exchange) -> Answer:
+    async def _show(self, page: Page, exchange: Exchange) -> Answer:
+        client = exchange.client
         shows_all = self._admission.admit_to_page(exchange, page)
         name = None if page.model is None else self._find_model(page.model)
         if page.model is not None and name is None:
@@ -104,7 +105,7 @@ class App(Litestar):
         inner: Any = scope_of(client)
         inner |= {"path": page.path, "raw_path": page.path.encode(), "method": "GET"}
         inner["state"] = {"model": name, "shows_all": shows_all}
-        receive: Any = exchange.receive
+        receive: Any = client.receive
         await super().__call__(inner, receive, reply.take)
         return WholeAnswer(reply.whole())
 
@@ -117,7 +118,7 @@ class App(Litestar):
 
     async def _give_leave(self, exchange: Exchange) -> Answer:
         headers = self._admission.admit_preflight(exchange)
-        exchange.add_headers(cors.leave(headers))
+        exchange.client.added = [*exchange.client.added, *cors.leave(headers)]
         return WholeAnswer(WholeReply(204, (), b""))
 
 

@@ -3,7 +3,6 @@
 That other pages may not even ask is the guard's doing.
 """
 
-from adapters.http.error_replies import RawHeaderList
 from adapters.http.paths.routes import METHODS
 
 _READABLE = ", ".join((
@@ -14,17 +13,17 @@ _READABLE = ", ".join((
     "openai-processing-ms", "openai-project", "openai-version", "openai-model", "apim-request-id", "x-ms-region",
     "x-ms-client-request-id", "x-ms-deployment-name", "azureml-model-session", "operation-location", "location",
     "content-disposition", "content-range", "etag", "www-authenticate", "allow", "date", "deprecation", "sunset",
-)).encode()  # fmt: skip
+))  # fmt: skip
 """What a page may read besides the body: a list, as `*` means nothing to pages that send credentials."""
 
-_REMEMBERED_S = b"7200"
+_REMEMBERED_S = 7200
 """How long a browser need not ask again; Chrome keeps nothing longer."""
 
-_VARY = (b"vary", b"origin")
+_VARY = "vary: origin"
 _PRIVATE_NETWORK = b"access-control-request-private-network"
 
 
-def readable_by(origin: bytes | None) -> RawHeaderList:
+def readable_by(origin: bytes | None) -> list[str]:
     """What an answer to a page of that origin carries; None = to nobody's, or one that may not read it.
 
     A cache between must not give the one to the other.
@@ -32,8 +31,8 @@ def readable_by(origin: bytes | None) -> RawHeaderList:
     if origin is None:
         return [_VARY]
     return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", _READABLE),
+        f"access-control-allow-origin: {origin.decode('latin-1')}",
+        f"access-control-expose-headers: {_READABLE}",
         _VARY,
     ]
 
@@ -43,16 +42,16 @@ def is_preflight(method: str, headers: dict[bytes, bytes]) -> bool:
     return method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 
-def leave(headers: dict[bytes, bytes]) -> RawHeaderList:
+def leave(headers: dict[bytes, bytes]) -> list[str]:
     """What the answer to a preflight carries besides: any method, and whatever headers the page wants to send."""
     granted = [
-        (b"access-control-allow-methods", ", ".join(METHODS).encode()),
-        (b"access-control-max-age", _REMEMBERED_S),
-        (b"vary", b"access-control-request-method, access-control-request-headers"),
+        f"access-control-allow-methods: {', '.join(METHODS)}",
+        f"access-control-max-age: {_REMEMBERED_S}",
+        "vary: access-control-request-method, access-control-request-headers",
     ]
     wanted = headers.get(b"access-control-request-headers")
     if wanted:
-        granted.append((b"access-control-allow-headers", wanted))
+        granted.append(f"access-control-allow-headers: {wanted.decode('latin-1')}")
     if headers.get(_PRIVATE_NETWORK, b"").lower() == b"true":
-        granted.append((b"access-control-allow-private-network", b"true"))
+        granted.append("access-control-allow-private-network: true")
     return granted

@@ -12,15 +12,15 @@ from domain.failure import Failure
 
 MAX_RETRY_AFTER_S = 60.0
 
-RawHeaderList = list[tuple[bytes, bytes]]
+_OF_RETRIES = ("retry-after: ", "retry-after-ms: ", "x-should-retry: ")
 
 
 class Refusal(InvalidRequest):
     """A refusal whose status wants a header beside it (RFC 9110, 15.5)."""
 
-    def __init__(self, message: str, *, code: str, status: int, headers: RawHeaderList) -> None:
+    def __init__(self, message: str, *, code: str, status: int, fields: Sequence[str]) -> None:
         super().__init__(message, code=code, status=status)
-        self.headers = headers
+        self.fields = fields
 
 
 class WrongMethod(Refusal):
@@ -31,7 +31,7 @@ class WrongMethod(Refusal):
             f"{method} is not served here; use {' or '.join(served)}.",
             code="method_not_allowed",
             status=405,
-            headers=[(b"allow", ", ".join(served).encode())],
+            fields=(f"allow: {', '.join(served)}",),
         )
 
 
@@ -46,31 +46,28 @@ class ShuttingDown(ProxyError):
         super().__init__("The proxy is shutting down and could not finish this request.")
 
 
-def error_headers(error: ProxyError) -> RawHeaderList:
+def error_fields(error: ProxyError) -> list[str]:
     """The headers that go with it, but for `content-length`."""
-    headers = [(b"content-type", b"application/json")]
+    fields = ["content-type: application/json"]
     if error.retry_after_s is not None:
-        headers += _retry_after(error.retry_after_s)
+        fields += _retry_after(error.retry_after_s)
     if error.should_retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        fields.append(f"x-should-retry: {'true' if error.should_retry else 'false'}")
     if isinstance(error, Refusal):
-        headers += error.headers
-    return headers
+        fields += error.fields
+    return fields
 
 
-def relayed_error_headers(headers: RawHeaderList, failure: Failure) -> RawHeaderList:
+def relayed_error_fields(fields: Sequence[str], failure: Failure) -> list[str]:
     """The headers of an upstream's own error: no delay a client should not sleep, no retry that cannot help."""
-    kept = [pair for pair in headers if pair[0] not in (b"retry-after", b"retry-after-ms", b"x-should-retry")]
+    kept = [field for field in fields if not field.startswith(_OF_RETRIES)]
     if failure.retry_after_s is not None:
         kept += _retry_after(failure.retry_after_s)
     if failure.meaning.next_endpoint:
-        kept.append((b"x-should-retry", b"false"))
+        kept.append("x-should-retry: false")
     return kept
 
 
-def _retry_after(seconds: float) -> RawHeaderList:
+def _retry_after(seconds: float) -> tuple[str, str]:
     seconds = min(MAX_RETRY_AFTER_S, seconds)
-    return [
-        (b"retry-after", b"%d" % max(1, math.ceil(seconds))),
-        (b"retry-after-ms", b"%d" % max(1, math.ceil(seconds * 1000))),
-    ]
+    return f"retry-after: {max(1, math.ceil(seconds))}", f"retry-after-ms: {max(1, math.ceil(seconds * 1000))}"

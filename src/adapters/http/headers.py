@@ -10,12 +10,11 @@ from urllib.parse import quote
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import Remembered, lengths
 
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no header value may hold (RFC 9110, 5.5): the server would refuse to send the whole reply."""
+_UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -117,57 +116,36 @@ def _forwarded_name(name: bytes) -> tuple[str, bool]:
 _forwarded_names = Remembered(_forwarded_name, most=1024)
 
 
-def relayed(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The upstream's headers, as far as they are the client's business and can be sent at all."""
-    # Nearly all values are printable, which costs less to see than that none of their letters is forbidden.
-    sent = [
-        (raw_name, value.encode("latin-1"))
-        for name, value in headers
-        if (raw_name := _relayed_names[name]) and (value.isprintable() or not _CONTROL.search(value))
-    ]
-    once = dict(headers)
-    if len(once) == len(headers) and once.get("connection", "") in _LIST_NOTHING:
-        return sent
+def relayed(headers: Headers) -> list[str]:
+    """The upstream's headers, as far as they are the client's business, as `name: value`; whether they can be sent or
+    not, see `sendable`."""
     connection = [value for name, value in headers if name == "connection"]
-    listed = {part.strip().lower().encode("latin-1") for part in ",".join(connection).split(",")}
-    return [pair for pair in sent if pair[0] not in listed]
-
-
-def relayed_fields(headers: Headers) -> list[str] | None:
-    """The same as `name: value`, whether all of it can be sent or not; None = some of it belongs to the connection."""
-    once = dict(headers)
-    connection = once.get("connection")
-    if connection is not None and (connection not in _LIST_NOTHING or len(once) < len(headers)):
-        return None
+    if connection and (len(connection) > 1 or connection[0] not in _LIST_NOTHING):
+        listed = {part.strip().lower() for part in ",".join(connection).split(",")}
+        headers = tuple(pair for pair in headers if pair[0] not in listed)
     return [prefix + value for name, value in headers if (prefix := _prefixes[name])]
 
 
-def fields_of(headers: RawHeaders) -> list[str]:
-    """As `name: value`."""
-    return [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in headers]
+RELAYED_AGAIN = Remembered(relayed, most=256, longest=2048, size=lengths)
+"""As `relayed`, of answers from the cache: theirs are the same each time."""
+
+
+def sendable(fields: Sequence[str]) -> list[str]:
+    """Those that hold nothing that no header may hold (RFC 9110, 5.5): the server would refuse to send all of them."""
+    return [field for field in fields if not _UNSENDABLE.search(field)]
 
 
 def _prefix(name: str) -> str:
     """What stands before the value; empty = it does not go to the client."""
-    return f"{name}: " if _relayed_name(name) else ""
+    return "" if name in _NOT_RELAYED or name.startswith(_NOT_RELAYED_PREFIXES) else f"{name}: "
 
 
 _prefixes = Remembered(_prefix, most=1024)
 
 
-def _relayed_name(name: str) -> bytes:
-    """As it goes to the client; empty = it does not."""
-    if name in _NOT_RELAYED or name.startswith(_NOT_RELAYED_PREFIXES):
-        return b""
-    return name.encode("latin-1")
-
-
-_relayed_names = Remembered(_relayed_name, most=1024)
-
-
-def announced(headers: Headers) -> list[tuple[bytes, bytes]]:
+def announced(headers: Headers) -> list[str]:
     """The length of a body that does not come, as of an answer to HEAD; empty = it is not said."""
-    return [(b"content-length", value.encode()) for name, value in headers if name == "content-length"][:1]
+    return [f"content-length: {value}" for name, value in headers if name == "content-length"][:1]
 
 
 def _header_text(text: str) -> str:

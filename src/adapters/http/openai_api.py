@@ -13,6 +13,7 @@ from adapters.http.server.client import Client
 from application.answers import Answer
 from application.errors import InvalidRequest
 from application.messages import Api, ProxyRequest
+from application.ready import Ready
 from application.state.detached import Detached
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.stored import AnswerStored
@@ -34,18 +35,23 @@ class OpenAIRoutes:
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
-        return self._admission.exchange(client).begin(self._answer)
+        return Exchange(client, self._admission.context).begin(self._answer)
 
     def _answer(self, exchange: Exchange) -> Awaitable[Answer]:
-        arrival = self._admission.admit(exchange)
+        admission, client = self._admission, exchange.client
+        arrival = admission.admit(exchange)
         route = arrival.route or _route_of(arrival, exchange)
-        if not arrival.is_json and arrival.method == "POST" and (route.has_model or exchange.length != 0):
+        if not arrival.is_json and arrival.method == "POST" and (route.has_model or client.length != 0):
             check_json(arrival.headers)
-        body = self._admission.body_now(exchange)
-        return self._receive(exchange, arrival, route) if body is None else self._ask(exchange, arrival, route, body)
+        body = client.body_now()
+        if body is None:
+            return self._receive(exchange, arrival, route)
+        if len(body) > admission.uncounted_bytes:
+            admission.hold(body, exchange)
+        return self._ask(exchange, arrival, route, body)
 
     async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
-        body = await self._admission.body(exchange.receive, exchange)
+        body = await self._admission.body(exchange.client.receive, exchange)
         return await self._ask(exchange, arrival, route, body)
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
@@ -57,11 +63,13 @@ class OpenAIRoutes:
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
         request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received)
-        check_model(route, request)
+        if not request.model:
+            check_model(route, request)
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            return exchange.while_connected(use_case(request, exchange.trace))
+            found = use_case(request, exchange.trace)
+            return found if isinstance(found, Ready) else exchange.while_connected(found)
         # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
         return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))

@@ -35,11 +35,11 @@ class PassThroughCalls:
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
-        return self._admission.exchange(client).begin(self._answer)
+        return Exchange(client, self._admission.context).begin(self._answer)
 
     async def _answer(self, exchange: Exchange) -> Answer:
         head = exchange.head
-        body = ClientUpload(exchange.receive, exchange.length)
+        body = ClientUpload(exchange.client.receive, exchange.client.length)
         arrival = self._admission.admit(exchange)
         route = other_route(head.raw_path.decode("latin-1"))
         if route is None:

@@ -18,12 +18,16 @@ from application.ports import RequestRecord
 LOGGER = "llmproxy"
 
 _encode = msgspec.json.Encoder().encode
-_LEVELS = {level: logging.getLevelName(level).lower() for level in (logging.DEBUG, logging.INFO, logging.WARNING)}
+_OPENINGS = {
+    level: f'","level":"{logging.getLevelName(level).lower()}","event":"request",'
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING)
+}
 
 
 class RequestLine(logging.LogRecord):
     """A finished request, to be told at a level: no more than a reference, and worked out by the thread that writes."""
 
+    __slots__ = ("created", "levelno", "request")
     name = LOGGER
     msg = "request"
     args = None
@@ -64,7 +68,7 @@ class JsonLines(logging.Formatter):
         moment = _moment(record.created)
         if isinstance(record, RequestLine):
             said = _encode(record.request).decode()
-            return f'{{"time":"{moment}","level":"{_LEVELS[record.levelno]}","event":"request",{said[1:]}'
+            return f'{{"time":"{moment}{_OPENINGS[record.levelno]}{said[1:]}'
         told = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage(), **_fields(record)}
         return _encode(told).decode()
 
@@ -107,14 +111,17 @@ def _time(record: logging.LogRecord) -> datetime:
 
 def _moment(unix: float) -> str:
     """`2026-11-23T10:00:00.000+00:00`."""
-    seconds, microseconds = divmod(round(unix * 1e6), 1_000_000)
-    return f"{_second(seconds)}.{microseconds // 1000:03d}+00:00"
+    second = int(unix)
+    return _second(second) + _FRACTIONS[int((unix - second) * 1000)]
 
 
 @lru_cache(maxsize=4)
 def _second(unix: int) -> str:
     """Many lines are of the same second."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+_FRACTIONS = tuple(f".{milliseconds:03d}+00:00" for milliseconds in range(1000))
 
 
 def _shown(value: object) -> str:

@@ -17,13 +17,16 @@ class RequestLogLines:
 
     def record(self, record: RequestRecord, *, is_probe: bool = False) -> None:
         """At `info`, or `warning` when the client got a 5xx or half a stream, or `debug` what a watcher was told."""
-        failed = record.status >= 500 or record.outcome == "stream_broken"
-        level = logging.WARNING if failed else logging.DEBUG if is_probe else logging.INFO
-        if not self._logger.isEnabledFor(level):
-            return
-        line = RequestLine(level, record)
-        for handler in self._logger.handlers:  # it has no filters, passes nothing on, and is asked by one thread
-            handler.emit(line)
+        level = logging.INFO
+        if record.status >= 500 or record.outcome == "stream_broken":
+            level = logging.WARNING
+        elif is_probe:
+            level = logging.DEBUG
+        logger = self._logger
+        if level >= logger.level:  # it has one, and no filters, passes nothing on, and is asked by one thread
+            line = RequestLine(level, record)
+            for handler in logger.handlers:
+                handler.emit(line)
 
     def crashed(self, request_id: str, error: BaseException) -> None:
         """The kind of error and the lines of code it went through; its text might quote a body."""

@@ -1,4 +1,4 @@
-"""Answers from the cache, where that is allowed; else from an endpoint, once for all who ask the same at a time."""
+"""Answers from the cache, where that is allowed; else from an endpoint, once for all that ask the same at a time."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
 from application.caching.replay import ReplayedStream
-from application.caching.single_flight import Flight, SingleFlight
+from application.caching.single_flight import SharedCall, SingleFlight
 from application.errors import ProxyError
 from application.messages import Api, Headers, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock
@@ -41,15 +41,19 @@ _ASIDE_ABOVE_BYTES = 64 * 1024
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
+_HIT, _BYPASS = CacheState.HIT, CacheState.BYPASS
+
+
 class Responder(Protocol):
-    """Whatever gets a request answered for a group: raises `ProxyError`."""
+    """The way to get a request answered for a group: raises `ProxyError`."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        """The answer; a stream must be closed by whoever takes it."""
+        """The answer; a stream must be closed by its taker."""
 
 
-_Question = tuple[str, str, str, tuple[str, ...], bool, bytes]
-"""API, group, tenant, what else of a request decides, whether it asks for a stream, and its body."""
+_Question = tuple[str, str, str, str, str, tuple[str, ...], bool, bytes]
+"""API, group, tenant, path, query, the headers that decide, whether it asks for a stream, and its body."""
+_Place = tuple[CacheKey, Shape]
 
 
 class _Asked(Struct, frozen=True):
@@ -84,88 +88,81 @@ class CachedAnswers:
         self._draw = draw
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
+        self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
         self.counts: Counter[CacheState] = Counter()
         """How many requests were answered from where, since the start."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
-        control = request.cache_control
+        control, body = request.cache_control, request.body
         goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
-        is_beside = goes_past or _is_anonymous(group, request)
-        if is_beside or not self._policy.needs_look(request.api, request.body):
+        is_beside = goes_past or (not request.tenant and _is_told_apart_elsewhere(group))
+        if is_beside or not self._policy.needs_look(request.api, body):
             return self._bypass(group, request, trace)
-        if len(request.body) > _ASIDE_ABOVE_BYTES:
+        if len(body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
         place = self._place(group, request)
         return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
 
     def _bypass(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        self.counts[CacheState.BYPASS] += 1
+        self.counts[_BYPASS] += 1
         return self._dispatch(group, request, trace)
 
     async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
-        place = await asyncio.to_thread(self._place, group, request)
+        place = await asyncio.to_thread(self._place_of_large, group, request)
         if place is None:
             return await self._bypass(group, request, trace)
         return await self._answer(place, group, request, trace)
 
     def _answer(
-        self, place: tuple[CacheKey, Shape], group: ModelGroup, request: ProxyRequest, trace: RequestTrace
+        self, place: _Place, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Awaitable[Answer]:
+        key, shape = place
         control = request.cache_control
-        asked = _Asked(*place, control.no_cache or control.max_age_s == 0, request.patience_s)
-        looked = self._clock.now()
-        if asked.refresh:
-            trace.cache = CacheState.REFRESH
-            return self._counted(self._fly(asked, looked, group, request, trace), trace)
-        trace.cache = CacheState.MISS
-        if self._single_flight.under_way(asked, looked) is not None:
-            return self._counted(self._fly(asked, looked, group, request, trace), trace)
-        found = self._cache.get(asked.key)
-        if isinstance(found, Ready) and control.max_age_s is None:
-            entry = found.value
-            if entry is not None and entry.shape == asked.shape:
-                trace.cache = CacheState.HIT
-                self.counts[CacheState.HIT] += 1
+        refresh = control.no_cache or control.max_age_s == 0
+        if not refresh and control.max_age_s is None:
+            entry = self._cache.at_hand(key)
+            if entry is not None and entry.shape == shape:
+                trace.cache = _HIT
+                self.counts[_HIT] += 1
                 return Ready(self._replay(entry))
-        return self._counted(self._look(found, asked, looked, group, request, trace), trace)
+        asked = _Asked(key, shape, refresh, request.patience_s)
+        return self._look_or_share(asked, group, request, trace)
 
-    async def _counted(self, answer: Awaitable[Answer], trace: RequestTrace) -> Answer:
+    async def _look_or_share(
+        self, asked: _Asked, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
+    ) -> Answer:
+        looked = self._clock.now()
+        trace.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
         try:
-            return await answer
+            if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
+                entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
+                if entry is not None:
+                    trace.cache = CacheState.HIT
+                    return self._replay(entry)
+            return await self._share(asked, looked, group, request, trace)
         finally:
             self.counts[trace.cache] += 1
 
-    async def _look(
-        self,
-        looking: Awaitable[CachedAnswer | None],
-        asked: _Asked,
-        looked: float,
-        group: ModelGroup,
-        request: ProxyRequest,
-        trace: RequestTrace,
-    ) -> Answer:
-        entry = await self._fitting(await looking, asked, request, trace)
-        if entry is not None:
-            trace.cache = CacheState.HIT
-            return self._replay(entry)
-        return await self._fly(asked, looked, group, request, trace)
+    def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
+        """See `_place`."""
+        return None if is_heavy(request.body) else self._place(group, request)
 
-    def _place(self, group: ModelGroup, request: ProxyRequest) -> tuple[CacheKey, Shape] | None:
+    def _place(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
         """Where the answer to a request would be kept; None = it may not be answered from the cache."""
-        api, body = request.api, request.body
-        if len(body) > _ASIDE_ABOVE_BYTES and is_heavy(body):
-            return None
-        parts = (request.path, request.query, *_decisive(request.headers))
         # The name of a model in the body means the endpoints' own where that is what was asked for, else what it says.
         whose = group.name if request.model else f"\n{group.name}"
-        return self._places[api, whose, request.tenant, parts, request.stream, body]
+        decisive = self._decisive[request.headers]
+        return self._places[
+            request.api, whose, request.tenant, request.path, request.query, decisive, request.stream, request.body
+        ]
 
-    def _find_place(self, question: _Question) -> tuple[CacheKey, Shape] | None:
-        api, group, tenant, parts, stream, body = question
+    def _find_place(self, question: _Question) -> _Place | None:
+        api, group, tenant, path, query, decisive, stream, body = question
         fields = decode(body)
         if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
             return None
+        parts = (path, query, *decisive)
         return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
 
     async def _fitting(
@@ -185,31 +182,33 @@ class CachedAnswers:
         return await asyncio.to_thread(self._formats.reshaped, request.api, entry, asked.shape)
 
     def _replay(self, entry: CachedAnswer) -> Answer:
-        headers = (*entry.headers, ("age", str(int(self._age_s(entry)))))
+        age_s = max(0, int(self._clock.unix() - entry.stored_unix))
         if entry.shape.stream:
+            headers = (*entry.headers, ("age", str(age_s)))
             return ReplayedStream(entry, headers, self._clock, self._replay_interval_s)
-        return WholeAnswer(WholeReply(200, headers, b"".join(entry.chunks)))
+        return WholeAnswer(WholeReply(200, entry.headers, b"".join(entry.chunks)), None, age_s)
 
     def _age_s(self, entry: CachedAnswer) -> float:
-        return max(0.0, self._clock.unix() - entry.stored_unix)
+        age_s = self._clock.unix() - entry.stored_unix
+        return age_s if age_s > 0.0 else 0.0
 
-    async def _fly(
+    async def _share(
         self, asked: _Asked, looked: float, group: ModelGroup, request: ProxyRequest, trace: RequestTrace
     ) -> Answer:
         while True:
-            flight = self._single_flight.under_way(asked, looked)
-            if flight is not None and flight.is_done and not asked.refresh:
-                entry = await flight.kept()
+            call = self._single_flight.under_way(asked, looked)
+            if call is not None and call.is_done and not asked.refresh:
+                entry = await call.kept()
                 if entry is not None:
                     trace.cache = CacheState.HIT
                     return self._replay(entry)
-                flight = self._single_flight.under_way(asked, looked)
-            if flight is not None and not flight.is_done:
+                call = self._single_flight.under_way(asked, looked)
+            if call is not None and not call.is_done:
                 trace.cache = CacheState.REFRESH if asked.refresh else CacheState.SHARED
                 try:
-                    return await self._board(flight, trace, is_founder=False)
+                    return await self._join(call, trace, is_leader=False)
                 except ProxyError as error:
-                    later_s = request.received - flight.received
+                    later_s = request.received - call.received
                     if error.code not in _OF_ITS_TIME or later_s < _WORTH_ASKING_AGAIN_S:
                         raise
                     continue  # whose time that was is no matter to a client that came later and has some left
@@ -217,10 +216,10 @@ class CachedAnswers:
                 trace.cache = CacheState.MISS
             if self._single_flight.full:
                 return await self._dispatch(group, request, trace)
-            flight = self._start(asked, group, request)
-            return await self._board(flight, trace, is_founder=True)
+            call = self._start(asked, group, request)
+            return await self._join(call, trace, is_leader=True)
 
-    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> Flight:
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> SharedCall:
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
             return self._dispatch(group, request, trace)
 
@@ -232,14 +231,14 @@ class CachedAnswers:
 
         return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
 
-    async def _board(self, flight: Flight, trace: RequestTrace, *, is_founder: bool) -> Answer:
+    async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()
         try:
-            return await flight.join()
+            return await call.join()
         finally:
-            trace.attempts[:] = flight.trace.attempts
+            trace.attempts[:] = call.trace.attempts
             waited_s = self._clock.now() - began
-            trace.upstream_s += min(flight.trace.upstream_s, waited_s) if is_founder else waited_s
+            trace.upstream_s += min(call.trace.upstream_s, waited_s) if is_leader else waited_s
 
     async def _judge(self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)
@@ -252,16 +251,16 @@ class CachedAnswers:
 
 
 def _size_of(question: _Question) -> int:
-    return lengths((question[3], question[5]))
+    return lengths((*question[3:6], question[7]))
 
 
-def _is_anonymous(group: ModelGroup, request: ProxyRequest) -> bool:
-    """Is it the provider who tells clients apart, by something that is not known to be a credential here?"""
-    return not request.tenant and not all(endpoint.owns_credential for endpoint in group.endpoints)
+def _is_told_apart_elsewhere(group: ModelGroup) -> bool:
+    """Does the provider tell clients apart, by something that is not known to be a credential here?"""
+    return not all(endpoint.owns_credential for endpoint in group.endpoints)
 
 
-def _decisive(headers: Headers) -> list[str]:
-    return [f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES)]
+def _decisive(headers: Headers) -> tuple[str, ...]:
+    return tuple(f"{name}:{value}" for name, value in headers if name.startswith(_DECISIVE_PREFIXES))
 
 
 def _shape(stream: bool, options: object) -> Shape:

@@ -11,7 +11,7 @@ from application.attempts.raw_answer import RawAnswer
 from application.caching.cached import Responder
 from application.caching.replay import ReplayedStream
 from application.flow import Take, nowhere
-from application.messages import Headers, ProxyRequest, RequestTrace
+from application.messages import ProxyRequest, RequestTrace
 from application.ready import Ready
 from domain.failure import Failure
 from domain.group import ModelGroup
@@ -44,10 +44,13 @@ class KeptAliveStream:
 
     __slots__ = (
         "_flowing", "_interval_s", "_kept", "_last", "_loop", "_passed_at", "_stream", "_take", "_wants_more",
+        "headers", "status",
     )  # fmt: skip
 
     def __init__(self, stream: StreamedAnswer, interval_s: float) -> None:
         self._stream = stream
+        self.status = stream.status
+        self.headers = stream.headers
         self._interval_s = interval_s
         self._loop = asyncio.get_running_loop()
         self._flowing: asyncio.Future[bool] | None = None
@@ -56,16 +59,6 @@ class KeptAliveStream:
         self._kept = b""
         self._last = b""
         self._passed_at = self._loop.time()
-
-    @property
-    def status(self) -> int:
-        """The stream's."""
-        return self._stream.status
-
-    @property
-    def headers(self) -> Headers:
-        """The stream's."""
-        return self._stream.headers
 
     @property
     def failure(self) -> Failure | None:

@@ -6,9 +6,15 @@ from application.ports import Clock
 from application.store_ports import CachedAnswer
 from domain.failure import Failure
 
+AT_ONCE_BYTES = 16 * 1024
+"""About so much is sent at a time."""
+
 
 class ReplayedStream:
-    """Sends a recorded stream again, grouped as it once passed. See `application.answers.StreamedAnswer`."""
+    """Sends a recorded stream again, in the chunks that once passed if there is a pause between them.
+
+    See `application.answers.StreamedAnswer`.
+    """
 
     __slots__ = ("_answer", "_at", "_clock", "_interval_s", "failure", "headers", "status")
 
@@ -37,11 +43,19 @@ class ReplayedStream:
         while not self.complete:
             if self._interval_s and self._at:
                 await self._clock.sleep(self._interval_s)
-            chunk = self._answer.chunks[self._at]
-            self._at += 1
-            if not take(chunk):
+            if not take(self._next()):
                 return False
         return True
+
+    def _next(self) -> bytes:
+        """Without a pause between them, chunks are put together."""
+        chunks, start = self._answer.chunks, self._at
+        end, size = start + 1, len(chunks[start])
+        while not self._interval_s and end < len(chunks) and size < AT_ONCE_BYTES:
+            size += len(chunks[end])
+            end += 1
+        self._at = end
+        return chunks[start] if end == start + 1 else b"".join(chunks[start:end])
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002
         """The rest of the stream: it is all here, so there is no reason to break it off."""

@@ -20,7 +20,7 @@ class TooSlow(ProxyError):
 
 
 class SharedStream:
-    """One client's seat on a flight. See `application.answers.StreamedAnswer`."""
+    """One subscriber of a shared call. See `application.answers.StreamedAnswer`."""
 
     __slots__ = ("_buffer", "_leave", "_left_behind", "_over", "_tap", "asked_bytes", "position")
 

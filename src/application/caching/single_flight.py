@@ -1,8 +1,8 @@
 """Identical requests under way share one upstream call (single flight).
 
-A flight belongs to no client: it runs by itself while anybody waits for it, so that the first client may leave without
-hurting the others, and ends at once when the last one has left. A stream is kept from its start: who comes later begins
-there and goes on live. A flight stays for a moment after its answer was put into the cache, for those alone whose look
+A shared call belongs to no client: it runs by itself while anybody waits for it, so that the first client may leave
+without hurting the others, and ends at once when the last one has left. A stream is kept from its start: later clients
+begin there and go on live. A call stays for a moment after its answer was put into the cache, only for those whose look
 into the cache had begun before, and gives them what the cache would.
 """
 
@@ -35,26 +35,27 @@ Store = Callable[[CachedAnswer], Awaitable[None]]
 
 
 class SingleFlight:
-    """The flights under way, by what makes requests identical."""
+    """The calls under way."""
 
     def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
         self.held = held
         self.budget = ByteBudget(held, max_held_bytes)
-        self._single_flight: dict[object, Flight] = {}
+        self._calls: dict[object, SharedCall] = {}
+        """By what makes requests identical."""
 
-    def under_way(self, identity: object, looked: float) -> "Flight | None":
+    def under_way(self, identity: object, looked: float) -> "SharedCall | None":
         """The call that a request may join which looked into the cache at the time `looked`; None = there is none."""
-        flight = self._single_flight.get(identity) if self._single_flight else None
-        return flight if flight is not None and flight.can_be_joined(looked) else None
+        call = self._calls.get(identity)
+        return call if call is not None and call.can_be_joined(looked) else None
 
     def start(
         self, identity: object, ask: Ask, judge: Judge, store: Store, received: float, asked_bytes: int = 0
-    ) -> "Flight":
-        """A new flight; `received` is when its first request came, and `asked_bytes` what that holds."""
-        flight = Flight(self, identity, ask, judge, store, received, asked_bytes)
-        self._single_flight[identity] = flight
-        return flight
+    ) -> "SharedCall":
+        """A new call; `received` is when its first request came, and `asked_bytes` what that holds."""
+        call = SharedCall(self, identity, ask, judge, store, received, asked_bytes)
+        self._calls[identity] = call
+        return call
 
     @property
     def held_bytes(self) -> int:
@@ -66,34 +67,18 @@ class SingleFlight:
         """Is there no memory left for recordings?"""
         return self.budget.full
 
-    def forget(self, flight: "Flight") -> None:
+    def forget(self, call: "SharedCall") -> None:
         """It cannot be joined any more."""
-        if self._single_flight.get(flight.identity) is flight:
-            del self._single_flight[flight.identity]
+        if self._calls.get(call.identity) is call:
+            del self._calls[call.identity]
 
 
-class Flight:
+class SharedCall:
     """One upstream call, and everything that has come of it."""
 
     __slots__ = (
-        "_ask",
-        "_asked",
-        "_asked_bytes",
-        "_buffer",
-        "_ending",
-        "_entry",
-        "_judge",
-        "_judged",
-        "_opened",
-        "_over",
-        "_single_flight",
-        "_store",
-        "_task",
-        "_whole",
-        "identity",
-        "kept_at",
-        "received",
-        "trace",
+        "_ask", "_asked", "_asked_bytes", "_buffer", "_ending", "_entry", "_judge", "_judged", "_opened", "_over",
+        "_single_flight", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -136,7 +121,7 @@ class Flight:
         return self._buffer.kept and looked < self.kept_at
 
     async def join(self) -> Answer:
-        """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one boards."""
+        """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one joins."""
         subscriber = SharedStream(self._buffer, self.leave)
         self._buffer.readers.add(subscriber)
         subscriber.asked_bytes, self._asked_bytes = self._asked_bytes, 0
@@ -156,7 +141,7 @@ class Flight:
         raise (self._buffer.error or ProxyError("The proxy lost this request.")).with_traceback(None)
 
     async def kept(self) -> CachedAnswer | None:
-        """What is kept of the answer, once it has landed; None = it is not worth keeping."""
+        """What is kept of the answer, once that is complete; None = it is not worth keeping."""
         await self._judged.wait()
         return self._entry
 
@@ -180,10 +165,10 @@ class Flight:
     async def _run(self) -> None:
         good = None
         try:
-            good = await self._fly()
+            good = await self._make()
         except asyncio.CancelledError:
             self._buffer.error = ProxyError("The request was given up.")
-        except Exception as error:  # whoever waits gets to hear it, and says so
+        except Exception as error:  # those that wait are told, and say so
             self._buffer.error = error
         self._opened.set()
         self._buffer.finish()
@@ -198,7 +183,7 @@ class Flight:
             self._over = True
             self._release()
 
-    async def _fly(self) -> tuple[Headers, tuple[bytes, ...]] | None:
+    async def _make(self) -> tuple[Headers, tuple[bytes, ...]] | None:
         """The call itself. Headers and chunks of an answer that may be kept; None = it may not."""
         answer = await self._ask(self.trace)
         if isinstance(answer, WholeAnswer):

@@ -50,7 +50,9 @@ class StateOwners:
 
     def is_free(self, request: ProxyRequest) -> bool:
         """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
-        return not self._named(request)
+        if request.api in _STATEFUL:
+            return not self._named(request)
+        return not request.body or not _names_file_or_audio(request.body)
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
         """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""

@@ -11,7 +11,7 @@ import msgspec
 
 from adapters.http.access.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.access.origins import Origins, normalised
-from adapters.http.error_replies import RawHeaderList, Refusal
+from adapters.http.error_replies import Refusal
 from application.errors import InvalidRequest, ProxyError
 from domain.bounded_memo import Remembered
 
@@ -48,7 +48,7 @@ class WrongKey(Refusal):
             "This proxy needs one of its own api_keys, as 'Authorization: Bearer KEY' or 'api-key: KEY'.",
             code="invalid_api_key",
             status=401,
-            headers=[(b"www-authenticate", b'Bearer realm="llmproxy"')],
+            fields=('www-authenticate: Bearer realm="llmproxy"',),
         )
 
 
@@ -136,7 +136,7 @@ def check_no_page(headers: dict[bytes, bytes]) -> None:
         raise NotAllowed("Requests of web pages that do not name their origin are refused.", "origin_not_allowed")
 
 
-_NO_UPGRADE: RawHeaderList = [(b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade")]
+_NO_UPGRADE = ("upgrade: HTTP/1.1", "connection: upgrade")
 """What is spoken here: a 426 has to say it (RFC 9110, 15.5.22)."""
 
 
@@ -148,7 +148,7 @@ def check_upgrade(headers: dict[bytes, bytes]) -> None:
             "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
             code="upgrade_not_served",
             status=426,
-            headers=_NO_UPGRADE,
+            fields=_NO_UPGRADE,
         )
 
 

@@ -12,7 +12,7 @@ Keys = Iterable[str | tuple[str, str]]
 
 
 class KeyHolder(Struct, frozen=True):
-    """Whoever has one of the keys."""
+    """The holder of one of the keys."""
 
     name: str
     """Empty = the key has none."""

@@ -1,8 +1,7 @@
 """The body of a request that is held whole: under limits of size, time and memory."""
 
 import asyncio
-from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from adapters.http.server.client import Receive
 from application.attempts.time_limit import TimeLimit
@@ -16,35 +15,17 @@ BODY_BYTES_PER_S = 1024
 BODY_GAP_S = 60.0
 """Nothing more of a body may come for no longer than this, however much has come (nginx's client_body_timeout)."""
 
-LINGER_BYTES = 256 * 1024 * 1024
-LINGER_S = 10.0
-"""How much of a body that is refused anyway is read and thrown away, and for how long (nginx's lingering close)."""
 
-
-def whole_body(body: bytes | None, max_bytes: int, holder: Holder) -> bytes | None:
-    """A body that has come, which `holder` holds if it is worth counting; None = it has not. Raises `InvalidRequest`
-    (413) where it is too large, and `TooMuchHeld`."""
-    if body is not None and (len(body) > COUNTED_BYTES or len(body) > max_bytes):
-        if len(body) > max_bytes:
-            _refuse_size(max_bytes)
-        holder.held.hold(len(body))
-    return body
-
-
-async def read_body(
-    receive: Receive, length: int | None, max_bytes: int, holder: Holder, *, waits_for_100: bool = False
-) -> bytes:
+async def read_body(receive: Receive, length: int | None, max_bytes: int, holder: Holder) -> bytes:
     """The whole body, which `holder` holds if it is worth counting. Raises `InvalidRequest`: 413, 408 when it comes too
-    slowly, 400 when it breaks off; `TooMuchHeld` when there is no room for it, before more of it is read.
+    slowly, 400 when it breaks off; `TooMuchHeld` when there is no room for it, before more of it is read. What is left
+    of a body that is refused is for the server to let in, and to throw away.
 
-    `length`: of the body; None = only its end will tell. `waits_for_100`: will the client send it only when it is told
-    to?
+    `length`: of the body; None = only its end will tell.
     """
     if length is not None and (length > COUNTED_BYTES or length > max_bytes):
         if length > max_bytes:
-            if not waits_for_100:
-                await _discard(receive)
-            _refuse_size(max_bytes)
+            raise too_large(max_bytes)
         holder.held.expect(length)
     try:
         with TimeLimit(BODY_PATIENCE_S) as patience:
@@ -69,11 +50,7 @@ async def read_body(
     except TimeoutError:
         raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
     if len(body) > max_bytes:
-        holder.held.count(-holder.held.held_bytes)
-        body = b""
-        if more:
-            await _discard(receive)
-        _refuse_size(max_bytes)
+        raise too_large(max_bytes)
     return body
 
 
@@ -83,23 +60,8 @@ def _piece(message: Any) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _discard(receive: Receive) -> None:
-    """Let the client finish, within bounds: one that is cut off while it sends does not get to read why."""
-    left = LINGER_BYTES
-    more = True
-    with suppress(TimeoutError, InvalidRequest):
-        async with asyncio.timeout(LINGER_S):
-            while more and left > 0:
-                body, more = _piece(await receive())
-                left -= len(body)
-
-
 def too_large(max_bytes: int) -> InvalidRequest:
     """The body is."""
     return InvalidRequest(
         f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
     )
-
-
-def _refuse_size(max_bytes: int) -> NoReturn:
-    raise too_large(max_bytes)

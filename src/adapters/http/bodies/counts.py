@@ -34,7 +34,7 @@ def choices(fields: Counts) -> int:
 def max_output_tokens(fields: Counts) -> int | None:
     """The most output that is asked for; None = nothing sets a limit. Raises `InvalidRequest`."""
     for count in (fields.max_completion_tokens, fields.max_output_tokens, fields.max_tokens):
-        if isinstance(count, int) and count >= 0:
+        if count is not None and isinstance(count, int) and count >= 0:
             return count if count <= LARGEST_COUNT else _refused(count, fields)
     return None
 

@@ -140,23 +140,17 @@ def decoded(body: bytes) -> Fields:
     """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, names its model twice, or
     holds so many values that reading it would hold up everybody else."""
     if len(body) > MAX_MARKS and has_too_many_marks(body):
-        text = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
-        raise InvalidRequest(text, code="too_many_values")
+        told = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
+        raise InvalidRequest(told, code="too_many_values")
     if not body.isascii():
         check_text(body)
-    fields = _decoded(body)
-    if may_stand_twice(body):
-        _check_model(body)
-    return fields
-
-
-def _decoded(body: bytes) -> Fields:
     text = body
     try:
         if len(body) <= LARGE_BYTES:
-            return _fields.decode(body)
-        text = _narrowed(body, numbers=False)
-        return _with_a_whole_name(_fields.decode(text))
+            fields = _fields.decode(body)
+        else:
+            text = _narrowed(body, numbers=False)
+            fields = _with_a_whole_name(_fields.decode(text))
     except msgspec.ValidationError as error:
         param = "model" if "$.model" in str(error) else None
         raise InvalidRequest(f"The body does not fit: {error}.", param=param) from None
@@ -164,9 +158,12 @@ def _decoded(body: bytes) -> Fields:
         lenient = _lenient_fields(text) if len(text) <= LARGE_BYTES else None
         if lenient is None:
             raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-        return _with_a_whole_name(lenient)
+        fields = _with_a_whole_name(lenient)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
+    if may_stand_twice(body):
+        _check_model(body)
+    return fields
 
 
 def _check_model(body: bytes) -> None:
@@ -189,7 +186,8 @@ def request_of(
     """
     api = route.api
     model = fields.model
-    affinity = _affinity(fields)
+    shares = fields.prompt_cache_key or fields.safety_identifier or fields.user
+    affinity = _affinity(fields) if shares else ""
     if arrival.key_tenant and affinity:
         affinity = f"{arrival.key_tenant}\n{affinity}"
     # By position: of a Struct this wide the keywords take several times as long as the making.
@@ -208,7 +206,7 @@ def request_of(
         arrival.client,
         arrival.tenant,
         arrival.cache_control,
-        choices(fields),
+        1 if fields.n is None else choices(fields),
         max_output_tokens(fields),
         arrival.patience_s,
         affinity,

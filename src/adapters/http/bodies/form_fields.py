@@ -1,6 +1,6 @@
 """Reads the fields of a multipart form (RFC 7578), for where it matters whose things they name.
 
-A form that is not written plainly is refused: whoever is behind us might read it in another way.
+A form that is not written plainly is refused: a provider might read it in another way.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Finds the path that was probably meant by one that is not served: base URLs are easily a piece too long or too short.
 
-No redirect says so, but the text of the 404: who follows a redirect with a POST loses its body, or its key.
+No redirect says so, but the text of the 404: a client that follows a redirect with a POST loses its body, or its key.
 """
 
 from collections.abc import Sequence

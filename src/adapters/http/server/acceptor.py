@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _AT_ONCE = 64
-"""So many are taken before others have their turn."""
+"""So many are taken before anything else runs."""
 
 _WAIT_S = 1.0
 """After the system had no file left for one (asyncio's ACCEPT_RETRY_DELAY)."""
@@ -22,7 +22,7 @@ _NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Owner(Protocol):
-    """Whoever gets the connections."""
+    """The receiver of the connections."""
 
     def wait_s(self) -> float:
         """How many seconds until one more may be taken; 0 = it may, inf = `resume` will say when."""
@@ -69,7 +69,7 @@ class Acceptor:
         self.resume()
 
     def resume(self) -> None:
-        """There is room again, maybe."""
+        """More may be taken again, maybe."""
         if self._is_watching or not self._is_listening:
             return
         self._is_watching = True
@@ -136,7 +136,7 @@ class Acceptor:
 
     def _failed(self, error: OSError) -> None:
         if error.errno in _NOTHING_LEFT and self._owner.free_a_file():
-            return  # what is closed now is free in the loop's next turn, when those that wait are looked at again
+            return  # what is closed now is free in the loop's next iteration, when those that wait are looked at again
         if not self._is_short:
             self._is_short = True
             self._owner.ran_out(error)

@@ -1,16 +1,32 @@
-"""Between the server's own interface and ASGI's: for applications that speak nothing else, and for parts of ours."""
+"""Between the server's own interface and ASGI's: for parts of ours that speak ASGI, and for servers that do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from adapters.http.server.client import CLIENT, Application, Client
-from adapters.http.server.reply_head import whole_head
+from adapters.http.server.client import Application, Client
+from adapters.http.server.reply_head import Fields, reply_head
 from adapters.http.server.request.head import RequestHead
 
 
+def addresses_of(transport: asyncio.BaseTransport) -> dict[str, Any]:
+    """What every scope of a connection begins with; an address of None = it is not known."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "scheme": "http",
+        "root_path": "",
+        "client": _address(transport.get_extra_info("peername")),
+        "server": _address(transport.get_extra_info("sockname")),
+    }
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
+
+
 def scope_of(client: Client) -> dict[str, Any]:
-    """The request as ASGI describes it. It holds on to the client, which must not hold on to it."""
+    """The request as ASGI describes it."""
     head = client.head
     headers = head.headers
     if head.has_length:
@@ -24,25 +40,13 @@ def scope_of(client: Client) -> dict[str, Any]:
         "query_string": head.query_string,
         "headers": headers,
         "state": {},
-        "extensions": {CLIENT: client},
+        "extensions": {},
     }
 
 
-class AsgiApplication:
-    """An ASGI application as the server wants it."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    def begin(self, client: Client) -> Awaitable[None]:
-        """See `Application`."""
-        waits: Awaitable[None] = self._app(scope_of(client), client.receive, client.send)
-        return waits
-
-
 class AsgiClient:
-    """A client behind a server that speaks nothing but ASGI, which says that it has left to whoever asks for more of
-    its body: as soon as all of that is here, a task does."""
+    """A client behind a server that speaks nothing but ASGI, which says that it has left only to whatever asks for more
+    of its body: as soon as all of that is here, a task does."""
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         raw_path = scope.get("raw_path") or scope["path"].encode()
@@ -60,10 +64,12 @@ class AsgiClient:
             has_length=announced is not None,
         )
         self.length = int(announced) if announced is not None else None if self.head.is_chunked else 0
-        self.added: Sequence[tuple[bytes, bytes]] = ()
+        self.added: Fields = ()
+        self.sent_bytes = 0
         self.addresses = {name: scope.get(name) for name in ("type", "asgi", "scheme", "root_path", "client", "server")}
         self._receive = receive
         self._send = send
+        self._unsent: list[dict[str, Any]] = []
         self._tell: Callable[[], None] | None = None
         self._is_all_here = False
         self._watch: asyncio.Task[None] | None = None
@@ -73,16 +79,16 @@ class AsgiClient:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._is_all_here = True
-            self.when_gone(self._tell)
+            self.on_disconnect(self._tell)
         return message
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
+    def on_disconnect(self, tell: Callable[[], None] | None) -> None:
         """See `Client`."""
         self._tell = tell
         if tell is None:
             self.close()
         elif self._is_all_here and self._watch is None:
-            self._watch = asyncio.ensure_future(self._wait_for_its_leaving())
+            self._watch = asyncio.ensure_future(self._wait_for_disconnect())
 
     def close(self) -> None:
         """Its request is answered."""
@@ -90,7 +96,7 @@ class AsgiClient:
             self._watch.cancel()
             self._watch = None
 
-    async def _wait_for_its_leaving(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if self._tell is not None:
@@ -100,25 +106,38 @@ class AsgiClient:
         """It always has to be received."""
         return None
 
-    async def send(self, message: dict[str, Any]) -> None:
-        """ASGI's."""
-        if "headers" in message:
-            message = {**message, "headers": [*message["headers"], *self.added]}
-        await self._send(message)
+    def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
+        """See `Client`."""
+        self.start(status, fields)
+        self.sent_bytes = len(body)
+        self._unsent.append({"type": "http.response.body", "body": body, "more_body": False})
+        return self.drain()
 
-    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None]:
-        """All of the reply."""
-        whole_head(status, fields, is_http10=False, keeps=True)  # raises for what cannot be sent
-        pairs = [(name.encode(), value.encode("latin-1")) for name, _, value in [f.partition(": ") for f in fields]]
-        return self._reply(status, pairs, body)
+    def start(self, status: int, fields: Fields) -> None:
+        """See `Client`."""
+        reply_head(status, fields, is_http10=False, keeps=True)  # raises for what cannot be sent
+        parted = [field.partition(": ") for field in (*fields, *self.added)]
+        headers = [(name.encode(), value.encode("latin-1")) for name, _, value in parted]
+        self._unsent.append({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+    def send_chunk(self, piece: bytes) -> bool:
+        """See `Client`."""
+        self.sent_bytes += len(piece)
+        self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
+        return False
 
-    async def put(self, piece: bytes) -> None:
-        """A piece of the body, and more follows."""
-        await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+    def finish(self) -> None:
+        """See `Client`."""
+        self._unsent.append({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def drain(self) -> Awaitable[None] | None:
+        """See `Client`."""
+        return self._send_all() if self._unsent else None
+
+    async def _send_all(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            await self._send(message)
 
 
 async def answered(app: Application, scope: Any, receive: Any, send: Any) -> None:

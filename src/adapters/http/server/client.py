@@ -1,8 +1,9 @@
 """What the server and the application that it serves know of each other."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -10,19 +11,21 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Client(Protocol):
-    """Who sent a request, and waits for the reply."""
+    """The sender of one request, waiting for its reply."""
 
     head: RequestHead
     length: int | None
     """How long the body is; None = only its end will tell."""
-    added: Sequence[tuple[bytes, bytes]]
+    added: Fields
     """Headers of the reply, whatever it turns out to be."""
+    sent_bytes: int
+    """How much of a body was given to `send_chunk`."""
 
     @property
-    def addresses(self) -> dict[str, Any]:
+    def addresses(self) -> Mapping[str, Any]:
         """What an ASGI scope says of the connection."""
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
+    def on_disconnect(self, tell: Callable[[], None] | None) -> None:
         """Call `tell` when the client leaves before it has its reply, at once if it has left; None = nobody is told."""
 
     def body_now(self) -> bytes | None:
@@ -31,27 +34,29 @@ class Client(Protocol):
     def receive(self) -> Awaitable[dict[str, Any]]:
         """ASGI's: the next piece of the body, and after the last one that the client has left."""
 
-    def send(self, message: dict[str, Any]) -> Awaitable[None]:
-        """ASGI's: the start of the reply, then its body."""
-
-    def reply(self, status: int, fields: Sequence[str], body: bytes) -> Awaitable[None] | None:
-        """All of the reply. `fields` are its headers, `name: value`; among them the length of the body, where that has
-        to be said. To be awaited, that the client has taken enough of it; None = no need.
+    def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
+        """Send all of the reply. Among the `fields` is the length of the body, where that has to be said. What is
+        returned is awaited until the client has taken enough of it; None = no need.
 
         Raises ValueError, and sends nothing, if a header has a character that none may have.
         """
 
-    def put(self, piece: bytes) -> Awaitable[None] | None:
-        """A piece of the body of a reply that has been started, and more follows. To be awaited before the next one;
-        None = no need."""
+    def start(self, status: int, fields: Fields) -> None:
+        """Send the head of a reply whose body follows in chunks. Raises as `reply`."""
+
+    def send_chunk(self, piece: bytes) -> bool:
+        """Send a piece of the body of a reply that has been started, never an empty one. False = `drain` is to be
+        awaited before the next one."""
+
+    def finish(self) -> None:
+        """The body is complete."""
+
+    def drain(self) -> Awaitable[None] | None:
+        """Wait until the client has taken enough of what was sent; None = no need."""
 
 
 class Application(Protocol):
-    """Whoever answers requests."""
+    """The application that answers requests."""
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """Answer one. What is returned is awaited in a task, and the reply has then been sent; None = it has been."""
-
-
-CLIENT = "llmproxy.client"
-"""The ASGI extension that is a `Client`."""

@@ -1,4 +1,4 @@
-"""One connection of a client: requests come in, one after the other they have their turn, and it is closed in order.
+"""One connection of a client: requests come in, are answered one after the other, and it is closed in order.
 
 Nothing here sets a timer for each request: a connection says until when it may stay as it is, and the server looks at
 all of them once a second.
@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from adapters.http.server.addresses import addresses_of
+from adapters.http.server.asgi import addresses_of
 from adapters.http.server.cycle import RequestCycle
+from adapters.http.server.cycle_loop import CycleLoop
+from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
-from adapters.http.server.inflow import Inflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
-from adapters.http.server.outflow import Outflow
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
@@ -34,15 +34,14 @@ class Connection(asyncio.Protocol):
         self.deadline = self.idle_since + HEAD_S
         """When it is to be closed unless something happens; inf = not before the application is done."""
         self._host = host
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
+        self.can_write = True
+        """Does the client take what is written?"""
         self.addresses: dict[str, Any] = {}
         """What an ASGI scope says of it."""
         self._reader: RequestReader | None = None
-        self._cycle: RequestCycle | None = None
-        self._begun: RequestCycle | None = None
-        """One that the task is to go on with, whether its client leaves or not."""
-        self._task: asyncio.Task[None] | None = None
-        self._next: asyncio.Future[None] | None = None
+        self.cycle: RequestCycle | None = None
+        self._loop = CycleLoop(self, host)
         self._queue: deque[RequestCycle] = deque()
         self._inflow = Inflow(LINGER_BYTES, host.held)
         self._outflow = Outflow(host.loop, host.held)
@@ -53,7 +52,7 @@ class Connection(asyncio.Protocol):
     # What asyncio tells us.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = self._inflow.transport = cast("asyncio.Transport", transport)
+        self.transport = self._inflow.transport = cast("asyncio.Transport", transport)
         self.addresses = addresses_of(transport)
         self._reader = RequestReader(self, self._host.heads)
         self._host.opened(self)
@@ -69,7 +68,7 @@ class Connection(asyncio.Protocol):
             self._linger(self._rest_of, data, is_lost=refusal is not None)
         elif refusal is not None:
             self._refuse(refusal)
-        elif (cycle := self._cycle) is not None:
+        elif (cycle := self.cycle) is not None:
             if cycle.bytes_waiting > COUNTED_BYTES or self._queue or reader.rest:
                 self._inflow.weigh(cycle, self._queue, len(reader.rest))
         elif was_idle and reader.in_head:
@@ -78,44 +77,48 @@ class Connection(asyncio.Protocol):
         elif reader.overhead_bytes > COUNTED_BYTES and reader.in_head:
             self._host.stalls(self)
             self._inflow.count(reader.overhead_bytes)
-        if self._cycle is not None and (self._next is not None or self._task is None):
-            self._answer(self._cycle)
+        if (cycle := self.cycle) is not None and self._loop.is_free:
+            self._loop.answer(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
-        self._transport = self._inflow.transport = None
+        self.transport = self._inflow.transport = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        cycle, self._cycle = self._cycle, None
+        cycle, self.cycle = self.cycle, None
         self._rest_of = None
         self._queue.clear()
         self._inflow.count(0)
         self._host.moves(self)
         if cycle is not None:
-            cycle.gone()
-        if self._next is not None:
-            self._next.set_result(None)
-            self._next = None
-        self._outflow.resume()
+            cycle.disconnect()
+        self._loop.wake()
+        del self._loop  # which holds on to this connection
+        self._wake_writer()
         self._host.left(self)
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
+        if self.transport is not None:
+            self.can_write = False
             self._host.stalls(self)
-            self._outflow.pause(self._transport.get_write_buffer_size())
+            self._outflow.pause(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        if self._cycle is not None:
+        if self.cycle is not None:
             self.deadline = _NEVER
         self._host.moves(self)
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        self.can_write = True
         self._outflow.resume()
 
     # What the server tells us.
 
     def expire(self) -> None:
         """The deadline has come. A client that still takes what was sent has another `IDLE_S` for it."""
-        reader, transport = self._reader, self._transport
+        reader, transport = self._reader, self.transport
         if transport is None:
             return
         unsent = transport.get_write_buffer_size()
@@ -125,16 +128,16 @@ class Connection(asyncio.Protocol):
         elif self._is_idle and reader is not None and reader.overhead_bytes:
             self._refuse(SLOW_HEAD)
         else:
-            transport.abort()
+            self.give_way()
 
     @property
     def can_give_way(self) -> bool:
         """Is nothing owed to the client: no reply, and nothing of one that is on its way?"""
-        return self._cycle is None and (self._transport is None or not self._transport.get_write_buffer_size())
+        return self.cycle is None and (self.transport is None or not self.transport.get_write_buffer_size())
 
     def let_go(self) -> int:
         """What it holds that only its client can take, or complete, counts no longer: it is to give way. How much."""
-        size = self._outflow.held_bytes or (self._inflow.held_bytes if self._cycle is None else 0)
+        size = self._outflow.held_bytes or (self._inflow.held_bytes if self.cycle is None else 0)
         if size:
             self._inflow.count(0)
             self._outflow.count(0)
@@ -143,16 +146,18 @@ class Connection(asyncio.Protocol):
     def give_way(self) -> None:
         """Make room for another connection, or for what others hold."""
         self._is_closing = True
-        if self._transport is not None:
-            self._transport.abort()
+        if self.cycle is not None:
+            self.cycle.stop_chunks()
+        if self.transport is not None:
+            self.transport.abort()
 
-    def drain(self) -> None:
+    def shutdown(self) -> None:
         """The server stops: close after the current reply, or now."""
-        if self._cycle is not None:
-            self._cycle.keeps = False
+        if self.cycle is not None:
+            self.cycle.keeps = False
         elif self._is_idle:
             self._close()
-        elif self._transport is not None and not self._transport.get_write_buffer_size():
+        elif self.transport is not None and not self.transport.get_write_buffer_size():
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
 
     # What the reader tells us.
@@ -163,128 +168,98 @@ class Connection(asyncio.Protocol):
             return not self._rest_of.is_complete
         return not is_long(self._queue) and not self._is_closing
 
-    def arrived(self, head: RequestHead, length: int | None) -> RequestCycle:
+    def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> RequestCycle:
         """See `RequestSink`."""
-        cycle = RequestCycle(self, head, length, keeps=head.keeps and not self._host.is_draining)
-        if self._is_idle:
-            self._begin(cycle)
-        elif self._rest_of is None:
-            self._queue.append(cycle)
+        cycle = RequestCycle(self, head, length, body, keeps=head.keeps and not self._host.is_draining)
+        if self._rest_of is None and not self._is_closing:
+            if self.cycle is None:
+                self._begin(cycle)
+            else:
+                self._queue.append(cycle)
         return cycle
 
     def _begin(self, cycle: RequestCycle) -> None:
-        self._cycle = cycle
+        self.cycle = cycle
         # Before this one is answered, the client has to take enough of what was sent before.
-        self.deadline = self.loop.time() + IDLE_S if self._outflow.room is not None else _NEVER
-
-    def _answer(self, cycle: RequestCycle) -> None:
-        """Have the application answer: at once if it can, else in this connection's task, with those that follow."""
-        if (error := cycle.begin(self._host.app)) is not None:
-            self._host.crashed(error)
-        if not cycle.is_over:
-            self._begun = cycle
-        elif self._cycle is None:
-            return
-        if self._next is not None:
-            self._next.set_result(None)
-            self._next = None
-        else:
-            self._task = self.loop.create_task(self._run_cycles())
-
-    async def _run_cycles(self) -> None:
-        """One task for all of a connection's: another one for each would cost more than what it is given to do."""
-        app, running = self._host.app, self._host.running
-        running.add(self)
-        try:
-            while (cycle := self._begun or self._cycle) is not None:
-                self._begun = None
-                if (error := await cycle.run(app)) is not None:
-                    self._host.crashed(error)
-                cycle = error = None  # nothing of it is held while the client is idle
-                if self._cycle is not None:
-                    await asyncio.sleep(0)  # a client with many requests at once does not keep others waiting
-                if self._cycle is None:
-                    if self._transport is None:
-                        break
-                    running.discard(self)
-                    self._next = self.loop.create_future()
-                    await self._next
-                    running.add(self)
-        finally:
-            running.discard(self)
-            self._next = self._task = None
-            if self._transport is None:
-                self._host.left(self)
+        self.deadline = _NEVER if self.can_write else self.loop.time() + IDLE_S
 
     # What a cycle tells us.
 
     def write(self, data: bytes) -> None:
         """See `ClientTransport`."""
-        transport = self._transport
+        transport = self.transport
         if transport is not None and not transport.is_closing():  # else it would complain of each write
             transport.write(data)
 
-    def writable(self) -> Awaitable[None] | None:
+    def drain(self) -> Awaitable[None] | None:
         """See `ClientTransport`."""
-        return None if self._outflow.room is None else asyncio.shield(self._outflow.room)
+        return None if self._outflow.drained is None else asyncio.shield(self._outflow.drained)
 
-    def taken(self) -> None:
+    def body_taken(self) -> None:
         """See `ClientTransport`."""
-        cycle, inflow, reader = self._cycle, self._inflow, self._reader
-        if inflow.is_quiet or reader is None:
-            return
+        if not self._inflow.is_quiet and self._reader is not None:
+            self._read_on(self._reader)
+
+    def _read_on(self, reader: RequestReader) -> None:
+        """Some of what was read was taken, or thrown away."""
+        cycle, inflow = self.cycle, self._inflow
         inflow.count(waiting_bytes(cycle, self._queue) + len(reader.rest))
         if inflow.is_open or (cycle is not None and is_enough(cycle, self._queue)):
             return
         refusal = reader.go_on()
         if refusal is not None:
             self._refuse(refusal)
-        elif not reader.rest and (self._cycle is None or not is_enough(self._cycle, self._queue)):
+        elif not reader.rest and (self.cycle is None or not is_enough(self.cycle, self._queue)):
             inflow.resume()
 
     def finished(self, cycle: RequestCycle) -> None:
         """See `ClientTransport`."""
-        self._cycle = None
+        self.cycle = None
         if not cycle.keeps:
             self._close(cycle)
-        elif self._queue:
+            return
+        if self._queue:
             self._begin(self._queue.popleft())
-            self.taken()
         else:
-            self.idle_since = self.loop.time()
-            self.deadline = self.idle_since + IDLE_S
-            self.taken()
+            self.idle_since = now = self.loop.time()
+            self.deadline = now + IDLE_S
+        if not self._inflow.is_quiet:
+            self.body_taken()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """See `ClientTransport`."""
-        self._cycle = None
+        self.cycle = None
         self.give_way()
+
+    def crashed(self, error: Exception) -> None:
+        """See `ClientTransport`."""
+        self._host.crashed(error)
 
     # How it ends.
 
     def _refuse(self, error: InvalidRequest) -> None:
         """What came last is no request. Those before it are answered, and nothing more is read."""
-        if self._cycle is not None:
-            last = self._queue[-1] if self._queue else self._cycle
+        if self.cycle is not None:
+            last = self._queue[-1] if self._queue else self.cycle
             last.keeps = False
             self._is_closing = True
             if not last.is_complete:
                 last.broken(error)
             return
-        cycle = RequestCycle(self, NO_HEAD, 0, keeps=False)
+        cycle = RequestCycle(self, NO_HEAD, 0, None, keeps=False)
         cycle.refuse(error)
         self._host.refused(error, (self.addresses["client"] or ("",))[0])
 
     @property
     def _is_idle(self) -> bool:
         """Could a request come now?"""
-        return self._cycle is None and not self._is_closing and self._rest_of is None
+        return self.cycle is None and not self._is_closing and self._rest_of is None
 
     def _close(self, cycle: RequestCycle | None = None) -> None:
         """Nothing is answered any more. `cycle`: the last one; what is left of it is let in, and thrown away."""
         self._queue.clear()
         self._inflow.count(0)
-        transport = self._transport
+        transport = self.transport
         if transport is None:
             return
         if cycle is None or cycle.is_complete:
@@ -303,7 +278,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self, cycle: RequestCycle, data: bytes, *, is_lost: bool) -> None:
         self._inflow.discard(data)
-        if is_lost and self._transport is not None:
-            self._transport.abort()
+        if is_lost and self.transport is not None:
+            self.transport.abort()
         elif cycle.is_complete:
             self._close()

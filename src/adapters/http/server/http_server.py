@@ -4,10 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any
 
 from adapters.http.server.acceptor import Acceptor
-from adapters.http.server.asgi import AsgiApplication
 from adapters.http.server.client import Application
 from adapters.http.server.connection import Connection
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
@@ -29,7 +27,7 @@ class HttpServer:
 
     def __init__(
         self,
-        app: Any,
+        app: Application,
         log: RequestLog,
         sock: socket.socket,
         max_connections: int,
@@ -37,9 +35,7 @@ class HttpServer:
         free_a_file: Callable[[], bool] | None = None,
         held: HeldBytes | None = None,
     ) -> None:
-        """`app`: an `Application`, or one that speaks ASGI alone.
-
-        `sock` and `others`: bound, and not listening yet; one for each address.
+        """`sock` and `others`: bound, and not listening yet; one for each address.
 
         At `max_connections` the one that has been idle for longest makes room; while none is idle no more are taken:
         they wait in the backlog.
@@ -49,7 +45,7 @@ class HttpServer:
 
         `held` counts what is held for clients; beyond it those that have stalled for longest are cut. None = no bound.
         """
-        self.app: Application = app if hasattr(app, "begin") else AsgiApplication(app)
+        self.app = app
         self.heads = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
@@ -89,7 +85,7 @@ class HttpServer:
             await asyncio.wait(self._arriving)
         await asyncio.sleep(_SETTLE_S)
         for connection in known:
-            connection.drain()
+            connection.shutdown()
         while self._connections or self.running:
             self._changed.clear()
             await self._changed.wait()

@@ -11,8 +11,8 @@ GRACE_S = 0.5
 
 LINGER_S = 10.0
 LINGER_BYTES = 256 * 1024 * 1024
-"""How long, and how much, is read and thrown away after the last reply from who still sends: closing at once would
-reset the connection, and take the reply from them (RFC 9112, 9.6)."""
+"""How long, and how much, is read and thrown away after the last reply from a client that still sends: closing at once
+would reset the connection, and take the reply from it (RFC 9112, 9.6)."""
 
 FAREWELL_S = 1.0
 """When the server stops: how long it waits for the request of a client that has just connected, and for the rest of

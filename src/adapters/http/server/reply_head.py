@@ -7,10 +7,8 @@ from enum import Enum
 from functools import lru_cache
 from http import HTTPStatus
 
-from msgspec import Struct
-
-Headers = Sequence[tuple[bytes, bytes]]
-"""Names in lower case, as ASGI has them."""
+Fields = Sequence[str]
+"""Headers, each as `name: value`, names in lower case."""
 
 
 class Framing(Enum):
@@ -24,78 +22,48 @@ class Framing(Enum):
 
 NONE, LENGTH, CHUNKED, CLOSE = Framing
 
+BODILESS = frozenset({204, 304})
+"""Statuses of replies that never have a body."""
 
-class ReplyHead(Struct, frozen=True):
-    """What is sent first."""
-
-    raw: bytes
-    framing: Framing
-    length: int
-    """Bytes of the body; 0 unless the framing is a length."""
+_LENGTH_FIELD = "content-length: "
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus if status >= 200}
+_WITHOUT_CONTROLS = bytes(0x20 if byte == 0x7F or (byte < 0x20 and byte != 0x09) else byte for byte in range(256))
 
 
 class UnsendableHead(ValueError):
     """A status or header that would not arrive as what it is."""
 
 
-_END = (b"", b"")
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode()) for status in HTTPStatus}
-_STATUS_TEXTS = {status: line.decode() for status, line in _STATUS_LINES.items() if status >= 200}
-_FORBIDDEN = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
+def framing_of(status: int, fields: Fields, *, is_head: bool, is_http10: bool) -> tuple[Framing, int]:
+    """How the body of such a reply ends, and its length where that is said, else 0. `is_head`: it answers HEAD.
 
-
-def reply_head(status: int, headers: Headers, *, is_head: bool, is_http10: bool, keeps: bool) -> ReplyHead:
-    """`is_head`: it answers a HEAD request. `keeps`: the connection stays open after the body, if the framing allows.
-
-    Raises `UnsendableHead` for a line break or a NUL in a header, or a content-length that is no number.
+    Raises `UnsendableHead` for a content-length that is no number.
     """
-    if not 200 <= status <= 999:
-        raise UnsendableHead(f"{status} is not the status of a reply")
-    by_name = dict(headers)
-    framing, length = CHUNKED, 0
-    if is_head or status in {204, 304}:
-        framing = NONE
-    elif b"content-length" in by_name:
-        framing, length = LENGTH, _length(by_name[b"content-length"])
-    elif is_http10:
-        framing, keeps = CLOSE, False
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
-    lines += map(b": ".join, headers)
-    if b"date" not in by_name:
-        lines.append(_date_line(int(time.time())))
-    if framing is CHUNKED:
-        lines.append(b"transfer-encoding: chunked")
-    if not keeps:
-        lines.append(b"connection: close")
-    elif is_http10:
-        lines.append(b"connection: keep-alive")
-    lines += _END
-    raw = b"\r\n".join(lines)
-    if len(raw) - len(raw.translate(None, b"\r\n\0")) != 2 * (len(lines) - 1):
-        raise UnsendableHead("a header holds a line break or a NUL")
-    return ReplyHead(raw, framing, length)
+    if is_head or status in BODILESS:
+        return NONE, 0
+    for field in fields:
+        if field.startswith(_LENGTH_FIELD):
+            digits = field.removeprefix(_LENGTH_FIELD)
+            if not (digits.isascii() and digits.isdigit()):
+                raise UnsendableHead("content-length is no number")
+            return LENGTH, int(digits)
+    return (CLOSE if is_http10 else CHUNKED), 0
 
 
-def whole_head(status: int, fields: Sequence[str], *, is_http10: bool, keeps: bool) -> bytes:
-    """The head of a reply whose body is all there. `fields` are its headers, `name: value`, names in lower case; among
-    them the length of the body, where that has to be said.
+def reply_head(status: int, fields: Fields, *, is_http10: bool, keeps: bool) -> bytes:
+    """The head with these headers; they say the framing. `keeps`: the connection stays open after the body.
 
-    Raises `UnsendableHead` for a character that no header may hold (RFC 9110, 5.5).
+    Raises `UnsendableHead` for a character that no header may hold (RFC 9110, 5.5), and a status no reply ends with.
     """
-    lines = [_STATUS_TEXTS.get(status) or _unusual(status), *fields]
-    if not keeps:
-        lines.append("connection: close")
-    elif is_http10:
-        lines.append("connection: keep-alive")
-    text = "\r\n".join(lines)
-    breaks = len(lines) + 1
-    if "\r\ndate: " not in text:
-        text = f"{text}\r\n{_date_line(int(time.time())).decode()}"
-        breaks += 1
-    raw = f"{text}\r\n\r\n".encode("latin-1")
-    if len(raw) - len(raw.translate(None, _FORBIDDEN)) != 2 * breaks:
+    told = "".join(fields).encode("latin-1")
+    if told.translate(_WITHOUT_CONTROLS) != told:
         raise UnsendableHead("a header holds a control character")
-    return raw
+    text = "\r\n".join((_STATUS_LINES.get(status) or _unusual(status), *fields))
+    if not keeps or is_http10:
+        text += "\r\nconnection: keep-alive" if keeps else "\r\nconnection: close"
+    if "\r\ndate: " not in text:
+        text += _date_line(int(time.time()))
+    return f"{text}\r\n\r\n".encode("latin-1")
 
 
 def _unusual(status: int) -> str:
@@ -104,12 +72,6 @@ def _unusual(status: int) -> str:
     return f"HTTP/1.1 {status} "
 
 
-def _length(value: bytes) -> int:
-    if not value.isdigit():
-        raise UnsendableHead("content-length is no number")
-    return int(value)
-
-
 @lru_cache(maxsize=2)
-def _date_line(now: int) -> bytes:
-    return b"date: " + formatdate(now, usegmt=True).encode()
+def _date_line(now: int) -> str:
+    return f"\r\ndate: {formatdate(now, usegmt=True)}"

@@ -3,7 +3,6 @@
 import heapq
 import sys
 from collections import OrderedDict
-from collections.abc import Awaitable
 from itertools import chain
 
 from msgspec import Struct
@@ -11,7 +10,6 @@ from msgspec import Struct
 from adapters.stores.entry_codec import read_entry, write_entry
 from application.messages import Headers
 from application.ports import Clock
-from application.ready import Ready
 from application.store_ports import CachedAnswer, StoreReport
 from domain.caching.cache_key import CacheKey
 
@@ -27,16 +25,14 @@ _SWEEP_AT_ONCE = 64
 class _Slot(Struct, frozen=True):
     seal: bytes
     entry: CachedAnswer | bytes
+    """An answer as it is, or packed."""
     expires_at: float
     size: int
 
 
-_NONE = Ready(None)
-
-
 class MemoryResponseCache:
     """A `ResponseCache`. Small answers are kept as they are, for nothing of them can be changed; large ones packed, as
-    in any other store. An entry is only for who knows its key's seal.
+    in any other store. An entry is given only for the seal of its key.
 
     `max_bytes` counts names, entries and what it takes to keep them.
     """
@@ -51,18 +47,26 @@ class MemoryResponseCache:
         """A heap of when entries end. Those replaced or evicted since stay in it until it is built anew."""
         self._bytes = 0
 
-    def get(self, key: CacheKey) -> Awaitable[CachedAnswer | None]:
+    def at_hand(self, key: CacheKey) -> CachedAnswer | None:
+        """The answer, if it is kept as it is."""
+        entry = self._find(key)
+        return None if isinstance(entry, bytes) else entry
+
+    async def get(self, key: CacheKey) -> CachedAnswer | None:
         """The answer; None = there is none."""
-        slot = self._slots.get(key.name)
+        entry = self._find(key)
+        return await read_entry(key, entry) if isinstance(entry, bytes) else entry
+
+    def _find(self, key: CacheKey) -> CachedAnswer | bytes | None:
+        name = key.name
+        slot = self._slots.get(name)
         if slot is None:
-            return _NONE
+            return None
         if slot.expires_at <= self._clock.now():
-            self._drop(key.name)
-            return _NONE
-        self._slots.move_to_end(key.name)
-        if slot.seal != key.seal:
-            return _NONE
-        return read_entry(key, slot.entry) if isinstance(slot.entry, bytes) else Ready(slot.entry)
+            self._drop(name)
+            return None
+        self._slots.move_to_end(name)
+        return slot.entry if slot.seal == key.seal else None
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
         """Keep it, and let go of what ended and then of what was not used for longest, if there is no room."""

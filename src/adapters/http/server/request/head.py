@@ -7,20 +7,9 @@ class RequestHead:
     """A head that was read and found good. Requests whose heads differ in the length of the body alone share one."""
 
     __slots__ = (
-        "by_name",
-        "has_length",
-        "headers",
-        "http_version",
-        "is_chunked",
-        "judged",
-        "keeps",
-        "method",
-        "path",
-        "query_string",
-        "raw_path",
-        "told",
-        "waits_for_100",
-    )
+        "by_name", "has_length", "headers", "http_version", "is_chunked", "is_http10", "judged", "keeps", "method",
+        "path", "query_string", "raw_path", "told", "waits_for_100",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +26,7 @@ class RequestHead:
         self.method = method
         self.http_version = http_version
         """`1.1` or `1.0`."""
+        self.is_http10 = http_version == "1.0"
         self.raw_path = raw_path
         """As it came, without query."""
         self.path = path
@@ -51,7 +41,7 @@ class RequestHead:
         self.has_length = has_length
         """Does the client say how long its body is?"""
         self.is_chunked = b"transfer-encoding" in by_name
-        self.waits_for_100 = http_version == "1.1" and by_name.get(b"expect", b"").lower() == b"100-continue"
+        self.waits_for_100 = not self.is_http10 and by_name.get(b"expect", b"").lower() == b"100-continue"
         """Does the client keep its body back until it is told to go on?"""
         self.judged: Any = None
         """What the application found out about it, once it was found good; None = nothing yet."""

@@ -5,8 +5,6 @@ Only what llhttp accepted gets in, and a head is found again only if all its byt
 clients, so they are held no longer than others leave them their place.
 """
 
-from msgspec import Struct
-
 from adapters.http.server.request.head import RequestHead
 
 LONGEST_HEAD_BYTES = 4 * 1024
@@ -15,39 +13,33 @@ LONGEST_HEAD_BYTES = 4 * 1024
 MAX_BYTES = 4 << 20
 
 _HEAD_END = b"\r\n\r\n"
-_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_LENGTH, _LOWER_LENGTH = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _MOST_DIGITS = 15
 _ENTRY_BYTES, _HEADER_BYTES, _COPIES = 2048, 450, 4
 """About what one takes, each of its headers, and how often its bytes are there, with what is found out about it. A test
 holds it against what tracemalloc sees."""
 
 
-class Spelling(Struct, frozen=True, gc=False):
-    """A head as it came."""
-
-    key: bytes
-    """All of it but the digits of its length."""
-    end: int
-    """Where it ends."""
-    length: int | None
-    """Of the body; None = it does not say, or not in the usual way."""
+Spelling = tuple[bytes, int, int | None]
+"""A head as it came, but for the digits of its length; where it ends; the length of the body, None = it does not say,
+or not in the usual way."""
 
 
 def spelling_of(data: bytes) -> Spelling | None:
     """The head that `data` begins with; None = it is not whole, or not one that is remembered."""
-    end = data.find(_HEAD_END, 0, LONGEST_HEAD_BYTES) + len(_HEAD_END)
-    if end < len(_HEAD_END):
+    at = data.find(_HEAD_END, 0, LONGEST_HEAD_BYTES)
+    if at < 0:
         return None
-    for name in _LENGTHS:
-        at = data.find(name, 0, end)
-        if at >= 0:
-            start = at + len(name)
-            stop = data.find(b"\r", start, end)
-            digits = data[start:stop]
-            if not digits.isdigit() or len(digits) > _MOST_DIGITS:
-                return None
-            return Spelling(data[:start] + data[stop:end], end, int(digits))
-    return Spelling(data[:end], end, None)
+    head = data[:at]
+    before, name, after = head.partition(_LENGTH)
+    if not name:
+        before, name, after = head.partition(_LOWER_LENGTH)
+        if not name:
+            return head, at + len(_HEAD_END), None
+    digits, end, others = after.partition(b"\r")
+    if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+        return None
+    return before + name + end + others, at + len(_HEAD_END), int(digits)
 
 
 class KnownHeads:

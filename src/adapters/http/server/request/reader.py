@@ -8,19 +8,9 @@ from typing import Protocol
 
 import httptools
 
+from adapters.http.server.request import refusals
 from adapters.http.server.request.head import RequestHead
 from adapters.http.server.request.known_heads import KnownHeads, Spelling, spelling_of
-from adapters.http.server.request.refusals import (
-    BAD_TARGET,
-    HEAD_TOO_LARGE,
-    MALFORMED,
-    MAX_HEAD_BYTES,
-    MAX_HEADERS,
-    OTHER_VERSION,
-    TOO_MANY_HEADERS,
-    coding_refusal,
-    size_refusal,
-)  # fmt: skip
 from adapters.http.server.request.target import target_of
 from application.errors import InvalidRequest
 
@@ -58,8 +48,9 @@ class RequestSink(Protocol):
     def has_room(self) -> bool:
         """May more be handed in? If not, what has come stays bytes."""
 
-    def arrived(self, head: RequestHead, length: int | None) -> BodySink:
-        """A request; its body goes to what is returned. `length`: of the body; None = only its end will tell."""
+    def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> BodySink:
+        """A request. `length`: of the body; None = only its end will tell. `body`: all of it; None = it is to come, and
+        goes to what is returned."""
 
 
 class _Refused(Exception):
@@ -69,20 +60,20 @@ class _Refused(Exception):
 class RequestReader:
     """One request after the other."""
 
-    def __init__(self, desk: RequestSink, heads: KnownHeads) -> None:
+    def __init__(self, sink: RequestSink, heads: KnownHeads) -> None:
         """`heads`: those that were read before, on any connection."""
         self.in_head = True
         """Is no request being received, or only its head?"""
         self.overhead_bytes = 0
         """What has come since a request or its headers were complete, less what its body pays for."""
         self.rest = b""
-        """What has come and is not read, since the desk has no room; `go_on` reads it."""
-        self._desk = desk
+        """What has come and is not read, since the sink has no room; `go_on` reads it."""
+        self._sink = sink
         self._heads = heads
         self._head: RequestHead | None = None
         """The one that was read last, if nothing but what it says decides where its request ends."""
         self._parser = httptools.HttpRequestParser(self)
-        self._taker: BodySink | None = None
+        self._body: BodySink | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._due_bytes = 0
@@ -95,33 +86,38 @@ class RequestReader:
         self._rest_from = 0
 
     def feed(self, data: bytes) -> InvalidRequest | None:
-        """Read what has come, as far as the desk has room for it; None = it was good so far."""
-        taker = self._taker
-        if self._is_past and taker is not None and not self.rest:
-            data = self._past_the_parser(taker, data)
-        elif self.in_head and not self.overhead_bytes and not self.rest:
+        """Read what has come, as far as the sink has room for it; None = it was good so far."""
+        if self.in_head and not self.overhead_bytes and not self.rest:
             spelling = spelling_of(data)
             if spelling is not None:
-                return self._begin_with(data, spelling)
+                key, end, length = spelling
+                head = self._heads.find(key)
+                if head is None or len(data) - end != (length or 0):
+                    return self._begin_with(data, spelling, head)
+                # All of it is here: neither the parser nor anything of this reader's state has to see it.
+                self._sink.arrived(head, length or 0, data[end:])
+                return None
+        elif self._is_past and (body := self._body) is not None and not self.rest:
+            data = self._past_the_parser(body, data)
         if len(data) <= _AT_ONCE_BYTES and not self.rest:
             return self._parse(data)
         self.rest = self.rest[self._rest_from :] + data
         self._rest_from = 0
         return self.go_on()
 
-    def _begin_with(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
-        """Data that begins with a whole head."""
-        head = self._heads.find(spelling.key)
+    def _begin_with(self, data: bytes, spelling: Spelling, head: RequestHead | None) -> InvalidRequest | None:
+        """Data that begins with a whole head; None = it is not known."""
+        key, end, length = spelling
         if head is not None:
-            self._again(head, spelling.length or 0)
-        elif (refusal := self._read_head(data, spelling)) is not None:
+            self._again(head, length or 0)
+        elif (refusal := self._read_head(data[:end], key, length)) is not None:
             return refusal
-        if len(data) == spelling.end:
+        if len(data) == end:
             return None
-        at, taker = spelling.end, self._taker
-        if self._is_past and taker is not None:
+        at, body = end, self._body
+        if self._is_past and body is not None:
             at = min(at + self._due_bytes, len(data))
-            self._past_the_parser(taker, data[spelling.end : at])
+            self._past_the_parser(body, data[end:at])
             if at == len(data):
                 return None
         self.rest, self._rest_from = data, at
@@ -135,20 +131,20 @@ class RequestReader:
         if not length:
             self._complete()
 
-    def _read_head(self, data: bytes, spelling: Spelling) -> InvalidRequest | None:
+    def _read_head(self, raw: bytes, key: bytes, length: int | None) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
-        refusal = self._parse(data[: spelling.end])
+        refusal = self._parse(raw)
         head, self._head = self._head, None
-        if refusal is None and head is not None and head.keeps and not head.is_chunked and not head.waits_for_100:
-            is_usual = head.has_length == (spelling.length is not None) and self._due_bytes == (spelling.length or 0)
-            if is_usual:
-                self._heads.add(spelling.key, head)
-        return refusal
+        if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
+            return refusal
+        if head.has_length == (length is not None) and self._due_bytes == (length or 0):
+            self._heads.add(key, head)
+        return None
 
     def go_on(self) -> InvalidRequest | None:
-        """Read the rest, as far as the desk has room for it; None = it was good so far."""
+        """Read the rest, as far as the sink has room for it; None = it was good so far."""
         while self.rest:
-            if not self._desk.has_room():
+            if not self._sink.has_room():
                 return None
             refusal = self._read_a_piece()
             if refusal is not None:
@@ -157,12 +153,12 @@ class RequestReader:
         return None
 
     def _read_a_piece(self) -> InvalidRequest | None:
-        rest, start, taker = self.rest, self._rest_from, self._taker
+        rest, start, body = self.rest, self._rest_from, self._body
         refusal = None
         if self._due_bytes > 0:
             end = min(start + self._due_bytes, len(rest))
-            if self._is_past and taker is not None:
-                self._past_the_parser(taker, rest[start:end])
+            if self._is_past and body is not None:
+                self._past_the_parser(body, rest[start:end])
             else:
                 refusal = self._parse(rest[start:end])
         else:
@@ -188,28 +184,28 @@ class RequestReader:
                 data = data[upgrade.args[0] :]
                 self._ignore_upgrade()
             except httptools.HttpParserError:
-                return self._refusal or MALFORMED
-        if self.overhead_bytes > MAX_HEAD_BYTES:
-            return HEAD_TOO_LARGE
-        if len(self._fields) > MAX_HEADERS:  # of a head that is not complete, or of trailers
+                return self._refusal or refusals.MALFORMED
+        if self.overhead_bytes > refusals.MAX_HEAD_BYTES:
+            return refusals.HEAD_TOO_LARGE
+        if len(self._fields) > refusals.MAX_HEADERS:  # of a head that is not complete, or of trailers
             self._fields = []
-            return TOO_MANY_HEADERS
+            return refusals.TOO_MANY_HEADERS
         return None
 
     def close(self) -> None:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
         self.rest = b""
-        self._taker = None
+        self._body = None
         self._is_past = False
         del self._parser
 
-    def _past_the_parser(self, taker: BodySink, data: bytes) -> bytes:
+    def _past_the_parser(self, body: BodySink, data: bytes) -> bytes:
         """What is left after the body."""
         due = self._due_bytes
         rest = data[due:] if len(data) > due else b""
         piece = data[:due] if rest else data
         self._due_bytes -= len(piece)
-        taker.feed(piece)
+        body.feed(piece)
         if not self._due_bytes:
             if not self._is_unparsed:
                 self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
@@ -218,7 +214,7 @@ class RequestReader:
 
     def _ignore_upgrade(self) -> None:
         """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
-        has left its body to whoever it would be upgraded to."""
+        has left its body to the protocol it would be upgraded to."""
         self._parser = httptools.HttpRequestParser(self)
         self._is_repeated = True
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
@@ -240,11 +236,11 @@ class RequestReader:
         url, self._url = self._url, b""
         headers, self._fields = self._fields, []
         parser = self._parser
-        if self.overhead_bytes > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
-            self._refuse(size_refusal(url, headers))
+        if self.overhead_bytes > refusals.MAX_HEAD_BYTES or len(headers) > refusals.MAX_HEADERS:
+            self._refuse(refusals.size_refusal(url, headers))
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
-            self._refuse(OTHER_VERSION)
+            self._refuse(refusals.OTHER_VERSION)
         length = b"0"
         has_length = False
         for name, value in headers:
@@ -255,13 +251,13 @@ class RequestReader:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
         target = target_of(url, headers)
         if target is None:
-            self._refusal = BAD_TARGET
+            self._refusal = refusals.BAD_TARGET
             raise _Refused
         keeps = parser.should_keep_alive()
         head = RequestHead(parser.get_method().decode(), version, *target, headers, keeps=keeps, has_length=has_length)
         self._head = None if parser.should_upgrade() else head
         if head.is_chunked:
-            self._refuse(coding_refusal(headers, version))
+            self._refuse(refusals.coding_refusal(headers, version))
             self._framing = b"transfer-encoding: chunked\r\n"
         self._is_unparsed = False
         self._hand_in(head, int(length))
@@ -270,29 +266,29 @@ class RequestReader:
     def _hand_in(self, head: RequestHead, due_bytes: int) -> None:
         self.in_head = False
         self.overhead_bytes = 0
-        self._taker = self._desk.arrived(head, None if head.is_chunked else due_bytes)
+        self._body = self._sink.arrived(head, None if head.is_chunked else due_bytes)
         self._due_bytes = due_bytes
 
     def on_body(self, piece: bytes) -> None:
         overhead = self.overhead_bytes - _PAID_FOR * len(piece)
         self.overhead_bytes = overhead if overhead > 0 else 0
         self._due_bytes -= len(piece)
-        if self._taker is not None:
-            self._taker.feed(piece)
+        if self._body is not None:
+            self._body.feed(piece)
 
     def on_message_complete(self) -> None:
         if not self._parser.should_upgrade():  # not before its body
             self._complete()
 
     def _complete(self) -> None:
-        taker, self._taker = self._taker, None
+        body, self._body = self._body, None
         self._due_bytes = 0
         self._is_past = False
         self._fields = []  # trailers mean nothing to anybody here
         self.in_head = True
         self.overhead_bytes = 0
-        if taker is not None:
-            taker.complete()
+        if body is not None:
+            body.complete()
 
     def _refuse(self, refusal: InvalidRequest | None) -> None:
         if refusal is not None:

@@ -1,4 +1,5 @@
-"""What is read off a client's socket: not more than is taken, and not without end what is thrown away."""
+"""Flow control of one connection, both ways: no more is read than is taken, and no more written than the client takes.
+What waits, on either side, is counted as held."""
 
 import asyncio
 from collections.abc import Collection
@@ -72,3 +73,35 @@ class Inflow:
         self._discarded_bytes += len(data)
         if self._discarded_bytes > self._most_discarded_bytes and self.transport is not None:
             self.transport.abort()
+
+
+class Outflow:
+    """The writing side of a connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, budget: HeldBytes) -> None:
+        self._loop = loop
+        self._holding = Holding(budget)
+        self.drained: asyncio.Future[None] | None = None
+        """Done when more may be written; None = it may."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much was not taken when writing was paused; 0 = it is not."""
+        return self._holding.held_bytes
+
+    def pause(self, unsent_bytes: int) -> None:
+        """The client does not take what is written: so much of it waits."""
+        if self.drained is None:
+            self.drained = self._loop.create_future()
+        self.count(unsent_bytes)
+
+    def count(self, unsent_bytes: int) -> None:
+        """So much of it waits for the client."""
+        self._holding.count(unsent_bytes - self._holding.held_bytes)
+
+    def resume(self) -> None:
+        """The client has taken most of it, or never will."""
+        self.count(0)
+        drained, self.drained = self.drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
