@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.contracts.scripted_server import Peer, ScriptedServer, reply
-from tests.integration.composed import JSON, Composed, composed
+from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
+from tests.integration.raw_http import JSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,9 +8,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.integration.composed import JSON, composed
+from tests.integration.composed import composed
 from tests.integration.conftest import StartProvider
 from tests.integration.harness import config, endpoint, eventually
+from tests.integration.raw_http import JSON
 from tests.integration.status_browser import ORIGIN, SampleProxy, chromium, sampled, watching
 from tests.status_samples import SAMPLES, busy, decision, empty, failing, large
 
