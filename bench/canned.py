@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from adapters.clock import SystemClock
 from application.flow import Take
 from application.messages import Headers, UpstreamCall
 from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT
@@ -22,6 +23,10 @@ class CannedReply:
     def __init__(self, headers: Headers, pieces: list[bytes]) -> None:
         self.headers = headers
         self._pieces = pieces
+
+    def whole_now(self) -> bytes | None:
+        """All of it, where it is one piece."""
+        return self._pieces.pop() if len(self._pieces) == 1 else None
 
     async def receive(self) -> bytes:
         """The next piece."""
@@ -51,10 +56,11 @@ class CannedUpstream:
         """There is nothing to close."""
 
 
-class SteppingClock:
+class SteppingClock(SystemClock):
     """Time that is the same in every run: a tenth of a millisecond passes whenever somebody looks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._now = 1000.0
 
     def now(self) -> float:
@@ -65,10 +71,6 @@ class SteppingClock:
     def unix(self) -> float:
         """Unix seconds."""
         return 1_800_000_000.0 + self._now
-
-    async def sleep(self, seconds: float) -> None:
-        """Nobody who is counted sleeps."""
-        await asyncio.sleep(seconds)
 
 
 class NothingToShare:

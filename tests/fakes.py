@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from adapters.clock import Timeout, Timeouts
 from application.flow import Take, pulled
 from application.messages import Headers, UpstreamCall
 from application.ports import RequestRecord, UpstreamFailed
@@ -12,12 +13,32 @@ from domain.failure import Failure
 from domain.replica_report import ReplicaReport
 
 
+class StillTimeouts(Timeouts):
+    """Limits that are looked at when the test lets time pass."""
+
+    def arm(self, when: float, at_least_s: float = 0.0) -> None:
+        if when <= self._now():
+            asyncio.get_running_loop().call_soon(self.expire)
+
+
+class FakeTimer:
+    def __init__(self, when: float, work: Callable[[], object]) -> None:
+        self.when = when
+        self.work = work
+        self.is_over = False
+
+    def cancel(self) -> None:
+        self.is_over = True
+
+
 class FakeClock:
-    """Time that passes only when it is told to, or slept."""
+    """Time that passes only when it is told to, or slept; what is to end by it ends then."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.time = now
         self.slept: list[float] = []
+        self._timeouts = StillTimeouts(self.now)
+        self._timers: list[FakeTimer] = []
 
     def now(self) -> float:
         return self.time
@@ -25,12 +46,24 @@ class FakeClock:
     def unix(self) -> float:
         return 1_800_000_000.0 + self.time
 
+    def timeout_at(self, when: float) -> Timeout:
+        return Timeout(self._timeouts, when)
+
+    def call_at(self, when: float, work: Callable[[], object]) -> FakeTimer:
+        self._timers.append(FakeTimer(when, work))
+        return self._timers[-1]
+
     def advance(self, seconds: float) -> None:
         self.time += seconds
+        self._timeouts.expire()
+        for timer in [each for each in self._timers if each.when <= self.time]:
+            self._timers.remove(timer)
+            if not timer.is_over:
+                timer.work()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.time += seconds
+        self.advance(seconds)
         await asyncio.sleep(0)
 
 
@@ -47,9 +80,9 @@ class HeldClock(FakeClock):
         await future
 
     async def pass_time(self, seconds: float) -> None:
-        self.time += seconds
+        self.advance(seconds)
         for due, future in self.sleepers:
-            if due <= self.time and not future.done():
+            if due <= self.time + 1e-6 and not future.done():
                 future.set_result(None)
         for _ in range(10):
             await asyncio.sleep(0)
@@ -65,6 +98,9 @@ class FakeReply:
         self.headers = headers
         self._pieces = list(pieces)
         self.closed = False
+
+    def whole_now(self) -> bytes | None:
+        return None
 
     async def receive(self) -> bytes:
         await asyncio.sleep(0)

@@ -1,6 +1,6 @@
 """What a client is told when it gets no answer. `str(error)` is the sentence it reads.
 
-`code` is stable; the HTTP adapter turns each error into the OpenAI error body and a status.
+`code` is stable; the HTTP adapter turns each error into the OpenAI error body, and each code into a status.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ class ProxyError(Exception):
     """Something the client is told."""
 
     code = "internal_error"
-    status = 500
     type = "server_error"
     param: str | None = None
     retry_after_s: float | None = None
@@ -27,20 +26,16 @@ class InvalidRequest(ProxyError):
 
     type = "invalid_request_error"
 
-    def __init__(
-        self, message: str, *, param: str | None = None, code: str = "invalid_request", status: int = 400
-    ) -> None:
+    def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_request") -> None:
         super().__init__(message)
         self.param = param
         self.code = code
-        self.status = status
 
 
 class UnknownModel(ProxyError):
     """No model group has this name."""
 
     code = "model_not_found"
-    status = 404
     type = "invalid_request_error"
     param = "model"
 
@@ -52,7 +47,6 @@ class NoGroup(ProxyError):
     """The request names no model, and the configuration has no group for such requests."""
 
     code = "no_model_group"
-    status = 404
     type = "invalid_request_error"
     should_retry = False
 
@@ -66,7 +60,6 @@ class NoGroup(ProxyError):
 class Closed(ProxyError):
     """The configuration does not let such requests through to any provider."""
 
-    status = 403
     type = "invalid_request_error"
     should_retry = False
 
@@ -109,7 +102,6 @@ class NotFound(ProxyError):
     """Nothing of that name is kept for the client."""
 
     code = "not_found"
-    status = 404
     type = "invalid_request_error"
     should_retry = False
 
@@ -129,7 +121,6 @@ class NotKnownNow(ProxyError):
     """Whose things the request names cannot be looked up: the store is away."""
 
     code = "owners_unavailable"
-    status = 503
     retry_after_s = 1.0
 
     def __init__(self) -> None:
@@ -140,7 +131,6 @@ class AllLimited(ProxyError):
     """Every endpoint that could serve is at its rate limit, and the first to recover does not in time."""
 
     code = "rate_limit_exceeded"
-    status = 429
     type = "rate_limit_error"
 
     def __init__(
@@ -160,7 +150,6 @@ class UpstreamsFailed(ProxyError):
     def __init__(self, group: str, failure: Failure, attempts: Sequence[Attempt], *, spent: bool) -> None:
         """`spent`: nothing is left to try, so that a retry by the client would only multiply the load."""
         self.code = _UPSTREAM_CODES.get(failure.kind, "upstream_error")
-        self.status = failure.meaning.status
         self.retry_after_s = failure.retry_after_s
         self.should_retry = False if spent else None
         tried = f" Tried: {reasons(attempts)}." if attempts else ""

@@ -29,7 +29,6 @@ class TooMuchHeld(ProxyError):
     """The worker holds as much for its clients as it may."""
 
     code = "proxy_out_of_memory"
-    status = 503
     retry_after_s = 2.0
 
     def __init__(self, wanted_bytes: int, held_bytes: int, most_bytes: int, max_bytes: int) -> None:

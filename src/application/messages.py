@@ -77,6 +77,28 @@ _MOST_OF_IT = 0.9
 """The part of a client's patience after which its leaving is taken for its time-out."""
 
 
+class Binding(Struct, frozen=True):
+    """What a request builds on that a provider account keeps, and where it may be answered: what the owners of things
+    are found to be, beside what the client sent."""
+
+    ids: tuple[str, ...] = ()
+    """Of what it builds on: an account that does not know that cannot answer it."""
+    kept: tuple[str, ...] = ()
+    """Those of them that the account it is pinned to is known to keep."""
+    unclaimed: tuple[str, ...] = ()
+    """Those of them that nobody is known to keep."""
+    gone: str = ""
+    """One that was deleted through the proxy: the account that denies it is right; empty = there is none."""
+    pinned: frozenset[str] | None = None
+    """Ids of the only endpoints that may answer; None = any of the group may."""
+    is_denied: bool = False
+    """True once an account denied knowing what this builds on: the account that then answers is its owner."""
+
+
+FREE = Binding()
+"""Of a request that builds on nothing."""
+
+
 class ProxyRequest(Struct, frozen=True):
     """One client request, decoded only as far as the proxy acts on it."""
 
@@ -119,19 +141,7 @@ class ProxyRequest(Struct, frozen=True):
     """Does the provider go on when its client has left?"""
     is_kept: bool = False
     """Is its answer, or some part of that, one that the provider keeps, though it speaks an API that keeps nothing?"""
-    bound: tuple[str, ...] = ()
-    """Ids of what it builds on, that one provider account keeps: what another does not know it cannot answer."""
-    kept: tuple[str, ...] = ()
-    """Those of them that the account it is pinned to is known to keep."""
-    unclaimed: tuple[str, ...] = ()
-    """Those of them that nobody is known to keep."""
-    denied: bool = False
-    """True once an account denied knowing what this builds on: the account that then answers is its owner."""
-    gone: str = ""
-    """The id of something that it builds on and that was deleted through the proxy: the account that denies it is
-    right; empty = there is none."""
-    pinned: frozenset[str] | None = None
-    """Ids of the only endpoints that may answer; None = any of the group may."""
+    binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()
     """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""
 

@@ -1,6 +1,7 @@
 """The outside world, as the use cases see it. Adapters implement these; only the container knows which."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Protocol
 
 from msgspec import Struct
@@ -42,6 +43,10 @@ class UpstreamReply(Protocol):
         connection is reset, TRUNCATED when it ends before the body does, JUNK when the framing is broken.
         No more is read from the socket than the reader takes, but for a buffer of a bounded size.
         """
+
+    def whole_now(self) -> bytes | None:
+        """The whole body, if it has come and nothing of it was taken yet: the reply has let go of its connection then.
+        None = there is more to wait for, or nobody knows; `receive` does."""
 
     async def flow(self, take: Take) -> bool:
         """Hand what comes to `take` at the moment it comes, without waking the task that waits here.
@@ -206,14 +211,41 @@ class Things(Protocol):
         """The ids of what a reply, or a part of a stream, says that it made. `is_dialogue`: does it hold items?"""
 
 
+class Timeout(Protocol):
+    """Cancels the work in its `with` block when its time is up, and raises `TimeoutError` instead. Entered once."""
+
+    def __enter__(self) -> "Timeout": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def reschedule(self, when: float) -> None:
+        """It ends at that time instead; inf = not at all."""
+
+
+class Timer(Protocol):
+    """Something that is going to be called."""
+
+    def cancel(self) -> object:
+        """It is not. A second call does nothing, nor one that comes too late."""
+
+
 class Clock(Protocol):
-    """Time, for everything that decides by it."""
+    """Time, for everything that decides by it, and for everything that ends by it."""
 
     def now(self) -> float:
         """Seconds of the monotonic clock the event loop also uses."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait; 0 lets others run."""
+
+    def timeout_at(self, when: float) -> Timeout:
+        """A limit for work of the running task, in a time of `now`; inf = none. Work that waits for nothing is never
+        cancelled; what begins too late is at its first wait."""
+
+    def call_at(self, when: float, work: Callable[[], object]) -> Timer:
+        """Have `work` called by the event loop, at a time of `now`."""
 
     def unix(self) -> float:
         """Unix seconds, for what outlives this process. May jump; never used to measure."""

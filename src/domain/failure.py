@@ -4,6 +4,7 @@ Which upstream answer is of which kind is decided where the provider's words are
 follows from a kind is decided here, in one table.
 """
 
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 
 from msgspec import Struct
@@ -87,29 +88,26 @@ class Meaning(Struct, frozen=True):
     """May the same endpoint be tried again for this request, after a wait?"""
     relayed: bool = False
     """If no endpoint does better, does the client get the upstream's own status and body?"""
-    status: int = 502
-    """What the client gets otherwise."""
 
 
-_UNREACHABLE = Meaning(Blame.ENDPOINT, Effect.COUNT)
-_TOO_SLOW = Meaning(Blame.ENDPOINT, Effect.COUNT, status=504)
+_OF_THE_ENDPOINT = Meaning(Blame.ENDPOINT, Effect.COUNT)
 _NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)
 """What this endpoint cannot do for this request, and another one may."""
 
 MEANINGS: dict[FailureKind, Meaning] = {
-    FailureKind.CONNECT: _UNREACHABLE,
-    FailureKind.CONNECT_TIMEOUT: _TOO_SLOW,
-    FailureKind.DNS: _UNREACHABLE,
-    FailureKind.TLS: _UNREACHABLE,
-    FailureKind.RESET: _UNREACHABLE,
-    FailureKind.FIRST_BYTE_TIMEOUT: _TOO_SLOW,
-    FailureKind.IDLE_TIMEOUT: _TOO_SLOW,
-    FailureKind.TRUNCATED: _UNREACHABLE,
-    FailureKind.JUNK: _UNREACHABLE,
-    FailureKind.SERVER_ERROR: _UNREACHABLE,
-    FailureKind.REQUEST_TIMEOUT: _TOO_SLOW,
-    FailureKind.OVERLOADED: Meaning(Blame.LIMIT, Effect.CLOCK, status=503),
-    FailureKind.RATE_LIMITED: Meaning(Blame.LIMIT, Effect.CLOCK, status=429),
+    FailureKind.CONNECT: _OF_THE_ENDPOINT,
+    FailureKind.CONNECT_TIMEOUT: _OF_THE_ENDPOINT,
+    FailureKind.DNS: _OF_THE_ENDPOINT,
+    FailureKind.TLS: _OF_THE_ENDPOINT,
+    FailureKind.RESET: _OF_THE_ENDPOINT,
+    FailureKind.FIRST_BYTE_TIMEOUT: _OF_THE_ENDPOINT,
+    FailureKind.IDLE_TIMEOUT: _OF_THE_ENDPOINT,
+    FailureKind.TRUNCATED: _OF_THE_ENDPOINT,
+    FailureKind.JUNK: _OF_THE_ENDPOINT,
+    FailureKind.SERVER_ERROR: _OF_THE_ENDPOINT,
+    FailureKind.REQUEST_TIMEOUT: _OF_THE_ENDPOINT,
+    FailureKind.OVERLOADED: Meaning(Blame.LIMIT, Effect.CLOCK),
+    FailureKind.RATE_LIMITED: Meaning(Blame.LIMIT, Effect.CLOCK),
     FailureKind.MONEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
     FailureKind.AUTH: Meaning(Blame.KEY, Effect.FAULT, same_endpoint=False),
     FailureKind.KEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False),
@@ -122,10 +120,10 @@ MEANINGS: dict[FailureKind, Meaning] = {
     FailureKind.CONFLICT: Meaning(Blame.REQUEST, Effect.NONE, relayed=True),
     FailureKind.CLIENT: Meaning(Blame.REQUEST, Effect.NONE, next_endpoint=False, same_endpoint=False, relayed=True),
     FailureKind.UNKNOWN: Meaning(Blame.UNKNOWN, Effect.SUSPECT, same_endpoint=False, relayed=True),
-    FailureKind.DEADLINE: Meaning(Blame.PROXY, Effect.NONE, next_endpoint=False, same_endpoint=False, status=504),
-    FailureKind.SLOW: Meaning(Blame.PROXY, Effect.NONE, status=504),
-    FailureKind.LOCAL: Meaning(Blame.PROXY, Effect.NONE, same_endpoint=False, status=503),
-    FailureKind.NO_CREDENTIAL: Meaning(Blame.PROXY, Effect.NONE, status=503),
+    FailureKind.DEADLINE: Meaning(Blame.PROXY, Effect.NONE, next_endpoint=False, same_endpoint=False),
+    FailureKind.SLOW: Meaning(Blame.PROXY, Effect.NONE),
+    FailureKind.LOCAL: Meaning(Blame.PROXY, Effect.NONE, same_endpoint=False),
+    FailureKind.NO_CREDENTIAL: Meaning(Blame.PROXY, Effect.NONE),
 }
 """What an error means decides everything else, so it stands in one table."""
 
@@ -150,12 +148,14 @@ class Failure(Struct, frozen=True):
     kind: FailureKind
     reason: str = ""
     """A few safe words for logs and error messages, such as `500 server_error` or `connection refused`."""
-    status: int = 0
-    """The upstream's HTTP status; 0 = there was no reply."""
+    is_error_reply: bool = False
+    """Was the whole reply an error? False = there was none, or a good one that holds the error."""
     retry_after_s: float | None = None
     """How long the upstream asked to be left alone; None = it did not say."""
     hint: str | None = None
     """What somebody could do about it, for the log; None = nothing known."""
+    disowns: bool = False
+    """Does the account know neither the credential nor the id it was asked for? It keeps nothing of ours then."""
 
     @property
     def meaning(self) -> Meaning:
@@ -164,9 +164,29 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_refusal(self) -> bool:
-        """Was it answered with an error that says no, and not that the endpoint is busy or broken? One inside a 200 is
-        none: the request may have taken tokens before."""
-        return self.status >= 400 and self.meaning.blame in _REFUSING
+        """Was it answered with an error that says no, and not that the endpoint is busy or broken? One inside a good
+        reply is none: the request may have taken tokens before."""
+        return self.is_error_reply and self.meaning.blame in _REFUSING
 
     def __str__(self) -> str:
         return f"{self.kind.value} ({self.reason})" if self.reason else self.kind.value
+
+
+def most_telling(failures: Sequence[Failure]) -> int:
+    """Which of what a request's attempts came to, of which there is at least one, its client is told.
+
+    It is the last, but one endpoint's own refusal speaks for all only when all refuse: a deployment that is missing on
+    one says nothing to a client whose request another one just dropped. What a provider said that may be about the
+    request says more than any sentence of the proxy's.
+    """
+    last = len(failures) - 1
+    asked = [index for index, failure in enumerate(failures) if not failure.disowns]
+    if asked and all(failures[index].kind is FailureKind.STATE for index in asked):
+        return asked[-1]  # an account that refuses the question is not the one that keeps the thing
+    if failures[last].kind is FailureKind.CLIENT:
+        return last
+    unknown = [index for index, failure in enumerate(failures) if failure.kind is FailureKind.UNKNOWN]
+    if unknown:
+        return unknown[-1]
+    transient = [index for index, failure in enumerate(failures) if not failure.meaning.relayed]
+    return transient[-1] if transient and failures[last].meaning.next_endpoint else last

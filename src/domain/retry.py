@@ -1,6 +1,37 @@
-"""How often a request is tried again, after how long, and how many requests may do so."""
+"""How often a request is tried again, after how long, how many requests may do so, and how long one try may take."""
+
+from math import inf
 
 from msgspec import Struct
+
+from domain.failure import FailureKind
+
+RECALL_AFTER_S = (0.25, 0.75)
+"""After so long the account that keeps a response, and says that it does not, is asked again."""
+
+GRACE_S = 0.1
+"""The upstream keeps the time until the first byte as well, and knows better what was waited for: so much later is soon
+enough for whoever watches it."""
+
+_DEADLINE, _FIRST_BYTE, _SLOW = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.SLOW
+
+
+def first_sign_by(now: float, must_end_by: float) -> float:
+    """When a doubtful attempt must have shown a sign of life, if another endpoint could take over: half of the time is
+    left to that. inf = there is no time to share."""
+    return (now + must_end_by) / 2 if now < must_end_by else inf
+
+
+def time_limit(now: float, deadline: float, sign_by: float, first_byte_s: float) -> tuple[float, FailureKind]:
+    """When the first sign of life of an attempt must have come, and what it is called if it does not.
+
+    DEADLINE = it is the time of the whole request that ends then. `sign_by` inf = nothing is expected before the
+    endpoint's own `first_byte_s` are over.
+    """
+    first_byte_by = now + first_byte_s + GRACE_S
+    if sign_by < first_byte_by and sign_by < deadline:
+        return sign_by, _SLOW
+    return (first_byte_by, _FIRST_BYTE) if first_byte_by < deadline else (deadline, _DEADLINE)
 
 
 class RetryBudget(Struct, frozen=True):

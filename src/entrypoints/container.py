@@ -44,12 +44,11 @@ from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
+from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
-from application.use_cases.pass_through import PassThrough
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
-from application.use_cases.stored import AnswerStored
 from entrypoints.config.settings import Settings
 from entrypoints.wiring.access import guard_of, is_administrable, is_closed, keeps_keys_apart
 from entrypoints.wiring.endpoints import targets

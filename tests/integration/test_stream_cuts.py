@@ -111,6 +111,13 @@ async def test_a_stream_that_is_cut_says_so_to_all_and_is_not_kept(
         assert calls == 2
 
 
+async def tick(line: Line) -> None:
+    """Its clock goes on as the server's does."""
+    while True:
+        await asyncio.sleep(0.01)
+        line.clock.advance(0.01)
+
+
 @pytest.mark.parametrize("framing", [chunked, until_closed])
 @pytest.mark.parametrize(("asked", "body"), [({}, HELLO + STOP + DONE), ({"api": Api.RESPONSES}, DELTA + COMPLETED)])
 async def test_a_stream_ends_with_its_last_event_though_the_connection_stays_open(
@@ -119,9 +126,11 @@ async def test_a_stream_ends_with_its_last_event_though_the_connection_stays_ope
     async with ScriptedServer(saying(framing(body), None)) as server:
         line = Line(lambda: None, **asked)
         aim(line, server, upstream)
+        ticking = asyncio.ensure_future(tick(line))
         async with asyncio.timeout(30):
             assert await line.answer(line.dispatch) == body
             await server.over()
+        ticking.cancel()
 
 
 async def test_the_connection_of_a_stream_that_ends_after_done_is_used_again(upstream: Upstream) -> None:

@@ -57,6 +57,7 @@ class Bench:
         retries: int = 3,
         max_wait_s: float = 30.0,
         fails: int = 1,
+        key: str = "k",
     ) -> None:
         weights = weights or [1] * len(scripts)
         endpoints = tuple(
@@ -67,7 +68,7 @@ class Bench:
         self.clock = FakeClock()
         self.alarm = RecordingAlarm()
         self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
-        targets = {e.id: openai_target(f"http://{e.id}/v1", Secret("k")) for e in endpoints}
+        targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(key)) for e in endpoints}
         draw = lambda: 0.5  # noqa: E731
         self.pool = EndpointPool([self.group], self.clock, draw, self.alarm, reserve=0.02)
         self.waiting = AdmissionQueue(self.pool, self.clock)

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from adapters.http.server.asgi import scope_of
 from adapters.http.server.client import Client
+from adapters.http.server.error_body import status_of
 from adapters.http.server.request.head import RequestHead
 from adapters.http.server.request.known_heads import KnownHeads
 from adapters.http.server.request.reader import RequestReader
@@ -81,7 +82,7 @@ class Read:
         return request
 
     def told(self) -> object:
-        return [each.told() for each in self.requests], self.refusal and self.refusal.status
+        return [each.told() for each in self.requests], self.refusal and status_of(self.refusal)
 
 
 def get(target: bytes = b"/", version: bytes = b"1.1", headers: bytes = b"host: here\r\n") -> bytes:

@@ -1,41 +1,22 @@
-"""Tokens that come by script, and a clock that stands."""
+"""Tokens that come by script, and a clock that passes in steps."""
 
 import asyncio
 
 from application.state.access_tokens import AccessToken
 from domain.secret import Secret
+from tests.fakes import HeldClock
 
 SCOPE = "https://ai.azure.com/.default"
 LIFE_S = 3600.0
 
 
-class StandingClock:
-    """Time that passes only when it is told to; who sleeps wakes when it has."""
+class SteppedClock(HeldClock):
+    """Its time passes in small steps, and with everything done that there is to do at each."""
 
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def unix(self) -> float:
-        return 1_800_000_000.0 + self.time
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.time + seconds, future))
-        await future
-
-    async def advance(self, seconds: float) -> None:
-        """In small steps, and with everything done that there is to do at each."""
+    async def pass_time(self, seconds: float) -> None:
         began = self.time
         for step in range(1, 101):
-            self.time = began + seconds * step / 100
-            for until, future in tuple(self._sleepers):
-                if until <= self.time + 1e-6 and not future.done():
-                    future.set_result(None)
-            await settle()
+            await super().pass_time(began + seconds * step / 100 - self.time)
 
 
 async def settle() -> None:
@@ -46,7 +27,7 @@ async def settle() -> None:
 class ScriptedTokens:
     """Gives `token-1`, `token-2`, ...; it can fail, hang, or give what it gave before."""
 
-    def __init__(self, clock: StandingClock) -> None:
+    def __init__(self, clock: SteppedClock) -> None:
         self._clock = clock
         self.life_s = LIFE_S
         self.fails: Exception | None = None

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.caching.cache_key import CachePolicy, decode, is_unambiguous
+from application.body.cache_fields import canonical as content_of
+from application.body.cache_fields import decode, is_unambiguous, needs_look
+from domain.caching.cache_key import CachePolicy
 
 POLICY = CachePolicy()
 LENIENT = CachePolicy(absent_is_cacheable=True)
@@ -31,7 +33,8 @@ bodies = st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=5)
 
 
 def name(fields: dict[str, Any], policy: CachePolicy = POLICY, client: str = "c", **other: str) -> str:
-    return policy.key(other.get("api", "chat"), other.get("group", "g"), client, (other.get("part", ""),), fields).name
+    api, group, part = other.get("api", "chat"), other.get("group", "g"), other.get("part", "")
+    return policy.key(api, group, client, (part,), content_of(fields)).name
 
 
 def decode_strictly(body: bytes) -> Mapping[str, Any] | None:
@@ -180,11 +183,11 @@ def test_clients_share_only_where_the_scope_is_global() -> None:
 
 
 def test_the_name_shows_neither_the_seal_nor_anything_of_the_request() -> None:
-    key = POLICY.key("chat", "g", "c", (), PLAIN)
+    key = POLICY.key("chat", "g", "c", (), content_of(PLAIN))
 
     assert key.seal.hex() not in key.name
     assert len(key.name) == 64
-    assert POLICY.key("chat", "g", "c", (), PLAIN | {"seed": 1}).seal != key.seal
+    assert POLICY.key("chat", "g", "c", (), content_of(PLAIN | {"seed": 1})).seal != key.seal
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_of_any_other_api_nothing_ever_is(api: str, body: dict[str, Any]) -> Non
     fields = RESPONSE | body
 
     assert not LENIENT.allows(api, fields)
-    assert not LENIENT.needs_look(api, msgspec.json.encode(fields))
+    assert not needs_look(LENIENT, api, msgspec.json.encode(fields))
 
 
 @pytest.mark.parametrize("api", ["chat", "completions", "responses", "embeddings", "moderations"])
@@ -341,20 +344,20 @@ def test_no_body_raises_anything_and_one_that_needs_no_look_is_not_allowed(
     allowed = POLICY.allows(api, fields)
 
     assert allowed in (True, False)
-    assert POLICY.needs_look(api, msgspec.json.encode(fields)) or not allowed
+    assert needs_look(POLICY, api, msgspec.json.encode(fields)) or not allowed
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
 def test_a_body_without_the_word_needs_no_look_where_temperature_must_be_said(api: str) -> None:
-    assert not POLICY.needs_look(api, b'{"model":"gpt"}')
-    assert POLICY.needs_look(api, b'{"temperature":0}')
-    assert LENIENT.needs_look(api, b'{"model":"gpt"}')
+    assert not needs_look(POLICY, api, b'{"model":"gpt"}')
+    assert needs_look(POLICY, api, b'{"temperature":0}')
+    assert needs_look(LENIENT, api, b'{"model":"gpt"}')
 
 
 def test_a_response_that_does_not_say_whether_it_is_stored_needs_no_look() -> None:
-    assert not POLICY.needs_look("responses", b'{"temperature":0}')
-    assert not POLICY.needs_look("responses", b'{"store":false}')
-    assert POLICY.needs_look("responses", b'{"store":false,"temperature":0}')
-    assert LENIENT.needs_look("responses", b'{"store":false}')
-    assert POLICY.needs_look("embeddings", b"{}")
-    assert POLICY.needs_look("moderations", b"{}")
+    assert not needs_look(POLICY, "responses", b'{"temperature":0}')
+    assert not needs_look(POLICY, "responses", b'{"store":false}')
+    assert needs_look(POLICY, "responses", b'{"store":false,"temperature":0}')
+    assert needs_look(LENIENT, "responses", b'{"store":false}')
+    assert needs_look(POLICY, "embeddings", b"{}")
+    assert needs_look(POLICY, "moderations", b"{}")

@@ -14,7 +14,7 @@ from application.caching.replay import AT_ONCE_BYTES, ReplayedStream
 from application.caching.single_flight import SingleFlight
 from application.errors import ProxyError, UpstreamsFailed
 from application.held_bytes import HeldBytes
-from application.messages import Api, Attempt, Headers, ProxyRequest, RequestTrace, WholeReply
+from application.messages import Api, Attempt, Binding, Headers, ProxyRequest, RequestTrace, WholeReply
 from application.store_ports import CachedAnswer, Shape
 from domain.caching.cache_key import CacheControl, CachePolicy, CacheState
 from domain.endpoint import Endpoint
@@ -191,7 +191,7 @@ async def test_what_may_not_be_cached_goes_past(body: dict[str, Any]) -> None:
 async def test_a_request_that_only_some_endpoints_may_answer_goes_past() -> None:
     shop = Shop()
     await shop.body()
-    await shop.body(pinned=frozenset({"e1"}))
+    await shop.body(binding=Binding(pinned=frozenset({"e1"})))
 
     assert (shop.asked, shop.trace.cache) == (2, CacheState.BYPASS)
 

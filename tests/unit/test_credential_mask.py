@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 
 from adapters.http.headers import relayed
 from adapters.upstreams.openai.credential_mask import MASK, SHORTEST, CredentialMask
-from adapters.upstreams.openai.dialect import OpenAIDialect
-from adapters.upstreams.openai.openai_target import openai_target
 from application.answers import WholeAnswer
 from application.messages import RequestTrace, WholeReply
-from domain.secret import Secret
 from tests.fakes import FakeReply
 from tests.unit.dispatch_bench import CONTENT, Bench, pieces
 
@@ -27,9 +24,7 @@ class Owning(Bench):
     """Its endpoints have a key that is worth hiding."""
 
     def __init__(self, *scripts: Any) -> None:
-        super().__init__(*scripts)
-        targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(KEY)) for e in self.group.endpoints}
-        self.dispatch._attempt._providers = OpenAIDialect(targets)
+        super().__init__(*scripts, key=KEY)
 
     async def answer(self, *, stream: bool = False) -> str:
         """Status line, headers and body, and what would be logged, in one text."""

@@ -81,13 +81,13 @@ async def test_of_an_answer_without_its_body_the_length_is_the_providers() -> No
 
 async def test_a_refusal_is_told_at_once_and_a_mistake_of_the_proxys_is_not_explained() -> None:
     def refuses(_: Exchange) -> Awaitable[Answer]:
-        raise InvalidRequest("No.", code="no", status=418)
+        raise InvalidRequest("No.", code="no")
 
     def fails(_: Exchange) -> Awaitable[Answer]:
         raise ZeroDivisionError("the prompt")
 
     client, log = await exchanged(refuses)
-    assert (client.told[0][0], log.records[0].outcome, log.records[0].status) == (418, "no", 418)
+    assert (client.told[0][0], log.records[0].outcome, log.records[0].status) == (400, "no", 400)
 
     client, log = await exchanged(fails)
     assert client.told[0][0] == 500

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from application.answers import Answer, WholeAnswer
-from application.caching.replay_buffer import MAX_RECORDING_BYTES, WINDOW_BYTES
+from application.caching.replay_buffer import MAX_RECORDING_BYTES, STALL_S, WINDOW_BYTES
 from application.caching.shared_stream import SharedStream, TooSlow
-from application.caching.single_flight import SharedCall, SingleFlight
+from application.caching.single_flight import FINISH_S, SharedCall, SingleFlight
 from application.errors import ProxyError
 from application.held_bytes import HeldBytes
 from application.messages import Headers, RequestTrace, WholeReply
@@ -213,8 +213,7 @@ async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes
     assert field.kept == [(b"a", b"[DONE]")]
 
 
-async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("application.caching.single_flight.FINISH_S", 0.0)
+async def test_its_end_is_not_waited_for_for_long() -> None:
     field = Airfield()
     live, (subscriber,) = await field.streams(1)
     live.feed(b"a", b"[DONE]")
@@ -222,6 +221,9 @@ async def test_its_end_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatc
     await next_piece(subscriber)
     live.complete = True
     subscriber.close()
+    await settled()
+    assert not live.closed
+    field.clock.advance(FINISH_S)
     await settled()
 
     assert live.closed
@@ -329,15 +331,16 @@ async def test_who_boards_at_the_moment_the_last_one_leaves_makes_a_call_of_its_
     assert len(field.calls) == 2
 
 
-async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("application.caching.replay_buffer.STALL_S", 0.01)
+async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_it() -> None:
     field = Airfield(max_held_bytes=1)
     live, (fast, stalled) = await field.streams(2)
     live.feed(*[b"x" * 4096] * 100, b"")
 
-    assert len(await text(fast)) == 100 * 4096
+    taken = asyncio.ensure_future(text(fast))
+    for _ in range(100):
+        await settled()
+    field.clock.advance(STALL_S)
+    assert len(await taken) == 100 * 4096
     with pytest.raises(TooSlow):
         await next_piece(stalled)
     assert field.single_flight.held_bytes == 0

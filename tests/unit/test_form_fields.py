@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.http.bodies.form_fields import MAX_FIELDS, form_fields, names_nothing
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 
 
@@ -45,7 +46,7 @@ def test_fields_are_read_and_files_are_not_but_where_their_name_says_that_they_a
 def test_what_others_might_read_in_another_way_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
         form_fields(body, b"b")
-    assert (refused.value.status, refused.value.code) == (400, "invalid_form")
+    assert (status_of(refused.value), refused.value.code) == (400, "invalid_form")
 
 
 def test_forms_of_files_alone_need_not_be_read() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.http.access.guards import Guard, NotAllowed, WrongKey, check_json
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 
 OPEN = Guard("127.0.0.1", allowed_hosts=("proxy.internal", "proxy.lan:8080"), allowed_origins=("https://app.example",))
@@ -105,4 +106,4 @@ def test_only_plain_json_is_taken() -> None:
     ):
         with pytest.raises(InvalidRequest) as refused:
             check_json(headers)
-        assert refused.value.status == 415
+        assert status_of(refused.value) == 415

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from adapters.http.server.error_body import status_of
 from application.answers import Answer, WholeAnswer
 from application.held_bytes import SMALL_BYTES, HeldBytes, Holding, TooMuchHeld
 from application.messages import WholeReply
@@ -141,7 +142,7 @@ def test_a_refusal_says_what_is_held_what_may_be_and_how_the_setting_is_called()
     with pytest.raises(TooMuchHeld) as refused:
         budget.check(100_000)
 
-    assert (refused.value.status, refused.value.retry_after_s) == (503, 2.0)
+    assert (status_of(refused.value), refused.value.retry_after_s) == (503, 2.0)
     for part in (str(MAX_LARGE), "100000", f"{MAX} bytes (max_held_bytes)"):
         assert part in str(refused.value)
 

@@ -13,6 +13,7 @@ from adapters.http.bodies.body import read_body
 from adapters.http.bodies.decode_request import Arrival, decoded, patience_s, request_of
 from adapters.http.openai_api import check_model
 from adapters.http.paths.routes import Route
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Api, ProxyRequest
@@ -63,14 +64,14 @@ async def test_a_body_over_the_limit_is_refused_before_more_of_it_is_read(messag
     with pytest.raises(InvalidRequest) as refused:
         await read_body(receiver(*messages), length, 10, held())
 
-    assert refused.value.status == 413
+    assert status_of(refused.value) == 413
 
 
 async def test_a_body_that_breaks_off_is_a_400() -> None:
     with pytest.raises(InvalidRequest, match="ended before") as refused:
         await read_body(receiver(part(b"ab", True), {"type": "http.disconnect"}), None, 10, held())
 
-    assert refused.value.status == 400
+    assert status_of(refused.value) == 400
 
 
 def test_only_what_is_acted_on_is_decoded() -> None:
@@ -131,7 +132,7 @@ def test_a_body_that_cannot_be_used_is_a_400_that_says_why(body: bytes, words: s
     with pytest.raises(InvalidRequest, match=words) as refused:
         parse(body)
 
-    assert refused.value.status == 400
+    assert status_of(refused.value) == 400
 
 
 @given(st.binary(max_size=200))
@@ -139,7 +140,7 @@ def test_no_body_does_worse_than_a_400(body: bytes) -> None:
     try:
         parse(body)
     except InvalidRequest as refused:
-        assert refused.status == 400
+        assert status_of(refused) == 400
 
 
 def test_credentials_are_kept_apart_and_dropped_where_they_are_the_proxys_own() -> None:
@@ -187,7 +188,7 @@ def test_a_body_that_came_fast_and_stalls_is_given_up(
 
     with pytest.raises(InvalidRequest) as refused:
         asyncio.run(read())
-    assert refused.value.status == 408
+    assert status_of(refused.value) == 408
 
 
 def test_receiving_never_waits_without_need() -> None:
@@ -198,4 +199,4 @@ def test_a_body_of_so_many_values_that_reading_it_would_hold_up_others_is_a_400(
     with pytest.raises(InvalidRequest, match="more than about 1000000 values") as refused:
         parse(b'{"model":"m","messages":[' + b"[]," * 2_000_000 + b"[]]}")
 
-    assert (refused.value.status, refused.value.code) == (400, "too_many_values")
+    assert (status_of(refused.value), refused.value.code) == (400, "too_many_values")

@@ -126,11 +126,11 @@ class AnyHostility(RuleBasedStateMachine):
         failure=st.sampled_from(
             [
                 None,
-                Failure(FailureKind.CLIENT, status=400),
-                Failure(FailureKind.OVER_LIMIT, status=429),
+                Failure(FailureKind.CLIENT, is_error_reply=True),
+                Failure(FailureKind.OVER_LIMIT, is_error_reply=True),
                 Failure(FailureKind.CONNECT),
-                Failure(FailureKind.RATE_LIMITED, status=429),
-                Failure(FailureKind.RATE_LIMITED, status=429, retry_after_s=1e18),
+                Failure(FailureKind.RATE_LIMITED, is_error_reply=True),
+                Failure(FailureKind.RATE_LIMITED, is_error_reply=True, retry_after_s=1e18),
             ]
         ),
         answers=st.booleans(),
@@ -139,7 +139,7 @@ class AnyHostility(RuleBasedStateMachine):
         lease = self.running.pop(which % len(self.running))
         if failure is not None:
             self.pool.failed(lease, failure)
-            if failure.status == 429:
+            if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.OVER_LIMIT):
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
         elif answers:
             self.pool.succeeded(lease)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.http.bodies.decode_request import decoded
+from adapters.http.server.error_body import status_of
 from adapters.upstreams.openai.model_rewrite import replace_model
+from application.body import model_key
+from application.body.model_key import MAX_KEYS, TooManyKeys, model_keys
 from application.errors import InvalidRequest
-from domain.body import model_key
-from domain.body.model_key import MAX_KEYS, TooManyKeys, model_keys
 
 NAMES = st.sampled_from(
     ['"model"', '"m\\u006fdel"', '"\\u006D\\u006F\\u0064\\u0065\\u006C"', '"x"', '"mod"', '"a\\"model"', '"\\ud83d"']
@@ -60,7 +61,7 @@ def test_a_body_that_names_its_model_twice_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
         decoded(body)
 
-    assert (refused.value.status, refused.value.param, refused.value.code) == (400, "model", "repeated_field")
+    assert (status_of(refused.value), refused.value.param, refused.value.code) == (400, "model", "repeated_field")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_more_keys_than_anybody_writes_are_refused(body: bytes) -> None:
         model_keys(body)
     with pytest.raises(InvalidRequest) as refused:
         decoded(body)
-    assert refused.value.status == 400
+    assert status_of(refused.value) == 400
 
 
 def test_the_work_is_a_few_readings_of_the_body_whatever_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

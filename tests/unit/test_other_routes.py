@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.http.paths.routes import find_route, other_route
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 from application.messages import Api
 
@@ -52,4 +53,4 @@ def test_paths_that_lead_out_of_what_is_kept_are_unknown(path: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         find_route("GET", path)
 
-    assert refused.value.status == 404
+    assert status_of(refused.value) == 404

@@ -6,8 +6,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.body.elided import elide_long_strings
+from application.body.cache_fields import needs_look
 from domain.caching.cache_key import CachePolicy
+from domain.elided import elide_long_strings
 
 WORD = re.compile(rb'"[A-Za-z_]{1,40}"')
 LENGTHS = st.sampled_from([0, 1, 3, 1023, 1024, 4095, 4096, 4097, 5000, 8192, 40_000])
@@ -37,8 +38,8 @@ def test_a_text_without_long_strings_is_its_own_outline() -> None:
 
 
 def test_only_a_temperature_that_may_be_zero_is_worth_a_look() -> None:
-    def needs_look(value: str) -> bool:
-        return CachePolicy().needs_look("chat", b'{"model":"a","temperature" : %b}' % value.encode())
+    def looks(value: str) -> bool:
+        return needs_look(CachePolicy(), "chat", b'{"model":"a","temperature" : %b}' % value.encode())
 
-    assert not any(map(needs_look, ["0.7", "1", "-1", "0.001 ", "10", "2\n"]))
-    assert all(map(needs_look, ["0", "0.0", "-0", "0e5", "1e-400", "null", '{"x":1}']))
+    assert not any(map(looks, ["0.7", "1", "-1", "0.001 ", "10", "2\n"]))
+    assert all(map(looks, ["0", "0.0", "-0", "0e5", "1e-400", "null", '{"x":1}']))

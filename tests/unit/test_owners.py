@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec import structs
 
+from adapters.http.server.error_body import status_of
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from application.answers import Answer, WholeAnswer
 from application.errors import AllLimited, UpstreamsFailed, WasDeleted
-from application.messages import Api, ProxyRequest, RequestTrace
+from application.messages import Api, Binding, ProxyRequest, RequestTrace
 from application.state.owners import StateOwners
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -61,15 +62,15 @@ class Shop:
         await asyncio.sleep(0)
 
     async def pinned(self, request: ProxyRequest, group: ModelGroup | None = None) -> frozenset[str] | None:
-        return (await self.owners.bind(group or self.group, request)).pinned
+        return (await self.owners.bind(group or self.group, request)).binding.pinned
 
 
 async def test_what_was_never_heard_of_pins_nothing_but_is_known_to_be_kept_somewhere() -> None:
     shop = Shop()
     bound = await shop.owners.bind(shop.group, follow_up())
 
-    assert bound.pinned is None
-    assert bound.bound == ("resp_1234567890",)
+    assert bound.binding.pinned is None
+    assert bound.binding.ids == ("resp_1234567890",)
 
 
 async def test_a_follow_up_goes_to_all_endpoints_of_the_account_that_answered() -> None:
@@ -123,9 +124,14 @@ async def after_its_deletion(request: ProxyRequest) -> tuple[Shop, ProxyRequest]
     return shop, await shop.owners.bind(shop.group, request)
 
 
+def as_denied(request: ProxyRequest) -> ProxyRequest:
+    return structs.replace(request, binding=structs.replace(request.binding, is_denied=True))
+
+
 def asked_at(bench: Bench, request: ProxyRequest) -> ProxyRequest:
     """Asked now, of the keeper that the bench has."""
-    return structs.replace(request, received=bench.clock.now(), pinned=frozenset({"e2"}))
+    binding = structs.replace(request.binding, pinned=frozenset({"e2"}))
+    return structs.replace(request, received=bench.clock.now(), binding=binding)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
@@ -134,7 +140,7 @@ async def test_of_what_was_deleted_its_keeper_is_asked_once_and_believed(method:
     _, bound = await after_its_deletion(
         structs.replace(GET_IT, method=method, path=f"/responses/resp_1234567890{below}")
     )
-    assert (bound.pinned, bound.gone) == ({"e2", "e3"}, "resp_1234567890")
+    assert (bound.binding.pinned, bound.binding.gone) == ({"e2", "e3"}, "resp_1234567890")
     bench = Pinned([response], [NO_SUCH], [response])
     answer = await bench.dispatch(bench.group, asked_at(bench, bound), bench.trace)
 
@@ -151,7 +157,7 @@ async def test_what_was_deleted_is_not_found_though_its_keeper_cannot_say_so(tro
         with pytest.raises(WasDeleted) as denied_by_us:
             await bench.dispatch(bench.group, asked_at(bench, bound), RequestTrace())
 
-        assert denied_by_us.value.status == 404
+        assert status_of(denied_by_us.value) == 404
         assert "resp_1234567890" in str(denied_by_us.value)
     assert bench.clock.slept == []
 
@@ -160,7 +166,7 @@ async def test_what_is_there_again_is_no_longer_gone() -> None:
     shop, bound = await after_its_deletion(GET_IT)
     await shop.learn("e2", bound)
 
-    assert (await shop.owners.bind(shop.group, GET_IT)).gone == ""
+    assert (await shop.owners.bind(shop.group, GET_IT)).binding.gone == ""
     assert await shop.pinned(GET_IT) == {"e2", "e3"}
 
 
@@ -173,7 +179,7 @@ async def test_other_things_that_were_deleted_are_gone_as_well(path: str) -> Non
     await shop.learn("e2", structs.replace(deleting(path), api=api), b'{"deleted":true}')
     bound = await shop.owners.bind(shop.group, follow_up(api=api, method="GET", path=path, body=b""))
 
-    assert (bound.pinned, bound.gone) == ({"e2", "e3"}, path.rpartition("/")[2])
+    assert (bound.binding.pinned, bound.binding.gone) == ({"e2", "e3"}, path.rpartition("/")[2])
 
 
 async def test_another_client_with_a_key_of_its_own_is_not_told_what_was_deleted() -> None:
@@ -181,7 +187,7 @@ async def test_another_client_with_a_key_of_its_own_is_not_told_what_was_deleted
     await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"deleted":true}')
     theirs = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", client="two")
 
-    assert (await shop.owners.bind(shop.group, theirs)).pinned is None
+    assert (await shop.owners.bind(shop.group, theirs)).binding.pinned is None
 
 
 async def test_what_a_provider_did_not_delete_is_still_there() -> None:
@@ -198,15 +204,15 @@ async def test_what_was_deleted_from_something_else_is_still_there_itself() -> N
     await shop.learn("e2", detached, b'{"id":"file-12345678","deleted":true}')
     file = follow_up(api=Api.OTHER, method="GET", path="/files/file-12345678", body=b"")
 
-    assert (await shop.owners.bind(shop.group, file)).bound == ("file-12345678",)
+    assert (await shop.owners.bind(shop.group, file)).binding.ids == ("file-12345678",)
 
 
 async def test_going_on_from_what_was_deleted_is_denied_by_its_keeper_alone_and_at_once() -> None:
     shop, bench = Shop(), Pinned([response], [denied], [response])
     await shop.learn("e2", deleting("/responses/resp_1234567890"), b'{"deleted":true}')
     bound = await shop.owners.bind(shop.group, follow_up())
-    assert bound.pinned == {"e2", "e3"}
-    asked = structs.replace(bound, received=bench.clock.now(), pinned=frozenset({"e2"}))
+    assert bound.binding.pinned == {"e2", "e3"}
+    asked = asked_at(bench, bound)
     code, body = told(await bench.dispatch(bench.group, asked, bench.trace))
 
     assert (code, json.loads(body)["error"]) == (400, NOT_FOUND)
@@ -231,7 +237,7 @@ class Pinned(Bench):
     async def follow_up(self, *pinned: str) -> Answer:
         self.trace = RequestTrace()
         request = follow_up(
-            received=self.clock.now(), bound=("resp_1234567890",), pinned=frozenset(pinned) if pinned else None
+            received=self.clock.now(), binding=Binding(("resp_1234567890",), pinned=frozenset(pinned) or None)
         )
         return await self.dispatch(self.group, request, self.trace)
 
@@ -332,7 +338,7 @@ async def test_words_of_a_client_are_not_learned_from_who_repeats_them_pinned_or
     words = {"tools": [{"name": "file_v2_search"}], "metadata": {"thread": "thread_12345678"}}
     body = json.dumps({"previous_response_id": "resp_1234567890", **words}).encode()
     pinned = await shop.owners.bind(shop.group, follow_up(body=body))
-    assert pinned.pinned == {"e2", "e3"}
+    assert pinned.binding.pinned == {"e2", "e3"}
 
     await shop.learn("e2", pinned, json.dumps({"id": "resp_new1234567", **words}).encode())
 
@@ -343,7 +349,7 @@ async def test_words_of_a_client_are_not_learned_from_who_repeats_them_pinned_or
 async def test_what_was_found_by_asking_is_known_from_then_on() -> None:
     shop = Shop()
     bound = await shop.owners.bind(shop.group, follow_up())
-    await shop.learn("e2", structs.replace(bound, denied=True), b'{"id":"resp_new1234567"}')
+    await shop.learn("e2", as_denied(bound), b'{"id":"resp_new1234567"}')
 
     assert await shop.pinned(follow_up()) == {"e2", "e3"}
 
@@ -391,7 +397,7 @@ async def test_an_id_that_is_known_to_be_anothers_is_never_claimed() -> None:
     await shop.learn("e2", follow_up())
     body = b'{"previous_response_id":"resp_1234567890","metadata":{"x":"resp_stranger1234"}}'
     bound = await shop.owners.bind(shop.group, follow_up(body=body))
-    await shop.learn("e2", structs.replace(bound, denied=True), body)
+    await shop.learn("e2", as_denied(bound), body)
 
     assert await shop.pinned(follow_up(body=b'{"previous_response_id":"resp_stranger1234"}')) == {"e1"}
 
@@ -413,7 +419,7 @@ async def test_who_has_answered_about_a_path_keeps_what_it_names_whatever_its_id
     bound = await shop.owners.bind(shop.group, get)
     await shop.learn("e1", bound, b"")
 
-    assert bound.bound == ("odd-id-4711",)
+    assert bound.binding.ids == ("odd-id-4711",)
     assert await shop.pinned(get) == {"e1"}
 
 
@@ -438,7 +444,7 @@ async def test_it_is_not_denied_while_one_that_may_keep_it_is_down() -> None:
 
     with pytest.raises(UpstreamsFailed) as failure:
         await bench.follow_up()
-    assert failure.value.status == 502
+    assert status_of(failure.value) == 502
 
 
 async def test_denying_costs_an_endpoint_nothing() -> None:
@@ -497,7 +503,7 @@ async def test_who_names_nothing_is_told_the_first_denial() -> None:
 
 def about_a_path(bench: Pinned) -> ProxyRequest:
     get = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", model="")
-    return structs.replace(get, received=bench.clock.now(), bound=("resp_1234567890",))
+    return structs.replace(get, received=bench.clock.now(), binding=Binding(("resp_1234567890",)))
 
 
 NO_SUCH = status(404, {"message": "Response with id 'resp_1234567890' not found.", "type": "invalid_request_error"})
@@ -542,7 +548,7 @@ async def test_not_found_is_told_however_often_though_one_accounts_key_is_refuse
     for _ in range(40):
         bench.trace = RequestTrace()
         asked = about_a_path(bench) if is_path else structs.replace(follow_up(), received=bench.clock.now())
-        asked = structs.replace(asked, bound=("resp_1234567890",))
+        asked = structs.replace(asked, binding=Binding(("resp_1234567890",)))
         answer = await bench.dispatch(bench.group, asked, bench.trace)
 
         assert told(answer)[0] == (404 if is_path else 400)
@@ -591,7 +597,8 @@ async def test_an_error_in_a_stream_that_is_replayed_is_what_happened_then_and_n
     )
     bench = Pinned([stream(failed)], [response])
     get = follow_up(api=Api.STORED, method="GET", path="/responses/resp_1234567890", body=b"", stream=True, model="")
-    bound = structs.replace(get, received=bench.clock.now(), pinned=frozenset({"e1"}), bound=("resp_1234567890",))
+    binding = Binding(("resp_1234567890",), pinned=frozenset({"e1"}))
+    bound = structs.replace(get, received=bench.clock.now(), binding=binding)
     answer = await bench.dispatch(bench.group, bound, bench.trace)
 
     assert not isinstance(answer, WholeAnswer)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from adapters.http.server.error_body import status_of
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
@@ -69,7 +70,7 @@ async def test_what_a_key_made_is_its_own_and_unknown_to_every_other() -> None:
     shop = Shop()
     await shop.learn(request(), {"id": RESP})
 
-    assert (await shop.bind(following())).pinned == {"e2"}
+    assert (await shop.bind(following())).binding.pinned == {"e2"}
     for stranger in ("name b", "key 00", ""):
         with pytest.raises(NotFound) as refused:
             await shop.bind(following(stranger))
@@ -101,7 +102,7 @@ async def test_a_list_and_what_is_nobodys_in_particular_are_refused_with_the_rea
     for path, told in (("/files", "lists what all keys have made"), ("/agents/x", "is not known to be about one key")):
         with pytest.raises(Closed, match=told) as refused:
             await shop.bind(asking(path, api=Api.OTHER))
-        assert (refused.value.status, refused.value.code) == (403, "not_per_key")
+        assert (status_of(refused.value), refused.value.code) == (403, "not_per_key")
         assert "tenancy: shared" in str(refused.value)
 
 
@@ -130,7 +131,7 @@ class Away:
 async def test_while_the_store_is_away_nothing_is_called_unknown() -> None:
     with pytest.raises(NotKnownNow) as refused:
         await Shop(Away()).bind(following())
-    assert (refused.value.status, refused.value.code) == (503, "owners_unavailable")
+    assert (status_of(refused.value), refused.value.code) == (503, "owners_unavailable")
 
 
 async def test_what_another_worker_is_just_writing_down_is_looked_for_again() -> None:
@@ -140,7 +141,7 @@ async def test_what_another_worker_is_just_writing_down_is_looked_for_again() ->
     await asyncio.sleep(0)
     await store.remember([f"name a:{RESP}"], "at-e1")
 
-    assert (await asked).pinned == {"e1"}
+    assert (await asked).binding.pinned == {"e1"}
     assert shop.clock.slept == [LOOK_AGAIN_S]
 
 
@@ -153,12 +154,12 @@ async def test_what_its_key_deleted_is_gone_and_what_was_only_detached_is_not(pa
     for made in (name, "vs_1"):
         await shop.learn(request(), {"id": made})
     await shop.learn(asking(f"/vector_stores/vs_1/files/{name}", "DELETE", api=Api.OTHER), {"deleted": True})
-    assert (await shop.bind(asking(path, api=api))).gone == ""
+    assert (await shop.bind(asking(path, api=api))).binding.gone == ""
     await shop.learn(asking(path, "DELETE", "name b", api), {"deleted": True})
-    assert (await shop.bind(asking(path, api=api))).gone == ""
+    assert (await shop.bind(asking(path, api=api))).binding.gone == ""
     if "%" not in path:
         await shop.learn(asking(path, "DELETE", api=api), {"deleted": True})
-        assert (await shop.bind(asking(path, api=api))).gone == name
+        assert (await shop.bind(asking(path, api=api))).binding.gone == name
 
 
 async def test_what_the_request_itself_had_in_it_does_not_become_its_keys() -> None:
@@ -189,10 +190,10 @@ async def test_encrypted_reasoning_goes_where_it_was_made_and_is_never_refused()
     shop = Shop()
     reasoning = {"type": "reasoning", "id": "rs_1", "encrypted_content": "g" * 40}
     asked = request(body=json.dumps({"input": [reasoning]}).encode())
-    assert (await shop.bind(asked)).pinned is None
+    assert (await shop.bind(asked)).binding.pinned is None
     await shop.learn(request(), {"id": RESP, "output": [reasoning]})
 
-    assert (await shop.bind(asked)).pinned == {"e2"}
+    assert (await shop.bind(asked)).binding.pinned == {"e2"}
 
 
 async def test_a_fine_tuned_model_is_its_keys_where_no_group_is_called_so() -> None:
@@ -205,7 +206,7 @@ async def test_a_fine_tuned_model_is_its_keys_where_no_group_is_called_so() -> N
         asking("/fine_tuning/jobs", "POST", api=Api.OTHER), {"id": "ftjob-1", "fine_tuned_model": "ft:m:x"}
     )
 
-    assert (await shop.bind(chat)).pinned == {"e2"}
+    assert (await shop.bind(chat)).binding.pinned == {"e2"}
 
 
 async def test_forms_and_queries_name_things_too() -> None:
@@ -232,7 +233,7 @@ async def test_forms_and_queries_name_things_too() -> None:
 async def test_what_cannot_be_looked_through_is_refused(body: bytes, status: int) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await Shop().bind(request(body=body))
-    assert refused.value.status == status
+    assert status_of(refused.value) == status
 
 
 async def test_a_large_body_is_looked_through_to_its_end() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.body import readable as module
-from domain.body.narrowed import MAX_MARKS, MAX_MEMBERS, Narrowed, has_too_many_marks, is_heavy
-from domain.body.readable import HALF, readable
+from application.body import readable as module
+from application.body.narrowed import MAX_MARKS, MAX_MEMBERS, Narrowed, has_too_many_marks, is_heavy
+from application.body.readable import HALF, readable
 
 PIECES = [
     "\\ud83d",

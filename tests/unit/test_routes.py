@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.http.paths.routes import find_route
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 from application.messages import Api
 
@@ -58,7 +59,7 @@ def test_another_method_is_a_405(path: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         find_route("GET", path)
 
-    assert refused.value.status == 405
+    assert status_of(refused.value) == 405
 
 
 @pytest.mark.parametrize(

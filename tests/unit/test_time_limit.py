@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.attempts.time_limit import TimeLimit
+from adapters.time_limit import TimeLimit
 
 
 class Timer:

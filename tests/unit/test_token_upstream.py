@@ -20,7 +20,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
-from tests.unit.scripted_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, StandingClock
+from tests.unit.scripted_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, SteppedClock
 
 DEMAND = Demand(1, 0)
 
@@ -37,7 +37,7 @@ class Bench:
     """An upstream with tokens before one that is scripted."""
 
     def __init__(self, *script: Callable[[], FakeReply]) -> None:
-        self.clock = StandingClock()
+        self.clock = SteppedClock()
         self.tokens = ScriptedTokens(self.clock)
         self.source = TokenSource(
             SCOPE, self.tokens, self.clock, lambda: 0.5, RecordingTokenAlarm(), when_missing=lambda _: None
@@ -86,7 +86,7 @@ async def test_calls_of_endpoints_with_a_key_pass_through() -> None:
 async def test_after_a_401_the_token_is_renewed_and_the_request_sent_once_more() -> None:
     bench = Bench(good, unauthorized, good)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(bench.call())
 
     assert reply.status == 200
@@ -97,7 +97,7 @@ async def test_after_a_401_the_token_is_renewed_and_the_request_sent_once_more()
 async def test_a_second_401_is_the_answer() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(bench.call())
     again = await bench.upstream.send(bench.call())
 
@@ -109,7 +109,7 @@ async def test_a_second_401_is_the_answer() -> None:
 async def test_a_401_whose_token_cannot_be_renewed_is_the_answer_with_its_body() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     bench.tokens.fails = TokenUnavailable("no")
     reply = await bench.upstream.send(bench.call())
 
@@ -121,10 +121,10 @@ async def test_a_401_whose_token_cannot_be_renewed_is_the_answer_with_its_body()
 async def test_a_request_that_is_cancelled_while_its_token_is_renewed_closes_the_reply() -> None:
     bench = Bench(good, unauthorized)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     bench.tokens.gate.clear()
     request = asyncio.ensure_future(bench.upstream.send(bench.call()))
-    await bench.clock.advance(1)
+    await bench.clock.pass_time(1)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
@@ -247,7 +247,7 @@ async def test_an_upload_that_was_read_is_not_sent_again_but_the_next_call_has_a
     upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
     call = TokenCall.of(upload, bench.source, lambda: None)
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     refused = await bench.upstream.send(call)
     reply = await bench.upstream.send(bench.call())
 
@@ -260,7 +260,7 @@ async def test_an_upload_that_is_still_held_is_sent_again_with_another_token() -
     upload = UpstreamCall("POST", "http://h/v1/p", (), _ReadUpload(), 5.0, 10.0, 300.0)
     call = TokenCall.of(upload, bench.source, lambda: b"held")
     await bench.upstream.send(bench.call())
-    await bench.clock.advance(YOUNG_S)
+    await bench.clock.pass_time(YOUNG_S)
     reply = await bench.upstream.send(call)
 
     assert reply.status == 200

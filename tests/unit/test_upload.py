@@ -7,6 +7,7 @@ import pytest
 
 from adapters.http.bodies import upload as upload_module
 from adapters.http.bodies.upload import ClientUpload
+from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 from application.messages import ClientLeft
 
@@ -126,4 +127,4 @@ async def test_a_client_that_is_too_slow_is_told(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InvalidRequest) as refused:
         await read_all(body)
 
-    assert refused.value.status == 408
+    assert status_of(refused.value) == 408

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
+from adapters.http.server.error_body import status_of
 from application.answers import WholeAnswer
 from application.errors import UpstreamsFailed
 from application.messages import Api, ProxyRequest, RequestTrace
@@ -24,7 +25,7 @@ async def ask(bench: Bench, api: Api, path: str, model: str, **changes: object) 
     try:
         answer = await bench.dispatch(bench.group, structs.replace(request, **changes), bench.trace)
     except UpstreamsFailed as failed:
-        return failed.status
+        return status_of(failed)
     if isinstance(answer, WholeAnswer):
         return answer.reply.status
     answer.close()

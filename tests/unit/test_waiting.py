@@ -71,7 +71,7 @@ async def test_who_waits_for_one_endpoint_does_not_make_others_wait_as_long_for_
     for endpoint, reset_s in ((scene.endpoint, 25.0), (other, 1.0)):
         lease = pool.pick(group, "", DEMAND, {"e", "f"} - {endpoint.id})
         assert lease is not None
-        limited = Failure(FailureKind.RATE_LIMITED, "429", 429, reset_s)
+        limited = Failure(FailureKind.RATE_LIMITED, "429", True, reset_s)
         pool.failed(lease, limited)
         pool.release(lease)
     until = scene.clock.now() + 30
@@ -139,7 +139,12 @@ async def test_the_room_is_bounded_by_number_and_by_bytes() -> None:
 async def test_nobody_waits_longer_than_it_may() -> None:
     scene = Scene()
 
-    assert await scene.wait(seconds=0.05) is None
+    waiting = scene.wait(seconds=0.05)
+    await settle()
+    assert not waiting.done()
+    scene.clock.advance(0.05)
+
+    assert await waiting is None
     assert scene.room.waiting("g") == 0
 
 

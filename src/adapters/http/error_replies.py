@@ -18,8 +18,8 @@ _OF_RETRIES = ("retry-after: ", "retry-after-ms: ", "x-should-retry: ")
 class Refusal(InvalidRequest):
     """A refusal whose status wants a header beside it (RFC 9110, 15.5)."""
 
-    def __init__(self, message: str, *, code: str, status: int, fields: Sequence[str]) -> None:
-        super().__init__(message, code=code, status=status)
+    def __init__(self, message: str, *, code: str, fields: Sequence[str]) -> None:
+        super().__init__(message, code=code)
         self.fields = fields
 
 
@@ -30,7 +30,6 @@ class WrongMethod(Refusal):
         super().__init__(
             f"{method} is not served here; use {' or '.join(served)}.",
             code="method_not_allowed",
-            status=405,
             fields=(f"allow: {', '.join(served)}",),
         )
 
@@ -38,7 +37,6 @@ class WrongMethod(Refusal):
 class ShuttingDown(ProxyError):
     """The proxy stops, and this request took longer than the shutdown waits."""
 
-    status = 503
     code = "proxy_shutting_down"
     retry_after_s = 1.0
 

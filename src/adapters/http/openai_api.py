@@ -15,8 +15,8 @@ from application.errors import InvalidRequest
 from application.messages import Api, ProxyRequest
 from application.ready import Ready
 from application.state.detached import Detached
+from application.use_cases.by_account import AnswerStored
 from application.use_cases.model_call import AnswerModelCall
-from application.use_cases.stored import AnswerStored
 
 _MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 """Moderations have a default; the others may follow up on something that knows its model."""

@@ -17,7 +17,7 @@ from adapters.http.server.client import Client
 from application.answers import Answer
 from application.errors import InvalidRequest
 from application.messages import ProxyRequest
-from application.use_cases.pass_through import PassThrough
+from application.use_cases.by_account import PassThrough
 
 HELD_BYTES = 1024 * 1024
 """Bodies up to this size are read before they are sent on: then another endpoint can be sent them as well."""
@@ -89,7 +89,6 @@ class PassThroughCalls:
                 "Whose the things are that this body names cannot be seen (tenancy: key): send JSON or a form, as it "
                 "is and not compressed.",
                 code="unsupported_media_type",
-                status=415,
             )
         most = self._admission.max_body_bytes
         held = await body.peek(most + 1)

@@ -8,27 +8,23 @@ budget. An error of unknown cause is asked about at one other endpoint, no more.
 
 import asyncio
 from collections import Counter
+from math import inf
 
 from msgspec import structs
 
 from application.answers import Answer
-from application.attempts.attempt import AttemptFailed, Deadlines, SendAttempt
-from application.attempts.final_error import NOT_FOR_US, FinalError
-from application.attempts.retry_state import RetryState
+from application.attempts.active_request import ActiveRequest
+from application.attempts.attempt import SendAttempt
+from application.attempts.final_error import FinalError
+from application.attempts.opening import AttemptFailed
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import Draw, EndpointPool
 from application.messages import Api, ProxyRequest, RequestTrace
 from application.ports import Clock
-from domain.failure import Failure, FailureKind
+from domain.failure import FailureKind
 from domain.group import ModelGroup
-from domain.retry import RetryBudget
-
-RECALL_AFTER_S = (0.25, 0.75)
-"""After so long the account that keeps a response, and says that it does not, is asked again."""
-
-MAX_UNKNOWN = 2
-"""Errors of unknown cause that one request may meet: what two endpoints say is most likely the request's."""
+from domain.retry import RetryBudget, first_sign_by
 
 
 class Dispatch:
@@ -46,127 +42,135 @@ class Dispatch:
         self._pool = pool
         self._waiting = waiting
         self._attempt = attempt
-        self._last_word = FinalError(pool, clock)
+        self._final_error = FinalError(pool, clock)
         self._clock = clock
         self._draw = draw
         self._max_wait_s = max_wait_s
         self._budgets: dict[str, RetryBudget] = {}
+        """Those of groups that have spent of theirs; all others' are full."""
         self._retrying: Counter[str] = Counter()
 
     async def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         """The answer; raises `AllLimited` or `UpstreamsFailed` when there is none to be had."""
-        deadline = request.received + group.request_timeout_s
-        retry_state = RetryState.of(group, request, deadline, self._clock.now() + self._max_wait_s)
-        self._budgets[group.name] = self._budget(group).after_request(group.retry)
+        now = self._clock.now()
+        active = ActiveRequest.of(group, request, trace, now, self._max_wait_s)
+        if group.name in self._budgets:
+            self._budgets[group.name] = self._budgets[group.name].after_request(group.retry)
         try:
-            while len(retry_state.failures) - retry_state.elsewhere < group.retry.max_attempts:
-                found = self._pick(group, retry_state)
-                lease = (
-                    await self._next(group, retry_state, trace, found)
-                    if found is None or not self._pool.is_known(found)
-                    else found
-                )
-                deadlines = self._first_event_by(group, lease, request, retry_state)
-                outcome = await self._attempt(lease, request, deadlines, trace)
+            while True:
+                lease = self._pick(active, now)
+                if lease is None or not self._pool.is_known(lease):
+                    lease = await self._next(active, lease)
+                sign_by = self._first_sign_by(active, lease)
+                outcome = await self._attempt(lease, active.request, active.state.deadline, sign_by, trace)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
-                denied = outcome.failure.kind is FailureKind.STATE
-                if denied and await self._recalls(request, retry_state):
-                    continue
-                retry_state.note(lease.endpoint.id, outcome)
-                if retry_state.retrying:
-                    self._end_retry(group, retry_state)
-                if request.gone:
+                if not await self._goes_on(active, lease, outcome):
                     break
-                if denied and request.bound:
-                    retry_state.let_others_in()  # what was known of its keeper was wrong, or is no longer so
-                    request = structs.replace(request, denied=True)
-                if request.bound and (denied or _is_another_accounts(request, outcome.failure)):
-                    retry_state.note_elsewhere(group, lease)
-                elif denied or not outcome.failure.meaning.next_endpoint:
-                    break  # also where it names nothing that another account could know
-                if retry_state.is_spent or retry_state.unknown >= MAX_UNKNOWN:
-                    break
+                now = self._clock.now()
         except _OutOfOptions:
             pass
         finally:
-            if retry_state.retrying:
-                self._end_retry(group, retry_state)
-        return self._last_word(group, retry_state, trace)
+            if active.state.is_retrying:
+                self._end_retry(active)
+        return self._final_error(active)
 
-    async def _recalls(self, request: ProxyRequest, retry_state: RetryState) -> bool:
+    async def _goes_on(self, active: ActiveRequest, lease: Lease, failed: AttemptFailed) -> bool:
+        """Note what an attempt came to: is another one worth it?"""
+        request, failure, endpoint = active.request, failed.failure, lease.endpoint
+        is_denied = failure.kind is FailureKind.STATE
+        if is_denied and await self._recalls(active):
+            return True
+        if active.state.is_retrying:
+            self._end_retry(active)
+        active.state = active.state.after_failure(endpoint.id, failure)
+        active.replies.append(failed.reply if failure.meaning.relayed else None)
+        binding = request.binding
+        if binding.gone:
+            return False
+        if is_denied and binding.ids:
+            active.state = active.state.let_in()  # what was known of its keeper was wrong, or is no longer so
+            active.request = structs.replace(request, binding=structs.replace(binding, is_denied=True))
+        # Of what nobody is known to keep, an account that does not even take the question keeps nothing.
+        if binding.ids and (is_denied or (binding.pinned is None and failure.disowns)):
+            siblings = [e.id for e in active.group.endpoints if e.account == endpoint.account]
+            active.state = active.state.after_denial(siblings)
+        elif is_denied or not failure.meaning.next_endpoint:
+            return False  # also where it names nothing that another account could know
+        return not active.is_spent and active.state.may_go_on(active.group.retry)
+
+    async def _recalls(self, active: ActiveRequest) -> bool:
         """Azure is known to deny, for a moment, the response it has just made (dotnet/extensions#7704): its known
         owner is asked again before that is believed."""
-        may_be_wrong = request.pinned is not None and not request.gone and request.api is Api.RESPONSES
-        if not may_be_wrong or retry_state.recalls >= len(RECALL_AFTER_S):
+        request, binding = active.request, active.request.binding
+        if binding.pinned is None or binding.gone or request.api is not Api.RESPONSES:
             return False
-        delay_s = RECALL_AFTER_S[retry_state.recalls]
-        retry_state.recalls += 1
-        if self._clock.now() + delay_s >= retry_state.must_end_by:
+        delay_s = active.state.recall_after_s(self._clock.now())
+        active.state = active.state.after_recall()
+        if delay_s is None:
             return False
         await self._clock.sleep(delay_s)
         return True
 
-    def _first_event_by(
-        self, group: ModelGroup, lease: Lease, request: ProxyRequest, retry_state: RetryState
-    ) -> Deadlines:
-        """When this attempt must have come to something. A stream leaves half of the client's time to the next
-        endpoint, if there is one: a provider that is silent so long is likely to be silent to the end. A whole reply is
-        silent until it is generated, so it gets all the time, unless the endpoint let the last request wait in vain."""
-        doubtful = request.stream or self._pool.is_silent(lease)
-        left_s = retry_state.must_end_by - self._clock.now()
-        if left_s <= 0 or not doubtful or not self._pool.others(group, lease, retry_state.tried):
-            return Deadlines(retry_state.deadline, retry_state.deadline)
-        return Deadlines(retry_state.deadline, retry_state.must_end_by - left_s / 2)
+    def _first_sign_by(self, active: ActiveRequest, lease: Lease) -> float:
+        """When this attempt must have come to something; inf = when the upstream says. A stream leaves half of the
+        client's time to the next endpoint, if there is one: a provider that is silent so long is likely to be silent to
+        the end. A whole reply is silent until it is generated, so it gets all the time, unless the endpoint let the
+        last request wait in vain."""
+        if not active.request.stream and not self._pool.is_silent(lease):
+            return inf
+        if not self._pool.others(active.group, lease, active.state.tried):
+            return inf
+        return first_sign_by(self._clock.now(), active.state.must_end_by)
 
-    async def _next(
-        self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace, lease: Lease | None
-    ) -> Lease:
+    async def _next(self, active: ActiveRequest, lease: Lease | None) -> Lease:
         """A lease on the endpoint to try now, after a wait where one is due. `lease` is what `_pick` has found. Raises
         `_OutOfOptions`."""
         while True:
             if lease is None:
-                lease = await self._pick_or_wait(group, retry_state, trace)
+                lease = await self._pick_or_wait(active)
             if lease is not None and (self._pool.is_known(lease) or await self._lives(lease)):
                 return lease
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
-            lease = self._pick(group, retry_state)
+            lease = self._pick(active, self._clock.now())
 
-    def _pick(self, group: ModelGroup, retry_state: RetryState) -> Lease | None:
+    def _pick(self, active: ActiveRequest, now: float) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request. Raises `_OutOfOptions` when its time
         is up."""
-        if self._clock.now() >= (retry_state.must_end_by if retry_state.failures else retry_state.deadline):
+        group, request, state = active.group, active.request, active.state
+        if now >= (state.must_end_by if state.failures else state.deadline):
             raise _OutOfOptions
         # A request that waits already goes before one that comes.
-        if retry_state.failures:
+        if state.failures:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):
             return None
-        return self._pool.pick(group, retry_state.client, retry_state.demand, retry_state.tried, retry_state.affinity)
+        return self._pool.pick(group, request.client, active.demand, state.tried, request.affinity)
 
-    async def _pick_or_wait(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace) -> Lease | None:
+    async def _pick_or_wait(self, active: ActiveRequest) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
         allows; else back off (None). Raises `_OutOfOptions`."""
         now = self._clock.now()
         try:
-            if self._limit_passes(group, retry_state, now):
-                return await self._queue(group, retry_state)
-            if retry_state.is_unexplained:
+            if self._limit_passes(active, now):
+                return await self._queue(active)
+            if active.state.is_unexplained:
                 raise _OutOfOptions
-            if self._begin_retry(group, retry_state) and not retry_state.on_credit:
-                lease = self._pick_again(group, retry_state)
+            if self._begin_retry(active) and not active.state.on_credit:
+                lease = self._pick_again(active)
                 if lease is not None:
                     return lease
-            await self._back_off(group, retry_state)
+            await self._back_off(active)
             return None
         finally:
-            trace.upstream_s += self._clock.now() - now
+            active.trace.upstream_s += self._clock.now() - now
 
-    def _pick_again(self, group: ModelGroup, retry_state: RetryState) -> Lease | None:
-        client, demand = retry_state.client, retry_state.demand
-        lease = self._pool.pick(group, client, demand, retry_state.passed_over, retry_state.affinity)
-        return lease or self._pool.pick_last_resort(group, client, demand, retry_state.passed_over)
+    def _pick_again(self, active: ActiveRequest) -> Lease | None:
+        group, client, demand = active.group, active.request.client, active.demand
+        passed_over = active.state.passed_over
+        lease = self._pool.pick(group, client, demand, passed_over, active.request.affinity)
+        return lease or self._pool.pick_last_resort(group, client, demand, passed_over)
 
     async def _lives(self, lease: Lease) -> bool:
         try:
@@ -178,67 +182,60 @@ class Dispatch:
             self._pool.release(lease)
         return lives
 
-    def _limit_passes(self, group: ModelGroup, retry_state: RetryState, now: float) -> bool:
+    def _limit_passes(self, active: ActiveRequest, now: float) -> bool:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.tried)
+        group, state = active.group, active.state
+        limited_s = self._pool.limited_s(group, active.request.client, active.demand, state.tried)
         if limited_s is None:
             # Queued requests go first. A request tied to one account does not wait behind those for other accounts.
-            return not (retry_state.failures or retry_state.out) and bool(self._waiting.waiting(group.name))
-        return now + limited_s <= min(retry_state.wait_until, retry_state.patience_ends)
+            return not (state.failures or state.out) and bool(self._waiting.waiting(group.name))
+        return now + limited_s <= min(state.wait_until, state.patience_ends)
 
-    async def _queue(self, group: ModelGroup, retry_state: RetryState) -> Lease:
+    async def _queue(self, active: ActiveRequest) -> Lease:
+        request, state = active.request, active.state
         lease = await self._waiting.lease(
-            group,
-            retry_state.client,
-            retry_state.demand,
-            frozenset(retry_state.tried),
-            retry_state.wait_until,
-            retry_state.size,
-            retry_state.affinity,
+            active.group,
+            request.client,
+            active.demand,
+            frozenset(state.tried),
+            state.wait_until,
+            len(request.body),
+            request.affinity,
         )
         if lease is None:
             raise _OutOfOptions
         return lease
 
-    async def _back_off(self, group: ModelGroup, retry_state: RetryState) -> None:
+    async def _back_off(self, active: ActiveRequest) -> None:
         """Also when the budget said no: it may have recovered after the wait."""
-        again = retry_state.tried - retry_state.barred
-        if not again or retry_state.backoffs >= group.retry.num_retries:
+        policy, state = active.group.retry, active.state
+        if not state.may_back_off(policy):
             raise _OutOfOptions
-        delay_s = group.retry.backoff_s(retry_state.backoffs, self._draw())
-        if self._clock.now() + delay_s >= retry_state.must_end_by:
+        delay_s = policy.backoff_s(state.backoffs, self._draw())
+        if self._clock.now() + delay_s >= state.must_end_by:
             raise _OutOfOptions
-        retry_state.backoffs += 1
-        retry_state.on_credit = False
-        retry_state.passed_over = set(retry_state.barred)
+        active.state = state.after_backoff()
         await self._clock.sleep(delay_s)
 
-    def _begin_retry(self, group: ModelGroup, retry_state: RetryState) -> bool:
+    def _begin_retry(self, active: ActiveRequest) -> bool:
         """May this request load endpoints that are not known to be well? Its first attempt always may."""
-        if retry_state.is_search or retry_state.retrying:
+        group, state = active.group, active.state
+        if state.is_search or state.is_retrying:
             return True
         budget = self._budget(group)
-        retry_state.denied = not budget.allows(group.retry, self._retrying[group.name])
-        if retry_state.denied:
-            return False
-        retry_state.on_credit = budget.tokens < 1
-        self._budgets[group.name] = budget.after_retry(group.retry)
-        retry_state.retrying = True
-        self._retrying[group.name] += 1
-        return True
+        is_allowed = budget.allows(group.retry, self._retrying[group.name])
+        active.state = state.after_asking(budget, is_allowed=is_allowed)
+        if is_allowed:
+            self._budgets[group.name] = budget.after_retry(group.retry)
+            self._retrying[group.name] += 1
+        return is_allowed
 
-    def _end_retry(self, group: ModelGroup, retry_state: RetryState) -> None:
-        retry_state.retrying = False
-        self._retrying[group.name] -= 1
+    def _end_retry(self, active: ActiveRequest) -> None:
+        active.state = structs.replace(active.state, is_retrying=False)
+        self._retrying[active.group.name] -= 1
 
     def _budget(self, group: ModelGroup) -> RetryBudget:
         return self._budgets.get(group.name) or group.retry.full_budget
-
-
-def _is_another_accounts(request: ProxyRequest, failure: Failure) -> bool:
-    """Does an account that is asked for what nobody is known to keep not even take the question? It has nothing of ours
-    then: the credential or the id may be one of another account."""
-    return request.pinned is None and failure.status in NOT_FOR_US
 
 
 class _OutOfOptions(Exception):

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers
-from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
+from application.ports import READ_AHEAD_BYTES, Clock, StreamScanner, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 
 END_WAIT_S = 0.25
@@ -24,10 +25,11 @@ _ENDLESS = Failure(FailureKind.JUNK, "an event without an end")
 class StreamSource:
     """An upstream reply that can also be waited for without giving it up."""
 
-    __slots__ = ("_pending", "reply")
+    __slots__ = ("_clock", "_pending", "reply")
 
-    def __init__(self, reply: UpstreamReply) -> None:
+    def __init__(self, reply: UpstreamReply, clock: Clock) -> None:
         self.reply = reply
+        self._clock = clock
         self._pending: asyncio.Task[bytes] | None = None
 
     def receive(self) -> Awaitable[bytes]:
@@ -49,14 +51,15 @@ class StreamSource:
         """The next piece, or None when it does not come in time: it is then still waited for by the next call."""
         if self._pending is None:
             self._pending = asyncio.ensure_future(self.reply.receive())
-        await asyncio.wait((self._pending,), timeout=max(0.0, seconds))
+        with suppress(TimeoutError), self._clock.timeout_at(self._clock.now() + seconds):
+            await asyncio.wait((self._pending,))
         return await self.receive() if self._pending.done() else None
 
     def close_at_its_end(self) -> None:
         """The stream has said its end; let go of the reply when its body ends as well, or does not for `REST_S`."""
         if self._pending is None:
             self._pending = asyncio.ensure_future(self.reply.receive())
-        late = asyncio.get_running_loop().call_later(REST_S, self.close)
+        late = self._clock.call_at(self._clock.now() + REST_S, self.close)
 
         def over(rest: asyncio.Task[bytes]) -> None:
             late.cancel()

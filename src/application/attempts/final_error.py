@@ -1,18 +1,12 @@
 """What a client is told when no endpoint answered: the best that can be said."""
 
 from application.answers import WholeAnswer
-from application.attempts.attempt import AttemptFailed
-from application.attempts.retry_state import RetryState
+from application.attempts.active_request import ActiveRequest
 from application.endpoints.pool import EndpointPool
 from application.errors import AllLimited, ProxyError, UpstreamsFailed, WasDeleted
-from application.messages import RequestTrace
 from application.ports import Clock
-from domain.failure import Failure, FailureKind
-from domain.group import ModelGroup
+from domain.failure import Failure, FailureKind, most_telling
 from domain.rate_limit.throttle import MIN_DELAY_S
-
-NOT_FOR_US = frozenset({401, 403, 405})
-"""What an account says to a credential it does not know, or to an id that is none of its own."""
 
 
 class FinalError:
@@ -22,67 +16,53 @@ class FinalError:
         self._pool = pool
         self._clock = clock
 
-    def __call__(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace) -> WholeAnswer:
+    def __call__(self, active: ActiveRequest) -> WholeAnswer:
         """An upstream's own words; raises ours: `AllLimited`, `UpstreamsFailed`, `WasDeleted`."""
-        if retry_state.gone and not (retry_state.failures and retry_state.failures[-1].failure.meaning.relayed):
-            raise WasDeleted(retry_state.gone)
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.out)
-        if not retry_state.failures:
+        state, gone = active.state, active.request.binding.gone
+        if gone and not (state.failures and state.failures[-1].meaning.relayed):
+            raise WasDeleted(gone)
+        limited_s = self._pool.limited_s(active.group, active.request.client, active.demand, state.out)
+        if not state.failures:
             if limited_s is not None:
-                raise self._no_room(group, retry_state, trace, limited_s)
-            if (
-                self._clock.now() < retry_state.deadline
-            ):  # the wait for a rate limit ended as room came: next time it fits
-                raise AllLimited(group.name, MIN_DELAY_S, trace.attempts, is_pinned=bool(retry_state.out))
-            raise UpstreamsFailed(group.name, Failure(FailureKind.DEADLINE), trace.attempts, spent=True)
-        final = _most_telling(retry_state.failures)
-        failure = final.failure
-        if failure.kind is FailureKind.STATE and retry_state.elsewhere:
-            self._check_all_were_asked(group, retry_state, trace)
-        if failure.meaning.relayed and final.reply is not None:
-            return WholeAnswer(final.reply, failure)
+                raise self._no_room(active, limited_s)
+            if self._clock.now() < state.deadline:
+                raise _all_limited(active, MIN_DELAY_S)  # the wait for it ended as room came: next time it fits
+            raise _failed(active, Failure(FailureKind.DEADLINE), spent=True)
+        told = most_telling(state.failures)
+        failure, reply = state.failures[told], active.replies[told]
+        if failure.kind is FailureKind.STATE and state.elsewhere:
+            self._check_all_were_asked(active)
+        if failure.meaning.relayed and reply is not None:
+            return WholeAnswer(reply, failure)
         if failure.kind is FailureKind.RATE_LIMITED:
-            raise AllLimited(group.name, limited_s or MIN_DELAY_S, trace.attempts, is_pinned=bool(retry_state.out))
+            raise _all_limited(active, limited_s or MIN_DELAY_S)
         if limited_s is not None and failure.kind is not FailureKind.OVERLOADED:
-            raise self._no_room(group, retry_state, trace, limited_s)
-        spent = not (retry_state.denied or retry_state.on_credit or retry_state.is_spent)
-        raise UpstreamsFailed(group.name, failure, trace.attempts, spent=spent)
+            raise self._no_room(active, limited_s)
+        raise _failed(active, failure, spent=not (state.is_refused or state.on_credit or active.is_spent))
 
-    def _no_room(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace, limited_s: float) -> ProxyError:
+    def _no_room(self, active: ActiveRequest, limited_s: float) -> ProxyError:
         """A client that is told of a limit slows down; where providers are overloaded that is not what is wrong."""
-        if self._pool.is_overload(group, retry_state.client, retry_state.demand, retry_state.out):
+        if self._pool.is_overload(active.group, active.request.client, active.demand, active.state.out):
             failure = Failure(FailureKind.OVERLOADED, f"rests for {limited_s:.1f} s", retry_after_s=limited_s)
-            return UpstreamsFailed(group.name, failure, trace.attempts, spent=False)
-        return AllLimited(group.name, limited_s, trace.attempts, is_pinned=bool(retry_state.out))
+            return _failed(active, failure, spent=False)
+        return _all_limited(active, limited_s)
 
-    def _check_all_were_asked(self, group: ModelGroup, retry_state: RetryState, trace: RequestTrace) -> None:
+    def _check_all_were_asked(self, active: ActiveRequest) -> None:
         """Nothing is called unknown while an account that may know it was not asked. One that refuses its key keeps
         nothing for us."""
-        if all(e.id in retry_state.barred or self._pool.refuses_key(e) for e in group.endpoints):
+        barred = active.state.barred
+        if all(e.id in barred or self._pool.refuses_key(e) for e in active.group.endpoints):
             return
-        limited_s = self._pool.limited_s(group, retry_state.client, retry_state.demand, retry_state.barred)
+        limited_s = self._pool.limited_s(active.group, active.request.client, active.demand, barred)
         if limited_s is not None:
-            raise AllLimited(group.name, limited_s, trace.attempts)
+            raise AllLimited(active.group.name, limited_s, active.trace.attempts)
         failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")
-        raise UpstreamsFailed(group.name, failure, trace.attempts, spent=False)
+        raise _failed(active, failure, spent=False)
 
 
-def _most_telling(failures: list[AttemptFailed]) -> AttemptFailed:
-    """The failure the client is told of: the last, but one endpoint's own refusal speaks only for all when all refuse.
+def _all_limited(active: ActiveRequest, retry_after_s: float) -> AllLimited:
+    return AllLimited(active.group.name, retry_after_s, active.trace.attempts, is_pinned=bool(active.state.out))
 
-    A deployment that is missing on one endpoint says nothing to a client whose request another one just dropped. What a
-    provider said that may be about the request says more than any sentence of ours.
-    """
-    last = failures[-1]
-    asked = [failed for failed in failures if failed.failure.status not in NOT_FOR_US]
-    if asked and all(failed.failure.kind is FailureKind.STATE for failed in asked):
-        return asked[-1]  # an account that refuses the question is not the one that keeps the thing
-    if last.failure.kind is FailureKind.CLIENT:
-        return last
-    unknown = [failed for failed in failures if failed.failure.kind is FailureKind.UNKNOWN and failed.reply is not None]
-    if unknown:
-        return unknown[-1]
-    if not last.failure.meaning.next_endpoint:
-        return last
-    transient = [failed for failed in failures if not failed.failure.meaning.relayed]
-    return transient[-1] if transient else last
+
+def _failed(active: ActiveRequest, failure: Failure, *, spent: bool) -> UpstreamsFailed:
+    return UpstreamsFailed(active.group.name, failure, active.trace.attempts, spent=spent)

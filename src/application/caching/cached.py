@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
+from application.body.cache_fields import canonical, decode, is_unambiguous, needs_look
+from application.body.narrowed import is_heavy
 from application.caching.replay import ReplayedStream
 from application.caching.single_flight import SharedCall, SingleFlight
 from application.errors import ProxyError
@@ -16,9 +18,8 @@ from application.messages import Api, Headers, ProxyRequest, RequestTrace, Whole
 from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
-from domain.body.narrowed import is_heavy
 from domain.bounded_memo import Remembered, lengths
-from domain.caching.cache_key import CacheKey, CachePolicy, CacheState, decode, is_unambiguous
+from domain.caching.cache_key import CacheKey, CachePolicy, CacheState
 from domain.group import ModelGroup
 
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
@@ -95,9 +96,10 @@ class CachedAnswers:
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
         control, body = request.cache_control, request.body
-        goes_past = control.no_store or request.pinned is not None  # builds on what one account keeps and may change
+        # What is pinned builds on what one account keeps, and may change.
+        goes_past = control.no_store or request.binding.pinned is not None
         is_beside = goes_past or (not request.tenant and _is_told_apart_elsewhere(group))
-        if is_beside or not self._policy.needs_look(request.api, body):
+        if is_beside or not needs_look(self._policy, request.api, body):
             return self._bypass(group, request, trace)
         if len(body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
@@ -162,8 +164,8 @@ class CachedAnswers:
         fields = decode(body)
         if fields is None or not self._policy.allows(api, fields) or not is_unambiguous(body, fields):
             return None
-        parts = (path, query, *decisive)
-        return self._policy.key(api, group, tenant, parts, fields), _shape(stream, fields.get("stream_options"))
+        key = self._policy.key(api, group, tenant, (path, query, *decisive), canonical(fields))
+        return key, _shape(stream, fields.get("stream_options"))
 
     async def _fitting(
         self, entry: CachedAnswer | None, asked: _Asked, request: ProxyRequest, trace: RequestTrace

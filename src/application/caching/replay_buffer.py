@@ -8,6 +8,7 @@ from typing import Protocol
 
 from application.answers import StreamedAnswer
 from application.held_bytes import HeldBytes
+from application.ports import Clock
 
 MAX_RECORDING_BYTES = 8 * 1024 * 1024
 """A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
@@ -64,10 +65,10 @@ class ReplayBuffer:
     """What has come of one answer so far, and its readers."""
 
     __slots__ = (
-        "_budget", "_chunks", "_dropped", "_held", "_taken", "error", "kept", "over", "readers", "source",
+        "_budget", "_chunks", "_clock", "_dropped", "_held", "_taken", "error", "kept", "over", "readers", "source",
     )  # fmt: skip
 
-    def __init__(self, budget: ByteBudget) -> None:
+    def __init__(self, budget: ByteBudget, clock: Clock) -> None:
         self.source: StreamedAnswer | None = None
         """Where it comes from; None = it has not opened, or what came is no stream."""
         self.readers: set[Reader] = set()
@@ -78,6 +79,7 @@ class ReplayBuffer:
         self.error: Exception | None = None
         """Why nothing has come, or why it broke off for a fault of our own."""
         self._budget = budget
+        self._clock = clock
         self._chunks: list[bytes] = []
         self._dropped = 0
         self._held = 0
@@ -161,7 +163,7 @@ class ReplayBuffer:
         """Until something more was taken. A reader that takes nothing any more must not keep the others waiting."""
         self._taken.clear()
         try:
-            async with asyncio.timeout(STALL_S):
+            with self._clock.timeout_at(self._clock.now() + STALL_S):
                 await self._taken.wait()
         except TimeoutError:
             slowest = min((reader.position for reader in self.readers), default=0)

@@ -16,7 +16,7 @@ from application.caching.shared_stream import SharedStream
 from application.errors import ProxyError
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers, RequestTrace
-from application.ports import Clock
+from application.ports import Clock, Timer
 from application.store_ports import CachedAnswer
 
 LINGER_S = 0.25
@@ -102,10 +102,10 @@ class SharedCall:
         self.trace = RequestTrace()
         self.kept_at = math.inf
         """When the answer was put into the cache: a later look finds it there."""
-        self._buffer = ReplayBuffer(single_flight.budget)
+        self._buffer = ReplayBuffer(single_flight.budget, single_flight.clock)
         self._whole: WholeAnswer | None = None
         self._over = False
-        self._ending: asyncio.TimerHandle | None = None
+        self._ending: Timer | None = None
         self._entry: CachedAnswer | None = None
         self._judged = asyncio.Event()
         self._opened = asyncio.Event()
@@ -157,7 +157,8 @@ class SharedCall:
         elif recording.over:
             self._release()
         elif recording.source is not None and recording.source.complete and recording.kept:
-            self._ending = asyncio.get_running_loop().call_later(FINISH_S, self._task.cancel)
+            clock = self._single_flight.clock
+            self._ending = clock.call_at(clock.now() + FINISH_S, self._task.cancel)
         else:
             self._single_flight.forget(self)
             self._task.cancel()

@@ -78,7 +78,7 @@ class AdmissionQueue:
         self._enter(hall or self._open(group), waiter)
         self.serve_noted()
         try:
-            async with asyncio.timeout(until - self._clock.now()):
+            with self._clock.timeout_at(until):
                 return await asyncio.shield(waiter.future)
         except TimeoutError:
             return waiter.future.result() if waiter.future.done() else None

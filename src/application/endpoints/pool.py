@@ -4,7 +4,6 @@ Everything here is synchronous and in one process: between reading the picture a
 rules are the domain's; this module holds their state.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable
 
 from application.endpoints.endpoint_state import EndpointState, Lease
@@ -142,7 +141,7 @@ class EndpointPool:
             return True
         if now < status.contact_until:
             try:
-                async with asyncio.timeout(status.contact_until - now):
+                with self._clock.timeout_at(status.contact_until):
                     await status.contact.wait()
             except TimeoutError:
                 return self._kept(lease)

@@ -150,15 +150,14 @@ class TokenSource:
         """For the fetch that runs, if one does. Whoever is cancelled here leaves it to the others."""
         if self._fetching is None or self._fetching.done():
             return
-        left_s = min(self._began + WAIT_S - self._clock.now(), patience_s)
-        if left_s > 0:
-            await asyncio.wait([self._fetching], timeout=left_s)
+        with suppress(TimeoutError), self._clock.timeout_at(min(self._began + WAIT_S, self._clock.now() + patience_s)):
+            await asyncio.wait([self._fetching])
         if self._is_fetching and self.current is None and self._clock.now() >= self._began + WAIT_S:
             self._miss(f"nothing came within {WAIT_S:.0f} s")
 
     async def _renew(self) -> None:
         try:
-            async with asyncio.timeout(FETCH_S):
+            with self._clock.timeout_at(self._clock.now() + FETCH_S):
                 got = await self._fetch(self.scope)
         except TimeoutError:
             self._fail(f"nothing came within {FETCH_S:.0f} s")

@@ -11,10 +11,10 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec import structs
 
-from application.messages import Api, ProxyRequest
+from application.messages import Api, Binding, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
-from domain.body.elided import elide_long_strings
+from domain.elided import elide_long_strings
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
@@ -50,9 +50,9 @@ class StateOwners:
 
     def is_free(self, request: ProxyRequest) -> bool:
         """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
-        if request.api in _STATEFUL:
-            return not self._named(request)
-        return not request.body or not _names_file_or_audio(request.body)
+        if request.api not in _STATEFUL and not _names_file_or_audio(request.body):
+            return True
+        return not self._named(request)
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
         """The request, tied to the endpoints that alone can answer it, if it builds on something that is known."""
@@ -77,15 +77,16 @@ class StateOwners:
             if is_id and deletes(request, gone, text):
                 self._start(self._owners.remember([_scoped(request, gone)], GONE + endpoint.account))
             return
-        named = set(request.bound if request.api in _STATEFUL else self._providers.state_ids(request.body))
+        binding = request.binding
+        named = set(binding.ids if request.api in _STATEFUL else self._providers.state_ids(request.body))
         ids = [name for name in self._providers.made_ids(text) if name not in named][:MAX_IDS]
         if request.api in _WITH_IDS_IN_PATH:
             ids += _in_path(self._providers, structs.replace(request, query=""))
-        ids += request.kept
-        if request.denied:
-            ids += request.unclaimed
-        elif request.unclaimed:
-            ids += [name for name in _going_on_from(request.body) if name in request.unclaimed]
+        ids += binding.kept
+        if binding.is_denied:
+            ids += binding.unclaimed
+        elif binding.unclaimed:
+            ids += [name for name in _going_on_from(request.body) if name in binding.unclaimed]
         if ids:
             self._start(self._owners.remember([_scoped(request, name) for name in ids], endpoint.account))
 
@@ -118,19 +119,19 @@ def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Se
     }
     account = next((owner for owner in owners.values() if owner is not None), None)
     pinned = frozenset(endpoint.id for endpoint in group.endpoints if endpoint.account == account)
-    return structs.replace(
-        request,
-        bound=tuple(ids),
+    binding = Binding(
+        ids=tuple(ids),
         kept=tuple(n for n, owner in owners.items() if owner is not None and owner == account and n not in gone),
         unclaimed=tuple(name for name, owner in owners.items() if owner is None),
         pinned=pinned or None,
         gone=gone[0] if gone else "",
     )
+    return structs.replace(request, binding=binding)
 
 
 def _names_file_or_audio(body: bytes) -> bool:
     text = elide_long_strings(body)
-    return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
+    return _FILE in text or _AUDIO in text
 
 
 def deletes(request: ProxyRequest, name: str, text: bytes) -> bool:

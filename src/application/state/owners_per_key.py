@@ -12,14 +12,14 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
+from application.body.narrowed import MAX_MEMBERS
+from application.body.value_count import has_too_many_values
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
-from application.messages import Api, ProxyRequest
+from application.messages import Api, Binding, ProxyRequest
 from application.ports import Clock, Named, Providers, Things
 from application.state.owners import GONE, MAX_IDS, StateOwners, deletes, tied
 from application.state.path_families import place_of
 from application.store_ports import ResponseOwners, StoreUnavailable
-from domain.body.narrowed import MAX_MEMBERS
-from domain.body.value_count import has_too_many_values
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
@@ -72,14 +72,15 @@ class KeyedOwners(StateOwners):
             raise InvalidRequest(f"The request names {len(own)} stored things; valid: up to {MOST_NAMED}.")
         hints = [name for name in self._hints(request) if name not in own][:MAX_IDS]
         if not own and not hints:
-            return structs.replace(request, unclaimed=named.whole) if named.whole else request
+            return structs.replace(request, binding=Binding(unclaimed=named.whole)) if named.whole else request
         ids = [*own, *hints]
         found = await self._found(request, ids, len(own))
         for name, owner in zip(own, found, strict=False):
             if owner is None:
                 raise NotFound(name)
         bound = tied(group, request, ids, found)
-        return structs.replace(bound, unclaimed=(*bound.unclaimed, *named.whole))
+        binding = structs.replace(bound.binding, unclaimed=(*bound.binding.unclaimed, *named.whole))
+        return structs.replace(bound, binding=binding)
 
     def learn(self, endpoint: Endpoint, request: ProxyRequest, text: bytes) -> None:
         """The endpoint said this: what it made is the key's, and kept there. What the request had in it is not."""
@@ -90,11 +91,11 @@ class KeyedOwners(StateOwners):
             if name == place_of(request.method, request.path).root and deletes(request, name, text):
                 self._start(self._owners.remember([_kept_under(request, name)], GONE + endpoint.account))
             return
-        is_dialogue = request.api in _DIALOGUES
+        is_dialogue, binding = request.api in _DIALOGUES, request.binding
         made = list(self._things.made(text, is_dialogue=is_dialogue))
         if is_dialogue:
             made += [name for name in self._providers.made_ids(text) if name.startswith(_REASONING)]
-        ids = [name for name in made if name not in request.unclaimed][:MAX_IDS] + list(request.kept)
+        ids = [name for name in made if name not in binding.unclaimed][:MAX_IDS] + list(binding.kept)
         if ids:
             self._start(self._owners.remember([_kept_under(request, name) for name in ids], endpoint.account))
 
@@ -110,7 +111,6 @@ class KeyedOwners(StateOwners):
                 f"The body has more than {MAX_MEMBERS} values, too many to see whose the things are that it names "
                 "(tenancy: key).",
                 code="request_too_large",
-                status=413,
             )
         try:
             if request.form:

@@ -89,7 +89,7 @@ class Replication:
     async def _pause(self) -> None:
         """Until the next round is due, or something happens that the others should know soon."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._tick_s):
+            with self._clock.timeout_at(self._clock.now() + self._tick_s):
                 await self._urgent.wait()
             await self._clock.sleep(GATHER_S)
         self._urgent.clear()

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from domain.caching.cacheability import DELIVERY, is_cacheable, may_be_repeatable
+from domain.caching.cacheability import is_cacheable
 
 KEY_VERSION = b"llmproxy-cache-1"
 TTL_JITTER = 0.05
@@ -59,47 +58,22 @@ class CachePolicy(Struct, frozen=True):
     absent_is_cacheable: bool = False
     """What a request without a temperature is taken for; the API's default is 1."""
 
-    def needs_look(self, api: str, body: bytes) -> bool:
-        """Could this body be cacheable at all? Saves decoding those that cannot."""
-        return may_be_repeatable(api, body, absent_is_zero=self.absent_is_cacheable)
-
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
         """May an answer to this request be kept, and one that was kept be given?"""
         return is_cacheable(api, fields, absent_is_zero=self.absent_is_cacheable)
 
-    def key(self, api: str, group: str, client: str, parts: Iterable[str], fields: Mapping[str, Any]) -> CacheKey:
-        """The key of a request with these body fields. `client` is a digest of its credential; `parts` are what else
-        of it a provider's answer may depend on."""
+    def key(self, api: str, group: str, client: str, parts: Iterable[str], content: bytes) -> CacheKey:
+        """The key of a request. `client` is a digest of its credential; `parts` are what else of it a provider's answer
+        may depend on; `content` is the same for all bodies that ask for the same, and for no others."""
         digest = hashlib.sha256(KEY_VERSION)
         scope = "global" if self.scope_is_global else f"client {client}"
         for part in (api, group, scope, *parts):
             text = part.encode()
             digest.update(b"%d:%b" % (len(text), text))
-        content = {name: value for name, value in fields.items() if name not in DELIVERY}
-        digest.update(msgspec.json.encode(content, order="sorted"))
+        digest.update(content)
         seal = digest.digest()
         return CacheKey(hashlib.sha256(b"name:" + seal).hexdigest(), seal)
 
     def lifetime_s(self, draw: float) -> float:
         """How long a new entry lives; `draw` in [0, 1) sets the jitter."""
         return self.ttl_s * (1 + TTL_JITTER * (2 * draw - 1))
-
-
-def decode(body: bytes) -> Mapping[str, Any] | None:
-    """The fields of a body; None = it is no JSON object."""
-    try:
-        fields = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
-def is_unambiguous(body: bytes, fields: Mapping[str, Any]) -> bool:
-    """Does the body name no key twice, at any depth? Of two equal keys one reader takes the first and another the last,
-    so an entry made for one reading would answer the other."""
-    return _quotes(msgspec.json.encode(fields)) == _quotes(body)
-
-
-def _quotes(text: bytes) -> int:
-    """A canonical text never has more of these than the original, and fewer where a key was dropped."""
-    return text.count(b'"') - text.count(b'\\"')

@@ -6,18 +6,15 @@ API grows (tools, input items, `include`), so that what it gets tomorrow is not 
 Fields and their defaults: OpenAI API reference.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-from domain.body.elided import elide_long_strings
 
 Fields = Mapping[str, Any]
 
 DELIVERY = ("stream", "stream_options")
 """Fields that say how the answer is sent, and not what it is."""
 
-_COMPUTED = frozenset(("embeddings", "moderations"))
+COMPUTED = frozenset(("embeddings", "moderations"))
 """APIs without chance: they know neither a temperature nor a stream."""
 
 _ASKED_TO_STAY_OUT = frozenset(
@@ -49,40 +46,16 @@ _PLAIN_ITEMS = frozenset(
 _PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
 """Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
 
-_TEMPERATURE = b'"temperature"'
-_MAYBE_ZERO = re.compile(rb'"temperature"\s*+:\s*+(?!-?[0-9.]{0,20}[1-9][0-9.]{0,20}+\s{0,20}+[,}])')
-"""A temperature that is not plainly, and in few letters, another number than zero."""
-
 _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 """Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
-
-
-def may_be_repeatable(api: str, body: bytes, *, absent_is_zero: bool) -> bool:
-    """Is a body worth decoding to ask `is_cacheable`? Saves decoding those that need no look."""
-    if api in _COMPUTED:
-        return True
-    if api not in _SAMPLED:
-        return False
-    text = elide_long_strings(body)
-    if not absent_is_zero and not _may_be_zero(text):
-        return False
-    return api != "responses" or b'"store"' in text
-
-
-def _may_be_zero(text: bytes) -> bool:
-    # To find the word first costs a tenth of what the pattern takes for it.
-    at = text.find(_TEMPERATURE)
-    while at >= 0 and _MAYBE_ZERO.match(text, at) is None:
-        at = text.find(_TEMPERATURE, at + len(_TEMPERATURE))
-    return at >= 0
 
 
 def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
     """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
     temperature is taken for. Of an API that is not known here: never."""
-    if api in _COMPUTED:
+    if api in COMPUTED:
         return not any(fields.get(name) for name in DELIVERY)
-    asks_only_for_an_answer = _SAMPLED.get(api)
+    asks_only_for_an_answer = SAMPLED.get(api)
     return (
         asks_only_for_an_answer is not None
         and _is_plain_delivery(fields)
@@ -113,7 +86,7 @@ def _responses(fields: Fields) -> bool:
     )
 
 
-_SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
+SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
     "chat": _chat,
     "completions": _completions,
     "responses": _responses,

@@ -6,7 +6,7 @@ and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and 
 
 from msgspec import Struct
 
-from domain.body.elided import elide_long_strings
+from domain.elided import elide_long_strings
 
 _LEARNING_RATE = 0.1
 _TOKENS_PER_BYTE = 0.25

@@ -29,7 +29,6 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*|null")
 class NotAllowed(ProxyError):
     """The request comes from where it must not come from."""
 
-    status = 403
     type = "invalid_request_error"
     should_retry = False
 
@@ -47,7 +46,6 @@ class WrongKey(Refusal):
         super().__init__(
             "This proxy needs one of its own api_keys, as 'Authorization: Bearer KEY' or 'api-key: KEY'.",
             code="invalid_api_key",
-            status=401,
             fields=('www-authenticate: Bearer realm="llmproxy"',),
         )
 
@@ -147,7 +145,6 @@ def check_upgrade(headers: dict[bytes, bytes]) -> None:
         raise Refusal(
             "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
             code="upgrade_not_served",
-            status=426,
             fields=_NO_UPGRADE,
         )
 
@@ -156,12 +153,12 @@ def check_json(headers: dict[bytes, bytes]) -> None:
     """Only JSON that is not compressed: raises `InvalidRequest` with status 415."""
     if not _json_types[headers.get(b"content-type", b"")]:
         raise InvalidRequest(
-            "The body must be JSON: send 'content-type: application/json'.", code="unsupported_media_type", status=415
+            "The body must be JSON: send 'content-type: application/json'.", code="unsupported_media_type"
         )
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise InvalidRequest(
-            "A compressed request body is not accepted; send it as it is.", code="unsupported_encoding", status=415
+            "A compressed request body is not accepted; send it as it is.", code="unsupported_encoding"
         )
 
 

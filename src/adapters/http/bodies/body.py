@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from adapters.http.server.client import Receive
-from application.attempts.time_limit import TimeLimit
+from adapters.time_limit import TimeLimit
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 
@@ -48,7 +48,7 @@ async def read_body(receive: Receive, length: int | None, max_bytes: int, holder
             elif len(body) > COUNTED_BYTES:
                 holder.held.hold(len(body))
     except TimeoutError:
-        raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
+        raise InvalidRequest("The body came too slowly.", code="request_timeout") from None
     if len(body) > max_bytes:
         raise too_large(max_bytes)
     return body
@@ -62,6 +62,4 @@ def _piece(message: Any) -> tuple[bytes, bool]:
 
 def too_large(max_bytes: int) -> InvalidRequest:
     """The body is."""
-    return InvalidRequest(
-        f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large", status=413
-    )
+    return InvalidRequest(f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large")

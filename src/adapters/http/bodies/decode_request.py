@@ -12,11 +12,11 @@ from msgspec import Struct
 from adapters.http.bodies.counts import choices, max_output_tokens
 from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.paths.routes import Route
+from application.body.model_key import TooManyKeys, may_stand_twice, model_keys
+from application.body.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_many_marks
+from application.body.readable import HALF
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
-from domain.body.model_key import TooManyKeys, may_stand_twice, model_keys
-from domain.body.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_many_marks
-from domain.body.readable import HALF
 from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheControl
 

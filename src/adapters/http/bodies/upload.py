@@ -73,7 +73,7 @@ class ClientUpload:
                 async with asyncio.timeout(BODY_PATIENCE_S + self.taken_bytes / BODY_BYTES_PER_S - self._waited_s):
                     message = await self._take()
             except TimeoutError:
-                raise InvalidRequest("The body came too slowly.", code="request_timeout", status=408) from None
+                raise InvalidRequest("The body came too slowly.", code="request_timeout") from None
             self._waited_s += clock() - began
             if self._is_gone:
                 raise ClientLeft

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from adapters.http.error_replies import ShuttingDown, error_fields, relayed_error_fields
 from adapters.http.exchange.outcome import ExchangeReport
 from adapters.http.headers import RELAYED_AGAIN, announced, relayed, sendable
-from adapters.http.server.error_body import error_body
+from adapters.http.server.error_body import error_body, status_of
 from adapters.http.server.reply_head import BODILESS
 from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.attempts.raw_answer import RawAnswer
@@ -203,7 +203,7 @@ class Exchange(ExchangeReport):
     def _tell(self, error: Exception) -> Awaitable[None] | None:
         """As the whole reply."""
         named = self._named(error)
-        return self._send_whole(named.status, error_fields(named), error_body(named))
+        return self._send_whole(status_of(named), error_fields(named), error_body(named))
 
     def _named(self, error: Exception) -> ProxyError:
         """What the client is told, and the log."""

@@ -213,4 +213,4 @@ def unknown_path(path: str) -> InvalidRequest:
     """Nothing is served there."""
     meant = nearest(path, _SUGGESTED)
     hint = f" Probably /v1{meant} is meant; a client's base_url ends in /v1." if meant else ""
-    return InvalidRequest(f"There is nothing under this path.{hint}", code="unknown_path", status=404)
+    return InvalidRequest(f"There is nothing under this path.{hint}", code="unknown_path")

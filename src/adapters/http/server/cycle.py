@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from adapters.http.server.client import Application
-from adapters.http.server.error_body import error_body
+from adapters.http.server.error_body import error_body, status_of
 from adapters.http.server.reply_head import (
     BODILESS,
     CHUNKED,
@@ -167,4 +167,4 @@ class RequestCycle(RequestBody):
         self.keeps = False
         self._breakage = error
         body = error_body(error)
-        self.reply(error.status, ("content-type: application/json", f"content-length: {len(body)}"), body)
+        self.reply(status_of(error), ("content-type: application/json", f"content-length: {len(body)}"), body)

@@ -8,6 +8,7 @@ from operator import itemgetter
 from adapters.http.server.acceptor import Acceptor
 from adapters.http.server.client import Application
 from adapters.http.server.connection import Connection
+from adapters.http.server.error_body import status_of
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
@@ -142,7 +143,7 @@ class HttpServer:
         """See `ServerContext`."""
         outcome = error.code
         record = RequestRecord(
-            "", "", "", "", 0, "", error.status, outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
+            "", "", "", "", 0, "", status_of(error), outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
         )
         self._log.record(record)
 

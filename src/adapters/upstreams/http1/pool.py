@@ -9,9 +9,9 @@ import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
+from adapters.time_limit import TimeLimit
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
-from application.attempts.time_limit import TimeLimit
 from application.ports import UpstreamFailed
 
 _NEVER = float("inf")

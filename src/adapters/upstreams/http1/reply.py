@@ -88,6 +88,10 @@ class Http1Reply(Tap):
             raise UpstreamFailed(self._failure or LOST)
         return super().news()
 
+    def whole_now(self) -> bytes | None:
+        """See `UpstreamReply.whole_now`."""
+        return self._taken() if self._is_whole and self._pieces else None
+
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
         while True:

@@ -40,6 +40,9 @@ class HttpxReply:
             [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
         )
 
+    def whole_now(self) -> None:
+        """See `UpstreamReply.whole_now`: nobody knows."""
+
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. Cancelled, it cuts the connection."""
         try:

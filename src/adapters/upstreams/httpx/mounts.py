@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import httpx
 
+from adapters.time_limit import TimeLimit
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, Body, PassedResponse
-from application.attempts.time_limit import TimeLimit
 from application.messages import ClientLeft
 
 

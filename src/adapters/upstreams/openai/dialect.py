@@ -55,7 +55,9 @@ class OpenAIDialect:
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply means."""
-        verdict = judge(request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.bound))
+        verdict = judge(
+            request.api, reply, owns_credential=endpoint.owns_credential, is_bound=bool(request.binding.ids)
+        )
         if verdict.failure is None:
             return verdict
         return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))

@@ -79,9 +79,7 @@ def plain(reply: UpstreamReply) -> UpstreamReply:
     if coding in _GZIP or coding == "deflate":
         return InflatedReply(reply, coding)
     shown = coding if coding.isalnum() and len(coding) < 16 else "unknown"
-    raise UpstreamFailed(
-        Failure(FailureKind.JUNK, f"content-encoding {shown}, though identity was asked for", reply.status)
-    )
+    raise UpstreamFailed(Failure(FailureKind.JUNK, f"content-encoding {shown}, though identity was asked for"))
 
 
 class InflatedReply:
@@ -107,6 +105,9 @@ class InflatedReply:
         self._empty = 0
         """Members in a row that held nothing."""
 
+    def whole_now(self) -> None:
+        """See `UpstreamReply.whole_now`: nobody knows."""
+
     async def receive(self) -> bytes:
         """See `UpstreamReply.receive`. TRUNCATED also when the coding breaks off, JUNK when it is broken."""
         while not self._over:
@@ -117,7 +118,7 @@ class InflatedReply:
             if piece:
                 return piece
         if not self._inflater.eof and (self._began or self._seen):
-            raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut", self.status))
+            raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut"))
         return b""
 
     async def flow(self, take: Take) -> bool:
@@ -142,7 +143,7 @@ class InflatedReply:
         try:
             piece = self._inflate(window)
         except zlib.error:
-            raise UpstreamFailed(Failure(FailureKind.JUNK, "broken compression", self.status)) from None
+            raise UpstreamFailed(Failure(FailureKind.JUNK, "broken compression")) from None
         self._began = self._began or bool(piece)
         self._count(piece)
         left = len(self._inflater.unconsumed_tail) + len(self._inflater.unused_data)
@@ -155,7 +156,7 @@ class InflatedReply:
     def _count(self, piece: bytes) -> None:
         self._empty = 0 if piece else self._empty + self._inflater.eof
         if self._empty > _MAX_MEMBERS:
-            raise UpstreamFailed(Failure(FailureKind.JUNK, "compression of nothing", self.status))
+            raise UpstreamFailed(Failure(FailureKind.JUNK, "compression of nothing"))
 
     def _inflate(self, coded: memoryview) -> bytes:
         if self._is_gzip or self._began or len(self._seen) >= _SEEN_BYTES:

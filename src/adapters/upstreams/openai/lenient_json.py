@@ -10,8 +10,8 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Struct
 
-from domain.body.narrowed import LARGE_BYTES
-from domain.body.readable import readable
+from application.body.narrowed import LARGE_BYTES
+from application.body.readable import readable
 
 T = TypeVar("T")
 

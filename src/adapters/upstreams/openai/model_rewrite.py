@@ -4,10 +4,10 @@ import re
 
 import msgspec
 
+from application.body.model_key import model_keys
 from application.messages import Pieces
-from domain.body.elided import elide_long_strings
-from domain.body.model_key import model_keys
 from domain.bounded_memo import Remembered
+from domain.elided import elide_long_strings
 
 _JOIN_BYTES = 64 * 1024
 """Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""

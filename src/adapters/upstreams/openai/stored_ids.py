@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
-from domain.body.elided import elide_long_strings
+from domain.elided import elide_long_strings
 
 _ROOTS = ("resp_", "conv_")
 """Of what dialogues go on from: nobody else's words begin so."""

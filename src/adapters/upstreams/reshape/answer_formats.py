@@ -11,9 +11,9 @@ from adapters.upstreams.reshape.chat_formats import ChatFormat
 from adapters.upstreams.reshape.completions_formats import CompletionsFormat
 from adapters.upstreams.reshape.list_formats import EmbeddingsFormat, ModerationsFormat
 from adapters.upstreams.reshape.responses_formats import ResponsesFormat
+from application.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
 from application.messages import Api, Headers
 from application.store_ports import CachedAnswer, Shape
-from domain.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
 
 _UNREADABLE = (ValueError, RecursionError)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from domain.body.narrowed import is_heavy
+from application.body.narrowed import is_heavy
 
 _MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")
 """Members of a batch, a run and a fine-tuning job that name what came of it."""

@@ -7,15 +7,11 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
 
 MALFORMED = InvalidRequest("The request is malformed; RFC 9112 says how one is written.", code="malformed_request")
-HEAD_TOO_LARGE = InvalidRequest(
-    f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large", status=431
-)
-TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large", status=431)
-OTHER_VERSION = InvalidRequest(
-    "Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served", status=505
-)
+HEAD_TOO_LARGE = InvalidRequest(f"The headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large")
+TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large")
+OTHER_VERSION = InvalidRequest("Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served")
 OTHER_CODING = InvalidRequest("The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served")
-SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout", status=408)
+SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout")
 BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
 
 

@@ -54,6 +54,8 @@ _NOT_THERE = re.compile(
     r"\b(?:model|deployment|resource|url|path|route|/)"
 )
 _TOO_DEAR = ("fewer max_tokens", "can only afford")
+_DISOWNING = (401, 403, 405)
+"""What an account says to a credential it does not know, or to an id that is none of its own."""
 _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|budget|top up|recharge|arrears|overdue")
 
 
@@ -61,17 +63,17 @@ def classify(status: int, words: ErrorWords, *, owns_credential: bool, retry_aft
     """What an error reply means. `owns_credential` False = it was earned by the client's own key."""
     kind, hint = _kind(status, words, owns_credential)
     shown = words.label if words.label != str(status) else ""
-    return Failure(kind, f"{status} {shown}".strip(), status, retry_after_s, hint)
+    return Failure(kind, f"{status} {shown}".strip(), status >= 400, retry_after_s, hint, status in _DISOWNING)
 
 
 def classify_in_stream(words: ErrorWords, *, owns_credential: bool) -> Failure:
     """What an error inside a 200 means: as the status would that it names, or that goes with its words."""
     status = _implied_status(words)
     if not status:
-        return Failure(FailureKind.UNKNOWN, f"error in a 200: {words.label}".rstrip(" :"), 200)
+        return Failure(FailureKind.UNKNOWN, f"error in a 200: {words.label}".rstrip(" :"))
     delay_s = delay_in_text_s(words.message) if status in (429, 503) else None
     failure = classify(status, words, owns_credential=owns_credential, retry_after_s=delay_s)
-    return Failure(failure.kind, f"error in a 200: {failure.reason}", 200, delay_s, failure.hint)
+    return Failure(failure.kind, f"error in a 200: {failure.reason}", False, delay_s, failure.hint)
 
 
 _IMPLIED = (

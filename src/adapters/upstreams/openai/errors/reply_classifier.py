@@ -13,8 +13,8 @@ from adapters.upstreams.openai.errors.error_words import STATUS_FIELDS, ErrorWor
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
+from application.body.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
 from application.messages import Api, Verdict, WholeReply
-from domain.body.narrowed import LARGE_BYTES, Narrowed, has_too_many_marks
 from domain.failure import Effect, Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 
@@ -172,7 +172,7 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
         return Verdict() if reading is None else _judge_answer(api, reading, reply, owns_credential)
     words = error_words(reply)
     if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
-        return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), 404))
+        return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), is_error_reply=True))
     delay_s = None
     if reply.status in (429, 503):
         delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
@@ -181,7 +181,7 @@ def judge(api: Api, reply: WholeReply, *, owns_credential: bool, is_bound: bool 
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
         # cannot do this says nothing of what it is there for.
         kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED
-        return Verdict(Failure(kind, failure.reason, failure.status))
+        return Verdict(Failure(kind, failure.reason, failure.is_error_reply, disowns=failure.disowns))
     return Verdict(failure)
 
 
@@ -200,16 +200,16 @@ def error_words(reply: WholeReply) -> ErrorWords:
 
 def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credential: bool) -> Verdict:
     if not reply.body:
-        return Verdict(Failure(FailureKind.JUNK, "empty body", reply.status))
+        return Verdict(Failure(FailureKind.JUNK, "empty body"))
     try:
         text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
         if len(text) > LARGE_BYTES or not is_all:
             if not is_all or has_too_many_marks(text):
-                return _judge_beginning(text, reply)
+                return _judge_beginning(text)
             text = reading.narrowed(text)
         answer = decode(reading.decoder, text, reading.decoded)
     except _UNREADABLE:
-        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
+        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not Api.RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(error_words(reply), owns_credential=owns_credential))
@@ -217,13 +217,13 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         failure = classify_in_stream(error_words(reply), owns_credential=owns_credential)
         if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
             return Verdict(failure)
-        return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}", reply.status))
+        return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
     usage = answer.usage
     return Verdict(usage=usage.usage() if isinstance(usage, UsageWords) else None)
 
 
-def _judge_beginning(text: bytes, reply: WholeReply) -> Verdict:
+def _judge_beginning(text: bytes) -> Verdict:
     """Of an answer that is not read, as it is too long without its content coding, or too full: an error never is."""
     if text.lstrip().startswith(b"{"):
         return Verdict()
-    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API", reply.status))
+    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))

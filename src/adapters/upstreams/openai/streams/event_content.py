@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from adapters.upstreams.openai.lenient_json import decode
-from domain.body.narrowed import LARGE_BYTES, is_heavy
+from application.body.narrowed import LARGE_BYTES, is_heavy
 
 _IN_DELTAS = frozenset({"role", "type", "index"})
 """Fields of a chat delta, and of the parts in it, that say nothing by themselves."""

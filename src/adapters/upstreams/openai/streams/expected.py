@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from adapters.upstreams.openai.lenient_json import decode
+from application.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
 from application.messages import Api, ProxyRequest
-from domain.body.elided import elide_long_strings
-from domain.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
+from domain.elided import elide_long_strings
 
 _NO_REASON = frozenset({"", "null", "none"})
 

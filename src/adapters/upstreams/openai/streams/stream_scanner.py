@@ -22,9 +22,9 @@ from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
 from adapters.upstreams.openai.streams.expected import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import is_worth_reading
+from application.body.narrowed import Narrowed, is_heavy
 from application.flow import Take
 from application.messages import Frame, FrameKind
-from domain.body.narrowed import Narrowed, is_heavy
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 

@@ -2,7 +2,7 @@
 
 import re
 
-from domain.body.elided import elide_long_strings
+from domain.elided import elide_long_strings
 
 _WORTH_READING = re.compile(
     rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'

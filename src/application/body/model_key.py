@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from domain.body.elided import elide_long_strings
-from domain.body.readable import readable
+from application.body.readable import readable
+from domain.elided import elide_long_strings
 
 MAX_KEYS = 1000
 """So many keys `model` may stand in one body, at any depth."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 from msgspec import Raw
 
-from domain.body.readable import readable
+from application.body.readable import readable
 
 LARGE_BYTES = 64 * 1024
 """Smaller texts may be decoded as they are."""

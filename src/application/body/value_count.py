@@ -2,7 +2,7 @@
 
 import re
 
-from domain.body.narrowed import ALL_MARKS, MAX_MEMBERS, is_heavy
+from application.body.narrowed import ALL_MARKS, MAX_MEMBERS, is_heavy
 
 # Possessive: nothing is remembered of each letter of what may be megabytes.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
