@@ -57,9 +57,9 @@ def composed() -> tuple[HttpServer, Upstream]:
         path = Path(folder) / "llmproxy.yaml"
         path.write_text(yaml.safe_dump(configuration("http://127.0.0.1:9")), encoding="utf-8")
         parts = Container(settings=load_settings(path, {}, {}))
+    parts.clock.override(providers.Object(SteppingClock()))  # first: what is built before keeps another
     upstream = parts.upstream()
     parts.upstream.override(providers.Object(CannedUpstream()))
-    parts.clock.override(providers.Object(SteppingClock()))
     parts.sharing.override(providers.Object(NothingToShare()))
     logger = parts.logger()
     for handler in logger.handlers:

@@ -61,7 +61,7 @@ def probed(settings: Settings) -> Container:
             "cache_entries": cache.entries or 0,
             "cache_bytes": cache.bytes or 0,
             "owners": len(owners()._owners),
-            "buckets": len(container.pool().ledger._pages),
+            "buckets": len(container.ledger()._own) + len(container.ledger()._clients),
             "in_flight": len(container.in_flight()._running),
         }
 

@@ -10,7 +10,7 @@ from application.flow import Take
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.token_estimate import Usage
 
 READ_AHEAD_BYTES = 128 * 1024
@@ -249,6 +249,10 @@ class Clock(Protocol):
 
     def unix(self) -> float:
         """Unix seconds, for what outlives this process. May jump; never used to measure."""
+
+
+Draw = Callable[[], float]
+"""A random number in [0, 1)."""
 
 
 class EndpointAlarm(Protocol):

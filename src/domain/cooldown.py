@@ -1,4 +1,5 @@
-"""When an endpoint is left alone, for how long, and how it comes back. Every rule about that lives here.
+"""When an endpoint is left alone, for how long, and how it comes back. Every rule about that lives here; what counts
+for or against an endpoint at all is decided by `domain.failure` and `domain.evidence`.
 
 closed --`allowed_fails` failures in a row--> cooling --time passes--> half-open --probe succeeds--> closed, ramping
                                                  ^                         |
@@ -25,6 +26,8 @@ NEVER = -math.inf
 RAMP_END = 64
 """Once this many requests at a time went well after a cooldown, the endpoint takes all it is given."""
 
+NO_CHANCE_S = 1.0
+"""How soon to look again where time alone opens nothing: what does open it says so."""
 
 UNKNOWN_REQUESTS = 3
 """So many different requests in a row are not all wrong themselves: an endpoint that answers each of them with an error
@@ -64,6 +67,8 @@ class EndpointHealth(Struct, frozen=True):
     """Did another replica begin the current cooldown? Then it is not ours to tell."""
     closed_elsewhere: bool = False
     """Did another replica send the request of `closed_at`?"""
+    on_trial: int = 0
+    """Requests that were sent during a ramp and are not answered yet."""
 
     def state(self, now: float) -> HealthState:
         """What the endpoint is at `now`."""
@@ -73,12 +78,23 @@ class EndpointHealth(Struct, frozen=True):
             return HealthState.COOLING
         return HealthState.PROBING if now < self.probe_until else HealthState.HALF_OPEN
 
-    def admits(self, now: float, on_trial: int) -> bool:
-        """May one more request go there, beside `on_trial` others that were sent since it recovered and have not been
-        answered yet?"""
+    @property
+    def is_settled(self) -> bool:
+        """Is it closed, and is there nothing that a success, or the start of a request, would change?"""
+        return not (self.open_until or self.ramp or self.failures or self.unknown)
+
+    def admits(self, now: float) -> bool:
+        """May one more request go there?"""
         if self.open_until:
             return self.state(now) is HealthState.HALF_OPEN
-        return not self.ramp or on_trial < self.ramp
+        return not self.ramp or self.on_trial < self.ramp
+
+    def opens_in_s(self, now: float) -> float:
+        """Seconds until one more may go there, as far as time alone brings that; 0 = now."""
+        if self.admits(now):
+            return 0.0
+        ends_in_s = max(self.open_until, self.probe_until) - now
+        return ends_in_s if ends_in_s > 0.0 else NO_CHANCE_S
 
 
 FRESH = EndpointHealth()
@@ -104,10 +120,17 @@ class CooldownPolicy(Struct, frozen=True):
         return max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
 
     def after_start(self, health: EndpointHealth, now: float) -> EndpointHealth:
-        """A request is sent: if a cooldown has just ended it is the probe, and takes the lease."""
+        """A request is sent: if a cooldown has just ended it is the probe, and takes the lease; during a ramp it is on
+        trial until it is answered."""
+        if health.ramp:
+            return structs.replace(health, on_trial=health.on_trial + 1)
         if not health.open_until or health.state(now) is not HealthState.HALF_OPEN:
             return health
         return structs.replace(health, probe_until=now + self.probe_lease_s)
+
+    def after_trial(self, health: EndpointHealth) -> EndpointHealth:
+        """A request that was on trial was answered, one way or the other, or is over."""
+        return structs.replace(health, on_trial=health.on_trial - 1)
 
     def after_abandon(self, health: EndpointHealth, probe_until: float) -> EndpointHealth:
         """A probe ended without a verdict (its client left) and gives its lease back, if that is still its own."""
@@ -119,10 +142,10 @@ class CooldownPolicy(Struct, frozen=True):
         An answer to what was sent before the cooldown began says nothing about how the endpoint is now.
         """
         if health.open_until:
-            return EndpointHealth(ramp=1, closed_at=started) if started >= health.opened_at else health
+            closed = EndpointHealth(ramp=1, closed_at=started, on_trial=health.on_trial)
+            return closed if started >= health.opened_at else health
         if not health.ramp:
-            well = not health.failures and not health.unknown
-            return health if well else structs.replace(health, failures=0, unknown=())
+            return health if health.is_settled else structs.replace(health, failures=0, unknown=())
         ramp = health.ramp * 2
         return structs.replace(health, failures=0, unknown=(), ramp=ramp if ramp < RAMP_END else 0)
 
@@ -187,7 +210,8 @@ class CooldownPolicy(Struct, frozen=True):
         """
         closed_at = _past(report.closed_at, now)
         if health.open_until and closed_at >= health.opened_at:
-            health = EndpointHealth(ramp=1, closed_at=closed_at, closed_elsewhere=True)
+            on_trial = health.on_trial
+            health = EndpointHealth(ramp=1, closed_at=closed_at, closed_elsewhere=True, on_trial=on_trial)
         elif closed_at > health.closed_at + SKEW_S:
             health = structs.replace(health, closed_at=closed_at, closed_elsewhere=True)
         opened_at = _past(report.opened_at, now)
@@ -214,6 +238,7 @@ class CooldownPolicy(Struct, frozen=True):
             cooldown_s=length_s,
             closed_at=health.closed_at,
             closed_elsewhere=health.closed_elsewhere,
+            on_trial=health.on_trial,
         )
 
     def _cooling(self, health: EndpointHealth, now: float, length_s: float, draw: float) -> EndpointHealth:

@@ -127,6 +127,9 @@ MEANINGS: dict[FailureKind, Meaning] = {
 }
 """What an error means decides everything else, so it stands in one table."""
 
+_OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})
+"""Effects that say how well an endpoint does what it is there for."""
+
 _REFUSING = frozenset({Blame.REQUEST, Blame.KEY, Blame.UNKNOWN})
 
 NEVER_SENT = frozenset(
@@ -161,6 +164,14 @@ class Failure(Struct, frozen=True):
     def meaning(self) -> Meaning:
         """What follows from it."""
         return MEANINGS[self.kind]
+
+    def effect(self, *, is_beside: bool) -> Effect:
+        """What it does to the endpoint. Of what is beside its purpose (files, stored responses, whatever names no
+        model) only a connection that cannot be made counts."""
+        effect = self.meaning.effect
+        if not is_beside or (effect is Effect.COUNT and self.kind in NEVER_SENT):
+            return effect
+        return Effect.NONE if effect in _OF_ITS_PURPOSE else effect
 
     @property
     def is_refusal(self) -> bool:

@@ -5,7 +5,8 @@ give a a b a c a a, not a a a a a b c, and N times the sum of the weights is div
 `ngx_http_upstream_get_peer`; the algorithm is Evan Miller's, nginx 1.3.1.)
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -20,21 +21,21 @@ class Selector(Struct, frozen=True, gc=False):
         """A selector for a group of `size` endpoints."""
         return cls((0,) * size)
 
-    def choose(self, weights: Sequence[int], candidates: Sequence[int]) -> tuple[int, "Selector"]:
+    def choose(self, weights: Sequence[int], candidates: Iterable[int]) -> tuple[int, "Selector"]:
         """The index of the one whose turn it is among `candidates`, and the selector after that turn.
 
         `weights` are for the whole group; `candidates` are the indices that can serve now, at least one. Only
         candidates earn and pay, so those that are out keep their credit, and the others share by their weights. A
         weight of 0 counts as 1: it gets here only when its whole tier is made of such.
         """
-        purses = [*self.credits]
+        balances = [*self.credits]
         earned = best = 0
-        richest: int | None = None
+        richest = -math.inf
         for index in candidates:
             weight = weights[index] or 1
             earned += weight
-            purses[index] = purse = purses[index] + weight
-            if richest is None or purse > richest:
-                best, richest = index, purse
-        purses[best] -= earned
-        return best, Selector(tuple(purses))
+            balances[index] = credit = balances[index] + weight
+            if credit > richest:
+                best, richest = index, credit
+        balances[best] -= earned
+        return best, Selector(tuple(balances))

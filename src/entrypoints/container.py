@@ -1,5 +1,6 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
+import asyncio
 import random
 import time
 import uuid
@@ -35,7 +36,11 @@ from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
-from application.endpoints.pool import EndpointPool
+from application.endpoints.health import HealthTracker
+from application.endpoints.ledger import Ledger
+from application.endpoints.pool import EndpointPool, endpoint_states
+from application.endpoints.replica_view import ReplicaView
+from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
@@ -125,14 +130,14 @@ class Container(containers.DeclarativeContainer):
     start_group = providers.Callable(start_group_of, general, groups)
     stranger_group = providers.Callable(stranger_group_of, general, groups)
     creating = providers.Singleton(creating_group, start_group)
-    pool = providers.Singleton(
-        EndpointPool,
-        providers.Callable(routed, groups, accounts, creating),
-        clock,
-        draw,
-        alarm,
-        general.provided.rate_limit_reserve,
-    )
+    all_groups = providers.Singleton(routed, groups, accounts, creating)
+    endpoint_states = providers.Singleton(endpoint_states, all_groups)
+    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    room = providers.Singleton(RoomSignal)
+    report_due = providers.Singleton(asyncio.Event)
+    pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
+    health_tracker = providers.Singleton(HealthTracker, endpoint_states, clock, draw, alarm, room, report_due)
+    replica_view = providers.Singleton(ReplicaView, endpoint_states, ledger, room)
 
     ssl_context = providers.Singleton(trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
@@ -160,10 +165,11 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    waiting = providers.Singleton(AdmissionQueue, pool, clock)
+    waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
     attempt = providers.Singleton(
         SendAttempt,
         pool,
+        health_tracker,
         upstream,
         endpoints,
         clock,
@@ -181,7 +187,7 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(RedisEndpointStateStore, shared_gate, namespace, kept_s),
     )
     sharing = providers.Singleton(
-        Replication, pool, states, clock, providers.Callable(lambda: uuid.uuid4().hex), request_log
+        Replication, replica_view, states, clock, providers.Callable(lambda: uuid.uuid4().hex), request_log, report_due
     )
 
     memory_cache = providers.Singleton(MemoryResponseCache, general.provided.cache_params.max_bytes, clock)
@@ -226,8 +232,8 @@ class Container(containers.DeclarativeContainer):
         is_administrable=providers.Callable(is_administrable, general),
     )
     models = providers.Singleton(ListModels, groups)
-    health = providers.Singleton(ReportHealth, groups, pool)
-    status = providers.Singleton(ReportStatus, groups, pool, waiting, alarm, clock)
+    health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
+    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
     stores = providers.Singleton(
         ReportStores,
         providers.Selector(states_type, memory=memory_states, redis=shared_gate),
@@ -257,7 +263,7 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    recent = providers.Singleton(Recent, counts, pool.provided.states, clock)
+    recent = providers.Singleton(Recent, counts, endpoint_states, clock)
     overview = providers.Singleton(
         ReportOverview,
         providers.Singleton(running_now, general),

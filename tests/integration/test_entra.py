@@ -264,7 +264,7 @@ async def test_a_second_refusal_is_a_fault_of_the_endpoint_and_others_serve(
     assert status == 200
     assert headers["x-llmproxy-endpoint"] == "gpt/2"
     assert headers["x-llmproxy-attempts"] == "2"
-    assert running.container.pool().state(endpoints[0])[1] > 200
+    assert running.container.endpoint_states()[endpoints[0].id].shown(running.container.clock().now())[1] > 200
     assert running.credential.given == 1
 
 

@@ -11,7 +11,6 @@ from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
 from application.attempts.event_stream_answer import EventStreamAnswer
 from application.endpoints.admission_queue import AdmissionQueue
-from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.cooldown import CooldownPolicy
@@ -22,6 +21,7 @@ from domain.retry import RetryPolicy
 from domain.secret import Secret
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
 from tests.flows import next_piece
+from tests.picture import Picture
 
 GOOD = b'{"choices":[{"message":{"content":"Hi"}}]}'
 CONTENT = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
@@ -70,12 +70,19 @@ class Bench:
         self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(key)) for e in endpoints}
         draw = lambda: 0.5  # noqa: E731
-        self.pool = EndpointPool([self.group], self.clock, draw, self.alarm, reserve=0.02)
-        self.waiting = AdmissionQueue(self.pool, self.clock)
+        self.picture = Picture([self.group], self.clock, self.alarm)
+        self.waiting = AdmissionQueue(self.picture.pool, self.picture.signal, self.clock)
         attempt = SendAttempt(
-            self.pool, self.upstream, OpenAIDialect(targets), self.clock, 5.0, self._learn, HeldBytes()
+            self.picture.pool,
+            self.picture.health,
+            self.upstream,
+            OpenAIDialect(targets),
+            self.clock,
+            5.0,
+            self._learn,
+            HeldBytes(),
         )
-        self.dispatch = Dispatch(self.pool, self.waiting, attempt, self.clock, draw, max_wait_s)
+        self.dispatch = Dispatch(self.picture.pool, self.waiting, attempt, self.clock, draw, max_wait_s)
         self.trace = RequestTrace()
         self.learned: list[tuple[str, bytes]] = []
 
@@ -117,7 +124,7 @@ class Bench:
         return [attempt.endpoint for attempt in self.trace.attempts]
 
     def nothing_is_left(self) -> bool:
-        statuses = self.pool._statuses.values()
+        statuses = self.picture.states.values()
         return all(s.in_flight == 0 for s in statuses) and all(reply.closed for reply in self.upstream.replies)
 
 

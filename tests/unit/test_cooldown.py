@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
-from domain.cooldown import FRESH, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
+from domain.cooldown import FRESH, NO_CHANCE_S, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
 from domain.cooldown_report import NO_COOLDOWN, CooldownReport
 from domain.replica_moments import SKEW_S
 
@@ -50,23 +50,23 @@ def test_jitter_is_ten_percent_either_way(draw: float, until: float) -> None:
 def test_after_the_cooldown_one_probe_goes_and_no_second() -> None:
     health = failed(POLICY, 3, now=0)
 
-    assert health.admits(60, 0)
+    assert health.admits(60)
     probing = POLICY.after_start(health, 60)
-    assert not probing.admits(61, 1)
+    assert not probing.admits(61)
     assert probing.state(61) is HealthState.PROBING
 
 
 def test_a_lost_probe_blocks_no_longer_than_its_lease() -> None:
     probing = POLICY.after_start(failed(POLICY, 3, now=0), 60)
 
-    assert probing.admits(60 + POLICY.probe_lease_s, 0)
+    assert probing.admits(60 + POLICY.probe_lease_s)
 
 
 def test_a_probe_whose_client_left_gives_its_lease_back() -> None:
     probing = POLICY.after_start(failed(POLICY, 3, now=0), 60)
 
-    assert POLICY.after_abandon(probing, probing.probe_until).admits(61, 0)
-    assert not POLICY.after_abandon(probing, 59.0).admits(61, 0), "another's lease is not for it to give back"
+    assert POLICY.after_abandon(probing, probing.probe_until).admits(61)
+    assert not POLICY.after_abandon(probing, 59.0).admits(61), "another's lease is not for it to give back"
 
 
 def test_a_probe_that_succeeds_closes_and_the_ramp_doubles_to_no_limit() -> None:
@@ -74,8 +74,12 @@ def test_a_probe_that_succeeds_closes_and_the_ramp_doubles_to_no_limit() -> None
     limits = []
     while health.ramp:
         limits.append(health.ramp)
-        assert health.admits(61, health.ramp - 1)
-        assert not health.admits(61, health.ramp)
+        for _ in range(health.ramp):
+            assert health.admits(61)
+            health = POLICY.after_start(health, 61)
+        assert not health.admits(61)
+        for _ in range(health.on_trial):
+            health = POLICY.after_trial(health)
         health = POLICY.after_success(health, 61)
 
     assert limits == [1, 2, 4, 8, 16, 32]
@@ -152,8 +156,8 @@ def test_another_replicas_cooldown_is_kept_as_if_it_were_ours() -> None:
     health = POLICY.after_report(FRESH, told, 10.1)
 
     assert health.state(69.9) is HealthState.COOLING
-    assert health.admits(70, 0)
-    assert not POLICY.after_start(health, 70).admits(71, 1)
+    assert health.admits(70)
+    assert not POLICY.after_start(health, 70).admits(71)
     assert POLICY.after_failure(POLICY.after_start(health, 70), 70, 71, MIDDLE).cooldown_s == 120
 
 
@@ -219,7 +223,7 @@ def test_a_longer_cooldown_from_elsewhere_takes_the_lease_of_a_running_probe() -
 
     assert health.state(62) is HealthState.COOLING
     assert POLICY.after_success(health, 60) is health, "the probe was sent before"
-    assert health.admits(181, 0)
+    assert health.admits(181)
 
 
 def test_a_shorter_cooldown_from_elsewhere_changes_nothing() -> None:
@@ -305,7 +309,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.policy = CooldownPolicy(allowed_fails=2, cooldown_s=10, probe_lease_s=20)
         self.health = FRESH
         self.now = 100.0
-        self.running: list[tuple[float, float]] = []
+        self.running: list[tuple[float, float, bool]] = []
 
     @rule(seconds=st.floats(0, 400))
     def time_passes(self, seconds: float) -> None:
@@ -313,10 +317,11 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def a_request_starts_if_admitted(self) -> None:
-        if self.health.admits(self.now, len(self.running)):
+        if self.health.admits(self.now):
             before = self.health
-            self.health = self.policy.after_start(self.health, self.now)
-            self.running.append((self.now, self.health.probe_until if self.health is not before else 0.0))
+            self.health = health = self.policy.after_start(before, self.now)
+            probe_until = health.probe_until if health.probe_until != before.probe_until else 0.0
+            self.running.append((self.now, probe_until, health.on_trial > before.on_trial))
 
     @rule(report=REPORTS, well_ago_s=st.floats(0, 500))
     def another_replica_tells(self, report: CooldownReport, well_ago_s: float) -> None:
@@ -329,7 +334,9 @@ class AnyHistory(RuleBasedStateMachine):
         draw=st.floats(0, 0.99),
     )
     def a_request_ends(self, which: int, outcome: str, draw: float) -> None:
-        started, probe_until = self.running.pop(which % len(self.running))
+        started, probe_until, is_on_trial = self.running.pop(which % len(self.running))
+        if is_on_trial:
+            self.health = self.policy.after_trial(self.health)
         if outcome == "success":
             self.health = self.policy.after_success(self.health, started)
         elif outcome == "failure":
@@ -344,15 +351,30 @@ class AnyHistory(RuleBasedStateMachine):
         assert self.health.open_until <= self.now + 300
 
     @invariant()
+    def those_on_trial_are_counted_and_no_more_than_the_ramp_lets_in(self) -> None:
+        assert self.health.on_trial == sum(is_on_trial for _, _, is_on_trial in self.running)
+        if self.health.ramp and self.health.on_trial > self.health.ramp:
+            assert not self.health.admits(self.now)
+
+    @invariant()
     def it_always_comes_back(self) -> None:
+        """As soon as those on trial are answered, where it ramps."""
         later = max(self.health.open_until, self.health.probe_until, self.now)
 
-        assert self.health.admits(later, 0)
+        assert self.health.admits(later) or self.health.on_trial >= self.health.ramp > 0
+        assert self.health.opens_in_s(later) in (0.0, NO_CHANCE_S)
+
+    @invariant()
+    def what_is_settled_is_changed_by_nothing_that_goes_well(self) -> None:
+        if self.health.is_settled:
+            assert self.health.admits(self.now)
+            assert self.policy.after_start(self.health, self.now) is self.health
+            assert self.policy.after_success(self.health, self.now) is self.health
 
     @invariant()
     def while_it_cools_nothing_is_admitted(self) -> None:
         if self.now < self.health.open_until:
-            assert not self.health.admits(self.now, 0)
+            assert not self.health.admits(self.now)
 
 
 TestAnyHistory = AnyHistory.TestCase

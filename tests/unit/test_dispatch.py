@@ -12,22 +12,11 @@ from application.endpoints.endpoint_state import Lease
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.messages import RequestTrace
 from domain.failure import Failure, FailureKind
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 from tests.fakes import FakeReply
-from tests.unit.dispatch_bench import (
-    CONTENT,
-    DONE,
-    GOOD,
-    ROLE,
-    Bench,
-    body_of,
-    good,
-    refused,
-    status,
-    stream,
-)
+from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, refused, status, stream
 
 
 async def test_a_good_first_answer_is_the_answer() -> None:
@@ -460,14 +449,14 @@ async def test_while_a_limit_runs_too_long_a_dead_endpoint_does_not_make_it_an_o
 
 def answered(bench: Bench, lease: Lease, *, well: bool) -> None:
     if well:
-        bench.pool.succeeded(lease)
+        bench.picture.succeeded(lease)
     else:
-        bench.pool.failed(lease, Failure(FailureKind.RESET))
-    bench.pool.release(lease)
+        bench.picture.failed(lease, Failure(FailureKind.RESET))
+    bench.picture.release(lease)
 
 
 def picked(bench: Bench) -> Lease:
-    lease = bench.pool.pick(bench.group, "", Demand(10), ())
+    lease = bench.picture.pick(bench.group, "", Demand(10), ())
     assert lease is not None
     return lease
 
@@ -476,11 +465,11 @@ async def test_three_requests_in_a_row_that_run_out_of_time_without_a_byte_cool_
     bench = Bench([good], [good])
     for number in range(3):
         assert bench.alarm.told == [], f"after {number}"
-        lease = bench.pool.pick(bench.group, "", Demand(10), ("e2",))
+        lease = bench.picture.pick(bench.group, "", Demand(10), ("e2",))
         assert lease is not None
         bench.clock.advance(10)
-        bench.pool.failed(lease, Failure(FailureKind.DEADLINE))
-        bench.pool.release(lease)
+        bench.picture.failed(lease, Failure(FailureKind.DEADLINE))
+        bench.picture.release(lease)
 
     assert bench.alarm.told == [("cooling", "e1")]
 
@@ -489,15 +478,15 @@ async def test_old_streams_do_not_keep_a_recovered_endpoint_from_its_traffic() -
     bench = Bench([good])
     streams = [picked(bench) for _ in range(20)]
     for lease in streams:
-        bench.pool.succeeded(lease)
+        bench.picture.succeeded(lease)
     answered(bench, picked(bench), well=False)
     bench.clock.advance(61)
     probe = picked(bench)
-    bench.pool.succeeded(probe)
+    bench.picture.succeeded(probe)
 
     trial = picked(bench)
-    assert bench.pool.pick(bench.group, "", Demand(10), ()) is None, "the ramp allows one at a time"
-    bench.pool.succeeded(trial)
+    assert bench.picture.pick(bench.group, "", Demand(10), ()) is None, "the ramp allows one at a time"
+    bench.picture.succeeded(trial)
 
     assert picked(bench)
     assert picked(bench)
@@ -508,20 +497,20 @@ async def test_another_requests_departure_does_not_give_back_a_probes_lease() ->
     answered(bench, picked(bench), well=False)
     bench.clock.advance(61)
     probe = picked(bench)
-    other = bench.pool.pick_last_resort(bench.group, "", Demand(10), ())
+    other = bench.picture.pick_last_resort(bench.group, "", Demand(10), ())
     assert other is not None
-    bench.pool.release(other)
+    bench.picture.release(other)
 
-    assert bench.pool.pick(bench.group, "", Demand(10), ()) is None
-    bench.pool.release(probe)
+    assert bench.picture.pick(bench.group, "", Demand(10), ()) is None
+    bench.picture.release(probe)
     assert picked(bench)
 
 
 async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() -> None:
     bench = Bench([good])
     old = picked(bench)
-    bench.pool.failed(old, Failure(FailureKind.KEY))
-    bench.pool._statuses["e1"].heard = False
+    bench.picture.failed(old, Failure(FailureKind.KEY))
+    bench.picture.states["e1"].is_heard = False
     bench.clock.advance(301)
 
     async with asyncio.timeout(5):
@@ -533,18 +522,20 @@ async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed
         await asyncio.Event().wait()
 
     def fails_when_the_other_is_free() -> Failure:
-        bench.pool.read(lease, Readings(Reading(60, 1, 59.0)))
+        bench.picture.replied(lease, Readings(Reading(60, 1, 59.0)))
         return Failure(FailureKind.RESET)
 
     bench = Bench([fails_when_the_other_is_free], [good])
     bench.clock.sleep = never  # type: ignore[method-assign]
-    taken = bench.pool.pick(bench.group, "", Demand(10), {"e1"})
+    taken = bench.picture.pick(bench.group, "", Demand(10), {"e1"})
     assert taken is not None
     lease = taken
-    bench.pool.read(lease, Readings(Reading(60, 0, 60.0)))
+    bench.picture.replied(lease, Readings(Reading(60, 0, 60.0)))
     until = bench.clock.now() + 30
     comes = asyncio.ensure_future(bench.ask())
-    waits = asyncio.ensure_future(bench.waiting.lease(bench.group, "x", Demand(10), frozenset({"e1"}), until, 1))
+    waits = asyncio.ensure_future(
+        bench.waiting.lease(bench.group, RouteQuery(Demand(10), "x"), frozenset({"e1"}), until)
+    )
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -556,20 +547,20 @@ async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed
 
 async def hangs_for(bench: Bench, seconds: float) -> None:
     """A client that says how long it waits, leaves when that time is up, and never got a byte."""
-    lease = bench.pool.pick(bench.group, "", Demand.of(b"{}", None), ())
+    lease = bench.picture.pick(bench.group, "", Demand.of(b"{}", None), ())
     assert lease is not None
     bench.clock.advance(seconds)
-    bench.pool.failed(lease, Failure(FailureKind.DEADLINE, "the client's own time-out"))
-    bench.pool.release(lease)
+    bench.picture.failed(lease, Failure(FailureKind.DEADLINE, "the client's own time-out"))
+    bench.picture.release(lease)
 
 
 async def test_an_endpoint_that_keeps_patient_clients_waiting_in_vain_hangs_and_cools() -> None:
     bench = Bench([good])
     for _ in range(3):
-        assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
+        assert bench.picture.state(bench.group.endpoints[0]).value == "closed"
         await hangs_for(bench, 30)
 
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "cooling"
 
 
 async def test_impatient_clients_say_nothing_of_an_endpoint_that_needs_longer() -> None:
@@ -577,7 +568,7 @@ async def test_impatient_clients_say_nothing_of_an_endpoint_that_needs_longer() 
     for _ in range(20):
         await hangs_for(bench, 1)
 
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "closed"
 
 
 async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
@@ -587,4 +578,4 @@ async def test_a_byte_in_between_shows_that_it_does_not_hang() -> None:
         await hangs_for(bench, 30)
         await bench.ask()
 
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "closed"

@@ -12,18 +12,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from adapters.stores.report_codec import decode_report, encode_report
 from adapters.upstreams.openai.rate_limit_headers import readings
+from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
-from domain.rate_limit.limit_reading import Reading
-from domain.rate_limit.limit_report import BucketReport, ReadingReport
+from domain.rate_limit.limit_reading import Reading, Readings
+from domain.rate_limit.limit_report import BucketReport, Charged, ReadingReport
 from domain.rate_limit.limit_state import LimitState
+from domain.rate_limit.reservation import Ending
+from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 from domain.replica_report import ReplicaReport
-from tests.fakes import FakeClock, RecordingAlarm
+from domain.route_query import RouteQuery
+from tests.bucket_steps import charged, heard, limited, replied, settled
+from tests.fakes import FakeClock
+from tests.picture import Picture
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
@@ -80,13 +84,13 @@ class AnyHostility(RuleBasedStateMachine):
             id="e", model="m", provider=provider, bucket="b", account="a", identity="i", rpm=rpm, tpm=tpm
         )
         self.group = ModelGroup("g", (self.endpoint,))
-        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+        self.picture = Picture([self.group], self.clock)
         self.running: list[Lease] = []
         self.longest_s = MINUTE_S
         """The longest that anybody may be kept away, by what the provider itself said."""
 
-    def bucket(self) -> Bucket | None:
-        return self.pool.ledger.own_buckets([self.endpoint])["e"]
+    def bucket(self) -> Bucket:
+        return self.picture.ledger.seen(self.endpoint, "")
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 1.0, 59.0, 61.0, 1e5]))
     def time_passes(self, seconds: float) -> None:
@@ -94,15 +98,12 @@ class AnyHostility(RuleBasedStateMachine):
 
     @rule(asked=ASKED, text_bytes=st.sampled_from([1, 40, 10**6, 10**9, 10**12]))
     def a_request_comes(self, asked: int | None, text_bytes: int) -> None:
-        before = self.bucket()
-        lease = self.pool.pick(self.group, "", Demand(text_bytes, max_output_tokens=asked), ())
+        before = self.bucket().tokens
+        lease = self.picture.pick(self.group, "", Demand(text_bytes, max_output_tokens=asked), ())
         if lease is None:
             return
         self.running.append(lease)
-        after = self.bucket()
-        assert after is not None
-        charged = after.tokens.charged - (0.0 if before is None else before.tokens.charged)
-        limit = None if before is None else before.tokens.terms.limit
+        charged, limit = self.bucket().tokens.charged - before.charged, before.terms.limit
         assert 0 <= charged <= min(MOST_TOKENS, limit or MOST_TOKENS) + 0.1
 
     @precondition(lambda self: self.running)
@@ -110,7 +111,7 @@ class AnyHostility(RuleBasedStateMachine):
     def a_reply_says(self, which: int, headers: dict[str, str | None]) -> None:
         lease = self.running[which % len(self.running)]
         said = readings(tuple((name, text) for name, text in headers.items() if text is not None))
-        self.pool.read(lease, said)
+        self.picture.replied(lease, said)
         for reading in (said.requests, said.tokens):
             if reading.remaining is not None and reading.remaining < 1:
                 self.longest_s = max(self.longest_s, reading.reset_s or 0.0)
@@ -118,7 +119,7 @@ class AnyHostility(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 9), usage=USAGE)
     def its_body_says(self, which: int, usage: Usage) -> None:
-        self.pool.learn(self.running[which % len(self.running)], usage)
+        self.picture.release(self.running.pop(which % len(self.running)), usage)
 
     @precondition(lambda self: self.running)
     @rule(
@@ -138,12 +139,12 @@ class AnyHostility(RuleBasedStateMachine):
     def a_request_ends(self, which: int, failure: Failure | None, answers: bool) -> None:
         lease = self.running.pop(which % len(self.running))
         if failure is not None:
-            self.pool.failed(lease, failure)
+            self.picture.failed(lease, failure)
             if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.OVER_LIMIT):
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
         elif answers:
-            self.pool.succeeded(lease)
-        self.pool.release(lease)  # who neither answered nor failed: its client left
+            self.picture.succeeded(lease)
+        self.picture.release(lease)  # who neither answered nor failed: its client left
         self.clock.advance(0.001)
 
     @rule(report=REPORTS)
@@ -151,30 +152,26 @@ class AnyHostility(RuleBasedStateMachine):
         packed = encode_report(ReplicaReport({}, {"b": report}))
         read = None if packed is None else decode_report(packed)
         if read is not None:
-            self.pool.take(read.shifted(self.clock.now()), self.clock.now())
+            self.picture.replicas.take(read.shifted(self.clock.now()), self.clock.now())
             if read.buckets and report.limited_until is not None:
                 self.longest_s = max(self.longest_s, LONGEST_CLOCK_S)
 
     @invariant()
     def everything_is_within_bounds(self) -> None:
-        bucket = self.bucket() if hasattr(self, "routing") else None
-        if bucket is None:
-            return
-        now = self.clock.now()
+        bucket, now = self.bucket(), self.clock.now()
         check_gauge(bucket.requests, now)
         check_gauge(bucket.tokens, now)
         assert bucket.reserved_requests == len(self.running)
         assert 0 <= bucket.reserved_tokens <= MOST_TOKENS * len(self.running)
-        assert self.pool.fits_in_s(self.endpoint, "", SMALL) <= self.longest_s
-        estimate = self.pool.ledger._pages["b"].estimate
+        assert self.picture.pool.fits_in_s(self.endpoint, RouteQuery(SMALL)) <= self.longest_s
+        estimate = bucket.estimate
         assert 0 <= estimate.output_tokens <= MOST_OUTPUT
         assert 0.25 <= estimate.tokens_per_byte <= 1
 
     @invariant()
     def nobody_is_kept_away_for_longer_than_the_provider_said(self) -> None:
-        if hasattr(self, "routing"):
-            later = self.clock.now() + self.longest_s + 0.001
-            assert self.pool.ledger.room(self.endpoint, "", SMALL, later) is not Room.NONE
+        later = self.clock.now() + self.longest_s + 0.001
+        assert self.picture.room(self.endpoint, SMALL, later) is not Room.NONE
 
 
 TestAnyHostility = AnyHostility.TestCase
@@ -184,11 +181,11 @@ TestAnyHostility.settings = settings(max_examples=40, stateful_step_count=30)
 @given(st.lists(st.tuples(READING, st.sampled_from(SECONDS), st.sampled_from([0.0, 1.0, 100.0])), max_size=6))
 def test_whatever_other_replicas_read_no_level_leaves_its_bounds(heard: list[tuple[Reading, float, float]]) -> None:
     for provider in ("openai", "azure"):
-        bucket, now = Bucket.fresh(provider, None, None, 0.0), 0.0
+        bucket, now = Bucket(provider, None, None, 0.0), 0.0
         for reading, read_at, later_s in heard:
             report = BucketReport(requests=ReadingReport(reading, read_at), tokens=ReadingReport(reading, read_at))
-            bucket = bucket.after_report(report, Charged(), now)
-            bucket, _ = bucket.reserve(1e8, now)
+            bucket.take(report, Charged(), now)
+            bucket.charge(1e8, now)
             now += later_s
             check_gauge(bucket.requests, now)
             check_gauge(bucket.tokens, now)
@@ -197,10 +194,10 @@ def test_whatever_other_replicas_read_no_level_leaves_its_bounds(heard: list[tup
 
 @pytest.mark.parametrize("until", [1e18, math.inf, math.nan, -math.inf, -1e18])
 def test_a_clock_from_elsewhere_runs_no_longer_than_one_of_our_own(until: float) -> None:
-    bucket = Bucket.fresh("openai", None, None, 0.0).after_report(BucketReport(until, 10**18), Charged(), 0.0)
+    bucket = heard(Bucket("openai", None, None, 0.0), BucketReport(until, 10**18), 0.0)
 
     assert bucket.fits_in_s(1.0, 0.0) <= LONGEST_CLOCK_S
-    assert bucket.clock.unexplained <= 16
+    assert bucket.throttle.unexplained <= 16
 
 
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -227,9 +224,9 @@ def test_a_report_that_cannot_be_true_is_not_read(told: dict[str, Any]) -> None:
 
 
 def known(tokens: Reading, provider: str = "openai") -> Bucket:
-    bucket, marks = Bucket.fresh(provider, None, None, 0.0).reserve(100.0, 0.0)
-    bucket = bucket.after_reading(Readings(Reading(600, 599, 0.1), tokens), marks, 0.0, 0.0)
-    return bucket.settle(marks, 0.0, reached=True)
+    bucket, marks = charged(Bucket(provider, None, None, 0.0), 100.0, 0.0)
+    bucket.read(Readings(Reading(600, 599, 0.1), tokens), marks, 0.0, 0.0)
+    return settled(bucket, marks, Ending.ANSWERED, 0.0)
 
 
 FULL = Reading(30_000, 29_900, 0.2)
@@ -238,62 +235,60 @@ FULL = Reading(30_000, 29_900, 0.2)
 @pytest.mark.parametrize("need", [1e12, 128_000.0, 30_001.0])
 def test_a_charge_is_no_larger_than_its_limit_and_a_refusal_gives_it_back(need: float) -> None:
     before = known(FULL)
-    sent, marks = before.reserve(need, 0.0)
+    sent, marks = charged(before, need, 0.0)
 
     assert sent.tokens.room(0.0) == -100
-    assert sent.reserved_tokens == 30_000
-    assert sent.settle(marks, 0.0, reached=True).tokens.room(0.0) == -100, "it was answered"
-    assert sent.settle(marks, 0.0, reached=True, answered=False).tokens.room(0.0) == 29_900, "its client left"
-    refused = sent.settle(marks, 0.0, reached=True, refused=True)
+    assert marks.tokens == 30_000
+    assert settled(sent, marks, Ending.ANSWERED, 0.0).tokens.room(0.0) == -100, "it was answered"
+    assert settled(sent, marks, Ending.LEFT, 0.0).tokens.room(0.0) == 29_900, "its client left"
+    refused = settled(sent, marks, Ending.REFUSED, 0.0)
     assert refused.tokens.room(0.0) == 29_900
     assert refused.requests.room(0.0) == before.requests.room(0.0) - 1, "it was a request all the same"  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("ends", ["refused", "left", "unreached", "answered"])
-def test_what_was_charged_before_the_limit_was_known_is_no_more_than_it_in_the_end(ends: str) -> None:
-    bucket, small = Bucket.fresh("openai", None, None, 0.0).reserve(100.0, 0.0)
-    bucket, huge = bucket.reserve(1e8, 0.0)
-    bucket = bucket.after_reading(Readings(tokens=FULL), small, 0.0, 0.0)
+@pytest.mark.parametrize("ending", Ending)
+def test_what_was_charged_before_the_limit_was_known_is_no_more_than_it_in_the_end(ending: Ending) -> None:
+    bucket, small = charged(Bucket("openai", None, None, 0.0), 100.0, 0.0)
+    huge = bucket.charge(1e8, 0.0)
+    bucket.read(Readings(tokens=FULL), small, 0.0, 0.0)
     assert bucket.tokens.room(0.0) == -30_000
 
-    bucket = bucket.settle(
-        huge, 0.0, reached=ends != "unreached", refused=ends == "refused", answered=ends == "answered"
-    )
+    bucket.settle(huge, ending, 0.0)
 
-    assert bucket.tokens.room(0.0) == (-100 if ends == "answered" else 29_900)
+    assert bucket.tokens.room(0.0) == (-100 if ending is Ending.ANSWERED else 29_900)
 
 
 def test_a_debt_below_the_floor_does_not_make_room_of_what_is_given_back() -> None:
     """A burst of 500 at a limit of 100, all but the first of which are not sent after all."""
-    bucket, first = Bucket.fresh("openai", None, None, 0.0).reserve(1.0, 0.0)
+    bucket, first = charged(Bucket("openai", None, None, 0.0), 1.0, 0.0)
     lost = []
     for _ in range(499):
-        bucket, marks = bucket.reserve(1.0, 0.0)
+        marks = bucket.charge(1.0, 0.0)
         lost.append(marks)
-    bucket = bucket.after_reading(Readings(Reading(100, 99, 0.6)), first, 0.0, 0.0)
+    bucket.read(Readings(Reading(100, 99, 0.6)), first, 0.0, 0.0)
     assert bucket.requests.room(0.0) == -100
 
     for marks in lost[:450]:
-        bucket = bucket.settle(marks, 0.0, reached=False)
+        bucket.settle(marks, Ending.UNSENT, 0.0)
 
     assert bucket.requests.room(0.0) == 99 - 49
 
 
 def test_a_limit_that_shrinks_takes_the_level_with_it() -> None:
-    bucket, marks = known(Reading(1e12, 1e12, 0.0)).reserve(100.0, 1.0)
+    bucket, marks = charged(known(Reading(1e12, 1e12, 0.0)), 100.0, 1.0)
 
-    assert bucket.after_reading(Readings(tokens=Reading(limit=1000)), marks, 1.0, 1.0).tokens.room(1.0) == 1000
+    assert replied(bucket, Readings(tokens=Reading(limit=1000)), marks, 1.0, 1.0).tokens.room(1.0) == 1000
 
 
 @pytest.mark.parametrize("provider", ["openai", "azure"])
 def test_a_bucket_that_would_be_shut_for_longer_than_its_window_is_probed_by_one(provider: str) -> None:
     bucket = known(Reading(30_000, 29_900, DAY_S), provider)
-    bucket, _ = bucket.reserve(30_000, 0.0)
+    bucket.charge(30_000, 0.0)
     assert bucket.room_for(50.0, 59.0) is Room.NONE
     assert bucket.fits_in_s(50.0, 0.0) == MINUTE_S
 
     assert bucket.room_for(50.0, 61.0) is Room.SCARCE
-    probed, _ = bucket.reserve(50.0, 61.0)
+    probed, _ = charged(bucket, 50.0, 61.0)
 
     assert probed.room_for(50.0, 61.0) is Room.NONE, "one is enough to find out"
     assert probed.room_for(50.0, 120.0) is Room.NONE
@@ -333,7 +328,7 @@ def test_headers_that_are_long_are_not_kept() -> None:
 
 
 def test_what_a_replica_tells_is_read_by_the_others() -> None:
-    bucket = known(FULL).after_limit(1e9, 1.0, 1.0)
+    bucket = limited(known(FULL), 1e9, 1.0)
     packed = encode_report(ReplicaReport({}, {"b": bucket.report().shifted(-1.0)}))
 
     assert decode_report(packed or b"") == ReplicaReport({}, {"b": bucket.report().shifted(-1.0)})

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.upstreams.openai.rate_limit_headers import readings
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 
 OPENAI = {
     "x-ratelimit-limit-project-tokens": "150000000",

@@ -14,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from domain.rate_limit.bucket import Bucket, Marks, Readings, Room
-from domain.rate_limit.limit_reading import Reading
+from application.endpoints.bucket import Bucket
+from domain.rate_limit.limit_reading import Reading, Readings
+from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.room import Room
+from tests.bucket_steps import charged, replied, settled
 
 Kind = Literal["opened", "aligned", "oldest", "newest"]
 Dimension = Literal["requests", "tokens"]
@@ -60,7 +63,7 @@ class Sent(Struct):
     """A request that is on its way."""
 
     at: float
-    marks: Marks
+    marks: Reservation
     reading: Reading = Reading()
 
 
@@ -83,7 +86,7 @@ def play(world: World) -> tuple[int, int]:
     that stands beside a free endpoint; the first request of all is answered before the next ones come."""
     unit = 1.0 if world.dimension == "requests" else COST
     model = Model(world.kind, world.capacity * unit, world.window_s, world.phase_s)
-    state, order, asked = Bucket.fresh(world.provider, None, None, 0.0, 0.02), count(), 0
+    state, order, asked = Bucket(world.provider, None, None, 0.0, 0.02), count(), 0
     factor = 60.0 / world.window_s if world.stated_per_minute else 1.0
     events: list[tuple[float, int, str, Sent | None]] = []
     for index, at in enumerate(world.arrivals):
@@ -94,7 +97,7 @@ def play(world: World) -> tuple[int, int]:
             if state.room_for(COST, now) is Room.AMPLE:
                 delay_s = world.delays[asked % len(world.delays)][0]
                 asked += 1
-                state, marks = state.reserve(COST, now)
+                marks = state.charge(COST, now)
                 heapq.heappush(events, (now + delay_s, next(order), "admitted", Sent(now, marks)))
         elif what == "admitted":
             sent.reading = model.answer(unit, now)
@@ -103,8 +106,8 @@ def play(world: World) -> tuple[int, int]:
             heapq.heappush(events, (now + reply_s, next(order), "replied", sent))
         else:
             said = {world.dimension: sent.reading}
-            state = state.after_reading(Readings(**said), sent.marks, sent.at, now)
-            state = state.settle(sent.marks, now, reached=True)
+            state.read(Readings(**said), sent.marks, sent.at, now)
+            state.settle(sent.marks, Ending.ANSWERED, now)
     return asked, model.refused
 
 
@@ -158,17 +161,17 @@ def test_five_in_a_window_in_azures_style_see_no_429_and_are_used_again_and_agai
 
 
 def said(provider: str, reading: Reading, at: float = 0.0) -> Bucket:
-    state, marks = Bucket.fresh(provider, None, None, 0.0, 0.02).reserve(COST, at)
-    return state.after_reading(Readings(requests=reading), marks, at, at).settle(marks, at, reached=True)
+    state, marks = charged(Bucket(provider, None, None, 0.0, 0.02), COST, at)
+    return settled(replied(state, Readings(requests=reading), marks, at, at), marks, Ending.ANSWERED, at)
 
 
 def test_what_was_sent_while_a_windows_end_was_near_counts_in_the_next_one() -> None:
     """Of tokens, whose windows are minutes. Two requests fall into the second in which one may have ended."""
-    state, marks = Bucket.fresh("azure", None, None, 0.0, 0.02).reserve(COST, 0.0)
-    state = state.after_reading(Readings(tokens=Reading(600, 590, 60.0, is_bare=True)), marks, 0.0, 0.0)
-    state, _ = state.reserve(COST, 58.0)
+    state, marks = charged(Bucket("azure", None, None, 0.0, 0.02), COST, 0.0)
+    state.read(Readings(tokens=Reading(600, 590, 60.0, is_bare=True)), marks, 0.0, 0.0)
+    state.charge(COST, 58.0)
     for _ in range(2):
-        state, _ = state.reserve(COST, 59.5)
+        state.charge(COST, 59.5)
 
     assert state.tokens.sure_room(59.9) == 560
     assert state.tokens.sure_room(60.0) == 580
@@ -179,8 +182,8 @@ def test_a_window_that_gave_back_less_than_all_is_taken_to_slide_until_one_gives
 
     def next_window(state: Bucket, at: float, remaining: float) -> Bucket:
         for sent in (at - 5.0, at):
-            state, marks = state.reserve(COST, sent)
-        return state.after_reading(Readings(requests=Reading(60, remaining, 10.0, is_bare=True)), marks, at, at)
+            marks = state.charge(COST, sent)
+        return replied(state, Readings(requests=Reading(60, remaining, 10.0, is_bare=True)), marks, at, at)
 
     assert state.requests.sure_room(10.0) == 10
     slid = next_window(state, 11.0, 6)
@@ -201,7 +204,7 @@ def test_a_short_window_gives_back_one_at_its_end_and_all_when_it_has_been_quiet
 @pytest.mark.parametrize("provider", ["azure", "openai"])
 def test_a_lone_endpoint_is_asked_on_the_hope_that_all_is_back(provider: str) -> None:
     state = said(provider, Reading(5, 0, 3.0, is_bare=True))
-    state, _ = state.reserve(COST, 4.0)
+    state.charge(COST, 4.0)
 
     assert state.room_for(COST, 4.1) is Room.SCARCE
 
@@ -215,20 +218,20 @@ def test_what_is_used_up_names_no_smaller_limit() -> None:
 
 def test_a_reading_that_overtook_others_makes_no_room_although_they_were_answered_first() -> None:
     state = said("azure", Reading(5, 4, 3.0, is_bare=True))
-    state, first = state.reserve(COST, 0.1)
-    state, second = state.reserve(COST, 0.1)
-    state = state.after_reading(Readings(requests=Reading(5, 2, 3.0, is_bare=True)), first, 0.1, 0.2)
-    state = state.settle(first, 0.2, reached=True)
-    state = state.after_reading(Readings(requests=Reading(5, 3, 3.0, is_bare=True)), second, 0.1, 0.3)
+    first = state.charge(COST, 0.1)
+    second = state.charge(COST, 0.1)
+    state.read(Readings(requests=Reading(5, 2, 3.0, is_bare=True)), first, 0.1, 0.2)
+    state.settle(first, Ending.ANSWERED, 0.2)
+    state.read(Readings(requests=Reading(5, 3, 3.0, is_bare=True)), second, 0.1, 0.3)
 
     assert state.requests.sure_room(0.3) == 2
 
 
 def test_what_never_reached_the_provider_is_surely_there_again() -> None:
-    state, lost = said("azure", Reading(5, 4, 3.0, is_bare=True)).reserve(COST, 0.1)
+    state, lost = charged(said("azure", Reading(5, 4, 3.0, is_bare=True)), COST, 0.1)
 
     assert state.requests.sure_room(0.2) == 3
-    assert state.settle(lost, 0.2, reached=False).requests.sure_room(0.2) == 4
+    assert settled(state, lost, Ending.UNSENT, 0.2).requests.sure_room(0.2) == 4
 
 
 def test_windows_that_refill_without_pause_and_say_so_are_no_windows() -> None:

@@ -18,6 +18,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 from tests.fakes import FakeClock, FakeReply
 from tests.flows import next_piece
 from tests.unit.dispatch_bench import Bench, good, refused, status, stream
@@ -292,7 +293,9 @@ async def test_who_keeps_it_and_cools_is_asked_though_others_wait_for_another(mo
         await bench.follow_up("e2")
     with pytest.raises(AllLimited):
         await bench.follow_up("e1")
-    lease = bench.waiting.lease(bench.group, "", Demand.of(b"{}", None), frozenset({"e2"}), bench.clock.now() + 15, 1)
+    lease = bench.waiting.lease(
+        bench.group, RouteQuery(Demand.of(b"{}", None), ""), frozenset({"e2"}), bench.clock.now() + 15
+    )
     waiting = asyncio.ensure_future(lease)
     await asyncio.sleep(0)
     assert bench.waiting.waiting("g") == 1
@@ -451,7 +454,7 @@ async def test_denying_costs_an_endpoint_nothing() -> None:
     bench = Pinned([denied], [denied])
     await bench.follow_up()
 
-    assert all(bench.pool.state(e)[0].value == "closed" for e in bench.group.endpoints)
+    assert all(bench.picture.state(e).value == "closed" for e in bench.group.endpoints)
     assert FailureKind.STATE.value in str(bench.trace.attempts)
 
 
@@ -558,7 +561,7 @@ async def test_not_found_is_told_however_often_though_one_accounts_key_is_refuse
 async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -> None:
     bench = Pinned([REFUSED_KEY], [good, NO_SUCH])
     await bench.dispatch(bench.group, bench.request(), RequestTrace())
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "cooling"
     for _ in range(40):
         answer = await bench.dispatch(bench.group, about_a_path(bench), RequestTrace())
 
@@ -569,7 +572,7 @@ async def test_not_found_is_told_while_an_account_is_out_for_its_refused_key() -
 async def test_an_account_that_rests_is_asked_all_the_same_however_often(rests_for: Callable[[], FakeReply]) -> None:
     bench = Pinned([rests_for, NO_SUCH], [good, NO_SUCH])
     await bench.dispatch(bench.group, bench.request(), RequestTrace())
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "cooling"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "cooling"
     for _ in range(40):
         answer = await bench.dispatch(bench.group, about_a_path(bench), RequestTrace())
 
@@ -605,5 +608,5 @@ async def test_an_error_in_a_stream_that_is_replayed_is_what_happened_then_and_n
     assert await next_piece(answer) == failed
     assert await next_piece(answer) == b""
     answer.close()
-    assert bench.pool.state(bench.group.endpoints[0])[0].value == "closed"
+    assert bench.picture.state(bench.group.endpoints[0]).value == "closed"
     assert bench.asked == ["e1"]

@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.rate_limit.bucket import AZURE_REQUEST_SLICE_S, Bucket, Charged, Marks, Readings, Room
-from domain.rate_limit.limit_reading import Counting, Reading, Refill
-from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, ReadingReport
+from application.endpoints.bucket import Bucket
+from domain.rate_limit.limit_reading import AZURE_REQUEST_SLICE_S, Counting, Reading, Readings, Refill
+from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, Charged, ReadingReport
 from domain.rate_limit.limit_state import ECHO_S, LimitState
+from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.room import Room
 from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
+from tests.bucket_steps import charged, heard, limited, replied, settled, succeeded
 
 NEED = 10.0
 
@@ -18,14 +21,14 @@ NEED = 10.0
 def bucket(
     provider: str = "openai", rpm: float | None = None, tpm: float | None = None, reserve: float = 0.02
 ) -> Bucket:
-    return Bucket.fresh(provider, rpm, tpm, 0.0, reserve)
+    return Bucket(provider, rpm, tpm, 0.0, reserve)
 
 
 def said(bucket: Bucket, requests: Reading = Reading(), tokens: Reading = Reading(), now: float = 0.0) -> Bucket:  # noqa: B008
     """A request is sent at `now`, and its reply says so at once."""
-    bucket, marks = bucket.reserve(NEED, now)
-    bucket = bucket.after_reading(Readings(requests, tokens), marks, now, now)
-    return bucket.settle(marks, now, reached=True)
+    marks = bucket.charge(NEED, now)
+    bucket.read(Readings(requests, tokens), marks, now, now)
+    return settled(bucket, marks, Ending.ANSWERED, now)
 
 
 def test_a_bucket_nothing_is_known_of_has_room() -> None:
@@ -36,27 +39,27 @@ def test_a_bucket_nothing_is_known_of_has_room() -> None:
 def test_room_is_what_a_reply_said_less_what_was_sent_since() -> None:
     known = said(bucket(), Reading(100, 50, 30.0))
     for _ in range(20):
-        known, _ = known.reserve(NEED, 0.0)
+        known.charge(NEED, 0.0)
 
     assert known.requests.room(0.0) == 30
 
 
 def test_a_reply_to_an_older_request_counts_what_was_sent_after_it() -> None:
-    first, old = bucket().reserve(NEED, 0.0)
+    first, old = charged(bucket(), NEED, 0.0)
     for _ in range(5):
-        first, _ = first.reserve(NEED, 0.1)
+        first.charge(NEED, 0.1)
 
-    read = first.after_reading(Readings(Reading(100, 99, 0.6)), old, 0.0, 0.1)
+    read = replied(first, Readings(Reading(100, 99, 0.6)), old, 0.0, 0.1)
 
     assert read.requests.room(0.1) == pytest.approx(100 - 5, abs=1)
 
 
 def test_a_reading_of_an_older_request_does_not_replace_a_newer_one() -> None:
-    state, old = bucket().reserve(NEED, 0.0)
-    state, new = state.reserve(NEED, 1.0)
-    state = state.after_reading(Readings(Reading(100, 40, 36.0)), new, 1.0, 2.0)
+    state, old = charged(bucket(), NEED, 0.0)
+    new = state.charge(NEED, 1.0)
+    state.read(Readings(Reading(100, 40, 36.0)), new, 1.0, 2.0)
 
-    assert state.after_reading(Readings(Reading(100, 90, 6.0)), old, 0.0, 3.0).requests == state.requests
+    assert replied(state, Readings(Reading(100, 90, 6.0)), old, 0.0, 3.0).requests == state.requests
 
 
 def test_openai_refills_without_pause_and_is_full_at_the_reset() -> None:
@@ -96,8 +99,8 @@ def test_azure_that_only_says_what_remains_is_known_for_one_window_and_unknown_a
 def test_a_reading_without_a_limit_keeps_nobody_away_for_long(provider: str, reading: Reading, dimension: str) -> None:
     known = said(bucket(provider), **{dimension: reading})
     for _ in range(6):
-        known, marks = known.reserve(NEED, 0.0)
-        known = known.settle(marks, 0.0, reached=True)
+        marks = known.charge(NEED, 0.0)
+        known.settle(marks, Ending.ANSWERED, 0.0)
 
     assert known.fits_in_s(NEED, 0.0) <= 10
     assert known.room_for(NEED, 10.0) is Room.AMPLE
@@ -131,18 +134,18 @@ def test_a_request_larger_than_the_limit_may_be_tried_when_all_room_is_there() -
 
 def test_what_never_reached_the_provider_is_given_back_once() -> None:
     known = said(bucket(), Reading(100, 50, 30.0))
-    sent, marks = known.reserve(NEED, 0.0)
+    sent, marks = charged(known, NEED, 0.0)
 
-    assert sent.settle(marks, 0.0, reached=False).requests.room(0.0) == 50
-    assert sent.settle(marks, 0.0, reached=True).requests.room(0.0) == 49
+    assert settled(sent, marks, Ending.UNSENT, 0.0).requests.room(0.0) == 50
+    assert settled(sent, marks, Ending.ANSWERED, 0.0).requests.room(0.0) == 49
 
 
 def test_what_a_later_reading_has_counted_is_not_given_back() -> None:
-    state, lost = said(bucket(), Reading(100, 50, 30.0)).reserve(NEED, 0.0)
-    state, marks = state.reserve(NEED, 0.1)
-    state = state.after_reading(Readings(Reading(100, 48, 31.2)), marks, 0.1, 0.1)
+    state, lost = charged(said(bucket(), Reading(100, 50, 30.0)), NEED, 0.0)
+    marks = state.charge(NEED, 0.1)
+    state.read(Readings(Reading(100, 48, 31.2)), marks, 0.1, 0.1)
 
-    assert state.settle(lost, 0.1, reached=False).requests.room(0.1) == 48
+    assert settled(state, lost, Ending.UNSENT, 0.1).requests.room(0.1) == 48
 
 
 @given(st.permutations(range(12)), st.integers(1, 12), st.data())
@@ -151,18 +154,18 @@ def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
 ) -> None:
     """The provider counts in the order of `order`; replies come in that order, too, each before its room is used."""
     known = said(bucket("azure", reserve=0.0), Reading(limit * 6, limit - 1, 10.0))
-    sent: list[Marks] = []
+    sent: list[Reservation] = []
 
     def send_what_fits() -> None:
         nonlocal known
         while known.room_for(NEED, 0.1) is not Room.NONE and len(sent) < len(order):
-            known, marks = known.reserve(NEED, 0.1 + len(sent) / 1000)
+            marks = known.charge(NEED, 0.1 + len(sent) / 1000)
             sent.append(marks)
 
     send_what_fits()
     for counted, index in enumerate([i for i in order if i < len(sent)], start=1):
         reading = Reading(limit * 6, limit - 1 - counted, float(data.draw(st.integers(9, 10))))
-        known = known.after_reading(Readings(reading), sent[index], 0.1 + index / 1000, 0.2)
+        known.read(Readings(reading), sent[index], 0.1 + index / 1000, 0.2)
         send_what_fits()
 
     assert len(sent) <= limit - 1
@@ -172,43 +175,43 @@ def test_requests_that_overtake_each_other_do_not_make_room_in_a_window(
 def test_requests_that_overtake_each_other_make_no_room_where_it_refills_either(order: list[int], limit: int) -> None:
     """All within a moment, in which nothing comes back."""
     known = said(bucket(reserve=0.0), Reading(limit, limit - 1, 60.0 / limit))
-    sent: list[Marks] = []
+    sent: list[Reservation] = []
 
     def send_what_fits() -> None:
         nonlocal known
         while known.room_for(NEED, 0.001) is not Room.NONE and len(sent) < len(order):
-            known, marks = known.reserve(NEED, 0.0005 + len(sent) / 100_000)
+            marks = known.charge(NEED, 0.0005 + len(sent) / 100_000)
             sent.append(marks)
 
     send_what_fits()
     for counted, index in enumerate([i for i in order if i < len(sent)], start=1):
         left = limit - 1 - counted
         reading = Reading(limit, left, (limit - left) * 60.0 / limit)
-        known = known.after_reading(Readings(reading), sent[index], 0.0005 + index / 100_000, 0.001)
+        known.read(Readings(reading), sent[index], 0.0005 + index / 100_000, 0.001)
         send_what_fits()
 
     assert len(sent) <= limit - 1
 
 
 def test_what_cannot_be_explained_by_what_is_in_flight_is_believed() -> None:
-    state, marks = said(bucket(), Reading(60, 0, 60.0)).reserve(NEED, 1.0)
-    state = state.after_reading(Readings(Reading(60, 50, 10.0)), marks, 1.0, 1.0)
+    state, marks = charged(said(bucket(), Reading(60, 0, 60.0)), NEED, 1.0)
+    state.read(Readings(Reading(60, 50, 10.0)), marks, 1.0, 1.0)
 
     assert state.requests.room(1.0) == pytest.approx(50)
 
 
 def test_what_never_reached_the_provider_comes_back_in_a_window_too() -> None:
-    state, lost = said(bucket("azure"), Reading(600, 50, 10.0)).reserve(NEED, 0.0)
-    state, marks = state.reserve(NEED, 0.1)
-    state = state.after_reading(Readings(Reading(600, 49, 10.0)), marks, 0.1, 0.1)
+    state, lost = charged(said(bucket("azure"), Reading(600, 50, 10.0)), NEED, 0.0)
+    marks = state.charge(NEED, 0.1)
+    state.read(Readings(Reading(600, 49, 10.0)), marks, 0.1, 0.1)
 
     assert state.requests.room(0.1) == 48
-    assert state.settle(lost, 0.1, reached=False).requests.room(0.1) == 49
+    assert settled(state, lost, Ending.UNSENT, 0.1).requests.room(0.1) == 49
 
 
 def test_a_new_window_is_believed_whatever_was_left_of_the_old_one() -> None:
-    state, marks = said(bucket("azure"), Reading(600, 0, 1.0)).reserve(NEED, 0.6)
-    state = state.after_reading(Readings(Reading(600, 99, 10.0)), marks, 0.6, 0.6)
+    state, marks = charged(said(bucket("azure"), Reading(600, 0, 1.0)), NEED, 0.6)
+    state.read(Readings(Reading(600, 99, 10.0)), marks, 0.6, 0.6)
 
     assert state.requests.room(0.6) == 99
 
@@ -217,14 +220,14 @@ def test_configured_limits_are_counted_where_no_header_comes() -> None:
     known = bucket(rpm=60, tpm=600)
     for _ in range(60):
         assert known.room_for(1.0, 0.0) is not Room.NONE
-        known, _ = known.reserve(1.0, 0.0)
+        known.charge(1.0, 0.0)
 
     assert known.room_for(1.0, 0.0) is Room.NONE
     assert known.room_for(1.0, 1.0) is Room.SCARCE
 
 
 def test_the_429_clock_overrules_what_headers_say_is_left() -> None:
-    known = said(bucket("azure"), Reading(50, 45, 10.0)).after_limit(3.0, 0.0, 0.0)
+    known = limited(said(bucket("azure"), Reading(50, 45, 10.0)), 3.0, 0.0)
 
     assert known.room_for(NEED, 2.9) is Room.NONE
     assert known.fits_in_s(NEED, 0.0) == 3.0
@@ -255,13 +258,9 @@ def test_no_body_has_less_than_no_text(body: bytes) -> None:
     assert 0 <= Demand.of(body, None).text_bytes <= len(body)
 
 
-def heard(bucket: Bucket, report: BucketReport, now: float, charged: Charged = Charged()) -> Bucket:  # noqa: B008
-    return bucket.after_report(report, charged, now)
-
-
 def test_the_newest_reading_and_the_429_clock_are_told_as_they_came() -> None:
     reading = Reading(100, 50, 30.0)
-    known = said(said(bucket(), reading, now=1.0), Reading(limit=100), now=2.0).after_limit(None, 3.0, 3.0)
+    known = limited(said(said(bucket(), reading, now=1.0), Reading(limit=100), now=2.0), None, 3.0)
 
     assert bucket().report() == NO_LIMIT
     assert known.report() == BucketReport(4.0, 1, ReadingReport(reading, 1.0))
@@ -270,12 +269,12 @@ def test_the_newest_reading_and_the_429_clock_are_told_as_they_came() -> None:
 def test_a_reading_from_elsewhere_is_taken_less_what_was_sent_from_here_since() -> None:
     known = bucket("azure")
     for _ in range(3):
-        known, marks = known.reserve(NEED, 1.0)
+        marks = known.charge(NEED, 1.0)
     taken = heard(known, BucketReport(requests=ReadingReport(Reading(10, 10, 5.0), 1.0)), 2.0, Charged(1.0, 10.0))
 
     assert taken.requests.room(2.0) == 8
     assert taken.reserved_requests == 3
-    assert taken.settle(marks, 2.0, reached=False).requests.room(2.0) == 9, "what it could not count comes back"
+    assert settled(taken, marks, Ending.UNSENT, 2.0).requests.room(2.0) == 9, "what it could not count comes back"
 
 
 def test_a_reading_from_elsewhere_refills_from_when_it_was_read() -> None:
@@ -302,21 +301,21 @@ def test_what_was_heard_of_a_bucket_is_not_told_on_until_it_is_found_out_here() 
     own = Reading(100, 49, 30.0)
 
     assert taken.report() == NO_LIMIT
-    assert taken.after_success().report() == NO_LIMIT
-    assert taken.after_limit(1.0, 12.0, 12.0).report() == NO_LIMIT, "the clock that was heard of runs on"
-    assert taken.after_limit(30.0, 12.0, 12.0).report() == BucketReport(42.0, 1)
+    assert succeeded(taken).report() == NO_LIMIT
+    assert limited(taken, 1.0, 12.0).report() == NO_LIMIT, "the clock that was heard of runs on"
+    assert limited(taken, 30.0, 12.0).report() == BucketReport(42.0, 1)
     assert said(taken, own, now=12.0).report() == BucketReport(requests=ReadingReport(own, 12.0))
 
 
 def test_the_later_429_clock_counts_and_goes_on_doubling() -> None:
-    known = bucket().after_limit(5.0, 0.0, 0.0)
+    known = limited(bucket(), 5.0, 0.0)
     later = heard(known, BucketReport(9.0, 3), 1.0)
 
     assert heard(known, BucketReport(4.0, 3), 1.0) is known
     assert heard(known, known.report().shifted(ECHO_S), 1.0) is known
     assert later.fits_in_s(NEED, 1.0) == 8.0
     assert heard(later, BucketReport(9.0, 3), 1.0) is later
-    assert later.after_limit(None, 10.0, 10.0).fits_in_s(NEED, 10.0) == 8.0
+    assert limited(later, None, 10.0).fits_in_s(NEED, 10.0) == 8.0
 
 
 def test_a_429_clock_that_ended_or_would_never_end() -> None:
@@ -357,8 +356,8 @@ READINGS = st.builds(Readings, st.builds(Reading, COUNTS, COUNTS, COUNTS), st.bu
 def test_no_reading_makes_an_endpoint_wait_for_ever(
     readings: Readings, provider: str, sent: float, later: float
 ) -> None:
-    state, marks = bucket(provider).reserve(NEED, sent)
-    state = state.after_reading(readings, marks, sent, sent)
+    state, marks = charged(bucket(provider), NEED, sent)
+    state = replied(state, readings, marks, sent, sent)
     wait_s = state.fits_in_s(NEED, sent)
 
     assert wait_s >= 0
@@ -377,7 +376,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.now = 0.0
         self.level = self.LIMIT
         self.window_end = AZURE_REQUEST_SLICE_S
-        self.running: list[tuple[Marks, float, Reading]] = []
+        self.running: list[tuple[Reservation, float, Reading]] = []
 
     def _refill(self) -> None:
         if not self.azure:
@@ -397,7 +396,7 @@ class AnyTraffic(RuleBasedStateMachine):
         known = self.state.requests.level is not None
         if self.state.room_for(NEED, self.now) is Room.NONE:
             return
-        self.state, marks = self.state.reserve(NEED, self.now)
+        marks = self.state.charge(NEED, self.now)
         if known:
             assert self.level >= 1 - 1e-6, "the ledger saw room where the provider had none"
         self.level = max(0.0, self.level - 1)
@@ -410,8 +409,8 @@ class AnyTraffic(RuleBasedStateMachine):
     def a_request_ends(self, which: int, answers: bool) -> None:
         marks, sent, reading = self.running.pop(which % len(self.running))
         if answers:
-            self.state = self.state.after_reading(Readings(requests=reading), marks, sent, self.now)
-        self.state = self.state.settle(marks, self.now, reached=True)
+            self.state.read(Readings(requests=reading), marks, sent, self.now)
+        self.state.settle(marks, Ending.ANSWERED, self.now)
 
     @rule()
     def another_replica_sends_and_tells(self) -> None:
@@ -422,25 +421,22 @@ class AnyTraffic(RuleBasedStateMachine):
         report = BucketReport(requests=ReadingReport(Reading(limit, self.level, reset_s), self.now))
         # All that was sent from here so far is in the reading.
         marks = Charged(self.state.requests.charged, self.state.tokens.charged)
-        self.state = self.state.after_report(report, marks, self.now)
+        self.state.take(report, marks, self.now)
 
         assert self.state.requests.terms.read_at == self.now
 
     @rule(delay=st.one_of(st.none(), st.floats(-10, 1e6)))
     def it_says_429(self, delay: float | None) -> None:
-        self.state = self.state.after_limit(delay, self.now, self.now)
+        self.state = limited(self.state, delay, self.now)
 
     @invariant()
     def reservations_are_never_negative_and_zero_when_idle(self) -> None:
-        if not hasattr(self, "state"):
-            return
         assert self.state.reserved_requests == len(self.running)
         assert self.state.reserved_tokens == pytest.approx(10.0 * len(self.running))
 
     @invariant()
     def no_clock_runs_longer_than_five_minutes(self) -> None:
-        if hasattr(self, "state"):
-            assert self.state.clock.wait_s(self.now) <= MAX_DELAY_S
+        assert self.state.throttle.wait_s(self.now) <= MAX_DELAY_S + 1e-6
 
 
 TestAnyTraffic = AnyTraffic.TestCase

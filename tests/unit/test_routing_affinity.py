@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import EndpointPool
 from application.messages import RequestTrace
 from domain.affinity import Affinity
 from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
-from tests.fakes import FakeClock, RecordingAlarm
+from domain.route_query import RouteQuery
+from tests.fakes import FakeClock
+from tests.picture import Picture
 from tests.unit.dispatch_bench import Bench, good, refused, status
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
@@ -36,18 +36,18 @@ class Scene:
             for i, weight in enumerate(weights)
         )
         self.group = ModelGroup("g", endpoints, CooldownPolicy(cooldown_s=60), affinity=affinity)
-        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+        self.picture = Picture([self.group], self.clock)
 
     def lease(self, key: str, passed_over: Sequence[str] = ()) -> Lease:
-        lease = self.pool.pick(self.group, "", DEMAND, passed_over, key)
+        lease = self.picture.pick(self.group, "", DEMAND, passed_over, key)
         assert lease is not None
         return lease
 
     def ask(self, key: str, passed_over: Sequence[str] = ()) -> str:
         """A request that goes well; where it went."""
         lease = self.lease(key, passed_over)
-        self.pool.succeeded(lease)
-        self.pool.release(lease)
+        self.picture.succeeded(lease)
+        self.picture.release(lease)
         return lease.endpoint.id
 
     def owners(self) -> dict[str, str]:
@@ -56,15 +56,15 @@ class Scene:
     def fail(self, endpoint: str, failure: Failure) -> None:
         """A request without a key fails there."""
         lease = self.lease("", [e.id for e in self.group.endpoints if e.id != endpoint])
-        self.pool.failed(lease, failure)
-        self.pool.release(lease)
+        self.picture.failed(lease, failure)
+        self.picture.release(lease)
 
     def read(self, endpoint: str, remaining: int) -> None:
         """A reply from there says what is left of 100 requests a minute."""
         lease = self.lease("", [e.id for e in self.group.endpoints if e.id != endpoint])
-        self.pool.read(lease, Readings(Reading(100, remaining, 60.0 * (100 - remaining) / 100)))
-        self.pool.succeeded(lease)
-        self.pool.release(lease)
+        self.picture.replied(lease, Readings(Reading(100, remaining, 60.0 * (100 - remaining) / 100)))
+        self.picture.succeeded(lease)
+        self.picture.release(lease)
 
 
 def test_a_key_has_one_endpoint_and_all_endpoints_have_keys() -> None:
@@ -155,10 +155,10 @@ def test_weight_0_owns_no_key_and_inherits_them_when_all_others_are_out() -> Non
 async def test_who_had_to_wait_goes_to_its_owner_if_that_has_room() -> None:
     scene = Scene(1, 1, 1)
     owners = scene.owners()
-    room = AdmissionQueue(scene.pool, scene.clock)
+    room = AdmissionQueue(scene.picture.pool, scene.picture.signal, scene.clock)
 
     leases = await asyncio.gather(
-        *(room.lease(scene.group, "", DEMAND, frozenset(), scene.clock.now() + 5, 100, key) for key in KEYS)
+        *(room.lease(scene.group, RouteQuery(DEMAND, "", key), frozenset(), scene.clock.now() + 5) for key in KEYS)
     )
 
     assert [lease and lease.endpoint.id for lease in leases] == list(owners.values())
@@ -168,7 +168,7 @@ def test_replicas_whose_files_differ_in_order_and_ids_agree() -> None:
     here, there = Scene(1, 1, 1), Scene(1, 1, 1)
     renamed = tuple(replace(e, id=f"other-{e.id}") for e in reversed(there.group.endpoints))
     there.group = replace(there.group, endpoints=renamed)
-    there.pool = EndpointPool([there.group], there.clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
+    there.picture = Picture([there.group], there.clock)
 
     assert there.owners() == {key: f"other-{owner}" for key, owner in here.owners().items()}
 
@@ -178,9 +178,9 @@ async def attempts(bench: Bench, key: str) -> tuple[list[str], list[str]]:
     group = replace(bench.group, affinity=Affinity.PROMPT_CACHE_KEY)
     preferred: list[str] = []
     while len(preferred) < len(group.endpoints):
-        lease = bench.pool.pick(group, "", DEMAND, preferred, key)
+        lease = bench.picture.pick(group, "", DEMAND, preferred, key)
         assert lease is not None
-        bench.pool.release(lease)
+        bench.picture.release(lease)
         preferred.append(lease.endpoint.id)
     await bench.dispatch(group, replace(bench.request(), affinity=key), trace := RequestTrace())
     return preferred, [attempt.endpoint for attempt in trace.attempts]

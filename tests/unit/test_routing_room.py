@@ -5,27 +5,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings, Room
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
+from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand
-from tests.fakes import FakeClock, RecordingAlarm
+from domain.route_query import RouteQuery
+from tests.fakes import FakeClock
+from tests.picture import Picture
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
 WEIGHTS = st.lists(st.integers(0, 3), min_size=2, max_size=4)
 
 
-def scene(weights: list[int]) -> tuple[EndpointPool, ModelGroup, FakeClock]:
+def scene(weights: list[int]) -> tuple[Picture, ModelGroup, FakeClock]:
     clock = FakeClock()
     endpoints = tuple(
         Endpoint(id=f"e{i}", model="m", provider="openai", weight=weight, bucket=f"b{i}", account=f"a{i}")
         for i, weight in enumerate(weights)
     )
     group = ModelGroup("g", endpoints)
-    return EndpointPool([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.02), group, clock
+    return Picture([group], clock), group, clock
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -33,13 +34,13 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @initialize(weights=WEIGHTS)
     def begin(self, weights: list[int]) -> None:
-        self.pool, self.group, self.clock = scene(weights)
+        self.picture, self.group, self.clock = scene(weights)
         self.weights = self.group.weights()
         self.running: list[Lease] = []
 
     def rooms(self) -> list[Room]:
         now = self.clock.now()
-        return [self.pool.ledger.room(e, "", DEMAND, now) for e in self.group.endpoints]
+        return [self.picture.room(e, DEMAND, now) for e in self.group.endpoints]
 
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds: float) -> None:
@@ -48,8 +49,8 @@ class AnyTraffic(RuleBasedStateMachine):
     @rule()
     def a_request_comes(self) -> None:
         rooms = self.rooms()
-        well = [self.pool.state(e)[0].value == "closed" for e in self.group.endpoints]
-        lease = self.pool.pick(self.group, "", DEMAND, ())
+        well = [self.picture.state(e).value == "closed" for e in self.group.endpoints]
+        lease = self.picture.pick(self.group, "", DEMAND, ())
         if lease is None:
             return
         index = self.group.endpoints.index(lease.endpoint)
@@ -57,9 +58,9 @@ class AnyTraffic(RuleBasedStateMachine):
 
         assert rooms[index] is not Room.NONE
         if rooms[index] is Room.SCARCE:
-            assert not [i for i in ample if not self.pool._statuses[f"e{i}"].health.ramp]
+            assert not [i for i in ample if not self.picture.states[f"e{i}"].health.ramp]
         elif not self.weights[index]:
-            assert not [i for i in ample if self.weights[i] and not self.pool._statuses[f"e{i}"].health.ramp]
+            assert not [i for i in ample if self.weights[i] and not self.picture.states[f"e{i}"].health.ramp]
         self.running.append(lease)
 
     @precondition(lambda self: self.running)
@@ -71,25 +72,23 @@ class AnyTraffic(RuleBasedStateMachine):
     def a_request_ends(self, which: int, end: str, remaining: int) -> None:
         lease = self.running.pop(which % len(self.running))
         if end in ("answer", "limit"):
-            self.pool.read(lease, Readings(Reading(20, remaining, (20 - remaining) * 3.0)))
+            self.picture.replied(lease, Readings(Reading(20, remaining, (20 - remaining) * 3.0)))
         if end == "answer":
-            self.pool.succeeded(lease)
+            self.picture.succeeded(lease)
         elif end == "limit":
-            self.pool.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=2.0))
+            self.picture.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=2.0))
         elif end != "left":
             kind = FailureKind.RESET if end == "failure" else FailureKind.CONNECT
-            self.pool.failed(lease, Failure(kind))
-        self.pool.release(lease)
-        self.pool.release(lease)
+            self.picture.failed(lease, Failure(kind))
+        self.picture.release(lease)
+        self.picture.release(lease)
 
     @invariant()
     def what_is_reserved_is_what_runs(self) -> None:
-        if not hasattr(self, "routing"):
-            return
         for endpoint in self.group.endpoints:
             running = sum(lease.endpoint is endpoint for lease in self.running)
-            bucket = self.pool.ledger.own_buckets([endpoint])[endpoint.id]
-            assert self.pool.in_flight(endpoint) == running
+            bucket = self.picture.known(endpoint)
+            assert self.picture.states[endpoint.id].in_flight == running
             assert (bucket.reserved_requests if bucket else 0) == running
 
 
@@ -98,22 +97,40 @@ TestAnyTraffic = AnyTraffic.TestCase
 
 @given(WEIGHTS, st.integers(1, 5))
 def test_weights_hold_exactly_among_those_with_room(weights: list[int], rounds: int) -> None:
-    pool, group, _ = scene(weights)
-    full = pool.pick(group, "", DEMAND, ())
+    picture, group, _ = scene(weights)
+    full = picture.pick(group, "", DEMAND, ())
     assert full is not None
-    pool.failed(full, Failure(FailureKind.RATE_LIMITED, retry_after_s=300.0))
-    pool.release(full)
+    picture.failed(full, Failure(FailureKind.RATE_LIMITED, retry_after_s=300.0))
+    picture.release(full)
     effective = group.weights()
     left = [i for i, e in enumerate(group.endpoints) if e is not full.endpoint]
     tier = [i for i in left if effective[i]] or left
     total = sum(effective[i] or 1 for i in tier)
     taken = [0] * len(weights)
     for _ in range(rounds * total):
-        lease = pool.pick(group, "", DEMAND, ())
+        lease = picture.pick(group, "", DEMAND, ())
         assert lease is not None
         taken[group.endpoints.index(lease.endpoint)] += 1
-        pool.succeeded(lease)
-        pool.release(lease)
+        picture.succeeded(lease)
+        picture.release(lease)
 
     assert all(abs(taken[i] - rounds * (effective[i] or 1)) <= len(weights) for i in tier)
     assert sum(taken[i] for i in tier) == rounds * total
+
+
+def test_a_client_that_brings_its_key_has_a_bucket_only_where_it_was_sent() -> None:
+    clock = FakeClock()
+    endpoints = tuple(
+        Endpoint(id=f"e{i}", model="m", provider="openai", bucket=f"b{i}", owns_credential=False, rpm=2) for i in (1, 2)
+    )
+    group = ModelGroup("g", endpoints)
+    picture = Picture([group], clock)
+    for client in ("x", "y", "y"):
+        lease = picture.pick(group, client, DEMAND, ("e2",))
+        assert lease is not None
+        picture.release(lease)
+
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND, "z"), ()) is None
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND, "y"), ()) is not None
+    assert picture.ledger.seen(endpoints[0], "y") is picture.ledger.charged(endpoints[0], "y")
+    assert picture.ledger.seen(endpoints[1], "x") is picture.ledger.seen(endpoints[1], "y"), "nothing was charged there"

@@ -7,24 +7,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from application.endpoints.charge_history import KEPT_S, ChargeHistory
+from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import EndpointPool
+from application.endpoints.ledger import KEPT_S, ChargeHistory
 from application.state.replication import REFRESH_S, Replication
 from domain.cooldown import HealthState
 from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Bucket, Charged, Readings, Room
-from domain.rate_limit.limit_reading import Reading
-from domain.rate_limit.limit_report import BucketReport
+from domain.rate_limit.limit_reading import Reading, Readings
+from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.limit_state import ECHO_S
+from domain.rate_limit.room import Room
 from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.rate_limit.token_estimate import Demand
 from domain.replica_moments import SKEW_S
 from domain.replica_report import ReplicaReport
 from tests.fakes import FakeClock, FakeStateStore, RecordingAlarm, RecordingLog
+from tests.picture import Picture
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
 
@@ -55,10 +56,12 @@ class Replica:
         self.clock = FakeClock(store.clock.now() + ahead_s)
         self.alarm = RecordingAlarm()
         self.log = RecordingLog()
-        self.pool = EndpointPool(GROUPS, self.clock, lambda: 0.5, self.alarm, reserve=0.0)
-        self.sharing = Replication(self.pool, store, self.clock, name, self.log, tick_s)
+        self.picture = Picture(GROUPS, self.clock, self.alarm, reserve=0.0)
+        self.sharing = Replication(
+            self.picture.replicas, store, self.clock, name, self.log, self.picture.report_due, tick_s
+        )
         self.woken = 0
-        self.pool.when_room_may_have_come(self._wake)
+        self.picture.signal.listen(self._wake, lambda _: self._wake())
 
     def _wake(self) -> None:
         self.woken += 1
@@ -66,7 +69,7 @@ class Replica:
     def begin(self, name: str, client: str = "") -> Lease:
         group = next(group for group in GROUPS if any(e.id == name for e in group.endpoints))
         others = [e.id for e in group.endpoints if e.id != name]
-        lease = self.pool.pick(group, client, DEMAND, others) or self.pool.pick_last_resort(
+        lease = self.picture.pick(group, client, DEMAND, others) or self.picture.pick_last_resort(
             group, client, DEMAND, others
         )
         assert lease is not None
@@ -74,28 +77,27 @@ class Replica:
 
     def fail(self, name: str, failure: Failure = Failure(FailureKind.RESET), client: str = "") -> None:  # noqa: B008
         lease = self.begin(name, client)
-        self.pool.failed(lease, failure)
-        self.pool.release(lease)
+        self.picture.failed(lease, failure)
+        self.picture.release(lease)
 
     def succeed(self, name: str, reading: Reading | None = None) -> None:
         lease = self.begin(name)
         if reading is not None:
-            self.pool.read(lease, Readings(reading))
-        self.pool.succeeded(lease)
-        self.pool.release(lease)
+            self.picture.replied(lease, Readings(reading))
+        self.picture.succeeded(lease)
+        self.picture.release(lease)
 
     def state(self, name: str) -> HealthState:
-        return self.pool.state(self._endpoint(name))[0]
+        return self.picture.state(self._endpoint(name))
 
     def cooling_s(self, name: str) -> float:
-        return self.pool.state(self._endpoint(name))[1]
+        return self.picture.cooling_s(self._endpoint(name))
 
     def clock_s(self, name: str) -> float:
-        return self.pool.state(self._endpoint(name))[2]
+        return self.picture.throttled_s(self._endpoint(name))
 
     def room(self, name: str) -> float | None:
-        bucket = self.pool.ledger.own_buckets([self._endpoint(name)])[name]
-        return None if bucket is None else bucket.requests.room(self.clock.now())
+        return self.picture.ledger.seen(self._endpoint(name), "").requests.room(self.clock.now())
 
     def _endpoint(self, name: str) -> Endpoint:
         return next(e for group in GROUPS for e in group.endpoints if e.id == name)
@@ -180,7 +182,7 @@ async def test_who_recovered_for_one_has_recovered_for_all_and_stays_so(world: W
     await world.exchange()
 
     assert world.one.state("g/1") is world.two.state("g/1") is HealthState.CLOSED
-    assert not world.one.pool.report(world.one.clock.now()).endpoints, "it was not the one that found out"
+    assert not world.one.picture.replicas.report(world.one.clock.now()).endpoints, "it was not the one that found out"
     world.advance(1)
     await world.exchange()
     fresh = world.started("fresh")
@@ -224,8 +226,8 @@ async def test_a_reading_makes_the_room_known_less_what_was_sent_from_here_since
 
     assert world.two.room("g/1") == 6
     for lease in earlier + later:
-        world.two.pool.release(lease)
-    assert world.two.pool.ledger.own_buckets(GROUPS[0].endpoints)["g/1"].reserved_requests == 0
+        world.two.picture.release(lease)
+    assert world.two.picture.ledger.seen(GROUPS[0].endpoints[0], "").reserved_requests == 0
 
 
 async def test_the_first_that_is_heard_of_a_bucket_may_be_what_another_replica_read(world: World) -> None:
@@ -234,8 +236,8 @@ async def test_the_first_that_is_heard_of_a_bucket_may_be_what_another_replica_r
     await world.exchange()
     second = GROUPS[0].endpoints[1]
 
-    assert world.two.pool.ledger.room(GROUPS[0].endpoints[0], "", DEMAND, world.two.clock.now()) is Room.NONE
-    lease = world.two.pool.pick(GROUPS[0], "", DEMAND, ())
+    assert world.two.picture.room(GROUPS[0].endpoints[0], DEMAND, world.two.clock.now()) is Room.NONE
+    lease = world.two.picture.pick(GROUPS[0], "", DEMAND, ())
     assert lease is not None
     assert lease.endpoint is second
 
@@ -483,23 +485,23 @@ async def test_rounds_that_go_wrong_are_told_once_and_do_not_end_the_exchange(wo
 
 def sent(bucket: Bucket, requests: int) -> Bucket:
     for _ in range(requests):
-        bucket, _ = bucket.reserve(10.0, 0.0)
+        bucket.charge(10.0, 0.0)
     return bucket
 
 
 def test_the_books_are_remembered_as_they_stood_at_the_last_checkpoint_before() -> None:
-    history, bucket = ChargeHistory(), Bucket.fresh("openai", None, None, 0.0)
+    history, bucket = ChargeHistory(), Bucket("openai", None, None, 0.0)
     history.begin("b")
     assert history.at("b", 5.0) == Charged()
 
     for now in (10.0, 10.1, 10.2):
         bucket = sent(bucket, 1)
-        history.note("b", bucket, now)
+        history.note("b", bucket.charged, now)
     assert history.at("b", 9.9) == Charged()
     assert history.at("b", 10.15) == Charged(2.0, 20.0)
     assert history.at("b", 99.0) == Charged(3.0, 30.0)
 
-    history.note("b", bucket, 10.15 + KEPT_S)
+    history.note("b", bucket.charged, 10.15 + KEPT_S)
     assert history.at("b", 5.0) == Charged(2.0, 20.0), "the oldest that is remembered"
     assert history.at("b", None) == Charged(2.0, 20.0)
 
@@ -507,7 +509,7 @@ def test_the_books_are_remembered_as_they_stood_at_the_last_checkpoint_before() 
 def test_a_bucket_that_is_opened_anew_begins_with_empty_books() -> None:
     history = ChargeHistory()
     history.begin("b")
-    history.note("b", sent(Bucket.fresh("openai", None, None, 0.0), 5), 1.0)
+    history.note("b", sent(Bucket("openai", None, None, 0.0), 5).charged, 1.0)
     history.begin("b")
 
     assert history.at("b", 2.0) == Charged()
@@ -540,8 +542,8 @@ class AnyFleet(RuleBasedStateMachine):
         replica = self.world.replicas[which]
         group = next(group for group in GROUPS if any(e.id == name for e in group.endpoints))
         others = [e.id for e in group.endpoints if e.id != name]
-        lease = replica.pool.pick(group, "", DEMAND, others)
-        lease = lease or replica.pool.pick_last_resort(group, "", DEMAND, others)
+        lease = replica.picture.pick(group, "", DEMAND, others)
+        lease = lease or replica.picture.pick_last_resort(group, "", DEMAND, others)
         if lease is not None:
             self.running.append((replica, lease))
 
@@ -554,13 +556,13 @@ class AnyFleet(RuleBasedStateMachine):
     def a_request_ends(self, which: int, end: str, remaining: int) -> None:
         replica, lease = self.running.pop(which % len(self.running))
         if end in ("answer", "limit"):
-            replica.pool.read(lease, Readings(Reading(20, remaining, 10.0)))
+            replica.picture.replied(lease, Readings(Reading(20, remaining, 10.0)))
         if end == "answer":
-            replica.pool.succeeded(lease)
+            replica.picture.succeeded(lease)
         elif end != "left":
             kind = {"reset": FailureKind.RESET, "auth": FailureKind.AUTH, "limit": FailureKind.RATE_LIMITED}[end]
-            replica.pool.failed(lease, Failure(kind))
-        replica.pool.release(lease)
+            replica.picture.failed(lease, Failure(kind))
+        replica.picture.release(lease)
 
     @rule(which=WHICH)
     def one_exchanges(self, which: int) -> None:
@@ -595,18 +597,17 @@ class AnyFleet(RuleBasedStateMachine):
     def _agree(self, knows: Replica, other: Replica, name: str) -> None:
         """What one found out itself, the other one heeds, unless it knows better."""
         now, ahead_s = knows.clock.now(), other.clock.now() - knows.clock.now()
-        told = knows.pool.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownReport())
-        status = other.pool._statuses[name]
-        proven = max(status.health.closed_at + SKEW_S, status.well_at)
+        told = knows.picture.replicas.report(now).shifted(ahead_s).endpoints.get(f"i{name[-1]}", CooldownReport())
+        status = other.picture.states[name]
+        proven = max(status.health.closed_at + SKEW_S, status._well_at)
         if told.open_until is not None and told.opened_at is not None:
             assert status.health.open_until + 2 * SKEW_S >= told.open_until or proven + SKEW_S >= told.opened_at
         if told.closed_at is not None and status.health.open_until:
             assert status.health.opened_at > told.closed_at - ECHO_S
-        bucket = knows.pool.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
+        bucket = knows.picture.replicas.report(now).shifted(ahead_s).buckets.get(f"b{name[-1]}")
         if bucket is not None:
-            theirs = other.pool.ledger.own_buckets([status.endpoint])[name]
-            assert theirs is not None
-            assert theirs.clock.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
+            theirs = other.picture.ledger.seen(status.endpoint, "")
+            assert theirs.throttle.until >= (bucket.limited_until or 0.0) - 2 * ECHO_S
             if bucket.requests.read_at is not None:
                 assert theirs.requests.terms.read_at >= bucket.requests.read_at - 2 * ECHO_S
 
@@ -629,11 +630,10 @@ class AnyFleet(RuleBasedStateMachine):
     @invariant()
     def what_is_reserved_is_what_runs(self) -> None:
         for replica in self.world.replicas:
-            buckets = replica.pool.ledger.own_buckets(e for group in GROUPS for e in group.endpoints)
             for name in NAMES:
-                bucket = buckets[name]
+                entry = replica.picture.ledger.seen(replica._endpoint(name), "")
                 running = sum(r is replica and lease.endpoint.bucket == f"b{name[-1]}" for r, lease in self.running)
-                assert (bucket.reserved_requests if bucket else 0) == running
+                assert entry.reserved_requests == running
 
     @invariant()
     def nothing_went_wrong(self) -> None:

@@ -8,7 +8,6 @@ import pytest
 from adapters.upstreams.openai.azure_target import azure_target
 from adapters.upstreams.openai.openai_target import openai_target
 from adapters.upstreams.openai.target import Target
-from application.endpoints.pool import EndpointPool
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable
@@ -19,7 +18,9 @@ from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
-from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream
+from domain.route_query import RouteQuery
+from tests.fakes import FakeClock, FakeReply, ScriptedUpstream
+from tests.picture import Picture
 from tests.unit.scripted_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, SteppedClock
 
 DEMAND = Demand(1, 0)
@@ -164,62 +165,62 @@ def group_of(*endpoints: tuple[str, int]) -> ModelGroup:
     return ModelGroup("g", made, CooldownPolicy(), RetryPolicy())
 
 
-def picked(pool: EndpointPool, group: ModelGroup, times: int = 4) -> Sequence[str | None]:
-    leases = [pool.pick(group, "", DEMAND, ()) for _ in range(times)]
+def picked(picture: Picture, group: ModelGroup, times: int = 4) -> Sequence[str | None]:
+    leases = [picture.pick(group, "", DEMAND, ()) for _ in range(times)]
     return [None if lease is None else lease.endpoint.id for lease in leases]
 
 
 def test_withheld_endpoints_are_passed_over_fallbacks_serve_and_it_ends_at_once() -> None:
     group = group_of(("a", 1), ("b", 1), ("spare", 0))
     told: list[str] = []
-    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    pool.when_room_may_have_come(lambda: told.append("room"))
+    picture = Picture([group], FakeClock())
+    picture.signal.listen(lambda: told.append("room"), lambda _: None)
 
-    pool.withhold(["a"], True)
-    assert set(picked(pool, group)) == {"b"}
-    assert pool.state(group.endpoints[0])[0] is HealthState.COOLING
-    pool.withhold(["b"], True)
-    assert set(picked(pool, group)) == {"spare"}
+    picture.pool.withhold(["a"], True)
+    assert set(picked(picture, group)) == {"b"}
+    assert picture.state(group.endpoints[0]) is HealthState.COOLING
+    picture.pool.withhold(["b"], True)
+    assert set(picked(picture, group)) == {"spare"}
     told.clear()
-    pool.withhold(["a", "b"], False)
-    assert set(picked(pool, group)) == {"a", "b"}
+    picture.pool.withhold(["a", "b"], False)
+    assert set(picked(picture, group)) == {"a", "b"}
     assert told == ["room"]
 
 
 def test_a_lone_endpoint_that_is_withheld_is_tried_all_the_same() -> None:
     group = group_of(("a", 1))
-    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    pool.withhold(["a"], True)
+    picture = Picture([group], FakeClock())
+    picture.pool.withhold(["a"], True)
 
-    assert picked(pool, group) == [None] * 4
-    assert pool.opens_in_s(group.endpoints[0]) > 0
-    lease = pool.pick_last_resort(group, "", DEMAND, ())
+    assert picked(picture, group) == [None] * 4
+    assert picture.pool.opens_in_s(group.endpoints[0]) > 0
+    lease = picture.pick_last_resort(group, "", DEMAND, ())
     assert lease is not None
 
 
 def test_nobody_waits_for_the_limits_of_an_endpoint_that_is_withheld() -> None:
     group = group_of(("a", 1))
-    pool = EndpointPool([group], FakeClock(), lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    lease = pool.pick(group, "", DEMAND, ())
+    picture = Picture([group], FakeClock())
+    lease = picture.pick(group, "", DEMAND, ())
     assert lease is not None
-    pool.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=10))
-    pool.release(lease)
+    picture.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=10))
+    picture.release(lease)
 
-    assert pool.limited_s(group, "", DEMAND, ()) == pytest.approx(10, abs=1)
-    pool.withhold(["a"], True)
-    assert pool.limited_s(group, "", DEMAND, ()) is None
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND), ()) == pytest.approx(10, abs=1)
+    picture.pool.withhold(["a"], True)
+    assert picture.pool.limited_s(group, RouteQuery(DEMAND), ()) is None
 
 
 def test_the_last_resort_is_an_endpoint_that_can_be_asked() -> None:
     group = group_of(("a", 1), ("b", 1))
     clock = FakeClock()
-    pool = EndpointPool([group], clock, lambda: 0.5, RecordingAlarm(), reserve=0.02)
-    pool.withhold(["a"], True)
-    lease = pool.pick(group, "", DEMAND, ())
+    picture = Picture([group], clock)
+    picture.pool.withhold(["a"], True)
+    lease = picture.pick(group, "", DEMAND, ())
     assert lease is not None
-    pool.failed(lease, Failure(FailureKind.CONNECT))
-    pool.release(lease)
-    last = pool.pick_last_resort(group, "", DEMAND, ())
+    picture.failed(lease, Failure(FailureKind.CONNECT))
+    picture.release(lease)
+    last = picture.pick_last_resort(group, "", DEMAND, ())
 
     assert last is not None
     assert last.endpoint.id == "b"

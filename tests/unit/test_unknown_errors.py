@@ -57,7 +57,7 @@ class Asking(Bench):
 
     @property
     def states(self) -> list[str]:
-        return [self.pool.state(endpoint)[0].value for endpoint in self.group.endpoints]
+        return [self.picture.state(endpoint).value for endpoint in self.group.endpoints]
 
 
 async def read(answer: Answer) -> tuple[int, bytes]:
@@ -189,7 +189,7 @@ async def test_a_probe_that_meets_an_unknown_error_cools_it_again_if_it_is_anoth
     assert bench.states == ["cooling"]
     bench.clock.advance(70)
     await bench.say("yet another")
-    (_, cooling_s, _) = bench.pool.state(bench.group.endpoints[0])
+    cooling_s = bench.picture.cooling_s(bench.group.endpoints[0])
 
     assert bench.states == ["cooling"]
     assert cooling_s > 100

@@ -33,7 +33,7 @@ async def ask(bench: Bench, api: Api, path: str, model: str, **changes: object) 
 
 
 def healths(bench: Bench) -> list[str]:
-    return [bench.pool.state(endpoint)[0].value for endpoint in bench.group.endpoints]
+    return [bench.picture.state(endpoint).value for endpoint in bench.group.endpoints]
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from application.endpoints.admission_lanes import SPARE
 from application.endpoints.admission_queue import LOOKS_A_TURN, AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import EndpointPool
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
-from tests.fakes import HeldClock, RecordingAlarm
+from domain.route_query import RouteQuery
+from tests.fakes import HeldClock
+from tests.picture import Picture
 
 DEMAND = Demand(text_bytes=40, max_output_tokens=0)
 CROWDS = (10, 500, 10_000)
@@ -59,13 +59,13 @@ class Crowd:
             Endpoint(f"e{i}", "m", "openai", bucket=f"b{i}", owns_credential=owns_credential) for i in range(endpoints)
         )
         self.group = ModelGroup("g", tuple(made))
-        self.pool = EndpointPool([self.group], self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
-        self.room = AdmissionQueue(self.pool, self.clock, max_waiting=20_000)
+        self.picture = Picture([self.group], self.clock, reserve=0.0)
+        self.room = AdmissionQueue(self.picture.pool, self.picture.signal, self.clock, max_waiting=20_000)
         self.tasks: list[asyncio.Task[Lease | None]] = []
 
     def begin(self, client: str, index: int = 0) -> Lease:
         others = [e.id for i, e in enumerate(self.group.endpoints) if i != index]
-        lease = self.pool.pick(self.group, client, DEMAND, others)
+        lease = self.picture.pick(self.group, client, DEMAND, others)
         assert lease is not None
         return lease
 
@@ -76,11 +76,11 @@ class Crowd:
         return lease
 
     def answer(self, lease: Lease, remaining: int = 0) -> None:
-        self.pool.read(lease, Readings(Reading(60, remaining, 60.0 - remaining)))
+        self.picture.replied(lease, Readings(Reading(60, remaining, 60.0 - remaining)))
 
     def wait(self, client: str, barred: frozenset[str] = frozenset(), seconds: float = 1000.0) -> "asyncio.Task[Any]":
         until = self.clock.now() + seconds
-        self.tasks.append(asyncio.ensure_future(self.room.lease(self.group, client, DEMAND, barred, until, 1)))
+        self.tasks.append(asyncio.ensure_future(self.room.lease(self.group, RouteQuery(DEMAND, client), barred, until)))
         return self.tasks[-1]
 
     def gone(self) -> int:
@@ -134,7 +134,7 @@ async def each_barred_from_others(n: int) -> tuple[Crowd, Lease]:
 async def kept_out_by_a_cooldown(n: int) -> tuple[Crowd, Lease]:
     crowd = Crowd(owns_credential=False, endpoints=1)
     lease = crowd.begin("nobody")
-    crowd.pool.failed(lease, Failure(FailureKind.RESET))
+    crowd.picture.failed(lease, Failure(FailureKind.RESET))
     for number in range(n):
         crowd.wait(f"client {number}")
     return crowd, lease
@@ -145,7 +145,7 @@ HAPPENINGS: tuple[tuple[str, Callable[[Crowd, Lease], object], int], ...] = (
     ("one more that waits", lambda crowd, lease: crowd.wait("client 0", seconds=2000.0), 0),
     ("one that leaves from the middle", lambda crowd, lease: crowd.tasks[len(crowd.tasks) * 3 // 4].cancel(), 1),
     ("a reply that frees room for one", lambda crowd, lease: crowd.answer(lease, remaining=1), 1),
-    ("the end of that request", lambda crowd, lease: crowd.pool.release(lease), 0),
+    ("the end of that request", lambda crowd, lease: crowd.picture.release(lease), 0),
 )
 
 
@@ -176,13 +176,13 @@ async def test_a_cooldown_that_ends_is_for_one_and_no_more_are_looked_at() -> No
         crowd, lease = await kept_out_by_a_cooldown(n)
         await settle()
         with counted() as ending:
-            crowd.pool.release(lease)
+            crowd.picture.release(lease)
             await crowd.clock.pass_time(70.0)
         assert crowd.gone() == 1
         probe = next(task for task in crowd.tasks if task.done()).result()
         assert probe is not None
         with counted() as recovering:
-            crowd.pool.succeeded(probe)  # a stream that has begun, and is far from its end
+            crowd.picture.succeeded(probe)  # a stream that has begun, and is far from its end
             await settle()
 
         assert crowd.gone() == 2
@@ -196,8 +196,8 @@ async def test_a_hundred_replies_in_one_turn_of_the_loop_are_one_look() -> None:
     crowd, lease = await one_client(10)
     await settle()
     looks = []
-    fits_in_s = crowd.pool.fits_in_s
-    crowd.pool.fits_in_s = lambda *demand: looks.append(demand) or fits_in_s(*demand)  # type: ignore[method-assign, func-returns-value]
+    fits_in_s = crowd.picture.pool.fits_in_s
+    crowd.picture.pool.fits_in_s = lambda *demand: looks.append(demand) or fits_in_s(*demand)  # type: ignore[method-assign, func-returns-value]
 
     for _ in range(100):
         crowd.answer(lease)
@@ -210,7 +210,7 @@ async def test_a_hundred_replies_in_one_turn_of_the_loop_are_one_look() -> None:
 async def test_many_that_may_go_at_once_go_in_pieces_so_that_others_get_their_turn() -> None:
     crowd, lease = await one_client(3 * LOOKS_A_TURN)
     await settle()
-    crowd.pool.read(lease, Readings(Reading(9000, 9000, 0.0)))
+    crowd.picture.replied(lease, Readings(Reading(9000, 9000, 0.0)))
 
     crowd.room.serve_noted()
     left = crowd.room.waiting("g")

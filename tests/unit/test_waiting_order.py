@@ -14,11 +14,12 @@ from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Readings
-from domain.rate_limit.limit_reading import Reading
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 from tests.examples import examples
-from tests.fakes import HeldClock, RecordingAlarm
+from tests.fakes import HeldClock
+from tests.picture import Picture
 
 
 def endpoint(name: str, bucket: str, *, owns_credential: bool = True, weight: int = 1) -> Endpoint:
@@ -45,30 +46,36 @@ FAILURES = {
 }
 
 
-class World(EndpointPool):
+class Picks(EndpointPool):
+    """A pool that tells who was sent where."""
+
+    def note(self, running: list[Lease], served: list[tuple[int, str]]) -> None:
+        self.running, self.served = running, served
+
+    def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
+        lease = super().pick(group, query, passed_over)
+        if lease is not None:
+            self.running.append(lease)
+            self.served.append((int(query.affinity), lease.endpoint.id))
+        return lease
+
+
+class World(Picture):
     """Groups nothing is known of, and who was sent where. A request's number is its key for affinity, which none of the
     groups has."""
 
     def __init__(self) -> None:
-        self.clock = HeldClock()
-        super().__init__(GROUPS, self.clock, lambda: 0.5, RecordingAlarm(), reserve=0.0)
+        super().__init__(GROUPS, HeldClock(), reserve=0.0)
         self.running: list[Lease] = []
         self.served: list[tuple[int, str]] = []
-
-    def pick(
-        self, group: ModelGroup, client: str, demand: Demand, passed_over: Collection[str], affinity: str = ""
-    ) -> Lease | None:
-        lease = super().pick(group, client, demand, passed_over, affinity)
-        if lease is not None:
-            self.running.append(lease)
-            self.served.append((int(affinity), lease.endpoint.id))
-        return lease
+        self.pool = picks = Picks(GROUPS, self.states, self.ledger, self.clock, self.signal)
+        picks.note(self.running, self.served)
 
     def end(self, which: int, how: str, requests: int, tokens: int) -> None:
         lease = self.running.pop(which % len(self.running))
         if how in ("answer", "limited"):
             asked = Reading(60, requests, 60.0 - requests)
-            self.read(lease, Readings(asked, Reading(TOKENS, tokens, (TOKENS - tokens) / TOKENS_A_SECOND)))
+            self.replied(lease, Readings(asked, Reading(TOKENS, tokens, (TOKENS - tokens) / TOKENS_A_SECOND)))
         if how == "answer":
             self.succeeded(lease)
         elif how in FAILURES:
@@ -108,7 +115,7 @@ class AnyCrowd(RuleBasedStateMachine):
     def begin(self) -> None:
         self.loop = asyncio.Runner()
         self.real, self.naive = World(), World()
-        self.room, self.model = AdmissionQueue(self.real, self.real.clock), NaiveRoom(self.naive)
+        self.room, self.model = AdmissionQueue(self.real.pool, self.real.signal, self.real.clock), NaiveRoom(self.naive)
         self.tasks: dict[int, asyncio.Task[Lease | None]] = {}
         self.number = 0
 
@@ -151,7 +158,7 @@ class AnyCrowd(RuleBasedStateMachine):
             if world is self.naive:
                 self.model.waiting[number] = (until, group, client, demand, ids)
             else:
-                waits = self.room.lease(group, client, demand, ids, until, 1, str(number))
+                waits = self.room.lease(group, RouteQuery(demand, client, str(number)), ids, until)
                 self.tasks[number] = asyncio.ensure_future(waits)
 
         self.happens(comes)
@@ -179,7 +186,7 @@ class AnyCrowd(RuleBasedStateMachine):
 
     @rule(withheld=st.booleans(), names=st.sets(st.sampled_from(["g/1", "g/2", "h/2", "i/1"])))
     def credentials_come_or_go(self, names: set[str], withheld: bool) -> None:
-        self.happens(lambda world: world.withhold(names, withheld))
+        self.happens(lambda world: world.pool.withhold(names, withheld))
 
     @rule(seconds=st.sampled_from([0.0137, 0.37, 1.13, 3.77, 11.3]))
     def time_passes(self, seconds: float) -> None:
@@ -187,8 +194,6 @@ class AnyCrowd(RuleBasedStateMachine):
 
     @invariant()
     def the_same_go_to_the_same_endpoints_in_one_order(self) -> None:
-        if not hasattr(self, "loop"):
-            return
         self.tasks = {number: task for number, task in self.tasks.items() if not task.done()}
         assert self.real.served == self.naive.served
         assert set(self.tasks) == set(self.model.waiting)

@@ -4,10 +4,13 @@ from math import inf
 
 from msgspec import Struct
 
-from application.messages import ProxyRequest, RequestTrace, WholeReply
+from application.messages import Api, ProxyRequest, RequestTrace, WholeReply
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from domain.retry_state import RetryState
+from domain.route_query import RouteQuery
+
+_STORED = Api.STORED  # bound once: to read a member by its name is slow before Python 3.12
 
 
 class ActiveRequest(Struct, eq=False):
@@ -16,7 +19,7 @@ class ActiveRequest(Struct, eq=False):
     group: ModelGroup
     request: ProxyRequest
     trace: RequestTrace
-    demand: Demand
+    query: RouteQuery
     state: RetryState
     replies: list[WholeReply | None] = []
     """What the endpoint said at each failure of `state`; None = nothing that could be shown."""
@@ -35,7 +38,10 @@ class ActiveRequest(Struct, eq=False):
         )
         if pinned is not None:
             state = state.without(endpoint.id for endpoint in group.endpoints if endpoint.id not in pinned)
-        return cls(group, request, trace, Demand.of(request.body, request.max_output_tokens), state)
+        demand = Demand.of(request.body, request.max_output_tokens)
+        is_beside = not request.model or request.api is _STORED
+        query = RouteQuery(demand, request.client, request.affinity, request.api, is_beside, request.body)
+        return cls(group, request, trace, query, state)
 
     @property
     def is_spent(self) -> bool:

@@ -8,11 +8,13 @@ from application.attempts.opening import AttemptFailed, Learn, StreamOpening
 from application.attempts.raw_answer import RawAnswer
 from application.attempts.reading import is_event_stream, read_json, read_whole
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
 from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
+from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
 
 # Bound once: to read a member of an enumeration by its name is slow before Python 3.12.
@@ -32,6 +34,7 @@ class SendAttempt:
     def __init__(
         self,
         pool: EndpointPool,
+        health: HealthTracker,
         upstream: Upstream,
         providers: Providers,
         clock: Clock,
@@ -41,12 +44,13 @@ class SendAttempt:
     ) -> None:
         """`learn` is told what good replies say."""
         self._pool = pool
+        self._health = health
         self._upstream = upstream
         self._providers = providers
         self._clock = clock
         self._learn = learn
         self._held = held
-        self._open = StreamOpening(pool, providers, clock, stream_hold_s, learn, held)
+        self._open = StreamOpening(pool, health, providers, clock, stream_hold_s, learn, held)
 
     async def __call__(
         self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
@@ -56,15 +60,14 @@ class SendAttempt:
         A whole reply, or a stream's first content, has to come by `deadline`, and a first sign of it by `sign_by`: a
         stream's first piece, a whole reply's headers. Both are times of the clock.
         """
-        pool, endpoint = self._pool, lease.endpoint
+        endpoint = lease.endpoint
         began = self._clock.now()
-        api = lease.use = request.api
-        lease.asked = request.body
-        lease.is_beside = not request.model or api is _STORED
+        api = request.api
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and request.stream)
         source: StreamSource | None = None
         is_silent = True
+        usage: Usage | None = None
         until, late = inf, _DEADLINE
         try:
             call = self._providers.call(endpoint, request)
@@ -73,7 +76,7 @@ class SendAttempt:
             with self._clock.timeout_at(until) as limit:
                 reply = await self._upstream.send(call)
                 is_silent = False
-                pool.read(lease, self._providers.readings(reply.headers))
+                self._health.replied(lease, self._providers.readings(reply.headers))
                 is_good = 200 <= reply.status < 300
                 if request.stream and not passes and is_good:
                     source = StreamSource(reply, self._clock)
@@ -92,7 +95,8 @@ class SendAttempt:
                     if body is None or len(body) > SMALL_BYTES:
                         body = await read_whole(reply, self._held, body or b"")
                     answer = WholeReply(reply.status, reply.headers, body)
-                    self._open.judge(lease, request, answer)
+                if isinstance(answer, WholeReply) and not (passes and is_good):
+                    usage = self._open.judge(lease, request, answer)
         except BaseException as error:
             if source is not None:
                 source.close()
@@ -102,18 +106,18 @@ class SendAttempt:
             if failed is None:
                 raise
             return self._as_value(lease, failed)
-        pool.succeeded(lease)
+        self._health.succeeded(lease)
         self._note(lease, "ok", began, trace)
         if isinstance(answer, WholeReply):
-            pool.release(lease)
+            self._pool.release(lease, usage)
             return WholeAnswer(answer)
         return answer
 
     def _end(self, lease: Lease, request: ProxyRequest, failed: AttemptFailed | None, *, is_silent: bool) -> None:
         if failed is not None:
-            self._pool.failed(lease, failed.failure)
+            self._health.failed(lease, failed.failure)
         elif is_silent and request.has_run_out(self._clock.now()):
-            self._pool.failed(lease, _CLIENT_TIMED_OUT)
+            self._health.failed(lease, _CLIENT_TIMED_OUT)
         self._pool.release(lease)
 
     def _as_value(self, lease: Lease, failed: AttemptFailed) -> AttemptFailed:
@@ -141,7 +145,7 @@ class SendAttempt:
             raise
         self._learn(lease.endpoint, request, body)
         if not is_whole:
-            return RawAnswer(lease, self._pool, reply, self._held, body, scanner)
+            return RawAnswer(lease, self._pool, self._health, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 

@@ -19,9 +19,9 @@ from application.attempts.final_error import FinalError
 from application.attempts.opening import AttemptFailed
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
-from application.endpoints.pool import Draw, EndpointPool
+from application.endpoints.pool import EndpointPool
 from application.messages import Api, ProxyRequest, RequestTrace
-from application.ports import Clock
+from application.ports import Clock, Draw
 from domain.failure import FailureKind
 from domain.group import ModelGroup
 from domain.retry import RetryBudget, first_sign_by
@@ -59,7 +59,7 @@ class Dispatch:
         try:
             while True:
                 lease = self._pick(active, now)
-                if lease is None or not self._pool.is_known(lease):
+                if lease is None or not lease.is_known:
                     lease = await self._next(active, lease)
                 sign_by = self._first_sign_by(active, lease)
                 outcome = await self._attempt(lease, active.request, active.state.deadline, sign_by, trace)
@@ -117,9 +117,9 @@ class Dispatch:
         client's time to the next endpoint, if there is one: a provider that is silent so long is likely to be silent to
         the end. A whole reply is silent until it is generated, so it gets all the time, unless the endpoint let the
         last request wait in vain."""
-        if not active.request.stream and not self._pool.is_silent(lease):
+        if not active.request.stream and not lease.is_doubtful:
             return inf
-        if not self._pool.others(active.group, lease, active.state.tried):
+        if not self._pool.has_another(active.group, lease, active.state.tried):
             return inf
         return first_sign_by(self._clock.now(), active.state.must_end_by)
 
@@ -129,7 +129,7 @@ class Dispatch:
         while True:
             if lease is None:
                 lease = await self._pick_or_wait(active)
-            if lease is not None and (self._pool.is_known(lease) or await self._lives(lease)):
+            if lease is not None and (lease.is_known or await self._pool.first_contact(lease)):
                 return lease
             # However the loop got here, others get their turn before it goes on.
             await asyncio.sleep(0)
@@ -138,7 +138,7 @@ class Dispatch:
     def _pick(self, active: ActiveRequest, now: float) -> Lease | None:
         """An endpoint that is well, has room and has not failed for this request. Raises `_OutOfOptions` when its time
         is up."""
-        group, request, state = active.group, active.request, active.state
+        group, state = active.group, active.state
         if now >= (state.must_end_by if state.failures else state.deadline):
             raise _OutOfOptions
         # A request that waits already goes before one that comes.
@@ -146,7 +146,7 @@ class Dispatch:
             self._waiting.serve_noted()
         elif self._waiting.waiting(group.name):
             return None
-        return self._pool.pick(group, request.client, active.demand, state.tried, request.affinity)
+        return self._pool.pick(group, active.query, state.tried)
 
     async def _pick_or_wait(self, active: ActiveRequest) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
@@ -167,41 +167,21 @@ class Dispatch:
             active.trace.upstream_s += self._clock.now() - now
 
     def _pick_again(self, active: ActiveRequest) -> Lease | None:
-        group, client, demand = active.group, active.request.client, active.demand
-        passed_over = active.state.passed_over
-        lease = self._pool.pick(group, client, demand, passed_over, active.request.affinity)
-        return lease or self._pool.pick_last_resort(group, client, demand, passed_over)
-
-    async def _lives(self, lease: Lease) -> bool:
-        try:
-            lives = await self._pool.first_contact(lease)
-        except asyncio.CancelledError:
-            self._pool.release(lease)
-            raise
-        if not lives:
-            self._pool.release(lease)
-        return lives
+        group, query, passed_over = active.group, active.query, active.state.passed_over
+        return self._pool.pick(group, query, passed_over) or self._pool.pick_last_resort(group, query, passed_over)
 
     def _limit_passes(self, active: ActiveRequest, now: float) -> bool:
         """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
         group, state = active.group, active.state
-        limited_s = self._pool.limited_s(group, active.request.client, active.demand, state.tried)
+        limited_s = self._pool.limited_s(group, active.query, state.tried)
         if limited_s is None:
             # Queued requests go first. A request tied to one account does not wait behind those for other accounts.
             return not (state.failures or state.out) and bool(self._waiting.waiting(group.name))
         return now + limited_s <= min(state.wait_until, state.patience_ends)
 
     async def _queue(self, active: ActiveRequest) -> Lease:
-        request, state = active.request, active.state
-        lease = await self._waiting.lease(
-            active.group,
-            request.client,
-            active.demand,
-            frozenset(state.tried),
-            state.wait_until,
-            len(request.body),
-            request.affinity,
-        )
+        state = active.state
+        lease = await self._waiting.lease(active.group, active.query, frozenset(state.tried), state.wait_until)
         if lease is None:
             raise _OutOfOptions
         return lease

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
@@ -91,6 +92,7 @@ class EventStreamAnswer:
     __slots__ = (
         "_closed",
         "_head",
+        "_health",
         "_learn",
         "_lease",
         "_over",
@@ -110,6 +112,7 @@ class EventStreamAnswer:
         self,
         lease: Lease,
         pool: EndpointPool,
+        health: HealthTracker,
         source: StreamSource,
         scanner: StreamScanner,
         head: bytes,
@@ -119,6 +122,7 @@ class EventStreamAnswer:
         """`learn` is told the events that end the stream; `head` it knows."""
         self._lease = lease
         self._pool = pool
+        self._health = health
         self._source = source
         self._scanner = scanner
         self._head = head
@@ -211,13 +215,11 @@ class EventStreamAnswer:
         self._closed = True
         self._take = nowhere  # which may hold on to this
         self._pending.close()
-        if self._scanner.usage is not None and self._lease.open:
-            self._pool.learn(self._lease, self._scanner.usage)
         if self._scanner.ended and not self._read_to_end:
             self._source.close_at_its_end()
         else:
             self._source.close()
-        self._pool.release(self._lease)
+        self._pool.release(self._lease, self._scanner.usage)
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""
@@ -260,4 +262,4 @@ class EventStreamAnswer:
 
     def _fail(self, failure: Failure) -> None:
         self.failure = failure
-        self._pool.failed(self._lease, failure)
+        self._health.failed(self._lease, failure)

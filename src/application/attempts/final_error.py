@@ -21,7 +21,7 @@ class FinalError:
         state, gone = active.state, active.request.binding.gone
         if gone and not (state.failures and state.failures[-1].meaning.relayed):
             raise WasDeleted(gone)
-        limited_s = self._pool.limited_s(active.group, active.request.client, active.demand, state.out)
+        limited_s = self._pool.limited_s(active.group, active.query, state.out)
         if not state.failures:
             if limited_s is not None:
                 raise self._no_room(active, limited_s)
@@ -42,7 +42,7 @@ class FinalError:
 
     def _no_room(self, active: ActiveRequest, limited_s: float) -> ProxyError:
         """A client that is told of a limit slows down; where providers are overloaded that is not what is wrong."""
-        if self._pool.is_overload(active.group, active.request.client, active.demand, active.state.out):
+        if self._pool.is_overload(active.group, active.query, active.state.out):
             failure = Failure(FailureKind.OVERLOADED, f"rests for {limited_s:.1f} s", retry_after_s=limited_s)
             return _failed(active, failure, spent=False)
         return _all_limited(active, limited_s)
@@ -53,7 +53,7 @@ class FinalError:
         barred = active.state.barred
         if all(e.id in barred or self._pool.refuses_key(e) for e in active.group.endpoints):
             return
-        limited_s = self._pool.limited_s(active.group, active.request.client, active.demand, barred)
+        limited_s = self._pool.limited_s(active.group, active.query, barred)
         if limited_s is not None:
             raise AllLimited(active.group.name, limited_s, active.trace.attempts)
         failure = Failure(FailureKind.OVERLOADED, "an endpoint that may keep what this builds on could not be asked")

@@ -6,12 +6,14 @@ from functools import partial
 from application.attempts.event_stream_answer import EventStreamAnswer, StreamSource
 from application.attempts.reading import read_whole
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes, Holding
 from application.messages import FrameKind, ProxyRequest, WholeReply
 from application.ports import Clock, Providers, StreamScanner, UpstreamReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
+from domain.rate_limit.token_estimate import Usage
 
 MAX_HELD_BYTES = 64 * 1024
 
@@ -37,6 +39,7 @@ class StreamOpening:
     def __init__(
         self,
         pool: EndpointPool,
+        health: HealthTracker,
         providers: Providers,
         clock: Clock,
         stream_hold_s: float,
@@ -45,27 +48,27 @@ class StreamOpening:
     ) -> None:
         """Without content a stream is held back for `stream_hold_s` from its first event on."""
         self._pool = pool
+        self._health = health
         self._providers = providers
         self._clock = clock
         self._stream_hold_s = stream_hold_s
         self._learn = learn
         self._held = held
 
-    def judge(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> None:
-        """Is a reply that has come to its end an answer? Then what it says is learned."""
+    def judge(self, lease: Lease, request: ProxyRequest, whole: WholeReply) -> Usage | None:
+        """Is a reply that has come to its end an answer? Then what it says is learned, and what it took returned."""
         verdict = self._providers.judge(lease.endpoint, request, whole)
         if verdict.failure is not None:
             raise AttemptFailed(verdict.failure, whole)
-        if verdict.usage is not None:
-            self._pool.learn(lease, verdict.usage)
         self._learn(lease.endpoint, request, whole.body)
+        return verdict.usage
 
     async def __call__(
         self, lease: Lease, request: ProxyRequest, source: StreamSource, chunk: bytes
     ) -> EventStreamAnswer | WholeReply:
         """Read until the first content, or for as long as the preamble may be held back. `chunk` has come already.
 
-        Some providers answer a request for a stream in one piece: a good answer is one all the same.
+        Some providers answer a request for a stream in one piece: that is still to be judged.
         """
         with Holding(self._held) as holding:
             return await self._opened(lease, request, source, chunk, holding)
@@ -86,9 +89,7 @@ class StreamOpening:
                 break
             if scanner.is_body:
                 body = await read_whole(source, self._held, bytes(held))
-                whole = WholeReply(reply.status, reply.headers, body)
-                self.judge(lease, request, whole)
-                return whole
+                return WholeReply(reply.status, reply.headers, body)
             if len(held) > MAX_HELD_BYTES:
                 if not scanner.is_event_stream:
                     raise AttemptFailed(_NOT_A_STREAM)
@@ -110,7 +111,7 @@ class StreamOpening:
             head = scanner.masked(head)
         learn = partial(self._learn, lease.endpoint, request)
         learn(head)
-        return EventStreamAnswer(lease, self._pool, source, scanner, head, learn, self._held)
+        return EventStreamAnswer(lease, self._pool, self._health, source, scanner, head, learn, self._held)
 
     def _check_complete(self, lease: Lease, request: ProxyRequest, whole: WholeReply, scanner: StreamScanner) -> None:
         """The body ended before any content: that is an answer only if the stream said that it is complete."""

@@ -1,6 +1,7 @@
 """Replies of any kind on their way to the client: bytes as they come, nothing held, nothing read."""
 
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, nowhere
 from application.held_bytes import HeldBytes, Holding
@@ -19,6 +20,7 @@ class RawAnswer:
     __slots__ = (
         "_complete",
         "_head",
+        "_health",
         "_lease",
         "_over",
         "_pending",
@@ -35,6 +37,7 @@ class RawAnswer:
         self,
         lease: Lease,
         pool: EndpointPool,
+        health: HealthTracker,
         reply: UpstreamReply,
         held: HeldBytes,
         head: bytes = b"",
@@ -45,6 +48,7 @@ class RawAnswer:
         self._lease = lease
         self._scanner = scanner
         self._pool = pool
+        self._health = health
         self._reply = reply
         self._head = head
         self._pending = Holding(held)
@@ -93,7 +97,7 @@ class RawAnswer:
             except UpstreamFailed as failed:
                 self._over = True
                 self.failure = failed.failure
-                self._pool.failed(self._lease, failed.failure)
+                self._health.failed(self._lease, failed.failure)
         return self._wants_more
 
     def _pass(self, piece: bytes) -> bool:

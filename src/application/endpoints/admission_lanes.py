@@ -13,7 +13,7 @@ from typing import Final
 from application.endpoints.endpoint_state import Lease
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 
 Key = tuple[float, int]
 """The order of waiters: when their time is up, and a number of their own, in the order in which they came."""
@@ -25,26 +25,20 @@ SPARE = 16
 class Waiter:
     """One request that waits."""
 
-    __slots__ = ("affinity", "barred", "client", "demand", "future", "gone", "group", "key", "lines", "size")
+    __slots__ = ("barred", "future", "gone", "group", "key", "lines", "query")
 
     def __init__(
         self,
         key: Key,
         group: ModelGroup,
-        client: str,
-        demand: Demand,
+        query: RouteQuery,
         barred: frozenset[str],
-        size: int,
-        affinity: str,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.key = key
         self.group = group
-        self.client = client
-        self.demand = demand
+        self.query = query
         self.barred = barred
-        self.size = size
-        self.affinity = affinity
         self.future: asyncio.Future[Lease] = loop.create_future()
         self.lines: tuple[Line, ...] = ()
         self.gone = False

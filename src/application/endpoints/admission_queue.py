@@ -17,9 +17,10 @@ from application.endpoints.admission_lanes import Door, Hall, Key, Line, Waiter
 from application.endpoints.admission_timers import Timers
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
+from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock
 from domain.group import ModelGroup
-from domain.rate_limit.token_estimate import Demand
+from domain.route_query import RouteQuery
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -33,7 +34,12 @@ class AdmissionQueue:
     """Holds requests until there is room for them."""
 
     def __init__(
-        self, pool: EndpointPool, clock: Clock, max_waiting: int = MAX_WAITING, max_bytes: int = MAX_WAITING_BYTES
+        self,
+        pool: EndpointPool,
+        room: RoomSignal,
+        clock: Clock,
+        max_waiting: int = MAX_WAITING,
+        max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -46,35 +52,26 @@ class AdmissionQueue:
         self._timers = Timers(clock, self.serve_noted)
         self._serial = 0
         self._turn: asyncio.Handle | None = None
-        pool.when_room_may_have_come(self.serve_all, self._serve_soon)
+        self._room = room
 
     def waiting(self, group: str) -> int:
         """How many wait for this group now."""
         hall = self._halls.get(group)
         return hall.waiting if hall else 0
 
-    async def lease(
-        self,
-        group: ModelGroup,
-        client: str,
-        demand: Demand,
-        barred: frozenset[str],
-        until: float,
-        size: int,
-        affinity: str = "",
-    ) -> Lease | None:
+    async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
 
-        None = none had in time, or too many wait already. `size` is what the request holds in memory, in bytes. Nobody
-        waits for the endpoint that the `affinity` key prefers: it only decides where several have room.
+        None = none had in time, or too many wait already. A request does not wait for the endpoint that its affinity
+        key prefers: that only decides where several have room.
         """
         hall = self._halls.get(group.name)
         waiting, held = (hall.waiting, hall.bytes) if hall else (0, 0)
-        if waiting >= self._max_waiting or held + size > self._max_bytes:
+        if waiting >= self._max_waiting or held + query.size > self._max_bytes:
             return None
         self._serial += 1
         key, loop = (until, self._serial), asyncio.get_running_loop()
-        waiter = Waiter(key, group, client, demand, barred, size, affinity, loop)
+        waiter = Waiter(key, group, query, barred, loop)
         self._enter(hall or self._open(group), waiter)
         self.serve_noted()
         try:
@@ -113,10 +110,8 @@ class AdmissionQueue:
 
     def _serve_soon(self, lease: Lease) -> None:
         """A reply came, or a request ended: that concerns its bucket, and the health of its endpoint."""
-        if not self._halls:
-            return
         for door in self._doors.get(lease.endpoint.bucket, ()):
-            self._note_door(door, lease.client)
+            self._note_door(door, lease.query.client)
         if self._noted:
             self._call_soon()
 
@@ -129,6 +124,8 @@ class AdmissionQueue:
         self.serve_noted()
 
     def _open(self, group: ModelGroup) -> Hall:
+        if not self._halls:
+            self._room.listen(self.serve_all, self._serve_soon)
         hall = self._halls[group.name] = Hall(group)
         for door in hall.doors:
             self._doors.setdefault(door.endpoint.bucket, []).append(door)
@@ -143,22 +140,23 @@ class AdmissionQueue:
             if not doors:
                 del self._doors[door.endpoint.bucket]
         if not self._halls:
+            self._room.stop()
             self._noted.clear()
             self._timers.sleep()
 
     def _enter(self, hall: Hall, waiter: Waiter) -> None:
         hall.waiting += 1
-        hall.bytes += waiter.size
+        hall.bytes += waiter.query.size
         waiter.lines = tuple(self._line(door, waiter) for door in hall.doors if door.endpoint.id not in waiter.barred)
         for line in waiter.lines:
             if line.join(waiter):
                 self._note(line)
 
     def _line(self, door: Door, waiter: Waiter) -> Line:
-        line = door.line_of(waiter.client)
+        line = door.line_of(waiter.query.client)
         if line is None:
             self._serial += 1
-            client = "" if door.endpoint.owns_credential else waiter.client
+            client = "" if door.endpoint.owns_credential else waiter.query.client
             line = door.lines[client] = Line(door, client, self._serial)
         return line
 
@@ -181,7 +179,7 @@ class AdmissionQueue:
                 self._note_kept_out(line.door)
         hall = self._halls[waiter.group.name]
         hall.waiting -= 1
-        hall.bytes -= waiter.size
+        hall.bytes -= waiter.query.size
         if not hall.waiting:
             self._close(waiter.group.name)
         elif self._noted:
@@ -224,7 +222,7 @@ class AdmissionQueue:
         if first is None:
             return
         was_kept_out = line.kept_out is not None
-        fits_in_s = self._pool.fits_in_s(door.endpoint, first.client, first.demand)
+        fits_in_s = self._pool.fits_in_s(door.endpoint, first.query)
         if fits_in_s > 0.0:
             line.kept_out = None
             self._look_again(line, fits_in_s)
@@ -245,7 +243,7 @@ class AdmissionQueue:
         """It goes to the endpoint whose turn it is, of those where it is the first and there is room."""
         others = {other.door.endpoint.id for other in first.lines if other.first is not first}
         passed_over = first.barred | others if others else first.barred
-        lease = self._pool.pick(first.group, first.client, first.demand, passed_over, first.affinity)
+        lease = self._pool.pick(first.group, first.query, passed_over)
         if lease is None:
             self._look_again(line, 0.0)
             return

@@ -5,167 +5,242 @@ from collections import Counter
 
 from msgspec import Struct
 
-from application.endpoints.ledger import Reservation
-from domain.cooldown import FRESH, NEVER, CooldownPolicy, EndpointHealth
+from application.endpoints.bucket import Bucket
+from application.ports import Clock
+from domain.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, EndpointHealth, HealthState
 from domain.cooldown_report import CooldownReport
 from domain.endpoint import Endpoint
-from domain.failure import Failure, FailureKind
-from domain.rate_limit.token_estimate import Demand
+from domain.evidence import HANGS, NO_SILENCE, is_of_one_use
+from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+from domain.rate_limit.reservation import Ending, Reservation
+from domain.route_query import RouteQuery
 
-WELL_S = 300.0
-"""How long an endpoint that was well for one use is believed to be so when another is refused."""
+FIRST_CONTACT_S = 0.25
+"""How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint
+costs one request and not the whole burst."""
 
-SILENCE_S = 10.0
-"""A shorter wait without a byte is nothing unusual: answers that are not streamed are silent until they are made."""
-
-SILENT_REQUESTS = 3
-"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
-
-NO_CHANCE_S = 1.0
-"""How soon to look again where time alone opens nothing: what does open it says so."""
+_ANSWERED = Ending.ANSWERED
+_OUT_OF_TIME = frozenset({FailureKind.DEADLINE, FailureKind.SLOW})
+_KEY_REFUSED = frozenset({FailureKind.AUTH, FailureKind.KEY})
 
 
 class Lease(Struct, eq=False):
-    """One attempt's claim on an endpoint, from the pick to the last byte."""
+    """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it."""
 
     endpoint: Endpoint
+    query: RouteQuery
+    state: "EndpointState"
+    bucket: Bucket
     held: Reservation
-    demand: Demand
-    last_resort: bool
     started: float
-    client: str = ""
-    """Whose limit it is charged to, where clients bring their own keys."""
-    open: bool = True
-    probe_until: float = 0.0
+    is_last_resort: bool = False
+    _is_open: bool = True
+    _probe_until: float = 0.0
     """The lease of the probe that this attempt is; 0 = it is none."""
-    on_trial: bool = False
-    """Does it count against the ramp of an endpoint that has just recovered?"""
-    reached: bool = True
-    """Has the provider seen the request? False = it cost nothing there."""
-    refused: bool = False
-    """Has it answered that it will not do this? Then it took no tokens there."""
-    answered: bool = False
-    """Has it been answered well?"""
-    verdict: bool = False
-    use: str = ""
-    """The API it is asked for."""
-    asked: bytes = b""
-    """The body of the request: tells one request from another."""
-    is_beside: bool = False
-    """Is it asked for something that says little of how well it does what it is there for?"""
+    _is_on_trial: bool = False
+    _is_verdict: bool = False
+    """Does what became of it say how the endpoint is?"""
+    _ending: Ending = Ending.LEFT
+
+    @property
+    def is_known(self) -> bool:
+        """Is its endpoint known to live, or not to be waited for? Else see `EndpointState.first_contact`."""
+        return self.state.is_heard or self.is_last_resort
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Did the last request to its endpoint run out of time without a byte?"""
+        return self.state.silence is not NO_SILENCE
 
 
 class EndpointState:
-    """What is known of one endpoint now."""
+    """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
 
     __slots__ = (
-        "attempts", "contact", "contact_until", "endpoint", "failures", "health", "heard", "hung", "in_flight",
-        "on_trial", "policy", "refuses_key", "silent", "well_at", "well_for", "withheld"
+        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "attempts", "endpoint", "failures", "health",
+        "in_flight", "is_heard", "is_withheld", "refuses_key", "silence", "takes_all"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
         self.endpoint = endpoint
-        self.policy = policy
+        self._policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
         self.attempts = 0
         """Since the start of this worker, also those that are under way."""
         self.failures: Counter[str] = Counter()
         """By kind, likewise."""
-        self.on_trial = 0
-        self.withheld = False
+        self.is_withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
+        self.takes_all = True
+        """Is nothing the matter with it? Then requests come and go well without changing anything."""
         self.refuses_key = False
         """Was that the last fault of its configuration?"""
-        self.hung = 0
-        """Those of the silent ones that waited for at least `SILENCE_S`."""
-        self.silent = 0
-        """Requests in a row that ran out of time without a byte from it."""
-        self.heard = False
-        self.well_at = NEVER
+        self.silence = NO_SILENCE
+        self.is_heard = False
+        """Has it ever answered, one way or the other?"""
+        self._well_at = NEVER
         """When the latest request was sent that went well."""
-        self.well_for: dict[str, float] = {}
+        self._well_for: dict[str, float] = {}
         """The same, for each use."""
-        self.contact = asyncio.Event()
-        self.contact_until = 0.0
+        self._contact = asyncio.Event()
+        self._contact_until = 0.0
+
+    @property
+    def longest_s(self) -> float:
+        """No cooldown of it is longer."""
+        return self._policy.longest_s
 
     def admits(self, now: float) -> bool:
         """May one more request go there?"""
-        return not self.withheld and self.health.admits(now, self.on_trial)
+        return self.takes_all or (not self.is_withheld and self.health.admits(now))
 
     def opens_in_s(self, now: float) -> float:
         """Seconds until one more may go there, as far as time alone brings that; 0 = now."""
-        if self.admits(now):
-            return 0.0
-        health = self.health
-        ends = max(health.open_until, health.probe_until) - now
-        return ends if ends > 0.0 and not self.withheld else NO_CHANCE_S
+        return NO_CHANCE_S if self.is_withheld else self.health.opens_in_s(now)
 
-    def begin(self, lease: Lease, now: float) -> None:
+    def shown(self, now: float) -> tuple[HealthState, float]:
+        """For people: its health, and the seconds until its cooldown ends (0 = none runs)."""
+        state = HealthState.COOLING if self.is_withheld else self.health.state(now)
+        return state, max(0.0, self.health.open_until - now)
+
+    def withhold(self, is_withheld: bool) -> None:
+        """A credential is missing, or there again."""
+        self.is_withheld = is_withheld
+        self._become(self.health)
+
+    def begin(self, lease: Lease) -> None:
         """A request is sent."""
         self.in_flight += 1
         self.attempts += 1
+        if self.takes_all:
+            return
         before = self.health
-        if not before.open_until and not before.ramp:
+        self._become(self._policy.after_start(before, lease.started))
+        if self.health.probe_until != before.probe_until:
+            lease._probe_until = self.health.probe_until
+        lease._is_on_trial = self.health.on_trial > before.on_trial
+
+    async def first_contact(self, lease: Lease, clock: Clock) -> bool:
+        """Let the first request to an endpoint that nothing is known of find out whether it lives, for at most
+        `FIRST_CONTACT_S`. False = it does not, or has no room for so many: the lease is to be released, and another
+        endpoint picked."""
+        now = clock.now()
+        if self.in_flight == 1:
+            self._contact.clear()
+            self._contact_until = now + FIRST_CONTACT_S
+            return True
+        if now < self._contact_until:
+            try:
+                with clock.timeout_at(self._contact_until):
+                    await self._contact.wait()
+            except TimeoutError:
+                return self._is_kept(lease, clock)
+        cooling = self.health.state(clock.now()) is HealthState.COOLING
+        return not cooling and self._is_kept(lease, clock)
+
+    def replied(self) -> None:
+        """A byte came after silence."""
+        self.silence = NO_SILENCE
+
+    def succeeded(self, lease: Lease) -> None:
+        """A request was answered well. An answer beside its purpose says nothing of its health."""
+        lease._ending = _ANSWERED
+        query, started = lease.query, lease.started
+        lease._is_verdict = not query.is_beside
+        if lease._is_on_trial or not self.is_heard:
+            self._hear(lease)
+        if query.is_beside:
             return
-        self.health = self.policy.after_start(before, now)
-        if self.health is not before:
-            lease.probe_until = self.health.probe_until
-        if self.health.ramp:
-            lease.on_trial = True
-            self.on_trial += 1
+        self._well_at = well_at = started if started > self._well_at else self._well_at
+        self._well_for[query.use] = well_at
+        if not self.takes_all:
+            self._become(self._policy.after_success(self.health, started))
 
-    def hear(self, lease: Lease) -> None:
-        """It was answered, one way or the other."""
-        lease.verdict = True
-        if not self.heard:
-            self.heard = True
-            self.contact.set()
-        if lease.on_trial:
-            self._end_trial(lease)
+    def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
+        """An attempt failed: what is the matter, and what does that do to the endpoint?"""
+        lease._is_verdict = True
+        self.failures[failure.kind.value] += 1
+        self._hear(lease)
+        is_beside, use = lease.query.is_beside, lease.query.use
+        if failure.kind in NEVER_SENT:
+            lease._ending = Ending.UNSENT
+        elif failure.is_refusal:
+            lease._ending = Ending.REFUSED
+        if failure.kind in _OUT_OF_TIME and not is_beside:
+            self.silence = self.silence.after_timeout(now - lease.started)
+            if self.silence.is_hang:
+                self.silence, failure = NO_SILENCE, HANGS
+        effect = failure.effect(is_beside=is_beside)
+        if effect is Effect.FAULT:
+            self._well_for.pop(use, None)
+            effect = Effect.NONE if is_of_one_use(self._well_for, use, now) else effect
+        if effect in (Effect.NONE, Effect.CLOCK):
+            lease._is_verdict = False
+        return failure, effect
 
-    def end(self, lease: Lease) -> None:
-        """It is over; if nobody can say how it went, a probe gives its lease back."""
+    def count(self, lease: Lease, effect: Effect, now: float, draw: float) -> bool:
+        """A failure counts, or is held against it (`Effect.SUSPECT`): does it cool for longer than it did?"""
+        before = self.health
+        if effect is Effect.COUNT:
+            self._become(self._policy.after_failure(before, lease.started, now, draw))
+        else:
+            asked = hash(lease.query.body)
+            self._become(self._policy.after_unknown(before, asked, lease.started, now, draw))
+        cools = self.health.open_until > before.open_until
+        if not cools and effect is Effect.SUSPECT:
+            lease._is_verdict = False
+        return cools
+
+    def fault(self, failure: Failure, now: float) -> bool:
+        """It cannot work as it is configured or paid: is that new?"""
+        before = self.health
+        self._become(self._policy.after_fault(before, now))
+        self.refuses_key = failure.kind in _KEY_REFUSED
+        return before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+
+    def end(self, lease: Lease) -> Ending | None:
+        """It is over; if nobody can say how it went, a probe gives its lease back. None = it was over already."""
+        if not lease._is_open:
+            return None
+        lease._is_open = False
         self.in_flight -= 1
-        if lease.on_trial:
+        if lease._is_on_trial:
             self._end_trial(lease)
-        if lease.verdict:
-            return
-        if lease.probe_until:
-            self.health = self.policy.after_abandon(self.health, lease.probe_until)
-        self.contact.set()
-
-    def thrive(self, lease: Lease) -> None:
-        """The request was answered well."""
-        self.health = self.policy.after_success(self.health, lease.started)
-        self.well_at = max(self.well_at, lease.started)
-        self.well_for[lease.use] = self.well_at
-
-    def is_well_for_others(self, lease: Lease, now: float) -> bool:
-        """It refuses this use; has another gone well lately, and not been refused since?"""
-        self.well_for.pop(lease.use, None)
-        return any(now - well_at < WELL_S for well_at in self.well_for.values())
+        if not lease._is_verdict:
+            if lease._probe_until:
+                self._become(self._policy.after_abandon(self.health, lease._probe_until))
+            self._contact.set()
+        return lease._ending
 
     def report(self) -> CooldownReport:
         """What was found out here."""
-        return self.policy.report(self.health)
+        return self._policy.report(self.health)
 
     def take(self, report: CooldownReport, now: float) -> bool:
         """Another replica says so: does it change anything?"""
         before = self.health
-        self.health = self.policy.after_report(before, report, now, self.well_at)
+        self._become(self._policy.after_report(before, report, now, self._well_at))
         return self.health is not before
 
-    def of_silence(self, failure: Failure, waited_s: float) -> Failure:
-        """One request that runs out of time says little, several in a row say more. A short wait, of an impatient
-        client, says nothing of the endpoint: others may well wait for it."""
-        self.silent += 1
-        self.hung += waited_s >= SILENCE_S
-        if self.hung < SILENT_REQUESTS:
-            return failure
-        self.silent = self.hung = 0
-        return Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
+    def _become(self, health: EndpointHealth) -> None:
+        self.health = health
+        self.takes_all = health.is_settled and not self.is_withheld
+
+    def _hear(self, lease: Lease) -> None:
+        if not self.is_heard:
+            self.is_heard = True
+            self._contact.set()
+        if lease._is_on_trial:
+            self._end_trial(lease)
 
     def _end_trial(self, lease: Lease) -> None:
-        lease.on_trial = False
-        self.on_trial -= 1
+        lease._is_on_trial = False
+        self._become(self._policy.after_trial(self.health))
+
+    def _is_kept(self, lease: Lease, clock: Clock) -> bool:
+        """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""
+        room = not lease.bucket.is_overdrawn(clock.now())
+        if not room:
+            lease._ending = Ending.UNSENT
+        return room

@@ -1,7 +1,7 @@
 """What replicas find out about endpoints, told to each other through a store.
 
-The picture that decides stays in this process (`EndpointPool`); a task beside it puts down what was found out here,
-and takes in what the others put down. A store that is away costs nothing but this exchange. Times travel as
+The picture that decides stays in this process (`application.endpoints`); a task beside it puts down what was found out
+here, and takes in what the others put down. A store that is away costs nothing but this exchange. Times travel as
 seconds from the moment a report was put down, and its age is told by the store's clock alone, so that the clocks of the
 hosts may be as far apart as they like.
 """
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from application.endpoints.pool import EndpointPool
+from application.endpoints.replica_view import ReplicaView
 from application.ports import Clock, RequestLog
 from application.store_ports import EndpointStateStore, StoreUnavailable
 from domain.replica_moments import SKEW_S
@@ -30,27 +30,27 @@ class Replication:
 
     def __init__(
         self,
-        pool: EndpointPool,
+        view: ReplicaView,
         store: EndpointStateStore,
         clock: Clock,
         replica: str,
         log: RequestLog,
+        report_due: asyncio.Event,
         tick_s: float = TICK_S,
     ) -> None:
-        self._pool = pool
+        self._view = view
         self._store = store
         self._clock = clock
         self._replica = replica
         self._log = log
         self._tick_s = tick_s
-        self._urgent = asyncio.Event()
+        self._report_due = report_due
         self._put: ReplicaReport | None = ReplicaReport()
         """What the store holds of this replica, in this replica's time; None = that is not certain."""
         self._put_at = 0.0
         self._heard: dict[str, tuple[ReplicaReport, float]] = {}
         """The report of each other replica that was taken in last, and when it was put down."""
         self._crashing = False
-        pool.when_report_due(self._urgent.set)
 
     async def load(self) -> None:
         """Take in, before the first request, what is known. Waits as long as the store lets it; never raises."""
@@ -90,14 +90,14 @@ class Replication:
         """Until the next round is due, or something happens that the others should know soon."""
         with contextlib.suppress(TimeoutError):
             with self._clock.timeout_at(self._clock.now() + self._tick_s):
-                await self._urgent.wait()
+                await self._report_due.wait()
             await self._clock.sleep(GATHER_S)
-        self._urgent.clear()
+        self._report_due.clear()
 
     async def _put_own(self) -> None:
         now = self._clock.now()
-        self._pool.checkpoint(now)
-        report = self._pool.report(now)
+        self._view.checkpoint(now)
+        report = self._view.report(now)
         if report.is_empty and self._put is None:
             return
         if report == self._put and (report.is_empty or now - self._put_at < REFRESH_S):
@@ -117,7 +117,7 @@ class Replication:
         heard = ReplicaReport()
         for report, put_at in self._heard.values():
             heard = heard.merged(report.shifted(put_at))
-        self._pool.take(heard, now)
+        self._view.take(heard, now)
 
 
 def _is_same(heard: tuple[ReplicaReport, float], before: tuple[ReplicaReport, float] | None) -> bool:

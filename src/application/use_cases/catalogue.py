@@ -1,10 +1,12 @@
 """What is served here, and how it is doing: for `GET /v1/models` and `GET /health`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from application.endpoints.pool import EndpointPool
+from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.ledger import Ledger
+from application.ports import Clock
 from domain.cooldown import HealthState
 from domain.group import ModelGroup
 
@@ -48,9 +50,13 @@ class ListModels:
 class ReportHealth:
     """How all endpoints are doing, from what traffic showed: no request is made, no token spent."""
 
-    def __init__(self, groups: Sequence[ModelGroup], pool: EndpointPool) -> None:
+    def __init__(
+        self, groups: Sequence[ModelGroup], states: Mapping[str, EndpointState], ledger: Ledger, clock: Clock
+    ) -> None:
         self._groups = groups
-        self._pool = pool
+        self._states = states
+        self._ledger = ledger
+        self._clock = clock
 
     def __call__(self) -> HealthReport:
         """The state at this moment."""
@@ -61,9 +67,10 @@ class ReportHealth:
         return HealthReport("ok" if statuses == {"ok"} else "degraded", groups)
 
     def _group(self, group: ModelGroup) -> GroupReport:
-        reports = []
+        reports, now = [], self._clock.now()
         for endpoint in group.endpoints:
-            state, cooling_s, limited_s = self._pool.state(endpoint)
+            state, cooling_s = self._states[endpoint.id].shown(now)
+            limited_s = self._ledger.throttled_s(endpoint, now)
             reports.append(
                 EndpointReport(endpoint.id, state.value, endpoint.weight, round(cooling_s, 1), round(limited_s, 1))
             )

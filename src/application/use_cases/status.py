@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from application.endpoints.admission_queue import AdmissionQueue
-from application.endpoints.pool import EndpointPool
+from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.ledger import Ledger
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import AttemptsOfEndpoint, Copy, Traffic
@@ -16,7 +17,6 @@ from domain.caching.cache_key import CacheState
 from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.rate_limit.bucket import Bucket
 from domain.rate_limit.limit_state import LimitState
 
 
@@ -130,13 +130,15 @@ class ReportStatus:
     def __init__(
         self,
         groups: Sequence[ModelGroup],
-        pool: EndpointPool,
+        states: Mapping[str, EndpointState],
+        ledger: Ledger,
         waiting: AdmissionQueue,
         troubles: EndpointTroubles,
         clock: Clock,
     ) -> None:
         self._groups = groups
-        self._pool = pool
+        self._states = states
+        self._ledger = ledger
         self._waiting = waiting
         self._troubles = troubles
         self._clock = clock
@@ -146,19 +148,17 @@ class ReportStatus:
         return tuple(self._group(group, recent) for group in self._groups)
 
     def _group(self, group: ModelGroup, recent: Copy) -> GroupStatus:
-        buckets = self._pool.ledger.own_buckets(group.endpoints)
         attempts = sum(recent.attempts[endpoint.id] for endpoint in group.endpoints)
         endpoints = tuple(
-            self._endpoint(endpoint, share, buckets.get(endpoint.id), recent.attempts_at(endpoint.id, attempts))
+            self._endpoint(endpoint, share, recent.attempts_at(endpoint.id, attempts))
             for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
         )
         return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints, recent.traffic(group.name))
 
-    def _endpoint(
-        self, endpoint: Endpoint, share: float, bucket: Bucket | None, recent: AttemptsOfEndpoint
-    ) -> EndpointStatusReport:
-        now = self._clock.now()
-        state, cooling_s, clock_s = self._pool.state(endpoint)
+    def _endpoint(self, endpoint: Endpoint, share: float, recent: AttemptsOfEndpoint) -> EndpointStatusReport:
+        now, known = self._clock.now(), self._states[endpoint.id]
+        state, cooling_s = known.shown(now)
+        clock_s, bucket = self._ledger.throttled_s(endpoint, now), self._ledger.known(endpoint)
         return EndpointStatusReport(
             id=endpoint.id,
             model=endpoint.model,
@@ -166,14 +166,14 @@ class ReportStatus:
             weight=endpoint.weight,
             share=round(share, 4),
             state=state.value,
-            in_flight=self._pool.in_flight(endpoint),
+            in_flight=known.in_flight,
             cooling_s=round(cooling_s, 1),
             clock_s=round(clock_s, 1),
             requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
             tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
-            ramp=self._pool.ramp(endpoint),
+            ramp=known.health.ramp,
             why=self._why(endpoint, state, clock_s),
-            attempts=self._pool.states[endpoint.id].attempts,
+            attempts=known.attempts,
             recent=recent,
         )
 

@@ -9,6 +9,7 @@ from enum import Enum
 from msgspec import Struct
 
 PER_MINUTE_S = 60.0
+AZURE_REQUEST_SLICE_S = 10.0
 
 MAX_COUNT = 1e12
 """A limit, or what remains of one, that is larger says nothing."""
@@ -53,6 +54,17 @@ class Reading(Struct, frozen=True, gc=False):
         )
 
 
+class Readings(Struct, frozen=True, gc=False):
+    """What one reply says about its bucket."""
+
+    requests: Reading = Reading()
+    tokens: Reading = Reading()
+
+
+NO_READINGS = Readings()
+"""Of a reply that says nothing."""
+
+
 class Counting(Struct, frozen=True, gc=False):
     """How one limit is counted; that never changes."""
 
@@ -79,12 +91,21 @@ class Counting(Struct, frozen=True, gc=False):
         return ended + ((now - ended) // self.window_s + 1) * self.window_s
 
 
+def countings(provider: str, reserve: float) -> tuple[Counting, Counting]:
+    """How a provider counts requests and tokens."""
+    if provider == "azure":
+        requests = Counting(Refill.WINDOW, AZURE_REQUEST_SLICE_S, is_exact=True, reserve=reserve)
+        return requests, Counting(Refill.WINDOW, reserve=reserve)
+    return Counting(is_exact=True, reserve=reserve), Counting(reserve=reserve)
+
+
 def refill_rate(limit: float, remaining: float, reset_s: float | None) -> float:
     """Room that comes back per second where that goes on without pause: what is missing within the reset, else the
     limit within a minute. All of it within a day at least, as no limit is counted over a longer time."""
     if not reset_s or remaining >= limit:
         return limit / PER_MINUTE_S
-    return max((limit - remaining) / max(reset_s, _LEAST_RESET_S), limit / MAX_RESET_S)
+    rate, least = (limit - remaining) / (reset_s if reset_s > _LEAST_RESET_S else _LEAST_RESET_S), limit / MAX_RESET_S
+    return rate if rate > least else least
 
 
 def _is_within(value: float | None, least: float, most: float) -> bool:

@@ -72,6 +72,13 @@ class BucketReport(Struct, frozen=True):
 NO_LIMIT = BucketReport()
 
 
+class Charged(Struct, frozen=True):
+    """What a bucket had been charged in all up to some moment, or for each limit up to one of its own."""
+
+    requests: float = 0.0
+    tokens: float = 0.0
+
+
 def _age_rank(report: ReadingReport) -> tuple[float, ...]:
     reading = report.reading
     return rank(report.read_at), rank(reading.limit), rank(reading.remaining), rank(reading.reset_s)

@@ -7,7 +7,6 @@ up to it, and the room is what the reading said, less the charges beyond its mar
 Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
 (OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
 10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
-
 All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
 """
 
@@ -43,7 +42,7 @@ class LimitState(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, meter: Counting, per_minute: float | None, now: float) -> "LimitState":
-        """A gauge at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
+        """A state at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
             return cls(None, 0.0, 0.0, 0.0, LimitTerms(meter))
         # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
@@ -76,29 +75,33 @@ class LimitState(Struct, frozen=True, gc=False):
     def charge(self, amount: float, now: float) -> "LimitState":
         """Something is sent that takes `amount`. Its mark is the `charged` of the result."""
         level, at, terms = self.level, self.at, self.terms
-        if level is not None:
-            if now >= terms.turns:
-                return self._turned(now).charge(amount, now)
-            if now > at:
-                if terms.rate > 0.0:
-                    level, limit = level + terms.rate * (now - at), terms.limit
-                    level = level if limit is None or level < limit else limit
-                elif now >= terms.window_end:
-                    return self._advanced(now).charge(amount, now)
-                at = now
-            level -= amount
-            if level < terms.floor:
-                terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
-                level = terms.floor
+        if level is None:
+            return LimitState(None, at, self.charged + amount, self.read_mark, terms)
+        if terms.window is not None and now >= terms.window.turns:
+            return self._turned(terms.window, now).charge(amount, now)
+        if now > at:
+            rate = terms.rate
+            if rate > 0.0:
+                level += rate * (now - at)
+                limit = terms.limit
+                if limit is not None and level > limit:
+                    level = limit
+            elif now >= terms.window_end:
+                return self._advanced(now).charge(amount, now)
+            at = now
+        level -= amount
+        if level < terms.floor:
+            terms = structs.replace(terms, debt=terms.debt + terms.floor - level)
+            level = terms.floor
         return LimitState(level, at, self.charged + amount, self.read_mark, terms)
 
     def refund(self, amount: float, mark: float, now: float) -> "LimitState":
         """Of what was charged up to `mark` the provider did not take `amount`. Known already where a later reading was
         taken."""
-        gauge = self._advanced(now)
-        if gauge.level is None or mark <= gauge.read_mark:
-            return gauge
-        terms = gauge.terms
+        state = self._advanced(now)
+        if state.level is None or mark <= state.read_mark:
+            return state
+        terms = state.terms
         if terms.window is not None:
             terms = structs.replace(terms, window=terms.window.refunded(amount, mark))
         if terms.debt > 0.0:
@@ -106,8 +109,8 @@ class LimitState(Struct, frozen=True, gc=False):
             amount -= terms.debt - debt
             terms = structs.replace(terms, debt=debt)
         # No more than is known to have been there.
-        most = terms.limit if terms.limit is not None else max(gauge.level, -terms.floor)
-        return structs.replace(gauge, level=_capped(gauge.level + amount, most), terms=terms)
+        most = terms.limit if terms.limit is not None else max(state.level, -terms.floor)
+        return structs.replace(state, level=_capped(state.level + amount, most), terms=terms)
 
     def after_reading(
         self,
@@ -127,49 +130,48 @@ class LimitState(Struct, frozen=True, gc=False):
         before it and take `in_flight` at most. So where the charges are exact a reading that makes more of the room
         than they have left is believed less that. `elsewhere`: it was a reply to another replica.
         """
-        before, limit, remaining, reset_s = self.terms, reading.limit, reading.remaining, reading.reset_s
+        before, remaining = self.terms, reading.remaining
         if sent < before.read_at:
             return self
+        limit = reading.limit
         if remaining is None:
             return self if limit is None else self._limited(limit, now)
-        meter = before.meter
-        window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
+        meter, charged = before.meter, self.charged
         if limit is None:
             limit = before.limit
+        window: Window | None = None
         level: float | None
-        debt = 0.0
         if limit and meter.refill is _CONTINUOUS:
-            rate = refill_rate(limit, remaining, reset_s)
+            if reading.is_bare:
+                window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
+            rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
             level = remaining + rate * (now - sent)
-            level, at, window_end = level if level < limit else limit, now, 0.0
+            level = level if level < limit else limit
         else:
-            rate = 0.0
+            window, rate = self._window(reading, remaining, sent, mark, now, amount, in_flight), 0.0
             limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
+        debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
-            level -= self.charged - mark
-            left = self.room(now) if meter.is_exact else None
-            if left is not None and left < level and self._counts(reading, limit, window_end, now):
-                level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
-        floor = -(remaining if limit is None else limit)
-        if level is not None:
-            level = _capped(level, limit)
+            level -= charged - mark
+            if in_flight and meter.is_exact:
+                left = self.room(now)
+                if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                    level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
+            if limit is not None and level > limit:
+                level = limit
             if level < floor:
                 level, debt = floor, debt + floor - level
         plenty = kept = before.kept if limit == before.limit else meter.kept(limit)
-        turns = math.inf
         if window is not None:
-            turns = window.turns
             plenty = kept if rate == 0.0 and level is not None and level <= window.left else math.inf
-        terms = LimitTerms(
-            meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, turns, floor, debt
-        )
-        return LimitState(level, at, self.charged, mark, terms)
+        terms = LimitTerms(meter, limit, kept, plenty, rate, window_end, reading, sent, elsewhere, window, floor, debt)
+        return LimitState(level, at, charged, mark, terms)
 
     def after_peer_report(
         self, reading: Reading, sent: float, mark: float, now: float, in_flight: float = 0.0
     ) -> "LimitState":
         """Another replica read this from the reply to a request of its own, which it sent at `sent`; up to then this
-        replica had charged `mark`. The very same gauge if it knows as much already, or if that cannot be."""
+        replica had charged `mark`. The very same state if it knows as much already, or if that cannot be."""
         is_new = self.terms.read_at + ECHO_S < sent <= now + ECHO_S
         if not is_new or reading.remaining is None or not reading.is_possible:
             return self
@@ -182,8 +184,8 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def refills_in_s(self, amount: float, now: float) -> float:
         """Seconds until there is room for `amount`; 0 = now. More than the limit has room when all of it is back."""
-        gauge = self._advanced(now)
-        level, terms = gauge.level, gauge.terms
+        state = self._advanced(now)
+        level, terms = state.level, state.terms
         if level is None:
             return 0.0
         need = amount if terms.limit is None else min(amount, terms.limit)
@@ -205,8 +207,8 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def full_in_s(self, now: float) -> float | None:
         """Seconds until all room is back; None = unknown."""
-        gauge = self._advanced(now)
-        level, terms = gauge.level, gauge.terms
+        state = self._advanced(now)
+        level, terms = state.level, state.terms
         if level is None or terms.limit is None:
             return None
         missing = terms.limit - level
@@ -215,7 +217,7 @@ class LimitState(Struct, frozen=True, gc=False):
         return missing / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)
 
     def _advanced(self, now: float) -> "LimitState":
-        """The same gauge, seen at `now`."""
+        """The same state, seen at `now`."""
         terms = self.terms
         if self.level is None or now <= self.at:
             return self
@@ -228,13 +230,13 @@ class LimitState(Struct, frozen=True, gc=False):
 
     def _limited(self, limit: float, now: float) -> "LimitState":
         """After a reply that names the limit and not what remains of it."""
-        gauge, meter = self._advanced(now), self.terms.meter
+        state, meter = self._advanced(now), self.terms.meter
         if meter.refill is Refill.WINDOW:
             limit = meter.per_window(limit)
-        terms, level = gauge.terms, gauge.level
+        terms, level = state.terms, state.level
         rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else limit / PER_MINUTE_S
         terms = structs.replace(terms, limit=limit, kept=meter.kept(limit), rate=rate, floor=-limit)
-        return structs.replace(gauge, level=None if level is None else min(max(level, -limit), limit), terms=terms)
+        return structs.replace(state, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
     def _window(
         self,
@@ -255,14 +257,12 @@ class LimitState(Struct, frozen=True, gc=False):
             before, terms.meter, amount, remaining, reset_s, sent, mark, self.charged, now, in_flight
         )
 
-    def _turned(self, now: float) -> "LimitState":
-        """The same gauge when its window may have ended, or has."""
+    def _turned(self, window: Window, now: float) -> "LimitState":
+        """The same state when its window may have ended, or has."""
         terms = self.terms
-        if terms.window is None:
-            return self
-        window = terms.window.passed(terms.meter, terms.limit, self.charged, now)
+        window = window.passed(terms.meter, terms.limit, self.charged, now)
         plenty = terms.plenty if window.turned is None else math.inf
-        terms = structs.replace(terms, window=window, turns=window.turns, plenty=plenty)
+        terms = structs.replace(terms, window=window, plenty=plenty)
         return LimitState(self.level, self.at, self.charged, self.read_mark, terms)
 
     def _in_window(

@@ -5,6 +5,7 @@ import math
 from msgspec import Struct
 
 from domain.rate_limit.limit_reading import Counting, Reading
+from domain.rate_limit.limit_report import NO_READING, ReadingReport
 from domain.rate_limit.limit_window import Window
 
 
@@ -30,9 +31,12 @@ class LimitTerms(Struct, frozen=True, gc=False):
     """Did another replica read it? Then it is not ours to tell."""
     window: Window | None = None
     """What is sure, where the level may hope for too much; None = the level is sure."""
-    turns: float = math.inf
-    """`Window.turns`."""
     floor: float = -math.inf
     """The level falls no further: minus the limit, or minus what a reading left where no limit is known."""
     debt: float = 0.0
     """How far it would have fallen below that. What is given back comes off this first."""
+
+    def report(self) -> ReadingReport:
+        """The newest reading, if it came to this replica."""
+        is_own = not self.is_from_peer and self.read_at > -math.inf
+        return ReadingReport(self.reading, self.read_at) if is_own else NO_READING

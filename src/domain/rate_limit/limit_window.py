@@ -2,7 +2,8 @@
 
 Azure rounds its resets up to whole seconds, and so do the gateways that write a reset without a unit. In windows of a
 few seconds that is much, and whether such a window is fixed or slides along no reply says. So beside the level of a
-gauge, which hopes for the best, a `Window` holds what is there in any case: that decides while another bucket has room.
+limit state, which hopes for the best, a `Window` holds what is there in any case: that decides while another bucket has
+room.
 
 - Before the earliest end of the window: what the last reply left, less all that was sent since.
 - Between its earliest and its latest end: the same, but what is sent may already count in the next window.

@@ -39,7 +39,9 @@ class Demand(Struct, frozen=True, gc=False):
     def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
         """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
         size, attachments = len(body), 0
-        at = body.find(_ATTACHMENT) if _ATTACHMENT in elide_long_strings(body) else -1
+        if _ATTACHMENT not in elide_long_strings(body):
+            return cls(size, 0, max_output_tokens)
+        at = body.find(_ATTACHMENT)
         while at >= 0:
             end = body.find(b'"', at)
             end = len(body) if end < 0 else end
@@ -58,26 +60,28 @@ class TokenEstimate(Struct, frozen=True, gc=False):
 
     def tokens(self, demand: Demand) -> float:
         """The guess for a request: from 0 to `MAX_REQUEST_TOKENS`."""
-        output = self.output_tokens if demand.max_output_tokens is None else demand.max_output_tokens
-        if output > MAX_REQUEST_TOKENS:
-            return MAX_REQUEST_TOKENS
-        tokens = demand.text_bytes * self.tokens_per_byte + demand.attachments * _TOKENS_PER_ATTACHMENT + output
+        asked = demand.max_output_tokens
+        tokens = demand.text_bytes * self.tokens_per_byte + (self.output_tokens if asked is None else asked)
+        if demand.attachments:
+            tokens += demand.attachments * _TOKENS_PER_ATTACHMENT
         return tokens if tokens < MAX_REQUEST_TOKENS else MAX_REQUEST_TOKENS
 
     def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
         """A reply said what its request took; what came with attachments says nothing about text, and a number that
         cannot be meant says nothing at all."""
-        if usage.output_tokens > MAX_OUTPUT_TOKENS or usage.prompt_tokens > MAX_REQUEST_TOKENS:
+        answered, prompt_tokens, text_bytes = usage.output_tokens, usage.prompt_tokens, demand.text_bytes
+        if answered > MAX_OUTPUT_TOKENS or prompt_tokens > MAX_REQUEST_TOKENS:
             return self
         per_byte, output = self.tokens_per_byte, self.output_tokens
-        prompt_tokens, text_bytes = usage.prompt_tokens, demand.text_bytes
         if text_bytes > 0 and prompt_tokens > 0 and not demand.attachments:
             # Never below the start: limits are charged by length, whatever the text turns out to be.
             seen = prompt_tokens / text_bytes
-            seen = 1.0 if seen > 1.0 else seen if seen > _TOKENS_PER_BYTE else _TOKENS_PER_BYTE
+            if seen > 1.0:
+                seen = 1.0
+            elif seen < _TOKENS_PER_BYTE:
+                seen = _TOKENS_PER_BYTE
             per_byte += _LEARNING_RATE * (seen - per_byte)
-        answered = usage.output_tokens if usage.output_tokens > 0 else 0
-        return TokenEstimate(per_byte, output + _LEARNING_RATE * (answered - output))
+        return TokenEstimate(per_byte, output + _LEARNING_RATE * ((answered if answered > 0 else 0) - output))
 
 
 UNTAUGHT = TokenEstimate()

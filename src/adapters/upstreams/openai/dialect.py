@@ -20,7 +20,7 @@ from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, Ups
 from application.ports import UpstreamReply
 from application.state.token_upstream import TokenCall
 from domain.endpoint import Endpoint
-from domain.rate_limit.bucket import Readings
+from domain.rate_limit.limit_reading import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
 _IDENTITY = (("accept-encoding", "identity"),)

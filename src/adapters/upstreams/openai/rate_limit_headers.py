@@ -10,8 +10,7 @@ seen in 2025) the scarcer one counts.
 from adapters.upstreams.openai.errors.retry_delay import parse_reset_s
 from application.messages import Headers
 from domain.bounded_memo import Remembered
-from domain.rate_limit.bucket import NO_READINGS, Readings
-from domain.rate_limit.limit_reading import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
+from domain.rate_limit.limit_reading import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, NO_READINGS, Reading, Readings
 
 
 def _names(of: str) -> tuple[str, str, str]:

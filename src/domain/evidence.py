@@ -1,0 +1,48 @@
+"""What says something of an endpoint only together with what was seen of it before: silence, and a refusal of one use.
+
+One request that runs out of time without a byte says little, several in a row say that it hangs. What is refused for
+one API while another goes well is a right or a deployment that is missing there, no reason to give up the endpoint.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from domain.failure import Failure, FailureKind
+
+SILENCE_S = 10.0
+"""A shorter wait without a byte is nothing unusual: answers that are not streamed are silent until they are made."""
+
+SILENT_REQUESTS = 3
+"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
+
+TRUST_S = 300.0
+"""How long an endpoint that was well for one use is believed to be so when another is refused."""
+
+HANGS = Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
+
+
+class Silence(Struct, frozen=True):
+    """Requests in a row that ran out of time without a byte."""
+
+    requests: int = 0
+    hung: int = 0
+    """Those that waited for at least `SILENCE_S`: an impatient client says nothing, others may well wait for it."""
+
+    def after_timeout(self, waited_s: float) -> "Silence":
+        """One more did, after so long."""
+        return Silence(self.requests + 1, self.hung + (waited_s >= SILENCE_S))
+
+    @property
+    def is_hang(self) -> bool:
+        """Are they reason enough to call it a failure of the endpoint (`HANGS`), and to count anew?"""
+        return self.hung >= SILENT_REQUESTS
+
+
+NO_SILENCE = Silence()
+"""A byte came."""
+
+
+def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float) -> bool:
+    """Is a refusal a matter of the `refused` use alone: has another gone well lately? `well_at` says when each did."""
+    return any(use != refused and now - at < TRUST_S for use, at in well_at.items())
