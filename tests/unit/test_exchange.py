@@ -42,7 +42,8 @@ class Taking:
 
 async def exchanged(answer: Any, method: str = "POST") -> tuple[Taking, RecordingLog]:
     client, log, clock = Taking(method), RecordingLog(), FakeClock()
-    context = ExchangeContext(clock, log, InFlight(1.0, HeldBytes()), RequestCounts((), clock), 1.0)
+    in_flight, counts = InFlight(1.0, HeldBytes()), RequestCounts((), clock)
+    context = ExchangeContext(clock, log, in_flight, counts, counts.went_well, counts.ended, 1.0)
     exchange = Exchange(cast("Client", client), context)
     assert exchange.begin(answer) is None
     assert len(log.records) == 1

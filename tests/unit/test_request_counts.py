@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from application.endpoints.endpoint_state import EndpointState
 from application.observing.error_types import ERROR_TYPES, OTHER, error_type
-from application.observing.request_counts import DECISIONS, FOLD_AFTER, SAMPLES, RequestCounts
+from application.observing.recent import WINDOW_S, AttemptsOfEndpoint, Recent
+from application.observing.request_counts import DECISIONS, MANY, SAMPLES, RequestCounts
 from application.ports import RequestRecord
+from domain.cooldown import CooldownPolicy
+from domain.endpoint import Endpoint
 from domain.failure import FailureKind
 from tests.fakes import FakeClock
 
@@ -31,9 +35,9 @@ def observe(counts: RequestCounts, clock: FakeClock, one: RequestRecord) -> None
     if one.outcome != "ok":
         counts.went_wrong(one)
         return
-    counts.went_well.append((clock.now(), one))
-    if len(counts.went_well) >= FOLD_AFTER:
-        counts.fold()
+    counts.went_well.append(one)
+    counts.ended.append(clock.now())
+    counts.tick()
 
 
 def counting() -> tuple[RequestCounts, FakeClock]:
@@ -78,11 +82,11 @@ def test_while_few_come_how_they_divide_is_exact(groups: list[str]) -> None:
 
 def test_what_is_folded_stands_for_as_many_as_there_were() -> None:
     counts, clock = counting()
-    for _ in range(FOLD_AFTER):
+    for _ in range(MANY):
         observe(counts, clock, record())
 
-    assert counts.went_well == []
-    assert list(counts.counts().values()) == [FOLD_AFTER]
+    assert counts.went_well == counts.ended == []
+    assert list(counts.counts().values()) == [MANY]
 
 
 def test_reading_twice_changes_nothing_and_what_was_read_is_a_copy() -> None:
@@ -158,3 +162,24 @@ def test_each_type_says_whose_fault_it_is() -> None:
 )
 def test_what_is_whose_fault(outcome: str, kind: str) -> None:
     assert error_type(outcome) == kind
+
+
+def test_what_is_recent_grows_old() -> None:
+    counts, clock = counting()
+    states = {"gpt/1": EndpointState(Endpoint("gpt/1", "m", "openai"), CooldownPolicy())}
+    recent = Recent(counts, states, clock)
+    observe(counts, clock, record())
+    states["gpt/1"].attempts += 1
+    states["gpt/1"].failures["server_error"] += 2
+    before = recent()
+    for _ in range(int(WINDOW_S)):
+        clock.advance(1.0)
+        recent.tick()
+    counts.went_wrong(record(outcome="upstream_error", status=502))
+    after = recent()
+
+    assert before.traffic("gpt").requests == 1 and before.traffic("small").requests == 0
+    assert before.traffic(None).total_ms is not None
+    assert before.attempts_at("gpt/1", 1) == AttemptsOfEndpoint(1, 1.0, {"server_error": 2})
+    assert (after.traffic(None).requests, after.traffic(None).errors) == (1, {"endpoint_error": 1})
+    assert after.attempts_at("gpt/1", 0) == AttemptsOfEndpoint(0, 0.0, {})

@@ -38,7 +38,7 @@ class Admission:
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
-        self.context = ExchangeContext(clock, log, in_flight, counts, write_timeout_s)
+        self.context = ExchangeContext(clock, log, in_flight, counts, counts.went_well, counts.ended, write_timeout_s)
         self.max_body_bytes = max_body_bytes
         self.uncounted_bytes = min(COUNTED_BYTES, max_body_bytes)
         """A body up to this size needs no `hold`."""

@@ -10,10 +10,11 @@ from application.observing.latencies import Latencies, Quantiles
 from application.observing.request_counts import Labels, RequestCounts
 from application.ports import Clock
 
-TICK_S = 30.0
-TICKS = 10
-WINDOW_S = TICK_S * TICKS
-"""How far back is looked, to one tick less; less after a start."""
+TICK_S = 1.0
+COPY_S = 30.0
+COPIES = 10
+WINDOW_S = COPY_S * COPIES
+"""How far back is looked, up to one copy less; less after a start."""
 
 
 class Traffic(Struct, frozen=True):
@@ -84,13 +85,14 @@ class Copy(Struct, frozen=True):
 
 
 class Recent:
-    """Keeps copies of the counts, one for each tick."""
+    """Keeps copies of the counts, the oldest of which is as old as the window."""
 
     def __init__(self, counts: RequestCounts, states: Mapping[str, EndpointState], clock: Clock) -> None:
         self._counts = counts
         self._states = states
         self._clock = clock
-        self._copies = deque([Copy()], maxlen=TICKS)
+        self._copies = deque([Copy()], maxlen=COPIES)
+        self._copied = clock.now()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -99,8 +101,12 @@ class Recent:
             self.tick()
 
     def tick(self) -> None:
-        """So much time has passed."""
-        self._copies.append(self._copy())
+        """Some time has passed."""
+        self._counts.tick()
+        now = self._clock.now()
+        if now - self._copied >= COPY_S:
+            self._copied = now
+            self._copies.append(self._copy())
 
     def __call__(self) -> Copy:
         """What happened since the oldest copy."""

@@ -1,4 +1,4 @@
-"""What became of all requests, counted, at the price of one addition to a list for a request that went well.
+"""What became of all requests, counted, at the price of two additions to lists for a request that went well.
 
 Of those, where many come, every few stand for their neighbours: how many there were is exact, how they divide and how
 long they took is not. What went wrong is seldom, and counted one by one. Labels are few and fixed: groups, endpoints
@@ -15,14 +15,11 @@ from application.observing.error_types import error_type
 from application.observing.latencies import Latencies
 from application.ports import Clock, RequestRecord
 
-FOLD_AFTER = 1024
-"""So many requests that went well are kept as they came, at most, before they are counted."""
+MANY = 256
+"""So many requests that went well are counted at the next tick; fewer wait until somebody asks."""
 
 SAMPLES = 64
-"""Of those that wait when somebody asks, or a tick is over, so many or twice that are looked at, and stand for all."""
-
-FEW_SAMPLES = 16
-"""The same where they come faster than that."""
+"""Of those that wait, so many or twice that are looked at, and stand for all."""
 
 DECISIONS = 50
 """How many of the last requests are told one by one."""
@@ -54,21 +51,23 @@ class RequestCounts:
     """Counts since the start of this worker. `groups` are the names of the model groups."""
 
     def __init__(self, groups: Iterable[str], clock: Clock) -> None:
-        self.went_well: list[tuple[float, RequestRecord]] = []
-        """Requests not counted yet: when each was over, by the clock, and what is written down of it. Added to at the
-        end of a request, without a call; whoever makes them `FOLD_AFTER` calls `fold`."""
+        self.went_well: list[RequestRecord] = []
+        """Requests not counted yet. What ends one adds to this and to `ended` itself: a call would cost more."""
+        self.ended: list[float] = []
+        """When each of them was over, by the clock."""
         self._groups = frozenset(groups)
         self._clock = clock
         self._cells: dict[tuple[str, str, str, int, str], tuple[list[int], Labels]] = {}
         """By what a record says: the count, and what it is counted under."""
         self._latencies: defaultdict[tuple[str, str], Latencies] = defaultdict(Latencies.empty)
-        self._last_well: deque[tuple[tuple[float, RequestRecord], float]] = deque(maxlen=DECISIONS)
-        """With what was to be added to the clock's time then, to have unix seconds."""
+        self._last_well: deque[tuple[RequestRecord, float, float]] = deque(maxlen=DECISIONS)
+        """When each was over, and what was to be added to that for unix seconds."""
         self._last_errors: deque[Decision] = deque(maxlen=DECISIONS)
 
-    def fold(self) -> None:
-        """There are as many as may wait."""
-        self._fold(FEW_SAMPLES)
+    def tick(self) -> None:
+        """To be called about every second, lest too many wait."""
+        if len(self.went_well) >= MANY:
+            self._fold()
 
     def went_wrong(self, record: RequestRecord) -> None:
         """A request is over that did not go well."""
@@ -77,7 +76,7 @@ class RequestCounts:
 
     def counts(self) -> Counter[Labels]:
         """How many requests there were of each kind; a copy. Pages that are no call of an API do not count."""
-        self._fold(SAMPLES)
+        self._fold()
         counts: Counter[Labels] = Counter()
         for (times,), labels in self._cells.values():
             if labels.api or labels.error_type:
@@ -86,26 +85,28 @@ class RequestCounts:
 
     def latencies(self) -> dict[tuple[str, str], Latencies]:
         """By group and API, a copy. Requests that got no further than their refusal are in none."""
-        self._fold(SAMPLES)
+        self._fold()
         return {place: latencies.copy() for place, latencies in self._latencies.items()}
 
     def decisions(self) -> Sequence[Decision]:
         """The last requests, the newest first."""
-        self._fold(SAMPLES)
-        well = [self._decision(it, over + offset_s) for (over, it), offset_s in self._last_well if it.api]
+        self._fold()
+        well = [self._decision(it, ended + offset_s) for it, ended, offset_s in self._last_well if it.api]
         return sorted((*well, *self._last_errors), key=attrgetter("unix"))[: -DECISIONS - 1 : -1]
 
-    def _fold(self, samples: int) -> None:
-        entries = self.went_well
-        if not entries:
+    def _fold(self) -> None:
+        records, ended = self.went_well, self.ended
+        if not records:
             return
         offset_s = self._clock.unix() - self._clock.now()
-        self._last_well.extend(zip(entries[-DECISIONS:], repeat(offset_s)))
-        times = max(1, len(entries) // samples)
-        *looked_at, (_, last) = entries[::times]
-        self._count([record for _, record in looked_at], times)
-        self._count([last], len(entries) - times * len(looked_at))
-        entries.clear()
+        last = zip(records[-DECISIONS:], ended[-DECISIONS:], repeat(offset_s))
+        self._last_well.extend(last)
+        times = max(1, len(records) // SAMPLES)
+        looked_at = records[::times]
+        self._count(looked_at[:-1], times)
+        self._count(looked_at[-1:], len(records) - times * (len(looked_at) - 1))
+        records.clear()
+        ended.clear()
 
     def _count(self, records: Sequence[RequestRecord], times: int) -> None:
         """Each of them stands for so many."""

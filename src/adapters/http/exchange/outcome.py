@@ -12,7 +12,7 @@ from adapters.http.server.request.head import RequestHead
 from application.answers import StreamedAnswer
 from application.held_bytes import Holding
 from application.messages import Api, ProxyRequest, RequestTrace, reasons
-from application.observing.request_counts import FOLD_AFTER, RequestCounts
+from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog, RequestRecord
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.bounded_memo import Remembered
@@ -40,6 +40,10 @@ class ExchangeContext(Struct, frozen=True):
     log: RequestLog
     in_flight: InFlight
     counts: RequestCounts
+    went_well: list[RequestRecord]
+    """Of `counts`, which takes them from here."""
+    ended: list[float]
+    """Likewise."""
     write_timeout_s: float
     """How long a client may take nothing of a stream that waits for it."""
 
@@ -100,7 +104,7 @@ class ExchangeReport:
         received, first_byte, request = self.received, self._first_byte, self.request
         if self._client_left or self._stream is not None:
             self._judge_end(now)
-        trace, head, client = self.trace, self.head, self.client
+        trace, head, client, outcome = self.trace, self.head, self.client, self._outcome
         attempts = trace.attempts
         api = group = model = method = path = endpoint = why = ""
         bytes_in, stream = 0, False
@@ -128,7 +132,7 @@ class ExchangeReport:
             len(attempts),
             why,
             self._status or CLIENT_CLOSED_REQUEST,
-            self._outcome,
+            outcome,
             stream,
             trace.cache,
             total_ms,
@@ -145,12 +149,10 @@ class ExchangeReport:
             self.key_name,
         )
         context = self._context
-        context.log.record(record, is_probe=self.is_probe)
-        if self._outcome == "ok":
-            went_well = context.counts.went_well
-            went_well.append((now, record))
-            if len(went_well) >= FOLD_AFTER:
-                context.counts.fold()
+        context.log.record(record, self.is_probe)  # by position: that is much cheaper
+        if outcome == "ok":
+            context.went_well.append(record)
+            context.ended.append(now)
         elif not self.is_probe:
             context.counts.went_wrong(record)
 
