@@ -1,5 +1,6 @@
 """The stores in memory keep their contracts, and their bounds."""
 
+import gc
 import tracemalloc
 
 import pytest
@@ -106,6 +107,7 @@ class TestMemoryResponseCache(ResponseCacheContract):
         body = random_bytes(length)
         cache = MemoryResponseCache(1 << 30, clock)
         await cache.put(new_key(), answer_of(body), LONG_S)  # what is made once is not its entries'
+        gc.collect()
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -115,6 +117,7 @@ class TestMemoryResponseCache(ResponseCacheContract):
                 key = CacheKey(f"{number:064}", number.to_bytes(32))
                 await cache.put(key, answer_of(b"%b%d" % (body, number)), LONG_S)
                 await cache.put(key, answer_of(b"%b%d" % (body, -number)), LONG_S)
+            gc.collect()  # what earlier tests left behind is freed, and made, at any moment
             taken = tracemalloc.get_traced_memory()[0] - before
         finally:
             tracemalloc.stop()
