@@ -15,11 +15,14 @@ from application.observing.error_types import error_type
 from application.observing.latencies import Latencies
 from application.ports import Clock, RequestRecord
 
-MANY = 256
+MANY = 1024
 """So many requests that went well are counted at the next tick; fewer wait until somebody asks."""
 
 SAMPLES = 64
-"""Of those that wait, so many or twice that are looked at, and stand for all."""
+"""Of those that wait when somebody asks, so many or twice that are looked at, and stand for all."""
+
+SAMPLES_AT_TICK = 16
+"""The same at a tick, where many come."""
 
 DECISIONS = 50
 """How many of the last requests are told one by one."""
@@ -67,7 +70,7 @@ class RequestCounts:
     def tick(self) -> None:
         """To be called about every second, lest too many wait."""
         if len(self.went_well) >= MANY:
-            self._fold()
+            self._fold(SAMPLES_AT_TICK)
 
     def went_wrong(self, record: RequestRecord) -> None:
         """A request is over that did not go well."""
@@ -76,7 +79,7 @@ class RequestCounts:
 
     def counts(self) -> Counter[Labels]:
         """How many requests there were of each kind; a copy. Pages that are no call of an API do not count."""
-        self._fold()
+        self._fold(SAMPLES)
         counts: Counter[Labels] = Counter()
         for (times,), labels in self._cells.values():
             if labels.api or labels.error_type:
@@ -85,23 +88,23 @@ class RequestCounts:
 
     def latencies(self) -> dict[tuple[str, str], Latencies]:
         """By group and API, a copy. Requests that got no further than their refusal are in none."""
-        self._fold()
+        self._fold(SAMPLES)
         return {place: latencies.copy() for place, latencies in self._latencies.items()}
 
     def decisions(self) -> Sequence[Decision]:
         """The last requests, the newest first."""
-        self._fold()
+        self._fold(SAMPLES)
         well = [self._decision(it, ended + offset_s) for it, ended, offset_s in self._last_well if it.api]
         return sorted((*well, *self._last_errors), key=attrgetter("unix"))[: -DECISIONS - 1 : -1]
 
-    def _fold(self) -> None:
+    def _fold(self, samples: int) -> None:
         records, ended = self.went_well, self.ended
         if not records:
             return
         offset_s = self._clock.unix() - self._clock.now()
         last = zip(records[-DECISIONS:], ended[-DECISIONS:], repeat(offset_s))
         self._last_well.extend(last)
-        times = max(1, len(records) // SAMPLES)
+        times = max(1, len(records) // samples)
         looked_at = records[::times]
         self._count(looked_at[:-1], times)
         self._count(looked_at[-1:], len(records) - times * (len(looked_at) - 1))
