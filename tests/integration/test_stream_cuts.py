@@ -67,7 +67,8 @@ def saying(sent: bytes, end: Callable[[Peer], None] | None, heard: asyncio.Event
 def aim(line: Line, server: ScriptedServer, upstream: Upstream) -> None:
     """Its endpoint is the server."""
     targets = {"e1": openai_target(server.url("/v1"), Secret("k"))}
-    attempt = SendAttempt(line.pool, upstream, OpenAIDialect(targets), line.clock, 5.0, line._learn, HeldBytes())
+    picture, dialect = line.picture, OpenAIDialect(targets)
+    attempt = SendAttempt(picture.pool, picture.health, upstream, dialect, line.clock, 5.0, line._learn, HeldBytes())
     line.dispatch._attempt = attempt
 
 
