@@ -74,7 +74,8 @@ class SteppingClock(SystemClock):
 
 
 class NothingToShare:
-    """In place of the exchange with other replicas: it runs by the clock on the wall, not by requests."""
+    """In place of what runs by the clock on the wall, not by requests: the exchange with other replicas, a look at
+    counts once a second."""
 
     async def load(self) -> None:
         """There is nothing."""

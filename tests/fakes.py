@@ -171,7 +171,7 @@ class RecordingLog:
         self.records: list[RequestRecord] = []
         self.crashes: list[BaseException] = []
 
-    def record(self, record: RequestRecord, *, is_probe: bool = False) -> None:
+    def record(self, record: RequestRecord, is_probe: bool = False) -> None:
         self.records.append(record)
 
     def crashed(self, request_id: str, error: BaseException) -> None:

@@ -333,7 +333,7 @@ class RequestRecord(Struct, frozen=True, gc=False, omit_defaults=True):
 class RequestLog(Protocol):
     """Where finished requests are written down."""
 
-    def record(self, record: RequestRecord, *, is_probe: bool = False) -> None:
+    def record(self, record: RequestRecord, is_probe: bool = False) -> None:
         """Called once per request, when all is over. Never blocks, never raises. `is_probe`: is it one of the questions
         that a watcher asks every few seconds, and did it get an answer?"""
 

@@ -14,6 +14,7 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
+from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
@@ -41,6 +42,9 @@ from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
+from application.observing.endpoint_troubles import EndpointTroubles
+from application.observing.recent import Recent
+from application.observing.request_counts import RequestCounts
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
@@ -48,6 +52,7 @@ from application.state.replication import Replication
 from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
+from application.use_cases.overview import ReportOverview
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
@@ -56,6 +61,7 @@ from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
+from entrypoints.wiring.running import running_now
 
 
 class Container(containers.DeclarativeContainer):
@@ -67,13 +73,14 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
     request_log = providers.Singleton(RequestLogLines, logger)
-    alarm = providers.Singleton(EndpointAlarmLines, logger)
+    alarm = providers.Singleton(EndpointTroubles, providers.Singleton(EndpointAlarmLines, logger))
     draw = providers.Object(random.random)
     held = providers.Singleton(HeldBytes, general.provided.max_held_bytes, general.provided.max_body_bytes)
     detached = providers.Singleton(Detached, held)
 
     groups = providers.Singleton(group_wiring.model_groups, settings)
     groups_by_name = providers.Singleton(group_wiring.by_name, groups)
+    counts = providers.Singleton(RequestCounts, groups_by_name, clock)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -207,7 +214,7 @@ class Container(containers.DeclarativeContainer):
     )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
-    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, clock)
+    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
     stores = providers.Singleton(
         ReportStores,
         providers.Selector(states_type, memory=memory_states, redis=shared_gate),
@@ -229,6 +236,7 @@ class Container(containers.DeclarativeContainer):
         guard,
         clock,
         request_log,
+        counts,
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
@@ -236,18 +244,26 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    held_report = providers.Singleton(ReportHeld, held, detached)
+    recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    overview = providers.Singleton(
+        ReportOverview,
+        providers.Singleton(running_now, general),
+        status,
+        stores,
+        providers.Singleton(ReportHeld, held, detached),
+        recent,
+        counts,
+    )
     pages = providers.Singleton(
         catalogue_routes,
         models,
         health,
-        status,
-        stores,
-        held_report,
+        overview,
+        providers.Singleton(status_document),
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
     app = providers.Singleton(
         App,
         admission,

@@ -15,6 +15,7 @@ from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
 from application.messages import Headers, WholeReply
+from application.observing.request_counts import RequestCounts
 from application.ready import Ready
 from tests.fakes import FakeClock, RecordingLog
 
@@ -40,8 +41,9 @@ class Taking:
 
 
 async def exchanged(answer: Any, method: str = "POST") -> tuple[Taking, RecordingLog]:
-    client, log = Taking(method), RecordingLog()
-    context = ExchangeContext(FakeClock(), log, InFlight(1.0, HeldBytes()), 1.0)
+    client, log, clock = Taking(method), RecordingLog(), FakeClock()
+    in_flight, counts = InFlight(1.0, HeldBytes()), RequestCounts((), clock)
+    context = ExchangeContext(clock, log, in_flight, counts, counts.went_well, counts.ended, 1.0)
     exchange = Exchange(cast("Client", client), context)
     assert exchange.begin(answer) is None
     assert len(log.records) == 1

@@ -12,6 +12,7 @@ from adapters.http.headers import by_name
 from adapters.http.server.client import Receive
 from adapters.http.status_routes import Page
 from application.held_bytes import COUNTED_BYTES
+from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog
 
 
@@ -23,6 +24,7 @@ class Admission:
         guard: Guard,
         clock: Clock,
         log: RequestLog,
+        counts: RequestCounts,
         in_flight: InFlight,
         max_body_bytes: int,
         write_timeout_s: float,
@@ -36,7 +38,7 @@ class Admission:
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
-        self.context = ExchangeContext(clock, log, in_flight, write_timeout_s)
+        self.context = ExchangeContext(clock, log, in_flight, counts, counts.went_well, counts.ended, write_timeout_s)
         self.max_body_bytes = max_body_bytes
         self.uncounted_bytes = min(COUNTED_BYTES, max_body_bytes)
         """A body up to this size needs no `hold`."""

@@ -80,7 +80,7 @@ class App(Litestar):
 
     def _elsewhere(self, client: Client) -> Awaitable[None] | None:
         path = client.head.raw_path.decode("latin-1")
-        page = page_of(path)
+        page = page_of(path, client.head.by_name.get(b"accept", b""))
         if page is not None and not self._is_for_endpoints(page, client.head.method, path):
             return Exchange(client, self._admission.context).begin(partial(self._show, page))
         calls = self._others if page is not None or is_other(path) else self._surface

@@ -3,6 +3,8 @@
 Their handlers are Litestar's. Who may see a page, and that it is written down, is the application's doing.
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,13 +15,15 @@ from msgspec import Struct
 
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.paths.routes import below_root
+from adapters.http.status_page.document import Document
 from application.use_cases.catalogue import ListModels, ReportHealth
-from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from application.use_cases.overview import ReportOverview
 
 METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
 
 _MODEL = "/v1/models/one"
+_STATUS_FIELDS = (("cache-control", "no-cache"), ("vary", "accept"))
 
 
 class Page(Struct, frozen=True):
@@ -43,11 +47,16 @@ _PAGES = {
     "/status": Page("/status", is_probe=True),
 }
 _MODELS = Page("/v1/models")
+_FOR_BROWSERS = Page("/status/page", needs_key=False, is_probe=True)
+"""The status for people. It holds no figures: its script asks for those, with a key where one is needed."""
 
 
-def page_of(path: str) -> Page | None:
-    """The page under a path, which is percent-encoded; None = there is none."""
-    found = _PAGES.get("/" + path.strip("/"))
+def page_of(path: str, accept: bytes = b"") -> Page | None:
+    """The page under a path, which is percent-encoded; None = there is none. `accept` is the header of that name."""
+    name = "/" + path.strip("/")
+    if b"text/html" in accept and b"application/json" not in accept and name in {"/", "/status"}:
+        return _FOR_BROWSERS
+    found = _PAGES.get(name)
     if found is not None:
         return found
     below = below_root(path)
@@ -81,9 +90,8 @@ def is_text(encoded: str) -> bool:
 def catalogue_routes(
     models: ListModels,
     health: ReportHealth,
-    status: ReportStatus,
-    stores: ReportStores,
-    held: ReportHeld,
+    overview: ReportOverview,
+    document: Document,
     in_flight: InFlight,
     started_unix: int,
 ) -> list[HTTPRouteHandler]:
@@ -107,8 +115,14 @@ def catalogue_routes(
         return _json(told, 503 if report.status == "unavailable" else 200)
 
     @get("/status", sync_to_thread=False)
-    def report_status() -> Response[bytes]:
-        return _json({"groups": status(), "stores": stores(), "held": held()})
+    def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
+        others = max(0, len(in_flight) - 1)
+        body = msgspec.json.encode(overview(others, draining=in_flight.draining))
+        return _unless_known(request, body, MediaType.JSON, _STATUS_FIELDS)
+
+    @get(_FOR_BROWSERS.path, sync_to_thread=False)
+    def show_status(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _unless_known(request, document.html, MediaType.HTML, document.headers)
 
     @get("/health/live", sync_to_thread=False)
     def live() -> Response[bytes]:
@@ -118,7 +132,19 @@ def catalogue_routes(
     def ready() -> Response[bytes]:
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
 
-    return [list_models, get_model, report_health, report_status, live, ready]
+    return [list_models, get_model, report_health, report_status, show_status, live, ready]
+
+
+def _unless_known(
+    request: Request[Any, Any, Any], body: bytes, media_type: MediaType, headers: Iterable[tuple[str, str]]
+) -> Response[bytes]:
+    """304 where the client has these very bytes already (RFC 9110, 13.1.2)."""
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    told = {**dict(headers), "etag": tag}
+    known = {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}
+    if tag in known:
+        return Response(b"", status_code=304, headers=told, media_type=media_type)
+    return Response(body, headers=told, media_type=media_type)
 
 
 def _json(body: object, status: int = 200) -> Response[bytes]:

@@ -15,7 +15,7 @@ class RequestLogLines:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
 
-    def record(self, record: RequestRecord, *, is_probe: bool = False) -> None:
+    def record(self, record: RequestRecord, is_probe: bool = False) -> None:
         """At `info`, or `warning` when the client got a 5xx or half a stream, or `debug` what a watcher was told."""
         level = logging.INFO
         if record.status >= 500 or record.outcome == "stream_broken":

@@ -1,6 +1,7 @@
 """One attempt's claim on an endpoint, and what is known of the endpoint it is a claim on."""
 
 import asyncio
+from collections import Counter
 
 from msgspec import Struct
 
@@ -56,8 +57,8 @@ class EndpointState:
     """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
 
     __slots__ = (
-        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "endpoint", "health", "in_flight", "is_heard",
-        "is_withheld", "refuses_key", "silence", "takes_all"
+        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "attempts", "endpoint", "failures", "health",
+        "in_flight", "is_heard", "is_withheld", "refuses_key", "silence", "takes_all"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
@@ -65,6 +66,10 @@ class EndpointState:
         self._policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
+        self.attempts = 0
+        """Since the start of this worker, also those that are under way."""
+        self.failures: Counter[str] = Counter()
+        """By kind, likewise."""
         self.is_withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
         self.takes_all = True
@@ -107,6 +112,7 @@ class EndpointState:
     def begin(self, lease: Lease) -> None:
         """A request is sent."""
         self.in_flight += 1
+        self.attempts += 1
         if self.takes_all:
             return
         before = self.health
@@ -154,6 +160,7 @@ class EndpointState:
     def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
         """An attempt failed: what is the matter, and what does that do to the endpoint?"""
         lease._is_verdict = True
+        self.failures[failure.kind.value] += 1
         self._hear(lease)
         is_beside, use = lease.query.is_beside, lease.query.use
         if failure.kind in NEVER_SENT:

@@ -8,10 +8,13 @@ from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
 from application.held_bytes import HeldBytes
+from application.observing.endpoint_troubles import EndpointTroubles
+from application.observing.recent import AttemptsOfEndpoint, Copy, Traffic
 from application.ports import Clock
 from application.state.detached import Detached
 from application.store_ports import StoreHealth, StoreReport
 from domain.caching.cache_key import CacheState
+from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.rate_limit.limit_state import LimitState
@@ -45,6 +48,13 @@ class EndpointStatusReport(Struct, frozen=True):
     requests: LimitStatus | None
     tokens: LimitStatus | None
     """None = its limits are the clients' own: their keys are passed through; or no reply has come yet."""
+    ramp: int
+    """How many requests at a time it gets after a cooldown; 0 = as many as there are."""
+    why: str
+    """Why it rests; empty = it does not, or nothing is known here."""
+    attempts: int
+    """Since the start of this worker."""
+    recent: AttemptsOfEndpoint
 
 
 class GroupStatus(Struct, frozen=True):
@@ -54,6 +64,7 @@ class GroupStatus(Struct, frozen=True):
     waiting: int
     """Requests that wait for room."""
     endpoints: tuple[EndpointStatusReport, ...]
+    recent: Traffic
 
 
 class CacheStatus(Struct, frozen=True):
@@ -122,28 +133,32 @@ class ReportStatus:
         states: Mapping[str, EndpointState],
         ledger: Ledger,
         waiting: AdmissionQueue,
+        troubles: EndpointTroubles,
         clock: Clock,
     ) -> None:
         self._groups = groups
         self._states = states
         self._ledger = ledger
         self._waiting = waiting
+        self._troubles = troubles
         self._clock = clock
 
-    def __call__(self) -> tuple[GroupStatus, ...]:
-        """At this moment, in the order of the configuration."""
-        return tuple(self._group(group) for group in self._groups)
+    def __call__(self, recent: Copy) -> tuple[GroupStatus, ...]:
+        """At this moment, in the order of the configuration; `recent`: what happened in the last minutes."""
+        return tuple(self._group(group, recent) for group in self._groups)
 
-    def _group(self, group: ModelGroup) -> GroupStatus:
+    def _group(self, group: ModelGroup, recent: Copy) -> GroupStatus:
+        attempts = sum(recent.attempts[endpoint.id] for endpoint in group.endpoints)
         endpoints = tuple(
-            self._endpoint(endpoint, share) for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
+            self._endpoint(endpoint, share, recent.attempts_at(endpoint.id, attempts))
+            for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
         )
-        return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints)
+        return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints, recent.traffic(group.name))
 
-    def _endpoint(self, endpoint: Endpoint, share: float) -> EndpointStatusReport:
+    def _endpoint(self, endpoint: Endpoint, share: float, recent: AttemptsOfEndpoint) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
-        bucket = self._ledger.known(endpoint)
+        clock_s, bucket = self._ledger.throttled_s(endpoint, now), self._ledger.known(endpoint)
         return EndpointStatusReport(
             id=endpoint.id,
             model=endpoint.model,
@@ -153,10 +168,19 @@ class ReportStatus:
             state=state.value,
             in_flight=known.in_flight,
             cooling_s=round(cooling_s, 1),
-            clock_s=round(self._ledger.throttled_s(endpoint, now), 1),
+            clock_s=round(clock_s, 1),
             requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
             tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
+            ramp=known.health.ramp,
+            why=self._why(endpoint, state, clock_s),
+            attempts=known.attempts,
+            recent=recent,
         )
+
+    def _why(self, endpoint: Endpoint, state: HealthState, clock_s: float) -> str:
+        if state is HealthState.CLOSED:
+            return self._troubles.why_limited(endpoint) if clock_s else ""
+        return self._troubles.why_cooling(endpoint)
 
 
 def _limit(gauge: LimitState, reserved: float, now: float) -> LimitStatus:

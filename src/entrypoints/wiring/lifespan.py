@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from adapters.stores.redis.gate import RedisGate
+from application.observing.recent import Recent
 from application.ports import Upstream
 from application.state.access_tokens import TokenSource
 from application.state.owners import StateOwners
@@ -18,6 +19,7 @@ async def lifespan_of(
     tokens: Mapping[str, TokenSource],
     gates: Sequence[RedisGate],
     sharing: Replication,
+    recent: Recent,
     owners: StateOwners,
     logger: logging.Logger,
 ) -> AsyncIterator[None]:
@@ -26,10 +28,11 @@ async def lifespan_of(
         source.start()
     await asyncio.gather(*(gate.start() for gate in gates))
     await sharing.load()
-    keeps_sharing = asyncio.ensure_future(sharing.run())
+    beside = [asyncio.ensure_future(sharing.run()), asyncio.ensure_future(recent.run())]
     yield
-    keeps_sharing.cancel()
-    await asyncio.gather(keeps_sharing, return_exceptions=True)
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
     await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
     for handler in logger.handlers:

@@ -13,6 +13,7 @@ from adapters.http.server.request.head import RequestHead
 from application.answers import StreamedAnswer
 from application.held_bytes import Holding
 from application.messages import Api, ProxyRequest, RequestTrace, reasons
+from application.observing.request_counts import RequestCounts
 from application.ports import Clock, RequestLog, RequestRecord
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
 from domain.bounded_memo import Remembered
@@ -39,6 +40,11 @@ class ExchangeContext(Struct, frozen=True):
     clock: Clock
     log: RequestLog
     in_flight: InFlight
+    counts: RequestCounts
+    went_well: list[RequestRecord]
+    """Of `counts`, which takes them from here."""
+    ended: list[float]
+    """Likewise."""
     write_timeout_s: float
     """How long a client may take nothing of a stream that waits for it."""
 
@@ -99,7 +105,7 @@ class ExchangeReport:
         received, first_byte, request = self.received, self._first_byte, self.request
         if self._client_left or self._stream is not None:
             self._judge_end(now)
-        trace, head, client = self.trace, self.head, self.client
+        trace, head, client, outcome = self.trace, self.head, self.client, self._outcome
         attempts = trace.attempts
         api = group = model = method = path = endpoint = why = ""
         bytes_in, stream = 0, False
@@ -127,7 +133,7 @@ class ExchangeReport:
             len(attempts),
             why,
             self._status or CLIENT_CLOSED_REQUEST,
-            self._outcome,
+            outcome,
             stream,
             trace.cache,
             total_ms,
@@ -143,7 +149,13 @@ class ExchangeReport:
             path,
             self.key_name,
         )
-        self._context.log.record(record, is_probe=self.is_probe)
+        context = self._context
+        context.log.record(record, self.is_probe)  # by position: that is much cheaper
+        if outcome == "ok":
+            context.went_well.append(record)
+            context.ended.append(now)
+        elif not self.is_probe:
+            context.counts.went_wrong(record)
 
     def _judge_end(self, now: float) -> None:
         """The outcome, where the client left or a stream may have broken."""

@@ -1,0 +1,97 @@
+"""How long requests take, as counts in fixed buckets: cheap to add to, to subtract, and to read quantiles from."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from math import exp2
+
+from msgspec import Struct
+
+BOUNDS_MS: tuple[float, ...] = tuple(10.0 * 2.0 ** (step / 2) for step in range(-20, 35))
+"""The upper bounds of the buckets: each sqrt(2) times the one before, from 0.01 ms to 22 min. Every other one is 10 ms
+doubled or halved, as OpenTelemetry's conventions advise for durations. What takes longer is in one more bucket."""
+
+
+class Quantiles(Struct, frozen=True):
+    """Of a distribution, in milliseconds; as exact as its buckets are narrow: within a factor of sqrt(2)."""
+
+    p50: float
+    p99: float
+
+
+class Histogram:
+    """One distribution, in milliseconds."""
+
+    __slots__ = ("counts", "sum_ms")
+
+    def __init__(self, counts: Sequence[int] = (0,) * (len(BOUNDS_MS) + 1), sum_ms: float = 0.0) -> None:
+        self.counts = list(counts)
+        """In each bucket, not accumulated."""
+        self.sum_ms = sum_ms
+
+    def add(self, values_ms: Sequence[float], times: int = 1) -> None:
+        """Many at once: they are sorted, so that each bucket is touched once. Each counts `times`."""
+        ordered = sorted(values_ms)
+        self.sum_ms += sum(ordered) * times
+        begin, size = 0, len(ordered)
+        while begin < size:
+            bucket = bisect_left(BOUNDS_MS, ordered[begin])
+            end = bisect_right(ordered, BOUNDS_MS[bucket], begin) if bucket < len(BOUNDS_MS) else size
+            self.counts[bucket] += (end - begin) * times
+            begin = end
+
+    def __add__(self, other: "Histogram") -> "Histogram":
+        return Histogram([a + b for a, b in zip(self.counts, other.counts, strict=True)], self.sum_ms + other.sum_ms)
+
+    def since(self, earlier: "Histogram | None") -> "Histogram":
+        """What came after an earlier copy of this one; None = all."""
+        if earlier is None:
+            return self
+        counts = [now - then for now, then in zip(self.counts, earlier.counts, strict=True)]
+        return Histogram(counts, self.sum_ms - earlier.sum_ms)
+
+    def copy(self) -> "Histogram":
+        """As it is now."""
+        return Histogram(self.counts, self.sum_ms)
+
+    def quantiles(self) -> Quantiles | None:
+        """None = it is empty."""
+        total = sum(self.counts)
+        return Quantiles(self._quantile(0.5 * total), self._quantile(0.99 * total)) if total else None
+
+    def _quantile(self, rank: float) -> float:
+        """As if the values of a bucket were spread evenly, in terms of ratios."""
+        for bucket, count in enumerate(self.counts):
+            if count and count >= rank:
+                return round(BOUNDS_MS[min(bucket, len(BOUNDS_MS) - 1)] / exp2((1.0 - rank / count) / 2), 3)
+            rank -= count
+        raise ValueError("a rank beyond all values")
+
+
+class Latencies(Struct, frozen=True):
+    """The three distributions of a kind of requests."""
+
+    overhead: Histogram
+    first_byte: Histogram
+    total: Histogram
+
+    @classmethod
+    def empty(cls) -> "Latencies":
+        """Of no request."""
+        return cls(Histogram(), Histogram(), Histogram())
+
+    def __add__(self, other: "Latencies") -> "Latencies":
+        return Latencies(self.overhead + other.overhead, self.first_byte + other.first_byte, self.total + other.total)
+
+    def since(self, earlier: "Latencies | None") -> "Latencies":
+        """What came after an earlier copy; None = all."""
+        if earlier is None:
+            return self
+        return Latencies(
+            self.overhead.since(earlier.overhead),
+            self.first_byte.since(earlier.first_byte),
+            self.total.since(earlier.total),
+        )
+
+    def copy(self) -> "Latencies":
+        """As they are now."""
+        return Latencies(self.overhead.copy(), self.first_byte.copy(), self.total.copy())
