@@ -10,14 +10,14 @@ from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
-from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.group import ModelGroup
+from domain.health.cooldown import HealthState
 from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand, Usage
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeClock, RecordingAlarm
 
 

@@ -4,10 +4,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from domain.affinity import Affinity
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
+from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
+from domain.routing.affinity import Affinity
 
 
 class ModelGroup(Struct, frozen=True, dict=True):

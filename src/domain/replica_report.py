@@ -10,7 +10,7 @@ cooldown that comes back to where it began, a little longer each time, would nev
 
 from msgspec import Struct
 
-from domain.cooldown_report import CooldownReport
+from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_report import BucketReport
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.stores.report_codec import MAX_AHEAD_S, MAX_BEHIND_S, MAX_REPORT_BYTES
 from application.store_ports import EndpointStateStore, HeardReport
-from domain.cooldown_report import CooldownReport
+from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_reading import LEAST_LIMIT, MAX_COUNT, MAX_RESET_S, Reading
 from domain.rate_limit.limit_report import BucketReport, ReadingReport
 from domain.rate_limit.throttle import MAX_DELAY_S

@@ -13,10 +13,10 @@ from application.attempts.event_stream_answer import EventStreamAnswer
 from application.endpoints.admission_queue import AdmissionQueue
 from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, RequestTrace
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
 from domain.secret import Secret
 from tests.fakes import FakeClock, FakeReply, RecordingAlarm, ScriptedUpstream

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.affinity import DRAW_BITS, Rendezvous, score
+from domain.routing.affinity import DRAW_BITS, Rendezvous, score
 
 # Half an emoji is what a client's JSON may hold, however wrong it is.
 KEYS = st.text(st.characters(), max_size=40)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.errors.reply_judge import judge
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.answers import WholeAnswer
 from application.messages import Api, FrameKind, Verdict, WholeReply

@@ -9,7 +9,7 @@ import pytest
 from adapters.http import headers
 from adapters.http.access import guards, origins
 from adapters.http.bodies import decode_request
-from adapters.http.exchange import outcome
+from adapters.http.exchange import exchange_report
 from adapters.http.paths import routes
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.http1 import plain_reply, reply_reader, request
@@ -42,7 +42,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
     (headers.HEADER_TEXTS, str),
     (headers.RELAYED_AGAIN, lambda text: (("x-a", text),)),
-    (outcome._shown_models, str),
+    (exchange_report._shown_models, str),
     (headers._prefixes, str),
     (shown_text.SHOWN_HEADERS, str.encode),
     (guards._json_types, str.encode),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.affinity import Affinity
+from domain.routing.affinity import Affinity
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.wiring.groups import model_groups

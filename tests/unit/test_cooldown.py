@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
-from domain.cooldown import FRESH, NO_CHANCE_S, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
-from domain.cooldown_report import NO_COOLDOWN, CooldownReport
+from domain.health.cooldown import FRESH, NO_CHANCE_S, RAMP_END, CooldownPolicy, EndpointHealth, HealthState
+from domain.health.cooldown_report import NO_COOLDOWN, CooldownReport
 from domain.replica_moments import SKEW_S
 
 POLICY = CooldownPolicy(allowed_fails=3, cooldown_s=60)

@@ -15,7 +15,7 @@ from application.messages import RequestTrace
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeReply
 from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, refused, status, stream
 

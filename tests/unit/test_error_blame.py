@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses.response_error import ResponseError
 
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
-from adapters.upstreams.openai.errors.error_words import ErrorWords
-from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.errors.reply_judge import judge
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import Api, FrameKind, WholeReply
 from domain.failure import MEANINGS, Blame, Effect, Failure, FailureKind
@@ -354,7 +354,7 @@ def test_any_other_4xx_is_the_requests_whatever_it_says(status: int, body: bytes
 def test_plain_words_count_for_more_than_a_status_that_says_something_else(
     status: int, error: dict[str, str], kind: FailureKind
 ) -> None:
-    assert classify(status, ErrorWords.of(error), owns_credential=True).kind is kind
+    assert classify(status, ErrorFields.of(error), owns_credential=True).kind is kind
 
 
 def test_every_kind_is_of_one_class_and_only_what_is_the_endpoints_own_counts_at_once() -> None:
@@ -377,7 +377,7 @@ ANY_JSON = st.recursive(
 
 @given(ANY_JSON, st.booleans())
 def test_no_error_in_a_200_whatever_its_shape_breaks_the_classification(error: object, owns: bool) -> None:
-    failure = classify_in_stream(ErrorWords.of(error), owns_credential=owns)
+    failure = classify_in_stream(ErrorFields.of(error), owns_credential=owns)
 
     assert not failure.is_error_reply
     assert failure.reason.startswith("error in a 200")
@@ -386,6 +386,6 @@ def test_no_error_in_a_200_whatever_its_shape_breaks_the_classification(error: o
 @given(st.text(st.characters(exclude_characters="'"), max_size=250) | st.just("api-version is not allowed"))
 def test_no_message_of_a_4xx_alone_brings_an_endpoint_down(message: str) -> None:
     """What a message quotes may be the client's: a prompt must not be able to rest an endpoint."""
-    failure = classify(400, ErrorWords.of({"message": f"Invalid value: '{message}'."}), owns_credential=True)
+    failure = classify(400, ErrorFields.of({"message": f"Invalid value: '{message}'."}), owns_credential=True)
 
     assert failure.meaning.effect is Effect.NONE

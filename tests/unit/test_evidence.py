@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.evidence import HANGS, NO_SILENCE, SILENCE_S, SILENT_REQUESTS, TRUST_S, is_of_one_use
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+from domain.health.evidence import HANGS, NO_SILENCE, SILENCE_S, SILENT_REQUESTS, TRUST_S, is_of_one_use
 
 WAITS = st.lists(st.floats(0, 100), max_size=12)
 

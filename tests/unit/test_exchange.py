@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from adapters.http.exchange.exchange import Exchange
+from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
-from adapters.http.exchange.outcome import ExchangeContext
 from adapters.http.server.client import Client
 from adapters.http.server.reply_head import reply_head
 from adapters.http.server.request.head import RequestHead

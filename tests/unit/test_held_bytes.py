@@ -11,7 +11,7 @@ import pytest
 
 from adapters.http.bodies.decode_request import decoded
 from adapters.http.bodies.multipart_model import find_model
-from adapters.upstreams.openai.errors.reply_classifier import MAX_ERROR_BYTES, MAX_INFLATED_BYTES, error_words, judge
+from adapters.upstreams.openai.errors.reply_judge import MAX_ERROR_BYTES, MAX_INFLATED_BYTES, judge, read_error
 from adapters.upstreams.openai.inflated_reply import InflatedReply, beginning
 from adapters.upstreams.openai.stored_ids import MAX_FOUND, made_ids, state_ids
 from adapters.upstreams.openai.streams.event_content import event_says
@@ -110,7 +110,7 @@ def test_an_error_of_small_lists_keeps_its_code(status: int, half: bytes) -> Non
     error = b'{"error":{"message":"no","code":"invalid_api_key","param":%b},%b}' % (LISTS, half)
     reply = WholeReply(status, PLAIN, error)
 
-    assert error_words(reply).code == "invalid_api_key"
+    assert read_error(reply).code == "invalid_api_key"
     assert judge(Api.CHAT, reply, owns_credential=True).failure is not None
     assert peak_bytes(lambda: judge(Api.CHAT, reply, owns_credential=True)) < 4 * len(error)
 
@@ -133,9 +133,9 @@ def test_members_of_a_zipped_error_count_together() -> None:
     one = gzip.compress(b" " * MAX_ERROR_BYTES)
     reply = WholeReply(500, ZIPPED, one * 500)
 
-    assert peak_bytes(lambda: error_words(reply)) < 8 * MAX_ERROR_BYTES
+    assert peak_bytes(lambda: read_error(reply)) < 8 * MAX_ERROR_BYTES
     parts = gzip.compress(b'{"error":{"code":') + b"\0" * 9000 + gzip.compress(b'"c"}}') + b"\0"
-    assert error_words(WholeReply(500, ZIPPED, parts)).code == "c"
+    assert read_error(WholeReply(500, ZIPPED, parts)).code == "c"
 
 
 @pytest.mark.parametrize("bits", [31, 15, -15])

@@ -24,7 +24,7 @@ from domain.rate_limit.reservation import Ending
 from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand, TokenEstimate, Usage
 from domain.replica_report import ReplicaReport
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.bucket_steps import charged, heard, limited, replied, settled
 from tests.fakes import FakeClock
 from tests.picture import Picture

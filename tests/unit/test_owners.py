@@ -18,7 +18,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeClock, FakeReply
 from tests.flows import next_piece
 from tests.unit.dispatch_bench import Bench, good, refused, status, stream

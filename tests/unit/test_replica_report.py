@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.cooldown_report import COOLDOWN_TOLD_S, NO_COOLDOWN, RECOVERY_TOLD_S, CooldownReport
+from domain.health.cooldown_report import COOLDOWN_TOLD_S, NO_COOLDOWN, RECOVERY_TOLD_S, CooldownReport
 from domain.rate_limit.limit_reading import Reading
 from domain.rate_limit.limit_report import NO_LIMIT, READING_TOLD_S, BucketReport, ReadingReport
 from domain.replica_report import ReplicaReport

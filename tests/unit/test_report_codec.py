@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stores.report_codec import VERSION, decode_report, encode_report
-from domain.cooldown_report import CooldownReport
+from domain.health.cooldown_report import CooldownReport
 from domain.replica_report import ReplicaReport
 
 REPORT = ReplicaReport({"e": CooldownReport(-1.0, 59.0, 60.0)}, {})

@@ -15,9 +15,9 @@ from application.observing.error_types import ERROR_TYPES, OTHER, error_type
 from application.observing.recent import WINDOW_S, AttemptsOfEndpoint, Recent
 from application.observing.request_counts import DECISIONS, MANY, SAMPLES, RequestCounts
 from application.ports import RequestRecord
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import FailureKind
+from domain.health.cooldown import CooldownPolicy
 from tests.fakes import FakeClock
 
 SOURCES = Path(__file__).parents[2] / "src"

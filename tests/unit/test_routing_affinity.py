@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.messages import RequestTrace
-from domain.affinity import Affinity
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.health.cooldown import CooldownPolicy
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
-from domain.route_query import RouteQuery
+from domain.routing.affinity import Affinity
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeClock
 from tests.picture import Picture
 from tests.unit.dispatch_bench import Bench, good, refused, status

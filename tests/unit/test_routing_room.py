@@ -11,7 +11,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.room import Room
 from domain.rate_limit.token_estimate import Demand
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeClock
 from tests.picture import Picture
 

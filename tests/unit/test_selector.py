@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.selector import Selector
+from domain.routing.selector import Selector
 
 
 def turns(weights: list[int], candidates: list[int], count: int, selector: Selector | None = None) -> list[int]:

@@ -11,11 +11,11 @@ from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.ledger import KEPT_S, ChargeHistory
 from application.state.replication import REFRESH_S, Replication
-from domain.cooldown import HealthState
-from domain.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.health.cooldown import HealthState
+from domain.health.cooldown_report import COOLDOWN_TOLD_S, CooldownReport
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.limit_state import ECHO_S

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.upstreams.openai.streams.expected import ExpectedStream
+from adapters.upstreams.openai.streams.expected_end import ExpectedStream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.streams.worth_reading import _WORTH_READING, is_worth_reading
 from application.messages import Frame, FrameKind

@@ -12,13 +12,13 @@ from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable
 from application.state.token_upstream import TokenCall, TokenUpstream
-from domain.cooldown import CooldownPolicy, HealthState
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.health.cooldown import CooldownPolicy, HealthState
 from domain.rate_limit.token_estimate import Demand
 from domain.retry import RetryPolicy
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeClock, FakeReply, ScriptedUpstream
 from tests.picture import Picture
 from tests.unit.scripted_tokens import SCOPE, RecordingTokenAlarm, ScriptedTokens, SteppedClock

@@ -12,7 +12,7 @@ from application.answers import Answer, WholeAnswer
 from application.attempts.event_stream_answer import EventStreamAnswer
 from application.errors import UpstreamsFailed
 from application.messages import Api, ProxyRequest, RequestTrace
-from domain.cooldown import FRESH, UNKNOWN_REQUESTS, CooldownPolicy, EndpointHealth, HealthState
+from domain.health.cooldown import FRESH, UNKNOWN_REQUESTS, CooldownPolicy, EndpointHealth, HealthState
 from tests.fakes import FakeReply
 from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, pieces, refused, status, stream
 

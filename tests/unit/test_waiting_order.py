@@ -10,13 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
+from domain.health.cooldown import CooldownPolicy
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 from tests.examples import examples
 from tests.fakes import HeldClock
 from tests.picture import Picture

@@ -6,8 +6,8 @@ from adapters.http.access.guards import Guard, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.exchange.exchange import Exchange
+from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
-from adapters.http.exchange.outcome import ExchangeContext
 from adapters.http.headers import by_name
 from adapters.http.server.client import Receive
 from adapters.http.status_routes import Page

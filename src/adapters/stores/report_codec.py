@@ -8,7 +8,7 @@ each other's reports. The version is raised when a field comes to mean something
 
 import msgspec
 
-from domain.cooldown_report import CooldownReport
+from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_report import BucketReport, ReadingReport
 from domain.rate_limit.throttle import MAX_DELAY_S
 from domain.replica_moments import SKEW_S

@@ -8,7 +8,7 @@ from application.messages import Api, ProxyRequest, RequestTrace, WholeReply
 from domain.group import ModelGroup
 from domain.rate_limit.token_estimate import Demand
 from domain.retry_state import RetryState
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 
 _STORED = Api.STORED  # bound once: to read a member by its name is slow before Python 3.12
 

@@ -13,7 +13,7 @@ from typing import Final
 from application.endpoints.endpoint_state import Lease
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 
 Key = tuple[float, int]
 """The order of waiters: when their time is up, and a number of their own, in the order in which they came."""

@@ -20,7 +20,7 @@ from application.endpoints.pool import EndpointPool
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock
 from domain.group import ModelGroup
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 64 * 1024 * 1024

@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from application.endpoints.bucket import Bucket
 from application.ports import Clock
-from domain.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, EndpointHealth, HealthState
-from domain.cooldown_report import CooldownReport
 from domain.endpoint import Endpoint
-from domain.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
+from domain.health.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, EndpointHealth, HealthState
+from domain.health.cooldown_report import CooldownReport
+from domain.health.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.rate_limit.reservation import Ending, Reservation
-from domain.route_query import RouteQuery
+from domain.routing.route_query import RouteQuery
 
 FIRST_CONTACT_S = 0.25
 """How long a burst waits for the first answer of an endpoint that nobody has heard of yet, so that one dead endpoint

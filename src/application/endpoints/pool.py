@@ -11,13 +11,13 @@ from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.ledger import Ledger
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock
-from domain.affinity import Affinity, Rendezvous
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
-from domain.route_query import RouteQuery
-from domain.selector import Selector
+from domain.routing.affinity import Affinity, Rendezvous
+from domain.routing.route_query import RouteQuery
+from domain.routing.selector import Selector
 
 NO_TIME_S = 1e-9
 """Of a limit that lets nothing in, and should by its own account."""

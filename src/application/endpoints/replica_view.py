@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
 from application.endpoints.room_signal import RoomSignal
-from domain.cooldown_report import NO_COOLDOWN
+from domain.health.cooldown_report import NO_COOLDOWN
 from domain.replica_report import ReplicaReport
 
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
 from application.ports import Clock
-from domain.cooldown import HealthState
 from domain.group import ModelGroup
+from domain.health.cooldown import HealthState
 
 
 class EndpointReport(Struct, frozen=True):

@@ -14,9 +14,9 @@ from application.ports import Clock
 from application.state.detached import Detached
 from application.store_ports import StoreHealth, StoreReport
 from domain.caching.cache_key import CacheState
-from domain.cooldown import HealthState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
+from domain.health.cooldown import HealthState
 from domain.rate_limit.limit_state import LimitState
 
 

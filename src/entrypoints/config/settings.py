@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from domain.caching.cache_key import CachePolicy
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
+from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
 from entrypoints.config import urls
 from entrypoints.config import value_types as values

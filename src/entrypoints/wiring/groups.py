@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from domain.affinity import Affinity
-from domain.cooldown import CooldownPolicy
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
+from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
+from domain.routing.affinity import Affinity
 from entrypoints.config.settings import GeneralSettings, GroupSettings, Settings
 from entrypoints.wiring.endpoints import endpoint_of
 

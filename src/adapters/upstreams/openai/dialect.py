@@ -8,12 +8,12 @@ from msgspec import structs
 
 from adapters.upstreams.openai.azure_target import DEPLOYMENT_ROUTES
 from adapters.upstreams.openai.credential_mask import CredentialMask
-from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.errors.reply_judge import judge
 from adapters.upstreams.openai.inflated_reply import plain
 from adapters.upstreams.openai.model_rewrite import replace_model
 from adapters.upstreams.openai.rate_limit_headers import readings
 from adapters.upstreams.openai.stored_ids import made_ids, state_ids
-from adapters.upstreams.openai.streams.expected import expected_stream
+from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.target import Target
 from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply

@@ -1,4 +1,4 @@
-"""The words by which providers and gateways say what kind of error one is, each as `ErrorWords.names` spells it.
+"""The words by which providers and gateways say what kind of error one is, each as `ErrorFields.names` spells it.
 
 Sources: OpenAI's error guide and its `ResponseError` codes (openai-python 3.54, `types/responses/response_error.py`),
 Azure OpenAI's troubleshooting guide, Google's canonical codes (`google/rpc/code.proto`), Anthropic's error types, the

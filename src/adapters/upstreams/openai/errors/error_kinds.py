@@ -9,7 +9,7 @@ multiplied, and because gateways give refusals and outages of other providers on
 import re
 
 from adapters.upstreams.openai.errors import error_codes as codes
-from adapters.upstreams.openai.errors.error_words import ErrorWords
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.retry_delay import delay_in_text_s
 from domain.failure import Failure, FailureKind
 
@@ -59,14 +59,14 @@ _DISOWNING = (401, 403, 405)
 _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|budget|top up|recharge|arrears|overdue")
 
 
-def classify(status: int, words: ErrorWords, *, owns_credential: bool, retry_after_s: float | None = None) -> Failure:
+def classify(status: int, words: ErrorFields, *, owns_credential: bool, retry_after_s: float | None = None) -> Failure:
     """What an error reply means. `owns_credential` False = it was earned by the client's own key."""
     kind, hint = _kind(status, words, owns_credential)
     shown = words.label if words.label != str(status) else ""
     return Failure(kind, f"{status} {shown}".strip(), status >= 400, retry_after_s, hint, status in _DISOWNING)
 
 
-def classify_in_stream(words: ErrorWords, *, owns_credential: bool) -> Failure:
+def classify_in_stream(words: ErrorFields, *, owns_credential: bool) -> Failure:
     """What an error inside a 200 means: as the status would that it names, or that goes with its words."""
     status = _implied_status(words)
     if not status:
@@ -89,7 +89,7 @@ _IMPLIED = (
 )
 
 
-def _implied_status(words: ErrorWords) -> int:
+def _implied_status(words: ErrorFields) -> int:
     """0 = nothing tells. A number before any word, and the code before the type."""
     if words.status >= 400:
         return words.status
@@ -102,7 +102,7 @@ def _implied_status(words: ErrorWords) -> int:
     return 0
 
 
-def _kind(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _kind(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     if status == 401:
         return _refused_key(words, owns_credential)
     if status == 403:
@@ -124,7 +124,7 @@ def _kind(status: int, words: ErrorWords, owns_credential: bool) -> tuple[Failur
     return _refused_request(status, words, owns_credential)
 
 
-def _refused_key(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _refused_key(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     if not owns_credential:
         return FailureKind.CLIENT, None
     if words.any_of(codes.BAD_KEY) or "subscription key" in words.message:
@@ -132,7 +132,7 @@ def _refused_key(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind,
     return FailureKind.AUTH, _RIGHTS_HINT
 
 
-def _forbidden(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _forbidden(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     """Many gateways forbid a prompt with the status that others forbid a key with: only the words can tell."""
     if not owns_credential:
         return FailureKind.CLIENT, None
@@ -153,7 +153,7 @@ def _forbidden(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, s
     return FailureKind.UNKNOWN, None
 
 
-def _limited(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _limited(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     if status == 402 and not words.any_of(codes.MONEY):
         said = _said(words)
         if any(part in said for part in _TOO_DEAR):
@@ -175,7 +175,7 @@ _OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})
 """Statuses that an error inside a 5xx may name, which then says nothing for sure either."""
 
 
-def _broken(status: int, words: ErrorWords) -> FailureKind:
+def _broken(status: int, words: ErrorFields) -> FailureKind:
     """A 5xx is the endpoint's, unless its words plainly speak of the request: gateways wrap other providers' refusals
     into it. Where both may be, neither is known."""
     names = words.names
@@ -194,7 +194,7 @@ def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:
     return (FailureKind.NOT_FOUND, _MISSING_HINT) if owns_credential else (FailureKind.UNSERVABLE, None)
 
 
-def _not_found(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _not_found(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     """Of the path or the model, which is the configuration's; of something that the request names; or of nobody knows
     what."""
     if words.param and words.param != "model":
@@ -205,7 +205,7 @@ def _not_found(words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, s
     return FailureKind.UNKNOWN, None
 
 
-def _refused_request(status: int, words: ErrorWords, owns_credential: bool) -> tuple[FailureKind, str | None]:
+def _refused_request(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     message = _said(words)
     if status == 400 and "api-version" in message and "not allowed" in message:
         return FailureKind.MISCONFIGURED, API_VERSION_HINT
@@ -220,6 +220,6 @@ def _refused_request(status: int, words: ErrorWords, owns_credential: bool) -> t
     return FailureKind.CLIENT, None
 
 
-def _said(words: ErrorWords) -> str:
+def _said(words: ErrorFields) -> str:
     """The message's own words, in lower case."""
     return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

@@ -12,14 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.openai.credential_mask import NO_MASK, CredentialMask
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify_in_stream
-from adapters.upstreams.openai.errors.error_words import ErrorWords
-from adapters.upstreams.openai.errors.reply_classifier import WORDS, UsageWords
+from adapters.upstreams.openai.errors.reply_judge import WORDS, UsageWords
 from adapters.upstreams.openai.lenient_json import Odd, decode
 from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.openai.streams.event_content import event_says, says
 from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
-from adapters.upstreams.openai.streams.expected import ONE, ChoicesEnded, ExpectedStream, is_reason, place
+from adapters.upstreams.openai.streams.expected_end import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import is_worth_reading
 from application.body.narrowed import Narrowed, is_heavy
@@ -229,12 +229,12 @@ class OpenAIStreamScanner:
             return Frame(frame, kind)
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
         try:
-            words = ErrorWords.of_body(decode(_errors, text))
+            words = ErrorFields.of_body(decode(_errors, text))
         except (ValueError, RecursionError):  # in what is decoded only now, such as texts that are no UTF-8
             words = _plain_words(text)
         return self._error(frame, words)
 
-    def _error(self, frame: bytes, words: ErrorWords) -> Frame:
+    def _error(self, frame: bytes, words: ErrorFields) -> Frame:
         self.noticed = True
         self.failure = self._mask().failure(classify_in_stream(words, owns_credential=self._owns_credential))
         return Frame(frame, FrameKind.ERROR, self.failure)
@@ -291,9 +291,9 @@ class OpenAIStreamScanner:
         return Frame(frame, FrameKind.ERROR, Failure(FailureKind.JUNK, "not an event of this API"))
 
 
-def _plain_words(text: bytes) -> ErrorWords:
+def _plain_words(text: bytes) -> ErrorFields:
     """Of an error that is no JSON."""
-    return ErrorWords.of(text[:HEAD_BYTES].decode(errors="replace"))
+    return ErrorFields.of(text[:HEAD_BYTES].decode(errors="replace"))
 
 
 def _flat(error: dict[str, Any]) -> dict[str, Any]:

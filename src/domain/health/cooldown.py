@@ -1,5 +1,5 @@
 """When an endpoint is left alone, for how long, and how it comes back. Every rule about that lives here; what counts
-for or against an endpoint at all is decided by `domain.failure` and `domain.evidence`.
+for or against an endpoint at all is decided by `domain.failure` and `domain.health.evidence`.
 
 closed --`allowed_fails` failures in a row--> cooling --time passes--> half-open --probe succeeds--> closed, ramping
                                                  ^                         |
@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from msgspec import Struct, structs
 
-from domain.cooldown_report import NO_COOLDOWN, CooldownReport
+from domain.health.cooldown_report import NO_COOLDOWN, CooldownReport
 from domain.replica_moments import SKEW_S
 
 NEVER = -math.inf

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify
-from adapters.upstreams.openai.errors.error_words import ErrorWords
-from adapters.upstreams.openai.errors.reply_classifier import judge
+from adapters.upstreams.openai.errors.reply_judge import judge
 from application.messages import Api, WholeReply
 from domain.failure import Effect, Failure, FailureKind
 
@@ -84,19 +84,19 @@ def test_what_is_shown_of_an_error_is_one_plain_word(capture: dict[str, Any]) ->
 
 def test_a_clients_own_key_is_the_clients_own_business() -> None:
     for status, code in ((401, "invalid_api_key"), (403, ""), (429, "insufficient_quota")):
-        failure = classify(status, ErrorWords(code=code), owns_credential=False)
+        failure = classify(status, ErrorFields(code=code), owns_credential=False)
         assert failure.kind is FailureKind.CLIENT
 
 
 def test_a_refused_key_is_out_for_every_endpoint_that_uses_it() -> None:
-    failure = classify(401, ErrorWords(code="invalid_api_key"), owns_credential=True)
+    failure = classify(401, ErrorFields(code="invalid_api_key"), owns_credential=True)
 
     assert failure.meaning.effect is Effect.ACCOUNT_FAULT
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_a_fault_of_the_configuration(status: int) -> None:
-    failure = classify(status, ErrorWords(), owns_credential=True)
+    failure = classify(status, ErrorFields(), owns_credential=True)
 
     assert failure.kind is FailureKind.MISCONFIGURED
     assert failure.hint is not None

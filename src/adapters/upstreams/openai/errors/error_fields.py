@@ -20,7 +20,7 @@ _CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")
 """A code where a sentence is expected, as in `{"error": "rate_limit_exceeded"}`."""
 
 
-class ErrorWords(Struct, frozen=True):
+class ErrorFields(Struct, frozen=True):
     """What an error body says; empty = nothing of that name."""
 
     code: str = ""
@@ -31,7 +31,7 @@ class ErrorWords(Struct, frozen=True):
     """The HTTP status that the error itself names, as some gateways do under another one; 0 = none."""
 
     @classmethod
-    def of(cls, error: Any) -> "ErrorWords":
+    def of(cls, error: Any) -> "ErrorFields":
         """From the `error` value of a body, in whatever shape: an object, a string, a list, wrapped once more, or
         none."""
         error = _unwrapped(error)
@@ -49,7 +49,7 @@ class ErrorWords(Struct, frozen=True):
         return cls(code, kind, _text(error.get("message")), _text(error.get("param")), status)
 
     @classmethod
-    def of_body(cls, body: Any) -> "ErrorWords":
+    def of_body(cls, body: Any) -> "ErrorFields":
         """From a whole error body or the data of an error event: OpenAI's `error`, that of a failed Response, Google's
         list of one, the flat bodies of Azure's API management, FastAPI's `detail`, and what is text alone."""
         if isinstance(body, list) and body:

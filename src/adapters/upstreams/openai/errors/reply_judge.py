@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.openai.errors.error_codes import MISSING
+from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
-from adapters.upstreams.openai.errors.error_words import STATUS_FIELDS, ErrorWords
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -135,7 +135,7 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
         reading = _READINGS.get(api)
         # Other answers are of any shape, and none of our business.
         return Verdict() if reading is None else _judge_answer(api, reading, reply, owns_credential)
-    words = error_words(reply)
+    words = read_error(reply)
     if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), is_error_reply=True))
     delay_s = None
@@ -150,17 +150,17 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
     return Verdict(failure)
 
 
-def error_words(reply: WholeReply) -> ErrorWords:
+def read_error(reply: WholeReply) -> ErrorFields:
     """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
     try:
         text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
     except ValueError:
-        return ErrorWords()
+        return ErrorFields()
     try:
-        return ErrorWords.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
+        return ErrorFields.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
     except _UNREADABLE:
         said = text[:_MAX_TEXT_BYTES].decode(errors="replace").strip()
-        return ErrorWords() if said.startswith(("<", "{", "[")) else ErrorWords.of(said)
+        return ErrorFields() if said.startswith(("<", "{", "[")) else ErrorFields.of(said)
 
 
 def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credential: bool) -> Verdict:
@@ -177,9 +177,9 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not _RESPONSES or answer.status in (None, "failed")):
-        return Verdict(classify_in_stream(error_words(reply), owns_credential=owns_credential))
+        return Verdict(classify_in_stream(read_error(reply), owns_credential=owns_credential))
     if answer.content is None and not (api is _RESPONSES and answer.status in _WITHOUT_OUTPUT):
-        failure = classify_in_stream(error_words(reply), owns_credential=owns_credential)
+        failure = classify_in_stream(read_error(reply), owns_credential=owns_credential)
         if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
             return Verdict(failure)
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
