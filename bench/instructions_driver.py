@@ -92,7 +92,8 @@ class Wire:
     def write(self, data: bytes) -> None:
         """As `asyncio.Transport`."""
         self._pieces.append(data)
-        is_whole = data.endswith(b"0\r\n\r\n") or b"\r\ncontent-length: " in self._pieces[0]
+        # `in` costs the proxy's count twice what `find` does, before Python 3.12.
+        is_whole = data.endswith(b"0\r\n\r\n") or self._pieces[0].find(b"\r\ncontent-length: ") >= 0
         if is_whole and self._answered is not None and not self._answered.done():
             self._answered.set_result(b"".join(self._pieces))
 

@@ -41,7 +41,7 @@ class Dispatch:
     ) -> None:
         self._pool = pool
         self._waiting = waiting
-        self._attempt = attempt
+        self._attempt = attempt.__call__  # an instance that is called takes a detour before Python 3.12
         self._final_error = FinalError(pool, clock)
         self._clock = clock
         self._draw = draw
