@@ -73,6 +73,12 @@ def test_what_no_header_may_hold_is_not_sent(bad: str, in_name: bool) -> None:
         reply_head(200, (field, *SIZED), is_http10=False, keeps=True)
 
 
+def test_quotes_and_backslashes_are_sent_as_they_are() -> None:
+    raw = reply_head(200, ('etag: W/"a\\b"', *SIZED), is_http10=False, keeps=True)
+
+    assert b'\r\netag: W/"a\\b"\r\n' in raw
+
+
 @pytest.mark.parametrize("length", ["", "-1", "+1", "0x1", "1, 1", " 1", "\xb2"])
 def test_a_length_that_is_no_number_is_not_sent(length: str) -> None:
     with pytest.raises(UnsendableHead):

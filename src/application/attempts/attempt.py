@@ -13,9 +13,7 @@ from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
 from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
-from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
-from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
 
 # Bound once: to read a member of an enumeration by its name is slow before Python 3.12.
@@ -88,7 +86,11 @@ class SendAttempt:
                 with self._clock.timeout_at(deadline):
                     answer = await (self._pass(lease, request, reply) if passes else self._whole(reply, body))
             if not passes and isinstance(answer, WholeReply):
-                usage = self._judged(endpoint, request, answer)
+                verdict = self._providers.judge(endpoint, request, answer)
+                if verdict.failure is not None:
+                    raise AttemptFailed(verdict.failure, answer)  # noqa: TRY301 - is noted below, as all others are
+                self._learn(endpoint, request, answer.body)
+                usage = verdict.usage
         except BaseException as error:
             failed = _as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
@@ -121,14 +123,6 @@ class SendAttempt:
     def _note(self, lease: Lease, outcome: str, began: float, trace: RequestTrace) -> None:
         trace.attempts.append(Attempt(lease.endpoint.id, outcome))
         trace.upstream_s += self._clock.now() - began
-
-    def _judged(self, endpoint: Endpoint, request: ProxyRequest, whole: WholeReply) -> Usage | None:
-        """Is a reply that has come to its end an answer? Then what it says is learned, and what it took returned."""
-        verdict = self._providers.judge(endpoint, request, whole)
-        if verdict.failure is not None:
-            raise AttemptFailed(verdict.failure, whole)
-        self._learn(endpoint, request, whole.body)
-        return verdict.usage
 
     async def _whole(self, reply: UpstreamReply, begun: bytes | None) -> WholeReply:
         return WholeReply(reply.status, reply.headers, await read_whole(reply, self._held, begun or b""))

@@ -1,7 +1,6 @@
 """Answers from the cache, where that is allowed; else from an endpoint, once for all that ask the same at a time."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from math import floor
 from typing import Protocol
@@ -91,7 +90,7 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts: Counter[CacheState] = Counter()
+        self.counts = dict.fromkeys(CacheState, 0)
         """How many requests were answered from where, since the start."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:

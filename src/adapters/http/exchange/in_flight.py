@@ -1,6 +1,7 @@
 """The requests being answered now, so that a shutdown can wait for them and, when its time is up, end them properly."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from application.held_bytes import HeldBytes
@@ -21,6 +22,10 @@ class InFlight:
         self.held = held
         self._drain_timeout_s = drain_timeout_s
         self._running: set[Interruptible] = set()
+        self.add: Callable[[Interruptible], None] = self._running.add
+        """A request begins."""
+        self.remove: Callable[[Interruptible], None] = self._running.discard
+        """A request is over."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -30,14 +35,6 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._running)
-
-    def add(self, request: Interruptible) -> None:
-        """A request begins."""
-        self._running.add(request)
-
-    def remove(self, request: Interruptible) -> None:
-        """A request is over."""
-        self._running.discard(request)
 
     def drain(self) -> None:
         """The shutdown begins: what runs may go on for `drain_timeout_s`. A second call does nothing."""
