@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from adapters.clock import Timeout, Timeouts
 from application.flow import Take, pulled
 from application.messages import Headers, UpstreamCall
-from application.ports import RequestRecord, UpstreamFailed
+from application.ports import UpstreamFailed
 from application.store_ports import HeardReport, StoreUnavailable
+from application.telemetry_ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.replica_report import ReplicaReport

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from adapters.http.server.http_server import HttpServer
 from adapters.http.server.limits import GRACE_S
-from application.ports import RequestLog
+from application.telemetry_ports import RequestLog
 from tests.asgi_application import CLIENT, AsgiApplication
 from tests.contracts.no_files import no_files
 from tests.integration.conftest import StartProvider, StartProxy

@@ -11,7 +11,7 @@ from adapters.telemetry import background
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.log_lines import JsonLines, TextLines
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
-from application.ports import RequestRecord
+from application.telemetry_ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 

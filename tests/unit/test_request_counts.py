@@ -14,7 +14,7 @@ from application.endpoints.endpoint_state import EndpointState
 from application.observing.error_types import ERROR_TYPES, OTHER, error_type
 from application.observing.recent import WINDOW_S, AttemptsOfEndpoint, Recent
 from application.observing.request_counts import DECISIONS, MANY, SAMPLES, RequestCounts
-from application.ports import RequestRecord
+from application.telemetry_ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import FailureKind
 from domain.health.cooldown import CooldownPolicy

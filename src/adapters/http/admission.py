@@ -13,7 +13,8 @@ from adapters.http.server.client import Receive
 from adapters.http.status_routes import Page
 from application.held_bytes import COUNTED_BYTES
 from application.observing.request_counts import RequestCounts
-from application.ports import Clock, RequestLog
+from application.ports import Clock
+from application.telemetry_ports import RequestLog
 
 
 class Admission:

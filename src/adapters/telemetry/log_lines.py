@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.foreign_lines import take_in_others
-from application.ports import RequestRecord
+from application.telemetry_ports import RequestRecord
 
 LOGGER = "llmproxy"
 

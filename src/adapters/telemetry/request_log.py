@@ -4,7 +4,7 @@ import logging
 import traceback
 
 from adapters.telemetry.log_lines import RequestLine
-from application.ports import RequestRecord
+from application.telemetry_ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.room_signal import RoomSignal
-from application.ports import Clock, Draw, EndpointAlarm
+from application.ports import Clock, Draw
+from application.telemetry_ports import EndpointAlarm
 from domain.failure import Effect, Failure
 from domain.rate_limit.limit_reading import Readings
 

@@ -1,6 +1,6 @@
 """Why an endpoint is left alone: what was last told of it, for people who look."""
 
-from application.ports import EndpointAlarm
+from application.telemetry_ports import EndpointAlarm
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from application.observing.error_types import error_type
 from application.observing.latencies import Latencies
-from application.ports import Clock, RequestRecord
+from application.ports import Clock
+from application.telemetry_ports import RequestRecord
 
 MANY = 1024
 """So many requests that went well are counted at the next tick; fewer wait until somebody asks."""

@@ -12,7 +12,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from application.ports import Clock, TokenAlarm, UpstreamFailed
+from application.ports import Clock, UpstreamFailed
+from application.telemetry_ports import TokenAlarm
 from domain.failure import Failure, FailureKind
 from domain.secret import Secret
 

@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from application.endpoints.replica_view import ReplicaView
-from application.ports import Clock, RequestLog
+from application.ports import Clock
 from application.store_ports import EndpointStateStore, StoreUnavailable
+from application.telemetry_ports import RequestLog
 from domain.replica_moments import SKEW_S
 from domain.replica_report import ReplicaReport
 

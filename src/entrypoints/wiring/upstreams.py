@@ -9,9 +9,10 @@ from functools import partial
 from adapters.upstreams.entra import DefaultAzureTokens
 from adapters.upstreams.http1.client import Http1Upstream
 from application.endpoints.pool import EndpointPool
-from application.ports import Clock, TokenAlarm, Upstream
+from application.ports import Clock, Upstream
 from application.state.access_tokens import FetchToken, TokenSource
 from application.state.token_upstream import TokenUpstream
+from application.telemetry_ports import TokenAlarm
 from entrypoints.config.settings import GeneralSettings, Settings
 
 

@@ -14,8 +14,9 @@ from application.answers import StreamedAnswer
 from application.held_bytes import Holding
 from application.messages import Api, ProxyRequest, RequestTrace, reasons
 from application.observing.request_counts import RequestCounts
-from application.ports import Clock, RequestLog, RequestRecord
+from application.ports import Clock
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
+from application.telemetry_ports import RequestLog, RequestRecord
 from domain.bounded_memo import Remembered
 from domain.caching.cache_key import CacheState
 from domain.failure import Blame

@@ -13,7 +13,7 @@ from adapters.http.server.limits import FAREWELL_S, GRACE_S
 from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
-from application.ports import RequestLog, RequestRecord
+from application.telemetry_ports import RequestLog, RequestRecord
 
 _LOOK_EVERY_S = 1.0
 _SETTLE_S = 0.05
