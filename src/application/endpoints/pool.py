@@ -1,4 +1,4 @@
-"""Which endpoint takes a request: who is well, has room, and whose turn it is.
+"""Picks the endpoint of a request: one that is well, has room, and whose turn it is.
 
 Everything here is synchronous and in one process: between reading the picture and changing it nothing else runs.
 Endpoints that are passed over or barred are given by their ids.
