@@ -1,0 +1,15 @@
+"""The proxy that a soak watches is the real one, with a probe around it."""
+
+import pytest
+
+from bench.soak import worker as soaked
+from entrypoints.processes import worker
+
+
+def test_the_worker_is_composed_with_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "Container", worker.Container)  # fails where the worker composes by another name
+    monkeypatch.setattr(soaked, "die_with", lambda pid: None)
+    monkeypatch.setattr(soaked.http, "main", lambda: 0)
+
+    assert soaked.main() == 0
+    assert worker.Container is soaked.probed
