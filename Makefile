@@ -19,15 +19,16 @@ ifneq ($(wildcard $(VENV)),)
 ifneq ($(shell $(BIN)/python -c '$(IS_WANTED)' $(ASKED) 2>/dev/null && \
 	{ [ -e $(VENV)/.runtime ] || $(BIN)/python -m pip --version >/dev/null 2>&1; } && echo yes),yes)
 $(info $(VENV) is incomplete or of another Python: it is made anew)
-REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.azure)
+REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.azure $(VENV)/.otel)
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure run test check format bench bench-setup bench-peers bench-against instructions soak attack lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format bench bench-setup bench-peers bench-against instructions soak attack lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
 setup-azure: $(VENV)/.azure
+setup-otel: $(VENV)/.otel
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "LLMProxy needs Python 3.11, 3.12, 3.13, 3.14 or 3.15 on PATH (or: make PYTHON=/path/to/python3.12 ...)"; exit 1; }
@@ -44,6 +45,11 @@ $(VENV)/.dev: requirements-dev.txt requirements.txt | $(BIN)/python
 # Entra ID for Azure endpoints: the optional extra `azure`.
 $(VENV)/.azure: requirements-azure.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-azure.txt
+	@touch $@
+
+# Traces and metrics by OTLP: the optional extra `otel`, switched on by the OTEL_* variables.
+$(VENV)/.otel: requirements-otel.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-otel.txt
 	@touch $@
 
 # Serves ./llmproxy.yaml (or LLMPROXY_CONFIG, or ARGS='--config FILE') where there is one, and the demo where there is none.
@@ -106,6 +112,7 @@ lock: setup-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra azure -c requirements.txt -o requirements-azure.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
