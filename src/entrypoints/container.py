@@ -13,9 +13,12 @@ from adapters.http.app import App
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
+from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
+from adapters.metrics.process_use import ProcessMeter
+from adapters.metrics.worker_reports import OwnReport
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.stores.memory.state import MemoryEndpointStateStore
@@ -45,6 +48,8 @@ from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
 from application.observing.request_counts import RequestCounts
+from application.observing.tallies import Tallies
+from application.observing.worker_reports import WorkerReports
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
@@ -53,7 +58,8 @@ from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
-from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from application.use_cases.status import ReportStatus, ReportStores
+from application.use_cases.workers import AllWorkers, ReportWorker
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
@@ -61,7 +67,7 @@ from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
-from entrypoints.wiring.running import running_now
+from entrypoints.wiring.running import process_now, running_now
 
 
 class Container(containers.DeclarativeContainer):
@@ -69,6 +75,7 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     general = providers.Callable(lambda settings: settings.general, settings)
+    worker_reports: providers.Dependency[WorkerReports] = providers.Dependency(default=OwnReport())
 
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
@@ -81,6 +88,7 @@ class Container(containers.DeclarativeContainer):
     groups = providers.Singleton(group_wiring.model_groups, settings)
     groups_by_name = providers.Singleton(group_wiring.by_name, groups)
     counts = providers.Singleton(RequestCounts, groups_by_name, clock)
+    tallies = providers.Singleton(Tallies)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -112,7 +120,7 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups)
+    endpoint_states = providers.Singleton(endpoint_states, all_groups, tallies)
     ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
@@ -214,18 +222,12 @@ class Container(containers.DeclarativeContainer):
     )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
-    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
+    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
     stores = providers.Singleton(
         ReportStores,
         providers.Selector(states_type, memory=memory_states, redis=shared_gate),
         providers.Selector(
             general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
-        ),
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object({}),
-            memory=cached.provided.counts,
-            redis=cached.provided.counts,
         ),
     )
 
@@ -244,15 +246,36 @@ class Container(containers.DeclarativeContainer):
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
+    worker = providers.Singleton(
+        ReportWorker,
+        providers.Singleton(process_now, providers.Singleton(ProcessMeter, clock)),
+        counts,
+        tallies,
+        groups,
+        endpoint_states,
+        waiting,
+        in_flight,
+        connections,
+        held,
+        detached,
+        providers.Selector(
+            general.provided.cache_type,
+            off=providers.Object(None),
+            memory=memory_cache,
+            redis=providers.Object(None),
+        ),
+    )
+    workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
+    recent = providers.Singleton(Recent, counts, workers, clock)
     overview = providers.Singleton(
         ReportOverview,
         providers.Singleton(running_now, general),
         status,
         stores,
-        providers.Singleton(ReportHeld, held, detached),
+        general.provided.max_held_bytes,
         recent,
-        counts,
+        workers,
     )
     pages = providers.Singleton(
         catalogue_routes,
@@ -275,5 +298,11 @@ class Container(containers.DeclarativeContainer):
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
     server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
+        HttpServer,
+        app,
+        request_log,
+        free_a_file=providers.Callable(upstream_wiring.spare_files, client),
+        held=held,
+        connections=connections,
+        count_refused=counts.provided.went_wrong,
     )

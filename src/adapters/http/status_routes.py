@@ -22,6 +22,8 @@ from application.use_cases.overview import ReportOverview
 METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
 
+_ITSELF = 1
+"""How many of the requests in flight only ask how many there are."""
 _MODEL = "/v1/models/one"
 _STATUS_FIELDS = (("cache-control", "no-cache"), ("vary", "accept"))
 
@@ -116,8 +118,7 @@ def catalogue_routes(
 
     @get("/status", sync_to_thread=False)
     def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
-        others = max(0, len(in_flight) - 1)
-        body = msgspec.json.encode(overview(others, draining=in_flight.draining))
+        body = msgspec.json.encode(overview(_ITSELF, draining=in_flight.draining))
         return _unless_known(request, body, MediaType.JSON, _STATUS_FIELDS)
 
     @get(_FOR_BROWSERS.path, sync_to_thread=False)

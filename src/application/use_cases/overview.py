@@ -1,13 +1,24 @@
-"""All that `GET /status` says, of the worker that answers: what is now, what the last minutes brought, the last
-decisions. From memory; nobody is asked."""
+"""All that `GET /status` says: what is now, what the last minutes brought, the last decisions. From memory; nobody is
+asked."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from application.observing.recent import WINDOW_S, Recent, Traffic
-from application.observing.request_counts import RequestCounts
-from application.use_cases.status import GroupStatus, HeldStatus, ReportHeld, ReportStatus, ReportStores, StoresStatus
+from application.observing.decision import Decision
+from application.observing.recent import WINDOW_S, Recent, Traffic, traffic
+from application.observing.request_counts import newest
+from application.use_cases.status import (
+    GroupStatus,
+    HeldStatus,
+    ReportStatus,
+    ReportStores,
+    StoresStatus,
+    held_by,
+    nows,
+)
+from application.use_cases.workers import AllWorkers, total
 
 
 class Worker(Struct, frozen=True):
@@ -15,7 +26,7 @@ class Worker(Struct, frozen=True):
 
     pid: int
     workers: int
-    """How many share the port; what each counts is its own."""
+    """How many share the port; the figures are of all of them."""
 
 
 class Running(Struct, frozen=True):
@@ -28,9 +39,21 @@ class Running(Struct, frozen=True):
     worker: Worker
 
 
+class WorkerStatus(Struct, frozen=True):
+    """One of the workers."""
+
+    number: int
+    pid: int
+    started_unix: int
+    in_flight: int
+    """Requests that it is answering."""
+
+
 class ProxyStatus(Running, frozen=True):
     """The proxy as such."""
 
+    workers: tuple[WorkerStatus, ...]
+    """Those that there are now, in order."""
     draining: bool
     """Has it been told to stop?"""
     in_flight: int
@@ -44,25 +67,6 @@ class RecentTraffic(Traffic, frozen=True):
     """How far back that is."""
 
 
-class DecisionReport(Struct, frozen=True):
-    """What was decided for one request, as the log says it; nothing of what its client sent."""
-
-    request_id: str
-    unix: float
-    group: str
-    api: str
-    endpoint: str
-    attempts: int
-    reasons: str
-    status: int
-    outcome: str
-    stream: bool
-    cache: str
-    total_ms: float
-    first_byte_ms: float
-    overhead_ms: float
-
-
 class Overview(Struct, frozen=True):
     """All of it."""
 
@@ -71,7 +75,7 @@ class Overview(Struct, frozen=True):
     held: HeldStatus
     proxy: ProxyStatus
     recent: RecentTraffic
-    decisions: Sequence[DecisionReport]
+    decisions: Sequence[Decision]
 
 
 class ReportOverview:
@@ -82,54 +86,45 @@ class ReportOverview:
         running: Running,
         groups: ReportStatus,
         stores: ReportStores,
-        held: ReportHeld,
+        max_held_bytes: int,
         recent: Recent,
-        counts: RequestCounts,
+        workers: AllWorkers,
     ) -> None:
         self._running = running
         self._groups = groups
         self._stores = stores
-        self._held = held
+        self._max_held_bytes = max_held_bytes
         self._recent = recent
-        self._counts = counts
+        self._workers = workers
 
-    def __call__(self, in_flight: int, *, draining: bool) -> Overview:
-        """At this moment."""
-        running, recent = self._running, self._recent()
-        traffic = recent.traffic(None)
+    def __call__(self, besides: int, *, draining: bool) -> Overview:
+        """At this moment. So many requests in flight only ask for this."""
+        running, workers = self._running, self._workers(besides)
+        counted = total(report.counted for report in workers)
+        recent = self._recent.since(counted)
+        lately = traffic(recent, None)
         return Overview(
-            self._groups(recent),
-            self._stores(),
-            self._held(),
-            ProxyStatus(running.version, running.generation, running.started_unix, running.worker, draining, in_flight),
-            RecentTraffic(
-                traffic.requests,
-                traffic.errors,
-                traffic.overhead_ms,
-                traffic.first_byte_ms,
-                traffic.total_ms,
-                WINDOW_S,
+            self._groups(counted, recent, workers),
+            self._stores(counted, workers),
+            held_by(workers, self._max_held_bytes),
+            ProxyStatus(
+                running.version,
+                running.generation,
+                min(int(report.started_unix) for report in workers),
+                running.worker,
+                tuple(
+                    WorkerStatus(each.number, each.pid, int(each.started_unix), each.now.in_flight)
+                    for each in workers
+                    if each.now is not None
+                ),
+                draining,
+                sum(now.in_flight for now in nows(workers)),
             ),
-            self._decisions(),
+            RecentTraffic(
+                lately.requests, lately.errors, lately.overhead_ms, lately.first_byte_ms, lately.total_ms, WINDOW_S
+            ),
+            [
+                structs.replace(decision, unix=round(decision.unix, 1))
+                for decision in newest(chain.from_iterable(report.decisions for report in workers))
+            ],
         )
-
-    def _decisions(self) -> Sequence[DecisionReport]:
-        return [
-            DecisionReport(
-                record.request_id,
-                round(unix, 1),
-                group,
-                record.api,
-                record.endpoint,
-                record.attempts,
-                record.reasons,
-                record.status,
-                record.outcome,
-                record.stream,
-                record.cache,
-                record.total_ms,
-                record.first_byte_ms,
-                record.overhead_ms,
-            )
-            for unix, group, record in self._counts.decisions()
-        ]

@@ -6,8 +6,10 @@ import resource
 import sys
 from collections.abc import Callable
 
+from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.config.settings import GeneralSettings, Settings
 from entrypoints.processes.events import Events
+from entrypoints.processes.parent_watch import inherits_memory
 from entrypoints.processes.supervisor import Workers
 from entrypoints.processes.tcp_port import BACKLOG, Listening
 
@@ -48,6 +50,12 @@ def serve(
 ) -> int:
     """Serve until a signal comes; the exit code. `settings` is called in each worker, `on_ready` here when all of them
     take connections."""
-    options = (settings, _connections_allowed(), BACKLOG)
+    count = len(listening.by_worker)
+    slots = None if count == 1 else SharedSlots(count) if inherits_memory() else SharedSlots.in_file(count)
+    options = (settings, _connections_allowed(), BACKLOG, slots)
     events = Events(general.log_level, general.log_format)
-    return Workers(listening.by_worker, options, general.drain_timeout, events, on_ready).run()
+    try:
+        return Workers(listening.by_worker, options, general.drain_timeout, events, on_ready).run()
+    finally:
+        if slots is not None:
+            slots.remove()

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 
 from msgspec import structs
 
+from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.config.settings import Settings
 from entrypoints.processes.events import Events
 from entrypoints.processes.heartbeat import BEAT_S, Heard, Pulse, Silence, is_traced
@@ -28,8 +29,9 @@ _LONGEST_DELAY_S = 30.0
 _YOUNG_S = 10.0
 """A worker that dies earlier than this is replaced with a delay, twice as long each time."""
 
-Options = tuple[Callable[[], Settings], int, int]
-"""What a worker is told: where its settings are, how many connections it may take, and how many may wait."""
+Options = tuple[Callable[[], Settings], int, int, SharedSlots | None]
+"""What a worker is told: where its settings are, how many connections it may take, how many may wait, and where it puts
+down what it counts (None = there is no other worker that would want to know)."""
 
 
 class Worker:
@@ -58,7 +60,8 @@ class Worker:
         """Why it could not be; None = it has been. `others`: sockets that are not its business."""
         made = processes()
         told, ready = made.Pipe(duplex=False)
-        arguments = (os.getpid(), self.socks, self._options, ready, tuple(others) if inherits_memory() else ())
+        theirs = tuple(others) if inherits_memory() else ()
+        arguments = (os.getpid(), self.number, self.socks, self._options, ready, theirs)
         process = made.Process(  # type: ignore[attr-defined] # every context has it
             target=_work, args=arguments, name=f"llmproxy-{self.number}"
         )
@@ -249,17 +252,22 @@ class Workers:
 
 
 def _work(
-    parent: int, socks: Sequence[socket.socket], options: Options, ready: Connection, others: Sequence[socket.socket]
+    parent: int,
+    number: int,
+    socks: Sequence[socket.socket],
+    options: Options,
+    ready: Connection,
+    others: Sequence[socket.socket],
 ) -> None:
     die_with(parent)
     signal.set_wakeup_fd(-1)
     # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL if number is signal.SIGTERM else signal.SIG_IGN)
+    for told in _STOP_SIGNALS:
+        signal.signal(told, signal.SIG_DFL if told is signal.SIGTERM else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     for other in others:
         other.close()
     from entrypoints.processes.worker import work  # noqa: PLC0415 - what workers need, their parent does not
 
-    settings, max_connections, backlog = options
-    work(settings, socks, max_connections, backlog, Pulse(ready.fileno()))
+    settings, max_connections, backlog, slots = options
+    work(settings, socks, max_connections, backlog, Pulse(ready.fileno()), slots, number)

@@ -6,6 +6,8 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from adapters.metrics.shared_slots import SharedSlots
+from adapters.metrics.worker_reports import OwnReport, SharedReports
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.processes.heartbeat import Pulse
@@ -21,10 +23,14 @@ def work(
     max_connections: int,
     backlog: int,
     pulse: Pulse,
+    slots: SharedSlots | None,
+    number: int,
 ) -> None:
-    """What the process does. `pulse` is told when requests are taken."""
+    """What the process does. `pulse` is told when requests are taken. `slots`: where the workers put down what they
+    count, this one in that of its `number`; None = it is alone."""
     give_memory_back()
-    container = Container(settings=settings())
+    reports = OwnReport() if slots is None else SharedReports(slots, number)
+    container = Container(settings=settings(), worker_reports=reports)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(container, socks, max_connections, backlog, pulse))
 

@@ -3,7 +3,9 @@
 import os
 import time
 
+from adapters.metrics.process_use import ProcessMeter
 from application.use_cases.overview import Running, Worker
+from application.use_cases.workers import Process
 from entrypoints.config.settings import GeneralSettings
 from entrypoints.version import version
 
@@ -12,3 +14,8 @@ def running_now(general: GeneralSettings) -> Running:
     """Of this process. Where its files are is nobody's business."""
     workers = (os.cpu_count() or 1) if general.workers == "auto" else general.workers
     return Running(version().partition(" ")[0], 1, int(time.time()), Worker(os.getpid(), workers))
+
+
+def process_now(use: ProcessMeter) -> Process:
+    """This one, which has just started."""
+    return Process(os.getpid(), time.time(), use)

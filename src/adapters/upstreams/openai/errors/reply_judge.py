@@ -28,6 +28,10 @@ _MAX_TOKENS = 10**12
 """More than any request takes: a larger number says nothing."""
 
 
+class _Details(Struct):
+    cached_tokens: Any = None
+
+
 class UsageWords(Struct):
     """`usage` of chat and of Responses, whose names differ. It is bookkeeping, so its numbers may be anything."""
 
@@ -35,6 +39,8 @@ class UsageWords(Struct):
     completion_tokens: Any = None
     input_tokens: Any = None
     output_tokens: Any = None
+    prompt_tokens_details: _Details | Odd = None
+    input_tokens_details: _Details | Odd = None
 
     def usage(self) -> Usage | None:
         """None = it names no number of the prompt."""
@@ -43,10 +49,12 @@ class UsageWords(Struct):
             prompt = self.input_tokens
         if output is None:
             output = self.output_tokens
+        details = self.prompt_tokens_details or self.input_tokens_details
+        cached = (_count(details.cached_tokens) or 0) if isinstance(details, _Details) else 0
         if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
-            return Usage(prompt, output)
+            return Usage(prompt, output, cached)
         prompt = _count(prompt)
-        return None if prompt is None else Usage(prompt, _count(output) or 0)
+        return None if prompt is None else Usage(prompt, _count(output) or 0, cached)
 
 
 def _count(value: Any) -> int | None:

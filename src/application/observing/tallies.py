@@ -1,0 +1,85 @@
+"""What was ever sent to an endpoint and what came of it, in counters that only grow.
+
+They outlive what is known of the endpoint: one that is configured anew goes on where its counters are, and those of one
+that has gone stay.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from application.observing.latencies import Histogram
+from application.observing.sums import added, less
+from domain.rate_limit.token_estimate import Usage
+
+
+class EndpointTally(Struct):
+    """The counters of one endpoint. `EndpointState` and the attempts at it add to them."""
+
+    group: str = ""
+    """The model group it is in; of several the first."""
+    attempts: int = 0
+    """Also those that are under way."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Attempts that failed, by kind."""
+    cooldowns: int = 0
+    """How often it began to rest, or rests for longer than it did."""
+    input_tokens: int = 0
+    """As its replies say, those from the provider's prompt cache included. A reply may not say."""
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    between_tokens: Histogram = field(default_factory=Histogram)
+    """Of each stream that says its tokens: the mean time from one to the next, after its first content."""
+
+    def take_usage(self, usage: Usage) -> None:
+        """A reply said what it took."""
+        self.input_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.output_tokens += usage.output_tokens
+
+    def take_stream(self, usage: Usage, seconds: float) -> None:
+        """A stream said what it took; so long after its first content it was over."""
+        if usage.output_tokens > 1:
+            self.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
+
+    def __add__(self, other: "EndpointTally") -> "EndpointTally":
+        return EndpointTally(
+            other.group or self.group,
+            self.attempts + other.attempts,
+            added(self.failures, other.failures),
+            self.cooldowns + other.cooldowns,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.between_tokens + other.between_tokens,
+        )
+
+    def __sub__(self, earlier: "EndpointTally") -> "EndpointTally":
+        """What came after an earlier copy of this one."""
+        return EndpointTally(
+            self.group,
+            self.attempts - earlier.attempts,
+            less(self.failures, earlier.failures),
+            self.cooldowns - earlier.cooldowns,
+            self.input_tokens - earlier.input_tokens,
+            self.cached_tokens - earlier.cached_tokens,
+            self.output_tokens - earlier.output_tokens,
+            self.between_tokens - earlier.between_tokens,
+        )
+
+
+class Tallies:
+    """Those of all endpoints there are, or have been since this worker started."""
+
+    def __init__(self) -> None:
+        self._by_endpoint: dict[str, EndpointTally] = {}
+
+    def of(self, endpoint: str, group: str) -> EndpointTally:
+        """The counters of the endpoint with that id, always the same."""
+        tally = self._by_endpoint.setdefault(endpoint, EndpointTally())
+        tally.group = group
+        return tally
+
+    def copy(self) -> Mapping[str, EndpointTally]:
+        """As they are now, by endpoint id."""
+        return {endpoint: tally + EndpointTally() for endpoint, tally in self._by_endpoint.items()}

@@ -1,0 +1,137 @@
+"""One worker speaks for all: its own report, and what the others have put down."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from functools import reduce
+from operator import add
+from typing import Protocol
+
+from msgspec import Struct, structs
+
+from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.endpoint_state import EndpointState
+from application.held_bytes import HeldBytes
+from application.observing.counted import NOTHING, Counted
+from application.observing.request_counts import RequestCounts
+from application.observing.tallies import Tallies
+from application.observing.worker_reports import ProcessUse, WorkerNow, WorkerReport, WorkerReports
+from application.ports import Clock
+from application.state.detached import Detached
+from application.store_ports import StoreHealth
+from domain.group import ModelGroup
+
+REPEAT_S = 5.0
+"""A report is put down again after so long, though nothing was counted."""
+
+
+class Requests(Sized, Protocol):
+    """The requests that are being answered."""
+
+    @property
+    def streams(self) -> int:
+        """How many of them stream already."""
+
+
+class Process(Struct, frozen=True):
+    """The process that this worker is."""
+
+    pid: int
+    started_unix: float
+    use: Callable[[], ProcessUse]
+
+
+class ReportWorker:
+    """What this worker has in hand, and has counted."""
+
+    def __init__(
+        self,
+        process: Process,
+        counts: RequestCounts,
+        tallies: Tallies,
+        groups: Sequence[ModelGroup],
+        states: Mapping[str, EndpointState],
+        waiting: AdmissionQueue,
+        requests: Requests,
+        connections: Sized,
+        held: HeldBytes,
+        detached: Detached,
+        memory_cache: StoreHealth | None,
+    ) -> None:
+        """`memory_cache`: the cache, where it is in this worker's memory."""
+        self.process = process
+        self.counts = counts
+        self.requests = requests
+        self._tallies = tallies
+        self._groups = groups
+        self._states = states
+        self._waiting = waiting
+        self._connections = connections
+        self._held = held
+        self._detached = detached
+        self._cache = memory_cache
+
+    def counted(self) -> Counted:
+        """Since this worker started."""
+        return structs.replace(
+            self.counts.counted(),
+            endpoints=dict(self._tallies.copy()),
+            held_refused=self._held.refused,
+            worker_starts=1,
+            cpu_s=self.process.use().cpu_s,
+        )
+
+    def now(self, besides: int) -> WorkerNow:
+        """At this moment; so many requests in flight are not to be counted."""
+        cache = None if self._cache is None else self._cache.health()
+        return WorkerNow(
+            in_flight=max(0, len(self.requests) - besides),
+            streams=self.requests.streams,
+            connections=len(self._connections),
+            held_bytes=self._held.held_bytes,
+            detached=self._detached.count,
+            waiting={group.name: self._waiting.waiting(group.name) for group in self._groups},
+            at_endpoints={name: state.in_flight for name, state in self._states.items()},
+            cache_entries=None if cache is None else cache.entries,
+            cache_bytes=None if cache is None else cache.bytes,
+            process=self.process.use(),
+        )
+
+
+class AllWorkers:
+    """See `application.observing.worker_reports.Workers`."""
+
+    def __init__(self, own: ReportWorker, reports: WorkerReports, clock: Clock) -> None:
+        self._own = own
+        self._reports = reports
+        self._clock = clock
+        self._before = reports.inherited()
+        self._told: tuple[int, int] = (-1, 0)
+        """What was known when this worker's report was put down last."""
+        self._told_at = 0.0
+
+    def __call__(self, besides: int) -> Sequence[WorkerReport]:
+        """The report of each, in order. So many requests that this one has in flight only ask for them."""
+        return sorted([self._report(besides), *self._reports.others()], key=lambda report: report.number)
+
+    def counted(self) -> Counted:
+        """See `Workers`."""
+        return total((self._before, self._own.counted(), *(each.counted for each in self._reports.others())))
+
+    def publish(self) -> None:
+        """See `Workers`."""
+        counts, requests, now = self._own.counts, self._own.requests, self._clock.now()
+        known = counts.total + len(counts.went_well), len(requests)
+        if known != self._told or requests or now - self._told_at >= REPEAT_S:
+            self._told, self._told_at = known, now
+            self._reports.publish(self._report(0))
+
+    def _report(self, besides: int) -> WorkerReport:
+        own, process = self._own, self._own.process
+        counted = self._before + own.counted()
+        return WorkerReport(
+            self._reports.number, process.pid, process.started_unix, counted, own.now(besides), own.counts.decisions()
+        )
+
+
+def total(counted: Iterable[Counted]) -> Counted:
+    """All together."""
+    return reduce(add, counted, NOTHING)
