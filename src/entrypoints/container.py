@@ -47,6 +47,7 @@ from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
+from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
 from application.observing.tallies import Tallies
 from application.observing.worker_reports import WorkerReports
@@ -56,6 +57,7 @@ from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
 from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
+from application.use_cases.metrics import ReportMetrics
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
 from application.use_cases.status import ReportStatus, ReportStores
@@ -67,6 +69,7 @@ from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
+from entrypoints.wiring.metrics import metrics_text
 from entrypoints.wiring.running import process_now, running_now
 
 
@@ -243,6 +246,7 @@ class Container(containers.DeclarativeContainer):
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
         keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
+        metrics=general.provided.metrics,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
@@ -268,9 +272,14 @@ class Container(containers.DeclarativeContainer):
     )
     workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
     recent = providers.Singleton(Recent, counts, workers, clock)
+    running = providers.Singleton(running_now, general)
+    reloads = providers.Singleton(Reloads, providers.Callable(lambda: ReloadState(succeeded_unix=time.time())))
+    metrics = providers.Singleton(
+        ReportMetrics, running, status, stores, general.provided.max_held_bytes, workers, reloads
+    )
     overview = providers.Singleton(
         ReportOverview,
-        providers.Singleton(running_now, general),
+        running,
         status,
         stores,
         general.provided.max_held_bytes,
@@ -282,6 +291,8 @@ class Container(containers.DeclarativeContainer):
         models,
         health,
         overview,
+        metrics,
+        providers.Object(metrics_text),
         providers.Singleton(status_document),
         in_flight,
         providers.Callable(lambda: int(time.time())),

@@ -119,7 +119,7 @@ def test_many_are_counted_at_a_tick_and_do_not_wait() -> None:
 def test_a_group_that_comes_later_is_counted_by_its_name_and_what_was_counted_of_others_stays() -> None:
     counts, clock = counting()
     observe(counts, clock, record())
-    counts.know(["new"])
+    counts.name_groups(["new"])
     observe(counts, clock, record(group="new"))
 
     assert {labels.group for labels in counts.counted().requests} == {"gpt", "new"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 
-from adapters.http.access.guards import Guard, check_no_page, check_upgrade
+from adapters.http.access.guards import Guard, MetricsAccess, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.exchange.exchange import Exchange
@@ -31,10 +31,13 @@ class Admission:
         write_timeout_s: float,
         *,
         keeps_keys_apart: bool = False,
+        metrics: MetricsAccess = "loopback",
     ) -> None:
         """`max_body_bytes` is for bodies that are held, because they have to be read. `keeps_keys_apart`: is what one
-        key stores nobody's but its own?"""
+        key stores nobody's but its own? `metrics`: who may see them, clients on this machine, those with a key, or
+        all."""
         self._guard = guard
+        self._metrics = metrics
         self._keep_credentials = not guard.needs_key
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
@@ -79,7 +82,10 @@ class Admission:
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
         """Raises `ProxyError` when it may not be shown; False = to a client that shows no key, and may not see all."""
         headers = by_name(exchange.head.headers)
-        holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        needs_key = page.needs_key or (page.is_metrics and self._metrics == "keys")
+        holder = self._guard.check(headers, key=needs_key, host=not page.is_for_any_host)
+        if page.is_metrics and self._metrics == "loopback":
+            self._guard.check_local(headers, exchange.client.addresses["client"])
         exchange.key_name = holder.name
         exchange.is_probe = page.is_probe
         return self._guard.is_known(headers)

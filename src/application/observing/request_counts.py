@@ -54,7 +54,7 @@ class RequestCounts:
         """When each was over, and what was to be added to that for unix seconds."""
         self._last_errors: deque[Decision] = deque(maxlen=DECISIONS)
 
-    def know(self, groups: Iterable[str]) -> None:
+    def name_groups(self, groups: Iterable[str]) -> None:
         """There are these groups too; what was counted of others stays."""
         self._groups.update(groups)
 

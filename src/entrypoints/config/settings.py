@@ -134,6 +134,8 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    metrics: Literal["loopback", "keys", "open"] = "loopback"
+    """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all."""
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over it."""
     ca_bundle: values.PemFile | None = None
