@@ -109,8 +109,11 @@ class AllWorkers:
         self._told_at = 0.0
 
     def __call__(self, besides: int) -> Sequence[WorkerReport]:
-        """The report of each, in order. So many requests that this one has in flight only ask for them."""
-        return sorted([self._report(besides), *self._reports.others()], key=lambda report: report.number)
+        """The report of each, in order. So many requests that this one has in flight only ask for them. What is told
+        here the others know from now on: whoever is asked next tells no less."""
+        own = self._report(besides)
+        self._reports.publish(own)
+        return sorted([own, *self._reports.others()], key=lambda report: report.number)
 
     def counted(self) -> Counted:
         """See `Workers`."""
