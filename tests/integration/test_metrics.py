@@ -104,7 +104,7 @@ async def test_it_tells_what_became_of_requests_attempts_and_tokens(proxy: Compo
         ("gpt", "well", "chat", "2xx"): 3,
         ("", "", "chat", "4xx"): 1,
     }
-    assert values(told, "llmproxy_errors_total", "error_type") == {("client_unknown_model",): 1}
+    assert values(told, "llmproxy_errors_total", "error_type") == {("client_unknown_model",): 1, ("_OTHER",): 0}
     assert values(told, "llmproxy_attempts_total", "group", "endpoint") == {("gpt", "broken"): 1, ("gpt", "well"): 3}
     assert values(told, "llmproxy_attempt_failures_total", "endpoint", "kind") == {("broken", "server_error"): 1}
     assert values(told, "llmproxy_cooldowns_total", "endpoint") == {("broken",): 1, ("well",): 0}
@@ -153,7 +153,7 @@ async def test_what_is_not_read_as_a_request_counts_too(proxy: Composed) -> None
     await reader.read()
     writer.close()
 
-    assert values(await scrape(proxy), "llmproxy_errors_total", "error_type") == {("client_invalid_request",): 1}
+    assert values(await scrape(proxy), "llmproxy_errors_total", "error_type")["client_invalid_request",] == 1
 
 
 async def test_asking_for_metrics_counts_for_nothing_and_head_is_answered(proxy: Composed) -> None:

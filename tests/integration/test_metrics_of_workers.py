@@ -146,3 +146,11 @@ async def test_counts_are_those_of_the_log_and_the_provider_though_a_worker_is_k
     assert total(told, "llmproxy_retries_total") == sum(max(0, line["attempts"] - 1) for line in lines)
     assert total(told, "llmproxy_worker_starts_total") == 3
     assert total(told, "llmproxy_in_flight_requests") == 0
+
+    async with aiohttp.ClientSession() as http, http.get(f"{proxy.url}/status") as reply:
+        status = await reply.json()
+    assert status["recent"]["requests"] == len(lines)
+    assert {each["pid"] for each in status["proxy"]["workers"]} == set(proxy.worker_pids())
+    assert [each["number"] for each in status["proxy"]["workers"]] == [1, 2]
+    newest = sorted(lines, key=lambda line: line["time"])[-1]["request_id"]
+    assert newest in [each["request_id"] for each in status["decisions"][:5]]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from application.observing.error_types import OTHER
 from application.observing.latencies import Histogram
 from application.store_ports import StoreReport
 from application.use_cases.metrics import Metrics
@@ -22,7 +23,7 @@ def samples(metrics: Metrics) -> Mapping[str, Iterable[Sample]]:
 def _of_requests(metrics: Metrics) -> dict[str, Iterable[Sample]]:
     counted = metrics.counted
     by_status: Counter[tuple[str, ...]] = Counter()
-    errors: Counter[tuple[str, ...]] = Counter()
+    errors: Counter[tuple[str, ...]] = Counter({("", "", "", OTHER): 0})
     cached: Counter[tuple[str, ...]] = Counter()
     for (group, endpoint, api, status, error_type, cache), times in counted.requests.items():
         by_status[group, endpoint, api, status] += times
@@ -40,9 +41,9 @@ def _of_requests(metrics: Metrics) -> dict[str, Iterable[Sample]]:
     return {
         "llmproxy_requests_total": by_status.items(),
         "llmproxy_errors_total": errors.items(),
-        "llmproxy_rate_limited_requests_total": _by_group(counted.limited),
-        "llmproxy_retries_total": _by_group(counted.retries),
-        "llmproxy_failovers_total": _by_group(counted.failovers),
+        "llmproxy_rate_limited_requests_total": _by_group(metrics, counted.limited),
+        "llmproxy_retries_total": _by_group(metrics, counted.retries),
+        "llmproxy_failovers_total": _by_group(metrics, counted.failovers),
         "llmproxy_cache_requests_total": cached.items(),
         "llmproxy_request_duration_seconds": durations.items(),
         "llmproxy_first_byte_duration_seconds": first_bytes.items(),
@@ -124,8 +125,10 @@ class _Histograms(dict[tuple[str, ...], Histogram]):
         self[place] = self[place] + histogram if place in self else histogram
 
 
-def _by_group(counts: Mapping[str, int]) -> Iterable[Sample]:
-    return [((group,), times) for group, times in counts.items()]
+def _by_group(metrics: Metrics, counts: Mapping[str, int]) -> Iterable[Sample]:
+    """Also of groups that nothing was counted of: where a counter begins with 1 nobody sees that it rose."""
+    known = {**{group.model_group: 0 for group in metrics.groups}, **counts}
+    return [((group,), times) for group, times in known.items()]
 
 
 def _one(value: Number | None) -> Iterable[Sample]:
