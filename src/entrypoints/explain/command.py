@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from entrypoints.cli.tables import printable
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.explain.explanation import ModelUnknown, explain
 from entrypoints.explain.live_status import KEY_VARIABLE, StatusUnreadable, read_status
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.explain.co
         print(error, file=sys.stderr)
         return 2
     except (ModelUnknown, StatusUnreadable) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(printable(f"{prog}: {error}"), file=sys.stderr)
         return 2
     if options.format == "json":
         print(as_json(explanation))

@@ -16,6 +16,7 @@ from entrypoints.explain.rehearsal import Candidate, Rehearsal, Rehearsed, Wante
 from entrypoints.wiring.groups import by_name, model_groups, stranger_group_of
 
 NEXT_PICKS = 10
+_NAMED = 5
 
 
 class ModelUnknown(Exception):
@@ -214,10 +215,15 @@ def _notes(group: ModelGroup, wanted: Wanted, settings: Settings, live: LiveStat
     configured = {endpoint.id for each in model_groups(settings) for endpoint in each.endpoints}
     told_of = {endpoint.id for endpoint in live.endpoints}
     if unknown := sorted(told_of - configured):
-        notes.append(f"the status is of another configuration: this one has no {', '.join(unknown)}")
+        notes.append(f"the status is of another configuration: this one has no {_some(unknown)}")
     if missing := [endpoint.id for endpoint in group.endpoints if endpoint.id not in told_of]:
-        notes.append(f"the status does not have {', '.join(missing)}: nothing is known of that")
+        notes.append(f"the status does not have {_some(missing)}: nothing is known of that")
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _rounded(limit: LiveLimit) -> LiveLimit:

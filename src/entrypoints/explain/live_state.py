@@ -13,7 +13,7 @@ from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.health.cooldown import HealthState
+from domain.health.cooldown import RAMP_END, HealthState
 from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Reading, Readings, Refill
 from domain.rate_limit.limit_state import LimitState
@@ -55,7 +55,7 @@ class LiveState:
         ]
         for group, live in known:
             self._take_health(group, live)
-            for _ in range(live.in_flight):
+            for _ in range(min(live.in_flight, RAMP_END)):  # more of them keep nothing away
                 if self._claim(group, live.id) is None:
                     break
         # Only now: what a status says is left is what those under way have not taken.
@@ -86,7 +86,10 @@ class LiveState:
     def _take_limits(self, bucket: Bucket, live: LiveEndpoint) -> None:
         now, charged = self._now, bucket.charged
         readings = Readings(_reading(live.requests, bucket.requests), _reading(live.tokens, bucket.tokens))
-        bucket.read(readings, Reservation(0.0, charged.requests, charged.tokens), now, now)
+        tokens = readings.tokens
+        # As if one request had taken all that is missing: so much fits into a window.
+        taken = max(1.0, (tokens.limit or 0.0) - (tokens.remaining or 0.0))
+        bucket.read(readings, Reservation(taken, charged.requests, charged.tokens), now, now)
         if live.clock_s:
             # The provider's last word is all that tells the two apart.
             is_overload = live.state is HealthState.CLOSED and live.why.startswith(FailureKind.OVERLOADED)

@@ -71,13 +71,15 @@ def read_status(source: str, key: str | None) -> LiveStatus:
     """The status at a URL, in a file, or on standard input (`-`). `key` is one of the proxy's own, sent to a URL only;
     None = the one in the environment, if there is any. Raises `StatusUnreadable`."""
     if source.startswith(("http://", "https://")):
+        if "@" in source:
+            raise StatusUnreadable("the URL of --status holds a credential; fix: give the proxy's key by --key instead")
         text = _fetched(source, key or os.environ.get(KEY_VARIABLE))
     else:
         try:
             text = sys.stdin.buffer.read(_MAX_BYTES) if source == "-" else Path(source).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             valid = "a file with the JSON of GET /status, its URL, or - for standard input"
-            raise StatusUnreadable(f"--status {source}: {error.strerror}; valid: {valid}") from None
+            raise StatusUnreadable(f"--status {source}: {getattr(error, 'strerror', error)}; valid: {valid}") from None
     try:
         return msgspec.json.decode(text, type=LiveStatus)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -97,11 +99,17 @@ def _fetched(url: str, key: str | None) -> bytes:
         def redirect_request(self, *_: object) -> None:
             return None
 
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise StatusUnreadable(
+            f"the key for {url} has characters that no key has; fix: look at {KEY_VARIABLE} or --key"
+        )
     fields = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    whole = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/status"
     try:
+        parts = urlsplit(url)
+        whole = url if parts.path.strip("/") else parts._replace(path="/status").geturl()
         # Asked directly: the outbound proxies of the environment are for the way to providers.
-        with build_opener(ProxyHandler({}), Stays).open(Request(whole, headers=fields), timeout=_ANSWER_S) as reply:  # noqa: S310 - http only
+        opener = build_opener(ProxyHandler({}), Stays)
+        with opener.open(Request(whole, headers=fields), timeout=_ANSWER_S) as reply:  # noqa: S310 - http or https, see above
             return bytes(reply.read(_MAX_BYTES))
     except HTTPError as error:
         fix = (
@@ -110,4 +118,4 @@ def _fetched(url: str, key: str | None) -> bytes:
         raise StatusUnreadable(f"--status {whole} answered {error.code}; fix: {fix}") from None
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise StatusUnreadable(f"--status {whole} could not be asked: {reason}; fix: is the proxy running?") from None
+        raise StatusUnreadable(f"--status {url} could not be asked: {reason}; fix: is the proxy running?") from None

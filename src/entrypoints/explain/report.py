@@ -5,7 +5,7 @@ from typing import TextIO
 import msgspec
 
 from domain.routing.availability import Availability
-from entrypoints.cli.tables import print_columns
+from entrypoints.cli.tables import print_columns, printable
 from entrypoints.explain.explanation import Explained, Explanation, Outcome
 from entrypoints.explain.live_status import LiveLimit
 
@@ -36,12 +36,12 @@ def print_explanation(told: Explanation, stream: TextIO) -> None:
     if told.max_output_tokens is not None:
         size += f" and at most {told.max_output_tokens} of output"
     state = "as after a start" if told.status is None else f"by the status from {told.status}"
-    print(f"A request for '{told.model}' of {size}, {state}: {_verdict(told.outcome)}", file=stream)
+    print(printable(f"A request for '{told.model}' of {size}, {state}: {_verdict(told.outcome)}"), file=stream)
     print_columns("Candidates", _HEADERS, [_row(each) for each in told.candidates], stream)
     if told.next:
         print(f"The next {len(told.next)} like it, all at once: {', '.join(told.next)}", file=stream)
     for note in told.notes:
-        print(f"note: {note}", file=stream)
+        print(printable(f"note: {note}"), file=stream)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -78,7 +78,7 @@ def _why(each: Explained) -> str:
     elif each.ramp:
         parts.append(f"recovering: {each.ramp} at a time")
     if each.is_last_resort:
-        parts.append("asked all the same, as nobody else can be")
+        parts.append("asked as a last resort")
     if each.at_s:
         parts.append(f"asked after {each.at_s:.1f} s")
     if each.why:
