@@ -9,7 +9,7 @@ from entrypoints.cli.tables import print_columns, printable
 from entrypoints.explain.explanation import Explained, Explanation, Outcome
 from entrypoints.explain.live_status import LiveLimit
 
-_HEADERS = ("order", "endpoint", "weight", "share", "now", "why", "requests left", "tokens left")
+_HEADERS = ("endpoint", "order", "weight", "share", "now", "requests left", "tokens left", "why")
 _WORDS = {
     Availability.READY: "takes it",
     Availability.FALLBACK: "takes it only while no endpoint with a weight can",
@@ -37,7 +37,7 @@ def print_explanation(told: Explanation, stream: TextIO) -> None:
         size += f" and at most {told.max_output_tokens} of output"
     state = "as after a start" if told.status is None else f"by the status from {told.status}"
     print(printable(f"A request for '{told.model}' of {size}, {state}: {_verdict(told.outcome)}"), file=stream)
-    print_columns("Candidates", _HEADERS, [_row(each) for each in told.candidates], stream)
+    print_columns("Candidates", _HEADERS, [_row(each) for each in told.candidates], stream, last_may_fold=True)
     if told.next:
         print(f"The next {len(told.next)} like it, all at once: {', '.join(told.next)}", file=stream)
     for note in told.notes:
@@ -56,14 +56,14 @@ def _verdict(outcome: Outcome) -> str:
 
 def _row(each: Explained) -> tuple[str, ...]:
     return (
-        "-" if each.order is None else str(each.order),
         each.endpoint,
+        "-" if each.order is None else str(each.order),
         str(each.weight),
         f"{each.share:.4g} % of {each.tier}",
         f"{each.share_now:.4g} %",
-        _why(each),
         _left(each.requests),
         _left(each.tokens),
+        _why(each),
     )
 
 
@@ -90,5 +90,5 @@ def _left(limit: LiveLimit) -> str:
     if limit.remaining is None:
         return ""
     of = "" if limit.limit is None else f" of {limit.limit:,.0f}"
-    back = f", all back in {limit.reset_s:.0f} s" if limit.reset_s else ""
+    back = f", full in {limit.reset_s:.0f} s" if limit.reset_s else ""
     return f"{limit.remaining:,.0f}{of}{back}"
