@@ -221,7 +221,7 @@ def test_a_last_column_of_sentences_is_folded_where_a_terminal_is_too_narrow(mon
     print_columns("T", ("a", "why"), [("1", "word " * 20)], drawn, last_may_fold=True)
     print_columns("T", ("a", "why"), [("1", "word " * 20)], told)
 
-    assert "┃" in drawn.getvalue() and max(map(len, drawn.getvalue().splitlines())) <= 70
+    assert drawn.getvalue().splitlines()[-1].startswith("└") and len(drawn.getvalue().splitlines()[-1]) <= 70
     assert told.getvalue().startswith("1: why: word")
 
 

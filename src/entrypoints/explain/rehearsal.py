@@ -5,6 +5,7 @@ Each question is put to a proxy of its own, since every pick changes whose turn 
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 
 from dependency_injector import providers
 from msgspec import Struct
@@ -16,11 +17,14 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
 from application.errors import ProxyError
 from application.messages import Api, ProxyRequest, RequestTrace, WholeReply
+from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
 from domain.health.cooldown import EndpointHealth
+from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.token_estimate import UNTAUGHT
 from domain.routing.availability import Availability
+from domain.routing.route_query import RouteQuery
 from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.explain.live_state import LiveState
@@ -32,7 +36,7 @@ _FAILED = Failure(FailureKind.SERVER_ERROR)
 _NO_TOKEN = Failure(FailureKind.NO_CREDENTIAL, "no access token")
 _ENOUGH = WholeAnswer(WholeReply(200, (), b""))
 
-_BY_HEALTH = frozenset({Availability.COOLING, Availability.PROBING, Availability.RAMPING})
+_BY_HEALTH = frozenset({Availability.COOLING, Availability.PROBING})
 _BY_LIMIT = frozenset({Availability.THROTTLED, Availability.NO_REQUESTS, Availability.NO_TOKENS})
 
 
@@ -72,8 +76,7 @@ class Candidate(Struct, frozen=True):
     endpoint: str
     availability: Availability
     opens_in_s: float | None
-    """Seconds until what keeps it away is over, as far as that is known; None = nothing does, or only time will not
-    tell."""
+    """Seconds until what keeps it away is over; None = nothing does, or time alone does not end it."""
     need: float
     """The tokens that the request is expected to take there."""
     health: EndpointHealth
@@ -133,34 +136,17 @@ class Rehearsal:
 
     def candidates(self) -> list[Candidate]:
         """Each endpoint, in the order of the file."""
-        loop = VirtualTimeLoop()
-        try:
+        with closing(VirtualTimeLoop()) as loop:
             container, group, active = self._composed(loop)
-            now, query, pool = loop.time(), active.query, container.pool()
-            told = []
-            for endpoint, seen in zip(group.endpoints, pool.availabilities(group, query, (), now), strict=True):
-                opens_in_s = None
-                health = container.endpoint_states()[endpoint.id].health
-                if seen in _BY_LIMIT:
-                    opens_in_s = pool.fits_in_s(endpoint, query)
-                elif seen in _BY_HEALTH and seen is not Availability.RAMPING:
-                    opens_in_s = pool.opens_in_s(endpoint)
-                bucket = container.ledger().seen(endpoint, query.client)
-                requests, tokens = (
-                    LiveLimit(each.terms.limit, each.room(now), each.full_in_s(now))
-                    for each in (bucket.requests, bucket.tokens)
-                )
-                told.append(
-                    Candidate(endpoint.id, seen, opens_in_s, bucket.need(query.demand), health, requests, tokens)
-                )
-            return told
-        finally:
-            loop.close()
+            seen = container.pool().availabilities(group, active.query, (), loop.time())
+            return [
+                _candidate(container, endpoint, each, active.query, loop.time())
+                for endpoint, each in zip(group.endpoints, seen, strict=True)
+            ]
 
     def dispatched(self) -> Rehearsed:
         """Who is asked, in the order of failover."""
-        loop = VirtualTimeLoop()
-        try:
+        with closing(VirtualTimeLoop()) as loop:
             container, group, active = self._composed(loop)
             attempts = _NobodyAnswers(container.pool(), began := loop.time())
             container.attempt.override(providers.Object(attempts))
@@ -170,18 +156,13 @@ class Rehearsal:
             except ProxyError as told:
                 error = told
             return Rehearsed(attempts.asked, None if attempts.asked else error, loop.time() - began)
-        finally:
-            loop.close()
 
     def next_picks(self, count: int) -> list[str]:
         """Whom so many requests like this one go to, were they all to come now; fewer where the rest has to wait."""
-        loop = VirtualTimeLoop()
-        try:
+        with closing(VirtualTimeLoop()) as loop:
             container, group, active = self._composed(loop)
             picks = (container.pool().pick(group, active.query, (), loop.time()) for _ in range(count))
             return [lease.endpoint.id for lease in picks if lease is not None]
-        finally:
-            loop.close()
 
     def _composed(self, loop: VirtualTimeLoop) -> tuple[Container, ModelGroup, ActiveRequest]:
         """A proxy in the state that is asked about, its group, and the request to it."""
@@ -198,3 +179,27 @@ class Rehearsal:
         wait_s = self._settings.general.max_wait
         active = ActiveRequest.of(group, self._wanted.request(now), RequestTrace(), now, wait_s)
         return container, group, active
+
+
+def _candidate(
+    container: Container, endpoint: Endpoint, seen: Availability, query: RouteQuery, now: float
+) -> Candidate:
+    pool, opens_in_s = container.pool(), None
+    if seen in _BY_LIMIT:
+        opens_in_s = pool.fits_in_s(endpoint, query)
+    elif seen in _BY_HEALTH:
+        opens_in_s = pool.opens_in_s(endpoint)
+    bucket = container.ledger().seen(endpoint, query.client)
+    return Candidate(
+        endpoint.id,
+        seen,
+        opens_in_s,
+        bucket.need(query.demand),
+        container.endpoint_states()[endpoint.id].health,
+        _limit(bucket.requests, now),
+        _limit(bucket.tokens, now),
+    )
+
+
+def _limit(state: LimitState, now: float) -> LiveLimit:
+    return LiveLimit(state.terms.limit, state.room(now), state.full_in_s(now))
