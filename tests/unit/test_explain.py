@@ -70,6 +70,12 @@ def test_a_probe_and_a_ramp_let_in_what_they_let_in(tmp_path: Path) -> None:
     assert list(told.next) == ["a", "b"]
 
 
+def test_what_was_sent_before_a_cooldown_is_no_probe(tmp_path: Path) -> None:
+    told = explained(tmp_path, config(), status(a={"state": "half-open", "in_flight": 2}, b={}, c={}))
+
+    assert said(told)["a"] == "ready" and told.outcome.endpoint == "a"
+
+
 def test_a_ramp_that_is_full_lets_nobody_in(tmp_path: Path) -> None:
     told = explained(tmp_path, config(), status(a={"ramp": 2, "in_flight": 2}, b={}, c={}))
 

@@ -13,7 +13,7 @@ from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
-from domain.health.cooldown import RAMP_END, HealthState
+from domain.health.cooldown import HealthState
 from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Reading, Readings, Refill
 from domain.rate_limit.limit_state import LimitState
@@ -55,9 +55,10 @@ class LiveState:
         ]
         for group, live in known:
             self._take_health(group, live)
-            for _ in range(min(live.in_flight, RAMP_END)):  # more of them keep nothing away
-                if self._claim(group, live.id) is None:
-                    break
+            # Others that are under way keep nobody away.
+            on_trial = min(live.in_flight, self._states[live.id].health.ramp)
+            for _ in range(1 if live.state is HealthState.PROBING else on_trial):
+                self._claim(group, live.id)
         # Only now: what a status says is left is what those under way have not taken.
         for _, live in known:
             bucket = self._ledger.own(self._states[live.id].endpoint)
