@@ -51,6 +51,8 @@ class WebSocket(asyncio.Protocol):
         """When `expire` is to be called, unless something happens before."""
         self.when_gone: Callable[[], None] | None = None
         """Called once, when the transport is gone."""
+        self.when_stopping: Callable[[], None] | None = None
+        """Ends it in order when the server stops; None = it closes at once."""
         self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
         """Of messages, not of what is around them."""
         self._wire = Wire(side, max_message_bytes)
@@ -208,6 +210,13 @@ class WebSocket(asyncio.Protocol):
         self._flush()
         self._set_deadline()
 
+    def shutdown(self) -> None:
+        """Whoever keeps it stops: `when_stopping` is told, else it closes."""
+        if self.when_stopping is None:
+            self.close(1001, "the server stops")
+        else:
+            self.when_stopping()
+
     def watch(self) -> None:
         """From now on, until the transport is gone."""
         if self._transport is not None:
@@ -223,7 +232,9 @@ class WebSocket(asyncio.Protocol):
         self._set_deadline()
 
     def _set_deadline(self) -> None:
-        if not self._wire.is_open:
+        if self._transport is None:
+            self.deadline = _NEVER
+        elif not self._wire.is_open:
             self.deadline = self._closes_by = min(self._closes_by, self.loop.time() + CLOSE_S)
         else:
             silent = self._heard + PING_S + (PONG_S if self._is_asked else 0.0)
