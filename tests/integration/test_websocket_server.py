@@ -25,7 +25,7 @@ from adapters.websocket.handshake import BadHandshake, Opening, accept
 from adapters.websocket.messages import Closed, Piece
 from application.telemetry_ports import RequestLog
 from tests.integration.harness import eventually
-from tests.unit.test_websocket_wire import CLOSE, PING, TEXT, Frame
+from tests.websocket_frames import CLOSE, PING, TEXT, Frame
 
 MAX_BYTES = 4 * 1024 * 1024
 TEXTS = ["", "a", "häßlich 🦊" * 20, "x" * 126, "y" * 70_000, "z" * 1_500_000]

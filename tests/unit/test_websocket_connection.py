@@ -11,7 +11,7 @@ from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, MOST_WAI
 from adapters.websocket.handshake import BadHandshake, Opening, accept
 from adapters.websocket.messages import LOST, Closed, Piece
 from adapters.websocket.wire import Wire
-from tests.unit.test_websocket_wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, closing, frames_in
+from tests.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, closing, frames_in
 
 MAX_BYTES = 8 * 1024 * 1024
 WRITE_S = 30.0
