@@ -206,7 +206,7 @@ def _notes(group: ModelGroup, wanted: Wanted, settings: Settings, live: LiveStat
     if len(group.endpoints) > group.retry.max_attempts:
         notes.append(f"num_retries ends it: no more than {group.retry.max_attempts} endpoints are asked")
     if live is None:
-        notes.append("nothing is known of limits and cooldowns: as after a start; --status takes those of a proxy")
+        notes.append("limits and cooldowns are those after a start; --status takes those of a proxy that runs")
         return notes
     notes.append("whose turn it is no status says: turns are counted as after a start, shares are exact")
     waiting = sum(told.waiting for told in live.groups if told.model_group == group.name)
