@@ -17,7 +17,6 @@ from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
-from adapters.metrics.process_use import ProcessMeter
 from adapters.metrics.worker_reports import OwnReport
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
@@ -57,9 +56,8 @@ from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
 from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
-from application.use_cases.metrics import ReportMetrics
 from application.use_cases.model_call import AnswerModelCall
-from application.use_cases.overview import ReportOverview
+from application.use_cases.proxy_report import ReportProxy
 from application.use_cases.status import ReportStatus, ReportStores
 from application.use_cases.workers import AllWorkers, ReportWorker
 from entrypoints.config.settings import Settings
@@ -226,13 +224,11 @@ class Container(containers.DeclarativeContainer):
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
-    stores = providers.Singleton(
-        ReportStores,
-        providers.Selector(states_type, memory=memory_states, redis=shared_gate),
-        providers.Selector(
-            general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
-        ),
+    cache_health = providers.Selector(
+        general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
     )
+    states_health = providers.Selector(states_type, memory=memory_states, redis=shared_gate)
+    stores = providers.Singleton(ReportStores, states_health, cache_health)
 
     guard = providers.Singleton(guard_of, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
@@ -253,7 +249,7 @@ class Container(containers.DeclarativeContainer):
     connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
     worker = providers.Singleton(
         ReportWorker,
-        providers.Singleton(process_now, providers.Singleton(ProcessMeter, clock)),
+        providers.Singleton(process_now, clock),
         counts,
         tallies,
         groups,
@@ -263,35 +259,20 @@ class Container(containers.DeclarativeContainer):
         connections,
         held,
         detached,
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object(None),
-            memory=memory_cache,
-            redis=providers.Object(None),
-        ),
+        cache_health,
     )
     workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
     recent = providers.Singleton(Recent, counts, workers, clock)
     running = providers.Singleton(running_now, general)
     reloads = providers.Singleton(Reloads, providers.Callable(lambda: ReloadState(succeeded_unix=time.time())))
-    metrics = providers.Singleton(
-        ReportMetrics, running, status, stores, general.provided.max_held_bytes, workers, reloads
-    )
-    overview = providers.Singleton(
-        ReportOverview,
-        running,
-        status,
-        stores,
-        general.provided.max_held_bytes,
-        recent,
-        workers,
+    report = providers.Singleton(
+        ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
     )
     pages = providers.Singleton(
         catalogue_routes,
         models,
         health,
-        overview,
-        metrics,
+        report,
         providers.Object(metrics_text),
         providers.Singleton(status_document),
         in_flight,

@@ -18,8 +18,8 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.paths.routes import below_root
 from adapters.http.status_page.document import Document
 from application.use_cases.catalogue import ListModels, ReportHealth
-from application.use_cases.metrics import MetricsText, ReportMetrics
-from application.use_cases.overview import ReportOverview
+from application.use_cases.overview import overview_of
+from application.use_cases.proxy_report import MetricsText, ReportProxy
 
 METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
@@ -97,8 +97,7 @@ def is_text(encoded: str) -> bool:
 def catalogue_routes(
     models: ListModels,
     health: ReportHealth,
-    overview: ReportOverview,
-    metrics: ReportMetrics,
+    report: ReportProxy,
     metrics_text: MetricsText,
     document: Document,
     in_flight: InFlight,
@@ -119,20 +118,20 @@ def catalogue_routes(
 
     @get("/health", sync_to_thread=False)
     def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
-        report = health()
-        told = report if request.scope["state"]["shows_all"] else {"status": report.status}
-        return _json(told, 503 if report.status == "unavailable" else 200)
+        found = health()
+        told = found if request.scope["state"]["shows_all"] else {"status": found.status}
+        return _json(told, 503 if found.status == "unavailable" else 200)
 
     @get("/status", sync_to_thread=False)
     def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
-        body = msgspec.json.encode(overview(_ITSELF, draining=in_flight.draining))
+        body = msgspec.json.encode(overview_of(report(_ITSELF), draining=in_flight.draining))
         return _unless_known(request, body, MediaType.JSON, _STATUS_FIELDS)
 
     @get("/metrics")
     async def report_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         # In a thread: of many endpoints it takes long enough for requests to notice.
         accept = request.headers.get("accept", "")
-        content_type, text = await asyncio.to_thread(metrics_text, metrics(_ITSELF), accept)
+        content_type, text = await asyncio.to_thread(metrics_text, report(_ITSELF), accept)
         return Response(text, media_type=content_type, headers={"vary": "accept"})
 
     @get(_FOR_BROWSERS.path, sync_to_thread=False)

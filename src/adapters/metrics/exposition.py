@@ -15,18 +15,18 @@ from prometheus_client.registry import Collector
 from adapters.metrics.samples import Sample, samples
 from adapters.metrics.table import METRICS, Metric
 from application.observing.latencies import BOUNDS_MS, Histogram
-from application.use_cases.metrics import Metrics
+from application.use_cases.proxy_report import ProxyReport
 
 
-def metrics_text(metrics: Metrics, accept: str) -> tuple[str, bytes]:
+def metrics_text(report: ProxyReport, accept: str) -> tuple[str, bytes]:
     """See `MetricsText`."""
     encode, content_type = choose_encoder(accept)
-    return content_type, encode(_Collected(metrics))
+    return content_type, encode(_Collected(report))
 
 
 class _Collected(Collector):
-    def __init__(self, metrics: Metrics) -> None:
-        self._samples = samples(metrics)
+    def __init__(self, report: ProxyReport) -> None:
+        self._samples = samples(report)
 
     def collect(self) -> Iterator[Family]:
         """As prometheus-client asks for it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from application.observing.error_types import OTHER
 from application.observing.latencies import Histogram
 from application.store_ports import StoreReport
-from application.use_cases.metrics import Metrics
+from application.use_cases.proxy_report import ProxyReport
 from application.use_cases.status import EndpointStatusReport, LimitStatus
 from domain.health.cooldown import HealthState
 
@@ -15,13 +15,13 @@ Sample = tuple[Sequence[str], Number | Histogram]
 """The values of the labels, in the order of the table, and the value under them."""
 
 
-def samples(metrics: Metrics) -> Mapping[str, Iterable[Sample]]:
+def samples(report: ProxyReport) -> Mapping[str, Iterable[Sample]]:
     """By the name of the metric."""
-    return {**_of_requests(metrics), **_of_tallies(metrics), **_of_endpoints(metrics), **_of_proxy(metrics)}
+    return {**_of_requests(report), **_of_tallies(report), **_of_endpoints(report), **_of_proxy(report)}
 
 
-def _of_requests(metrics: Metrics) -> dict[str, Iterable[Sample]]:
-    counted = metrics.counted
+def _of_requests(report: ProxyReport) -> dict[str, Iterable[Sample]]:
+    counted = report.counted
     by_status: Counter[tuple[str, ...]] = Counter()
     errors: Counter[tuple[str, ...]] = Counter({("", "", "", OTHER): 0})
     cached: Counter[tuple[str, ...]] = Counter()
@@ -41,9 +41,9 @@ def _of_requests(metrics: Metrics) -> dict[str, Iterable[Sample]]:
     return {
         "llmproxy_requests_total": by_status.items(),
         "llmproxy_errors_total": errors.items(),
-        "llmproxy_rate_limited_requests_total": _by_group(metrics, counted.limited),
-        "llmproxy_retries_total": _by_group(metrics, counted.retries),
-        "llmproxy_failovers_total": _by_group(metrics, counted.failovers),
+        "llmproxy_rate_limited_requests_total": _by_group(report, counted.limited),
+        "llmproxy_retries_total": _by_group(report, counted.retries),
+        "llmproxy_failovers_total": _by_group(report, counted.failovers),
         "llmproxy_cache_requests_total": cached.items(),
         "llmproxy_request_duration_seconds": durations.items(),
         "llmproxy_first_byte_duration_seconds": first_bytes.items(),
@@ -52,8 +52,8 @@ def _of_requests(metrics: Metrics) -> dict[str, Iterable[Sample]]:
     }
 
 
-def _of_tallies(metrics: Metrics) -> dict[str, Iterable[Sample]]:
-    tallies = [((tally.group, name), tally) for name, tally in metrics.counted.endpoints.items()]
+def _of_tallies(report: ProxyReport) -> dict[str, Iterable[Sample]]:
+    tallies = [((tally.group, name), tally) for name, tally in report.counted.endpoints.items()]
     return {
         "llmproxy_time_between_tokens_seconds": [(place, tally.between_tokens) for place, tally in tallies],
         "llmproxy_attempts_total": [(place, tally.attempts) for place, tally in tallies],
@@ -67,8 +67,8 @@ def _of_tallies(metrics: Metrics) -> dict[str, Iterable[Sample]]:
     }
 
 
-def _of_endpoints(metrics: Metrics) -> dict[str, Iterable[Sample]]:
-    endpoints = [((group.model_group, each.id), each) for group in metrics.groups for each in group.endpoints]
+def _of_endpoints(report: ProxyReport) -> dict[str, Iterable[Sample]]:
+    endpoints = [((group.model_group, each.id), each) for group in report.groups for each in group.endpoints]
     limits = [
         ((*place, resource), limit)
         for place, each in endpoints
@@ -84,16 +84,15 @@ def _of_endpoints(metrics: Metrics) -> dict[str, Iterable[Sample]]:
         "llmproxy_rate_limit_remaining": [
             (place, limit.remaining) for place, limit in limits if limit.remaining is not None
         ],
-        "llmproxy_waiting_requests": [((group.model_group,), group.waiting) for group in metrics.groups],
+        "llmproxy_waiting_requests": [((group.model_group,), group.waiting) for group in report.groups],
     }
 
 
-def _of_proxy(metrics: Metrics) -> dict[str, Iterable[Sample]]:
-    counted, held, reload, nows = metrics.counted, metrics.held, metrics.reload, metrics.nows
-    cache = metrics.stores.cache
-    stores = [("endpoint_state", metrics.stores.endpoint_state), *([("cache", cache.store)] if cache else [])]
+def _of_proxy(report: ProxyReport) -> dict[str, Iterable[Sample]]:
+    counted, held, reload, nows = report.counted, report.held, report.reload, report.nows
+    cache = report.stores.cache
+    stores = [("endpoint_state", report.stores.endpoint_state), *([("cache", cache.store)] if cache else [])]
     kept = cache.store if cache else None
-    started = min((report.started_unix for report in metrics.workers if report.now is not None), default=0.0)
     return {
         "llmproxy_in_flight_requests": _one(sum(now.in_flight for now in nows)),
         "llmproxy_open_streams": _one(sum(now.streams for now in nows)),
@@ -111,11 +110,11 @@ def _of_proxy(metrics: Metrics) -> dict[str, Iterable[Sample]]:
         "llmproxy_config_reload_refusals_total": _one(reload.refusals),
         "llmproxy_workers": _one(len(nows)),
         "llmproxy_worker_starts_total": _one(counted.worker_starts),
-        "llmproxy_start_timestamp_seconds": _one(started),
+        "llmproxy_start_timestamp_seconds": _one(report.started_unix),
         "llmproxy_cpu_seconds_total": _one(counted.cpu_s),
         "llmproxy_resident_memory_bytes": _one(_known(now.process.resident_bytes for now in nows)),
         "llmproxy_open_files": _one(_known(now.process.open_files for now in nows)),
-        "llmproxy_build_info": [((metrics.version,), 1)],
+        "llmproxy_build_info": [((report.running.version,), 1)],
     }
 
 
@@ -125,9 +124,9 @@ class _Histograms(dict[tuple[str, ...], Histogram]):
         self[place] = self[place] + histogram if place in self else histogram
 
 
-def _by_group(metrics: Metrics, counts: Mapping[str, int]) -> Iterable[Sample]:
+def _by_group(report: ProxyReport, counts: Mapping[str, int]) -> Iterable[Sample]:
     """Also of groups that nothing was counted of: where a counter begins with 1 nobody sees that it rose."""
-    known = {**{group.model_group: 0 for group in metrics.groups}, **counts}
+    known = {**{group.model_group: 0 for group in report.groups}, **counts}
     return [((group,), times) for group, times in known.items()]
 
 

@@ -1,5 +1,4 @@
-"""All that `GET /status` says: what is now, what the last minutes brought, the last decisions. From memory; nobody is
-asked."""
+"""All that `GET /status` says: what is now, what the last minutes brought, the last decisions."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -7,18 +6,10 @@ from itertools import chain
 from msgspec import Struct, structs
 
 from application.observing.decision import Decision
-from application.observing.recent import WINDOW_S, Recent, Traffic, traffic
+from application.observing.recent import WINDOW_S, Traffic, traffic
 from application.observing.request_counts import newest
-from application.use_cases.status import (
-    GroupStatus,
-    HeldStatus,
-    ReportStatus,
-    ReportStores,
-    StoresStatus,
-    held_by,
-    nows,
-)
-from application.use_cases.workers import AllWorkers, total
+from application.use_cases.proxy_report import ProxyReport
+from application.use_cases.status import GroupStatus, HeldStatus, StoresStatus
 
 
 class Worker(Struct, frozen=True):
@@ -27,16 +18,6 @@ class Worker(Struct, frozen=True):
     pid: int
     workers: int
     """How many share the port; the figures are of all of them."""
-
-
-class Running(Struct, frozen=True):
-    """What runs, and since when."""
-
-    version: str
-    generation: int
-    """Of the configuration: 1, and one more with each that was taken over since."""
-    started_unix: int
-    worker: Worker
 
 
 class WorkerStatus(Struct, frozen=True):
@@ -49,9 +30,14 @@ class WorkerStatus(Struct, frozen=True):
     """Requests that it is answering."""
 
 
-class ProxyStatus(Running, frozen=True):
+class ProxyStatus(Struct, frozen=True):
     """The proxy as such."""
 
+    version: str
+    generation: int
+    """Of the configuration: 1, and one more with each that was taken over since."""
+    started_unix: int
+    worker: Worker
     workers: tuple[WorkerStatus, ...]
     """Those that there are now, in order."""
     draining: bool
@@ -78,53 +64,33 @@ class Overview(Struct, frozen=True):
     decisions: Sequence[Decision]
 
 
-class ReportOverview:
-    """Puts it together."""
+def overview_of(report: ProxyReport, *, draining: bool) -> Overview:
+    """For people."""
+    lately, told = traffic(report.recent, None), newest(chain.from_iterable(each.decisions for each in report.workers))
+    return Overview(
+        report.groups,
+        report.stores,
+        report.held,
+        _proxy(report, draining=draining),
+        RecentTraffic(
+            lately.requests, lately.errors, lately.overhead_ms, lately.first_byte_ms, lately.total_ms, WINDOW_S
+        ),
+        [structs.replace(decision, unix=round(decision.unix, 1)) for decision in told],
+    )
 
-    def __init__(
-        self,
-        running: Running,
-        groups: ReportStatus,
-        stores: ReportStores,
-        max_held_bytes: int,
-        recent: Recent,
-        workers: AllWorkers,
-    ) -> None:
-        self._running = running
-        self._groups = groups
-        self._stores = stores
-        self._max_held_bytes = max_held_bytes
-        self._recent = recent
-        self._workers = workers
 
-    def __call__(self, besides: int, *, draining: bool) -> Overview:
-        """At this moment. So many requests in flight only ask for this."""
-        running, workers = self._running, self._workers(besides)
-        counted = total(report.counted for report in workers)
-        recent = self._recent.since(counted)
-        lately = traffic(recent, None)
-        return Overview(
-            self._groups(counted, recent, workers),
-            self._stores(counted, workers),
-            held_by(workers, self._max_held_bytes),
-            ProxyStatus(
-                running.version,
-                running.generation,
-                min(int(report.started_unix) for report in workers),
-                running.worker,
-                tuple(
-                    WorkerStatus(each.number, each.pid, int(each.started_unix), each.now.in_flight)
-                    for each in workers
-                    if each.now is not None
-                ),
-                draining,
-                sum(now.in_flight for now in nows(workers)),
-            ),
-            RecentTraffic(
-                lately.requests, lately.errors, lately.overhead_ms, lately.first_byte_ms, lately.total_ms, WINDOW_S
-            ),
-            [
-                structs.replace(decision, unix=round(decision.unix, 1))
-                for decision in newest(chain.from_iterable(report.decisions for report in workers))
-            ],
-        )
+def _proxy(report: ProxyReport, *, draining: bool) -> ProxyStatus:
+    running = report.running
+    return ProxyStatus(
+        running.version,
+        report.reload.generation,
+        int(report.started_unix),
+        Worker(running.pid, running.workers),
+        tuple(
+            WorkerStatus(each.number, each.pid, int(each.started_unix), each.now.in_flight)
+            for each in report.workers
+            if each.now is not None
+        ),
+        draining,
+        sum(now.in_flight for now in report.nows),
+    )

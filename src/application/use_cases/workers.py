@@ -54,9 +54,9 @@ class ReportWorker:
         connections: Sized,
         held: HeldBytes,
         detached: Detached,
-        memory_cache: StoreHealth | None,
+        cache: StoreHealth | None,
     ) -> None:
-        """`memory_cache`: the cache, where it is in this worker's memory."""
+        """`cache`: None = answers are not kept."""
         self.process = process
         self.counts = counts
         self.requests = requests
@@ -67,7 +67,7 @@ class ReportWorker:
         self._connections = connections
         self._held = held
         self._detached = detached
-        self._cache = memory_cache
+        self._cache = cache
 
     def counted(self) -> Counted:
         """Since this worker started."""
