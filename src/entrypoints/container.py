@@ -88,8 +88,8 @@ class Container(containers.DeclarativeContainer):
 
     groups = providers.Singleton(group_wiring.model_groups, settings)
     groups_by_name = providers.Singleton(group_wiring.by_name, groups)
-    counts = providers.Singleton(RequestCounts, groups_by_name, clock)
-    tallies = providers.Singleton(Tallies)
+    counts = providers.Singleton(RequestCounts, groups_by_name, clock, worker_reports.provided.inherited)
+    tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -230,11 +230,10 @@ class Container(containers.DeclarativeContainer):
     states_health = providers.Selector(states_type, memory=memory_states, redis=shared_gate)
     stores = providers.Singleton(ReportStores, states_health, cache_health)
 
-    guard = providers.Singleton(guard_of, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
     admission = providers.Singleton(
         Admission,
-        guard,
+        providers.Singleton(guard_of, general),
         clock,
         request_log,
         counts,
@@ -260,6 +259,7 @@ class Container(containers.DeclarativeContainer):
         held,
         detached,
         cache_health,
+        worker_reports.provided.inherited,
     )
     workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
     recent = providers.Singleton(Recent, counts, workers, clock)

@@ -128,7 +128,7 @@ def test_a_group_that_comes_later_is_counted_by_its_name_and_what_was_counted_of
 def test_reading_twice_changes_nothing_and_what_was_read_is_a_copy() -> None:
     counts, clock = counting()
     observe(counts, clock, record())
-    before = counts.counted()
+    before = counts.counted().copy()
     observe(counts, clock, record(total_ms=7.0))
 
     assert sum(before.latencies[Place("gpt", "chat", "whole")].total.counts) == 1
@@ -210,7 +210,7 @@ class Alone:
         self.published = 0
 
     def counted(self) -> Counted:
-        return structs.replace(self._counts.counted(), endpoints=dict(self._tallies.copy()))
+        return structs.replace(self._counts.counted(), endpoints=self._tallies.by_endpoint).copy()
 
     def publish(self) -> None:
         self.published += 1
@@ -254,11 +254,26 @@ def test_counts_add_up_over_workers_and_subtract_over_time(
             assert latencies.total.counts == other.latencies[place].total.counts
 
 
-def test_what_an_endpoint_counted_stays_when_it_is_configured_anew() -> None:
-    tallies = Tallies()
-    tallies.of("gpt/1", "gpt").attempts += 3
-    tallies.of("gpt/1", "other").attempts += 1
-    copy = tallies.copy()
-    tallies.of("gpt/1", "other").attempts += 1
+@given(REQUESTS, REQUESTS)
+def test_counting_goes_on_from_what_was_counted_before(first: list[RequestRecord], later: list[RequestRecord]) -> None:
+    clock = FakeClock()
+    before = naive(first)
+    counts = RequestCounts(["gpt", "small"], clock, before.copy())
+    for one in later:
+        observe(counts, clock, one)
+    found, wanted = counts.counted(), naive(first) + naive(later)
 
-    assert copy == {"gpt/1": EndpointTally("other", attempts=4)}
+    assert (found.requests, found.retries, found.limited) == (wanted.requests, wanted.retries, wanted.limited)
+    for place, latencies in wanted.latencies.items():
+        assert found.latencies[place].total.counts == latencies.total.counts
+    assert before == naive(first), "a copy is one"
+
+
+def test_what_an_endpoint_counted_stays_when_it_is_configured_anew() -> None:
+    tallies = Tallies({"gpt/1": EndpointTally("gpt", attempts=2, failures={"junk_reply": 1})})
+    tallies.of("gpt/1", "other").attempts += 1
+    copy = tallies.by_endpoint["gpt/1"].copy()
+    tallies.of("gpt/1", "other").attempts += 1
+    tallies.of("gpt/1", "other").failures["junk_reply"] = 5
+
+    assert copy == EndpointTally("other", attempts=3, failures={"junk_reply": 1})

@@ -55,7 +55,9 @@ def _of_requests(report: ProxyReport) -> dict[str, Iterable[Sample]]:
 def _of_tallies(report: ProxyReport) -> dict[str, Iterable[Sample]]:
     tallies = [((tally.group, name), tally) for name, tally in report.counted.endpoints.items()]
     return {
-        "llmproxy_time_between_tokens_seconds": [(place, tally.between_tokens) for place, tally in tallies],
+        "llmproxy_time_between_tokens_seconds": [
+            (place, tally.between_tokens) for place, tally in tallies if any(tally.between_tokens.counts)
+        ],
         "llmproxy_attempts_total": [(place, tally.attempts) for place, tally in tallies],
         "llmproxy_attempt_failures_total": [
             ((*place, kind), times) for place, tally in tallies for kind, times in tally.failures.items()

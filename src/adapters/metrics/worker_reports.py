@@ -7,7 +7,7 @@ import msgspec
 from msgspec import structs
 
 from adapters.metrics.shared_slots import SharedSlots
-from application.observing.counted import NOTHING, Counted
+from application.observing.counted import NOTHING
 from application.observing.worker_reports import WorkerReport
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -21,15 +21,17 @@ class SharedReports:
         """`number`: which of the workers this is, from 1 on."""
         self.number = number
         self._slots = slots
-        self._inherited = self._read(number)
-
-    def inherited(self) -> Counted:
+        last = self._read(number)
+        self.inherited = NOTHING if last is None else last.counted
         """See `WorkerReports`; as it was when this was made."""
-        return NOTHING if self._inherited is None else self._inherited.counted
 
     def publish(self, report: WorkerReport) -> None:
         """See `WorkerReports`. One that is too long for its slot is put down without its decisions, or not at all."""
-        if not self._slots.write(self.number - 1, _encode(report)):
+        try:
+            is_told = self._slots.write(self.number - 1, _encode(report))
+        except UnicodeEncodeError:  # a provider's words, with half of a surrogate pair, in a decision
+            is_told = False
+        if not is_told:
             self._slots.write(self.number - 1, _encode(structs.replace(report, decisions=())))
 
     def others(self) -> Sequence[WorkerReport]:
@@ -47,10 +49,7 @@ class OwnReport:
     """Where there is one worker: what it counted goes with it."""
 
     number = 1
-
-    def inherited(self) -> Counted:
-        """See `WorkerReports`."""
-        return NOTHING
+    inherited = NOTHING
 
     def publish(self, report: WorkerReport) -> None:
         """See `WorkerReports`."""

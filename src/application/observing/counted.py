@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from application.observing.latencies import Latencies
 from application.observing.sums import added, less
@@ -65,6 +65,18 @@ class Counted(Struct, frozen=True):
             self.held_refused + other.held_refused,
             self.worker_starts + other.worker_starts,
             self.cpu_s + other.cpu_s,
+        )
+
+    def copy(self) -> "Counted":
+        """As they are now: what counts goes on to add to its own."""
+        return structs.replace(
+            self,
+            requests=dict(self.requests),
+            latencies={place: latencies.copy() for place, latencies in self.latencies.items()},
+            endpoints={name: tally.copy() for name, tally in self.endpoints.items()},
+            retries=dict(self.retries),
+            failovers=dict(self.failovers),
+            limited=dict(self.limited),
         )
 
     def since(self, earlier: "Counted") -> "Counted":

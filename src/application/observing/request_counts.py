@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import attrgetter
 
-from application.observing.counted import Counted, Labels, Place
+from application.observing.counted import NOTHING, Counted, Labels, Place
 from application.observing.decision import Decision
 from application.observing.error_types import error_type
 from application.observing.latencies import Latencies
@@ -33,10 +33,11 @@ _overheads, _first_bytes, _totals = map(attrgetter, ("overhead_ms", "first_byte_
 
 
 class RequestCounts:
-    """Counts since the start of this worker."""
+    """Counts since the start of the proxy, in this worker's place."""
 
-    def __init__(self, groups: Iterable[str], clock: Clock) -> None:
-        """`groups` are the names of the model groups."""
+    def __init__(self, groups: Iterable[str], clock: Clock, before: Counted = NOTHING) -> None:
+        """`groups` are the names of the model groups. `before`: what was counted in this place before, which goes on
+        here."""
         self.went_well: list[RequestRecord] = []
         """Requests not counted yet. What ends one adds to this and to `ended` itself: a call would cost more."""
         self.ended: list[float] = []
@@ -45,11 +46,11 @@ class RequestCounts:
         """How many were counted, pages and all."""
         self._groups = set(groups)
         self._clock = clock
-        self._requests: Counter[Labels] = Counter()
-        self._latencies: defaultdict[Place, Latencies] = defaultdict(Latencies)
-        self._retries: Counter[str] = Counter()
-        self._failovers: Counter[str] = Counter()
-        self._limited: Counter[str] = Counter()
+        self._requests: Counter[Labels] = Counter(before.requests)
+        self._latencies: defaultdict[Place, Latencies] = defaultdict(Latencies, before.latencies)
+        self._retries: Counter[str] = Counter(before.retries)
+        self._failovers: Counter[str] = Counter(before.failovers)
+        self._limited: Counter[str] = Counter(before.limited)
         self._last_well: deque[tuple[RequestRecord, float, float]] = deque(maxlen=DECISIONS)
         """When each was over, and what was to be added to that for unix seconds."""
         self._last_errors: deque[Decision] = deque(maxlen=DECISIONS)
@@ -69,14 +70,11 @@ class RequestCounts:
         self._count([record])
 
     def counted(self) -> Counted:
-        """A copy; endpoints and processes are not in it."""
+        """What is counted from here on is added to the same: whoever keeps it takes a copy. Endpoints and processes are
+        not in it."""
         self._fold()
         return Counted(
-            dict(self._requests),
-            {place: latencies.copy() for place, latencies in self._latencies.items()},
-            retries=dict(self._retries),
-            failovers=dict(self._failovers),
-            limited=dict(self._limited),
+            self._requests, self._latencies, {}, retries=self._retries, failovers=self._failovers, limited=self._limited
         )
 
     def decisions(self) -> Sequence[Decision]:

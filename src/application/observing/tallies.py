@@ -6,7 +6,7 @@ that has gone stay.
 
 from collections.abc import Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from application.observing.latencies import Histogram
 from application.observing.sums import added, less
@@ -42,6 +42,10 @@ class EndpointTally(Struct):
         if usage.output_tokens > 1:
             self.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
 
+    def copy(self) -> "EndpointTally":
+        """As it is now."""
+        return structs.replace(self, failures=dict(self.failures), between_tokens=self.between_tokens.copy())
+
     def __add__(self, other: "EndpointTally") -> "EndpointTally":
         return EndpointTally(
             other.group or self.group,
@@ -69,17 +73,15 @@ class EndpointTally(Struct):
 
 
 class Tallies:
-    """Those of all endpoints there are, or have been since this worker started."""
+    """Those of all endpoints there are, or have been since the proxy started."""
 
-    def __init__(self) -> None:
-        self._by_endpoint: dict[str, EndpointTally] = {}
+    def __init__(self, before: Mapping[str, EndpointTally] | None = None) -> None:
+        """`before`: what was counted in this worker's place before, which goes on here; None = nothing."""
+        self.by_endpoint: dict[str, EndpointTally] = {} if before is None else dict(before)
+        """By endpoint id; to be read."""
 
     def of(self, endpoint: str, group: str) -> EndpointTally:
         """The counters of the endpoint with that id, always the same."""
-        tally = self._by_endpoint.setdefault(endpoint, EndpointTally())
+        tally = self.by_endpoint.setdefault(endpoint, EndpointTally())
         tally.group = group
         return tally
-
-    def copy(self) -> Mapping[str, EndpointTally]:
-        """As they are now, by endpoint id."""
-        return {endpoint: tally + EndpointTally() for endpoint, tally in self._by_endpoint.items()}

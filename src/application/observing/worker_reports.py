@@ -63,8 +63,9 @@ class WorkerReports(Protocol):
     def number(self) -> int:
         """The place of this worker."""
 
+    @property
     def inherited(self) -> Counted:
-        """What was counted by those that had this place before."""
+        """What was counted by those that had this place before; whoever goes on from there may change it."""
 
     def publish(self, report: WorkerReport) -> None:
         """Replaces what this place has said before. A reader sees all of the one or all of the other."""
@@ -77,7 +78,7 @@ class Workers(Protocol):
     """All workers together."""
 
     def counted(self) -> Counted:
-        """Their counters, added up."""
+        """Their counters, added up: a copy."""
 
     def publish(self) -> None:
         """Let the others know of this one, if there is news."""

@@ -55,8 +55,10 @@ class ReportWorker:
         held: HeldBytes,
         detached: Detached,
         cache: StoreHealth | None,
+        before: Counted,
     ) -> None:
-        """`cache`: None = answers are not kept."""
+        """`cache`: None = answers are not kept. `before`: what was counted in this worker's place before, which
+        `counts` and `tallies` go on from."""
         self.process = process
         self.counts = counts
         self.requests = requests
@@ -68,15 +70,17 @@ class ReportWorker:
         self._held = held
         self._detached = detached
         self._cache = cache
+        self._before = before
 
     def counted(self) -> Counted:
-        """Since this worker started."""
+        """Since the proxy started, by those in its place; not a copy."""
+        before = self._before
         return structs.replace(
             self.counts.counted(),
-            endpoints=dict(self._tallies.copy()),
-            held_refused=self._held.refused,
-            worker_starts=1,
-            cpu_s=self.process.use().cpu_s,
+            endpoints=self._tallies.by_endpoint,
+            held_refused=before.held_refused + self._held.refused,
+            worker_starts=before.worker_starts + 1,
+            cpu_s=before.cpu_s + self.process.use().cpu_s,
         )
 
     def now(self, besides: int) -> WorkerNow:
@@ -103,7 +107,6 @@ class AllWorkers:
         self._own = own
         self._reports = reports
         self._clock = clock
-        self._before = reports.inherited()
         self._told: tuple[int, int] = (-1, 0)
         """What was known when this worker's report was put down last."""
         self._told_at = 0.0
@@ -113,11 +116,12 @@ class AllWorkers:
         here the others know from now on: whoever is asked next tells no less."""
         own = self._report(besides)
         self._reports.publish(own)
+        own = structs.replace(own, counted=own.counted.copy())
         return sorted([own, *self._reports.others()], key=lambda report: report.number)
 
     def counted(self) -> Counted:
         """See `Workers`."""
-        return total((self._before, self._own.counted(), *(each.counted for each in self._reports.others())))
+        return total((self._own.counted(), *(each.counted for each in self._reports.others()))).copy()
 
     def publish(self) -> None:
         """See `Workers`."""
@@ -129,12 +133,16 @@ class AllWorkers:
 
     def _report(self, besides: int) -> WorkerReport:
         own, process = self._own, self._own.process
-        counted = self._before + own.counted()
         return WorkerReport(
-            self._reports.number, process.pid, process.started_unix, counted, own.now(besides), own.counts.decisions()
+            self._reports.number,
+            process.pid,
+            process.started_unix,
+            own.counted(),
+            own.now(besides),
+            own.counts.decisions(),
         )
 
 
 def total(counted: Iterable[Counted]) -> Counted:
-    """All together."""
+    """All together; not a copy."""
     return reduce(add, counted, NOTHING)
