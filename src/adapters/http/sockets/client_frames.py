@@ -15,7 +15,13 @@ _TRUE, _FALSE, _NULL = b"true", b"false", b"null"
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
-_prewarm = msgspec.json.Decoder(type("_Prewarm", (Struct,), {"__annotations__": {"prewarm": bool}, "prewarm": False}))
+
+
+class _CacheOptions(Struct):
+    prewarm: bool = False
+
+
+_cache_options = msgspec.json.Decoder(_CacheOptions)
 
 
 class BadFrame(Exception):
@@ -130,7 +136,7 @@ def _create(fields: Mapping[str, Raw], lane: str) -> Create:
 
 def _prewarms(raw: Mapping[str, bytes]) -> bool:
     try:
-        return bool(_prewarm.decode(raw.get("prompt_cache_options", b"{}")).prewarm)
+        return _cache_options.decode(raw.get("prompt_cache_options", b"{}")).prewarm
     except msgspec.DecodeError:
         return False
 

@@ -18,6 +18,7 @@ _STATUSES = {
 }  # fmt: skip
 """Of errors inside a stream, which have none of their own; all others are `_BROKEN`."""
 _DONE = b"[DONE]"
+_THOUGHT = "reasoning"
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 
 
@@ -91,15 +92,20 @@ def response_in(payload: bytes) -> Response:
 def kept_items(output: Sequence[Raw]) -> Sequence[bytes]:
     """Those that can be said again to another account: not what was thought and nobody can read (the API answers 404
     for it)."""
-    kept = []
-    for raw in output:
-        try:
-            item = _item.decode(raw)
-        except msgspec.DecodeError:
-            item = _Item()
-        if item.type != "reasoning" or item.encrypted_content:
-            kept.append(bytes(raw))
-    return kept
+    read = ((bytes(raw), _read(bytes(raw))) for raw in output)
+    return [raw for raw, item in read if item.type != _THOUGHT or item.encrypted_content]
+
+
+def is_thought(item: bytes) -> bool:
+    """Is it what a model thought, which only the account that made it can read?"""
+    return _read(item).type == _THOUGHT
+
+
+def _read(item: bytes) -> _Item:
+    try:
+        return _item.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Item()
 
 
 def in_lane(payload: bytes, lane: str) -> bytes:
@@ -166,7 +172,7 @@ def with_status(payload: bytes) -> bytes:
 
 
 def cancelled(created: bytes) -> bytes:
-    """The end of a response that was cancelled, of the event that began it (there is none that a provider documents)."""
+    """The end of a response that was cancelled, made of the event that began it. No provider documents one."""
     try:
         response = _any.decode(created).get("response")
     except (msgspec.DecodeError, UnicodeDecodeError):
