@@ -71,7 +71,8 @@ class Create(Struct, frozen=True):
             fields.pop("previous_response_id", None)
             if previous:
                 fields["previous_response_id"] = msgspec.json.encode(previous)
-        if not self.is_stored:
+        # Models that think take no temperature, and what has encrypted thoughts in it is not cached.
+        if not self.is_stored and fields.get("temperature", _NULL) == _NULL:
             fields["include"] = _with_reasoning(fields.get("include", _NULL))
         fields["stream"] = _TRUE
         return b"{%b}" % b",".join([b"%b:%b" % (msgspec.json.encode(name), raw) for name, raw in fields.items()])

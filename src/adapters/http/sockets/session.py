@@ -232,8 +232,8 @@ class Session:
 def _not_taken(addition: Addition) -> bytes:
     """As providers refuse it, with the input given back."""
     is_steer = addition.type == "response.steer"
-    code = "steering_not_supported" if is_steer else "response_not_found"
-    failed = {"type": f"{addition.type}.failed", "error": {"code": code, "message": "This is not served here."}}
+    told = "steering_not_supported" if is_steer else "response_not_found"
+    failed = {"type": f"{addition.type}.failed", "error": {"code": told, "message": "This is not served here."}}
     more = {
         "previous_response_id" if is_steer else "response_id": addition.response_id,
         "input": msgspec.Raw(addition.input),
