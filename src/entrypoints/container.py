@@ -15,6 +15,8 @@ from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
+from adapters.http.sockets.routes import SocketRoutes
+from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
 from adapters.metrics.worker_reports import OwnReport
@@ -27,6 +29,7 @@ from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.socket_lines import SocketLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
@@ -268,6 +271,15 @@ class Container(containers.DeclarativeContainer):
     report = providers.Singleton(
         ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
     )
+    sockets = providers.Singleton(
+        SocketRoutes,
+        admission,
+        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        providers.Singleton(SocketLines, logger),
+        general.provided.websockets,
+        general.provided.max_websockets,
+        general.provided.stream_idle_timeout,
+    )
     pages = providers.Singleton(
         catalogue_routes,
         models,
@@ -285,6 +297,7 @@ class Container(containers.DeclarativeContainer):
         surface,
         others,
         models,
+        sockets,
         pages,
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
