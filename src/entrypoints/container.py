@@ -225,7 +225,6 @@ class Container(containers.DeclarativeContainer):
         is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
     )
     models = providers.Singleton(ListModels, groups)
-    health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
     cache_health = providers.Selector(
         general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
@@ -247,22 +246,10 @@ class Container(containers.DeclarativeContainer):
         metrics=general.provided.metrics,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
-    others = providers.Singleton(PassThroughCalls, admission, pass_through)
     connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
+    process = providers.Singleton(process_now, clock)
     worker = providers.Singleton(
-        ReportWorker,
-        providers.Singleton(process_now, clock),
-        counts,
-        tallies,
-        groups,
-        endpoint_states,
-        waiting,
-        in_flight,
-        connections,
-        held,
-        detached,
-        cache_health,
-        worker_reports.provided.inherited,
+        ReportWorker, process, counts, tallies, endpoint_states, waiting, in_flight, connections, detached, cache_health
     )
     workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
     recent = providers.Singleton(Recent, counts, workers, clock)
@@ -283,7 +270,7 @@ class Container(containers.DeclarativeContainer):
     pages = providers.Singleton(
         catalogue_routes,
         models,
-        health,
+        providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock),
         report,
         providers.Object(metrics_text),
         providers.Singleton(status_document),
@@ -295,7 +282,7 @@ class Container(containers.DeclarativeContainer):
         App,
         admission,
         surface,
-        others,
+        providers.Singleton(PassThroughCalls, admission, pass_through),
         models,
         sockets,
         pages,

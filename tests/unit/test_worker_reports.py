@@ -162,8 +162,8 @@ class Own:
         self.total = before
         self.went_well: list[None] = []
 
-    def counted(self) -> Counted:
-        return Counted({LABELS: self.total}, worker_starts=1)
+    def counted(self, before: Counted) -> Counted:
+        return Counted({LABELS: self.total}, worker_starts=before.worker_starts + 1)
 
     def now(self, besides: int) -> WorkerNow:
         return structs.replace(NOW, in_flight=len(self.requests) - besides)

@@ -17,7 +17,6 @@ from application.observing.worker_reports import ProcessUse, WorkerNow, WorkerRe
 from application.ports import Clock
 from application.state.detached import Detached
 from application.store_ports import StoreHealth
-from domain.group import ModelGroup
 
 REPEAT_S = 5.0
 """A report is put down again after so long, though nothing was counted."""
@@ -25,6 +24,10 @@ REPEAT_S = 5.0
 
 class Requests(Sized, Protocol):
     """The requests that are being answered."""
+
+    @property
+    def held(self) -> HeldBytes:
+        """What is held for them."""
 
     @property
     def streams(self) -> int:
@@ -47,38 +50,31 @@ class ReportWorker:
         process: Process,
         counts: RequestCounts,
         tallies: Tallies,
-        groups: Sequence[ModelGroup],
         states: Mapping[str, EndpointState],
         waiting: AdmissionQueue,
         requests: Requests,
         connections: Sized,
-        held: HeldBytes,
         detached: Detached,
         cache: StoreHealth | None,
-        before: Counted,
     ) -> None:
-        """`cache`: None = answers are not kept. `before`: what was counted in this worker's place before, which
-        `counts` and `tallies` go on from."""
+        """`cache`: None = answers are not kept."""
         self.process = process
         self.counts = counts
         self.requests = requests
         self._tallies = tallies
-        self._groups = groups
         self._states = states
         self._waiting = waiting
         self._connections = connections
-        self._held = held
         self._detached = detached
         self._cache = cache
-        self._before = before
 
-    def counted(self) -> Counted:
-        """Since the proxy started, by those in its place; not a copy."""
-        before = self._before
+    def counted(self, before: Counted) -> Counted:
+        """Since the proxy started, by those in its place; not a copy. `before`: what `counts` and `tallies` go on
+        from."""
         return structs.replace(
             self.counts.counted(),
             endpoints=self._tallies.by_endpoint,
-            held_refused=before.held_refused + self._held.refused,
+            held_refused=before.held_refused + self.requests.held.refused,
             worker_starts=before.worker_starts + 1,
             cpu_s=before.cpu_s + self.process.use().cpu_s,
         )
@@ -90,9 +86,9 @@ class ReportWorker:
             in_flight=max(0, len(self.requests) - besides),
             streams=self.requests.streams,
             connections=len(self._connections),
-            held_bytes=self._held.held_bytes,
+            held_bytes=self.requests.held.held_bytes,
             detached=self._detached.count,
-            waiting={group.name: self._waiting.waiting(group.name) for group in self._groups},
+            waiting=self._waiting.all_waiting(),
             at_endpoints={name: state.in_flight for name, state in self._states.items()},
             cache_entries=None if cache is None else cache.entries,
             cache_bytes=None if cache is None else cache.bytes,
@@ -121,7 +117,9 @@ class AllWorkers:
 
     def counted(self) -> Counted:
         """See `Workers`."""
-        return total((self._own.counted(), *(each.counted for each in self._reports.others()))).copy()
+        return total(
+            (self._own.counted(self._reports.inherited), *(each.counted for each in self._reports.others()))
+        ).copy()
 
     def publish(self) -> None:
         """See `Workers`."""
@@ -137,7 +135,7 @@ class AllWorkers:
             self._reports.number,
             process.pid,
             process.started_unix,
-            own.counted(),
+            own.counted(self._reports.inherited),
             own.now(besides),
             own.counts.decisions(),
         )
