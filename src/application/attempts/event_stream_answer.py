@@ -227,7 +227,7 @@ class EventStreamAnswer:
             self._source.close()
         usage = self._scanner.usage
         if usage is not None:
-            self._lease.state.tally.take_stream(usage, self._source.now() - self._began)
+            self._lease.state.streamed(usage, self._source.now() - self._began)
         self._pool.release(self._lease, usage)
 
     async def _receive_end(self) -> bytes | None:

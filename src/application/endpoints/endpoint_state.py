@@ -13,6 +13,7 @@ from domain.health.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, En
 from domain.health.cooldown_report import CooldownReport
 from domain.health.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.token_estimate import Usage
 from domain.routing.route_query import RouteQuery
 
 FIRST_CONTACT_S = 0.25
@@ -215,6 +216,18 @@ class EndpointState:
                 self._become(self._policy.after_abandon(self.health, lease._probe_until))
             self._contact.set()
         return lease._ending
+
+    def took(self, usage: Usage) -> None:
+        """A reply said what its request took."""
+        tally = self.tally
+        tally.input_tokens += usage.prompt_tokens
+        tally.cached_tokens += usage.cached_tokens
+        tally.output_tokens += usage.output_tokens
+
+    def streamed(self, usage: Usage, seconds: float) -> None:
+        """A stream said what it took; so long after its first content it was over."""
+        if usage.output_tokens > 1:
+            self.tally.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
 
     def report(self) -> CooldownReport:
         """What was found out here."""

@@ -199,7 +199,7 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            lease.state.tally.take_usage(usage)
+            lease.state.took(usage)
             lease.bucket.learn(lease.query.demand, usage)
         lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:

@@ -10,11 +10,10 @@ from msgspec import Struct, field, structs
 
 from application.observing.latencies import Histogram
 from application.observing.sums import added, less
-from domain.rate_limit.token_estimate import Usage
 
 
 class EndpointTally(Struct):
-    """The counters of one endpoint. `EndpointState` and the attempts at it add to them."""
+    """The counters of one endpoint. `EndpointState` adds to them."""
 
     group: str = ""
     """The model group it is in; of several the first."""
@@ -30,17 +29,6 @@ class EndpointTally(Struct):
     output_tokens: int = 0
     between_tokens: Histogram = field(default_factory=Histogram)
     """Of each stream that says its tokens: the mean time from one to the next, after its first content."""
-
-    def take_usage(self, usage: Usage) -> None:
-        """A reply said what it took."""
-        self.input_tokens += usage.prompt_tokens
-        self.cached_tokens += usage.cached_tokens
-        self.output_tokens += usage.output_tokens
-
-    def take_stream(self, usage: Usage, seconds: float) -> None:
-        """A stream said what it took; so long after its first content it was over."""
-        if usage.output_tokens > 1:
-            self.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
 
     def copy(self) -> "EndpointTally":
         """As it is now."""
