@@ -1,0 +1,81 @@
+"""The report for people: on a terminal drawn, elsewhere as plain lines."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from entrypoints.cli.tables import print_columns
+from entrypoints.simulate.report import EndpointFigures, Report
+
+_HEADERS = (
+    "endpoint", "weight", "wanted", "got", "answered", "attempts", "failures", "429s", "cooling", "peak rpm",
+    "peak tpm", "tokens/min in+out",
+)  # fmt: skip
+
+
+def print_report(report: Report, stream: TextIO) -> None:
+    """Totals, a table of the endpoints, and the cooldowns."""
+    for line in _totals(report):
+        print(line, file=stream)
+    several = len(report.groups) > 1
+    rows = [_row(figures, several) for figures in report.endpoints]
+    print_columns("Endpoints", _HEADERS, rows, stream)
+    if all(figures.limits_from == "none" for figures in report.endpoints):
+        print("No endpoint has a limit: say rpm and tpm in the file, or --limits", file=stream)
+    cooldowns = [
+        (
+            each.endpoint,
+            clock(each.from_s),
+            "the end" if each.until_s is None else clock(each.until_s),
+            _why(each.why, each.times),
+        )
+        for each in report.cooldowns
+    ]
+    if not cooldowns:
+        print("No endpoint cooled.", file=stream)
+    print_columns("Cooldowns", ("endpoint", "from", "until", "why"), cooldowns, stream)
+
+
+def _totals(report: Report) -> Sequence[str]:
+    source, totals, waits, took = report.source, report.totals, report.waits, report.durations
+    return [
+        f"{source.config}, {source.minutes:g} minutes, {source.traffic}, seed {source.seed}",
+        f"requests: {totals.requests:,}; answered: {totals.answered:,}; errors to clients: {totals.client_errors:,}"
+        + "".join(f"; {code}: {count:,}" for group in report.groups for code, count in group.errors.items()),
+        f"429s: {totals.received_429s:,} from providers, {totals.client_429s:,} to clients; by weights alone it would "
+        f"have been {totals.blind_429s:,}",
+        f"avoided: {totals.avoided_429s:,} ({totals.routed_round:,} routed round a limit, {waits.count:,} waited: "
+        f"p50 {waits.p50_s:.2f} s, p99 {waits.p99_s:.2f} s, longest {waits.max_s:.2f} s)",
+        f"answers took: p50 {took.p50_s:.2f} s, p99 {took.p99_s:.2f} s; attempts: {totals.attempts:,}, "
+        f"of them retries: {totals.retries:,}",
+    ]
+
+
+def _row(figures: EndpointFigures, is_one_of_several: bool) -> tuple[str, ...]:
+    return (
+        f"{figures.group}: {figures.endpoint}" if is_one_of_several else figures.endpoint,
+        str(figures.weight),
+        f"{figures.wanted_share:.1f} %",
+        f"{figures.got_share:.1f} %",
+        f"{figures.requests:,}",
+        f"{figures.attempts:,}",
+        ", ".join(f"{kind} {count:,}" for kind, count in figures.failures.items()),
+        f"{figures.received_429s:,}",
+        f"{figures.cooling_s:.0f} s" if figures.cooldowns else "",
+        _against(figures.peak_rpm, figures.rpm),
+        _against(figures.peak_tpm, figures.tpm),
+        f"{figures.given_tokens_per_minute:,.0f}+{figures.answered_tokens_per_minute:,.0f}",
+    )
+
+
+def _against(peak: int, limit: int | None) -> str:
+    return f"{peak:,}" if limit is None else f"{peak:,} of {limit:,}"
+
+
+def _why(why: str, times: int) -> str:
+    return why if times == 1 else f"{why}; again after {times - 1} failed probe(s)"
+
+
+def clock(seconds: float) -> str:
+    """A time of the run, as minutes and seconds."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
