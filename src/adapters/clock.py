@@ -6,6 +6,7 @@ from asyncio import current_task
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
@@ -47,9 +48,9 @@ class Timeouts:
         self._timer = self.loop.call_later(max(at_least_s, when - self._now()), self._ring)
 
     def expire(self) -> None:
-        """End the work whose time is up."""
+        """End the work whose time is up, the earliest first."""
         now = self._now()
-        for timeout in [each for each in self.running if each.when <= now]:
+        for timeout in sorted((each for each in self.running if each.when <= now), key=attrgetter("when")):
             self.running.discard(timeout)
             timeout.expire()
 

@@ -23,7 +23,7 @@ from entrypoints.wiring.groups import model_groups
 
 _RATE, _MINUTES, _TOKENS = 5.0, 60.0, "1000,200"
 _MOST_MINUTES = 7 * 24 * 60.0
-_MANY: Mapping[str, Any] = MappingProxyType({"action": "append", "default": ()})
+_MANY: Mapping[str, Any] = MappingProxyType({"action": "append", "default": []})
 _HELP = {
     "--tokens": f"of a request, each N or LEAST-MOST ({_TOKENS})",
     "--limits": "requests and tokens a minute, - for no limit; STYLE openai, azure or none (what the file says)",

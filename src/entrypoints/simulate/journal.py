@@ -12,6 +12,8 @@ from simulator.limits import Verdict
 
 BINS = 120
 """In so many equal parts of the run the timeline is cut."""
+_PLACES = BINS + 1
+"""The last is for what comes after the last arrival: totals have it, the timeline has not."""
 _MINUTE_S = 60.0
 
 
@@ -31,10 +33,10 @@ class EndpointBooks:
     """What was seen of one endpoint."""
 
     def __init__(self) -> None:
-        self.answered = [0] * BINS
-        self.refused = [0] * BINS
+        self.answered = [0] * _PLACES
+        self.refused = [0] * _PLACES
         """429s, of limits and of storms."""
-        self.room_left = [1.0] * BINS
+        self.room_left = [1.0] * _PLACES
         """The least part of a limit that the provider had left, as it knew after each request."""
         self.given_tokens = 0
         self.answered_tokens = 0
@@ -52,9 +54,9 @@ class Journal:
         self.books = {name: EndpointBooks() for name in endpoints}
         self.cooldowns: list[Cooldown] = []
         self._cooling: dict[str, Cooldown] = {}
-        self.waiting = [0] * BINS
+        self.waiting = [0] * _PLACES
         """The most requests that waited for room at once."""
-        self.failed = [0] * BINS
+        self.failed = [0] * _PLACES
         """Requests that ended with an error for the client."""
 
     def asked(self, endpoint: str, cost: int, verdict: Verdict) -> None:
@@ -113,4 +115,4 @@ class Journal:
 
     def _bin(self) -> int:
         place = self._clock.passed_s() / self.bin_s
-        return int(place) if place < BINS else BINS - 1
+        return int(place) if place < BINS else BINS

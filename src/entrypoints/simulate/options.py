@@ -16,7 +16,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _LIMITS = re.compile(r"(\d+|-)/(\d+|-)(?::(openai|azure|none))?")
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)\+(\d+(?:\.\d+)?)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-_MOST_TOKENS = 1_000_000
+MOST_TOKENS = 1_000_000
+"""Of a request, in or out: no model takes more."""
 
 
 class Limits(Struct, frozen=True):
@@ -115,9 +116,9 @@ def tokens(text: str) -> Tokens:
     """`IN,OUT`, each a number or LEAST-MOST."""
     parts = [_RANGE.fullmatch(part) for part in text.split(",")]
     spreads = [Spread(int(part[1]), int(part[2] or part[1])) for part in parts if part is not None]
-    if len(parts) != 2 or len(spreads) != 2 or any(not 1 <= s.least <= s.most <= _MOST_TOKENS for s in spreads):
+    if len(parts) != 2 or len(spreads) != 2 or any(not 1 <= s.least <= s.most <= MOST_TOKENS for s in spreads):
         raise ArgumentTypeError(
-            f"'{text}' says no numbers of tokens; valid: IN,OUT, each a whole number from 1 to {_MOST_TOKENS:,} or "
+            f"'{text}' says no numbers of tokens; valid: IN,OUT, each a whole number from 1 to {MOST_TOKENS:,} or "
             "LEAST-MOST, such as 1000,200 or 500-2000,50-400"
         )
     return Tokens(*spreads)

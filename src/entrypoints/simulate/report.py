@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from domain.failure import FailureKind
 from domain.group import ModelGroup
-from entrypoints.simulate.journal import Cooldown, EndpointBooks, Journal
+from entrypoints.simulate.journal import BINS, Cooldown, EndpointBooks, Journal
 from entrypoints.simulate.run import Played
 from entrypoints.simulate.scenario import Plan, Scenario
 
@@ -255,8 +255,9 @@ def _cooldown(cooldown: Cooldown) -> CooldownFigures:
 
 def _timeline(journal: Journal) -> Timeline:
     lines = [_line(name, books) for name, books in journal.books.items()]
-    return Timeline(round(journal.bin_s, 6), lines, journal.waiting, journal.failed)
+    return Timeline(round(journal.bin_s, 6), lines, journal.waiting[:BINS], journal.failed[:BINS])
 
 
 def _line(name: str, books: EndpointBooks) -> EndpointLine:
-    return EndpointLine(name, books.answered, books.refused, [round(left, 3) for left in books.room_left])
+    room_left = [round(left, 3) for left in books.room_left[:BINS]]
+    return EndpointLine(name, books.answered[:BINS], books.refused[:BINS], room_left)

@@ -139,7 +139,7 @@ class _Crowd:
 
     async def _ask(self, number: int, arrival: Arrival) -> None:
         group, clients, began = arrival.group, self.clients, self._clock.now()
-        request = _request(number, arrival, began)
+        request = request_of(number, arrival, began)
         meets_limit = self._meets_limit(group, Demand.of(request.body, request.max_output_tokens))
         self._blind.ask(group, len(request.body), arrival.answered_tokens, self._clock.passed_s())
         trace, waited = RequestTrace(), list[float]()
@@ -234,7 +234,7 @@ def _lasting_token(clock: VirtualClock) -> object:
     return fetch
 
 
-def _request(number: int, arrival: Arrival, received: float) -> ProxyRequest:
+def request_of(number: int, arrival: Arrival, received: float) -> ProxyRequest:
     """A chat completion that has so many tokens, at four bytes each, and asks for just the output that it gets."""
     name, answered = arrival.group.name, arrival.answered_tokens
     head = _HEAD % (name.replace("\\", "\\\\").replace('"', '\\"').encode(), number, answered)

@@ -7,13 +7,14 @@ Azure's LLM services (Azure Public Dataset, 2023 and 2024).
 import csv
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from msgspec import Struct
 
 from domain.group import ModelGroup
-from entrypoints.simulate.options import Spread, Tokens
+from entrypoints.simulate.options import MOST_TOKENS, Spread, Tokens
 from entrypoints.simulate.scenario import ScenarioError
 
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
@@ -59,7 +60,7 @@ def by_chance(rate: float, length_s: float, tokens: Tokens, mix: Mix, dice: rand
 def of_trace(path: Path, speed: float, length_s: float | None, mix: Mix) -> list[Arrival]:
     """The requests of a trace in the order of their times, `speed` times as fast, the first at the start. None = all
     of them, else those of the first `length_s` seconds (as played). Raises `ScenarioError`, and `OSError`."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = sorted(_rows(path, lines))
     if not rows:
         raise ScenarioError(f"--trace: {path} has no requests; valid: a line for each, below {','.join(_COLUMNS)}")
@@ -79,21 +80,26 @@ def _rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[float, int, int]]:
     missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise ScenarioError(f"--trace: {path} has no column {', '.join(missing)}; valid: {','.join(_COLUMNS)}")
-    for row in reader:
-        try:
-            given, answered = int(row["ContextTokens"]), int(row["GeneratedTokens"])
-            yield _moment_s(row["TIMESTAMP"]), max(1, given), max(1, answered)
-        except (TypeError, ValueError) as error:
-            example = "2023-11-16 18:17:03.9799600,4808,10"
-            told = f"--trace: line {reader.line_num} of {path} cannot be read; valid: a line such as {example}"
-            raise ScenarioError(told) from error
+    try:
+        for row in reader:
+            given, answered = (min(max(1, int(row[name])), MOST_TOKENS) for name in _COLUMNS[1:])
+            yield _moment_s(row["TIMESTAMP"]), given, answered
+    except (TypeError, ValueError, OverflowError, csv.Error) as error:
+        example = "2023-11-16 18:17:03.9799600,4808,10"
+        told = f"--trace: line {reader.line_num} of {path} cannot be read; valid: a line such as {example}"
+        raise ScenarioError(told) from error
 
 
 def _moment_s(text: str) -> float:
+    """A number of seconds, or a date and time; without a zone all are of the same. Raises `ValueError`."""
     try:
-        return float(text)
+        moment_s = float(text)
     except ValueError:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not isfinite(moment_s):
+        raise ValueError(text)
+    return moment_s
 
 
 def _between(spread: Spread, dice: random.Random) -> int:
