@@ -120,12 +120,18 @@ def _configuration(case: Case, ports: Mapping[str, int]) -> dict[str, Any]:
             "id": name,
             "model": _GROUP,
             "weight": weight,
-            "params": {"api_key": f"sk-{name}", "base_url": f"http://127.0.0.1:{ports[name]}/v1"},
+            "params": {"api_key": f"sk-{name}", **_address(f"http://127.0.0.1:{ports[name]}", limits)},
         }
-        for name, (weight, _) in case.endpoints.items()
+        for name, (weight, limits) in case.endpoints.items()
     ]
     groups = [{"model_group": _GROUP, "models": models}]
     return {"model_groups": groups, "general_settings": {"log_format": "json", "workers": 1, **case.general}}
+
+
+def _address(origin: str, limits: Limits) -> dict[str, str]:
+    if limits.style == "azure":
+        return {"azure_endpoint": origin, "azure_deployment": _GROUP, "api_version": "2024-10-21"}
+    return {"base_url": f"{origin}/v1"}
 
 
 def _scenario(case: Case, settings: Settings, length_s: float) -> Scenario:
