@@ -27,13 +27,14 @@ from bench.servers.llmproxy import HERE
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.simulate.options import Latency, Limits, Trouble, tokens
-from entrypoints.simulate.report import Report, Source, Waits, report_of
-from entrypoints.simulate.run import play, request_of
+from entrypoints.simulate.report.figures import Report, Source, Waits, report_of
+from entrypoints.simulate.run import play
 from entrypoints.simulate.scenario import Scenario, scenario_of
 from entrypoints.simulate.traffic import Arrival, Mix, by_chance
+from entrypoints.simulate.world.clients import request_of
 from entrypoints.wiring.groups import model_groups
 
-_GROUP, _LATENCY_S = "agreement", 0.3
+_GROUP, _LATENCY_S, _TOKEN_S, _ANSWER = "agreement", 0.3, 0.02, 16
 
 
 class Case(Struct, frozen=True):
@@ -44,18 +45,17 @@ class Case(Struct, frozen=True):
     away: tuple[str, float, float] | None = None
     """Endpoint, from and until which part of the run its process is not there."""
     general: Mapping[str, Any] = {}
+    streams: bool = False
 
 
+_LIMITED = {
+    "east": (3, Limits(240, None, "openai")),
+    "west": (1, Limits(120, None, "azure")),
+    "north": (2, Limits(None, 24_000, "openai")),
+}
 CASES = {
-    "limits": Case(
-        {
-            "east": (3, Limits(240, None, "openai")),
-            "west": (1, Limits(120, None, "azure")),
-            "north": (2, Limits(None, 24_000, "openai")),
-        },
-        rate=12.0,
-        general={"max_wait": 10},
-    ),
+    "limits": Case(_LIMITED, rate=12.0, general={"max_wait": 10}),
+    "streams": Case(_LIMITED, rate=12.0, general={"max_wait": 10}, streams=True),
     "silent": Case(
         {"east": (2, Limits(240, None, "openai")), "west": (1, Limits(60, None, "none"))},
         rate=5.0,
@@ -108,10 +108,10 @@ def compare(name: str, case: Case, length_s: float, seeds: int) -> None:
         settings = load_settings(config, {})
         scenario = _scenario(case, settings, length_s)
         dice = random.Random(7)  # noqa: S311 - repeatable on purpose
-        arrivals = list(by_chance(case.rate, length_s, tokens("50-200,16"), Mix(scenario.groups, dice), dice))
+        arrivals = list(by_chance(case.rate, length_s, tokens(f"50-200,{_ANSWER}"), Mix(scenario.groups, dice), dice))
         reports = [_simulated(settings, scenario, arrivals, length_s, seed) for seed in range(seeds)]
         real = asyncio.run(_real(children, config, case, ports, arrivals, length_s))
-    _print(name, case, len(arrivals), length_s, real, [_seen(report, length_s) for report in reports])
+    _print(name, case, len(arrivals), length_s, real, [_seen(report, case, length_s) for report in reports])
 
 
 def _configuration(case: Case, ports: Mapping[str, int]) -> dict[str, Any]:
@@ -140,30 +140,32 @@ def _scenario(case: Case, settings: Settings, length_s: float) -> Scenario:
         name, begin, end = case.away
         troubles.append(Trouble(name, begin * length_s, end * length_s, "connect"))
     limits = [(name, limit) for name, (_, limit) in case.endpoints.items()]
-    return scenario_of(model_groups(settings), [], limits, [(None, Latency(_LATENCY_S, 0.0))], troubles)
+    latency = Latency(_LATENCY_S, _TOKEN_S if case.streams else 0.0)
+    return scenario_of(model_groups(settings), [], limits, [(None, latency)], troubles, streams=case.streams)
 
 
 def _simulated(
     settings: Settings, scenario: Scenario, arrivals: Sequence[Arrival], length_s: float, seed: int
 ) -> tuple[Report, list[float]]:
     played = play(settings, scenario, arrivals, length_s, seed)
-    return report_of(Source("", seed, "", length_s / 60), scenario, played), played.clients.durations_s
+    return report_of(Source("", seed, "", length_s / 60), scenario, played), played.outcomes.durations_s
 
 
-def _seen(simulated: tuple[Report, list[float]], length_s: float) -> Seen:
+def _seen(simulated: tuple[Report, list[float]], case: Case, length_s: float) -> Seen:
     report, durations_s = simulated
     return Seen(
         Counter({figures.endpoint: figures.requests for figures in report.endpoints}),
         report.totals.received_429s,
         report.totals.client_429s,
         report.totals.client_errors - report.totals.client_429s,
-        _waited(durations_s),
+        _waited(durations_s, case),
         [(each.endpoint, each.from_s, each.until_s or length_s) for each in report.cooldowns],
     )
 
 
-def _waited(durations_s: Sequence[float]) -> Waits:
-    beyond = [duration_s - _LATENCY_S for duration_s in durations_s]
+def _waited(durations_s: Sequence[float], case: Case) -> Waits:
+    usual_s = _LATENCY_S + (_TOKEN_S * _ANSWER if case.streams else 0.0)
+    beyond = [duration_s - usual_s for duration_s in durations_s]
     return Waits.of([seconds for seconds in beyond if seconds > 0.1])
 
 
@@ -191,13 +193,13 @@ async def _real(
         asked = []
         for number, arrival in enumerate(arrivals):
             await asyncio.sleep(began + arrival.at_s - time.monotonic())
-            asked.append(asyncio.ensure_future(_ask(client, url, number, arrival, seen, durations_s)))
+            asked.append(asyncio.ensure_future(_ask(client, url, (number, arrival), case, seen, durations_s)))
         await asyncio.gather(*asked)
         await away
         for name in case.endpoints:
             counts = (await client.get(f"http://127.0.0.1:{ports[name]}/_control/counts")).json()
             seen.received_429s += counts["limited"]
-    seen.waited = _waited(durations_s)
+    seen.waited = _waited(durations_s, case)
     seen.cooldowns = _cooldowns(proxy.said, began_unix, length_s)
     return seen
 
@@ -205,7 +207,13 @@ async def _real(
 def _provider(children: Children, name: str, case: Case, port: int) -> Child:
     limits = case.endpoints[name][1]
     command = [HERE.python, "-m", "simulator", "--name", name, "--port", str(port), "--latency", str(_LATENCY_S)]
-    for option, value in (("--rpm", limits.rpm), ("--tpm", limits.tpm), ("--header-style", limits.style)):
+    pace = 1 / _TOKEN_S if case.streams else None
+    for option, value in (
+        ("--tokens-per-second", pace),
+        ("--rpm", limits.rpm),
+        ("--tpm", limits.tpm),
+        ("--header-style", limits.style),
+    ):
         command += [] if value is None else [option, str(value)]
     child = children.start(name, command, {"PYTHONPATH": str(HERE.modules)})
     child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/_control/counts"))
@@ -232,10 +240,15 @@ async def _go_away(
 
 
 async def _ask(
-    client: httpx.AsyncClient, url: str, number: int, arrival: Arrival, seen: Seen, durations_s: list[float]
+    client: httpx.AsyncClient,
+    url: str,
+    numbered: tuple[int, Arrival],
+    case: Case,
+    seen: Seen,
+    durations_s: list[float],
 ) -> None:
     began = time.monotonic()
-    body = request_of(number, arrival, began).body
+    body = request_of(*numbered, began, streams=case.streams).body
     reply = await client.post(url, content=body, headers={"content-type": "application/json"})
     if reply.status_code == 200:
         seen.answered[reply.headers["x-llmproxy-endpoint"]] += 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
 from entrypoints.simulate.options import Latency, Limits, Trouble
-from entrypoints.simulate.report import Report, Source, report_of
+from entrypoints.simulate.report.figures import Report, Source, report_of
 from entrypoints.simulate.run import play
 from entrypoints.simulate.scenario import scenario_of
 from entrypoints.simulate.traffic import Arrival
@@ -39,12 +39,13 @@ def played(
     latency: Latency | None = None,
     troubles: Sequence[Trouble] = (),
     *,
+    streams: bool = False,
     length_s: float = 120.0,
     seed: int = 0,
 ) -> Report:
     """Requests of 100 tokens with answers of 20 at these times, in seconds after the start."""
     latencies = [] if latency is None else [(None, latency)]
-    scenario = scenario_of(model_groups(settings), [], limits, latencies, troubles)
+    scenario = scenario_of(model_groups(settings), [], limits, latencies, troubles, streams=streams)
     group = scenario.groups[0][0]
     arrivals = [Arrival(at_s, group, 100, 20) for at_s in times]
     run = play(settings, scenario, arrivals, length_s, seed)

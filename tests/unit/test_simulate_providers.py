@@ -12,11 +12,11 @@ from adapters.upstreams.openai.rate_limit_headers import readings
 from application.messages import UpstreamCall, header
 from application.ports import UpstreamFailed
 from domain.failure import FailureKind
-from entrypoints.simulate.journal import Journal
 from entrypoints.simulate.options import Latency, Trouble
-from entrypoints.simulate.providers import ENDPOINT, OUTPUT, WAY_S, SimulatedProviders, SimulatedReply
-from entrypoints.simulate.scenario import Plan
-from entrypoints.simulate.virtual_time import VirtualClock, VirtualLoop
+from entrypoints.simulate.scenario import Plan, Scenario
+from entrypoints.simulate.world.journal import Journal
+from entrypoints.simulate.world.providers import ENDPOINT, OUTPUT, WAY_S, SimulatedProviders, SimulatedReply
+from entrypoints.simulate.world.virtual_time import VirtualClock, VirtualLoop
 from simulator.settings import ProviderSettings
 
 T = TypeVar("T")
@@ -43,10 +43,10 @@ def call(
     return UpstreamCall("POST", url, headers, body, 5.0, first_byte_s, 300.0)
 
 
-def tell(plans: Mapping[str, Plan], story: Story[T]) -> T:
+def tell(plans: Mapping[str, Plan], story: Story[T], *, streams: bool = False) -> T:
     async def told() -> T:
         clock = VirtualClock(asyncio.get_running_loop())
-        return await story(SimulatedProviders(plans, clock, Journal(plans, clock, 600.0)), clock)
+        return await story(SimulatedProviders(Scenario((), plans, streams), clock, Journal(plans, clock, 600.0)), clock)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(told())
@@ -195,3 +195,19 @@ def test_a_storm_says_what_it_was_told_to_and_charges_nothing() -> None:
 
     refused, later = tell({"east": plan(rpm=1, troubles=(trouble,))}, story)
     assert refused.status == 429 and header(refused.headers, "retry-after") == "7" and later == 200
+
+
+def test_a_stream_has_its_headers_with_the_first_byte_and_its_end_after_all_tokens() -> None:
+    async def story(providers: SimulatedProviders, clock: VirtualClock) -> tuple[list[float], list[bytes]]:
+        reply = await providers.send(call(output=50))
+        times, pieces = [clock.passed_s()], list[bytes]()
+        while piece := await reply.receive():
+            pieces.append(piece)
+            times.append(clock.passed_s())
+        return times, pieces
+
+    times, pieces = tell({"east": plan(latency=Latency(0.5, 0.1))}, story, streams=True)
+    assert times == pytest.approx([0.5 + WAY_S, 0.5 + WAY_S, 5.5 + WAY_S])
+    assert (
+        b"content" in pieces[0] and pieces[1].endswith(b"data: [DONE]\n\n") and b'"completion_tokens":50' in pieces[1]
+    )

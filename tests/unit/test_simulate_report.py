@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from entrypoints.simulate.command import main
 from entrypoints.simulate.options import Latency, Limits, Trouble
-from entrypoints.simulate.report import Waits
-from entrypoints.simulate.timeline import timeline_svg
+from entrypoints.simulate.report.figures import Waits
+from entrypoints.simulate.report.timeline import timeline_svg
 from tests.unit.simulated import KEY, played, settings_of, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,15 @@ def test_without_limits_weights_decide_and_an_answer_takes_its_latency(tmp_path:
     assert (east.given_tokens_per_minute, east.answered_tokens_per_minute) == (150.0, 30.0)
     assert (east.peak_rpm, east.peak_tpm) == (3, 360)
     assert (report.totals.requests, report.totals.answered, report.totals.attempts) == (4, 4, 4)
+
+
+def test_streams_count_as_whole_answers_do(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "id: east, weight: 3", "id: west, weight: 1")
+
+    whole = played(settings, [1, 2, 3, 4], latency=Latency(0.3, 0.02))
+    streamed = played(settings, [1, 2, 3, 4], latency=Latency(0.3, 0.02), streams=True)
+
+    assert streamed == whole
 
 
 def test_a_request_over_the_limit_waits_for_the_refill_and_no_429_is_seen(tmp_path: Path) -> None:

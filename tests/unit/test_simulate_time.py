@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.simulate.virtual_time import START_S, Stuck, VirtualClock, VirtualLoop
+from entrypoints.simulate.world.virtual_time import START_S, Stuck, VirtualClock, VirtualLoop
 
 
 def run(work: object) -> object:

@@ -13,11 +13,11 @@ from typing import Any
 
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.simulate import options
-from entrypoints.simulate.report import Report, Source, report_of
+from entrypoints.simulate.report.figures import Report, Source, report_of
+from entrypoints.simulate.report.text import print_report
+from entrypoints.simulate.report.timeline import timeline_svg
 from entrypoints.simulate.run import play
 from entrypoints.simulate.scenario import Scenario, ScenarioError, scenario_of
-from entrypoints.simulate.text import print_report
-from entrypoints.simulate.timeline import timeline_svg
 from entrypoints.simulate.traffic import Arrival, Mix, by_chance, of_trace
 from entrypoints.wiring.groups import model_groups
 
@@ -63,8 +63,9 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.simulate.c
 def simulated(given: argparse.Namespace, environ: Mapping[str, str]) -> Report:
     """The report of what the options ask for. Raises `ConfigError`, `ScenarioError`, `OSError`."""
     settings = load_settings(given.file, _with_keys(given.file, environ))
+    troubles = [*given.outage, *given.storm]
     scenario = scenario_of(
-        model_groups(settings), given.model, given.limits, given.latency, [*given.outage, *given.storm]
+        model_groups(settings), given.model, given.limits, given.latency, troubles, streams=given.stream
     )
     arrivals, length_s, traffic = _traffic(given, scenario)
     with _progress() as told:
@@ -135,6 +136,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             "--speed",
             {"type": options.positive, "metavar": "X", "default": 1.0, "help": "how fast a trace is played (1)"},
         ),
+        ("--stream", {"action": "store_true", "help": "answers are streamed"}),
         ("--seed", {"type": int, "metavar": "N", "default": 0, "help": "the same seed, the same result (0)"}),
         ("--limits", {"type": options.limits, "metavar": "[EP=]RPM/TPM[:STYLE]", **_MANY}),
         ("--latency", {"type": options.latency, "metavar": "[EP=]FIRST+TOKEN", **_MANY}),

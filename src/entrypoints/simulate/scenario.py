@@ -32,6 +32,8 @@ class Scenario(Struct, frozen=True):
 
     groups: tuple[tuple[ModelGroup, float], ...]
     plans: Mapping[str, Plan]
+    streams: bool = False
+    """Are the answers streamed?"""
 
 
 _Value = TypeVar("_Value")
@@ -43,6 +45,8 @@ def scenario_of(
     limits: Sequence[tuple[str | None, Limits]] = (),
     latencies: Sequence[tuple[str | None, Latency]] = (),
     troubles: Sequence[Trouble] = (),
+    *,
+    streams: bool = False,
 ) -> Scenario:
     """`models` names the groups with their shares, of any sum; empty = the first group alone. What names no endpoint
     (None) holds for all that are not named, and the later wins. Raises `ScenarioError`."""
@@ -72,7 +76,7 @@ def scenario_of(
             _latest(latencies, [endpoint.id]) or Latency(),
             tuple(trouble for trouble in troubles if trouble.endpoint == endpoint.id),
         )
-    return Scenario(asked, plans)
+    return Scenario(asked, plans, streams)
 
 
 def _asked(groups: Sequence[ModelGroup], models: Sequence[tuple[str, float]]) -> tuple[tuple[ModelGroup, float], ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from xml.sax.saxutils import escape, quoteattr
 
-from entrypoints.simulate.report import EndpointLine, Report
+from entrypoints.simulate.report.figures import EndpointLine, Report
 
 _WIDTH, _LEFT, _RIGHT = 860, 150, 840
 _ANSWERS_TOP, _ANSWERS_HEIGHT = 78, 170

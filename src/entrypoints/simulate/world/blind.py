@@ -2,8 +2,8 @@
 
 from domain.group import ModelGroup
 from domain.routing.selector import Selector
-from entrypoints.simulate.providers import limiters_of, trouble_at
 from entrypoints.simulate.scenario import Scenario
+from entrypoints.simulate.world.providers import limiters_of, trouble_at
 from simulator.limits import token_cost
 
 

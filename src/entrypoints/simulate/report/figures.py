@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from domain.failure import FailureKind
 from domain.group import ModelGroup
-from entrypoints.simulate.journal import BINS, Cooldown, EndpointBooks, Journal
 from entrypoints.simulate.run import Played
 from entrypoints.simulate.scenario import Plan, Scenario
+from entrypoints.simulate.world.journal import BINS, Cooldown, EndpointBooks, Journal
 
 SCHEMA = 1
 """Raised when a field changes its meaning or goes."""
@@ -123,7 +123,7 @@ class EndpointLine(Struct, frozen=True):
     answered: Sequence[int]
     received_429s: Sequence[int]
     room_left: Sequence[float]
-    """The least part of its limits that was left, of 1."""
+    """The part of its scarcer limit that was left, of 1, on average after its requests."""
 
 
 class Timeline(Struct, frozen=True):
@@ -160,9 +160,9 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
     """The figures of what was played."""
     groups = [_group(group, played) for group, _ in scenario.groups]
     endpoints = [figures for group, _ in scenario.groups for figures in _endpoints(group, scenario.plans, played)]
-    journal, clients = played.journal, played.clients
+    journal, outcomes = played.journal, played.outcomes
     received = sum(sum(books.refused) for books in journal.books.values())
-    kept_away = clients.routed_round + len(clients.waits_s)
+    kept_away = outcomes.routed_round + len(outcomes.waits_s)
     totals = Totals(
         requests=sum(group.requests for group in groups),
         answered=sum(group.answered for group in groups),
@@ -170,7 +170,7 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
         client_429s=sum(group.client_429s for group in groups),
         received_429s=received,
         avoided_429s=kept_away,
-        routed_round=clients.routed_round,
+        routed_round=outcomes.routed_round,
         blind_429s=played.blind_429s,
         attempts=sum(group.attempts for group in groups),
         retries=sum(group.retries for group in groups),
@@ -179,8 +179,8 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
         SCHEMA,
         source,
         totals,
-        Waits.of(clients.waits_s),
-        Waits.of(clients.durations_s),
+        Waits.of(outcomes.waits_s),
+        Waits.of(outcomes.durations_s),
         groups,
         endpoints,
         [_cooldown(each) for each in journal.cooldowns],
@@ -189,16 +189,16 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
 
 
 def _group(group: ModelGroup, played: Played) -> Group:
-    clients, name = played.clients, group.name
-    errors = {code: count for (of, code), count in sorted(clients.errors.items()) if of == name}
+    outcomes, name = played.outcomes, group.name
+    errors = {code: count for (of, code), count in sorted(outcomes.errors.items()) if of == name}
     return Group(
         name,
-        clients.requests[name],
-        clients.answered[name],
+        outcomes.requests[name],
+        outcomes.answered[name],
         errors,
         sum(errors.get(code, 0) for code in _LIMITED),
-        clients.attempts[name],
-        clients.retries[name],
+        outcomes.attempts[name],
+        outcomes.retries[name],
     )
 
 

@@ -4,17 +4,14 @@ simulated provider counts limits, tells them in headers and refuses."""
 from collections.abc import Mapping
 from math import inf
 
-import msgspec
-from msgspec import Struct
-
-from application.flow import Take
 from application.messages import Headers, UpstreamCall, header
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
-from entrypoints.simulate.journal import Journal
 from entrypoints.simulate.options import Trouble
-from entrypoints.simulate.scenario import Plan
-from entrypoints.simulate.virtual_time import VirtualClock
+from entrypoints.simulate.scenario import Plan, Scenario
+from entrypoints.simulate.world.journal import Journal
+from entrypoints.simulate.world.replies import SimulatedReply, SimulatedStream, whole
+from entrypoints.simulate.world.virtual_time import VirtualClock
 from simulator.limits import Limiter, Verdict, token_cost
 from simulator.protocol.errors import openai_error
 from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for
@@ -27,40 +24,16 @@ OUTPUT = "x-simulated-output"
 """The header of a call that says how many tokens the answer is to have, and was asked for at most."""
 WAY_S = 0.001
 """From the proxy to a provider and back: what a refusal takes."""
-_JSON: Headers = (("content-type", "application/json"),)
-
-
-class SimulatedReply:
-    """A reply that has come whole."""
-
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self._body = body
-
-    def whole_now(self) -> bytes | None:
-        """See `UpstreamReply`."""
-        body, self._body = self._body, b""
-        return body
-
-    async def receive(self) -> bytes:
-        """See `UpstreamReply`."""
-        return self.whole_now() or b""
-
-    async def flow(self, take: Take) -> bool:
-        """See `UpstreamReply`."""
-        body = self.whole_now()
-        return not body or take(body)
-
-    def close(self) -> None:
-        """See `UpstreamReply`."""
+_WINDOWS = 6
+"""In a minute, of Azure's limit of requests."""
 
 
 class SimulatedProviders:
     """Answers the calls of all endpoints by their plans."""
 
-    def __init__(self, plans: Mapping[str, Plan], clock: VirtualClock, journal: Journal) -> None:
-        self._plans = plans
+    def __init__(self, scenario: Scenario, clock: VirtualClock, journal: Journal) -> None:
+        self._plans = plans = scenario.plans
+        self._streams = scenario.streams
         self._clock = clock
         self._journal = journal
         self._limiters = limiters_of(plans)
@@ -74,17 +47,31 @@ class SimulatedProviders:
             return await self._troubled(trouble, call, name)
         cost = token_cost(len(call.body) if isinstance(call.body, bytes) else 0, answered)
         verdict = self._limiters[plan.bucket].admit(cost, self._clock.now())
-        self._journal.asked(name, cost, verdict)
+        self._journal.asked(name, cost, _left(verdict, plan), is_refused=verdict.refused_by is not None)
         if verdict.refused_by is not None:
             return await self._refused(verdict, call, plan)
-        given = len(call.body) // 4 if isinstance(call.body, bytes) else 0
-        await self._wait(WAY_S + plan.latency.first_byte_s + plan.latency.token_s * answered, call)
-        self._journal.answered(name, given, answered)
-        headers = _JSON + _pairs(limit_headers(verdict, plan.provider.header_style))
-        return SimulatedReply(200, headers, _answer(plan.provider.name, given, answered))
+        return await self._answered(name, plan, verdict, call, answered)
 
     async def close(self) -> None:
         """See `Upstream`."""
+
+    async def _answered(
+        self, name: str, plan: Plan, verdict: Verdict, call: UpstreamCall, answered: int
+    ) -> SimulatedReply:
+        given = len(call.body) // 4 if isinstance(call.body, bytes) else 0
+        limits = _pairs(limit_headers(verdict, plan.provider.header_style))
+        first_s, rest_s = WAY_S + plan.latency.first_byte_s, plan.latency.token_s * answered
+        if not self._streams:
+            await self._wait(first_s + rest_s, call)
+            self._journal.answered(name, given, answered)
+            return whole(given, answered, limits)
+
+        async def end() -> None:
+            await self._clock.sleep(rest_s)
+            self._journal.answered(name, given, answered)
+
+        await self._wait(first_s, call)
+        return SimulatedStream(given, answered, limits, end)
 
     async def _wait(self, seconds: float, call: UpstreamCall) -> None:
         """Until the first byte, which may come too late for the caller."""
@@ -118,45 +105,23 @@ def limiters_of(plans: Mapping[str, Plan]) -> dict[str, Limiter]:
     return {plan.bucket: limiter_for(plan.provider) for plan in plans.values()}
 
 
+def _left(verdict: Verdict, plan: Plan) -> float:
+    """The part of the scarcer limit that is left. A window of Azure's holds a sixth of the limit that it states."""
+    left = 1.0
+    if verdict.requests is not None:
+        is_sixth = plan.provider.header_style == "azure" and verdict.requests.limit >= _WINDOWS
+        left = verdict.requests.remaining / (verdict.requests.limit // (_WINDOWS if is_sixth else 1))
+    if verdict.tokens is not None:
+        left = min(left, verdict.tokens.remaining / verdict.tokens.limit)
+    return max(0.0, left)
+
+
 def trouble_at(plan: Plan, at_s: float) -> Trouble | None:
     """What is the matter so many seconds after the start; None = nothing."""
     for trouble in plan.troubles:
         if trouble.from_s <= at_s < trouble.to_s:
             return trouble
     return None
-
-
-class _Message(Struct, frozen=True):
-    content: str = "simulated"
-    role: str = "assistant"
-
-
-class _Choice(Struct, frozen=True):
-    message: _Message = _Message()
-    index: int = 0
-    finish_reason: str = "stop"
-
-
-class _Usage(Struct, frozen=True):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class _Completion(Struct, frozen=True):
-    model: str
-    usage: _Usage
-    choices: tuple[_Choice, ...] = (_Choice(),)
-    id: str = "chatcmpl-simulated"
-    object: str = "chat.completion"
-    created: int = 0
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def _answer(model: str, given: int, answered: int) -> bytes:
-    return _encode(_Completion(model, _Usage(given, answered, given + answered)))
 
 
 def _simulated(reply: Reply) -> SimulatedReply:

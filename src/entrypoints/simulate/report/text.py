@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from entrypoints.cli.tables import print_columns
-from entrypoints.simulate.report import EndpointFigures, Report
+from entrypoints.simulate.report.figures import EndpointFigures, Report
 
 _HEADERS = (
     "endpoint", "weight", "wanted", "got", "answered", "attempts", "failures", "429s", "cooling", "peak rpm",

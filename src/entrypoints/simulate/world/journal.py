@@ -7,8 +7,7 @@ from msgspec import Struct
 
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from entrypoints.simulate.virtual_time import VirtualClock
-from simulator.limits import Verdict
+from entrypoints.simulate.world.virtual_time import VirtualClock
 
 BINS = 120
 """In so many equal parts of the run the timeline is cut."""
@@ -36,13 +35,23 @@ class EndpointBooks:
         self.answered = [0] * _PLACES
         self.refused = [0] * _PLACES
         """429s, of limits and of storms."""
-        self.room_left = [1.0] * _PLACES
-        """The least part of a limit that the provider had left, as it knew after each request."""
+        self._asked = [0] * _PLACES
+        self._left = [0.0] * _PLACES
         self.given_tokens = 0
         self.answered_tokens = 0
         self.let_in_requests: Counter[int] = Counter()
         """By the minute, as `charged_tokens`."""
         self.charged_tokens: Counter[int] = Counter()
+
+    def leaves(self, place: int, left: float) -> None:
+        """After a request the provider had that part of its scarcer limit left, of 1."""
+        self._asked[place] += 1
+        self._left[place] += left
+
+    @property
+    def room_left(self) -> list[float]:
+        """On average after the requests of each part of the timeline; 1 where there were none."""
+        return [left / asked if asked else 1.0 for left, asked in zip(self._left, self._asked, strict=True)]
 
 
 class Journal:
@@ -59,13 +68,11 @@ class Journal:
         self.failed = [0] * _PLACES
         """Requests that ended with an error for the client."""
 
-    def asked(self, endpoint: str, cost: int, verdict: Verdict) -> None:
-        """The provider let a request in, or did not."""
+    def asked(self, endpoint: str, cost: int, left: float, *, is_refused: bool) -> None:
+        """The provider let a request of so many tokens in, or did not; `left` as for `EndpointBooks.leaves`."""
         books, place = self.books[endpoint], self._bin()
-        for gauge in (verdict.requests, verdict.tokens):
-            if gauge is not None:
-                books.room_left[place] = min(books.room_left[place], max(0, gauge.remaining) / gauge.limit)
-        if verdict.refused_by is not None:
+        books.leaves(place, left)
+        if is_refused:
             books.refused[place] += 1
             return
         minute = int(self._clock.passed_s() // _MINUTE_S)
