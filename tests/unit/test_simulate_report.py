@@ -159,6 +159,20 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path: Path) -> No
     assert totals["client_429s"] > 0 and totals["received_429s"] > 0 and totals["retries"] > 0
 
 
+def test_configurations_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = write_config(tmp_path, "id: east, weight: 3", "id: west")
+    (tmp_path / "other").mkdir()
+    second = write_config(tmp_path / "other", "id: east, weight: 1", "id: north")
+
+    assert main([str(first), "--compare", str(second), "--minutes", "2", "--rate", "4"]) == 0
+
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [str(first), str(second)] in said
+    shares = {line[2]: [float(part) for part in line[3:] if part != "%"] for line in said if line[:1] == ["share"]}
+    assert list(shares) == ["east", "west", "north"]
+    assert shares["east"] == pytest.approx([75, 50], abs=0.5) and shares["north"] == pytest.approx([50], abs=0.5)
+
+
 def test_the_documents_fields_are_described(tmp_path: Path) -> None:
     report = json.loads(played(settings_of(tmp_path, "id: east"), [0, 1]).as_json())
     page = (ROOT / "docs" / "simulate.md").read_text()

@@ -14,7 +14,7 @@ from typing import Any
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.simulate import options
 from entrypoints.simulate.report.figures import Report, Source, report_of
-from entrypoints.simulate.report.text import print_report
+from entrypoints.simulate.report.text import print_comparison, print_report
 from entrypoints.simulate.report.timeline import timeline_svg
 from entrypoints.simulate.run import play
 from entrypoints.simulate.scenario import Scenario, ScenarioError, scenario_of
@@ -35,7 +35,7 @@ _SECRET_NAME = re.compile(r"os\.environ/(\w*(?:KEY|TOKEN|SECRET|PASSWORD)\w*)", 
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.simulate.command") -> int:
-    """Plays one scenario. The exit code is 0, or 2 for a mistake in the file or the options."""
+    """Plays one scenario. The exit code is 0, 2 for a mistake in a file or the options, 130 where it is broken off."""
     parser = _parser(prog)
     given = parser.parse_args(arguments)
     if given.trace is not None and given.rate is not None:
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.simulate.c
     if given.trace is None and given.speed != 1.0:
         parser.error("--speed is for a trace; valid: --trace CSV with it, or --rate alone")
     try:
-        report = simulated(given, os.environ)
+        report = simulated(given.file, given, os.environ)
+        others = [simulated(file, given, os.environ) for file in given.compare]
         _write(given, report)
     except ConfigError as error:
         print(*error.mistakes, sep="\n", file=sys.stderr)
@@ -57,12 +58,15 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.simulate.c
     except KeyboardInterrupt:
         return 130
     print_report(report, sys.stdout)
+    if others:
+        print_comparison([report, *others], sys.stdout)
     return 0
 
 
-def simulated(given: argparse.Namespace, environ: Mapping[str, str]) -> Report:
-    """The report of what the options ask for. Raises `ConfigError`, `ScenarioError`, `OSError`."""
-    settings = load_settings(given.file, _with_keys(given.file, environ))
+def simulated(file: Path, given: argparse.Namespace, environ: Mapping[str, str]) -> Report:
+    """The report of what the options ask for, with that configuration. Raises `ConfigError`, `ScenarioError` and
+    `OSError`."""
+    settings = load_settings(file, _with_keys(file, environ))
     troubles = [*given.outage, *given.storm]
     scenario = scenario_of(
         model_groups(settings), given.model, given.limits, given.latency, troubles, streams=given.stream
@@ -70,7 +74,7 @@ def simulated(given: argparse.Namespace, environ: Mapping[str, str]) -> Report:
     arrivals, length_s, traffic = _traffic(given, scenario)
     with _progress() as told:
         played = play(settings, scenario, arrivals, length_s, given.seed, told)
-    return report_of(Source(str(given.file), given.seed, traffic, round(length_s / 60, 3)), scenario, played)
+    return report_of(Source(str(file), given.seed, traffic, round(length_s / 60, 3)), scenario, played)
 
 
 def _traffic(given: argparse.Namespace, scenario: Scenario) -> tuple[Iterable[Arrival], float, str]:
@@ -142,6 +146,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         ("--latency", {"type": options.latency, "metavar": "[EP=]FIRST+TOKEN", **_MANY}),
         ("--outage", {"type": options.outage, "metavar": "EP@FROM..TO[:KIND]", **_MANY}),
         ("--429", {"type": options.storm, "metavar": "EP@FROM..TO[:AFTER]", "dest": "storm", **_MANY}),
+        ("--compare", {"type": Path, "metavar": "OTHER", **_MANY, "help": "the same with another configuration"}),
         ("--json", {"type": Path, "metavar": "FILE", "help": "write the report as JSON"}),
         ("--svg", {"type": Path, "metavar": "FILE", "help": "write the timeline as a picture"}),
     ]

@@ -1,6 +1,7 @@
 """The report for people: on a terminal drawn, elsewhere as plain lines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TextIO
 
 from entrypoints.cli.tables import print_columns
@@ -33,6 +34,29 @@ def print_report(report: Report, stream: TextIO) -> None:
     if not cooldowns:
         print("No endpoint cooled.", file=stream)
     print_columns("Cooldowns", ("endpoint", "from", "until", "why"), cooldowns, stream)
+
+
+def print_comparison(reports: Sequence[Report], stream: TextIO) -> None:
+    """The same figures of several configurations beside each other."""
+    shares = [{figures.endpoint: f"{figures.got_share:.1f} %" for figures in report.endpoints} for report in reports]
+    rows = [(label, *map(shown, reports)) for label, shown in _COMPARED.items()]
+    names = dict.fromkeys(name for of in shares for name in of)
+    rows += [(f"share of {name}", *(of.get(name, "") for of in shares)) for name in names]
+    print_columns("Comparison", ("", *(report.source.config for report in reports)), rows, stream)
+
+
+_COMPARED: Mapping[str, Callable[[Report], str]] = MappingProxyType(
+    {
+        "answered": lambda report: f"{report.totals.answered:,} of {report.totals.requests:,}",
+        "errors to clients": lambda report: f"{report.totals.client_errors:,}",
+        "429s to clients": lambda report: f"{report.totals.client_429s:,}",
+        "429s from providers": lambda report: f"{report.totals.received_429s:,}",
+        "waited": lambda report: f"{report.waits.count:,}, p99 {report.waits.p99_s:.2f} s",
+        "answers took": lambda report: f"p50 {report.durations.p50_s:.2f} s, p99 {report.durations.p99_s:.2f} s",
+        "retries": lambda report: f"{report.totals.retries:,}",
+        "cooldowns": lambda report: f"{len(report.cooldowns)}",
+    }
+)
 
 
 def _totals(report: Report) -> Sequence[str]:
