@@ -7,10 +7,8 @@ from typing import TextIO
 from entrypoints.cli.tables import print_columns
 from entrypoints.simulate.report.figures import EndpointFigures, Report
 
-_HEADERS = (
-    "endpoint", "weight", "wanted", "got", "answered", "attempts", "failures", "429s", "cooling", "peak rpm",
-    "peak tpm", "tokens/min in+out",
-)  # fmt: skip
+_HEADERS = ("endpoint", "weight", "wanted", "got", "answered", "attempts", "429s", "cooling", "failures")
+_OF_LIMITS = ("endpoint", "peak rpm", "peak tpm", "tokens/min in", "out")
 
 
 def print_report(report: Report, stream: TextIO) -> None:
@@ -18,8 +16,10 @@ def print_report(report: Report, stream: TextIO) -> None:
     for line in _totals(report):
         print(line, file=stream)
     several = len(report.groups) > 1
-    rows = [_row(figures, several) for figures in report.endpoints]
-    print_columns("Endpoints", _HEADERS, rows, stream)
+    names = [f"{each.group}: {each.endpoint}" if several else each.endpoint for each in report.endpoints]
+    named = list(zip(names, report.endpoints, strict=True))
+    print_columns("Endpoints", _HEADERS, [(name, *_row(figures)) for name, figures in named], stream)
+    print_columns("Limits", _OF_LIMITS, [(name, *_limits(figures)) for name, figures in named], stream)
     if all(figures.limits_from == "none" for figures in report.endpoints):
         print("No endpoint has a limit: say rpm and tpm in the file, or --limits", file=stream)
     cooldowns = [
@@ -74,20 +74,25 @@ def _totals(report: Report) -> Sequence[str]:
     ]
 
 
-def _row(figures: EndpointFigures, is_one_of_several: bool) -> tuple[str, ...]:
+def _row(figures: EndpointFigures) -> tuple[str, ...]:
     return (
-        f"{figures.group}: {figures.endpoint}" if is_one_of_several else figures.endpoint,
         str(figures.weight),
         f"{figures.wanted_share:.1f} %",
         f"{figures.got_share:.1f} %",
         f"{figures.requests:,}",
         f"{figures.attempts:,}",
-        ", ".join(f"{kind} {count:,}" for kind, count in figures.failures.items()),
         f"{figures.received_429s:,}",
         f"{figures.cooling_s:.0f} s" if figures.cooldowns else "",
+        ", ".join(f"{kind} {count:,}" for kind, count in figures.failures.items()),
+    )
+
+
+def _limits(figures: EndpointFigures) -> tuple[str, ...]:
+    return (
         _against(figures.peak_rpm, figures.rpm),
         _against(figures.peak_tpm, figures.tpm),
-        f"{figures.given_tokens_per_minute:,.0f}+{figures.answered_tokens_per_minute:,.0f}",
+        f"{figures.given_tokens_per_minute:,.0f}",
+        f"{figures.answered_tokens_per_minute:,.0f}",
     )
 
 

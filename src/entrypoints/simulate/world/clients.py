@@ -70,19 +70,14 @@ class Clients:
         self._clock = clock
         self._blind = blind
         self._streams = streams
-        self._running: set[asyncio.Task[None]] = set()
         self.outcomes = Outcomes(Counter(), Counter(), Counter(), Counter(), Counter())
 
     async def send(self, arrivals: Iterable[Arrival]) -> None:
         """Each at its time; returns when all have ended."""
-        loop = asyncio.get_running_loop()
-        for number, arrival in enumerate(arrivals):
-            await self._clock.sleep(START_S + arrival.at_s - self._clock.now())
-            task = loop.create_task(self._ask(number, arrival))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        while self._running:
-            await asyncio.wait(self._running)
+        async with asyncio.TaskGroup() as asking:
+            for number, arrival in enumerate(arrivals):
+                await self._clock.sleep(START_S + arrival.at_s - self._clock.now())
+                asking.create_task(self._ask(number, arrival))
 
     async def _ask(self, number: int, arrival: Arrival) -> None:
         group, outcomes, began = arrival.group, self.outcomes, self._clock.now()
