@@ -24,13 +24,13 @@ def test_a_time_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
 
 def test_limits_are_of_one_endpoint_or_of_all() -> None:
     assert options.limits("600/90000") == (None, Limits(600, 90000))
-    assert options.limits("gpt/1=600/-:azure") == ("gpt/1", Limits(600, None, "azure"))
-    assert options.limits("a=b=-/5:none") == ("a=b", Limits(None, 5, "none"))
+    assert options.limits("gpt/1=600/none:azure") == ("gpt/1", Limits(600, None, "azure"))
+    assert options.limits("a=b=none/5:none") == ("a=b", Limits(None, 5, "none"))
 
 
 @given(st.none() | st.integers(1, 10**9), st.none() | st.integers(1, 10**9), st.sampled_from(["", ":openai"]))
 def test_any_limits_read_back(rpm: int | None, tpm: int | None, style: str) -> None:
-    text = f"east={rpm or '-'}/{tpm or '-'}{style}"
+    text = f"east={rpm or 'none'}/{tpm or 'none'}{style}"
 
     assert options.limits(text) == ("east", Limits(rpm, tpm, "openai" if style else None))
 

@@ -227,7 +227,7 @@ def test_entra_endpoints_are_played_without_a_token(tmp_path: Path, capsys: pyte
     params = "azure_ad_token_provider: default, base_url: 'https://r.openai.azure.com/openai/v1'"
     config.write_text(config.read_text().replace(f"api_key: {KEY}, base_url: 'https://host0.example/v1'", params))
 
-    assert main([str(config), "--minutes", "1", "--rate", "2", "--limits", "600/-"]) == 0
+    assert main([str(config), "--minutes", "1", "--rate", "2", "--limits", "600/none"]) == 0
 
     assert "errors to clients: 0" in capsys.readouterr().out
 
