@@ -269,3 +269,33 @@ def test_mistakes_of_the_file_are_told_as_by_check(tmp_path: Path, capsys: pytes
     assert main([str(config)]) == 2
     assert "weight" in capsys.readouterr().err
     assert main([str(tmp_path / "nix.yaml")]) == 2
+
+
+def test_several_groups_are_asked_by_their_shares_and_reported_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, "id: east", "id: west")
+    second = f"  - model_group: mini\n    models: [{{model: mini, id: far, params: {{api_key: {KEY}}}}}]\n"
+    config.write_text(config.read_text() + second)
+    document = tmp_path / "report.json"
+
+    shares = ["--model", "gpt:3", "--model", "mini"]
+    assert main([str(config), *shares, "--minutes", "5", "--rate", "8", "--json", str(document)]) == 0
+
+    gpt, mini = json.loads(document.read_bytes())["groups"]
+    assert (gpt["group"], mini["group"]) == ("gpt", "mini")
+    assert gpt["requests"] / (gpt["requests"] + mini["requests"]) == pytest.approx(0.75, abs=0.05)
+    said = capsys.readouterr().out
+    assert "mini: far" in said and "No endpoint has a limit" in said and "No endpoint cooled." in said
+
+
+def test_limits_of_the_command_line_are_the_providers_and_those_of_the_file_what_the_proxy_believes(
+    tmp_path: Path,
+) -> None:
+    """The proxy keeps to six a minute, though the provider would let all in: it tells nothing else."""
+    settings = settings_of(tmp_path, "id: east, rpm: 6", general="max_wait: 1")
+
+    report = played(settings, list(range(0, 20)), [(None, Limits(None, None))])
+
+    assert report.totals.received_429s == 0 and report.totals.client_429s > 0
+    assert report.endpoints[0].rpm is None and report.endpoints[0].limits_from == "options"
