@@ -286,7 +286,11 @@ def test_several_groups_are_asked_by_their_shares_and_reported_each(
     assert (gpt["group"], mini["group"]) == ("gpt", "mini")
     assert gpt["requests"] / (gpt["requests"] + mini["requests"]) == pytest.approx(0.75, abs=0.05)
     said = capsys.readouterr().out
-    assert "mini: far" in said and "No endpoint has a limit" in said and "No endpoint cooled." in said
+    assert (
+        "mini: far" in said
+        and "Without a limit: gpt: east, gpt: west, mini: far" in said
+        and "No endpoint cooled." in said
+    )
 
 
 def test_limits_of_the_command_line_are_the_providers_and_those_of_the_file_what_the_proxy_believes(

@@ -20,8 +20,9 @@ def print_report(report: Report, stream: TextIO) -> None:
     named = list(zip(names, report.endpoints, strict=True))
     print_columns("Endpoints", _HEADERS, [(name, *_row(figures)) for name, figures in named], stream)
     print_columns("Limits", _OF_LIMITS, [(name, *_limits(figures)) for name, figures in named], stream)
-    if all(figures.limits_from == "none" for figures in report.endpoints):
-        print("No endpoint has a limit: say rpm and tpm in the file, or --limits", file=stream)
+    unlimited = [name for name, figures in named if figures.rpm is None and figures.tpm is None]
+    if unlimited:
+        print(f"Without a limit: {', '.join(unlimited)}; rpm and tpm in the file, or --limits, give one", file=stream)
     cooldowns = [
         (
             each.endpoint,
