@@ -27,7 +27,10 @@ class Histogram(Struct):
 
     def add(self, values_ms: Sequence[float]) -> None:
         """Many at once: they are sorted, so that each bucket is touched once."""
-        ordered = sorted(values_ms)
+        self.add_sorted(sorted(values_ms))
+
+    def add_sorted(self, ordered: Sequence[float]) -> None:
+        """The same, of values that are in order already."""
         self.sum_ms += sum(ordered)
         begin, size = 0, len(ordered)
         while begin < size:
@@ -68,6 +71,13 @@ class Latencies(Struct):
     overhead: Histogram = field(default_factory=Histogram)
     first_byte: Histogram = field(default_factory=Histogram)
     total: Histogram = field(default_factory=Histogram)
+
+    def add(self, overheads_ms: Sequence[float], first_bytes_ms: Sequence[float], totals_ms: Sequence[float]) -> None:
+        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one."""
+        self.overhead.add(overheads_ms)
+        totals = sorted(totals_ms)
+        self.total.add_sorted(totals)
+        self.first_byte.add_sorted(totals if first_bytes_ms == totals_ms else sorted(first_bytes_ms))
 
     def __add__(self, other: "Latencies") -> "Latencies":
         return Latencies(self.overhead + other.overhead, self.first_byte + other.first_byte, self.total + other.total)

@@ -116,10 +116,8 @@ class RequestCounts:
                 self._failovers[group] += times
         if api:
             where = "cached" if cache in _NOT_ASKED_FOR else "stream" if stream else "whole"
-            latencies = self._latencies[Place(group, str(api), where)]
-            latencies.overhead.add([*map(_overheads, several)])
-            latencies.first_byte.add([*map(_first_bytes, several)])
-            latencies.total.add([*map(_totals, several)])
+            times_ms = ([*map(each, several)] for each in (_overheads, _first_bytes, _totals))
+            self._latencies[Place(group, str(api), where)].add(*times_ms)
 
     def _known(self, group: str) -> str:
         """Where models that are no group's are passed on, records call the group as the client does."""

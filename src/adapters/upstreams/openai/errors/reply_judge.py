@@ -49,8 +49,11 @@ class UsageWords(Struct):
             prompt = self.input_tokens
         if output is None:
             output = self.output_tokens
-        details = self.prompt_tokens_details or self.input_tokens_details
-        cached = (_count(details.cached_tokens) or 0) if isinstance(details, _Details) else 0
+        details, cached = self.prompt_tokens_details or self.input_tokens_details, 0
+        if isinstance(details, _Details):
+            cached = details.cached_tokens
+            if type(cached) is not int or not 0 <= cached <= _MAX_TOKENS:
+                cached = _count(cached) or 0
         if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
             return Usage(prompt, output, cached)
         prompt = _count(prompt)
