@@ -126,6 +126,10 @@ class AsgiClient:
         self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
         return False
 
+    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:  # noqa: ARG002 - frames it itself
+        """See `Client`: never."""
+        return False
+
     def finish(self) -> None:
         """See `Client`."""
         self._unsent.append({"type": "http.response.body", "body": b"", "more_body": False})

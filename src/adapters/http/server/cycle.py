@@ -110,6 +110,15 @@ class RequestCycle(RequestBody):
         transport.write(b"%x\r\n%b\r\n" % (size, piece))
         return self._line.can_write
 
+    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:  # noqa: ARG002 - see `Client`
+        """See `Client`."""
+        transport = self._chunks_to
+        if transport is None or not self._line.can_write:
+            return False
+        self.sent_bytes += size
+        transport.write(framed)
+        return True
+
     def _send_piece(self, piece: bytes) -> bool:
         """One that is no chunk, or not a usual one."""
         line, framing = self._line, self._framing

@@ -6,6 +6,7 @@ llhttp refuses what could be read in two ways; what it lets pass and could still
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
+from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS, LINE_END
 from adapters.upstreams.http1.plain_reply import START, plain_reply
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
@@ -58,6 +59,8 @@ class ReplyReader:
         """Does the server keep the connection open after it?"""
         self.is_followed = False
         """Did anything come after the end of the reply?"""
+        self.is_between_chunks = False
+        """Does what comes next begin with a chunk, whatever it is?"""
         self.overhead_bytes = 0
         """What has come since the request was sent or the headers were whole, less what the body pays for."""
         self._max_head_bytes = max_head_bytes
@@ -72,6 +75,7 @@ class ReplyReader:
         self._fields: list[tuple[bytes, bytes]] = []
         self._interim_bytes = 0
         self._is_chunked = False
+        self._has_ended_chunk = False
         self._is_interim = False
         self._refusal: Failure | None = None
         self._is_line_due = True
@@ -84,6 +88,7 @@ class ReplyReader:
         """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
         self.in_head = True
         self.is_whole = self.is_kept = self.is_followed = False
+        self.is_between_chunks = self._has_ended_chunk = False
         self.overhead_bytes = 0
         self._reply = reply
         self._has_body = has_body
@@ -155,6 +160,8 @@ class ReplyReader:
 
     def read(self, data: bytes) -> Failure | None:
         """The same of no more than `AT_ONCE_BYTES` behind the headers: for every event of every stream."""
+        if self.is_between_chunks and self._has_handed_over(data):
+            return None
         self.overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -168,10 +175,25 @@ class ReplyReader:
             return None
         if self._pieces:
             self._hand_over()
+        # A line with the size of the next one has been told of when its end has come.
+        self.is_between_chunks = self._has_ended_chunk and not self.overhead_bytes and data[-2:] == LINE_END
         if self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
             self._fields = []
             return HEAD_TOO_LARGE
         return None
+
+    def _has_handed_over(self, data: bytes) -> bool:
+        """Is it one whole chunk? That makes no difference to the parser, which need not see it, nor to what came beside
+        the body, as it pays for its framing."""
+        if len(data) >= LENGTHS or self._reply is None:
+            return False
+        line, _ = FRAMINGS[len(data)]
+        piece = data[len(line) : -2]
+        if line + piece + LINE_END != data:
+            return False
+        if not self._reply.give(piece):
+            self._reply.keep(piece)
+        return True
 
     def _hand_over(self) -> None:
         """What has come of the body."""
@@ -225,6 +247,12 @@ class ReplyReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_head:  # trailers mean nothing to anybody here
             self._fields.append((name, value))
+
+    def on_chunk_header(self) -> None:
+        self._has_ended_chunk = False
+
+    def on_chunk_complete(self) -> None:
+        self._has_ended_chunk = True
 
     def on_headers_complete(self) -> None:
         if self._reply is None or self.is_whole:
