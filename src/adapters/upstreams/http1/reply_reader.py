@@ -3,6 +3,8 @@
 llhttp refuses what could be read in two ways; what it lets pass and could still be mistaken is refused here.
 """
 
+from functools import partial
+
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
@@ -67,6 +69,10 @@ class ReplyReader:
         self._pieces: list[bytes] = []
         """Of the body, in what is being read."""
         self.on_body = self._pieces.append
+        self._open_chunk: list[None] = [None]
+        """Empty = the last chunk that has begun is over; else it is not, or none has begun."""
+        self.on_chunk_header = partial(self._open_chunk.append, None)
+        self.on_chunk_complete = self._open_chunk.clear
         self._parser = httptools.HttpResponseParser(self)
         self._reply: Http1Reply | None = None
         self._has_body = True
@@ -75,7 +81,6 @@ class ReplyReader:
         self._fields: list[tuple[bytes, bytes]] = []
         self._interim_bytes = 0
         self._is_chunked = False
-        self._has_ended_chunk = False
         self._is_interim = False
         self._refusal: Failure | None = None
         self._is_line_due = True
@@ -88,7 +93,9 @@ class ReplyReader:
         """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
         self.in_head = True
         self.is_whole = self.is_kept = self.is_followed = False
-        self.is_between_chunks = self._has_ended_chunk = False
+        self.is_between_chunks = False
+        if not self._open_chunk:
+            self._open_chunk.append(None)
         self.overhead_bytes = 0
         self._reply = reply
         self._has_body = has_body
@@ -176,7 +183,7 @@ class ReplyReader:
         if self._pieces:
             self._hand_over()
         # A line with the size of the next one has been told of when its end has come.
-        self.is_between_chunks = self._has_ended_chunk and not self.overhead_bytes and data[-2:] == LINE_END
+        self.is_between_chunks = not (self._open_chunk or self.overhead_bytes) and data[-2:] == LINE_END
         if self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
             self._fields = []
             return HEAD_TOO_LARGE
@@ -247,12 +254,6 @@ class ReplyReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_head:  # trailers mean nothing to anybody here
             self._fields.append((name, value))
-
-    def on_chunk_header(self) -> None:
-        self._has_ended_chunk = False
-
-    def on_chunk_complete(self) -> None:
-        self._has_ended_chunk = True
 
     def on_headers_complete(self) -> None:
         if self._reply is None or self.is_whole:
