@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.upstreams.http1.framing import FRAMINGS
+from adapters.upstreams.http1.reply import Http1Reply
 from tests.examples import examples
-from tests.unit.reply_read import OK, Read
+from tests.unit.reply_read import OK, NoLine, Read
 
 HEAD = OK + b"transfer-encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
@@ -98,6 +99,18 @@ def test_what_comes_beside_a_body_is_paid_for_before_chunks_pass_unparsed() -> N
 def test_a_reply_in_no_chunks_has_none_between_them() -> None:
     assert not Read(OK + b"content-length: 30\r\n\r\n", *whole_chunks(b"x")).reader.is_between_chunks
     assert not Read(OK + b"\r\n", *whole_chunks(b"x")).reader.is_between_chunks
+
+
+def test_a_body_that_looks_like_a_chunk_is_none_after_a_reply_in_chunks() -> None:
+    got = Read(HEAD, *whole_chunks(b"x", b"y"), LAST)
+    next_one = Http1Reply(NoLine(), 1.0)
+    got.reader.begin(next_one, has_body=True)
+    (body,) = whole_chunks(b"hello")
+
+    got.reader.feed(OK + b"content-length: 10\r\n\r\n")
+    got.reader.feed(body)
+    assert next_one._pieces == [body]
+    assert got.reader.is_whole
 
 
 def test_framings_are_found_by_the_length_of_the_whole_chunk() -> None:

@@ -198,8 +198,8 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
-        if reader.is_between_chunks and (take := reply.take_framed) is not None and len(data) < LENGTHS:
-            line, size = FRAMINGS[len(data)]
+        if reader.is_between_chunks and (take := reply.take_framed) is not None and (length := len(data)) < LENGTHS:
+            line, size = FRAMINGS[length]
             if take(data, line, size):
                 self._deadline = self.loop.time() + reply.idle_s
                 return

@@ -18,3 +18,12 @@ FRAMINGS = tuple(map(_framing, range(2048)))
 Nearly all events of streams are shorter."""
 
 LENGTHS = len(FRAMINGS)
+
+
+def whole_chunk(data: bytes) -> bytes:
+    """What is in the one whole chunk that `data` is; b"" = it is none, or not a usual one."""
+    if len(data) >= LENGTHS:
+        return b""
+    line, _ = FRAMINGS[len(data)]
+    piece = data[len(line) : -len(LINE_END)]
+    return piece if line + piece + LINE_END == data else b""

@@ -8,7 +8,7 @@ from functools import partial
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
-from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS, LINE_END
+from adapters.upstreams.http1.framing import LINE_END, whole_chunk
 from adapters.upstreams.http1.plain_reply import START, plain_reply
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
@@ -69,8 +69,8 @@ class ReplyReader:
         self._pieces: list[bytes] = []
         """Of the body, in what is being read."""
         self.on_body = self._pieces.append
-        self._open_chunk: list[None] = [None]
-        """Empty = the last chunk that has begun is over; else it is not, or none has begun."""
+        self._open_chunk: list[None] = []
+        """Empty = none has begun, or the last one that has is over."""
         self.on_chunk_header = partial(self._open_chunk.append, None)
         self.on_chunk_complete = self._open_chunk.clear
         self._parser = httptools.HttpResponseParser(self)
@@ -92,10 +92,7 @@ class ReplyReader:
     def begin(self, reply: Http1Reply, *, has_body: bool) -> None:
         """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
         self.in_head = True
-        self.is_whole = self.is_kept = self.is_followed = False
-        self.is_between_chunks = False
-        if not self._open_chunk:
-            self._open_chunk.append(None)
+        self.is_whole = self.is_kept = self.is_followed = self.is_between_chunks = False
         self.overhead_bytes = 0
         self._reply = reply
         self._has_body = has_body
@@ -167,7 +164,9 @@ class ReplyReader:
 
     def read(self, data: bytes) -> Failure | None:
         """The same of no more than `AT_ONCE_BYTES` behind the headers: for every event of every stream."""
-        if self.is_between_chunks and self._has_handed_over(data):
+        if self.is_between_chunks and (piece := whole_chunk(data)):
+            self._pieces.append(piece)  # the parser would come to where it is now
+            self._hand_over()
             return None
         self.overhead_bytes += len(data)
         try:
@@ -182,25 +181,13 @@ class ReplyReader:
             return None
         if self._pieces:
             self._hand_over()
-        # A line with the size of the next one has been told of when its end has come.
-        self.is_between_chunks = not (self._open_chunk or self.overhead_bytes) and data[-2:] == LINE_END
+        if self._is_chunked:
+            # The next chunk has not begun either: it does with the end of the line with its size, as llhttp counts.
+            self.is_between_chunks = not (self._open_chunk or self.overhead_bytes) and data[-2:] == LINE_END
         if self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
             self._fields = []
             return HEAD_TOO_LARGE
         return None
-
-    def _has_handed_over(self, data: bytes) -> bool:
-        """Is it one whole chunk? That makes no difference to the parser, which need not see it, nor to what came beside
-        the body, as it pays for its framing."""
-        if len(data) >= LENGTHS or self._reply is None:
-            return False
-        line, _ = FRAMINGS[len(data)]
-        piece = data[len(line) : -2]
-        if line + piece + LINE_END != data:
-            return False
-        if not self._reply.give(piece):
-            self._reply.keep(piece)
-        return True
 
     def _hand_over(self) -> None:
         """What has come of the body."""
