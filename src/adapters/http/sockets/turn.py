@@ -122,6 +122,10 @@ class Turn:
                 self._take(event.payload, event.type)
         return self._socket.writable() is None
 
+    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:  # noqa: ARG002 - messages have no chunks
+        """See `Client`: never."""
+        return False
+
     def finish(self) -> None:
         """See `Client`."""
 
