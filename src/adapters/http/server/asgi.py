@@ -126,8 +126,8 @@ class AsgiClient:
         self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
         return False
 
-    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:  # noqa: ARG002 - frames it itself
-        """See `Client`: never."""
+    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
+        """See `Client`: the ASGI server frames what it is given."""
         return False
 
     def finish(self) -> None:

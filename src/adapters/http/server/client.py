@@ -78,7 +78,7 @@ class Client(Protocol):
         """Send a piece of the body of a reply that has been started, never an empty one. False = `drain` is to be
         awaited before the next one."""
 
-    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:
+    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
         """Send a piece that is one whole chunk already, with the `line` before it, and so long without its framing.
         False = it is not sent: it is to go through `send_chunk`, without."""
 

@@ -124,7 +124,7 @@ class RequestCycle(RequestBody):
         transport.write(_SIZE_LINES[size] + piece + b"\r\n")
         return self._line.can_write
 
-    def send_framed(self, framed: bytes, line: bytes, size: int) -> bool:  # noqa: ARG002 - see `Client`
+    def send_framed(self, framed: bytes, _line: bytes, size: int, /) -> bool:
         """See `Client`."""
         transport = self._chunks_to
         if transport is None or not self._line.can_write:
