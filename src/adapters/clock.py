@@ -47,7 +47,6 @@ class Timeouts:
         self._timer = self.loop.call_later(max(at_least_s, when - self._now()), self._ring)
 
     def expire(self) -> None:
-        """End the work whose time is up."""
         now = self._now()
         for timeout in [each for each in self.running if each.when <= now]:
             self.running.discard(timeout)
@@ -80,7 +79,6 @@ class Timeout:
         return self
 
     def reschedule(self, when: float) -> None:
-        """See `application.ports.Timeout`."""
         self.when = when
         self._timeouts.arm(when)
 
@@ -92,7 +90,6 @@ class Timeout:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """The time is up."""
         self._is_over = True
         self._task.cancel()
 
@@ -111,5 +108,4 @@ class SystemClock:
         """See `application.ports.Clock`."""
 
     def call_at(self, when: float, work: Callable[[], object]) -> asyncio.TimerHandle:
-        """See `application.ports.Clock`."""
         return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), work)

@@ -26,8 +26,6 @@ _PART_FOR_SMALL = 8
 
 
 class TooMuchHeld(ProxyError):
-    """The worker holds as much for its clients as it may."""
-
     code = "proxy_out_of_memory"
     retry_after_s = 2.0
 
@@ -49,8 +47,6 @@ class Holder(Protocol):
 
 
 class HeldBytes:
-    """The account of one worker."""
-
     __slots__ = ("_max_bytes", "_most", "_most_large", "held_bytes", "refused", "when_exceeded")
 
     def __init__(self, max_bytes: int = 0, largest_bytes: int = 0) -> None:
@@ -66,12 +62,10 @@ class HeldBytes:
 
     @property
     def max_bytes(self) -> int:
-        """The budget; 0 = none."""
         return self._max_bytes
 
     @property
     def is_full(self) -> bool:
-        """Is there no room for anything large?"""
         return self.held_bytes >= self._most_large
 
     def check(self, size: int) -> None:
@@ -93,7 +87,6 @@ class HeldBytes:
             self.when_exceeded(self.held_bytes - int(self._most_large))
 
     def give_back(self, size: int) -> None:
-        """So much is held no longer."""
         self.held_bytes -= size
 
     def _refusal(self, more: int, whole: int) -> TooMuchHeld:

@@ -100,8 +100,6 @@ FREE = Binding()
 
 
 class ProxyRequest(Struct, frozen=True):
-    """One client request, decoded only as far as the proxy acts on it."""
-
     api: Api
     path: str
     """Below the version root, such as `/chat/completions`; percent-encoded as it came."""
@@ -172,16 +170,12 @@ class UpstreamCall(Struct, frozen=True):
 
 
 class WholeReply(Struct, frozen=True, gc=False):
-    """An upstream reply that was read to its end."""
-
     status: int
     headers: Headers
     body: bytes
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """What a whole reply means."""
-
     failure: Failure | None = None
     """None = it is a good answer."""
     usage: Usage | None = None

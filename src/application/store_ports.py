@@ -35,7 +35,6 @@ class CachedAnswer(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """The length of the body in bytes."""
         return sum(map(len, self.chunks))
 
 

@@ -15,7 +15,6 @@ V = TypeVar("V")
 
 
 def _length(text: Any) -> int:
-    """Of a text; None has none."""
     return 0 if text is None else len(text)
 
 

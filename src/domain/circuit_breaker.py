@@ -19,16 +19,12 @@ Draw = Callable[[], float]
 
 
 class Access(StrEnum):
-    """What may be asked of the store now."""
-
     ALL = "ok"
     READS = "read-only"
     NONE = "unavailable"
 
 
 class Second(Struct, frozen=True):
-    """What happened in one second of the clock."""
-
     number: int
     ended: int = 0
     failed: int = 0
@@ -58,7 +54,6 @@ class BreakerState(Struct, frozen=True):
     """When it last took everything again; None = it never was impaired."""
 
     def admits(self, *, write: bool) -> bool:
-        """May an operation be tried?"""
         return self.access is Access.ALL or (self.access is Access.READS and not write)
 
 
@@ -80,11 +75,9 @@ class BreakerPolicy(Struct, frozen=True):
     """A store that fails again within this time is probed no faster than before."""
 
     def after_success(self, state: BreakerState, now: float) -> BreakerState:
-        """An operation gave what it was asked for."""
         return replace(state, failures=0, busy_since=None, seconds=self._seconds(state, now, failed=False))
 
     def after_failure(self, state: BreakerState, now: float, reason: str) -> BreakerState:
-        """An operation failed in a way that says something about the store."""
         state = replace(state, failures=state.failures + 1, seconds=self._seconds(state, now, failed=True))
         ended = sum(second.ended for second in state.seconds)
         failed = sum(second.failed for second in state.seconds)

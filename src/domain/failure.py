@@ -62,8 +62,6 @@ class Blame(Enum):
 
 
 class Effect(Enum):
-    """What a failure does to the endpoint."""
-
     NONE = "none"
     COUNT = "count"
     """One more failure in a row; `allowed_fails` of them cool it."""
@@ -78,8 +76,6 @@ class Effect(Enum):
 
 
 class Meaning(Struct, frozen=True):
-    """What follows from a failure."""
-
     blame: Blame
     effect: Effect
     next_endpoint: bool = True
@@ -162,7 +158,6 @@ class Failure(Struct, frozen=True):
 
     @property
     def meaning(self) -> Meaning:
-        """What follows from it."""
         return MEANINGS[self.kind]
 
     def effect(self, *, is_beside: bool) -> Effect:

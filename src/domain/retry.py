@@ -40,7 +40,6 @@ class RetryBudget(Struct, frozen=True):
     tokens: float
 
     def after_request(self, policy: "RetryPolicy") -> "RetryBudget":
-        """A request came."""
         if self.tokens >= policy.budget_burst:
             return self
         return RetryBudget(min(policy.budget_burst, self.tokens + policy.budget_ratio))
@@ -73,12 +72,10 @@ class RetryPolicy(Struct, frozen=True):
 
     @property
     def max_attempts(self) -> int:
-        """How many upstream calls one client request may cost."""
         return 1 + self.num_retries
 
     @property
     def full_budget(self) -> RetryBudget:
-        """What a group begins with."""
         return RetryBudget(self.budget_burst)
 
     def backoff_s(self, backoffs: int, draw: float) -> float:

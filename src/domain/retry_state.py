@@ -84,7 +84,6 @@ class RetryState(Struct, frozen=True, gc=False):
 
     @property
     def unknown(self) -> int:
-        """Attempts that ended with an error of unknown cause."""
         return sum(failure.meaning.blame is Blame.UNKNOWN for failure in self.failures)
 
     @property
@@ -99,7 +98,6 @@ class RetryState(Struct, frozen=True, gc=False):
         return self.elsewhere == len(self.failures)
 
     def may_go_on(self, policy: RetryPolicy) -> bool:
-        """Is one more attempt within what a request may cost?"""
         return len(self.failures) - self.elsewhere < policy.max_attempts and self.unknown < MAX_UNKNOWN
 
     def may_back_off(self, policy: RetryPolicy) -> bool:
@@ -113,7 +111,6 @@ class RetryState(Struct, frozen=True, gc=False):
         return RECALL_AFTER_S[self.recalls]
 
     def without(self, ids: Iterable[str]) -> "RetryState":
-        """These endpoints are out."""
         return replace(self, standings={**self.standings, **dict.fromkeys(ids, Standing.OUT)})
 
     def after_failure(self, endpoint: str, failure: Failure) -> "RetryState":
@@ -134,7 +131,6 @@ class RetryState(Struct, frozen=True, gc=False):
         return replace(self, is_refused=not is_allowed, is_retrying=is_allowed, on_credit=on_credit)
 
     def after_recall(self) -> "RetryState":
-        """Its own account is asked once more."""
         return replace(self, recalls=self.recalls + 1)
 
     def after_backoff(self) -> "RetryState":

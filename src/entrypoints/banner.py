@@ -31,7 +31,6 @@ def announce(
 
 
 def banner(settings: Settings, *, demo: bool) -> str:
-    """A few lines for people."""
     general = settings.general
     workers = "one worker per CPU" if general.workers == "auto" else f"{general.workers} worker(s)"
     lines = [f"LLMProxy listens on {_url(general)}, {workers}, configured by {settings.path}"]

@@ -43,19 +43,15 @@ class EndpointAlarmLines:
         self._logger = logger
 
     def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """A warning: it will come back by itself."""
         self._write(logging.WARNING, "endpoint cooling", endpoint, failure, seconds)
 
     def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """An error: somebody has to do something."""
         self._write(logging.ERROR, "endpoint fault", endpoint, failure, seconds)
 
     def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """Everyday business."""
         self._write(logging.INFO, "endpoint rate limited", endpoint, failure, seconds)
 
     def recovered(self, endpoint: Endpoint) -> None:
-        """Told once when the trouble is over."""
         self._logger.info("endpoint recovered", extra={"fields": {"endpoint": endpoint.id}})
 
     def _write(self, level: int, event: str, endpoint: Endpoint, failure: Failure, seconds: float) -> None:

@@ -147,7 +147,6 @@ class CachedAnswers:
             self.counts[trace.cache] += 1
 
     def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
-        """See `_place`."""
         return None if is_heavy(request.body) else self._place(group, request)
 
     def _place(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:

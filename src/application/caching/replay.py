@@ -30,7 +30,6 @@ class ReplayedStream:
 
     @property
     def complete(self) -> bool:
-        """Has all been sent?"""
         return self._at >= len(self._answer.chunks)
 
     @property
@@ -39,7 +38,6 @@ class ReplayedStream:
         return sum(map(len, self._answer.chunks[self._at :]))
 
     async def flow(self, take: Take) -> bool:
-        """See `StreamedAnswer.flow`."""
         while not self.complete:
             if self._interval_s and self._at:
                 await self._clock.sleep(self._interval_s)

@@ -29,19 +29,16 @@ class ByteBudget:
     __slots__ = ("_max_bytes", "_worker", "held_bytes")
 
     def __init__(self, worker: HeldBytes, max_bytes: int = MAX_HELD_BYTES) -> None:
-        """A part of what the `worker` may hold."""
         self.held_bytes = 0
         self._worker = worker
         self._max_bytes = max_bytes
 
     def count(self, more: int) -> None:
-        """So many more bytes are held, or fewer."""
         self.held_bytes += more
         self._worker.count(more)
 
     @property
     def full(self) -> bool:
-        """Is there none left?"""
         return self.held_bytes >= self._max_bytes or self._worker.is_full
 
 
@@ -94,7 +91,6 @@ class ReplayBuffer:
 
     @property
     def end(self) -> int:
-        """How many pieces have come."""
         return self._dropped + len(self._chunks)
 
     @property
@@ -129,7 +125,6 @@ class ReplayBuffer:
         return self._held <= WINDOW_BYTES
 
     def finish(self) -> None:
-        """Nothing more comes. Readers that have what had come get to hear its end, or the `error`."""
         self.over = True
         for reader in tuple(self.readers):
             reader.wake()
@@ -151,12 +146,10 @@ class ReplayBuffer:
             await self._wait_until_taken()
 
     def hold(self, size: int) -> None:
-        """So many more bytes are held, or fewer."""
         self._held += size
         self._budget.count(size)
 
     def release(self) -> None:
-        """Nobody can want any of it any more."""
         self.hold(-self._held)
 
     async def _wait_until_taken(self) -> None:

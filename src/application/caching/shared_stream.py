@@ -38,22 +38,18 @@ class SharedStream:
 
     @property
     def status(self) -> int:
-        """The upstream's."""
         return self._buffer.stream.status
 
     @property
     def headers(self) -> Headers:
-        """The upstream's."""
         return self._buffer.stream.headers
 
     @property
     def failure(self) -> Failure | None:
-        """The upstream's."""
         return self._buffer.stream.failure
 
     @property
     def complete(self) -> bool:
-        """Has the upstream's terminal event come, and this client all there is?"""
         return self._buffer.stream.complete and self.position >= self._buffer.end
 
     @property
@@ -80,12 +76,10 @@ class SharedStream:
         return True
 
     def hear(self, piece: bytes) -> None:
-        """See `Reader`."""
         if self._tap.take is not None and self._tap.give(piece):
             self.position += 1
 
     def wake(self) -> None:
-        """See `Reader`."""
         self._tap.wake()
 
     def error_frame(self, message: str, code: str) -> bytes:
@@ -94,11 +88,9 @@ class SharedStream:
         return self._buffer.stream.error_frame(message, code)
 
     def leave_behind(self) -> None:
-        """The others go on without this client."""
         self._left_behind = True
         self._leave(self)
 
     def close(self) -> None:
-        """Leave."""
         self._over = True
         self._leave(self)

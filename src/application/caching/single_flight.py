@@ -35,8 +35,6 @@ Store = Callable[[CachedAnswer], Awaitable[None]]
 
 
 class SingleFlight:
-    """The calls under way."""
-
     def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
         self.held = held
@@ -59,23 +57,18 @@ class SingleFlight:
 
     @property
     def held_bytes(self) -> int:
-        """What all recordings hold together."""
         return self.budget.held_bytes
 
     @property
     def full(self) -> bool:
-        """Is there no memory left for recordings?"""
         return self.budget.full
 
     def forget(self, call: "SharedCall") -> None:
-        """It cannot be joined any more."""
         if self._calls.get(call.identity) is call:
             del self._calls[call.identity]
 
 
 class SharedCall:
-    """One upstream call, and everything that has come of it."""
-
     __slots__ = (
         "_ask", "_asked", "_asked_bytes", "_buffer", "_ending", "_entry", "_judge", "_judged", "_opened", "_over",
         "_single_flight", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
@@ -113,7 +106,6 @@ class SharedCall:
 
     @property
     def is_done(self) -> bool:
-        """Has all come that will?"""
         return self._buffer.over
 
     def can_be_joined(self, looked: float) -> bool:
@@ -218,6 +210,5 @@ class SharedCall:
             await self._single_flight.clock.sleep(LINGER_S)
 
     def _release(self) -> None:
-        """What was held, once nobody can want it any more."""
         if self._over and not self._buffer.readers:
             self._buffer.release()

@@ -28,8 +28,6 @@ _SHORTEST_REST_S = 10.0
 
 
 class AccessToken(Struct, frozen=True):
-    """What an identity provider hands out."""
-
     secret: Secret
     expires_unix: float
 
@@ -86,7 +84,6 @@ class TokenSource:
         self._running = asyncio.ensure_future(self._run())
 
     async def close(self) -> None:
-        """End it."""
         for task in (self._running, self._fetching):
             if task is not None:
                 task.cancel()

@@ -55,7 +55,6 @@ class Detached:
 
 
 def _let_go(task: asyncio.Future[Answer]) -> None:
-    """The client has left: the answer is thrown away."""
     if task.cancelled() or task.exception() is not None:
         return
     answer = task.result()

@@ -43,8 +43,6 @@ _NOTHING = Named(())
 
 
 class KeyedOwners(StateOwners):
-    """The owner of each id, for each key."""
-
     def __init__(
         self, providers: Providers, owners: ResponseOwners, things: Things, clock: Clock, *, others_write: bool
     ) -> None:

@@ -62,7 +62,6 @@ def asks_a_model(method: str, path: str) -> bool:
 
 
 def place_of(method: str, path: str) -> Place:
-    """What a request line is about."""
     if method == "POST" and (path in _CALLS or path in _MADE_AT):
         return Place()
     for shelf in _SHELVES:

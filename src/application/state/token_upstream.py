@@ -64,5 +64,4 @@ class TokenUpstream:
         return await self._upstream.send(call.with_token(other, body, until - now()))
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         await self._upstream.close()

@@ -37,13 +37,10 @@ class HealthReport(Struct, frozen=True):
 
 
 class ListModels:
-    """The names clients may ask for."""
-
     def __init__(self, groups: Sequence[ModelGroup]) -> None:
         self._names = tuple(group.name for group in groups)
 
     def __call__(self) -> tuple[str, ...]:
-        """In the order of the configuration."""
         return self._names
 
 
@@ -59,7 +56,6 @@ class ReportHealth:
         self._clock = clock
 
     def __call__(self) -> HealthReport:
-        """The state at this moment."""
         groups = tuple(self._group(group) for group in self._groups)
         statuses = {group.status for group in groups}
         if statuses == {"unavailable"}:

@@ -19,8 +19,6 @@ TTL_JITTER = 0.05
 
 
 class CacheState(StrEnum):
-    """What the cache did with a request."""
-
     BYPASS = "bypass"
     """It may not be cached."""
     MISS = "miss"
@@ -50,8 +48,6 @@ class CacheKey(Struct, frozen=True):
 
 
 class CachePolicy(Struct, frozen=True):
-    """The configuration's say."""
-
     ttl_s: float = 604_800.0
     scope_is_global: bool = False
     """Do clients with different credentials share answers?"""
@@ -59,7 +55,6 @@ class CachePolicy(Struct, frozen=True):
     """What a request without a temperature is taken for; the API's default is 1."""
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
-        """May an answer to this request be kept, and one that was kept be given?"""
         return is_cacheable(api, fields, absent_is_zero=self.absent_is_cacheable)
 
     def key(self, api: str, group: str, client: str, parts: Iterable[str], content: bytes) -> CacheKey:

@@ -35,8 +35,6 @@ of unknown cause is at fault."""
 
 
 class HealthState(StrEnum):
-    """What an endpoint's health says at one moment."""
-
     CLOSED = "closed"
     COOLING = "cooling"
     HALF_OPEN = "half-open"
@@ -71,7 +69,6 @@ class EndpointHealth(Struct, frozen=True):
     """Requests that were sent during a ramp and are not answered yet."""
 
     def state(self, now: float) -> HealthState:
-        """What the endpoint is at `now`."""
         if not self.open_until:
             return HealthState.CLOSED
         if now < self.open_until:
@@ -84,7 +81,6 @@ class EndpointHealth(Struct, frozen=True):
         return not (self.open_until or self.ramp or self.failures or self.unknown)
 
     def admits(self, now: float) -> bool:
-        """May one more request go there?"""
         if self.open_until:
             return self.state(now) is HealthState.HALF_OPEN
         return not self.ramp or self.on_trial < self.ramp
@@ -129,7 +125,6 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, probe_until=now + self.probe_lease_s)
 
     def after_trial(self, health: EndpointHealth) -> EndpointHealth:
-        """A request that was on trial was answered, one way or the other, or is over."""
         return structs.replace(health, on_trial=health.on_trial - 1)
 
     def after_abandon(self, health: EndpointHealth, probe_until: float) -> EndpointHealth:
@@ -190,7 +185,6 @@ class CooldownPolicy(Struct, frozen=True):
         return self._open(health, now, until, self.fault_s)
 
     def report(self, health: EndpointHealth) -> CooldownReport:
-        """What this replica found out itself."""
         opened = health.open_until and not health.opened_elsewhere
         closed = health.closed_at != NEVER and not health.closed_elsewhere
         if not opened and not closed:

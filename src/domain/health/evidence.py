@@ -30,7 +30,6 @@ class Silence(Struct, frozen=True):
     """Those that waited for at least `SILENCE_S`: an impatient client says nothing, others may well wait for it."""
 
     def after_timeout(self, waited_s: float) -> "Silence":
-        """One more did, after so long."""
         return Silence(self.requests + 1, self.hung + (waited_s >= SILENCE_S))
 
     @property

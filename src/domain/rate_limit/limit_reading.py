@@ -22,8 +22,6 @@ _LEAST_RESET_S = 0.001
 
 
 class Refill(Enum):
-    """How a provider gives room back."""
-
     CONTINUOUS = "continuous"
     WINDOW = "window"
 
@@ -41,12 +39,10 @@ class Reading(Struct, frozen=True, gc=False):
 
     @property
     def is_empty(self) -> bool:
-        """Does it say anything?"""
         return self.limit is None and self.remaining is None
 
     @property
     def is_possible(self) -> bool:
-        """Can all of it be true?"""
         return (
             _is_within(self.limit, LEAST_LIMIT, MAX_COUNT)
             and _is_within(self.remaining, 0.0, MAX_COUNT)
@@ -55,8 +51,6 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 class Readings(Struct, frozen=True, gc=False):
-    """What one reply says about its bucket."""
-
     requests: Reading = Reading()
     tokens: Reading = Reading()
 
@@ -66,8 +60,6 @@ NO_READINGS = Readings()
 
 
 class Counting(Struct, frozen=True, gc=False):
-    """How one limit is counted; that never changes."""
-
     refill: Refill = Refill.CONTINUOUS
     window_s: float = PER_MINUTE_S
     """After how long the room is back, where no reading says so."""
@@ -92,7 +84,6 @@ class Counting(Struct, frozen=True, gc=False):
 
 
 def countings(provider: str, reserve: float) -> tuple[Counting, Counting]:
-    """How a provider counts requests and tokens."""
     if provider == "azure":
         requests = Counting(Refill.WINDOW, AZURE_REQUEST_SLICE_S, is_exact=True, reserve=reserve)
         return requests, Counting(Refill.WINDOW, reserve=reserve)

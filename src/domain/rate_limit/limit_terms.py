@@ -37,6 +37,5 @@ class LimitTerms(Struct, frozen=True, gc=False):
     """How far it would have fallen below that. What is given back comes off this first."""
 
     def report(self) -> ReadingReport:
-        """The newest reading, if it came to this replica."""
         is_own = not self.is_from_peer and self.read_at > -math.inf
         return ReadingReport(self.reading, self.read_at) if is_own else NO_READING

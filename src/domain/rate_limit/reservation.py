@@ -6,8 +6,6 @@ from msgspec import Struct
 
 
 class Ending(Enum):
-    """How a request ended for its bucket."""
-
     ANSWERED = "answered"
     LEFT = "left"
     """Nobody waited for what became of it, or nothing did: a request larger than the limit is taken to be refused."""

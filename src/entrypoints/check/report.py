@@ -43,7 +43,6 @@ def as_json(found: Found) -> str:
 
 
 def print_routes(found: Found, stream: TextIO) -> None:
-    """The table of a configuration that is valid."""
     groups = len({route.group for route in found.routes})
     print(f"{found.file} is valid: {groups} group(s), {len(found.routes)} endpoint(s)", file=stream)
     print_columns("Routes", _HEADERS, [_row(route) for route in found.routes], stream)
@@ -53,7 +52,6 @@ def print_routes(found: Found, stream: TextIO) -> None:
 
 
 def _told(mistake: Mistake) -> dict[str, Any]:
-    """`path` is what people call the setting."""
     told = structs.asdict(mistake)
     return {"setting" if name == "path" else name: value for name, value in told.items()}
 

@@ -76,7 +76,6 @@ def is_dated(version: str) -> bool:
 
 
 def is_azure_host(host: str) -> bool:
-    """Whether `host` is a resource of Azure's own."""
     return host.lower().removesuffix(".").endswith(AZURE_HOSTS)
 
 

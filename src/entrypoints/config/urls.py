@@ -69,7 +69,6 @@ def _proxy_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    """A Redis, Sentinels or a cluster."""
     try:
         redis = RedisSettings.of_url(Secret(text))
     except ValueError as reason:

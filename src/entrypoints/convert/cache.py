@@ -33,7 +33,6 @@ _ADVICE = {
 
 
 def convert_cache(litellm: Section, general: dict[str, Any], literals: Literals) -> None:
-    """Adds `cache` and `cache_params` to our general settings."""
     wanted = litellm.flag("cache")
     node = litellm.take("cache_params")
     section = Section(node, litellm.notes)

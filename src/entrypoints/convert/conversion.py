@@ -16,8 +16,6 @@ from entrypoints.convert.source import Node, Source, variables
 
 
 class Converted(Struct, frozen=True):
-    """What becomes of a file."""
-
     groups: tuple[Group, ...]
     general: dict[str, Any]
     entry_notes: Notes
@@ -28,7 +26,6 @@ class Converted(Struct, frozen=True):
     """Variables that take the place of secrets of the file, and those that it sets itself."""
 
     def notes(self) -> Iterator[Note]:
-        """All of them, in the order of the result."""
         yield from self.entry_notes
         for group in self.groups:
             yield from group.notes

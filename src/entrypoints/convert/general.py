@@ -44,7 +44,6 @@ class Settings:
                 self._general.notes.differs(size[0], "that variable has to have a unit here, such as 32MiB")
 
     def leave_rest(self) -> None:
-        """Tells all that nobody took."""
         self._router.leave_rest(ROUTER, UNKNOWN)
         self._litellm.leave_rest(LITELLM, UNKNOWN)
         self._general.leave_rest(GENERAL, UNKNOWN)

@@ -79,7 +79,6 @@ class Section:
         return node
 
     def has(self, key: str) -> bool:
-        """Whether it is there and nobody took it yet."""
         return key in self._left
 
     def rename(self, other: "Section", key: str, name: str) -> None:
@@ -136,7 +135,6 @@ class Section:
         return items
 
     def leave(self, key: str, text: str) -> None:
-        """Tells the key, where it is there, with this text."""
         if (node := self._left.pop(key, None)) is not None:
             self.notes.left(node, text)
 
@@ -161,5 +159,4 @@ def _number(value: object) -> float | int | None:
 
 
 def is_variable(value: object) -> bool:
-    """Whether it is `os.environ/NAME`."""
     return isinstance(value, str) and value.startswith(VARIABLE)

@@ -8,7 +8,6 @@ from entrypoints.schema.json_schema import json_schema
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.schema.command") -> int:
-    """Prints the schema."""
     _parser(prog).parse_args(arguments)
     print(document(), end="")
     return 0

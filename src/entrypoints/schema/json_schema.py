@@ -29,7 +29,6 @@ JsonSchema = dict[str, Any]
 
 
 def json_schema() -> JsonSchema:
-    """The whole document."""
     sections: dict[str, JsonSchema] = {}
     top = _section(ConfigFile, sections)
     head = {"$schema": DIALECT, "title": "The configuration of LLMProxy"}

@@ -17,7 +17,6 @@ ACCOUNTS = "all accounts "
 
 
 def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
-    """The groups in the order of the file."""
     return tuple(_group(group, settings.general) for group in settings.groups)
 
 
@@ -45,7 +44,6 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
 
 
 def by_name(groups: Sequence[ModelGroup]) -> dict[str, ModelGroup]:
-    """Each group by the name that clients ask for."""
     return {group.name: group for group in groups}
 
 

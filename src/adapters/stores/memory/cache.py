@@ -48,12 +48,10 @@ class MemoryResponseCache:
         self._bytes = 0
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer, if it is kept as it is."""
         entry = self._find(key)
         return None if isinstance(entry, bytes) else entry
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer; None = there is none."""
         entry = self._find(key)
         return await read_entry(key, entry) if isinstance(entry, bytes) else entry
 
@@ -90,7 +88,6 @@ class MemoryResponseCache:
         self._remember_end(now + ttl_s, key.name)
 
     def health(self) -> StoreReport:
-        """How much it holds; memory is always ok."""
         return StoreReport(kind="memory", state="ok", entries=len(self._slots), bytes=self._bytes)
 
     def _drop(self, name: str) -> None:
@@ -99,7 +96,6 @@ class MemoryResponseCache:
             self._bytes -= slot.size
 
     def _sweep(self, now: float) -> None:
-        """Drop what has ended, first what ended first."""
         for _ in range(_SWEEP_AT_ONCE):
             if not self._ends or self._ends[0][0] > now:
                 return

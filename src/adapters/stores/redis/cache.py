@@ -18,11 +18,9 @@ class RedisResponseCache:
         self._prefix = f"{namespace}:cache:"
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:  # noqa: ARG002 - as the port has it
-        """Redis always has to be asked."""
         return None
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer; None also where Redis does not answer, or holds something else under this name."""
         try:
             entry: object = await self._gate.read(lambda client: client.get(self._prefix + key.name))
         except StoreUnavailable:
@@ -30,7 +28,6 @@ class RedisResponseCache:
         return await read_entry(key, entry) if isinstance(entry, bytes) else None
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
-        """Keep it, if Redis takes it."""
         name = self._prefix + key.name
         entry = await write_entry(key, answer)
 

@@ -45,7 +45,6 @@ class RedisLink:
         await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
-        """All connections are closed."""
         await self.client.aclose()
 
 
@@ -69,8 +68,6 @@ def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: flo
 
 
 class _SingleLink(RedisLink):
-    """One server, by TCP or by a unix socket."""
-
     def __init__(
         self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
     ) -> None:
@@ -125,7 +122,6 @@ class _SentinelLink(RedisLink):
         self.contact_s = 3 * self.deadline_s + 2 * _SENTINEL_TIMEOUT_S * len(settings.nodes)
 
     async def close(self) -> None:
-        """See `RedisLink`."""
         await asyncio.gather(self.client.aclose(), self._sentinels.aclose(), return_exceptions=True)
 
 
@@ -157,7 +153,6 @@ class _ClusterLink(RedisLink):
         self.contact_s = (3 + 2 * len(settings.nodes)) * wait_s
 
     async def renew(self) -> None:
-        """See `RedisLink`."""
         for node in list(self._nodes.nodes_cache.values()):
             node.update_active_connections_for_reconnect()
             await node.disconnect_free_connections()
@@ -195,7 +190,6 @@ def _login(username: str | None, password: Secret | None) -> dict[str, Any]:
 
 
 def _tls_context(settings: RedisSettings) -> ssl.SSLContext:
-    """The system's roots and `ca_bundle`; names are checked."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.ca_bundle is not None:

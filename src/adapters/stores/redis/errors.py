@@ -153,7 +153,6 @@ def _reply_trouble(error: exceptions.ResponseError) -> Trouble:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and why it was raised, nearest first."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

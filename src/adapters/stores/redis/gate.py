@@ -93,12 +93,10 @@ class RedisGate:
         return await self._run(operation, write=True)
 
     def health(self) -> StoreReport:
-        """How it is now, from memory."""
         return StoreReport("redis", self._state.access.value, self._state.reason)
 
     @property
     def usable(self) -> bool:
-        """Would a read be tried now?"""
         return self._state.access is not Access.NONE
 
     async def _run(self, operation: Callable[[RedisClient], Awaitable[T]], *, write: bool) -> T:
@@ -138,7 +136,6 @@ class RedisGate:
             raise StoreUnavailable(BUSY.reason) from None
 
     def _judge(self, trouble: Trouble, era: int, *, was_late: bool) -> str:
-        """Takes note of what went wrong; the words for it."""
         if era != self._state.era:
             return trouble.reason
         state, now, reason = self._state, self._clock.now(), trouble.reason

@@ -29,21 +29,18 @@ class RedisResponseOwners:
         self._ttl_ms = int(min(max(1.0, ttl_s * 1000), MAX_TTL_MS))
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner of each id, in their order; None also where Redis does not answer."""
         try:
             return await self.look_up(ids)
         except StoreUnavailable:
             return [None] * len(ids)
 
     async def look_up(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner of each id, in their order; raises `StoreUnavailable`."""
         owners: list[str | None] = []
         for commands in self._turns(ids, "GET"):
             owners += [_owner(reply) for reply in await self._gate.read(partial(_run, commands))]
         return owners
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` holds these, if Redis takes it."""
         for commands in self._turns(ids, "SET", owner, "PX", self._ttl_ms):
             try:
                 await self._gate.write(partial(_run, commands))

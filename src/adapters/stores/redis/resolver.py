@@ -60,16 +60,13 @@ class RedisResolver:
         return sorted(found, key=lambda address: self._failures.get(address, 0))
 
     def forget(self) -> None:
-        """From now on every name is resolved anew."""
         self._answers.clear()
 
     def failed(self, address: str) -> None:
-        """Nobody was met there, or not in time."""
         self._failed += 1
         self._failures[address] = self._failed
 
     def met(self, address: str) -> None:
-        """A connection was made there."""
         self._failures.pop(address, None)
 
     async def _looked_up(self, name: str) -> Sequence[str]:

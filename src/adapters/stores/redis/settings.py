@@ -120,7 +120,6 @@ def _unix(rest: str, fields: Mapping[str, str], ca_bundle: Path | None) -> Redis
 
 
 def _credentials(authority: str) -> tuple[str | None, Secret | None, str]:
-    """User, password and what comes after them."""
     login, at, hosts = authority.rpartition("@")
     if not at:
         return None, None, authority
@@ -160,7 +159,6 @@ def _db(text: str) -> int:
 
 
 def _fields(query: str, names: tuple[str, ...]) -> dict[str, str]:
-    """The query's parameters, each one of `names` and not empty."""
     fields: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
@@ -174,7 +172,6 @@ def _fields(query: str, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _decoded(text: str) -> str:
-    """Without percent escapes."""
     if _BAD_ESCAPE.search(text):
         raise ValueError("a % is not followed by two hexadecimal digits; write % itself as %25")
     try:

@@ -100,7 +100,6 @@ class RedisEndpointStateStore:
 
 
 def _stamped(fields: Sequence[bytes]) -> Iterator[tuple[str, int, bytes]]:
-    """Replica, stamp and packed report of each field that has them."""
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         stamp, colon, packed = value.partition(b":")
         if colon and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS:

@@ -25,8 +25,6 @@ _RACE_S = 1.0
 
 
 class _Route:
-    """Where the calls of one origin go, by one way."""
-
     def __init__(self, pool: Pool, proxy: OutboundProxy | None) -> None:
         self.pool = pool
         self.is_relayed = proxy is not None
@@ -130,7 +128,6 @@ class Http1Upstream:
         return self._spare.close_longest_idle()
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         self._is_closed = True
         for route in self._routes.values():
             route.pool.close()

@@ -25,8 +25,6 @@ _MOST_SESSIONS = 256
 
 
 class Connecting:
-    """Opens connections, straight or through a proxy."""
-
     def __init__(
         self,
         ssl_context: ssl.SSLContext,
@@ -125,7 +123,6 @@ class Connecting:
         connection.exchanges = 0
 
     async def _tls(self, connection: Connection, origin: Origin) -> None:
-        """SNI and the name in the certificate are the origin's."""
         plain = connection.transport
         if plain is None or plain.is_closing() or connection.was_spoken_to:
             raise UpstreamFailed(Failure(FailureKind.TLS, "TLS failed"))
@@ -150,7 +147,6 @@ class Connecting:
             self._sessions[name] = session
 
     def close(self) -> None:
-        """End what runs for several calls."""
         self._names.close()
 
 

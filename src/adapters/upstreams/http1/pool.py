@@ -81,7 +81,6 @@ class Pool:
         spare.pools.append(self)
 
     def take(self, now: float) -> Connection | None:
-        """An idle connection that can be used; None = there is none."""
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -205,14 +204,12 @@ class Pool:
                 self._sweep = self._loop.call_later(self._keepalive_s, self._drop_old)
 
     def released(self, connection: Connection) -> None:
-        """See `Owner`."""
         connection.idle_since = self._loop.time()
         if connection.exchanges == 1 and self._on_proven is not None:
             self._on_proven(connection)
         self._pass_on(connection)
 
     def left(self, connection: Connection) -> None:
-        """See `Owner`."""
         self._members.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -225,7 +222,6 @@ class Pool:
         return self._idle[0].idle_since if self._idle else _NEVER
 
     def close_longest_idle(self) -> None:
-        """Close that connection."""
         self._idle[0].abort()
 
     def _drop_old(self) -> None:

@@ -28,13 +28,10 @@ class Origin(Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        """`host:port`, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Target(Struct, frozen=True):
-    """What one URL means."""
-
     origin: Origin
     line: str
     """The request line after the method, and `host`, for the origin itself."""

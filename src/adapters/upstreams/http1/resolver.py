@@ -54,7 +54,6 @@ class Names:
             lookup.exception()  # those who still waited have been told
 
     def close(self) -> None:
-        """End all lookups."""
         for lookup in self._running:
             lookup.cancel()
         self._lookups.clear()

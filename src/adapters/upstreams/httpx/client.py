@@ -46,11 +46,9 @@ class HttpxReply:
             raise UpstreamFailed(failure_of(error, in_body=True)) from error
 
     async def flow(self, take: Take) -> bool:
-        """See `UpstreamReply.flow`."""
         return await pulled(self.receive, take)
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         self._body.close()
 
 
@@ -86,11 +84,9 @@ class HttpxUpstream:
         return HttpxReply(response)
 
     def free_a_file(self) -> bool:
-        """Close the connection that has been idle for longest; False = none is idle."""
         return self._http1.free_a_file()
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         await self._client.aclose()
 
 

@@ -18,7 +18,6 @@ class MountedTransport(httpx.AsyncBaseTransport):
         self._closings: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Come back with the headers of the reply."""
         first_byte_s, idle_s = request.extensions[FIRST_BYTE_S], request.extensions[IDLE_S]
         try:
             async with asyncio.timeout(first_byte_s) as limit:

@@ -70,7 +70,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._http1 = http1
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Come back with the headers of the final reply."""
         try:
             reply = await self._http1.send(_call(request))
         except UpstreamFailed as failed:
@@ -80,7 +79,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return PassedResponse(reply.status, headers=headers, stream=body, extensions={BODY: body})
 
     async def aclose(self) -> None:
-        """Close all connections."""
         await self._http1.close()
 
 
@@ -108,7 +106,6 @@ class _Streamed:
         self._pieces = aiter(request.stream)  # type: ignore[arg-type] # an asynchronous one, says httpx's client
 
     async def read(self) -> bytes:
-        """See `Upload.read`."""
         self.begun = True
         async for piece in self._pieces:
             if piece:

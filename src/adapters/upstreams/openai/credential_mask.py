@@ -20,8 +20,6 @@ MAX_INFLATED_BYTES = 64 * 1024
 
 
 class CredentialMask:
-    """Knows the credentials of one endpoint."""
-
     def __init__(self, credentials: Iterable[str]) -> None:
         """`credentials`: keys and tokens, with or without a scheme such as `Bearer` before them."""
         bare = (text.rpartition(" ")[2] for text in credentials)
@@ -30,19 +28,16 @@ class CredentialMask:
         self._raw = [text.encode() for text in self._texts]
 
     def text(self, said: str) -> str:
-        """The same without them."""
         for text in self._texts:
             said = said.replace(text, MASK)
         return said
 
     def data(self, said: bytes) -> bytes:
-        """The same without them."""
         for raw in self._raw:
             said = said.replace(raw, MASK.encode())
         return said
 
     def failure(self, failure: Failure) -> Failure:
-        """As it may be logged."""
         reason = self.text(failure.reason)
         return failure if reason == failure.reason else structs.replace(failure, reason=reason)
 

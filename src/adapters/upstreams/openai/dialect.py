@@ -51,18 +51,15 @@ class OpenAIDialect:
         )
 
     def readings(self, headers: Headers) -> Readings:
-        """What a reply's headers say about its rate limits."""
         return readings(headers)
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
-        """What a whole reply means."""
         verdict = judge(request.api, reply, endpoint.owns_credential, bool(request.binding.ids))
         if verdict.failure is None:
             return verdict
         return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))
 
     def masked(self, endpoint: Endpoint, reply: WholeReply) -> WholeReply:
-        """An error as a client may see it."""
         return self._mask(endpoint).reply(reply)
 
     def _mask(self, endpoint: Endpoint) -> CredentialMask:
@@ -70,19 +67,15 @@ class OpenAIDialect:
         return CredentialMask(self._targets[endpoint.id].secrets)
 
     def state_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what only one provider account knows."""
         return state_ids(text)
 
     def made_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what a reply is about, and of whatever it names."""
         return made_ids(text)
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
-        """A reader for the stream that answers this request."""
         return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
 
     def plain(self, reply: UpstreamReply) -> UpstreamReply:
-        """The reply without its content coding."""
         return plain(reply)
 
 

@@ -46,7 +46,6 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
 
 def _coding(headers: Headers) -> str:
-    """Empty = it has none."""
     if "content-encoding" not in map(_name, headers):
         return ""
     coding = (header(headers, "content-encoding") or "").strip().lower()
@@ -100,7 +99,6 @@ class InflatedReply:
     )  # fmt: skip
 
     def __init__(self, reply: UpstreamReply, coding: str) -> None:
-        """`coding` is gzip or deflate."""
         self.status = reply.status
         self.headers: Headers = tuple(
             pair for pair in reply.headers if pair[0] not in ("content-encoding", "content-length")
@@ -132,11 +130,9 @@ class InflatedReply:
         return b""
 
     async def flow(self, take: Take) -> bool:
-        """See `UpstreamReply.flow`."""
         return await pulled(self.receive, take)
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         self._coded = memoryview(b"")
         self._reply.close()
 

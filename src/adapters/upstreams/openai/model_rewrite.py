@@ -61,7 +61,6 @@ def _place_of_key(body: bytes, text: bytes) -> int:
 
 
 def _spliced(body: bytes, value: bytes) -> bytes | Pieces | None:
-    """None = the top level has no such key."""
     spans = [found.span(1) for _, end in model_keys(body) if (found := _VALUE.match(body, end)) is not None]
     return _assembled(body, spans, value) if spans else None
 
@@ -74,7 +73,6 @@ def _with_member(body: bytes, value: bytes) -> bytes | Pieces:
 
 
 def _assembled(body: bytes, spans: list[tuple[int, int]], new: bytes) -> bytes | Pieces:
-    """The body with `new` in each of these places."""
     is_large = len(body) > _JOIN_BYTES
     if len(spans) == 1 and not is_large:
         begin, end = spans[0]

@@ -51,7 +51,6 @@ class Target(Struct, frozen=True):
         return f"{url}?{query}" if query else url
 
     def headers(self, client_headers: Headers, client_credentials: Headers) -> Headers:
-        """All headers of a call: the client's, the credential, then defaults that are not there yet."""
         headers = client_headers + self.credentials
         if not self.owns_key:
             named = {name for name, _ in self.credentials}
@@ -63,7 +62,6 @@ class Target(Struct, frozen=True):
 
 
 def _name(part: str) -> str:
-    """What a part of a query sets, however it is spelled."""
     name = part.partition("=")[0]
     return unquote_plus(name) if "%" in name or "+" in name else name
 

@@ -55,7 +55,6 @@ class NoProxy:
         )
 
     def _take(self, entry: str) -> bool:
-        """False = it means nothing."""
         if entry == "*":
             self._is_all = True
             return True

@@ -39,7 +39,6 @@ class OutboundProxy(Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """For libraries that want one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         login = f"{quote(self.user, '')}:{quote(self.password, '')}@" if self.authorization else ""
         return f"http://{login}{host}:{self.port}"
@@ -88,11 +87,9 @@ class EnvironmentProxies:
 
     @property
     def variables(self) -> list[str]:
-        """All that name a proxy for some calls."""
         return [name for name in dict.fromkeys((self._https, self._http)) if name is not None]
 
     def proxy(self, variable: str) -> OutboundProxy:
-        """The proxy in a variable. Raises `UnusableProxy`."""
         return outbound_proxy(self._environ[variable])
 
 

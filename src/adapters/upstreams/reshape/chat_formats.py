@@ -85,7 +85,6 @@ def _deltas(message: wire.Message) -> Iterator[wire.Delta]:
 
 
 def _calling(function: wire.Function) -> list[wire.FunctionDelta]:
-    """The name first, then the arguments."""
     head = wire.FunctionDelta(name=function.name, arguments="")
     return [head, wire.FunctionDelta(arguments=function.arguments)] if function.arguments else [head]
 

@@ -21,8 +21,6 @@ GOOD_ENDS = frozenset(("stop",))
 
 
 class TextChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text, or a piece of it."""
-
     text: str
     index: int
     logprobs: None = None
@@ -31,8 +29,6 @@ class TextChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TextCompletion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole answer, or one chunk of it."""
-
     id: str
     object: Literal["text_completion"]
     created: int

@@ -25,7 +25,6 @@ class _Choice(Struct):
 
     @property
     def says_something(self) -> bool:
-        """Has it any content, or any call?"""
         if says(self.text):
             return True
         return any(

@@ -37,10 +37,7 @@ class _OneShape:
 
 
 class EmbeddingsFormat(_OneShape):
-    """See `answer_formats.AnswerFormat`."""
-
     def ended_well(self, answer: CachedAnswer) -> bool:
-        """There are vectors, and none is empty."""
         read = _embeddings.decode(b"".join(answer.chunks))
         return (
             not answer.shape.stream
@@ -51,15 +48,11 @@ class EmbeddingsFormat(_OneShape):
 
 
 def _is_vector(text: Raw) -> bool:
-    """A list or a string, and not an empty one."""
     view = memoryview(text)
     return len(view) > 2 and view[0] in b'["'
 
 
 class ModerationsFormat(_OneShape):
-    """See `answer_formats.AnswerFormat`."""
-
     def ended_well(self, answer: CachedAnswer) -> bool:
-        """There are verdicts."""
         read = _moderations.decode(b"".join(answer.chunks))
         return not answer.shape.stream and read.error is None and bool(read.results)

@@ -34,16 +34,13 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def usage(self) -> bool:
-        """Does the stream end with what it took?"""
         return self.include_usage is True
 
     @property
     def obfuscation(self) -> bool:
-        """Is there padding that hides how long each piece is?"""
         return self.include_obfuscation is not False
 
     def means(self, other: "StreamOptions") -> bool:
-        """Do both ask for the same stream?"""
         return (self.usage, self.obfuscation) == (other.usage, other.obfuscation)
 
 

@@ -35,8 +35,6 @@ class _Item(Struct):
 
 
 class _Response(Struct):
-    """Fields unknown here do no harm."""
-
     id: str
     object: Literal["response"]
     status: str
@@ -62,8 +60,6 @@ _last_events = msgspec.json.Decoder(_LastEvent)
 
 
 class ResponsesFormat:
-    """See `answer_formats.AnswerFormat`."""
-
     def ended_well(self, answer: CachedAnswer) -> bool:
         """Completed, with all of its output, and neither stored nor encrypted: such an answer would tie whoever gets it
         to the account that made it."""

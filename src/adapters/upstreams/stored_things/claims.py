@@ -57,7 +57,6 @@ def _decoded(text: bytes) -> dict[str, Any]:
 
 
 def _named(reply: dict[str, Any]) -> list[Any]:
-    """What the thing that a reply is about is called, and what came of it."""
     files, file = reply.get("result_files"), reply.get("file")
     return [
         *(reply.get(name) for name in _NAMES),
@@ -67,7 +66,6 @@ def _named(reply: dict[str, Any]) -> list[Any]:
 
 
 def _items(reply: dict[str, Any]) -> list[Any]:
-    """What a reply or an event has in it."""
     found: list[Any] = []
     for response in _objects([reply.get("response")]):
         found += [response.get("id"), *_items(response)]
@@ -81,7 +79,6 @@ def _items(reply: dict[str, Any]) -> list[Any]:
 
 
 def _annotated(item: dict[str, Any]) -> Iterator[Any]:
-    """Files that a tool of the provider's left in a container."""
     for part in _objects(item.get("content")):
         for note in _objects(part.get("annotations")):
             if note.get("type") == "container_file_citation":

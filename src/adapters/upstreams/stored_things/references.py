@@ -61,8 +61,6 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 class _Found(Struct):
-    """What is left of an object."""
-
     ids: list[str]
     """Those in it that refer to something."""
     whole: list[str]

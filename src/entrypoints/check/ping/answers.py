@@ -48,7 +48,6 @@ def listed(reply: WholeReply) -> list[str] | None:
 
 
 def unanswered(failure: Failure) -> Answer:
-    """No usable reply came."""
     return Answer(False, f"does not answer: {failure.reason or failure.kind}")
 
 

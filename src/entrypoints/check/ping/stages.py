@@ -7,7 +7,6 @@ class Stages:
     """Begins with the first stage when it is made; whenever one is over, the next one begins."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """`now` in seconds."""
         self._now = now
         self._since = now()
         self._times_ms: dict[str, float] = {}
@@ -17,12 +16,10 @@ class Stages:
         self._since = self._now()
 
     def over(self, stage: str) -> None:
-        """This stage has just ended."""
         now = self._now()
         self._times_ms[stage] = round(1000 * (now - self._since), 1)
         self._since = now
 
     @property
     def times_ms(self) -> Mapping[str, float]:
-        """Of the stages that are over, in their order."""
         return dict(self._times_ms)

@@ -37,8 +37,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 class Node(Struct, frozen=True):
-    """A value, and where it begins."""
-
     value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"
     """What YAML makes of it; dates stay texts."""
     at: Position
@@ -112,7 +110,6 @@ def _decode(raw: bytes, report: Report) -> str:
 
 
 def _position(before: str) -> Position:
-    """Of the character that follows `before`."""
     return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 

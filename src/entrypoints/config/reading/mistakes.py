@@ -62,11 +62,9 @@ class Report:
         self._given: dict[str, frozenset[str]] = {}
 
     def locate(self, path: str, at: Position) -> None:
-        """The value at `path` begins at `at`."""
         self._positions[path] = at
 
     def locate_keys(self, section: str, keys: Iterable[str]) -> None:
-        """The section at this path has these keys."""
         self._given[section] = frozenset(keys)
 
     def at(self, section: str) -> "Place":
@@ -79,7 +77,6 @@ class Report:
         self.mistakes.append(Mistake(str(self.file), problem, line, column, path, valid, fix))
 
     def warn(self, path: str, text: str) -> None:
-        """Something the reader should know and that does not stop the proxy from starting."""
         line, column = self._positions.get(path) or (None, None)
         self.warnings.append(Mistake(str(self.file), text, line, column, path))
 
@@ -95,17 +92,13 @@ class Report:
 
 
 class Place(NamedTuple):
-    """A section of the file in a report."""
-
     report: Report
     path: str
     given: frozenset[str]
     """The keys that were written, valid or not, but for those whose empty variable means that they are absent."""
 
     def add(self, key: str, problem: str, valid: str = "", fix: str = "") -> None:
-        """One more mistake at the setting `key`."""
         self.report.add(f"{self.path}.{key}", problem, valid, fix)
 
     def warn(self, key: str, text: str) -> None:
-        """A warning at the setting `key`."""
         self.report.warn(f"{self.path}.{key}", text)

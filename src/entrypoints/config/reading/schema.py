@@ -60,8 +60,6 @@ class Section(Struct, frozen=True):
 
 
 class Kind(Struct, frozen=True):
-    """What may stand in one place."""
-
     valid: str
     scalar: Any = None
     """What msgspec converts a single value to; None = no single value may stand there."""
@@ -80,7 +78,6 @@ class Kind(Struct, frozen=True):
 
 @cache
 def keys_of(section: type[Section]) -> Mapping[str, Kind]:
-    """What may stand in a section, by key."""
     return {
         field.name: _kind(field.type)
         for field in structs.fields(section)
@@ -89,7 +86,6 @@ def keys_of(section: type[Section]) -> Mapping[str, Kind]:
 
 
 def required_of(section: type[Section]) -> tuple[str, ...]:
-    """The keys without a default, which come first."""
     return section.__struct_fields__[: len(section.__struct_fields__) - len(section.__struct_defaults__)]
 
 

@@ -9,8 +9,6 @@ from entrypoints.convert.source import Node
 
 
 class Context(Struct, frozen=True):
-    """What entries need of the rest of the file."""
-
     literals: Literals
     credentials: Mapping[str, Mapping[str, Node]]
     """`credential_values` by `credential_name`."""

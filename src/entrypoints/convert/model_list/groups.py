@@ -18,16 +18,12 @@ _REST = "all-other-models"
 
 
 class Group(Struct):
-    """What becomes one of `model_groups`."""
-
     name: str
     notes: Notes
     endpoints: list[Endpoint] = []
 
 
 class Groups(Struct):
-    """What becomes of `model_list`."""
-
     groups: dict[str, Group]
     notes: Notes
     """About entries of which nothing is left."""

@@ -10,8 +10,6 @@ from msgspec import Struct
 
 
 class Provider(Struct, frozen=True):
-    """A provider that this proxy can call."""
-
     base_url: str | None = None
     """Where it is, if the file does not say; None = the file must say it."""
     key: str | None = None

@@ -82,7 +82,6 @@ class ErrorFields(Struct, frozen=True):
         return tuple(name for word in (self.code, self.type) if (name := plain(word)) and not name.isdecimal())
 
     def any_of(self, known: frozenset[str]) -> bool:
-        """Is the code or the type one of these? They are as `names` gives them."""
         return any(name in known for name in self.names)
 
 

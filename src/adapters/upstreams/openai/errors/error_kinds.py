@@ -221,5 +221,4 @@ def _refused_request(status: int, words: ErrorFields, owns_credential: bool) -> 
 
 
 def _said(words: ErrorFields) -> str:
-    """The message's own words, in lower case."""
     return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

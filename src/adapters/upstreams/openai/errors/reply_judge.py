@@ -37,7 +37,6 @@ class UsageWords(Struct):
     output_tokens: Any = None
 
     def usage(self) -> Usage | None:
-        """None = it names no number of the prompt."""
         prompt, output = self.prompt_tokens, self.completion_tokens
         if prompt is None:
             prompt = self.input_tokens
@@ -50,15 +49,12 @@ class UsageWords(Struct):
 
 
 def _count(value: Any) -> int | None:
-    """None = it is no number of tokens."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
 class _Reading(Struct, frozen=True):
-    """How the answers of one API are read."""
-
     content: str
     """What an answer is not without."""
     decoder: msgspec.json.Decoder[Any]
@@ -75,7 +71,6 @@ def _reading(content: str) -> _Reading:
 
 
 def _shape(content: str, item: Any) -> Any:
-    """What is read of an answer."""
     words = [("error", Any, None), ("usage", UsageWords | Odd, None), ("status", Any, None)]
     return msgspec.defstruct("Answer", [("content", Sequence[item] | None, None), *words], rename={"content": content})
 
