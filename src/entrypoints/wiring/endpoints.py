@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
 from adapters.upstreams.openai.openai_target import openai_target
-from adapters.upstreams.openai.target import Target
+from adapters.upstreams.openai.target import Extras, Target
 from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
 from domain.endpoint import Endpoint
@@ -62,21 +61,22 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
 
 def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     params = model.params
-    more: dict[str, Any] = {
+    more: Extras = {
         "organization": params.organization,
         "project": params.project,
         "default_headers": params.default_headers.items(),
         "default_query": params.default_query.items(),
         "token": token,
     }
-    base, version = _base(params), params.api_version
+    base, version, key, ad_token = _base(params), params.api_version, params.api_key, params.azure_ad_token
     if not params.is_azure:
-        return openai_target(base, params.api_key or params.azure_ad_token, **more)
-    more |= {"api_key": params.api_key, "ad_token": params.azure_ad_token}
+        return openai_target(base, key or ad_token, **more)
     if params.azure_endpoint is not None:
-        return azure_target(base, params.azure_deployment or model.model, version, **more)
+        deployment = params.azure_deployment or model.model
+        return azure_target(base, deployment, version, api_key=key, ad_token=ad_token, **more)
     # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
-    return azure_base_target(base, None if version is None else model.model, version, **more)
+    deployed = None if version is None else model.model
+    return azure_base_target(base, deployed, version, api_key=key, ad_token=ad_token, **more)
 
 
 def _base(params: ParamsSettings) -> str:

@@ -1,6 +1,7 @@
 """Where an endpoint's requests go and what they carry: everything that is the same for all of them, worked out once."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict, Unpack
 from urllib.parse import quote, unquote_plus
 
 from msgspec import Struct
@@ -66,29 +67,33 @@ def _name(part: str) -> str:
     return unquote_plus(name) if "%" in name or "+" in name else name
 
 
+class Extras(TypedDict, total=False):
+    """What the configuration may say of any endpoint, whichever way it is reached; see `Target`."""
+
+    organization: str | None
+    project: str | None
+    default_headers: Iterable[tuple[str, Secret]]
+    default_query: Iterable[tuple[str, str]]
+    token: TokenSource | None
+
+
 def target(
     url_for: Callable[[str, str], str],
     key_headers: Headers,
-    default_headers: Iterable[tuple[str, Secret]],
-    query: Iterable[tuple[str, str]],
     *,
-    organization: str | None = None,
-    project: str | None = None,
     names_deployment: bool = False,
-    token: TokenSource | None = None,
+    **extras: Unpack[Extras],
 ) -> Target:
     """A target from the parts all providers share. A provider's credential among the default headers stands in for the
     key; that of a gateway in front of it goes along."""
-    revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
+    revealed = tuple((name.lower(), value.reveal()) for name, value in extras.get("default_headers", ()))
     own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS)
     if not any(name in PROVIDER_KEY_HEADERS for name, _ in own):
         own = key_headers + own
+    token = extras.get("token")
     owns_key = bool(own) or token is not None
-    if organization is not None:
-        own += (("openai-organization", organization),)
-    if project is not None:
-        own += (("openai-project", project),)
+    named = {"openai-organization": extras.get("organization"), "openai-project": extras.get("project")}
+    own += tuple((name, value) for name, value in named.items() if value is not None)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(
-        url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, names_deployment, token
-    )
+    query = tuple((quote(name), quote(value)) for name, value in extras.get("default_query", ()))
+    return Target(url_for, query, own, owns_key, defaults, names_deployment, token)
