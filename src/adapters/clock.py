@@ -23,8 +23,7 @@ class Timeouts:
         self.loop: asyncio.AbstractEventLoop | None = None
         """The running one: to ask for it is a system call before Python 3.12."""
         self.running: set[Timeout] = set()
-        self.next_at = inf
-        """When the timer rings; inf = it is not set."""
+        self.next_at = inf  # when the timer rings; inf = it is not set
 
     def task(self) -> "asyncio.Task[Any]":
         """The task that runs now, where that is not known by `loop`."""
@@ -97,15 +96,12 @@ class Timeout:
 class SystemClock:
     """The monotonic clock; uvloop and asyncio take their loop time from the same one."""
 
-    now = staticmethod(time.monotonic)
-    """Seconds."""
-    unix = staticmethod(time.time)
-    """Unix seconds."""
+    now = staticmethod(time.monotonic)  # seconds
+    unix = staticmethod(time.time)  # Unix seconds
     sleep = staticmethod(asyncio.sleep)
 
     def __init__(self) -> None:
-        self.timeout_at = partial(Timeout, Timeouts(self.now))
-        """See `application.ports.Clock`."""
+        self.timeout_at = partial(Timeout, Timeouts(self.now))  # see `application.ports.Clock`
 
     def call_at(self, when: float, work: Callable[[], object]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), work)

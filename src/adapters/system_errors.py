@@ -17,11 +17,8 @@ WORDS = {
     errno.ENFILE: "too many open files",
 }
 
-OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}
-"""What this machine has run out of: no endpoint is to blame."""
-
-BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
-"""The other side hung up."""
+OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}  # what this machine has run out of: no endpoint is to blame
+BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}  # the other side hung up
 
 
 def number_of(error: OSError) -> int | None:

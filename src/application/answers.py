@@ -15,8 +15,7 @@ class WholeAnswer(Struct, frozen=True):
     reply: WholeReply
     final_failure: Failure | None = None
     """Why this is an error that no endpoint could do better than; None = the reply is good."""
-    age_s: int | None = None
-    """How long ago it was kept, in seconds, of one from the cache; None = it has just come."""
+    age_s: int | None = None  # how long ago it was kept, in seconds, of one from the cache; None = it has just come
 
 
 class StreamedAnswer(Protocol):

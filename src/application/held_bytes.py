@@ -18,11 +18,8 @@ from application.errors import ProxyError
 COUNTED_BYTES = 4 * 1024
 """A body up to this size need not be counted: what carries it weighs more, and is not counted either."""
 
-SMALL_BYTES = 64 * 1024
-"""What is up to this size is small."""
-
-_PART_FOR_SMALL = 8
-"""One of so many parts of the budget is kept for what is small."""
+SMALL_BYTES = 64 * 1024  # what is up to this size is small
+_PART_FOR_SMALL = 8  # one of so many parts of the budget is kept for what is small
 
 
 class TooMuchHeld(ProxyError):
@@ -52,8 +49,7 @@ class HeldBytes:
     def __init__(self, max_bytes: int = 0, largest_bytes: int = 0) -> None:
         """`max_bytes` 0 = no bound, but all is counted. Something of `largest_bytes` fits when nothing else is held."""
         self.held_bytes = 0
-        self.refused = 0
-        """How often something did not fit."""
+        self.refused = 0  # how often something did not fit
         self.when_exceeded: Callable[[int], None] = _no_matter
         """Told by how much what is held is more than there should be of it."""
         self._max_bytes = max_bytes

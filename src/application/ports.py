@@ -192,8 +192,7 @@ class Providers(Protocol):
 class Named(Struct, frozen=True):
     """What a request names, each once."""
 
-    ids: tuple[str, ...]
-    """What refers to something that a provider keeps."""
+    ids: tuple[str, ...]  # what refers to something that a provider keeps
     whole: tuple[str, ...] = ()
     """What items are called that the request has with all their content: these refer to nothing."""
 
@@ -254,5 +253,4 @@ class Clock(Protocol):
         """Unix seconds, for what outlives this process. May jump; never used to measure."""
 
 
-Draw = Callable[[], float]
-"""A random number in [0, 1)."""
+Draw = Callable[[], float]  # a random number in [0, 1)

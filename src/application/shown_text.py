@@ -4,8 +4,7 @@ import re
 
 from domain.bounded_memo import Remembered
 
-LONGEST_TEXT, LONGEST_PATH = 64, 300
-"""How much of it is shown: letters, or bytes."""
+LONGEST_TEXT, LONGEST_PATH = 64, 300  # how much of it is shown: letters, or bytes
 
 # What JSON leaves as it is, and a terminal or an editor acts on: control characters, line separators, text that runs
 # backwards, halves of letters.
@@ -22,8 +21,7 @@ def _shown_header(value: bytes) -> str:
     return shown(value[:LONGEST_TEXT].decode("latin-1"))
 
 
-SHOWN_HEADERS = Remembered(_shown_header, most=256)
-"""Values of headers of which few are different, cut and shown."""
+SHOWN_HEADERS = Remembered(_shown_header, most=256)  # values of headers of which few are different, cut and shown
 
 
 def shown_id(value: bytes) -> str:

@@ -18,20 +18,16 @@ class Shape(Struct, frozen=True):
     """How a client wants an answer delivered."""
 
     stream: bool = False
-    options: str = ""
-    """The `stream_options` as canonical JSON; empty = none."""
+    options: str = ""  # the `stream_options` as canonical JSON; empty = none
 
 
 class CachedAnswer(Struct, frozen=True):
     """A good answer that was kept."""
 
     shape: Shape
-    headers: Headers
-    """Only those that still mean something later."""
-    chunks: tuple[bytes, ...]
-    """The body: of a stream the whole events, grouped as they passed; else in one piece."""
-    stored_unix: float
-    """When it was kept, in unix seconds."""
+    headers: Headers  # only those that still mean something later
+    chunks: tuple[bytes, ...]  # the body: of a stream the whole events, grouped as they passed; else in one piece
+    stored_unix: float  # when it was kept, in unix seconds
 
     @property
     def size(self) -> int:
@@ -66,10 +62,8 @@ class HeardReport(Struct, frozen=True):
     """What another replica put down."""
 
     replica: str
-    age_s: float
-    """How long ago, by the store's own clock."""
-    report: ReplicaReport
-    """Times in it are seconds from the moment it was put down; negative = before it."""
+    age_s: float  # how long ago, by the store's own clock
+    report: ReplicaReport  # times in it are seconds from the moment it was put down; negative = before it
 
 
 class EndpointStateStore(Protocol):
@@ -118,16 +112,11 @@ class StoreAlarm(Protocol):
 class StoreReport(Struct, frozen=True):
     """How a store is doing, for people."""
 
-    kind: str
-    """`memory` or `redis`."""
-    state: str
-    """`ok`, `read-only` or `unavailable`."""
-    reason: str = ""
-    """Why it is not ok."""
-    entries: int | None = None
-    """How many it holds; None = not known here."""
-    bytes: int | None = None
-    """Their size; None = not known here."""
+    kind: str  # `memory` or `redis`
+    state: str  # `ok`, `read-only` or `unavailable`
+    reason: str = ""  # why it is not ok
+    entries: int | None = None  # how many it holds; None = not known here
+    bytes: int | None = None  # their size; None = not known here
 
 
 class StoreHealth(Protocol):

@@ -7,8 +7,7 @@ costs less than `functools.lru_cache` does.
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-SHORT = 64
-"""Letters or bytes of a text that is worth remembering: names of headers, media types, hosts."""
+SHORT = 64  # letters or bytes of a text that is worth remembering: names of headers, media types, hosts
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

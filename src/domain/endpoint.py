@@ -10,16 +10,11 @@ class Endpoint(Struct, frozen=True):
     without anybody seeing the key.
     """
 
-    id: str
-    """What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config."""
-    model: str
-    """The upstream's own name of the model, or of the Azure deployment."""
-    provider: str
-    """`openai` or `azure`: whose words the answers are in."""
-    weight: int = 1
-    """Share of the traffic within the group; 0 = only when no endpoint with a weight can serve."""
-    bucket: str = ""
-    """Digest of host, key and model: endpoints that are equal here share one rate limit."""
+    id: str  # What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config.
+    model: str  # the upstream's own name of the model, or of the Azure deployment
+    provider: str  # `openai` or `azure`: whose words the answers are in
+    weight: int = 1  # share of the traffic within the group; 0 = only when no endpoint with a weight can serve
+    bucket: str = ""  # digest of host, key and model: endpoints that are equal here share one rate limit
     account: str = ""
     """Digest of host, key, organization and project: endpoints that are equal here run out of money together, and know
     what each of them has stored."""
@@ -27,13 +22,10 @@ class Endpoint(Struct, frozen=True):
     """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
     owns_credential: bool = True
     """False when the client's own key is passed through, so that a 401 is the client's business."""
-    rpm: int | None = None
-    """Requests a minute, where the configuration knows it; None = only replies tell."""
-    tpm: int | None = None
-    """Tokens a minute, likewise."""
+    rpm: int | None = None  # requests a minute, where the configuration knows it; None = only replies tell
+    tpm: int | None = None  # tokens a minute, likewise
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 120.0
-    """For streams: until the first event."""
+    first_byte_timeout_s: float = 120.0  # for streams: until the first event
     whole_reply_timeout_s: float = 600.0
     """For replies that are not streamed: their first byte comes when all is generated."""
     stream_idle_timeout_s: float = 300.0

@@ -47,43 +47,30 @@ class FailureKind(StrEnum):
 class Blame(Enum):
     """Whose fault a failure is. An endpoint is held to account only for what is known to be its own."""
 
-    ENDPOINT = "endpoint"
-    """It does not work now: fail over; it counts."""
-    LIMIT = "limit"
-    """It is asked for more than it gives: fail over; its clock says for how long."""
-    KEY = "key"
-    """It cannot work as it is configured or paid: fail over; somebody has to look."""
+    ENDPOINT = "endpoint"  # it does not work now: fail over; it counts
+    LIMIT = "limit"  # it is asked for more than it gives: fail over; its clock says for how long
+    KEY = "key"  # it cannot work as it is configured or paid: fail over; somebody has to look
     REQUEST = "request"
     """Something is wrong with the request, or refused about it: the client reads the provider's own words."""
-    UNKNOWN = "unknown"
-    """Nothing tells: one other endpoint is asked, and what that says is relayed."""
-    PROXY = "proxy"
-    """Of our own making: the endpoint has no part in it."""
+    UNKNOWN = "unknown"  # nothing tells: one other endpoint is asked, and what that says is relayed
+    PROXY = "proxy"  # of our own making: the endpoint has no part in it
 
 
 class Effect(Enum):
     NONE = "none"
-    COUNT = "count"
-    """One more failure in a row; `allowed_fails` of them cool it."""
-    FAULT = "fault"
-    """It cannot work as it is configured or paid: it cools at once and long, and somebody should look."""
-    ACCOUNT_FAULT = "account fault"
-    """The same, for every endpoint with the same host and key."""
-    CLOCK = "clock"
-    """It is to be left alone for as long as it says."""
-    SUSPECT = "suspect"
-    """It counts only when nothing else comes: see `CooldownPolicy.after_unknown`."""
+    COUNT = "count"  # one more failure in a row; `allowed_fails` of them cool it
+    FAULT = "fault"  # it cannot work as it is configured or paid: it cools at once and long, and somebody should look
+    ACCOUNT_FAULT = "account fault"  # the same, for every endpoint with the same host and key
+    CLOCK = "clock"  # it is to be left alone for as long as it says
+    SUSPECT = "suspect"  # it counts only when nothing else comes: see `CooldownPolicy.after_unknown`
 
 
 class Meaning(Struct, frozen=True):
     blame: Blame
     effect: Effect
-    next_endpoint: bool = True
-    """May another endpoint be tried?"""
-    same_endpoint: bool = True
-    """May the same endpoint be tried again for this request, after a wait?"""
-    relayed: bool = False
-    """If no endpoint does better, does the client get the upstream's own status and body?"""
+    next_endpoint: bool = True  # may another endpoint be tried?
+    same_endpoint: bool = True  # may the same endpoint be tried again for this request, after a wait?
+    relayed: bool = False  # if no endpoint does better, does the client get the upstream's own status and body?
 
 
 _OF_THE_ENDPOINT = Meaning(Blame.ENDPOINT, Effect.COUNT)
@@ -145,14 +132,11 @@ class Failure(Struct, frozen=True):
     """One failed attempt, in words that may be shown: never a body, a key or a prompt."""
 
     kind: FailureKind
-    reason: str = ""
-    """A few safe words for logs and error messages, such as `500 server_error` or `connection refused`."""
+    reason: str = ""  # a few safe words for logs and error messages, such as `500 server_error` or `connection refused`
     is_error_reply: bool = False
     """Was the whole reply an error? False = there was none, or a good one that holds the error."""
-    retry_after_s: float | None = None
-    """How long the upstream asked to be left alone; None = it did not say."""
-    hint: str | None = None
-    """What somebody could do about it, for the log; None = nothing known."""
+    retry_after_s: float | None = None  # how long the upstream asked to be left alone; None = it did not say
+    hint: str | None = None  # what somebody could do about it, for the log; None = nothing known
     disowns: bool = False
     """Does the account know neither the credential nor the id it was asked for? It keeps nothing of ours then."""
 

@@ -15,10 +15,8 @@ from domain.rate_limit.limit_report import BucketReport
 
 
 class ReplicaReport(Struct, frozen=True):
-    endpoints: dict[str, CooldownReport] = {}
-    """By `Endpoint.identity`."""
-    buckets: dict[str, BucketReport] = {}
-    """By `Endpoint.bucket`; those of clients' own keys are not shared."""
+    endpoints: dict[str, CooldownReport] = {}  # by `Endpoint.identity`
+    buckets: dict[str, BucketReport] = {}  # by `Endpoint.bucket`; those of clients' own keys are not shared
 
     @property
     def is_empty(self) -> bool:

@@ -63,12 +63,9 @@ class RetryPolicy(Struct, frozen=True):
     num_retries: int = 3
     base_s: float = 0.5
     cap_s: float = 8.0
-    budget_ratio: float = 0.2
-    """Retries that each request earns."""
-    budget_burst: float = 10.0
-    """The most retries that can be saved up."""
-    budget_floor: int = 3
-    """How many requests may retry at a time when nothing is saved up."""
+    budget_ratio: float = 0.2  # retries that each request earns
+    budget_burst: float = 10.0  # the most retries that can be saved up
+    budget_floor: int = 3  # how many requests may retry at a time when nothing is saved up
 
     @property
     def max_attempts(self) -> int:

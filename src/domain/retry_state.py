@@ -21,41 +21,29 @@ class Standing(IntEnum):
     """What is known of an endpoint, for one request. One that has none was not asked, or only its limit kept it away,
     by a clock of its own."""
 
-    FAILED = 1
-    """It failed, and may be asked again, as there was a backoff since."""
-    PASSED_OVER = 2
-    """It failed since the last backoff."""
-    BARRED = 3
-    """It cannot do better for this request."""
-    OUT = 4
-    """The request is none of its business: it builds on what another account keeps."""
+    FAILED = 1  # it failed, and may be asked again, as there was a backoff since
+    PASSED_OVER = 2  # it failed since the last backoff
+    BARRED = 3  # it cannot do better for this request
+    OUT = 4  # the request is none of its business: it builds on what another account keeps
 
 
 class RetryState(Struct, frozen=True, gc=False):
     """Where one request stands in its attempts. Times are seconds of one monotonic clock."""
 
-    deadline: float
-    """When the proxy's own time for the request is up."""
+    deadline: float  # when the proxy's own time for the request is up
     patience_ends: float
     """When the client is expected to leave: nothing is begun that could only come to something later, and nothing is
     answered because of it. inf = nobody knows."""
-    wait_until: float
-    """Until when a rate limit is waited for."""
-    standings: Mapping[str, Standing] = {}
-    """By endpoint id."""
-    failures: tuple[Failure, ...] = ()
-    """What each attempt came to, but for those that were made again."""
-    elsewhere: int = 0
-    """How many of them only showed that what the request builds on is not kept there."""
-    recalls: int = 0
-    """How often its own account was asked again for it."""
+    wait_until: float  # until when a rate limit is waited for
+    standings: Mapping[str, Standing] = {}  # by endpoint id
+    failures: tuple[Failure, ...] = ()  # what each attempt came to, but for those that were made again
+    elsewhere: int = 0  # how many of them only showed that what the request builds on is not kept there
+    recalls: int = 0  # how often its own account was asked again for it
     backoffs: int = 0
-    is_retrying: bool = False
-    """Has the budget allowed the next attempt?"""
+    is_retrying: bool = False  # has the budget allowed the next attempt?
     on_credit: bool = False
     """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
-    is_refused: bool = False
-    """Has the budget refused the last one that was asked for?"""
+    is_refused: bool = False  # has the budget refused the last one that was asked for?
 
     @property
     def must_end_by(self) -> float:

@@ -6,8 +6,7 @@ import threading
 import time
 from typing import TextIO
 
-MAX_WAITING = 10_000
-"""Lines that wait to be written; what comes beyond is dropped and counted."""
+MAX_WAITING = 10_000  # lines that wait to be written; what comes beyond is dropped and counted
 
 _STOP_S = 2.0
 _BATCH_S = 0.02
@@ -19,8 +18,7 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._waiting: list[logging.LogRecord | None] = []
-        """None = the thread may end."""
+        self._waiting: list[logging.LogRecord | None] = []  # None = the thread may end
         self._thread: threading.Thread | None = None
         self._is_called = False
         """Was the thread told that something waits? Then it needs no telling until it has looked."""

@@ -14,8 +14,7 @@ from msgspec import Raw
 from application.body.readable import readable
 from domain.elided import elide_long_strings
 
-MAX_KEYS = 1000
-"""So many keys `model` may stand in one body, at any depth."""
+MAX_KEYS = 1000  # so many keys `model` may stand in one body, at any depth
 
 _KEY = b'"model"'
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")

@@ -9,8 +9,7 @@ from msgspec import Raw
 
 from application.body.readable import readable
 
-LARGE_BYTES = 64 * 1024
-"""Smaller texts may be decoded as they are."""
+LARGE_BYTES = 64 * 1024  # smaller texts may be decoded as they are
 
 MAX_MEMBERS = 200_000
 """More values than this are too many to be decoded, however few bytes each of them has: they would take some 30 MB."""
@@ -25,8 +24,7 @@ _STEPS = (53, 59, 61, 67, 71, 73, 79, 83)
 _HASHED_BYTES = 1024
 
 _ABSENT = Raw(b"")
-_STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}
-"""What is as little empty as what is left out."""
+_STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}  # what is as little empty as what is left out
 
 
 ALL_MARKS = (b",", b"[", b"{")

@@ -28,8 +28,7 @@ _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version",
 _DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
 """Request headers by which a provider may answer differently."""
 
-_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
-"""Codes of errors that say that a wait was over."""
+_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")  # codes of errors that say that a wait was over
 
 _REMEMBERED = 1024
 _REMEMBERED_BYTES = 4096
@@ -90,8 +89,7 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts = dict.fromkeys(CacheState, 0)
-        """How many requests were answered from where, since the start."""
+        self.counts = dict.fromkeys(CacheState, 0)  # how many requests were answered from where, since the start
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""

@@ -6,8 +6,7 @@ from application.ports import Clock
 from application.store_ports import CachedAnswer
 from domain.failure import Failure
 
-AT_ONCE_BYTES = 16 * 1024
-"""About so much is sent at a time."""
+AT_ONCE_BYTES = 16 * 1024  # about so much is sent at a time
 
 
 class ReplayedStream:

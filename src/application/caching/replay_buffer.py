@@ -13,14 +13,9 @@ from application.ports import Clock
 MAX_RECORDING_BYTES = 8 * 1024 * 1024
 """A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
 
-MAX_HELD_BYTES = 64 * 1024 * 1024
-"""What all recordings together may hold; beyond it there are no more of them."""
-
-WINDOW_BYTES = 64 * 1024
-"""How far a stream that is not recorded may run ahead of its slowest reader."""
-
-STALL_S = 5.0
-"""A reader that takes nothing for so long, while others wait for it, is left behind."""
+MAX_HELD_BYTES = 64 * 1024 * 1024  # what all recordings together may hold; beyond it there are no more of them
+WINDOW_BYTES = 64 * 1024  # how far a stream that is not recorded may run ahead of its slowest reader
+STALL_S = 5.0  # a reader that takes nothing for so long, while others wait for it, is left behind
 
 
 class ByteBudget:
@@ -45,8 +40,7 @@ class ByteBudget:
 class Reader(Protocol):
     """The subscribers that read along."""
 
-    position: int
-    """How many pieces it has taken."""
+    position: int  # how many pieces it has taken
 
     def hear(self, piece: bytes) -> None:
         """One more piece has come: it may be taken at once. Never raises."""
@@ -69,12 +63,9 @@ class ReplayBuffer:
         self.source: StreamedAnswer | None = None
         """Where it comes from; None = it has not opened, or what came is no stream."""
         self.readers: set[Reader] = set()
-        self.kept = True
-        """Is it held from its start?"""
-        self.over = False
-        """Has all come that will?"""
-        self.error: Exception | None = None
-        """Why nothing has come, or why it broke off for a fault of our own."""
+        self.kept = True  # is it held from its start?
+        self.over = False  # has all come that will?
+        self.error: Exception | None = None  # why nothing has come, or why it broke off for a fault of our own
         self._budget = budget
         self._clock = clock
         self._chunks: list[bytes] = []

@@ -31,10 +31,8 @@ class SharedStream:
         self._left_behind = False
         self._over = False
         self._tap = Tap(asyncio.get_running_loop())
-        self.asked_bytes = 0
-        """How much of what the upstream was asked is this client's own."""
-        self.position = 0
-        """How many pieces this client has taken."""
+        self.asked_bytes = 0  # how much of what the upstream was asked is this client's own
+        self.position = 0  # how many pieces this client has taken
 
     @property
     def status(self) -> int:

@@ -19,8 +19,7 @@ from application.messages import Headers, RequestTrace
 from application.ports import Clock, Timer
 from application.store_ports import CachedAnswer
 
-LINGER_S = 0.25
-"""How long a good answer can still be joined: longer than a look into the cache may take."""
+LINGER_S = 0.25  # how long a good answer can still be joined: longer than a look into the cache may take
 
 FINISH_S = 0.5
 """How long the end of a complete stream is waited for when nobody listens any more: SDKs leave at `[DONE]`, and what
@@ -30,8 +29,7 @@ Ask = Callable[[RequestTrace], Awaitable[Answer]]
 Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
 """Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
 
-Store = Callable[[CachedAnswer], Awaitable[None]]
-"""Keeps it."""
+Store = Callable[[CachedAnswer], Awaitable[None]]  # keeps it
 
 
 class SingleFlight:
@@ -39,8 +37,7 @@ class SingleFlight:
         self.clock = clock
         self.held = held
         self.budget = ByteBudget(held, max_held_bytes)
-        self._calls: dict[object, SharedCall] = {}
-        """By what makes requests identical."""
+        self._calls: dict[object, SharedCall] = {}  # by what makes requests identical
 
     def under_way(self, identity: object, looked: float) -> "SharedCall | None":
         """The call that a request may join which looked into the cache at the time `looked`; None = there is none."""
@@ -93,8 +90,7 @@ class SharedCall:
         self._asked_bytes = asked_bytes
         self._asked = Holding(single_flight.held)
         self.trace = RequestTrace()
-        self.kept_at = math.inf
-        """When the answer was put into the cache: a later look finds it there."""
+        self.kept_at = math.inf  # when the answer was put into the cache: a later look finds it there
         self._buffer = ReplayBuffer(single_flight.budget, single_flight.clock)
         self._whole: WholeAnswer | None = None
         self._over = False

@@ -17,8 +17,7 @@ from application.telemetry_ports import TokenAlarm
 from domain.failure import Failure, FailureKind
 from domain.secret import Secret
 
-WAIT_S = 5.0
-"""How long requests wait for a token that is being fetched, counted from the beginning of the fetch."""
+WAIT_S = 5.0  # how long requests wait for a token that is being fetched, counted from the beginning of the fetch
 FETCH_S = 60.0
 """After so long a fetch has failed: the command line tools among the credentials may take their 10 s each."""
 YOUNG_S = 60.0
@@ -43,8 +42,7 @@ FetchToken = Callable[[str], Awaitable[AccessToken]]
 class _State(Enum):
     STARTING = "starting"
     READY = "ready"
-    FAILING = "failing"
-    """It cannot be renewed, but the old one is still good."""
+    FAILING = "failing"  # it cannot be renewed, but the old one is still good
     MISSING = "missing"
 
 
@@ -69,13 +67,11 @@ class TokenSource:
         self._when_missing = when_missing
         self._state = _State.STARTING
         self._secret: Secret | None = None
-        self._expires = float("-inf")
-        """By the monotonic clock."""
+        self._expires = float("-inf")  # by the monotonic clock
         self._failures = 0
         self._began = 0.0
         self._ended = float("-inf")
-        self._due = float("-inf")
-        """When the next fetch should begin."""
+        self._due = float("-inf")  # when the next fetch should begin
         self._fetching: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 

@@ -17,8 +17,7 @@ class Detached:
         self._held = held
         self._max_detached = max_detached
         self._tasks: set[asyncio.Future[Answer]] = set()
-        self.count = 0
-        """How many go on whose clients have left."""
+        self.count = 0  # how many go on whose clients have left
 
     async def __call__(self, work: Awaitable[Answer], asked_bytes: int) -> Answer:
         """What `work` gives; a cancelled caller leaves it running, if not too many run so, and its answer is let go of.

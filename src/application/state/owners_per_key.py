@@ -23,11 +23,8 @@ from application.store_ports import ResponseOwners, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
-MOST_NAMED = 4096
-"""Things that one request may name."""
-
-LOOK_AGAIN_S = 0.1
-"""What another worker has just written down may not be there yet."""
+MOST_NAMED = 4096  # things that one request may name
+LOOK_AGAIN_S = 0.1  # what another worker has just written down may not be there yet
 
 _ASIDE_ABOVE_BYTES = 64 * 1024
 """Larger bodies are read in a thread: it takes milliseconds, and would hold up every other request."""
@@ -36,8 +33,7 @@ _DIALOGUES = frozenset({Api.RESPONSES, Api.STORED, Api.CHAT})
 _REASONING = "enc_"
 """Stands before the digests of encrypted reasoning: nothing to be kept, but only one account can go on from it."""
 
-_TUNED = "ft:"
-"""What the names of fine-tuned models begin with."""
+_TUNED = "ft:"  # what the names of fine-tuned models begin with
 
 _NOTHING = Named(())
 

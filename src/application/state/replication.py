@@ -21,8 +21,7 @@ TICK_S = 0.1
 GATHER_S = 0.02
 """How long an urgent report waits for more: a bill that is not paid cools many endpoints at one moment, and a flood of
 failures must not become a flood of reports."""
-REFRESH_S = 5.0
-"""How often a report is put down again that has not changed, in case the store lost it."""
+REFRESH_S = 5.0  # how often a report is put down again that has not changed, in case the store lost it
 
 
 class Replication:

@@ -11,12 +11,16 @@ from application.use_cases.status import GroupStatus, HeldStatus, ReportHeld, Re
 
 
 class Worker(Struct, frozen=True):
+    """The process that answers."""
+
     pid: int
     workers: int
     """How many share the port; what each counts is its own."""
 
 
 class Running(Struct, frozen=True):
+    """What runs, and since when."""
+
     version: str
     generation: int
     """Of the configuration: 1, and one more with each that was taken over since."""
@@ -25,6 +29,8 @@ class Running(Struct, frozen=True):
 
 
 class ProxyStatus(Running, frozen=True):
+    """The proxy as such."""
+
     draining: bool
     """Has it been told to stop?"""
     in_flight: int
@@ -32,6 +38,8 @@ class ProxyStatus(Running, frozen=True):
 
 
 class RecentTraffic(Traffic, frozen=True):
+    """All requests of the last minutes."""
+
     window_s: float
     """How far back that is."""
 
@@ -56,6 +64,8 @@ class DecisionReport(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
+    """All of it."""
+
     groups: tuple[GroupStatus, ...]
     stores: StoresStatus
     held: HeldStatus
@@ -65,6 +75,8 @@ class Overview(Struct, frozen=True):
 
 
 class ReportOverview:
+    """Puts it together."""
+
     def __init__(
         self,
         running: Running,
@@ -82,6 +94,7 @@ class ReportOverview:
         self._counts = counts
 
     def __call__(self, in_flight: int, *, draining: bool) -> Overview:
+        """At this moment."""
         running, recent = self._running, self._recent()
         traffic = recent.traffic(None)
         return Overview(

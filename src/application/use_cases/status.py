@@ -58,6 +58,8 @@ class EndpointStatusReport(Struct, frozen=True):
 
 
 class GroupStatus(Struct, frozen=True):
+    """One model group."""
+
     model_group: str
     waiting: int
     """Requests that wait for room."""
@@ -66,18 +68,24 @@ class GroupStatus(Struct, frozen=True):
 
 
 class CacheStatus(Struct, frozen=True):
+    """The response cache."""
+
     store: StoreReport
     requests: dict[str, int]
     """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of this worker."""
 
 
 class StoresStatus(Struct, frozen=True):
+    """What is kept where."""
+
     cache: CacheStatus | None
     """None = answers are not cached."""
     endpoint_state: StoreReport
 
 
 class HeldStatus(Struct, frozen=True):
+    """What this worker holds for its clients."""
+
     bytes: int
     max_bytes: int
     """The budget (`max_held_bytes`); 0 = none."""
@@ -88,11 +96,14 @@ class HeldStatus(Struct, frozen=True):
 
 
 class ReportHeld:
+    """What is held, by the account of it."""
+
     def __init__(self, held: HeldBytes, detached: Detached) -> None:
         self._held = held
         self._detached = detached
 
     def __call__(self) -> HeldStatus:
+        """At this moment."""
         held = self._held
         return HeldStatus(held.held_bytes, held.max_bytes, held.refused, self._detached.count)
 
@@ -106,6 +117,7 @@ class ReportStores:
         self._counts = counts
 
     def __call__(self) -> StoresStatus:
+        """At this moment."""
         if self._cache is None:
             return StoresStatus(None, self._states.health())
         counts = {state.value: self._counts.get(state, 0) for state in CacheState}

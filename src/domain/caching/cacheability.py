@@ -11,11 +11,8 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
-DELIVERY = ("stream", "stream_options")
-"""Fields that say how the answer is sent, and not what it is."""
-
-COMPUTED = frozenset(("embeddings", "moderations"))
-"""APIs without chance: they know neither a temperature nor a stream."""
+DELIVERY = ("stream", "stream_options")  # fields that say how the answer is sent, and not what it is
+COMPUTED = frozenset(("embeddings", "moderations"))  # APIs without chance: they know neither a temperature nor a stream
 
 _ASKED_TO_STAY_OUT = frozenset(
     (
@@ -35,8 +32,7 @@ _ASKED_TO_STAY_OUT = frozenset(
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
 
-_OWN_TOOLS = frozenset(("function", "custom"))
-"""Tools that the client runs. All others are run by the provider."""
+_OWN_TOOLS = frozenset(("function", "custom"))  # Tools that the client runs. All others are run by the provider.
 
 _PLAIN_ITEMS = frozenset(
     ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")

@@ -23,11 +23,8 @@ from domain.replica_moments import SKEW_S
 
 NEVER = -math.inf
 
-RAMP_END = 64
-"""Once this many requests at a time went well after a cooldown, the endpoint takes all it is given."""
-
-NO_CHANCE_S = 1.0
-"""How soon to look again where time alone opens nothing: what does open it says so."""
+RAMP_END = 64  # once this many requests at a time went well after a cooldown, the endpoint takes all it is given
+NO_CHANCE_S = 1.0  # how soon to look again where time alone opens nothing: what does open it says so
 
 UNKNOWN_REQUESTS = 3
 """So many different requests in a row are not all wrong themselves: an endpoint that answers each of them with an error
@@ -44,29 +41,20 @@ class HealthState(StrEnum):
 class EndpointHealth(Struct, frozen=True):
     """What is remembered of one endpoint's failures. `FRESH` is an endpoint nothing is known of."""
 
-    failures: int = 0
-    """In a row; a success starts again from 0."""
+    failures: int = 0  # in a row; a success starts again from 0
     unknown: tuple[int, ...] = ()
     """The different requests, each as a number of its own, that met an error of unknown cause since the last success;
     no more than decide."""
-    opened_at: float = 0.0
-    """When the current cooldown began. What was sent before that has no say in it."""
-    open_until: float = 0.0
-    """When the current cooldown ends; 0 = none, the endpoint is closed."""
+    opened_at: float = 0.0  # When the current cooldown began. What was sent before that has no say in it.
+    open_until: float = 0.0  # when the current cooldown ends; 0 = none, the endpoint is closed
     cooldown_s: float = 0.0
     """The length of the current cooldown before jitter: the next one, if the probe fails, is twice as long."""
-    probe_until: float = 0.0
-    """The end of the running probe's lease; 0 = no probe runs."""
-    ramp: int = 0
-    """How many requests at a time the endpoint gets after a cooldown; 0 = as many as there are."""
-    closed_at: float = NEVER
-    """When the request was sent that ended the last cooldown by going well."""
-    opened_elsewhere: bool = False
-    """Did another replica begin the current cooldown? Then it is not ours to tell."""
-    closed_elsewhere: bool = False
-    """Did another replica send the request of `closed_at`?"""
-    on_trial: int = 0
-    """Requests that were sent during a ramp and are not answered yet."""
+    probe_until: float = 0.0  # the end of the running probe's lease; 0 = no probe runs
+    ramp: int = 0  # how many requests at a time the endpoint gets after a cooldown; 0 = as many as there are
+    closed_at: float = NEVER  # when the request was sent that ended the last cooldown by going well
+    opened_elsewhere: bool = False  # Did another replica begin the current cooldown? Then it is not ours to tell.
+    closed_elsewhere: bool = False  # did another replica send the request of `closed_at`?
+    on_trial: int = 0  # requests that were sent during a ramp and are not answered yet
 
     def state(self, now: float) -> HealthState:
         if not self.open_until:

@@ -14,14 +14,11 @@ that it ended may linger."""
 class CooldownReport(Struct, frozen=True):
     """The health of one endpoint as another replica should know it. None = nothing to tell."""
 
-    opened_at: float | None = None
-    """When its latest cooldown began."""
+    opened_at: float | None = None  # when its latest cooldown began
     open_until: float | None = None
     """When that ends, or ended: after that a probe has to show that the endpoint is well."""
-    cooldown_s: float = 0.0
-    """How long it was meant to be, before jitter."""
-    closed_at: float | None = None
-    """A request sent then went well: cooldowns that began before hold no longer."""
+    cooldown_s: float = 0.0  # how long it was meant to be, before jitter
+    closed_at: float | None = None  # a request sent then went well: cooldowns that began before hold no longer
 
     def merged(self, other: "CooldownReport") -> "CooldownReport":
         """Two cooldowns count as one, from the later beginning to the later end: a recovery ends it that came after

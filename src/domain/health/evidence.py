@@ -16,8 +16,7 @@ SILENCE_S = 10.0
 SILENT_REQUESTS = 3
 """After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
 
-TRUST_S = 300.0
-"""How long an endpoint that was well for one use is believed to be so when another is refused."""
+TRUST_S = 300.0  # how long an endpoint that was well for one use is believed to be so when another is refused
 
 HANGS = Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
@@ -38,8 +37,7 @@ class Silence(Struct, frozen=True):
         return self.hung >= SILENT_REQUESTS
 
 
-NO_SILENCE = Silence()
-"""A byte came."""
+NO_SILENCE = Silence()  # a byte came
 
 
 def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float) -> bool:

@@ -16,8 +16,7 @@ from enum import Enum
 from msgspec import Struct
 
 DRAW_BITS = 64
-_EXACT_BITS = 52
-"""With half a step added, a float still tells every number of so many bits from 0 and from 1."""
+_EXACT_BITS = 52  # with half a step added, a float still tells every number of so many bits from 0 and from 1
 
 
 class Affinity(Enum):

@@ -21,10 +21,8 @@ class Found(Struct, frozen=True):
     file: str
     mistakes: Sequence[Mistake] = ()
     warnings: Sequence[Mistake] = ()
-    routes: Sequence[Route] = ()
-    """Empty where there are mistakes."""
-    answers: Sequence[Answer] | None = None
-    """One for each route; None = the endpoints were not asked."""
+    routes: Sequence[Route] = ()  # empty where there are mistakes
+    answers: Sequence[Answer] | None = None  # one for each route; None = the endpoints were not asked
 
 
 def as_json(found: Found) -> str:

@@ -22,24 +22,16 @@ class Route(Struct, frozen=True):
 
     group: str
     endpoint: str
-    provider: str
-    """`openai` or `azure`."""
-    host: str
-    """With the port where the URL names one."""
-    model: str
-    """As the endpoint knows it; of Azure's dated API the deployment."""
+    provider: str  # `openai` or `azure`
+    host: str  # with the port where the URL names one
+    model: str  # as the endpoint knows it; of Azure's dated API the deployment
     weight: int
-    share: float
-    """Of the group's requests while all are well, in percent."""
-    tier: str
-    """`first`, or `fallback`: only when no endpoint of the first can take the request."""
-    rpm: int | None
-    """Requests a minute; None = only replies tell."""
+    share: float  # of the group's requests while all are well, in percent
+    tier: str  # `first`, or `fallback`: only when no endpoint of the first can take the request
+    rpm: int | None  # requests a minute; None = only replies tell
     tpm: int | None
-    timeouts: Mapping[str, float]
-    """Those that differ from general_settings, in seconds."""
-    key: str
-    """Where it is from, never what it is."""
+    timeouts: Mapping[str, float]  # those that differ from general_settings, in seconds
+    key: str  # where it is from, never what it is
 
 
 def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:

@@ -18,12 +18,9 @@ from entrypoints.convert.source import Node, Source, variables
 class Converted(Struct, frozen=True):
     groups: tuple[Group, ...]
     general: dict[str, Any]
-    entry_notes: Notes
-    """About entries of `model_list` of which nothing is left."""
-    general_notes: Notes
-    """About settings of the whole proxy, and of everything else in the file."""
-    exports: tuple[Export, ...]
-    """Variables that take the place of secrets of the file, and those that it sets itself."""
+    entry_notes: Notes  # about entries of `model_list` of which nothing is left
+    general_notes: Notes  # about settings of the whole proxy, and of everything else in the file
+    exports: tuple[Export, ...]  # variables that take the place of secrets of the file, and those that it sets itself
 
     def notes(self) -> Iterator[Note]:
         yield from self.entry_notes

@@ -14,8 +14,7 @@ class Note(Struct, frozen=True, eq=False):
 
     node: Node
     text: str
-    is_carried: bool
-    """Whether the key was carried over, and means something else here."""
+    is_carried: bool  # whether the key was carried over, and means something else here
 
 
 class Notes:

@@ -13,8 +13,7 @@ _TYPED = tuple(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", 
 
 
 class Node(Struct, frozen=True, eq=False):
-    path: str
-    """Such as `model_list[0].litellm_params.api_key`."""
+    path: str  # such as `model_list[0].litellm_params.api_key`
     file: str
     line: int
     value: Any
@@ -36,8 +35,7 @@ class SourceError(Exception):
 
 class Source(Struct, frozen=True):
     root: dict[str, Node]
-    replaced: list[tuple[Node, str]]
-    """What was written and does not count, as LiteLLM reads it, and why."""
+    replaced: list[tuple[Node, str]]  # what was written and does not count, as LiteLLM reads it, and why
 
 
 def read_source(path: Path) -> Source:

@@ -12,8 +12,7 @@ from domain.routing.affinity import Affinity
 from entrypoints.config.settings import GeneralSettings, GroupSettings, Settings
 from entrypoints.wiring.endpoints import endpoint_of
 
-ACCOUNTS = "all accounts "
-"""The name of the group of all accounts; no model can be called so, as a space ends it."""
+ACCOUNTS = "all accounts "  # the name of the group of all accounts; no model can be called so, as a space ends it
 
 
 def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:

@@ -18,14 +18,12 @@ ENTRY_OVERHEAD_BYTES = 384
 the heap, the unused room in both. A test holds it against what tracemalloc sees."""
 AS_IT_IS_BYTES = 8 << 10
 """Answers that take up to so much are kept as they are, and given out without being unpacked; others are packed."""
-_SWEEP_AT_ONCE = 64
-"""So many expired entries are dropped by one `put` at most, so that none takes long."""
+_SWEEP_AT_ONCE = 64  # so many expired entries are dropped by one `put` at most, so that none takes long
 
 
 class _Slot(Struct, frozen=True):
     seal: bytes
-    entry: CachedAnswer | bytes
-    """An answer as it is, or packed."""
+    entry: CachedAnswer | bytes  # an answer as it is, or packed
     expires_at: float
     size: int
 
@@ -41,8 +39,7 @@ class MemoryResponseCache:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._clock = clock
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
-        """Least recently used first."""
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
         self._ends: list[tuple[float, str]] = []
         """A heap of when entries end. Those replaced or evicted since stay in it until it is built anew."""
         self._bytes = 0

@@ -6,8 +6,7 @@ from adapters.stores.redis.gate import RedisGate
 from application.store_ports import CachedAnswer, StoreUnavailable
 from domain.caching.cache_key import CacheKey
 
-MAX_TTL_MS = 3650 * 86_400_000
-"""Ten years. Redis refuses a lifetime that its clock cannot count."""
+MAX_TTL_MS = 3650 * 86_400_000  # Ten years. Redis refuses a lifetime that its clock cannot count.
 
 
 class RedisResponseCache:

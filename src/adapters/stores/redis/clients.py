@@ -30,12 +30,9 @@ _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 class RedisLink:
     """A client with all that belongs to it. A cluster has a pool for each of its nodes, others have one."""
 
-    client: RedisClient
-    """What operations are made of."""
-    deadline_s: float
-    """When an operation is to be given up, in seconds from its begin."""
-    contact_s: float
-    """How long a first contact may take in seconds, with finding out whom to speak with."""
+    client: RedisClient  # what operations are made of
+    deadline_s: float  # when an operation is to be given up, in seconds from its begin
+    contact_s: float  # how long a first contact may take in seconds, with finding out whom to speak with
     _pool: ConnectionPool
 
     async def renew(self) -> None:
@@ -181,8 +178,7 @@ def _options(op_timeout_s: float) -> dict[str, Any]:
     }
 
 
-_TCP: dict[str, Any] = {"socket_keepalive": True}
-"""The intervals stay redis-py's: 30 s idle, then 3 probes 5 s apart."""
+_TCP: dict[str, Any] = {"socket_keepalive": True}  # the intervals stay redis-py's: 30 s idle, then 3 probes 5 s apart
 
 
 def _login(username: str | None, password: Secret | None) -> dict[str, Any]:

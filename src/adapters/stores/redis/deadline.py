@@ -9,10 +9,8 @@ from types import TracebackType
 
 from application.ports import Clock
 
-_LATE = 0.2
-"""A timer that comes later than this part of the time it was set to was held up by the loop."""
-_GRACE = 0.2
-"""As much more, once, to read what has come meanwhile."""
+_LATE = 0.2  # a timer that comes later than this part of the time it was set to was held up by the loop
+_GRACE = 0.2  # as much more, once, to read what has come meanwhile
 
 
 class Deadline:

@@ -34,8 +34,7 @@ class Trouble(Struct, frozen=True):
     """An error, judged."""
 
     effect: Effect
-    reason: str
-    """In fixed words: nothing secret, no key."""
+    reason: str  # in fixed words: nothing secret, no key
 
 
 BUSY = Trouble(Effect.BUSY, "busy")

@@ -11,10 +11,8 @@ from adapters.stores.redis.clients import RedisClient
 from adapters.stores.redis.gate import RedisGate
 from application.store_ports import StoreUnavailable
 
-IDS_AT_ONCE = 256
-"""So many commands go to Redis together at most; more ids take more turns."""
-_MAX_OWNER_BYTES = 1024
-"""What is longer is no endpoint's identity."""
+IDS_AT_ONCE = 256  # so many commands go to Redis together at most; more ids take more turns
+_MAX_OWNER_BYTES = 1024  # what is longer is no endpoint's identity
 
 _Command = tuple[str | int, ...]
 

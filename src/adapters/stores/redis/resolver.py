@@ -43,8 +43,7 @@ class RedisResolver:
         """The addresses of each name, and until when that holds."""
         self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}
         """Those under way, and until when each is waited for."""
-        self._failures: dict[str, int] = {}
-        """Addresses at which nobody was met, and in which order that was found."""
+        self._failures: dict[str, int] = {}  # addresses at which nobody was met, and in which order that was found
         self._failed = 0
 
     async def addresses(self, name: str) -> Sequence[str]:

@@ -37,20 +37,14 @@ class RedisSettings(Struct, frozen=True):
     kind: Kind = "single"
     nodes: tuple[tuple[str, int], ...] = ()
     """Host and port of the server, of each Sentinel, or of cluster nodes to begin with; empty with `unix_path`."""
-    unix_path: str | None = None
-    """The path of its socket; None = TCP."""
+    unix_path: str | None = None  # the path of its socket; None = TCP
     db: int = 0
-    username: str | None = None
-    """The ACL user; None = Redis' default user."""
+    username: str | None = None  # the ACL user; None = Redis' default user
     password: Secret | None = None
-    ssl: bool = False
-    """TLS to every server and Sentinel, verified."""
-    ca_bundle: Path | None = None
-    """Certificates to trust besides the system's; None = the system's alone."""
-    service: str = ""
-    """The name by which the Sentinels know the master."""
-    sentinel_username: str | None = None
-    """For the Sentinels themselves; None = they ask for none."""
+    ssl: bool = False  # TLS to every server and Sentinel, verified
+    ca_bundle: Path | None = None  # certificates to trust besides the system's; None = the system's alone
+    service: str = ""  # the name by which the Sentinels know the master
+    sentinel_username: str | None = None  # for the Sentinels themselves; None = they ask for none
     sentinel_password: Secret | None = None
 
     @classmethod

@@ -16,8 +16,7 @@ from adapters.stores.report_codec import MAX_REPORT_BYTES, decode_report, encode
 from application.store_ports import HeardReport
 from domain.replica_report import ReplicaReport
 
-_STAMP_DIGITS = 17
-"""Microseconds since 1970 take 16 until the year 2286."""
+_STAMP_DIGITS = 17  # microseconds since 1970 take 16 until the year 2286
 
 _PUT = """
 local time = redis.call('TIME')

@@ -20,8 +20,7 @@ MAX_REPLY_HEADER_BYTES = 64 * 1024
 _JOIN_BYTES = 64 * 1024
 """Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
 
-_RACE_S = 1.0
-"""How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+_RACE_S = 1.0  # how soon after the request the loss of a pooled connection is taken for a crossing with its close
 
 
 class _Route:

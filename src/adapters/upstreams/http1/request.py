@@ -12,8 +12,7 @@ from domain.bounded_memo import Remembered, lengths
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
-BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-"""Those whose empty body has a length (RFC 9110 section 8.6)."""
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})  # those whose empty body has a length (RFC 9110 section 8.6)
 FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """Headers that are this side's own affair; the caller's are not sent."""
 
@@ -22,8 +21,7 @@ class Origin(Struct, frozen=True):
     """Where connections go to."""
 
     is_tls: bool
-    host: str
-    """A name or an IP address, without brackets."""
+    host: str  # a name or an IP address, without brackets
     port: int
 
     @property
@@ -33,10 +31,8 @@ class Origin(Struct, frozen=True):
 
 class Target(Struct, frozen=True):
     origin: Origin
-    line: str
-    """The request line after the method, and `host`, for the origin itself."""
-    proxy_line: str
-    """The same for an HTTP proxy, which wants the whole URL."""
+    line: str  # the request line after the method, and `host`, for the origin itself
+    proxy_line: str  # the same for an HTTP proxy, which wants the whole URL
 
 
 def target_of(url: str) -> Target:

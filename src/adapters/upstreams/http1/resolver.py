@@ -9,11 +9,8 @@ from typing import TypeVar
 
 from adapters.upstreams.outbound.never_called import address_in, callable_ones
 
-_SHARED_S = 10.0
-"""A lookup that began less than this ago, over or not, serves whoever asks for the same name."""
-
-_HEAD_START_S = 0.25
-"""How long an address is tried before the next one is tried as well (RFC 8305 section 5)."""
+_SHARED_S = 10.0  # a lookup that began less than this ago, over or not, serves whoever asks for the same name
+_HEAD_START_S = 0.25  # how long an address is tried before the next one is tried as well (RFC 8305 section 5)
 
 _T = TypeVar("_T")
 

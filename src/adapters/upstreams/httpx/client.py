@@ -18,8 +18,7 @@ from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.bounded_memo import Remembered
 
-_MOST_OF_A_URL = 65_536
-"""httpx takes no longer one."""
+_MOST_OF_A_URL = 65_536  # httpx takes no longer one
 
 
 class HttpxReply:

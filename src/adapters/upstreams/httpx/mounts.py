@@ -52,8 +52,7 @@ class _Upload(httpx.AsyncByteStream):
         reply_s: float,
         idle_s: float,
     ) -> None:
-        self.limit: asyncio.Timeout | None = limit
-        """None = the reply has come, or will not."""
+        self.limit: asyncio.Timeout | None = limit  # None = the reply has come, or will not
         self._pieces = aiter(stream)  # type: ignore[arg-type] # an asynchronous one, says httpx's client
         self._reply_s = reply_s
         self._idle_s = idle_s

@@ -16,8 +16,7 @@ from domain.failure import FailureKind
 
 FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, BODY = "first_byte_s", "idle_s", "outbound_proxy", "body"
 
-_FOREVER_S = 10.0**8
-"""Of a time-out that httpx was told not to have: three years."""
+_FOREVER_S = 10.0**8  # of a time-out that httpx was told not to have: three years
 
 _ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
     FailureKind.DNS: httpx.ConnectError,

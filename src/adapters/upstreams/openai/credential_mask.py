@@ -13,10 +13,8 @@ from application.messages import Headers, WholeReply, header
 from domain.failure import Failure
 
 MASK = "***"
-SHORTEST = 8
-"""Characters of a credential that is looked for: a shorter one stands in innocent words too."""
-MAX_INFLATED_BYTES = 64 * 1024
-"""How much of a zipped error is read, and relayed plain."""
+SHORTEST = 8  # characters of a credential that is looked for: a shorter one stands in innocent words too
+MAX_INFLATED_BYTES = 64 * 1024  # how much of a zipped error is read, and relayed plain
 
 
 class CredentialMask:
@@ -53,8 +51,7 @@ class CredentialMask:
         return WholeReply(reply.status, headers, self.data(body))
 
 
-NO_MASK = CredentialMask(())
-"""For endpoints that have no credential of their own."""
+NO_MASK = CredentialMask(())  # for endpoints that have no credential of their own
 
 
 def _spellings(text: str) -> set[str]:

@@ -18,8 +18,7 @@ T = TypeVar("T")
 Odd = str | int | float | bool | list[Any] | None
 """What may stand where an object is expected; `Odd | dict[str, Any]` is anything at all."""
 
-_MAX_DIGITS = 300
-"""Longer whole numbers fit no float."""
+_MAX_DIGITS = 300  # longer whole numbers fit no float
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", text: bytes, shape: type[T] | None = None) -> T:

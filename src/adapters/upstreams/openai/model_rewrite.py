@@ -20,8 +20,7 @@ _VALUE = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b|null)" % _STRING)
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
-_values = Remembered(msgspec.json.encode, most=1024)
-"""Names of models as JSON."""
+_values = Remembered(msgspec.json.encode, most=1024)  # names of models as JSON
 
 
 def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pieces:

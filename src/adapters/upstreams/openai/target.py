@@ -16,20 +16,14 @@ class Target(Struct, frozen=True):
 
     url_for: Callable[[str, str], str]
     """Method and path below the version root (`/chat/completions`) -> URL without query."""
-    query: tuple[tuple[str, str], ...]
-    """Query parameters of every call, percent-encoded."""
+    query: tuple[tuple[str, str], ...]  # query parameters of every call, percent-encoded
     credentials: Headers
     """The endpoint's own `authorization` or `api-key`; organization and project where the configuration names them."""
-    owns_key: bool
-    """False = the client's credentials go on, but for what `credentials` names."""
-    defaults: Headers
-    """Headers that are added unless the client sends its own of that name."""
-    names_deployment: bool = False
-    """Does the path of a call name the deployment, where there are routes below it?"""
-    token: TokenSource | None = None
-    """What its credential comes from where that expires; None = it is in `credentials`."""
-    outbound_proxy: str | None = None
-    """See `UpstreamCall`."""
+    owns_key: bool  # False = the client's credentials go on, but for what `credentials` names
+    defaults: Headers  # headers that are added unless the client sends its own of that name
+    names_deployment: bool = False  # does the path of a call name the deployment, where there are routes below it?
+    token: TokenSource | None = None  # what its credential comes from where that expires; None = it is in `credentials`
+    outbound_proxy: str | None = None  # see `UpstreamCall`
 
     def __repr__(self) -> str:
         return "Target(***)"

@@ -50,8 +50,7 @@ _CARRIERS = tuple(
 class NeverCalled(Exception):
     """A host is, or its name leads only to, what is never called."""
 
-    is_proxy = False
-    """Is it the outbound proxy's host? Whoever knows sets it."""
+    is_proxy = False  # Is it the outbound proxy's host? Whoever knows sets it.
 
     @property
     def failure(self) -> Failure:

@@ -17,10 +17,8 @@ _NO_NAME = re.compile(r"[*/\[\]@%\\]|\.\.")
 
 
 class _Name(Struct, frozen=True):
-    below: str
-    """What names end in that it means: `.corp.example`."""
-    itself: bool
-    """Does it mean `corp.example` too?"""
+    below: str  # What names end in that it means: `.corp.example`.
+    itself: bool  # does it mean `corp.example` too?
     port: int | None
 
 

@@ -21,8 +21,7 @@ class UnusableProxy(Exception):
 class OutboundProxy(Struct, frozen=True):
     """An HTTP proxy: it gets the whole URL of a plain request, and opens a tunnel for TLS. Never log it."""
 
-    host: str
-    """A name or an IP address, without brackets."""
+    host: str  # a name or an IP address, without brackets
     port: int
     user: str = ""
     password: str = ""
@@ -73,8 +72,7 @@ class EnvironmentProxies:
         self._http = self._first("http_proxy", "" if environ.get("REQUEST_METHOD") else "HTTP_PROXY", *_ALL)
         self._https = self._first("https_proxy", "HTTPS_PROXY", *_ALL)
         named = self._first("no_proxy", "NO_PROXY")
-        self.no_proxy_variable = named or "NO_PROXY"
-        """Which of the two holds."""
+        self.no_proxy_variable = named or "NO_PROXY"  # which of the two holds
         self.no_proxy = NoProxy(environ[named] if named else "")
 
     def _first(self, *names: str) -> str | None:

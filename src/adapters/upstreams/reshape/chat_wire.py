@@ -105,8 +105,7 @@ class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     system_fingerprint: Text = UNSET
     choices: list[ChunkChoice]
     usage: Words = UNSET
-    obfuscation: Text = UNSET
-    """Padding that hides how long each piece is."""
+    obfuscation: Text = UNSET  # padding that hides how long each piece is
     prompt_filter_results: list[Any] | UnsetType = UNSET
 
 

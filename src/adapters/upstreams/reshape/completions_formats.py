@@ -24,8 +24,7 @@ class TextChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: str
     index: int
     logprobs: None = None
-    finish_reason: str | None = None
-    """None = more comes."""
+    finish_reason: str | None = None  # None = more comes
 
 
 class TextCompletion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

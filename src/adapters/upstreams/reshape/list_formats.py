@@ -8,8 +8,7 @@ from application.store_ports import CachedAnswer, Shape
 
 
 class _Embedding(Struct):
-    embedding: Raw
-    """Numbers, or their bytes in base64: not decoded, there are thousands."""
+    embedding: Raw  # numbers, or their bytes in base64: not decoded, there are thousands
 
 
 class _Embeddings(Struct):

@@ -117,11 +117,9 @@ class Dialect(Struct, Generic[W, C], frozen=True):
 
     ended_well: Callable[[CachedAnswer], bool]
     read_whole: Callable[[bytes], W]
-    read_chunk: Callable[[bytes], C]
-    """From the data of one event."""
+    read_chunk: Callable[[bytes], C]  # from the data of one event
     merge: Callable[[list[C]], W]
-    chunks_of: _Telling[W]
-    """The chunks of a whole answer, with its usage in them or without."""
+    chunks_of: _Telling[W]  # the chunks of a whole answer, with its usage in them or without
     trim: Callable[[bytes, StreamOptions], bytes] | None = None
     """One event without the usage and the padding that are not wanted, b"" = nothing of it is; None = nobody here can
     leave anything out of this API's streams."""

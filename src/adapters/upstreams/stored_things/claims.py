@@ -16,8 +16,7 @@ _MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model
 """Members of a batch, a run and a fine-tuning job that name what came of it."""
 
 _NAMES = ("id", *_MADE_FILES)
-_LONGEST = 200
-"""Letters of an id."""
+_LONGEST = 200  # letters of an id
 
 
 class _Head(msgspec.Struct):

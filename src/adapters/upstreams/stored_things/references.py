@@ -54,21 +54,16 @@ _ID_LIKE = re.compile(
     r"|upload|part|thread|run|step|video|eval|skill|voice)_(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,200}"
     r"|(?:chatcmpl|file|assistant|ftjob)-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,200}"
 )
-_PROMPT = "pmpt_"
-"""Prompts are made where no API reaches, for all users of the account."""
+_PROMPT = "pmpt_"  # prompts are made where no API reaches, for all users of the account
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 class _Found(Struct):
-    ids: list[str]
-    """Those in it that refer to something."""
-    whole: list[str]
-    """Those of items in it that it has with all their content."""
-    own: list[str] = []
-    """What it is called itself; of two names of one member both."""
-    is_whole: bool = False
-    """Has it all its content, if it is an item?"""
+    ids: list[str]  # those in it that refer to something
+    whole: list[str]  # those of items in it that it has with all their content
+    own: list[str] = []  # what it is called itself; of two names of one member both
+    is_whole: bool = False  # has it all its content, if it is an item?
 
 
 def references(body: bytes) -> Named:

@@ -17,10 +17,8 @@ _REFUSING = (FailureKind.AUTH, FailureKind.KEY)
 class Answer(Struct, frozen=True):
     """What became of asking one endpoint. Holds no key."""
 
-    serves: bool | None
-    """None = what it said tells neither."""
-    says: str
-    """In words for people."""
+    serves: bool | None  # None = what it said tells neither
+    says: str  # in words for people
     times_ms: Mapping[str, float] = {}
     """How long `dns`, `tcp`, `tunnel` (of an outbound proxy), `tls` and `answer` took, as far as it came."""
 

@@ -23,8 +23,7 @@ from entrypoints.config.settings import EndpointSettings, GeneralSettings, Setti
 from entrypoints.wiring.endpoints import endpoint_of, targets
 from entrypoints.wiring.upstreams import default_azure_tokens, trusted_roots
 
-ANSWER_S = 10.0
-"""The longest wait for an answer: a list of models needs no thought, and people wait for this."""
+ANSWER_S = 10.0  # the longest wait for an answer: a list of models needs no thought, and people wait for this
 
 _AT_ONCE = 32
 _MAX_BYTES = 8 << 20

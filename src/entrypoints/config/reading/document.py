@@ -40,12 +40,9 @@ class Node(Struct, frozen=True):
     value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"
     """What YAML makes of it; dates stay texts."""
     at: Position
-    text: str = ""
-    """Of a single value: what stands in the file."""
-    keys: dict[str, Position] = {}
-    """Of a mapping: where each key begins."""
-    variable: str | None = None
-    """The environment variable that the text came from; None = it stands in the file."""
+    text: str = ""  # of a single value: what stands in the file
+    keys: dict[str, Position] = {}  # of a mapping: where each key begins
+    variable: str | None = None  # the environment variable that the text came from; None = it stands in the file
 
 
 def read_document(path: Path, report: Report) -> Node:
@@ -139,8 +136,7 @@ class _Composer:
     def __init__(self, events: Iterator[Any], report: Report) -> None:
         self._events = events
         self._report = report
-        self._anchors: dict[str, tuple[Node, int, int]] = {}
-        """Each with the values and characters in it."""
+        self._anchors: dict[str, tuple[Node, int, int]] = {}  # each with the values and characters in it
         self._values = 0
         self._characters = 0
 

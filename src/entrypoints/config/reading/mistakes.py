@@ -21,16 +21,11 @@ class Mistake(Struct, frozen=True):
 
     file: str
     problem: str
-    line: int | None = None
-    """None = no particular line."""
-    column: int | None = None
-    """Of the value, or of the key where the key is the mistake."""
-    path: str = ""
-    """Such as `model_groups[0].models[1].weight`; empty = the file itself."""
-    valid: str = ""
-    """What may stand there."""
-    fix: str = ""
-    """What to do, as an imperative."""
+    line: int | None = None  # None = no particular line
+    column: int | None = None  # of the value, or of the key where the key is the mistake
+    path: str = ""  # such as `model_groups[0].models[1].weight`; empty = the file itself
+    valid: str = ""  # what may stand there
+    fix: str = ""  # what to do, as an imperative
 
     def __str__(self) -> str:
         """`file:line:column: path: problem; valid: ...; fix: ...`"""
@@ -56,8 +51,7 @@ class Report:
         self.file = file
         self.mistakes: list[Mistake] = []
         self.warnings: list[Mistake] = []
-        self.variables: dict[str, str] = {}
-        """The environment variable that a value was taken from, by the value's path."""
+        self.variables: dict[str, str] = {}  # the environment variable that a value was taken from, by the value's path
         self._positions: dict[str, Position] = {}
         self._given: dict[str, frozenset[str]] = {}
 

@@ -27,16 +27,11 @@ class Form(Struct, frozen=True):
     """Gets a text; gives what msgspec converts (for a `Secret` a text), or raises `Refused`."""
     pattern: str = r"[^\x00-\x1f\x7f]+"
     """What the text must match as a whole; here, for secrets, as msgspec has patterns for texts alone."""
-    number_texts: str = ""
-    """A pattern of the texts that `parse` makes a number of; empty = it makes none."""
-    whole_hint: str = ""
-    """What to do about a fraction."""
-    is_key: bool = False
-    """An API key: what no key looks like is refused."""
-    is_free: bool = False
-    """A password, a header or a query: hardly any text is certainly wrong."""
-    takes_any: bool = False
-    """A number, date or switch counts as the text that stands in the file."""
+    number_texts: str = ""  # a pattern of the texts that `parse` makes a number of; empty = it makes none
+    whole_hint: str = ""  # what to do about a fraction
+    is_key: bool = False  # an API key: what no key looks like is refused
+    is_free: bool = False  # a password, a header or a query: hardly any text is certainly wrong
+    takes_any: bool = False  # a number, date or switch counts as the text that stands in the file
 
 
 COMPUTED = "computed"
@@ -45,35 +40,26 @@ COMPUTED = "computed"
 class Section(Struct, frozen=True):
     """A mapping of the file whose keys are the fields. A field with the annotation `COMPUTED` is no key."""
 
-    home: ClassVar[str] = ""
-    """What messages call it: a key is to be moved into "params"."""
-    valid: ClassVar[str] = ""
-    """What may stand there: "a mapping of ..."."""
+    home: ClassVar[str] = ""  # what messages call it: a key is to be moved into "params"
+    valid: ClassVar[str] = ""  # what may stand there: "a mapping of ..."
     is_lenient: ClassVar[bool] = False
     """Nothing after its key counts as an empty mapping, a variable that is empty as a key that was not written."""
-    hides_names: ClassVar[bool] = False
-    """A key that is no field may be a secret."""
-    has_extensions: ClassVar[bool] = False
-    """Keys that begin with x- are left alone: a place for anchors."""
+    hides_names: ClassVar[bool] = False  # a key that is no field may be a secret
+    has_extensions: ClassVar[bool] = False  # keys that begin with x- are left alone: a place for anchors
     refused: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Keys people may expect: the reason why they cannot be had, and what to do."""
 
 
 class Kind(Struct, frozen=True):
     valid: str
-    scalar: Any = None
-    """What msgspec converts a single value to; None = no single value may stand there."""
+    scalar: Any = None  # what msgspec converts a single value to; None = no single value may stand there
     is_secret: bool = False
     is_text: bool = False
-    words: tuple[str, ...] = ()
-    """Texts to choose from."""
+    words: tuple[str, ...] = ()  # texts to choose from
     form: Form = Form()
-    section: type[Section] | None = None
-    """In place of a single value, or alone."""
-    item: "Kind | None" = None
-    """Of a list."""
-    entry: "tuple[Kind, Kind] | None" = None
-    """Name and value in a mapping whose names are free."""
+    section: type[Section] | None = None  # in place of a single value, or alone
+    item: "Kind | None" = None  # of a list
+    entry: "tuple[Kind, Kind] | None" = None  # name and value in a mapping whose names are free
 
 
 @cache

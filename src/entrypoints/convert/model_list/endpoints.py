@@ -28,8 +28,7 @@ class Endpoint(Struct):
     weight: int | str = 1
     shares: dict[str, tuple[Node, int | float | str]] = {}
     """By what LiteLLM chooses among the endpoints of a group: weight, rpm, tpm, order; as far as the file says it."""
-    settings: dict[str, Any] = {}
-    """What stands beside `model`: rpm, tpm, timeouts."""
+    settings: dict[str, Any] = {}  # what stands beside `model`: rpm, tpm, timeouts
     params: dict[str, Any] = {}
 
 

@@ -25,8 +25,7 @@ class Group(Struct):
 
 class Groups(Struct):
     groups: dict[str, Group]
-    notes: Notes
-    """About entries of which nothing is left."""
+    notes: Notes  # about entries of which nothing is left
     passthrough_group: str | None = None
     """The group that takes models that are not listed; None = there is no such entry."""
 

@@ -10,12 +10,9 @@ from msgspec import Struct
 
 
 class Provider(Struct, frozen=True):
-    base_url: str | None = None
-    """Where it is, if the file does not say; None = the file must say it."""
-    key: str | None = None
-    """The variable in which LiteLLM looks for its key; None = it wants none."""
-    is_translated: bool = True
-    """Whether LiteLLM changes requests for it, which come to it as they are here."""
+    base_url: str | None = None  # where it is, if the file does not say; None = the file must say it
+    key: str | None = None  # the variable in which LiteLLM looks for its key; None = it wants none
+    is_translated: bool = True  # whether LiteLLM changes requests for it, which come to it as they are here
 
 
 _OPENAI = Provider("https://api.openai.com/v1", "OPENAI_API_KEY", is_translated=False)
@@ -80,13 +77,10 @@ _ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")
 class Resolved(Struct, frozen=True):
     """What LiteLLM's name of a model means."""
 
-    name: str
-    """The provider, as LiteLLM calls it."""
+    name: str  # the provider, as LiteLLM calls it
     provider: Provider
-    model: str
-    """The name by which the provider knows the model."""
-    is_guess: bool
-    """Whether the input did not name the provider."""
+    model: str  # the name by which the provider knows the model
+    is_guess: bool  # whether the input did not name the provider
 
 
 def resolve(model: str, custom: str | None, *, has_address: bool) -> Resolved | str:

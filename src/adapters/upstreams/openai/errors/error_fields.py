@@ -9,13 +9,11 @@ _SAFE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 _STATUS = re.compile(r"[3-5][0-9]{2}(?:\.0+)?")
 STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
-_MAX_WORD = 100
-"""Characters of a code that are looked at: a longer one is a sentence."""
+_MAX_WORD = 100  # characters of a code that are looked at: a longer one is a sentence
 _WRAPPINGS = ("error", "errors", "detail", "message")
 """Fields that hold the error of somebody further up, where the body around it has no code of its own."""
 _MAX_WRAPPINGS = 4
-_NO_KIND = ("error", "response.failed")
-"""Types of events, which say nothing of the error."""
+_NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
 _CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")
 """A code where a sentence is expected, as in `{"error": "rate_limit_exceeded"}`."""
 
@@ -27,8 +25,7 @@ class ErrorFields(Struct, frozen=True):
     type: str = ""
     message: str = ""
     param: str = ""
-    status: int = 0
-    """The HTTP status that the error itself names, as some gateways do under another one; 0 = none."""
+    status: int = 0  # the HTTP status that the error itself names, as some gateways do under another one; 0 = none
 
     @classmethod
     def of(cls, error: Any) -> "ErrorFields":

@@ -20,10 +20,8 @@ _MONEY_HINT = "the account behind this key is out of money or at its spend limit
 _MISSING_HINT = "check model, base_url and azure_deployment of this endpoint"
 _REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_url"
 
-_READ_OF_MESSAGE = 300
-"""Characters of a message in which words are looked for: what comes later may be anybody's."""
-_SEARCHED = 16 * 1024
-"""Characters in which quotes are looked for."""
+_READ_OF_MESSAGE = 300  # characters of a message in which words are looked for: what comes later may be anybody's
+_SEARCHED = 16 * 1024  # characters in which quotes are looked for
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 """A message quotes the request; what is quoted says nothing about the error."""
 

@@ -18,14 +18,9 @@ from application.messages import Api, Verdict, WholeReply
 from domain.failure import Effect, Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 
-MAX_ERROR_BYTES = 64 * 1024
-"""An error says what it has to say in far fewer."""
-
-MAX_INFLATED_BYTES = 1024 * 1024
-"""An answer that is longer without its content coding is only looked at, and not read."""
-
-_MAX_TOKENS = 10**12
-"""More than any request takes: a larger number says nothing."""
+MAX_ERROR_BYTES = 64 * 1024  # an error says what it has to say in far fewer
+MAX_INFLATED_BYTES = 1024 * 1024  # an answer that is longer without its content coding is only looked at, and not read
+_MAX_TOKENS = 10**12  # more than any request takes: a larger number says nothing
 
 
 class UsageWords(Struct):
@@ -55,14 +50,10 @@ def _count(value: Any) -> int | None:
 
 
 class _Reading(Struct, frozen=True):
-    content: str
-    """What an answer is not without."""
-    decoder: msgspec.json.Decoder[Any]
-    """Its content is not decoded: that there is any is enough."""
-    decoded: Any
-    """The same with its content decoded."""
-    narrowed: Narrowed
-    """What is read of a large one."""
+    content: str  # what an answer is not without
+    decoder: msgspec.json.Decoder[Any]  # its content is not decoded: that there is any is enough
+    decoded: Any  # the same with its content decoded
+    narrowed: Narrowed  # what is read of a large one
 
 
 def _reading(content: str) -> _Reading:
@@ -115,12 +106,10 @@ _narrowed_error = Narrowed(
     longest_bytes=16 * 1024,
     inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
 )  # fmt: skip
-_MAX_TEXT_BYTES = 4096
-"""Of an error that is no JSON, what is read at most."""
+_MAX_TEXT_BYTES = 4096  # of an error that is no JSON, what is read at most
 
 
-_BESIDE = frozenset({Api.STORED, Api.OTHER})
-"""What an endpoint refuses of these says nothing of what it is there for."""
+_BESIDE = frozenset({Api.STORED, Api.OTHER})  # what an endpoint refuses of these says nothing of what it is there for
 
 
 def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = False) -> Verdict:

@@ -40,8 +40,7 @@ _TEXT = re.compile(
     r"(?:try again in|retry after|retry in|please wait)\s++((?:\d++(?:\.\d++)?+\s*+[a-zµμ]*+\s*+)++)", re.I
 )
 _READ_OF_TEXT = 1024
-_LONGEST_VALUE = 64
-"""In characters: what follows, and headers that are longer, say nothing."""
+_LONGEST_VALUE = 64  # in characters: what follows, and headers that are longer, say nothing
 _OF_DATES = (":", "-", "/")
 _GO_PARTS = re.compile(r"(?:\d++(?:\.\d++)?+(?:h|ms|m|us|µs|μs|ns|s))++", re.I)
 _GO_PART = re.compile(r"(\d++(?:\.\d++)?+)(h|ms|m|us|µs|μs|ns|s)", re.I)
