@@ -73,22 +73,16 @@ class Meaning(Struct, frozen=True):
     relayed: bool = False  # if no endpoint does better, does the client get the upstream's own status and body?
 
 
-_OF_THE_ENDPOINT = Meaning(Blame.ENDPOINT, Effect.COUNT)
+_BROKEN = (
+    FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.RESET,
+    FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.TRUNCATED, FailureKind.JUNK,
+    FailureKind.SERVER_ERROR, FailureKind.REQUEST_TIMEOUT,
+)  # fmt: skip
 _NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)
 """What this endpoint cannot do for this request, and another one may."""
 
 MEANINGS: dict[FailureKind, Meaning] = {
-    FailureKind.CONNECT: _OF_THE_ENDPOINT,
-    FailureKind.CONNECT_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.DNS: _OF_THE_ENDPOINT,
-    FailureKind.TLS: _OF_THE_ENDPOINT,
-    FailureKind.RESET: _OF_THE_ENDPOINT,
-    FailureKind.FIRST_BYTE_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.IDLE_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.TRUNCATED: _OF_THE_ENDPOINT,
-    FailureKind.JUNK: _OF_THE_ENDPOINT,
-    FailureKind.SERVER_ERROR: _OF_THE_ENDPOINT,
-    FailureKind.REQUEST_TIMEOUT: _OF_THE_ENDPOINT,
+    **dict.fromkeys(_BROKEN, Meaning(Blame.ENDPOINT, Effect.COUNT)),
     FailureKind.OVERLOADED: Meaning(Blame.LIMIT, Effect.CLOCK),
     FailureKind.RATE_LIMITED: Meaning(Blame.LIMIT, Effect.CLOCK),
     FailureKind.MONEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
@@ -115,16 +109,10 @@ _OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})
 
 _REFUSING = frozenset({Blame.REQUEST, Blame.KEY, Blame.UNKNOWN})
 
-NEVER_SENT = frozenset(
-    {
-        FailureKind.CONNECT,
-        FailureKind.CONNECT_TIMEOUT,
-        FailureKind.DNS,
-        FailureKind.TLS,
-        FailureKind.LOCAL,
-        FailureKind.NO_CREDENTIAL,
-    }
-)
+NEVER_SENT = frozenset({
+    FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.LOCAL,
+    FailureKind.NO_CREDENTIAL,
+})  # fmt: skip
 """Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
 
 

@@ -2,6 +2,7 @@
 decoded: a value of megabytes can take thirty times its size as objects.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
@@ -22,6 +23,8 @@ each, and an image none."""
 _MARKS = (b",", b"[", b"{", b'"', b"\\")
 _STEPS = (53, 59, 61, 67, 71, 73, 79, 83)
 _HASHED_BYTES = 1024
+# Possessive: nothing is remembered of each letter of what may be megabytes.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _ABSENT = Raw(b"")
 _STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}  # what is as little empty as what is left out
@@ -33,6 +36,21 @@ ALL_MARKS = (b",", b"[", b"{")
 def is_heavy(text: bytes, marks: Iterable[bytes] = ALL_MARKS) -> bool:
     """Does it hold more values than `MAX_MEMBERS`? Counted by the marks before them, of which texts have some too."""
     return sum(map(text.count, marks)) > MAX_MEMBERS
+
+
+def has_too_many_values(text: bytes) -> bool:
+    """More than `MAX_MEMBERS`? Commas in a prompt are no values, and a table of text has many."""
+    if not is_heavy(text):
+        return False
+    count = end = 0
+    for string in _STRING.finditer(text):
+        between = text[end : string.start()]
+        count += sum(map(between.count, ALL_MARKS))
+        if count > MAX_MEMBERS:
+            return True
+        end = string.end()
+    rest = text[end:]
+    return count + sum(map(rest.count, ALL_MARKS)) > MAX_MEMBERS
 
 
 def has_too_many_marks(text: bytes) -> bool:

@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
-from application.body.narrowed import MAX_MEMBERS
-from application.body.value_count import has_too_many_values
+from application.body.narrowed import MAX_MEMBERS, has_too_many_values
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
 from application.messages import Api, Binding, ProxyRequest
 from application.ports import Clock, Named, Providers, Things

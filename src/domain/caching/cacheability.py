@@ -14,21 +14,10 @@ Fields = Mapping[str, Any]
 DELIVERY = ("stream", "stream_options")  # fields that say how the answer is sent, and not what it is
 COMPUTED = frozenset(("embeddings", "moderations"))  # APIs without chance: they know neither a temperature nor a stream
 
-_ASKED_TO_STAY_OUT = frozenset(
-    (
-        "background",
-        "previous_response_id",
-        "conversation",
-        "prompt",
-        "context_management",
-        "audio",
-        "web_search_options",
-        "data_sources",
-        "dataSources",
-        "search_parameters",
-        "plugins",
-    )
-)
+_ASKED_TO_STAY_OUT = frozenset({
+    "background", "previous_response_id", "conversation", "prompt", "context_management", "audio",
+    "web_search_options", "data_sources", "dataSources", "search_parameters", "plugins",
+})  # fmt: skip
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
 
@@ -82,11 +71,7 @@ def _responses(fields: Fields) -> bool:
     )
 
 
-SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
-    "chat": _chat,
-    "completions": _completions,
-    "responses": _responses,
-}
+SAMPLED: Mapping[str, Callable[[Fields], bool]] = {"chat": _chat, "completions": _completions, "responses": _responses}
 """APIs that draw their answers: what a request must not ask for."""
 
 

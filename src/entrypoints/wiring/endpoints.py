@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
-from adapters.upstreams.openai.openai_target import openai_target
-from adapters.upstreams.openai.target import Extras, Target
+from adapters.upstreams.openai.target import Extras, Target, openai_target
 from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
 from domain.endpoint import Endpoint

@@ -91,3 +91,11 @@ def target(
     defaults = tuple(pair for pair in revealed if pair not in own)
     query = tuple((quote(name), quote(value)) for name, value in extras.get("default_query", ()))
     return Target(url_for, query, own, owns_key, defaults, names_deployment, token)
+
+
+def openai_target(base_url: str, bearer: Secret | None, **extras: Unpack[Extras]) -> Target:
+    """`bearer`, or what a `token` gives, goes into `authorization`; neither = the client's own is passed on.
+    As the `OpenAI` client reaches it; Azure's `/openai/v1` is one of these."""
+    root = base_url.rstrip("/")
+    key = () if bearer is None else (("authorization", f"Bearer {bearer.reveal()}"),)
+    return target(lambda _method, path: root + path, key, **extras)

@@ -5,12 +5,12 @@ into pieces; everything else is a miss, which costs one upstream call and is nev
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from adapters.upstreams.reshape.chat_formats import CHAT
 from adapters.upstreams.reshape.completions_formats import COMPLETIONS
-from adapters.upstreams.reshape.list_formats import EmbeddingsFormat, ModerationsFormat
-from adapters.upstreams.reshape.responses_formats import ResponsesFormat
+from adapters.upstreams.reshape.list_formats import EMBEDDINGS, MODERATIONS
+from adapters.upstreams.reshape.reshaping import AnswerFormat
+from adapters.upstreams.reshape.responses_formats import RESPONSES
 from application.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
 from application.messages import Api, Headers
 from application.store_ports import CachedAnswer, Shape
@@ -18,26 +18,13 @@ from application.store_ports import CachedAnswer, Shape
 _UNREADABLE = (ValueError, RecursionError)
 
 
-class AnswerFormat(Protocol):
-    """What is known of one API's answers. Bodies come without a content coding. Both raise `ValueError` or
-    `RecursionError` for what is not understood."""
-
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """Whole, without an error, and ended because the model was done."""
-
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """The answer in a shape that is not its own."""
-
-
 _FORMATS: Mapping[Api, AnswerFormat] = {
     Api.CHAT: CHAT,
-    Api.RESPONSES: ResponsesFormat(),
+    Api.RESPONSES: RESPONSES,
     Api.COMPLETIONS: COMPLETIONS,
-    Api.EMBEDDINGS: EmbeddingsFormat(),
-    Api.MODERATIONS: ModerationsFormat(),
+    Api.EMBEDDINGS: EMBEDDINGS,
+    Api.MODERATIONS: MODERATIONS,
 }
-
-
 _MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}
 """What stands before the values that are decoded, where not all are."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -18,7 +19,6 @@ from application.state.token_upstream import TokenCall, TokenUpstream
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from entrypoints.check.ping.answers import Answer, on_deployment, on_models, unanswered
-from entrypoints.check.ping.stages import Stages
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings, models_of
 from entrypoints.wiring.endpoints import endpoint_of, targets
 from entrypoints.wiring.upstreams import default_azure_tokens, trusted_roots
@@ -48,6 +48,24 @@ async def ask_all(settings: Settings) -> list[Answer]:
                 return await _Asking(dialect, model, settings.general, roots).ask()
 
         return await asyncio.gather(*(one(model) for _, model in models_of(settings.groups)))
+
+
+class Stages:
+    """Begins with the first stage when it is made; whenever one is over, the next one begins."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since = now()
+        self.times_ms: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """What went by until now belongs to no stage."""
+        self._since = self._now()
+
+    def over(self, stage: str) -> None:
+        now = self._now()
+        self.times_ms[stage] = round(1000 * (now - self._since), 1)
+        self._since = now
 
 
 class _Silent:

@@ -58,18 +58,8 @@ _NAMES = """
     watsonx_text
 """
 _TRANSLATED_ONLY = frozenset(_NAMES.split())
-_OTHERS_MODELS = (
-    "claude",
-    "gemini",
-    "command",
-    "mistral",
-    "mixtral",
-    "llama",
-    "deepseek",
-    "grok",
-    "amazon.",
-    "anthropic.",
-)
+_OTHERS = "claude gemini command mistral mixtral llama deepseek grok amazon. anthropic."
+_OTHERS_MODELS = tuple(_OTHERS.split())
 _ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")
 """What may stand between provider and model, for LiteLLM alone."""
 

@@ -68,17 +68,9 @@ def _shape(content: str, item: Any) -> Any:
 
 _SAID = ("message", "detail", "title")
 WORDS = Narrowed(
-    "code",
-    "type",
-    "param",
-    "message",
-    "innererror",
-    "error",
-    "errors",
-    "detail",
-    *STATUS_FIELDS,
+    "code", "type", "param", "message", "innererror", "error", "errors", "detail", *STATUS_FIELDS,
     longest_bytes=16 * 1024,
-)
+)  # fmt: skip
 """What is read of a large error."""
 
 

@@ -14,21 +14,9 @@ from adapters.upstreams.openai.errors.retry_moments import MONTH_S, parse_http_d
 _PLAIN_S = 300.0
 _DAY_S = 86_400.0
 _UNIT_S = {
-    "day": _DAY_S,
-    "h": 3600.0,
-    "hour": 3600.0,
-    "m": 60.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "ms": 1e-3,
-    "millisecond": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "μs": 1e-6,
-    "ns": 1e-9,
+    **{"day": _DAY_S, "h": 3600.0, "hour": 3600.0, "m": 60.0, "min": 60.0, "minute": 60.0},
+    **{"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3},
+    **{"us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9},
 }
 # What they have read of a number they do not give back: each looks at a text once.
 _PART = re.compile(
