@@ -9,8 +9,7 @@ from math import inf
 from types import TracebackType
 from typing import Any
 
-_COARSE_S = 0.005
-"""So long after one limit was reached the next one is looked for, at the soonest: many may end about the same time."""
+_COARSE_S = 0.005  # after one limit was reached the next is looked for no sooner: many may end about the same time
 
 
 class Timeouts:
@@ -20,8 +19,7 @@ class Timeouts:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._timer: asyncio.TimerHandle | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """The running one: to ask for it is a system call before Python 3.12."""
+        self.loop: asyncio.AbstractEventLoop | None = None  # the running one: before Python 3.12 asking is slow
         self.running: set[Timeout] = set()
         self.next_at = inf  # when the timer rings; inf = it is not set
 

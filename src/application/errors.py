@@ -14,8 +14,7 @@ class ProxyError(Exception):
     type = "server_error"
     param: str | None = None
     retry_after_s: float | None = None  # seconds after which trying again makes sense; None = nothing is known of that
-    should_retry: bool | None = None
-    """False = a retry by the client cannot help, or would only multiply the load; None = the client decides."""
+    should_retry: bool | None = None  # False = a retry would not help, or multiply the load; None = the client decides
 
 
 class InvalidRequest(ProxyError):

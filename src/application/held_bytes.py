@@ -15,8 +15,7 @@ from typing import Protocol
 
 from application.errors import ProxyError
 
-COUNTED_BYTES = 4 * 1024
-"""A body up to this size need not be counted: what carries it weighs more, and is not counted either."""
+COUNTED_BYTES = 4 * 1024  # a body up to this size is not counted: what carries it weighs more
 
 SMALL_BYTES = 64 * 1024  # what is up to this size is small
 _PART_FOR_SMALL = 8  # one of so many parts of the budget is kept for what is small
@@ -50,8 +49,7 @@ class HeldBytes:
         """`max_bytes` 0 = no bound, but all is counted. Something of `largest_bytes` fits when nothing else is held."""
         self.held_bytes = 0
         self.refused = 0  # how often something did not fit
-        self.when_exceeded: Callable[[int], None] = _no_matter
-        """Told by how much what is held is more than there should be of it."""
+        self.when_exceeded: Callable[[int], None] = _no_matter  # told by how much too much is held
         self._max_bytes = max_bytes
         self._most: float = max_bytes or inf
         self._most_large: float = max(largest_bytes, max_bytes - max_bytes // _PART_FOR_SMALL) if max_bytes else inf

@@ -10,17 +10,14 @@ from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
 
-Headers = tuple[tuple[str, str], ...]
-"""Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
+Headers = tuple[tuple[str, str], ...]  # lower-case names and values (latin-1), in order, repeated ones kept
 
 
-Pieces = tuple[bytes | memoryview, ...]
-"""A large body as it lies in memory, one piece after the other: joining them would be one more copy."""
+Pieces = tuple[bytes | memoryview, ...]  # a large body as it lies in memory: joining it would be one more copy
 
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Headers in which one provider or gateway or another takes its key."""
-PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})
-"""Those of OpenAI and Azure themselves; the others may go along with them, for a gateway in front."""
+PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})  # OpenAI's and Azure's; others go along, for a gateway
 
 
 class Api(StrEnum):
@@ -83,8 +80,7 @@ class Binding(Struct, frozen=True):
     unclaimed: tuple[str, ...] = ()  # those of them that nobody is known to keep
     gone: str = ""  # one that was deleted through the proxy: the account that denies it is right; empty = there is none
     pinned: frozenset[str] | None = None  # ids of the only endpoints that may answer; None = any of the group may
-    is_denied: bool = False
-    """True once an account denied knowing what this builds on: the account that then answers is its owner."""
+    is_denied: bool = False  # has an account denied knowing this? The account that answers then owns it
 
 
 FREE = Binding()  # of a request that builds on nothing
@@ -100,13 +96,11 @@ class ProxyRequest(Struct, frozen=True):
     credentials: Headers  # the client's own credentials; sent on only by endpoints that have none of their own
     body: bytes
     model: str  # the model group asked for; empty = it names none, and the body goes on as it is
-    body_model: str | None
-    """What the body calls the model; None = it does not name one (Azure's deployment URLs need not)."""
+    body_model: str | None  # what the body calls the model; None = it names none (as Azure's deployment URLs)
     stream: bool
     request_id: str
     received: float  # when the request came, in seconds of the monotonic clock
-    client: str = ""
-    """A digest of the client's credential where it is sent on, to tell rate limits apart; empty = it is not."""
+    client: str = ""  # digest of a credential that is sent on, to tell rate limits apart; empty = none is
     tenant: str = ""
     """A digest of the client's credential, whether the proxy or the provider checks it. Equal ones share answers.
     Where keys are kept apart, whose key it is: what it stores is kept under this."""
@@ -116,14 +110,11 @@ class ProxyRequest(Struct, frozen=True):
     patience_s: float | None = None  # how long the client said it waits; None = it did not say
     affinity: str = ""  # what it shares a prompt cache by, in the client's own words, so never logged; empty = nothing
     method: str = "POST"
-    upload: ClientBody | None = None
-    """A body that is not in `body`; None = it is. Once it has begun there is no second attempt."""
+    upload: ClientBody | None = None  # a body that is not in `body`; once begun there is no second attempt
     background: bool = False  # does the provider go on when its client has left?
-    is_kept: bool = False
-    """Is its answer, or some part of that, one that the provider keeps, though it speaks an API that keeps nothing?"""
+    is_kept: bool = False  # does the provider keep some part of the answer, though the API keeps nothing?
     binding: Binding = FREE
-    form: tuple[tuple[str, str], ...] = ()
-    """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""
+    form: tuple[tuple[str, str], ...] = ()  # names and texts of its form's fields, where keys are kept apart
 
     def has_run_out(self, now: float) -> bool:
         """Has the client waited for as long as it said? Its time-out began a little before the request arrived."""
@@ -146,8 +137,7 @@ class UpstreamCall(Struct, frozen=True):
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float
-    outbound_proxy: str | None = None
-    """The URL of the proxy that this endpoint is called through, "" = of none; None = it has no say of its own."""
+    outbound_proxy: str | None = None  # the URL of the endpoint's own proxy, "" = none; None = no say
 
 
 class WholeReply(Struct, frozen=True, gc=False):
@@ -164,8 +154,7 @@ class Verdict(Struct, frozen=True, gc=False):
 class FrameKind(Enum):
     """What one event of a stream means for the decision which endpoint answers."""
 
-    PREAMBLE = "preamble"
-    """Nothing a client could not also get from another endpoint: a comment, a role, Azure's empty choices."""
+    PREAMBLE = "preamble"  # what another endpoint could send as well: a comment, a role, Azure's empty choices
     CONTENT = "content"
     END = "end"  # the stream is complete with this event
     ERROR = "error"
@@ -190,8 +179,7 @@ class RequestTrace(Struct):
     """What happened to one request on its way; filled in as it goes, read when it is logged."""
 
     attempts: list[Attempt] = []
-    upstream_s: float = 0.0
-    """Time spent waiting: for upstreams, for backoff, for a rate limit to pass. The rest is the proxy's own."""
+    upstream_s: float = 0.0  # time spent waiting: for upstreams, backoff, limits; the rest is the proxy's own
     cache: CacheState = CacheState.BYPASS
 
     @property

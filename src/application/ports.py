@@ -13,8 +13,7 @@ from domain.failure import Failure
 from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.token_estimate import Usage
 
-READ_AHEAD_BYTES = 128 * 1024
-"""How much of a reply waits for its reader, about, before nothing more is read from the socket."""
+READ_AHEAD_BYTES = 128 * 1024  # about how much of a reply waits for its reader before the socket rests
 
 
 class UpstreamFailed(Exception):
@@ -193,8 +192,7 @@ class Named(Struct, frozen=True):
     """What a request names, each once."""
 
     ids: tuple[str, ...]  # what refers to something that a provider keeps
-    whole: tuple[str, ...] = ()
-    """What items are called that the request has with all their content: these refer to nothing."""
+    whole: tuple[str, ...] = ()  # names of items that the request has in full: these refer to nothing
 
 
 class Things(Protocol):

@@ -37,8 +37,7 @@ class BreakerState(Struct, frozen=True):
     era: int = 0  # Grows with every change of `access`. What was begun in an earlier era has no say in this one.
     failures: int = 0  # in a row
     seconds: tuple[Second, ...] = ()  # the latest seconds in which something ended, oldest first
-    busy_since: float | None = None
-    """When we first found no free connection, or the loop held up, with no success after it; None = there was one."""
+    busy_since: float | None = None  # when no connection was free, or the loop held up; None = not since a success
     probes: int = 0  # probes that failed; more of them, longer pauses
     rest_s: float = 0.0  # the least pause before the next probe, in seconds
     impaired_at: float = 0.0  # when it last stopped taking everything
@@ -57,8 +56,7 @@ class BreakerPolicy(Struct, frozen=True):
     window_s: int = 5
     busy_s: float = 1.0  # hindered on our side for so long, and nothing succeeding, it is the store that hangs
     first_pause_s: float = 0.25  # before the first probe; every failed one doubles it
-    longest_pause_s: float = 1.25
-    """With jitter on top this stays below the 2 s within which a store that is back has to be used."""
+    longest_pause_s: float = 1.25  # with jitter below the 2 s within which a store that is back is to be used
     jitter: float = 0.2
     settled_s: float = 10.0  # a store that fails again within this time is probed no faster than before
 

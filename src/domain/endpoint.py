@@ -18,15 +18,12 @@ class Endpoint(Struct, frozen=True):
     account: str = ""
     """Digest of host, key, organization and project: endpoints that are equal here run out of money together, and know
     what each of them has stored."""
-    identity: str = ""
-    """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
-    owns_credential: bool = True
-    """False when the client's own key is passed through, so that a 401 is the client's business."""
+    identity: str = ""  # digest of host, path, model, api-version and key: the same on all replicas
+    owns_credential: bool = True  # False = the client's own key is passed through; a 401 is the client's
     rpm: int | None = None  # requests a minute, where the configuration knows it; None = only replies tell
     tpm: int | None = None  # tokens a minute, likewise
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 120.0  # for streams: until the first event
-    whole_reply_timeout_s: float = 600.0
-    """For replies that are not streamed: their first byte comes when all is generated."""
+    whole_reply_timeout_s: float = 600.0  # not streamed: the first byte comes when all is generated
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 600.0

@@ -50,8 +50,7 @@ class Blame(Enum):
     ENDPOINT = "endpoint"  # it does not work now: fail over; it counts
     LIMIT = "limit"  # it is asked for more than it gives: fail over; its clock says for how long
     KEY = "key"  # it cannot work as it is configured or paid: fail over; somebody has to look
-    REQUEST = "request"
-    """Something is wrong with the request, or refused about it: the client reads the provider's own words."""
+    REQUEST = "request"  # the request is wrong, or refused: the client reads the provider's own words
     UNKNOWN = "unknown"  # nothing tells: one other endpoint is asked, and what that says is relayed
     PROXY = "proxy"  # of our own making: the endpoint has no part in it
 
@@ -104,8 +103,7 @@ MEANINGS: dict[FailureKind, Meaning] = {
 }
 """What an error means decides everything else, so it stands in one table."""
 
-_OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})
-"""Effects that say how well an endpoint does what it is there for."""
+_OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})  # how well it does what it is there for
 
 _REFUSING = frozenset({Blame.REQUEST, Blame.KEY, Blame.UNKNOWN})
 
@@ -121,12 +119,10 @@ class Failure(Struct, frozen=True):
 
     kind: FailureKind
     reason: str = ""  # a few safe words for logs and error messages, such as `500 server_error` or `connection refused`
-    is_error_reply: bool = False
-    """Was the whole reply an error? False = there was none, or a good one that holds the error."""
+    is_error_reply: bool = False  # False = there was no reply, or a good one that holds the error
     retry_after_s: float | None = None  # how long the upstream asked to be left alone; None = it did not say
     hint: str | None = None  # what somebody could do about it, for the log; None = nothing known
-    disowns: bool = False
-    """Does the account know neither the credential nor the id it was asked for? It keeps nothing of ours then."""
+    disowns: bool = False  # does the account know neither credential nor id? Then it keeps nothing of ours
 
     @property
     def meaning(self) -> Meaning:

@@ -6,8 +6,7 @@ from msgspec import Struct
 
 from domain.failure import FailureKind
 
-RECALL_AFTER_S = (0.25, 0.75)
-"""After so long the account that keeps a response, and says that it does not, is asked again."""
+RECALL_AFTER_S = (0.25, 0.75)  # when an account that denies what it keeps is asked again
 
 _DEADLINE, _FIRST_BYTE, _SLOW = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.SLOW
 

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 from domain.failure import Blame, Effect, Failure
 from domain.retry import RECALL_AFTER_S, RetryBudget, RetryPolicy
 
-MAX_UNKNOWN = 2
-"""Errors of unknown cause that one request may meet: what two endpoints say is most likely the request's."""
+MAX_UNKNOWN = 2  # errors of unknown cause a request may meet: what two endpoints say is the request's
 
 
 class Standing(IntEnum):
@@ -41,8 +40,7 @@ class RetryState(Struct, frozen=True, gc=False):
     recalls: int = 0  # how often its own account was asked again for it
     backoffs: int = 0
     is_retrying: bool = False  # has the budget allowed the next attempt?
-    on_credit: bool = False
-    """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
+    on_credit: bool = False  # allowed though nothing is saved up? Then it waits first, lest failures multiply
     is_refused: bool = False  # has the budget refused the last one that was asked for?
 
     @property

@@ -28,8 +28,7 @@ COMPRESS_ABOVE_BYTES = 8 << 10  # shorter bodies are kept as they are: compressi
 _COMPRESSION = 1
 """zlib's fastest level. On recorded streams and prose level 6 takes twice the time for 5 % less; no other packages
 are needed for it, and it lets other threads run."""
-_ASIDE_ABOVE_BYTES = 64 << 10
-"""What is longer is packed and unpacked in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 << 10  # longer ones are packed in a thread: milliseconds would hold up all requests
 
 _PLAIN, _ZLIB = 0, 1
 _SIGNATURE_BYTES = 16

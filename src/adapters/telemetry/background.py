@@ -20,8 +20,7 @@ class BackgroundHandler(logging.Handler):
         self._stream = stream
         self._waiting: list[logging.LogRecord | None] = []  # None = the thread may end
         self._thread: threading.Thread | None = None
-        self._is_called = False
-        """Was the thread told that something waits? Then it needs no telling until it has looked."""
+        self._is_called = False  # was the thread told that something waits? It needs telling once
         self._call = threading.Event()
         self._dropped = 0
 

@@ -10,8 +10,7 @@ from application.answers import StreamedAnswer
 from application.held_bytes import HeldBytes
 from application.ports import Clock
 
-MAX_RECORDING_BYTES = 8 * 1024 * 1024
-"""A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
+MAX_RECORDING_BYTES = 8 * 1024 * 1024  # longer streams are only passed on: not joined any more, and not kept
 
 MAX_HELD_BYTES = 64 * 1024 * 1024  # what all recordings together may hold; beyond it there are no more of them
 WINDOW_BYTES = 64 * 1024  # how far a stream that is not recorded may run ahead of its slowest reader
@@ -60,8 +59,7 @@ class ReplayBuffer:
     )  # fmt: skip
 
     def __init__(self, budget: ByteBudget, clock: Clock) -> None:
-        self.source: StreamedAnswer | None = None
-        """Where it comes from; None = it has not opened, or what came is no stream."""
+        self.source: StreamedAnswer | None = None  # None = it has not opened, or what came is no stream
         self.readers: set[Reader] = set()
         self.kept = True  # is it held from its start?
         self.over = False  # has all come that will?

@@ -18,10 +18,8 @@ from domain.failure import Failure, FailureKind
 from domain.secret import Secret
 
 WAIT_S = 5.0  # how long requests wait for a token that is being fetched, counted from the beginning of the fetch
-FETCH_S = 60.0
-"""After so long a fetch has failed: the command line tools among the credentials may take their 10 s each."""
-YOUNG_S = 60.0
-"""A token that is refused so soon after it was asked for is not to blame: another one would be refused as well."""
+FETCH_S = 60.0  # then a fetch has failed: the command line tools among the credentials take 10 s each
+YOUNG_S = 60.0  # a token refused so soon after it was asked for is not to blame: another would be refused too
 LONGEST_REST_S = 60.0
 _SHORTEST_REST_S = 10.0
 
@@ -35,8 +33,7 @@ class TokenUnavailable(Exception):
     """No token could be had; `str(error)` says why in words that may be shown."""
 
 
-FetchToken = Callable[[str], Awaitable[AccessToken]]
-"""Gives a token for a scope that is newly made, as far as it is in our hands. Raises `TokenUnavailable`."""
+FetchToken = Callable[[str], Awaitable[AccessToken]]  # a token newly made for a scope; raises `TokenUnavailable`
 
 
 class _State(Enum):

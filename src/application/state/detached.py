@@ -6,8 +6,7 @@ from collections.abc import Awaitable
 from application.answers import Answer, WholeAnswer
 from application.held_bytes import HeldBytes, Holding
 
-MAX_DETACHED = 100
-"""So many may go on without their clients. Beyond it a client's leaving ends its request, as it ends any other."""
+MAX_DETACHED = 100  # so many go on without their clients; beyond it a client's leaving ends its request
 
 
 class Detached:

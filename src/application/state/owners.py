@@ -33,8 +33,7 @@ _FILE, _AUDIO = b'"file_id"', b'"audio"'  # fields of chat requests that name wh
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
 _REFERENCE = b'"item_reference"'
-_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
-"""Items that a request has with all their content: whoever made them, anybody can go on from them."""
+_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")  # items with all their content: anybody can go on from them
 
 
 class StateOwners:

@@ -25,12 +25,10 @@ from domain.group import ModelGroup
 MOST_NAMED = 4096  # things that one request may name
 LOOK_AGAIN_S = 0.1  # what another worker has just written down may not be there yet
 
-_ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger bodies are read in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 * 1024  # larger bodies are read in a thread, not to hold up other requests
 
 _DIALOGUES = frozenset({Api.RESPONSES, Api.STORED, Api.CHAT})
-_REASONING = "enc_"
-"""Stands before the digests of encrypted reasoning: nothing to be kept, but only one account can go on from it."""
+_REASONING = "enc_"  # before digests of encrypted reasoning: not kept, but only one account can use it
 
 _TUNED = "ft:"  # what the names of fine-tuned models begin with
 

@@ -45,11 +45,9 @@ class Replication:
         self._log = log
         self._tick_s = tick_s
         self._report_due = report_due
-        self._put: ReplicaReport | None = ReplicaReport()
-        """What the store holds of this replica, in this replica's time; None = that is not certain."""
+        self._put: ReplicaReport | None = ReplicaReport()  # what the store holds of this replica; None = not certain
         self._put_at = 0.0
-        self._heard: dict[str, tuple[ReplicaReport, float]] = {}
-        """The report of each other replica that was taken in last, and when it was put down."""
+        self._heard: dict[str, tuple[ReplicaReport, float]] = {}  # the last report of each other replica, and when
         self._crashing = False
 
     async def load(self) -> None:

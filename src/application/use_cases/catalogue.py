@@ -44,16 +44,13 @@ class ListModels:
         return self._names
 
 
-class ReportHealth:
+class ReportHealth(Struct, frozen=True):
     """How all endpoints are doing, from what traffic showed: no request is made, no token spent."""
 
-    def __init__(
-        self, groups: Sequence[ModelGroup], states: Mapping[str, EndpointState], ledger: Ledger, clock: Clock
-    ) -> None:
-        self._groups = groups
-        self._states = states
-        self._ledger = ledger
-        self._clock = clock
+    _groups: Sequence[ModelGroup]
+    _states: Mapping[str, EndpointState]
+    _ledger: Ledger
+    _clock: Clock
 
     def __call__(self) -> HealthReport:
         groups = tuple(self._group(group) for group in self._groups)

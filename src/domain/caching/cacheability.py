@@ -31,8 +31,7 @@ _PLAIN_ITEMS = frozenset(
 _PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
 """Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
 
-_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
-"""Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
+_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")  # a request for these is made for its effect
 
 
 def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:

@@ -47,8 +47,7 @@ class EndpointHealth(Struct, frozen=True):
     no more than decide."""
     opened_at: float = 0.0  # When the current cooldown began. What was sent before that has no say in it.
     open_until: float = 0.0  # when the current cooldown ends; 0 = none, the endpoint is closed
-    cooldown_s: float = 0.0
-    """The length of the current cooldown before jitter: the next one, if the probe fails, is twice as long."""
+    cooldown_s: float = 0.0  # of the current cooldown, before jitter; a probe that fails doubles it
     probe_until: float = 0.0  # the end of the running probe's lease; 0 = no probe runs
     ramp: int = 0  # how many requests at a time the endpoint gets after a cooldown; 0 = as many as there are
     closed_at: float = NEVER  # when the request was sent that ended the last cooldown by going well
@@ -212,16 +211,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(self._open(health, opened_at, until, length_s), opened_elsewhere=True)
 
     def _open(self, health: EndpointHealth, now: float, until: float, length_s: float) -> EndpointHealth:
-        return EndpointHealth(
-            failures=health.failures,
-            unknown=health.unknown,
-            opened_at=now,
-            open_until=until,
-            cooldown_s=length_s,
-            closed_at=health.closed_at,
-            closed_elsewhere=health.closed_elsewhere,
-            on_trial=health.on_trial,
-        )
+        opened = {"opened_at": now, "open_until": until, "cooldown_s": length_s, "opened_elsewhere": False}
+        return structs.replace(health, probe_until=0.0, ramp=0, **opened)
 
     def _cooling(self, health: EndpointHealth, now: float, length_s: float, draw: float) -> EndpointHealth:
         limit_s = max(self.max_cooldown_s, self.cooldown_s)

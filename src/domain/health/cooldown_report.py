@@ -4,8 +4,7 @@ from msgspec import Struct, structs
 
 from domain.replica_moments import later, moved, rank
 
-COOLDOWN_TOLD_S = 60.0
-"""For how long after its end a cooldown is still told: as yet nobody has shown that the endpoint is well."""
+COOLDOWN_TOLD_S = 60.0  # how long after its end a cooldown is told: nobody has shown yet that the endpoint is well
 RECOVERY_TOLD_S = 600.0
 """For how long a recovery is told, beside the longest cooldown there may be: as long as an old report of the cooldown
 that it ended may linger."""
@@ -15,8 +14,7 @@ class CooldownReport(Struct, frozen=True):
     """The health of one endpoint as another replica should know it. None = nothing to tell."""
 
     opened_at: float | None = None  # when its latest cooldown began
-    open_until: float | None = None
-    """When that ends, or ended: after that a probe has to show that the endpoint is well."""
+    open_until: float | None = None  # when that ends, or ended: then a probe has to show that it is well
     cooldown_s: float = 0.0  # how long it was meant to be, before jitter
     closed_at: float | None = None  # a request sent then went well: cooldowns that began before hold no longer
 

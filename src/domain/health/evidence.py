@@ -10,11 +10,9 @@ from msgspec import Struct
 
 from domain.failure import Failure, FailureKind
 
-SILENCE_S = 10.0
-"""A shorter wait without a byte is nothing unusual: answers that are not streamed are silent until they are made."""
+SILENCE_S = 10.0  # a shorter wait is nothing unusual: what is not streamed is silent until it is made
 
-SILENT_REQUESTS = 3
-"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
+SILENT_REQUESTS = 3  # so many in a row without a byte until their time was over: the endpoint hangs
 
 TRUST_S = 300.0  # how long an endpoint that was well for one use is believed to be so when another is refused
 
@@ -25,8 +23,7 @@ class Silence(Struct, frozen=True):
     """Requests in a row that ran out of time without a byte."""
 
     requests: int = 0
-    hung: int = 0
-    """Those that waited for at least `SILENCE_S`: an impatient client says nothing, others may well wait for it."""
+    hung: int = 0  # those that waited at least `SILENCE_S`: an impatient client says nothing
 
     def after_timeout(self, waited_s: float) -> "Silence":
         return Silence(self.requests + 1, self.hung + (waited_s >= SILENCE_S))

@@ -16,8 +16,7 @@ from domain.caching.cache_key import CacheKey
 ENTRY_OVERHEAD_BYTES = 384
 """What keeping one entry takes beside its name and its bytes: the slot, its numbers, its places in the index and in
 the heap, the unused room in both. A test holds it against what tracemalloc sees."""
-AS_IT_IS_BYTES = 8 << 10
-"""Answers that take up to so much are kept as they are, and given out without being unpacked; others are packed."""
+AS_IT_IS_BYTES = 8 << 10  # answers up to this size are kept and given out as they are; others are packed
 _SWEEP_AT_ONCE = 64  # so many expired entries are dropped by one `put` at most, so that none takes long
 
 
@@ -40,8 +39,7 @@ class MemoryResponseCache:
         self._max_entries = max_entries
         self._clock = clock
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
-        self._ends: list[tuple[float, str]] = []
-        """A heap of when entries end. Those replaced or evicted since stay in it until it is built anew."""
+        self._ends: list[tuple[float, str]] = []  # a heap of when entries end, also of those replaced since
         self._bytes = 0
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:

@@ -22,8 +22,7 @@ class Deadline:
         self._clock = clock
         self._seconds = seconds
         self._scope = asyncio.timeout(None)
-        self.was_late = False
-        """Was the loop held up when the time was over? Then a `TimeoutError` says nothing about the other side."""
+        self.was_late = False  # True = the loop was held up: a `TimeoutError` says nothing about the other side
 
     async def __aenter__(self) -> "Deadline":
         await self._scope.__aenter__()

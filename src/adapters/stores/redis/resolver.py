@@ -14,11 +14,9 @@ from contextlib import suppress
 
 from application.ports import Clock
 
-Resolve = Callable[[str], Sequence[str]]
-"""Gives a name's addresses, the best first, and may block; raises `OSError` when there are none."""
+Resolve = Callable[[str], Sequence[str]]  # a name's addresses, the best first; may block, raises `OSError`
 
-KEPT_S = 3.0
-"""How long an answer holds. A failover that is told by DNS is to be followed, and a name server spared a burst."""
+KEPT_S = 3.0  # how long an answer holds: a failover told by DNS is followed, a name server spared a burst
 
 
 class SlowName(OSError):
@@ -39,10 +37,8 @@ class RedisResolver:
         self._clock = clock
         self._wait_s = wait_s
         self._resolve = resolve
-        self._answers: dict[str, tuple[Sequence[str], float]] = {}
-        """The addresses of each name, and until when that holds."""
-        self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}
-        """Those under way, and until when each is waited for."""
+        self._answers: dict[str, tuple[Sequence[str], float]] = {}  # the addresses of a name, and until when they hold
+        self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}  # and until when it is waited for
         self._failures: dict[str, int] = {}  # addresses at which nobody was met, and in which order that was found
         self._failed = 0
 

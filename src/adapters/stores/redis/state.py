@@ -68,8 +68,7 @@ class RedisEndpointStateStore:
         self._gate = gate
         self._key = f"{namespace}:state"
         self._keep_us = int(keep_s * 1_000_000)
-        self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}
-        """What the last call found, so that only what has changed is decoded again."""
+        self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}  # as last found: only changes are decoded again
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before, and drops what is too old. One that is too large changes

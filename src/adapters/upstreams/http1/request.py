@@ -13,8 +13,7 @@ from domain.bounded_memo import Remembered, lengths
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})  # those whose empty body has a length (RFC 9110 section 8.6)
-FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-"""Headers that are this side's own affair; the caller's are not sent."""
+FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})  # this side's own; never relayed
 
 
 class Origin(Struct, frozen=True):

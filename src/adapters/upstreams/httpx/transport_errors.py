@@ -40,8 +40,7 @@ _ROWS: dict[Failure, Sequence[type[BaseException]]] = {
 }
 ROWS = {error: failure for failure, errors in _ROWS.items() for error in errors}
 
-_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}
-"""Kinds that the name of the exception settles, whatever caused it."""
+_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}  # whatever caused them
 
 
 def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:

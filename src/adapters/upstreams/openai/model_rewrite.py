@@ -9,8 +9,7 @@ from application.messages import Pieces
 from domain.bounded_memo import Remembered
 from domain.elided import elide_long_strings
 
-_JOIN_BYTES = 64 * 1024
-"""Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
+_JOIN_BYTES = 64 * 1024  # larger bodies are left in pieces: copying megabytes takes longer than all else
 
 _KEY = b'"model"'
 _KEYS = (b'"model":"', b'"model": "')

@@ -14,11 +14,9 @@ from domain.secret import Secret
 class Target(Struct, frozen=True):
     """One endpoint's address and credential, as its provider wants them. Holds keys: never log it."""
 
-    url_for: Callable[[str, str], str]
-    """Method and path below the version root (`/chat/completions`) -> URL without query."""
+    url_for: Callable[[str, str], str]  # method, path below the version root -> URL without query
     query: tuple[tuple[str, str], ...]  # query parameters of every call, percent-encoded
-    credentials: Headers
-    """The endpoint's own `authorization` or `api-key`; organization and project where the configuration names them."""
+    credentials: Headers  # the endpoint's own key header; organization and project where configured
     owns_key: bool  # False = the client's credentials go on, but for what `credentials` names
     defaults: Headers  # headers that are added unless the client sends its own of that name
     names_deployment: bool = False  # does the path of a call name the deployment, where there are routes below it?

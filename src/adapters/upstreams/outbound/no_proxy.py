@@ -32,8 +32,7 @@ class NoProxy:
         entry to that port.
         """
         self._is_all = False
-        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []
-        """Each with the port that it is limited to; None = it is not."""
+        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []  # with the only port; None = any
         self._names: list[_Name] = []
         unread = [entry for entry in re.split(r"[,\s]+", text) if entry and not self._take(entry.lower())]
         self.unread: Sequence[str] = tuple(unread)

@@ -25,8 +25,7 @@ _FORMATS: Mapping[Api, AnswerFormat] = {
     Api.EMBEDDINGS: EMBEDDINGS,
     Api.MODERATIONS: MODERATIONS,
 }
-_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}
-"""What stands before the values that are decoded, where not all are."""
+_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}  # before the values, where not all are decoded
 
 
 class OpenAIAnswerFormats:

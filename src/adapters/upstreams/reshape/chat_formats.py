@@ -13,8 +13,7 @@ from adapters.upstreams.reshape.chat_merge import merge
 from adapters.upstreams.reshape.finish_reasons import all_ended
 from adapters.upstreams.reshape.reshaping import AnswerFormat, Dialect, StreamOptions, told, write_event
 
-GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))
-"""The reasons a choice ends for when the model was done; the others are `length` and `content_filter`."""
+GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))  # the model was done
 
 
 def _chunks_of(whole: wire.Completion, with_usage: bool) -> list[wire.Chunk]:

@@ -97,8 +97,7 @@ class ChunkChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: str
-    object: Literal["chat.completion.chunk", ""]
-    """Azure leaves it empty, with the id and the model, in what it sends before the first choice."""
+    object: Literal["chat.completion.chunk", ""]  # Azure leaves it empty before the first choice
     created: int
     model: str
     service_tier: Text = UNSET
@@ -109,7 +108,5 @@ class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt_filter_results: list[Any] | UnsetType = UNSET
 
 
-read_completion = partial(decode_exactly, msgspec.json.Decoder(Completion))
-"""A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
-read_chunk = partial(decode_exactly, msgspec.json.Decoder(Chunk))
-"""The data of one event. Raises as `read_completion` does."""
+read_completion = partial(decode_exactly, msgspec.json.Decoder(Completion))  # raises `ValueError`, `RecursionError`
+read_chunk = partial(decode_exactly, msgspec.json.Decoder(Chunk))  # the data of one event; raises likewise

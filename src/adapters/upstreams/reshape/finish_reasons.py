@@ -12,8 +12,7 @@ from adapters.upstreams.openai.streams.sse import DONE
 from adapters.upstreams.reshape.reshaping import read_events, wants_usage
 from application.store_ports import CachedAnswer
 
-_SAYS = ("content", "refusal", "tool_calls", "function_call", "audio")
-"""Fields of a message, or of a piece of one, any of which makes it an answer. Reasoning alone is none."""
+_SAYS = ("content", "refusal", "tool_calls", "function_call", "audio")  # any makes an answer; reasoning alone does not
 
 
 class _Choice(Struct):

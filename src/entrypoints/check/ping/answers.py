@@ -19,8 +19,7 @@ class Answer(Struct, frozen=True):
 
     serves: bool | None  # None = what it said tells neither
     says: str  # in words for people
-    times_ms: Mapping[str, float] = {}
-    """How long `dns`, `tcp`, `tunnel` (of an outbound proxy), `tls` and `answer` took, as far as it came."""
+    times_ms: Mapping[str, float] = {}  # of `dns`, `tcp`, `tunnel`, `tls`, `answer`, as far as it came
 
 
 class _Model(Struct):

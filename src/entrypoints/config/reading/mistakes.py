@@ -88,8 +88,7 @@ class Report:
 class Place(NamedTuple):
     report: Report
     path: str
-    given: frozenset[str]
-    """The keys that were written, valid or not, but for those whose empty variable means that they are absent."""
+    given: frozenset[str]  # the keys that were written, but for those whose variable is empty
 
     def add(self, key: str, problem: str, valid: str = "", fix: str = "") -> None:
         self.report.add(f"{self.path}.{key}", problem, valid, fix)

@@ -23,10 +23,8 @@ class Refused(ValueError):
 class Form(Struct, frozen=True):
     """Stands in an annotation beside `Meta`: how a value is taken before msgspec converts it."""
 
-    parse: Callable[[str], str | int] = str
-    """Gets a text; gives what msgspec converts (for a `Secret` a text), or raises `Refused`."""
-    pattern: str = r"[^\x00-\x1f\x7f]+"
-    """What the text must match as a whole; here, for secrets, as msgspec has patterns for texts alone."""
+    parse: Callable[[str], str | int] = str  # a text becomes what msgspec converts; raises `Refused`
+    pattern: str = r"[^\x00-\x1f\x7f]+"  # of the whole text; here, as msgspec has patterns for texts alone
     number_texts: str = ""  # a pattern of the texts that `parse` makes a number of; empty = it makes none
     whole_hint: str = ""  # what to do about a fraction
     is_key: bool = False  # an API key: what no key looks like is refused
@@ -42,12 +40,10 @@ class Section(Struct, frozen=True):
 
     home: ClassVar[str] = ""  # what messages call it: a key is to be moved into "params"
     valid: ClassVar[str] = ""  # what may stand there: "a mapping of ..."
-    is_lenient: ClassVar[bool] = False
-    """Nothing after its key counts as an empty mapping, a variable that is empty as a key that was not written."""
+    is_lenient: ClassVar[bool] = False  # nothing counts as an empty mapping, an empty variable as no key
     hides_names: ClassVar[bool] = False  # a key that is no field may be a secret
     has_extensions: ClassVar[bool] = False  # keys that begin with x- are left alone: a place for anchors
-    refused: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """Keys people may expect: the reason why they cannot be had, and what to do."""
+    refused: ClassVar[Mapping[str, tuple[str, str]]] = {}  # keys that cannot be had: the reason, and what to do
 
 
 class Kind(Struct, frozen=True):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from entrypoints.convert.counterparts import MODEL_INFO, PARAMS, UNKNOWN
 from entrypoints.convert.literals import Literals
@@ -26,8 +26,7 @@ class Endpoint(Struct):
     notes: Notes
     id: str | None = None
     weight: int | str = 1
-    shares: dict[str, tuple[Node, int | float | str]] = {}
-    """By what LiteLLM chooses among the endpoints of a group: weight, rpm, tpm, order; as far as the file says it."""
+    shares: dict[str, tuple[Node, int | float | str]] = {}  # what LiteLLM chooses by: weight, rpm, tpm, order
     settings: dict[str, Any] = {}  # what stands beside `model`: rpm, tpm, timeouts
     params: dict[str, Any] = {}
 
@@ -178,14 +177,5 @@ def _for_each_organization(endpoint: Endpoint, organizations: Node | None) -> li
     names = names or [str(organizations.value)]
     first, *others = names
     endpoint.params["organization"] = first
-    copies = [
-        Endpoint(
-            endpoint.model,
-            Notes(),
-            shares=endpoint.shares,
-            settings=endpoint.settings,
-            params={**endpoint.params, "organization": each},
-        )
-        for each in others
-    ]
-    return [endpoint, *copies]
+    params = ({**endpoint.params, "organization": each} for each in others)
+    return [endpoint, *(structs.replace(endpoint, notes=Notes(), params=each) for each in params)]

@@ -26,8 +26,7 @@ class Group(Struct):
 class Groups(Struct):
     groups: dict[str, Group]
     notes: Notes  # about entries of which nothing is left
-    passthrough_group: str | None = None
-    """The group that takes models that are not listed; None = there is no such entry."""
+    passthrough_group: str | None = None  # takes models that are not listed; None = there is none
 
 
 def groups_of(entries: Node | None, context: Context) -> Groups:

@@ -60,8 +60,7 @@ _NAMES = """
 _TRANSLATED_ONLY = frozenset(_NAMES.split())
 _OTHERS = "claude gemini command mistral mixtral llama deepseek grok amazon. anthropic."
 _OTHERS_MODELS = tuple(_OTHERS.split())
-_ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")
-"""What may stand between provider and model, for LiteLLM alone."""
+_ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")  # between provider and model, for LiteLLM alone
 
 
 class Resolved(Struct, frozen=True):

@@ -20,8 +20,7 @@ LIMITED = _words("""
     ratelimitexceeded ratelimiterror ratelimited ratelimitreached ratelimit toomanyrequests toomanyrequestserror
     resourceexhausted throttlingexception throttled
 """)
-OVERLOADED = _words("serverisoverloaded serviceunavailableerror slowdown")
-"""Overload that a pause ends, if the status or the place says so too."""
+OVERLOADED = _words("serverisoverloaded serviceunavailableerror slowdown")  # ends by itself, if the status says so too
 
 BROKEN = _words("""
     servererror internalerror internalservererror internalfailure internal apierror apiconnectionerror

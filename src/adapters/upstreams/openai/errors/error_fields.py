@@ -10,8 +10,7 @@ _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 _STATUS = re.compile(r"[3-5][0-9]{2}(?:\.0+)?")
 STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
 _MAX_WORD = 100  # characters of a code that are looked at: a longer one is a sentence
-_WRAPPINGS = ("error", "errors", "detail", "message")
-"""Fields that hold the error of somebody further up, where the body around it has no code of its own."""
+_WRAPPINGS = ("error", "errors", "detail", "message")  # hold the error of somebody further up, where there is no code
 _MAX_WRAPPINGS = 4
 _NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
 _CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")

@@ -87,8 +87,7 @@ _READINGS = {
     Api.EMBEDDINGS: _reading("data"),
     Api.MODERATIONS: _reading("results"),
 }
-_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
-"""What a response may be that has no output (yet)."""
+_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")  # what a response without output may be
 
 
 _UNREADABLE = (ValueError, RecursionError)
