@@ -13,8 +13,7 @@ _COARSE_S = 0.005  # after one limit was reached the next is looked for no soone
 
 
 class Timeouts:
-    """The time limits that run in one loop. Mostly the work is over before: then there is a set entry to undo, and no
-    timer of its own."""
+    """The time limits that run in one loop, with one timer: mostly the work is over before it rings."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

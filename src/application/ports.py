@@ -102,8 +102,7 @@ class StreamScanner(Protocol):
 
     @property
     def noticed(self) -> bool:
-        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event, an
-        error?"""
+        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event?"""
 
     @property
     def ended(self) -> bool:
@@ -144,8 +143,7 @@ class StreamScanner(Protocol):
         """The bytes of all events that are whole now: for the part that only passes."""
 
     def passing(self, take: Take, read: Take) -> Take:
-        """A taker of what comes: whole events in which nothing matters go to `take` at once, all else to `read`, which
-        is to `relay` it."""
+        """A taker of what comes: whole events in which nothing matters go to `take`, all else to `read`."""
 
     def finish(self) -> bytes:
         """The body is over: take what came after the last blank line for an event, and return it."""

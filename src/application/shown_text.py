@@ -12,8 +12,7 @@ _UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\
 
 
 def shown(text: str) -> str:
-    """The text without what would be seen as something else. Its quotes and control characters are escaped where it is
-    written, as those of every value."""
+    """The text without what would be seen as something else. Quotes are escaped where it is written."""
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
 
 

@@ -44,8 +44,7 @@ class ResponseCache(Protocol):
         """The answer that was put under this very key; None = there is none, or none that can be trusted."""
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
-        """Keep it for `ttl_s` seconds, or less if there is no room. Replaces what is there. An answer that is too
-        large to be kept leaves nothing under the key."""
+        """Keep it for `ttl_s` seconds, or less without room, in place of what is there; too large = nothing is kept."""
 
 
 class AnswerFormats(Protocol):
@@ -92,8 +91,7 @@ class ResponseOwners(Protocol):
         """The same; raises `StoreUnavailable` where the store is away and nothing can be said."""
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` (words of the use case's own) holds these; for the store's time to live, anew for ids
-        known already."""
+        """From now on `owner` (the use case's own word) holds these, for the store's time to live, also known ones."""
 
 
 class StoreAlarm(Protocol):

@@ -100,8 +100,7 @@ class RetryState(Struct, frozen=True, gc=False):
         return replace(self, standings={**self.standings, **dict.fromkeys(ids, Standing.OUT)})
 
     def after_failure(self, endpoint: str, failure: Failure) -> "RetryState":
-        """An attempt failed, and with it the retry that it may have been. A limit keeps its endpoint away by its own
-        clock, and only as long as that runs."""
+        """An attempt failed. A limit keeps its endpoint away by its own clock, and only as long as that runs."""
         meaning = failure.meaning
         standing = Standing.PASSED_OVER if meaning.same_endpoint else Standing.BARRED
         noted = self if meaning.effect is Effect.CLOCK else self._raised((endpoint,), standing)

@@ -36,8 +36,7 @@ def may_stand_twice(body: bytes) -> bool:
 
 
 def model_keys(body: bytes) -> list[tuple[int, int]]:
-    """Where the keys of the top level begin and end; raises `TooManyKeys`. `body` is a JSON object, which may hold
-    half a surrogate pair."""
+    """Where the keys of the top level of a JSON object begin and end; raises `TooManyKeys`."""
     found: list[tuple[int, int]] = []
     for match in _ANY_KEY.finditer(body):
         found.append(match.span())

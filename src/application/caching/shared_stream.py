@@ -56,8 +56,7 @@ class SharedStream:
         return 0
 
     async def flow(self, take: Take) -> bool:
-        """See `StreamedAnswer.flow`. What has come before comes from the recording. Raises `TooSlow` for a client that
-        was left behind."""
+        """What has come before comes from the recording. Raises `TooSlow` for a client that was left behind."""
         while not self._over:
             if self._left_behind:
                 raise TooSlow

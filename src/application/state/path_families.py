@@ -43,8 +43,7 @@ class Place(Struct, frozen=True):
 
 
 def is_administration(path: str) -> bool:
-    """Is it the provider's account that it is about? Also what needs an administrator's key: permissions of a
-    fine-tuned model for other projects."""
+    """Is it about the provider's account? Also permissions of fine-tuned models, which need an administrator's key."""
     parts = _as_read(path).lower().split("/")
     return parts[0] in ADMINISTRATION or parts[:2] == ["fine_tuning", "checkpoints"]
 

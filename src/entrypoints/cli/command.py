@@ -14,8 +14,7 @@ DEFAULT = "serve"
 
 
 class Command(Struct, frozen=True):
-    """A command. Its module has `main(arguments, prog)`, which returns the exit code: 0, 1 = may work later, 2 = a
-    mistake of the caller's."""
+    """Its module has `main(arguments, prog)`; exit codes: 0, 1 = may work later, 2 = a mistake of the caller's."""
 
     module: str
     summary: str

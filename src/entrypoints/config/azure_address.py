@@ -78,8 +78,7 @@ def is_azure_host(host: str) -> bool:
 
 
 def is_dated_path(url: str) -> bool:
-    """Whether `url` is a base of the dated API, which takes a key in `api-key` only; /openai/v1 takes it as Bearer
-    too (Microsoft's "API version lifecycle")."""
+    """Is `url` a base of the dated API, which takes a key in `api-key` only ("API version lifecycle")?"""
     parts = urlsplit(url)
     path = f"{parts.path.rstrip('/')}/"
     below = "/openai/deployments/" in path

@@ -32,8 +32,7 @@ class Converted(Struct, frozen=True):
 
 
 def convert(source: Source, *, literals_kept: bool) -> Converted:
-    """Every key of `source` is either in the result or in one of its notes. Secrets that stand in it become variables
-    unless they are `literals_kept`."""
+    """Every key of `source` is in the result or in a note. Secrets become variables unless they are `literals_kept`."""
     notes = Notes()
     for node, why in source.replaced:
         notes.left(node, why)

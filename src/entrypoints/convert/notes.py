@@ -52,8 +52,7 @@ def places(notes: Iterable[Note]) -> str:
 
 
 class Section:
-    """A mapping of the input. Each key is taken once by whoever carries it or says why not; `leave_rest` tells the
-    rest, so that none is lost."""
+    """A mapping of the input. Each key is taken once; `leave_rest` tells of the others, so that none is lost."""
 
     def __init__(self, node: Node | None, notes: Notes) -> None:
         self.notes = notes

@@ -53,8 +53,7 @@ class RedisResponseOwners:
 
 
 async def _run(commands: Sequence[_Command], client: RedisClient) -> Sequence[object]:
-    """What Redis says to each of these, each about one key, sent in one turn. Raises the first error that is about more
-    than one key."""
+    """Redis' replies to commands sent in one turn. Raises the first error that is about more than one key."""
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)

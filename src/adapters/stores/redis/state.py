@@ -71,15 +71,13 @@ class RedisEndpointStateStore:
         self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}  # as last found: only changes are decoded again
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
-        """Replaces what this replica put down before, and drops what is too old. One that is too large changes
-        nothing. Raises `StoreUnavailable`."""
+        """Drops what is too old as well. One that is too large changes nothing. Raises `StoreUnavailable`."""
         packed = encode_report(report)
         if packed is not None:
             await self._gate.write(lambda client: _run(client, _PUT, self._key, replica, packed, self._keep_us))
 
     async def others(self, replica: str) -> Sequence[HeardReport]:
-        """The report of each other replica. Writes nothing, so it works on a replica and on a full Redis as well.
-        Raises `StoreUnavailable`."""
+        """Writes nothing, so it works on a replica and on a full Redis as well. Raises `StoreUnavailable`."""
         longest = _STAMP_DIGITS + 1 + MAX_REPORT_BYTES
         now_us, *fields = await self._gate.read(lambda client: _run(client, _READ, self._key, replica, longest))
         before, self._read = self._read, {}

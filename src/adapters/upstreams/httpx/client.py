@@ -138,8 +138,7 @@ def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int |
 
 
 def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
-    """A URL for httpx, what it has for `host`, and what it asks for exactly as it stands there. Raises as `target_of`
-    does: what http1 refuses is refused."""
+    """A URL for httpx, its `host`, and the target exactly as it stands there. Raises as `target_of` does."""
     target = target_of(url)
     asked = target.line.split(" ")[1]
     if len(url) > _MOST_OF_A_URL:

@@ -42,8 +42,7 @@ class MountedTransport(httpx.AsyncBaseTransport):
 
 
 class _Upload(httpx.AsyncByteStream):
-    """A body that is not held. The time for the reply stands still while its client is waited for, and begins anew
-    with each piece."""
+    """A body that is not held. The time for the reply stands still while the client is waited for."""
 
     def __init__(
         self,

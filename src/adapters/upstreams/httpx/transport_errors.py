@@ -44,8 +44,7 @@ _SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, Failur
 
 
 def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
-    """The failure that an exception stands for, in words that hold nothing of the request. `in_body`: had the headers
-    of the reply come?"""
+    """What an exception stands for, without words of the request. `in_body`: had the reply's headers come?"""
     if isinstance(error.__cause__, UpstreamFailed):
         return error.__cause__.failure
     failure = next(ROWS[cls] for cls in type(error).__mro__ if cls in ROWS)

@@ -40,8 +40,7 @@ class CredentialMask:
         return failure if reason == failure.reason else structs.replace(failure, reason=reason)
 
     def reply(self, reply: WholeReply) -> WholeReply:
-        """As a client may see it. A zipped body is looked through, and relayed plain. What cannot be read is left out:
-        nobody knows what is in it."""
+        """As a client may see it. A zipped body is relayed plain; what cannot be read is left out."""
         headers: Headers = tuple((name, self.text(value)) for name, value in reply.headers)
         coding = (header(headers, "content-encoding") or "identity").strip().lower()
         body = reply.body

@@ -37,8 +37,7 @@ class OpenAIAnswerFormats:
     """
 
     def ended_well(self, api: Api, answer: CachedAnswer) -> bool:
-        """Whole, without an error, without a content coding, and ended because the model was done. One of more values
-        than are decoded is none of these."""
+        """Whole, without an error or a content coding, the model was done, and not of more values than are decoded."""
         form = _FORMATS.get(api)
         try:
             return form is not None and _is_readable(api, answer) and form.ended_well(answer)

@@ -36,8 +36,7 @@ def _chunks_of(whole: wire.Completion, with_usage: bool) -> list[wire.Chunk]:
 
 
 def _pieces(choice: wire.Choice) -> Iterator[wire.ChunkChoice]:
-    """One choice: its role, what it says, and why it ended. What is said of the text goes with the text, or with the
-    end where there is none."""
+    """Role, text, end. What is said of the text goes with it, or with the end where there is none."""
     verdict: UnsetType | dict[str, object] = UNSET if choice.content_filter_results is UNSET else {}
     mould = wire.ChunkChoice(
         index=choice.index, delta=wire.Delta(), logprobs=None, finish_reason=None, content_filter_results=verdict

@@ -55,8 +55,7 @@ def options_of(shape: Shape) -> StreamOptions:
 
 
 def wants_usage(shape: Shape) -> bool:
-    """Without `[DONE]`, a usage that was asked for and did not come was cut off. Options that are unknown here may ask
-    for it."""
+    """Was a usage asked for, whose absence means a cut stream? True also for options that are unknown here."""
     try:
         return options_of(shape).usage
     except (ValueError, RecursionError):

@@ -60,8 +60,7 @@ _last_events = msgspec.json.Decoder(_LastEvent)
 
 
 def _ended_well(answer: CachedAnswer) -> bool:
-    """Completed, with all of its output, and neither stored nor encrypted: such an answer would tie whoever gets it to
-    the account that made it."""
+    """Completed, with all output, neither stored nor encrypted: that would tie its reader to one account."""
     body = b"".join(answer.chunks)
     if not answer.shape.stream:
         return _is_good(decode(_responses, body))
@@ -86,8 +85,7 @@ RESPONSES = AnswerFormat(_ended_well, _reshaped)
 
 
 def _last_event(body: bytes) -> bytes:
-    """The data of the event that says that the response is completed. Raises `NotUnderstood` if the stream does not end
-    with it, or tells of an error."""
+    """The data of the event that completes the response. Raises `NotUnderstood` if there is none, or an error."""
     last: bytes | None = None
     is_done = False
     for event in read_whole(body):

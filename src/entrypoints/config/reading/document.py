@@ -130,8 +130,7 @@ def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
 
 
 class _Composer:
-    """Makes values of the parser's events, which cost little memory however the file is built. What aliases expand to
-    is counted but shared."""
+    """Makes values of the parser's events, in little memory. What aliases expand to is counted but shared."""
 
     def __init__(self, events: Iterator[Any], report: Report) -> None:
         self._events = events

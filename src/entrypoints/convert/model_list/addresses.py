@@ -19,8 +19,7 @@ def base_url(
     notes: Notes,
     plain_http_hosts: list[str],
 ) -> None:
-    """Writes `base_url` among the arguments, unless it is OpenAI's own; a host that is called without TLS is added to
-    `plain_http_hosts`."""
+    """Writes `base_url` among the arguments, unless it is OpenAI's own, and `plain_http_hosts` where it has no TLS."""
     if address is None:
         if resolved.name not in ("openai", "text-completion-openai"):
             arguments["base_url"] = resolved.provider.base_url

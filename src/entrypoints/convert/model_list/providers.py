@@ -73,8 +73,7 @@ class Resolved(Struct, frozen=True):
 
 
 def resolve(model: str, custom: str | None, *, has_address: bool) -> Resolved | str:
-    """The provider behind `model`, such as `azure/my-deployment`; `custom` is `custom_llm_provider`. A text says why
-    there is none that this proxy can call."""
+    """The provider behind `model` (`azure/my-deployment`), or why there is none; `custom`: `custom_llm_provider`."""
     prefix, slash, rest = model.partition("/")
     name = custom or (prefix if slash and (prefix in PROVIDERS or prefix in _TRANSLATED_ONLY) else None)
     if slash and prefix == name:

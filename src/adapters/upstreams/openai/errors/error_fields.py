@@ -28,8 +28,7 @@ class ErrorFields(Struct, frozen=True):
 
     @classmethod
     def of(cls, error: Any) -> "ErrorFields":
-        """From the `error` value of a body, in whatever shape: an object, a string, a list, wrapped once more, or
-        none."""
+        """From the `error` value of a body in whatever shape: object, string, list, wrapped once more, or none."""
         error = _unwrapped(error)
         if isinstance(error, str):
             return cls(code=error if _CODE_WITH_WORDS.fullmatch(error) else "", message=error)

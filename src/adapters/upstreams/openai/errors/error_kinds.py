@@ -190,8 +190,7 @@ def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:
 
 
 def _not_found(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
-    """Of the path or the model, which is the configuration's; of something that the request names; or of nobody knows
-    what."""
+    """Of the path or the model, which is the configuration's; of what the request names; or nobody knows of what."""
     if words.param and words.param != "model":
         return _refused_request(404, words, owns_credential)
     said = _said(words)

@@ -104,8 +104,7 @@ _BESIDE = frozenset({Api.STORED, Api.OTHER})  # what an endpoint refuses of thes
 
 
 def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = False) -> Verdict:
-    """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
-    nothing about the endpoint."""
+    """`is_bound`: the request builds on what one account keeps, so "not found" says nothing about the endpoint."""
     if 200 <= reply.status < 300 or reply.status == 304:
         reading = _READINGS.get(api)
         # Other answers are of any shape, and none of our business.

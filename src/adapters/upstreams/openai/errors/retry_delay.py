@@ -87,8 +87,7 @@ def delay_in_text_s(text: str) -> float | None:
 
 
 def retry_delay_s(headers: Mapping[str, str], message: str, now_unix: float) -> float | None:
-    """The delay of one reply; None = it names none. `headers` have lower-case names. No delay at all, and a time that
-    is over, say nothing: the reply refuses."""
+    """The delay of one reply; None = it names none, or one that is over. `headers` have lower-case names."""
     after_ms, after = headers.get("retry-after-ms"), headers.get("retry-after")
     if after_ms is not None and (seconds := _ms_in_s(after_ms, now_unix)):
         return seconds
