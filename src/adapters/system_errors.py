@@ -2,6 +2,7 @@
 
 import errno
 import ssl
+from collections.abc import Iterator
 
 WORDS = {
     errno.ECONNREFUSED: "connection refused",
@@ -34,3 +35,13 @@ def tls_words(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {getattr(error, 'verify_message', '')}".removesuffix(": ")
     return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and why it was raised, nearest first."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)

@@ -213,7 +213,7 @@ class CachedAnswers:
                     continue  # whose time that was is no matter to a client that came later and has some left
             if trace.cache is CacheState.SHARED:
                 trace.cache = CacheState.MISS
-            if self._single_flight.full:
+            if self._single_flight.budget.full:
                 return await self._dispatch(group, request, trace)
             call = self._start(asked, group, request)
             return await self._join(call, trace, is_leader=True)

@@ -52,14 +52,6 @@ class SingleFlight:
         self._calls[identity] = call
         return call
 
-    @property
-    def held_bytes(self) -> int:
-        return self.budget.held_bytes
-
-    @property
-    def full(self) -> bool:
-        return self.budget.full
-
     def forget(self, call: "SharedCall") -> None:
         if self._calls.get(call.identity) is call:
             del self._calls[call.identity]

@@ -5,14 +5,12 @@ from msgspec import Struct
 from domain.rate_limit.limit_reading import Reading
 from domain.replica_moments import moved, rank
 
-READING_TOLD_S = 60.0
-"""For how long a reading is told: by then most limits have all their room back."""
+READING_TOLD_S = 60.0  # for how long a reading is told: by then most limits have all their room back
 
 
 class ReadingReport(Struct, frozen=True):
     reading: Reading = Reading()
-    read_at: float | None = None
-    """When the request was sent whose reply gave it; None = there is none."""
+    read_at: float | None = None  # when the request was sent whose reply gave it; None = there is none
 
     def merged(self, other: "ReadingReport") -> "ReadingReport":
         return max(self, other, key=_age_rank)
@@ -29,10 +27,8 @@ NO_READING = ReadingReport()
 
 
 class BucketReport(Struct, frozen=True):
-    limited_until: float | None = None
-    """The end of the newest 429 clock; None = none was set."""
-    unexplained: int = 0
-    """429s in a row that named no delay."""
+    limited_until: float | None = None  # the end of the newest 429 clock; None = none was set
+    unexplained: int = 0  # 429s in a row that named no delay
     requests: ReadingReport = NO_READING
     tokens: ReadingReport = NO_READING
 
