@@ -63,14 +63,11 @@ class BackgroundHandler(logging.Handler):
             self._is_called = False  # before the look: what comes after it calls again
             batch = self._waiting[:]
             del self._waiting[: len(batch)]
-            self._put([record for record in batch if record is not None])
+            with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
+                self._stream.write("".join([self._line(record) for record in batch if record is not None]))
+                self._stream.flush()
             if None in batch:
                 return
-
-    def _put(self, records: list[logging.LogRecord]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
-            self._stream.write("".join(map(self._line, records)))
-            self._stream.flush()
 
     def _line(self, record: logging.LogRecord) -> str:
         """Each by itself: one that cannot be written, whatever a client put into it, takes no other along."""

@@ -53,7 +53,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{key}={_shown(value)}" for key, value in _fields(record).items())
         return (
-            f"{_time(record):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
             + f" {record.levelname} {record.getMessage()} {fields}".rstrip()
         )
 
@@ -99,10 +99,6 @@ def start_logging(level: str, log_format: str | None) -> logging.Logger:
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = getattr(record, "fields", None)
     return fields if isinstance(fields, dict) else {}
-
-
-def _time(record: logging.LogRecord) -> datetime:
-    return datetime.fromtimestamp(record.created, UTC)
 
 
 def _moment(unix: float) -> str:

@@ -89,7 +89,9 @@ class KeptAliveStream:
                 if flowing.result():
                     return True
             elif self._passed_at + self._interval_s <= self._loop.time():
-                self._comment()
+                self._passed_at = self._loop.time()
+                if _is_between_events(self._last):
+                    self._wants_more = self._take(COMMENT)
         return False
 
     def _pass(self, piece: bytes) -> bool:
@@ -101,11 +103,6 @@ class KeptAliveStream:
         self._last = piece
         self._wants_more = self._take(piece)
         return self._wants_more
-
-    def _comment(self) -> None:
-        self._passed_at = self._loop.time()
-        if _is_between_events(self._last):
-            self._wants_more = self._take(COMMENT)
 
     def error_frame(self, message: str, code: str) -> bytes:
         return self._stream.error_frame(message, code)

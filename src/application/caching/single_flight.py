@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from application.answers import Answer, StreamedAnswer, WholeAnswer
+from application.answers import Answer, WholeAnswer
 from application.caching.replay_buffer import MAX_HELD_BYTES, ByteBudget, ReplayBuffer
 from application.caching.shared_stream import SharedStream
 from application.errors import ProxyError
@@ -174,7 +174,9 @@ class SharedCall:
             return (reply.headers, (reply.body,)) if reply.status == 200 and answer.final_failure is None else None
         self._buffer.source = answer
         try:
-            await self._record(answer)
+            self._opened.set()
+            while not await answer.flow(self._buffer.append):
+                await self._buffer.wait_for_the_slowest()
         except asyncio.CancelledError:
             if not answer.complete:
                 raise
@@ -183,11 +185,6 @@ class SharedCall:
             answer.close()
         whole = self._buffer.kept and answer.status == 200 and answer.failure is None
         return (answer.headers, self._buffer.chunks) if whole else None
-
-    async def _record(self, stream: StreamedAnswer) -> None:
-        self._opened.set()
-        while not await stream.flow(self._buffer.append):
-            await self._buffer.wait_for_the_slowest()
 
     async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
         self._entry = await self._judge(headers, chunks)

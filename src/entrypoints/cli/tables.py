@@ -16,7 +16,7 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
         return
     print(f"{title}:", file=stream)
     for row in rows:
-        print("  " + ": ".join(_printable(cell) for cell in row), file=stream)
+        print("  " + ": ".join(printable(cell) for cell in row), file=stream)
 
 
 def print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
@@ -25,7 +25,7 @@ def print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[st
     if not rows:
         return
     kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
-    heads, cells = [headers[place] for place in kept], [[_printable(row[place]) for place in kept] for row in rows]
+    heads, cells = [headers[place] for place in kept], [[printable(row[place]) for place in kept] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     if stream.isatty() and sum(widths) + _FRAME * len(widths) < shutil.get_terminal_size().columns:
         print_table(title, heads, cells, stream)
@@ -50,9 +50,10 @@ def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], str
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=stream).print(table)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without what a terminal acts on."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -91,17 +91,15 @@ def _unwrapped(error: Any) -> Any:
         if isinstance(error, list) and error:
             error = error[0]
         elif isinstance(error, dict) and not (_text(error.get("code")) or _names_a_kind(error.get("type"))):
-            inner = next((error[name] for name in _WRAPPINGS if _wraps(error.get(name))), None)
+            inner = next(
+                (error[name] for name in _WRAPPINGS if error.get(name) and isinstance(error[name], dict | list)), None
+            )
             if inner is None:
                 break
             error = inner
         else:
             break
     return error
-
-
-def _wraps(value: Any) -> bool:
-    return bool(value) and isinstance(value, dict | list)
 
 
 def _names_a_kind(value: Any) -> bool:

@@ -58,7 +58,9 @@ class _Reading(Struct, frozen=True):
 
 def _reading(content: str) -> _Reading:
     decoder = msgspec.json.Decoder(_shape(content, msgspec.Raw))
-    return _Reading(content, decoder, _shape(content, Any), _narrowed(content, "usage"))
+    return _Reading(
+        content, decoder, _shape(content, Any), Narrowed("error", "status", content, "usage", inside={"error": WORDS})
+    )
 
 
 def _shape(content: str, item: Any) -> Any:
@@ -72,10 +74,6 @@ WORDS = Narrowed(
     longest_bytes=16 * 1024,
 )  # fmt: skip
 """What is read of a large error."""
-
-
-def _narrowed(*names: str) -> Narrowed:
-    return Narrowed("error", "status", *names, inside={"error": WORDS})
 
 
 _RESPONSES = Api.RESPONSES
@@ -100,6 +98,7 @@ _narrowed_error = Narrowed(
 _MAX_TEXT_BYTES = 4096  # of an error that is no JSON, what is read at most
 
 
+_NO_OBJECT = Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
 _BESIDE = frozenset({Api.STORED, Api.OTHER})  # what an endpoint refuses of these says nothing of what it is there for
 
 
@@ -144,11 +143,12 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
         if len(text) > LARGE_BYTES or not is_all:
             if not is_all or has_too_many_marks(text):
-                return _judge_beginning(text)
+                # Too long without its content coding, or too full, to be read: an error never is.
+                return Verdict() if text.lstrip().startswith(b"{") else _NO_OBJECT
             text = reading.narrowed(text)
         answer = decode(reading.decoder, text, reading.decoded)
     except _UNREADABLE:
-        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
+        return _NO_OBJECT
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not _RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(read_error(reply), owns_credential=owns_credential))
@@ -159,10 +159,3 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
     usage = answer.usage
     return Verdict(None, usage.usage() if isinstance(usage, UsageWords) else None)
-
-
-def _judge_beginning(text: bytes) -> Verdict:
-    """Of an answer that is not read, as it is too long without its content coding, or too full: an error never is."""
-    if text.lstrip().startswith(b"{"):
-        return Verdict()
-    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
