@@ -43,9 +43,7 @@ class StreamedAnswer(Protocol):
 
     async def flow(self, take: Take) -> bool:
         """Hand whole events to `take` at the moment they come; a broken stream ends with an event the SDKs raise on.
-
-        True = the stream is over, False = `take` wants no more for now: the next call goes on there.
-        """
+        True = the stream is over, False = `take` wants no more for now: the next call goes on there."""
 
     def error_frame(self, message: str, code: str) -> bytes:
         """What to end the stream with before its time, so that the client knows."""

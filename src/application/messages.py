@@ -44,8 +44,7 @@ class Upload(Protocol):
         """Has any of it been read? What has been read cannot be sent a second time."""
 
     async def read(self) -> bytes:
-        """The next piece; b"" = that was all. Raises `ClientLeft` when the client breaks off, and `ProxyError` when it
-        is too slow. May be cancelled; the body is then useless."""
+        """The next piece; b"" = that was all. Raises `ClientLeft`, and `ProxyError` for a client that is too slow."""
 
 
 class ClientBody(Protocol):

@@ -159,8 +159,7 @@ class Providers(Protocol):
     """How each endpoint's provider is spoken to, and what its answers mean."""
 
     def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
-        """The request as this endpoint wants it: its URL, its credential, its name for the model. The reply's headers
-        are waited for `first_byte_s` seconds."""
+        """The request as the endpoint wants it: URL, credential, model. Its headers may take `first_byte_s` seconds."""
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""
@@ -239,8 +238,7 @@ class Clock(Protocol):
         """Wait; 0 lets others run."""
 
     def timeout_at(self, when: float) -> Timeout:
-        """A limit for work of the running task, in a time of `now`; inf = none. Work that waits for nothing is never
-        cancelled; what begins too late is at its first wait."""
+        """A limit for the running task, in a time of `now`; inf = none. Only what waits is cancelled."""
 
     def call_at(self, when: float, work: Callable[[], object]) -> Timer:
         """Have `work` called by the event loop, at a time of `now`."""

@@ -66,10 +66,8 @@ class HeardReport(Struct, frozen=True):
 
 
 class EndpointStateStore(Protocol):
-    """Where replicas put down what they know of endpoints, and read what the others do.
-
-    Both raise `StoreUnavailable`. What a replica that is gone put down disappears after a while by itself.
-    """
+    """Where replicas put down what they know of endpoints, and read what the others do. Both raise `StoreUnavailable`.
+    What a replica that is gone put down disappears after a while by itself."""
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before. Times in it are seconds from now."""
@@ -79,10 +77,8 @@ class EndpointStateStore(Protocol):
 
 
 class ResponseOwners(Protocol):
-    """Remembers which endpoint holds what was stored on the provider's side: responses, conversations, files.
-
-    Never raises, but where that is said: a store that is away knows nothing and learns nothing.
-    """
+    """Remembers which endpoint holds what was stored on the provider's side: responses, conversations, files. Never
+    raises, but where that is said: a store that is away knows nothing and learns nothing."""
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
         """What was remembered of each id, in their order; None = unknown."""

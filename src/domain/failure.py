@@ -138,8 +138,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_refusal(self) -> bool:
-        """Was it answered with an error that says no, and not that the endpoint is busy or broken? One inside a good
-        reply is none: the request may have taken tokens before."""
+        """Was it answered with a no, rather than busy or broken? Inside a good reply it is none: that took tokens."""
         return self.is_error_reply and self.meaning.blame in _REFUSING
 
     def __str__(self) -> str:

@@ -12,8 +12,7 @@ _DEADLINE, _FIRST_BYTE, _SLOW = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIM
 
 
 def first_sign_by(now: float, must_end_by: float) -> float:
-    """When a doubtful attempt must have shown a sign of life, if another endpoint could take over: half of the time is
-    left to that. inf = there is no time to share."""
+    """When a doubtful attempt must have shown a sign of life: half of the time is another's. inf = no time to share."""
     return (now + must_end_by) / 2 if now < must_end_by else inf
 
 

@@ -17,8 +17,7 @@ MAX_UNKNOWN = 2  # errors of unknown cause a request may meet: what two endpoint
 
 
 class Standing(IntEnum):
-    """What is known of an endpoint, for one request. One that has none was not asked, or only its limit kept it away,
-    by a clock of its own."""
+    """What is known of an endpoint, for one request; none = it was not asked, or only its limit kept it away."""
 
     FAILED = 1  # it failed, and may be asked again, as there was a backoff since
     PASSED_OVER = 2  # it failed since the last backoff

@@ -19,10 +19,8 @@ Try it:
 def announce(
     settings: Settings, addresses: Sequence[str], events: Events, say: Callable[[str], None], *, demo: bool
 ) -> None:
-    """Says that connections are taken: a line in the log, and the banner on standard output.
-
-    Where lines are JSON, so is the banner, unless a person reads it: collectors take both streams together.
-    """
+    """Says that connections are taken: a line in the log, and the banner on standard output. Where lines are JSON, so
+    is the banner, unless a person reads it: collectors take both streams together."""
     general = settings.general
     text = banner(settings, demo=demo)
     events.ready(_url(general), addresses)

@@ -10,10 +10,8 @@ AT_ONCE_BYTES = 16 * 1024  # about so much is sent at a time
 
 
 class ReplayedStream:
-    """Sends a recorded stream again, in the chunks that once passed if there is a pause between them.
-
-    See `application.answers.StreamedAnswer`.
-    """
+    """Sends a recorded stream again, in the chunks that once passed if there is a pause between them. See
+    `application.answers.StreamedAnswer`."""
 
     __slots__ = ("_answer", "_at", "_clock", "_interval_s", "failure", "headers", "status")
 

@@ -98,10 +98,8 @@ class ReplayBuffer:
         return self.over
 
     def append(self, piece: bytes) -> bool:
-        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for.
-
-        With it the recording may be too long to be `kept`.
-        """
+        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for. With it
+        the recording may be too long to be `kept`."""
         self._chunks.append(piece)
         self.hold(len(piece))
         for reader in tuple(self.readers):

@@ -100,10 +100,8 @@ class TokenSource:
         return token
 
     async def other_than(self, refused: Secret, patience_s: float) -> Secret | None:
-        """An endpoint answered 401 to `refused`: another token, renewed where that was not done just now.
-
-        None = there is no other, and the refusal stands.
-        """
+        """An endpoint answered 401 to `refused`: another token, renewed where that was not done just now. None = there
+        is no other, and the refusal stands."""
         if self.current is None or self.current == refused:
             if not self._is_fetching and self._clock.now() - self._ended >= YOUNG_S:
                 self._begin()

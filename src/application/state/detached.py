@@ -20,9 +20,7 @@ class Detached:
 
     async def __call__(self, work: Awaitable[Answer], asked_bytes: int) -> Answer:
         """What `work` gives; a cancelled caller leaves it running, if not too many run so, and its answer is let go of.
-
-        `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count.
-        """
+        `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -61,8 +61,7 @@ class Replication:
             await self.exchange()
 
     async def exchange(self) -> None:
-        """One round: put down what is new here, take in what is new elsewhere. The order does not matter, and neither
-        keeps the other from happening. Raises nothing."""
+        """One round: put down what is new here, take in what is new elsewhere, each by itself. Raises nothing."""
         put_error = await self._half(self._put_own)
         take_error = await self._half(self._take_others)
         self._tell(put_error or take_error)

@@ -52,8 +52,7 @@ class PassThrough(_ByAccount, frozen=True):
     """The use case behind everything else a provider serves: files, audio, images, batches, and whatever comes next."""
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        """The answer, whole or as it comes; raises `ProxyError`. One that still comes must be closed by whoever takes
-        it. A model that is no group's name is the provider's to know: it stays as it is."""
+        """The answer; raises `ProxyError`. A stream must be closed by its taker. A model of no group stays as it is."""
         if not self.is_administrable and is_administration(request.path):
             raise Closed.administration(request.path)
         group = self._groups.get(request.model)

@@ -35,8 +35,7 @@ _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")  # a request for thes
 
 
 def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
-    """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
-    temperature is taken for. Of an API that is not known here: never."""
+    """May the answer be given again? `absent_is_zero`: what a request without a temperature is taken for."""
     if api in COMPUTED:
         return not any(fields.get(name) for name in DELIVERY)
     asks_only_for_an_answer = SAMPLED.get(api)

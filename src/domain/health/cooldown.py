@@ -119,10 +119,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, probe_until=0.0) if health.probe_until == probe_until else health
 
     def after_success(self, health: EndpointHealth, started: float) -> EndpointHealth:
-        """A request sent at `started` went well. After a cooldown that closes the endpoint and begins the ramp.
-
-        An answer to what was sent before the cooldown began says nothing about how the endpoint is now.
-        """
+        """A request sent at `started` went well. After a cooldown that closes the endpoint and begins the ramp. An
+        answer to what was sent before the cooldown began says nothing about how the endpoint is now."""
         if health.open_until:
             closed = EndpointHealth(ramp=1, closed_at=started, on_trial=health.on_trial)
             return closed if started >= health.opened_at else health
@@ -132,10 +130,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, failures=0, unknown=(), ramp=ramp if ramp < RAMP_END else 0)
 
     def after_failure(self, health: EndpointHealth, started: float, now: float, draw: float) -> EndpointHealth:
-        """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter.
-
-        Failures of what was sent before or during a cooldown do not lengthen it: only a probe does, after it.
-        """
+        """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter. Failures of what was sent
+        before or during a cooldown do not lengthen it: only a probe does, after it."""
         if health.open_until:
             probed = started >= health.open_until
             return self._cooling(health, now, 2 * health.cooldown_s, draw) if probed else health

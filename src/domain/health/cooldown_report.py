@@ -19,8 +19,7 @@ class CooldownReport(Struct, frozen=True):
     closed_at: float | None = None  # a request sent then went well: cooldowns that began before hold no longer
 
     def merged(self, other: "CooldownReport") -> "CooldownReport":
-        """Two cooldowns count as one, from the later beginning to the later end: a recovery ends it that came after
-        both had begun. Of two recoveries the later counts."""
+        """Two cooldowns count as one, from the later beginning to the later end; of two recoveries the later counts."""
         longer = max(self, other, key=_end)
         return CooldownReport(
             later(self.opened_at, other.opened_at),

@@ -20,8 +20,7 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
-    """The same with aligned columns where no terminal is, and a paragraph for each row where the terminal is too narrow
-    for the table. A column without any text is left out."""
+    """With aligned columns; a paragraph for each row where the terminal is narrow. Empty columns are left out."""
     if not rows:
         return
     kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]

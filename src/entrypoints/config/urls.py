@@ -106,10 +106,8 @@ def _host_with_port(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
-
-    `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
-    """
+    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case. `*` stands for
+    any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody."""
     text = text.lower()
     if text in ("null", "*"):
         return text

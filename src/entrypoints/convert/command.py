@@ -15,8 +15,7 @@ from entrypoints.convert.source import SourceError, read_source
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.convert.command") -> int:
-    """Writes the new file, and on standard error what is to be known of it. The exit code is 0 for a file that our
-    reader takes, and 2 where there is none or it has a mistake."""
+    """The exit code is 0 for a file that our reader takes, 2 where there is none or it has a mistake."""
     options = _parse(arguments, prog)
     try:
         converted = convert(read_source(options.file), literals_kept=options.keep_literal_keys)

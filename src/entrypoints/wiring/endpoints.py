@@ -86,8 +86,7 @@ def _base(params: ParamsSettings) -> str:
 
 
 def _key(params: ParamsSettings) -> str:
-    """Whatever stands for the account: a key, a token or where it comes from, or a credential header; empty = the
-    client's own."""
+    """What stands for the account: key, token, its source, or a credential header; empty = the client's own."""
     if params.azure_ad_token_provider is not None:
         return f"{params.azure_ad_token_provider}\n{params.azure_ad_scope}"
     own = params.api_key or params.azure_ad_token

@@ -9,9 +9,7 @@ from application.ports import Clock
 
 class MemoryResponseOwners:
     """A `ResponseOwners`, bounded by number: the one that was not asked for or named for longest is forgotten first.
-
-    `ttl_s` is in seconds. An entry takes about 400 bytes, however long its id is.
-    """
+    `ttl_s` is in seconds. An entry takes about 400 bytes, however long its id is."""
 
     def __init__(self, clock: Clock, ttl_s: float, max_entries: int = 100_000) -> None:
         self._clock = clock

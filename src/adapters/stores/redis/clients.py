@@ -37,8 +37,7 @@ class RedisLink:
     _pool: ConnectionPool
 
     async def renew(self) -> None:
-        """Idle connections are closed, those in use once they are free: the next operation connects to whom the name,
-        the Sentinels or the cluster lead to by then."""
+        """Connections are closed once they are free: the next operation connects to whoever is the master by then."""
         await self._pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
         await self._pool.disconnect(inuse_connections=False)
 

@@ -18,8 +18,7 @@ _Command = tuple[str | int, ...]
 
 
 class RedisResponseOwners:
-    """A `ResponseOwners`. Several ids are one pipeline without a transaction, not MGET and the like: a cluster keeps
-    them in different places. `ttl_s` is in seconds."""
+    """Several ids are one pipeline, not MGET: a cluster keeps them in different places. `ttl_s` is in seconds."""
 
     def __init__(self, gate: RedisGate, namespace: str, ttl_s: float) -> None:
         self._gate = gate

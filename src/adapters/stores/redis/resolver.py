@@ -43,8 +43,7 @@ class RedisResolver:
         self._failed = 0
 
     async def addresses(self, name: str) -> Sequence[str]:
-        """Where to connect to, one after the other: what failed last comes last, so that an address that swallows
-        everything costs one attempt. Raises `SlowName`, or `socket.gaierror` when there is no address."""
+        """What failed last comes last, so that it costs one attempt. Raises `SlowName`, `socket.gaierror`."""
         if _is_address(name):
             return (name,)
         found, until = self._answers.get(name, ((), 0.0))

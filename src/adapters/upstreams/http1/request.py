@@ -35,10 +35,8 @@ class Target(Struct, frozen=True):
 
 
 def target_of(url: str) -> Target:
-    """What a URL means; what it asks for goes out as it stands, without the fragment.
-
-    Raises `UpstreamFailed` with MISCONFIGURED, and ValueError for control characters.
-    """
+    """What a URL means; what it asks for goes out as it stands, without the fragment. Raises `UpstreamFailed` with
+    MISCONFIGURED, and ValueError for control characters."""
     return _targets[url]
 
 
@@ -90,9 +88,7 @@ _beginnings = Remembered(_beginning, most=256, longest=4096, size=lengths)
 
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     """The head of a request: its headers in their order and encoding, `host`, and how its body is framed.
-
-    `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
-    """
+    `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line."""
     beginning = _beginnings[f"{call.method}{line}", call.headers, added]
     body = call.body
     if isinstance(body, bytes):

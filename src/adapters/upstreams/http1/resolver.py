@@ -23,10 +23,8 @@ class Names:
         self._running: set[asyncio.Task[list[str]]] = set()
 
     async def addresses(self, host: str) -> list[str]:
-        """All IP addresses that may be called, in the order in which they should be tried.
-
-        Raises OSError, and `NeverCalled` where there is none.
-        """
+        """All IP addresses that may be called, in the order in which they should be tried. Raises OSError, and
+        `NeverCalled` where there is none."""
         if address_in(host) is not None:
             return callable_ones([host])
         loop = asyncio.get_running_loop()

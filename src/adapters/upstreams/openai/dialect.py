@@ -85,8 +85,7 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
 
 
 def _path(target: Target, request: ProxyRequest) -> str:
-    """The path, where it has to name a deployment that is not the endpoint's own with that: as the model of the body,
-    which is what the `AzureOpenAI` client takes for it."""
+    """The path; with the body's model as its deployment where it has to name one and the endpoint's is not meant."""
     if request.model or not target.names_deployment or not request.body_model:
         return request.path
     if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:

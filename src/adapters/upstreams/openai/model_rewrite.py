@@ -47,8 +47,7 @@ def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pie
 
 
 def _place_of_key(body: bytes, text: bytes) -> int:
-    """Where the key stands that is in the body, and in `text`, its outline, once: mostly before all that is left out
-    there, or after it."""
+    """Where the one key of `body`, and of its outline `text`, stands: mostly before what is left out there."""
     at = text.index(_KEY)
     if text is body:
         return at

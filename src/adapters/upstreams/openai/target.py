@@ -92,8 +92,7 @@ def target(
 
 
 def openai_target(base_url: str, bearer: Secret | None, **extras: Unpack[Extras]) -> Target:
-    """`bearer`, or what a `token` gives, goes into `authorization`; neither = the client's own is passed on.
-    As the `OpenAI` client reaches it; Azure's `/openai/v1` is one of these."""
+    """As the `OpenAI` client, also for Azure's `/openai/v1`; neither `bearer` nor `token` = the client's own key."""
     root = base_url.rstrip("/")
     key = () if bearer is None else (("authorization", f"Bearer {bearer.reveal()}"),)
     return target(lambda _method, path: root + path, key, **extras)

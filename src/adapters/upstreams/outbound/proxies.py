@@ -100,10 +100,8 @@ class OutboundProxies:
         self._environment = EnvironmentProxies(os.environ.copy()) if trust_env and url is None else None
 
     def between(self, own: str | None, *, is_tls: bool, host: str, port: int) -> OutboundProxy | None:
-        """What is between here and there; None = nothing. Raises `UnusableProxy`.
-
-        `own`: the proxy that this endpoint has for itself, "" = it is called straight; None = it has no say.
-        """
+        """What is between here and there; None = nothing. Raises `UnusableProxy`. `own`: the proxy that this endpoint
+        has for itself, "" = it is called straight; None = it has no say."""
         url = self._url if own is None else own
         if url:
             return outbound_proxy(url)

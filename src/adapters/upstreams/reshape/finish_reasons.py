@@ -44,8 +44,7 @@ _bodies = msgspec.json.Decoder(_Body)
 
 
 def all_ended(answer: CachedAnswer, good_ends: Set[str]) -> bool:
-    """Is it whole, without an error and not empty, and did each choice end for one of these reasons? Raises
-    `ValueError` or `RecursionError` if it is no such answer."""
+    """Is it whole, no error, not empty, each choice ended well? Raises `ValueError` or `RecursionError`."""
     body = b"".join(answer.chunks)
     if answer.shape.stream:
         return _stream_ended(answer, body, good_ends)

@@ -122,8 +122,7 @@ def write_event(chunk: Struct) -> bytes:
 
 
 class AnswerFormat(Struct, frozen=True):
-    """What is known of one API's answers. Bodies come without a content coding. Both raise `ValueError` or
-    `RecursionError` for what is not understood."""
+    """What is known of one API's answers, without a content coding. Both raise `ValueError`, `RecursionError`."""
 
     ended_well: Callable[[CachedAnswer], bool]
     """Whole, without an error, and ended because the model was done."""
@@ -132,8 +131,7 @@ class AnswerFormat(Struct, frozen=True):
 
 
 class Dialect(Struct, Generic[W, C], frozen=True):
-    """Either shape from the other, for an API that words whole answers as W and chunks as C. Each of these raises
-    `ValueError` or `RecursionError` for what is not understood."""
+    """For an API that words whole answers as W and chunks as C. All raise `ValueError` or `RecursionError`."""
 
     read_whole: Callable[[bytes], W]
     read_chunk: Callable[[bytes], C]  # from the data of one event

@@ -28,8 +28,7 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def claims(text: bytes, *, is_dialogue: bool) -> Sequence[str]:
-    """The ids of what a reply, or a part of an event stream, says that it made, each once. Empty for junk.
-    `is_dialogue`: is it of an API whose replies hold items?"""
+    """The ids that a reply, or a part of a stream, says that it made; `is_dialogue`: do its replies hold items?"""
     found: list[Any] = []
     for piece in _pieces(text):
         reply = _decoded(piece)

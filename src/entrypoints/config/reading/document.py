@@ -46,10 +46,8 @@ class Node(Struct, frozen=True):
 
 
 def read_document(path: Path, report: Report) -> Node:
-    """The file's top-level mapping. Raises `ConfigError` when the file cannot be read as one.
-
-    Duplicate keys are added to `report`, and the first of them is kept.
-    """
+    """The file's top-level mapping. Raises `ConfigError` when the file cannot be read as one. Duplicate keys are added
+    to `report`, and the first of them is kept."""
     text = _decode(_read(path, report), report)
     try:
         root = _Composer(yaml.parse(text, Loader=Loader), report).document()
@@ -63,8 +61,7 @@ def read_document(path: Path, report: Report) -> Node:
 
 
 def plain_value(text: str) -> str | int | float | bool | None:
-    """What `text` means without quotes: nothing, true, yes, on and their opposites, a decimal number, or itself. Octal,
-    base-60 and hexadecimal forms are no numbers."""
+    """What `text` means without quotes: nothing, a switch, a decimal number, or itself; octal and hex are texts."""
     word = text.lower()
     if word in ("", "~", "null"):
         return None

@@ -46,8 +46,7 @@ def base_url(
 
 
 def without_more(address: Node, notes: Notes, kept: str = "?") -> SplitResult:
-    """The address without user, password, query and fragment, in which keys may stand; a query that begins with `kept`
-    stays."""
+    """The address without user, password, fragment, and query, but for one that begins with `kept`: no keys."""
     parts = urlsplit(str(address.value).strip())
     query = parts.query.partition("&")[0] if parts.query.startswith(kept) else ""
     place = parts.netloc.rpartition("@")[2]

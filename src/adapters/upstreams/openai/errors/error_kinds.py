@@ -171,8 +171,7 @@ _OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})  # insid
 
 
 def _broken(status: int, words: ErrorFields) -> FailureKind:
-    """A 5xx is the endpoint's, unless its words plainly speak of the request: gateways wrap other providers' refusals
-    into it. Where both may be, neither is known."""
+    """A 5xx is the endpoint's, unless its words plainly speak of the request; where both may be, it is unknown."""
     names = words.names
     if status == 503 and words.any_of(codes.OVERLOADED):
         return FailureKind.OVERLOADED

@@ -59,8 +59,7 @@ def _is_meant(seconds: float) -> bool:
 
 
 def parse_retry_after_s(text: str, now_unix: float) -> float | None:
-    """The value of a `retry-after` header: seconds (fractions allowed) or an HTTP date (RFC 9110, 10.2.3); 0 = it is
-    over. A time that is soon is taken for one however it is written."""
+    """Seconds of a `retry-after`: a number or a date (RFC 9110, 10.2.3); 0 = it is over. Other near times count too."""
     text = _in_short(text)
     seconds = parse_reset_s(text)
     if seconds is not None:
