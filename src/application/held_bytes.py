@@ -49,7 +49,7 @@ class HeldBytes:
         """`max_bytes` 0 = no bound, but all is counted. Something of `largest_bytes` fits when nothing else is held."""
         self.held_bytes = 0
         self.refused = 0  # how often something did not fit
-        self.when_exceeded: Callable[[int], None] = _no_matter  # told by how much too much is held
+        self.when_exceeded: Callable[[int], None] = lambda _: None  # told by how much too much is held
         self._max_bytes = max_bytes
         self._most: float = max_bytes or inf
         self._most_large: float = max(largest_bytes, max_bytes - max_bytes // _PART_FOR_SMALL) if max_bytes else inf
@@ -138,7 +138,3 @@ class Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _no_matter(_: int) -> None:
-    """Nobody can let go of anything."""

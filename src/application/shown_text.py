@@ -16,11 +16,8 @@ def shown(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
 
 
-def _shown_header(value: bytes) -> str:
-    return shown(value[:LONGEST_TEXT].decode("latin-1"))
-
-
-SHOWN_HEADERS = Remembered(_shown_header, most=256)  # values of headers of which few are different, cut and shown
+SHOWN_HEADERS = Remembered[bytes, str](lambda value: shown(value[:LONGEST_TEXT].decode("latin-1")), most=256)
+"""Values of headers of which few are different, cut and shown."""
 
 
 def shown_id(value: bytes) -> str:

@@ -23,8 +23,7 @@ def lengths(key: Any) -> int:
 
 
 class Remembered(dict[K, V]):
-    """`remembered[key]` is what `work` says of the key. No more than `most` keys are held at a time: then all are
-    forgotten, and none that is longer than `longest`."""
+    """`remembered[key]` is `work(key)`, of short keys only: with more than `most` of them all are forgotten."""
 
     __slots__ = ("_longest", "_most", "_size", "_work")
 

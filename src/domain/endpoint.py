@@ -15,9 +15,7 @@ class Endpoint(Struct, frozen=True):
     provider: str  # `openai` or `azure`: whose words the answers are in
     weight: int = 1  # share of the traffic within the group; 0 = only when no endpoint with a weight can serve
     bucket: str = ""  # digest of host, key and model: endpoints that are equal here share one rate limit
-    account: str = ""
-    """Digest of host, key, organization and project: endpoints that are equal here run out of money together, and know
-    what each of them has stored."""
+    account: str = ""  # digest of host, key, organization and project: shares a bill, and what is stored
     identity: str = ""  # digest of host, path, model, api-version and key: the same on all replicas
     owns_credential: bool = True  # False = the client's own key is passed through; a 401 is the client's
     rpm: int | None = None  # requests a minute, where the configuration knows it; None = only replies tell

@@ -77,8 +77,7 @@ _BROKEN = (
     FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.TRUNCATED, FailureKind.JUNK,
     FailureKind.SERVER_ERROR, FailureKind.REQUEST_TIMEOUT,
 )  # fmt: skip
-_NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)
-"""What this endpoint cannot do for this request, and another one may."""
+_NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)  # another may do it
 
 MEANINGS: dict[FailureKind, Meaning] = {
     **dict.fromkeys(_BROKEN, Meaning(Blame.ENDPOINT, Effect.COUNT)),
@@ -129,8 +128,7 @@ class Failure(Struct, frozen=True):
         return MEANINGS[self.kind]
 
     def effect(self, *, is_beside: bool) -> Effect:
-        """What it does to the endpoint. Of what is beside its purpose (files, stored responses, whatever names no
-        model) only a connection that cannot be made counts."""
+        """What it does to the endpoint; beside its purpose (files, stored things) only a failed connection counts."""
         effect = self.meaning.effect
         if not is_beside or (effect is Effect.COUNT and self.kind in NEVER_SENT):
             return effect

@@ -73,8 +73,7 @@ class RetryState(Struct, frozen=True, gc=False):
 
     @property
     def is_unexplained(self) -> bool:
-        """Has nothing come but errors of unknown cause? They may well be the request's: then no endpoint is troubled
-        with it that is not well, and none twice."""
+        """Have only errors of unknown cause come? They may be the request's: only endpoints that are well get it."""
         return 0 < self.unknown == len(self.failures)
 
     @property

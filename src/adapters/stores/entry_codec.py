@@ -22,8 +22,7 @@ from domain.caching.cache_key import CacheKey
 
 VERSION = 1  # raised when the layout or its meaning changes; entries of other versions are misses
 MAX_ENTRY_BYTES = 1 << 20  # the longest entry that is kept, and that is looked at when it is read
-MAX_UNPACKED_BYTES = 8 << 20
-"""The most an entry may unpack to. A recorded stream packs to about a twentieth of its size, prose to half."""
+MAX_UNPACKED_BYTES = 8 << 20  # of one entry: a recorded stream packs to about a twentieth, prose to half
 COMPRESS_ABOVE_BYTES = 8 << 10  # shorter bodies are kept as they are: compressing would cost more than moving them
 _COMPRESSION = 1
 """zlib's fastest level. On recorded streams and prose level 6 takes twice the time for 5 % less; no other packages

@@ -12,8 +12,7 @@ from application.body.readable import readable
 
 LARGE_BYTES = 64 * 1024  # smaller texts may be decoded as they are
 
-MAX_MEMBERS = 200_000
-"""More values than this are too many to be decoded, however few bytes each of them has: they would take some 30 MB."""
+MAX_MEMBERS = 200_000  # more values are too many to be decoded, however short: they would take some 30 MB
 
 MAX_MARKS = 1_000_000
 """Of these, in texts and between them. A text with more is not even skipped through: a decoder that skips needs 20 to
@@ -83,8 +82,7 @@ class Narrowed:
         self._decoder = msgspec.json.Decoder(msgspec.defstruct("Members", fields))
 
     def __call__(self, text: bytes, *, numbers: bool = True) -> bytes:
-        """An object with those members. Raises `ValueError` or `RecursionError` where it is none, and for what even
-        `readable` does not forgive; `numbers` as there."""
+        """An object with those members. Raises `ValueError` or `RecursionError`; `numbers` as in `readable`."""
         try:
             members = self._decoder.decode(text)
         except msgspec.ValidationError:

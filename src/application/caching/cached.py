@@ -25,8 +25,7 @@ from domain.group import ModelGroup
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
 
-_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
-"""Request headers by which a provider may answer differently."""
+_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")  # by which a provider may answer differently
 
 _OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")  # codes of errors that say that a wait was over
 
@@ -35,8 +34,7 @@ _REMEMBERED_BYTES = 4096
 """A request that is answered from the cache has mostly been asked before, word for word: so many bodies of up to so
 many bytes, headers included, are remembered, and need not be read again to know their entry."""
 
-_ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger answers and requests are read in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 * 1024  # larger ones are read in a thread, not to hold up every other request
 
 _WORTH_ASKING_AGAIN_S = 1.0
 

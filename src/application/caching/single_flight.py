@@ -26,8 +26,7 @@ FINISH_S = 0.5
 they were sent is worth keeping."""
 
 Ask = Callable[[RequestTrace], Awaitable[Answer]]
-Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
-"""Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
+Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]  # what is to be kept; None = nothing
 
 Store = Callable[[CachedAnswer], Awaitable[None]]  # keeps it
 

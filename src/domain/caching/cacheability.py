@@ -28,8 +28,7 @@ _PLAIN_ITEMS = frozenset(
 )
 """Input items of Responses that hold all they mean. Left out: references, encrypted reasoning, hosted tools' calls."""
 
-_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
-"""Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
+_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))  # no hosted tools' finds, no encrypted reasoning
 
 _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")  # a request for these is made for its effect
 

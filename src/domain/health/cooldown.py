@@ -26,9 +26,7 @@ NEVER = -math.inf
 RAMP_END = 64  # once this many requests at a time went well after a cooldown, the endpoint takes all it is given
 NO_CHANCE_S = 1.0  # how soon to look again where time alone opens nothing: what does open it says so
 
-UNKNOWN_REQUESTS = 3
-"""So many different requests in a row are not all wrong themselves: an endpoint that answers each of them with an error
-of unknown cause is at fault."""
+UNKNOWN_REQUESTS = 3  # so many different requests in a row are not all wrong: the endpoint is at fault
 
 
 class HealthState(StrEnum):
@@ -42,9 +40,7 @@ class EndpointHealth(Struct, frozen=True):
     """What is remembered of one endpoint's failures. `FRESH` is an endpoint nothing is known of."""
 
     failures: int = 0  # in a row; a success starts again from 0
-    unknown: tuple[int, ...] = ()
-    """The different requests, each as a number of its own, that met an error of unknown cause since the last success;
-    no more than decide."""
+    unknown: tuple[int, ...] = ()  # numbers of the different requests that met one since the last success
     opened_at: float = 0.0  # When the current cooldown began. What was sent before that has no say in it.
     open_until: float = 0.0  # when the current cooldown ends; 0 = none, the endpoint is closed
     cooldown_s: float = 0.0  # of the current cooldown, before jitter; a probe that fails doubles it
@@ -103,8 +99,7 @@ class CooldownPolicy(Struct, frozen=True):
         return max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
 
     def after_start(self, health: EndpointHealth, now: float) -> EndpointHealth:
-        """A request is sent: if a cooldown has just ended it is the probe, and takes the lease; during a ramp it is on
-        trial until it is answered."""
+        """A request is sent: after a cooldown it is the probe, with a lease; in a ramp on trial until answered."""
         if health.ramp:
             return structs.replace(health, on_trial=health.on_trial + 1)
         if not health.open_until or health.state(now) is not HealthState.HALF_OPEN:

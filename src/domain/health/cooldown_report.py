@@ -5,9 +5,7 @@ from msgspec import Struct, structs
 from domain.replica_moments import later, moved, rank
 
 COOLDOWN_TOLD_S = 60.0  # how long after its end a cooldown is told: nobody has shown yet that the endpoint is well
-RECOVERY_TOLD_S = 600.0
-"""For how long a recovery is told, beside the longest cooldown there may be: as long as an old report of the cooldown
-that it ended may linger."""
+RECOVERY_TOLD_S = 600.0  # beside the longest cooldown: an old report of the one it ended may linger
 
 
 class CooldownReport(Struct, frozen=True):
@@ -20,7 +18,7 @@ class CooldownReport(Struct, frozen=True):
 
     def merged(self, other: "CooldownReport") -> "CooldownReport":
         """Two cooldowns count as one, from the later beginning to the later end; of two recoveries the later counts."""
-        longer = max(self, other, key=_end)
+        longer = max(self, other, key=lambda report: (rank(report.open_until), report.cooldown_s))
         return CooldownReport(
             later(self.opened_at, other.opened_at),
             longer.open_until,
@@ -45,7 +43,3 @@ class CooldownReport(Struct, frozen=True):
 
 
 NO_COOLDOWN = CooldownReport()
-
-
-def _end(report: CooldownReport) -> tuple[float, float]:
-    return rank(report.open_until), report.cooldown_s

@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     word, *rest = arguments or [DEFAULT]
     match word:
         case "-h" | "--help" | "help":
-            print(_help(), end="")
+            width = max(map(len, COMMANDS)) + 2
+            rows = [f"  {name:{width}}{each.summary}" for name, each in COMMANDS.items()]
+            print(_HELP.format(commands="\n".join(rows)), end="")
             return 0
         case "-V" | "--version":
             print(f"llmproxy {version()}")
@@ -67,11 +69,6 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     code: int = importlib.import_module(command.module).main(rest, f"llmproxy {word}")
     return code
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    return _HELP.format(commands="\n".join(f"  {name:{width}}{each.summary}" for name, each in COMMANDS.items()))
 
 
 def _unknown(word: str) -> str:

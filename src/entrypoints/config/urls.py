@@ -18,8 +18,7 @@ _ENDS = ("/chat/completions", "/responses", "/embeddings", "/completions")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]|[^\x00-\x7f]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
-"""What stands for the host in origins of extensions and of applications that are made of web pages."""
+_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")  # in place of a host, in origins of applications
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 

@@ -21,7 +21,9 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.convert.co
         converted = convert(read_source(options.file), literals_kept=options.keep_literal_keys)
     except SourceError as error:
         return _refuse(str(error))
-    _report(converted)
+    carried, left = _rows(converted, is_carried=True), _rows(converted, is_carried=False)
+    print_table("Carried over, and different here", ("where", "key", "what"), carried, sys.stderr)
+    print_table("Not carried over", ("where", "key", "why"), left, sys.stderr)
     if not any(group.endpoints for group in converted.groups):
         return _refuse(f"{options.file} has no endpoint that this proxy can call, so nothing is written")
     text = document(converted, options.file.name)
@@ -67,13 +69,6 @@ def _write(text: str, options: argparse.Namespace) -> str | None:
     except OSError as error:
         return f"{options.output}: {error.strerror}"
     return None
-
-
-def _report(converted: Converted) -> None:
-    print_table(
-        "Carried over, and different here", ("where", "key", "what"), _rows(converted, is_carried=True), sys.stderr
-    )
-    print_table("Not carried over", ("where", "key", "why"), _rows(converted, is_carried=False), sys.stderr)
 
 
 def _rows(converted: Converted, *, is_carried: bool) -> list[tuple[str, str, str]]:

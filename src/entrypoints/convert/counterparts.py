@@ -29,11 +29,12 @@ _TOO_LONG = "what is too long comes back as the provider says it; ask for anothe
 _REFUSED = "a refusal comes back as the provider says it; ask for another model"
 
 
-def _by_key(rows: Mapping[str, str]) -> Mapping[str, str]:
+def by_key(rows: Mapping[str, str]) -> Mapping[str, str]:
+    """The text of each key, where a row is for several."""
     return {key: text for keys, text in rows.items() for key in keys.split()}
 
 
-PARAMS = _by_key(
+PARAMS = by_key(
     {
         "max_retries num_retries": "is said once, as num_retries in general_settings",
         "cooldown_time": "is said once, as cooldown_time in general_settings",
@@ -57,7 +58,7 @@ PARAMS = _by_key(
     }
 )
 
-MODEL_INFO = _by_key(
+MODEL_INFO = by_key(
     {
         "input_cost_* output_cost_* cache_*": _COST,
         "mode": "the path of a request says what it is",
@@ -68,7 +69,7 @@ MODEL_INFO = _by_key(
     }
 )
 
-ROUTER = _by_key(
+ROUTER = by_key(
     {
         "retry_policy": "what is tried again is fixed by the kind of failure, and bounded by num_retries: "
         "docs/failover.md",
@@ -103,7 +104,7 @@ ROUTER = _by_key(
     }
 )
 
-LITELLM = _by_key(
+LITELLM = by_key(
     {
         "context_window_fallbacks": _TOO_LONG,
         "content_policy_fallbacks": _REFUSED,
@@ -130,7 +131,7 @@ LITELLM = _by_key(
     }
 )
 
-GENERAL = _by_key(
+GENERAL = by_key(
     {
         "database_* store_model_in_db supported_db_objects allow_requests_on_db_unavailable": _DATABASE,
         "disable_prisma_schema_update use_redis_transaction_buffer user_api_key_cache_ttl": _DATABASE,
@@ -168,7 +169,7 @@ GENERAL = _by_key(
     }
 )
 
-TOP = _by_key(
+TOP = by_key(
     {
         "guardrails policies policy_attachments": _GUARD,
         "mcp_servers mcp_tools agent_list agents search_tools vector_store_registry": _MCP,

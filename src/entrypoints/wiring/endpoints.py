@@ -39,6 +39,8 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
     key = _key(params)
     api_version = params.api_version or params.default_query.get("api-version", "")
     path = f"{url.path}/{params.azure_deployment or ''}"
+    # Behind another proxy it is another endpoint: one may be reached and the other not.
+    way = () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
     return Endpoint(
         id=model.id,
         model=model.model,
@@ -46,7 +48,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
-        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *_way(model)),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *way),
         owns_credential=not params.passes_client_credential,
         rpm=model.rpm,
         tpm=model.tpm,
@@ -94,11 +96,6 @@ def _key(params: ParamsSettings) -> str:
         return own.reveal()
     headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in KEY_HEADERS)
     return "\n".join(headers)
-
-
-def _way(model: EndpointSettings) -> tuple[str, ...]:
-    """What tells an endpoint apart from the same one behind another proxy: one may be reached and the other not."""
-    return () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
 
 
 def _digest(*parts: str) -> str:

@@ -35,8 +35,7 @@ class RedisSettings(Struct, frozen=True):
     """The address of a Redis, and the credentials for it."""
 
     kind: Kind = "single"
-    nodes: tuple[tuple[str, int], ...] = ()
-    """Host and port of the server, of each Sentinel, or of cluster nodes to begin with; empty with `unix_path`."""
+    nodes: tuple[tuple[str, int], ...] = ()  # of the server, the Sentinels or some nodes; empty with `unix_path`
     unix_path: str | None = None  # the path of its socket; None = TCP
     db: int = 0
     username: str | None = None  # the ACL user; None = Redis' default user

@@ -16,8 +16,7 @@ from adapters.upstreams.http1 import failures
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
-LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)
-"""What a call may raise because of the network or the server; anything else is a defect and is not dressed up."""
+LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)  # because of network or server; others are defects
 
 _ROWS: dict[Failure, Sequence[type[BaseException]]] = {
     failures.LOST: (

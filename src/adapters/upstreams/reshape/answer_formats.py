@@ -12,7 +12,7 @@ from adapters.upstreams.reshape.list_formats import EMBEDDINGS, MODERATIONS
 from adapters.upstreams.reshape.reshaping import AnswerFormat
 from adapters.upstreams.reshape.responses_formats import RESPONSES
 from application.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
-from application.messages import Api, Headers
+from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
 
 _UNREADABLE = (ValueError, RecursionError)
@@ -61,8 +61,5 @@ class OpenAIAnswerFormats:
 def _is_readable(api: Api, answer: CachedAnswer) -> bool:
     marks = _MARKS.get(api, ALL_MARKS)
     is_light = not any(len(chunk) > LARGE_BYTES and is_heavy(chunk, marks) for chunk in answer.chunks)
-    return is_light and not _is_coded(answer.headers)
-
-
-def _is_coded(headers: Headers) -> bool:
-    return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)
+    codings = [value.strip().lower() for name, value in answer.headers if name == "content-encoding"]
+    return is_light and all(coding in ("", "identity") for coding in codings)

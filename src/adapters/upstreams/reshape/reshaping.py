@@ -28,8 +28,7 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The `stream_options` of a request; an option that is unknown here is an error."""
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-    """None = on: the API's default (openai-python, `ChatCompletionStreamOptionsParam`)."""
+    include_obfuscation: bool | None = None  # None = on, as openai-python says
 
     @property
     def usage(self) -> bool:
@@ -124,10 +123,8 @@ def write_event(chunk: Struct) -> bytes:
 class AnswerFormat(Struct, frozen=True):
     """What is known of one API's answers, without a content coding. Both raise `ValueError`, `RecursionError`."""
 
-    ended_well: Callable[[CachedAnswer], bool]
-    """Whole, without an error, and ended because the model was done."""
-    reshaped: Callable[[CachedAnswer, Shape], CachedAnswer]
-    """The answer in a shape that is not its own."""
+    ended_well: Callable[[CachedAnswer], bool]  # whole, without an error, and the model was done
+    reshaped: Callable[[CachedAnswer, Shape], CachedAnswer]  # in a shape that is not its own
 
 
 class Dialect(Struct, Generic[W, C], frozen=True):

@@ -12,8 +12,7 @@ import msgspec
 from adapters.upstreams.openai.lenient_json import decode
 from application.body.narrowed import is_heavy
 
-_MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")
-"""Members of a batch, a run and a fine-tuning job that name what came of it."""
+_MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")  # of batches, runs and jobs
 
 _NAMES = ("id", *_MADE_FILES)
 _LONGEST = 200  # letters of an id

@@ -38,8 +38,7 @@ _CLIENTS_OWN = frozenset({
 })  # fmt: skip
 """Members that mean nothing to the provider, at whatever depth."""
 
-_ITEMS = frozenset({"additional_messages", "input", "items", "messages", "output", "tool_calls"})
-"""Lists of what was said."""
+_ITEMS = frozenset({"additional_messages", "input", "items", "messages", "output", "tool_calls"})  # lists of items
 
 _WHOLE_ITEMS = frozenset({
     "message", "function", "custom", "function_call", "function_call_output", "custom_tool_call",

@@ -12,7 +12,7 @@ from msgspec import structs
 from adapters.clock import SystemClock
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.openai.dialect import OpenAIDialect
-from application.messages import Api, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, Headers, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Upstream, UpstreamFailed
 from application.state.access_tokens import TokenSource
 from application.state.token_upstream import TokenCall, TokenUpstream
@@ -139,8 +139,8 @@ class _Asking:
         """By a call that names it and has no messages: it is refused for that alone, and takes no tokens."""
         model = self._endpoint.model
         body = msgspec.json.encode({"model": model})
-        request = structs.replace(_request(Api.CHAT, "POST", "/chat/completions"), body=body, model=model)
-        request = structs.replace(request, body_model=model, headers=(*_HEADERS, ("content-type", "application/json")))
+        headers = (*_HEADERS, ("content-type", "application/json"))
+        request = _request(Api.CHAT, "POST", "/chat/completions", body, model, headers)
         reply = await self._whole(self._call(request))
         failure = self._dialect.judge(self._endpoint, request, reply).failure
         return on_deployment(self._endpoint, self._model.params.azure_deployment or model, reply, failure)
@@ -166,18 +166,7 @@ class _Asking:
         return WholeReply(reply.status, reply.headers, bytes(pieces))
 
 
-def _request(api: Api, method: str, path: str) -> ProxyRequest:
-    return ProxyRequest(
-        api=api,
-        path=path,
-        query="",
-        headers=_HEADERS,
-        credentials=(),
-        body=b"",
-        model="",
-        body_model=None,
-        stream=False,
-        request_id="",
-        received=0.0,
-        method=method,
-    )
+def _request(
+    api: Api, method: str, path: str, body: bytes = b"", model: str = "", headers: Headers = _HEADERS
+) -> ProxyRequest:
+    return ProxyRequest(api, path, "", headers, (), body, model, model or None, False, "", 0.0, method=method)

@@ -37,8 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 class Node(Struct, frozen=True):
-    value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"
-    """What YAML makes of it; dates stay texts."""
+    value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"  # as YAML has it; dates are texts
     at: Position
     text: str = ""  # of a single value: what stands in the file
     keys: dict[str, Position] = {}  # of a mapping: where each key begins

@@ -13,8 +13,7 @@ _MAX_WORD = 100  # characters of a code that are looked at: a longer one is a se
 _WRAPPINGS = ("error", "errors", "detail", "message")  # hold the error of somebody further up, where there is no code
 _MAX_WRAPPINGS = 4
 _NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
-_CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")
-"""A code where a sentence is expected, as in `{"error": "rate_limit_exceeded"}`."""
+_CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")  # where a sentence is expected, as for `error`
 
 
 class ErrorFields(Struct, frozen=True):
