@@ -37,11 +37,12 @@ def tls_words(error: ssl.SSLError) -> str:
     return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and why it was raised, nearest first."""
+def causes(error: BaseException, *, also_suppressed: bool = False) -> Iterator[BaseException]:
+    """The error, and why it was raised, nearest first; `also_suppressed`: past `raise ... from None` as well."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        is_hidden = link.__suppress_context__ and not also_suppressed
+        link = link.__cause__ or (None if is_hidden else link.__context__)

@@ -48,7 +48,7 @@ def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
     failure = next(ROWS[cls] for cls in type(error).__mro__ if cls in ROWS)
     if failure.kind in _SETTLED:
         return failure
-    for cause in causes(error):
+    for cause in causes(error, also_suppressed=True):
         if isinstance(cause, ssl.SSLError):
             return Failure(FailureKind.TLS, tls_words(cause))
         if isinstance(cause, socket.gaierror):
