@@ -166,18 +166,15 @@ class RedisGate:
             return
         self._told = state.access
         with suppress(Exception):  # an alarm that fails must not fail a request, nor end the probing
-            self._tell(state)
+            match state.access:
+                case Access.ALL:
+                    self._alarm.recovered(self._name, self._clock.now() - state.impaired_at)
+                case Access.READS:
+                    self._alarm.read_only(self._name, state.reason)
+                case Access.NONE:
+                    self._alarm.lost(self._name, state.reason)
         if state.access is not Access.ALL and (self._watch is None or self._watch.done()):
             self._watch = asyncio.create_task(self._probe_until_recovered(), name=f"{self._name}-probe")
-
-    def _tell(self, state: BreakerState) -> None:
-        match state.access:
-            case Access.ALL:
-                self._alarm.recovered(self._name, self._clock.now() - state.impaired_at)
-            case Access.READS:
-                self._alarm.read_only(self._name, state.reason)
-            case Access.NONE:
-                self._alarm.lost(self._name, state.reason)
 
     async def _probe_until_recovered(self) -> None:
         # Idle connections may lead to a machine that is gone; each would cost an operation a timeout.

@@ -16,6 +16,10 @@ from entrypoints.convert.source import VARIABLE, Node
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
+_STREAM_TIMEOUT = (
+    "has no counterpart of its own: first_byte_timeout holds for streams and for answers in one piece alike, so write "
+    "it only where that is meant"
+)
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential|password|signature", re.IGNORECASE)
 
 
@@ -63,7 +67,8 @@ def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> 
         _key(entry, resolved, endpoint.params, params, name, context)
         params.leave("api_version", "is Azure's; this provider is sent none")
     _limits(endpoint, params)
-    _timeouts(endpoint, params)
+    endpoint.settings |= first_byte_timeout(params)
+    params.leave("stream_timeout", _STREAM_TIMEOUT)
     _headers(endpoint, params, context.literals)
     organizations = params.take("organization")
     params.leave_rest(PARAMS, UNKNOWN)
@@ -123,15 +128,6 @@ def _limits(endpoint: Endpoint, params: Section) -> None:
     for share in ("weight", "order"):
         if (found := params.number(share, 0, 10**6)) is not None:
             endpoint.shares[share] = found
-
-
-def _timeouts(endpoint: Endpoint, params: Section) -> None:
-    endpoint.settings |= first_byte_timeout(params)
-    params.leave(
-        "stream_timeout",
-        "has no counterpart of its own: first_byte_timeout holds for streams and for answers in one piece alike, so "
-        "write it only where that is meant",
-    )
 
 
 def first_byte_timeout(section: Section) -> dict[str, Any]:

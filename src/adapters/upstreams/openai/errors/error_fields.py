@@ -89,20 +89,15 @@ def _unwrapped(error: Any) -> Any:
     for _ in range(_MAX_WRAPPINGS):
         if isinstance(error, list) and error:
             error = error[0]
-        elif isinstance(error, dict) and not (_text(error.get("code")) or _names_a_kind(error.get("type"))):
-            inner = next(
-                (error[name] for name in _WRAPPINGS if error.get(name) and isinstance(error[name], dict | list)), None
-            )
-            if inner is None:
-                break
-            error = inner
-        else:
+            continue
+        if not isinstance(error, dict) or _text(error.get("code")):
             break
+        names_a_kind = _text(error.get("type")) and error["type"] not in _NO_KIND
+        inner = [each for name in _WRAPPINGS if isinstance(each := error.get(name), dict | list) and each]
+        if names_a_kind or not inner:
+            break
+        error = inner[0]
     return error
-
-
-def _names_a_kind(value: Any) -> bool:
-    return bool(_text(value)) and value not in _NO_KIND
 
 
 def _status(value: Any) -> int:
