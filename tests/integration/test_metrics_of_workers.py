@@ -18,7 +18,7 @@ from tests.integration.harness import ProxyProcess, config, endpoint
 OWN_PROCESS = True
 ROUND = 1000
 AT_ONCE = 24
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 Told = Mapping[tuple[str, ...], float]
 
