@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -141,6 +141,10 @@ class ProxyRequest(Struct, frozen=True):
     """Does the provider go on when its client has left?"""
     is_kept: bool = False
     """Is its answer, or some part of that, one that the provider keeps, though it speaks an API that keeps nothing?"""
+    temperature: Any = None
+    """What the body says of it, whatever that is; None = nothing."""
+    store: Any = None
+    """Likewise."""
     binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()
     """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.caching.cacheability import is_cacheable
+from domain.caching.cacheability import is_cacheable, may_be_cacheable
 
 KEY_VERSION = b"llmproxy-cache-1"
 TTL_JITTER = 0.05
@@ -57,6 +57,10 @@ class CachePolicy(Struct, frozen=True):
     """Do clients with different credentials share answers?"""
     absent_is_cacheable: bool = False
     """What a request without a temperature is taken for; the API's default is 1."""
+
+    def may_allow(self, api: str, temperature: object, store: object) -> bool:
+        """Could `allows` say yes, as far as these fields tell? None = the body has none."""
+        return may_be_cacheable(api, temperature, store, absent_is_zero=self.absent_is_cacheable)
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
         """May an answer to this request be kept, and one that was kept be given?"""

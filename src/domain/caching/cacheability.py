@@ -17,6 +17,8 @@ DELIVERY = ("stream", "stream_options")
 COMPUTED = frozenset(("embeddings", "moderations"))
 """APIs without chance: they know neither a temperature nor a stream."""
 
+_NUMBERS = (int, float)
+
 _ASKED_TO_STAY_OUT = frozenset(
     (
         "background",
@@ -50,17 +52,23 @@ _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 """Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
 
 
+def may_be_cacheable(api: str, temperature: object, store: object, *, absent_is_zero: bool) -> bool:
+    """Could the answer to a request be given again, as far as these fields of its body tell (None = it has none)?
+    `absent_is_zero`: what a request without a temperature is taken for. Of an API that is not known here: never."""
+    if api not in SAMPLED:
+        return api in COMPUTED
+    is_certain = absent_is_zero if temperature is None else type(temperature) in _NUMBERS and temperature == 0
+    return is_certain and (store is False or api != "responses")  # which are stored unless the client says no
+
+
 def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
-    """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
-    temperature is taken for. Of an API that is not known here: never."""
+    """May the answer to a request with these body fields be given again? `absent_is_zero` as above."""
     if api in COMPUTED:
         return not any(fields.get(name) for name in DELIVERY)
-    asks_only_for_an_answer = SAMPLED.get(api)
     return (
-        asks_only_for_an_answer is not None
+        may_be_cacheable(api, fields.get("temperature"), fields.get("store"), absent_is_zero=absent_is_zero)
         and _is_plain_delivery(fields)
-        and _is_deterministic(fields.get("temperature"), absent_is_zero)
-        and asks_only_for_an_answer(fields)
+        and SAMPLED[api](fields)
     )
 
 
@@ -79,8 +87,7 @@ def _completions(fields: Fields) -> bool:
 
 def _responses(fields: Fields) -> bool:
     return (
-        fields.get("store") is False  # stored unless the client says no
-        and _stays_in_itself(fields)
+        _stays_in_itself(fields)
         and all(isinstance(name, str) and name in _PLAIN_INCLUDES for name in _items(fields.get("include")))
         and _is_plain_input(fields.get("input"))
     )
@@ -105,12 +112,6 @@ def _is_plain_delivery(fields: Fields) -> bool:
     if not (stream is None or isinstance(stream, bool)):
         return False
     return options is None or (stream is True and isinstance(options, dict))
-
-
-def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
-    if temperature is None:
-        return absent_is_zero
-    return isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
 
 
 def _stays_in_itself(fields: Fields) -> bool:

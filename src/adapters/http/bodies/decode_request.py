@@ -197,6 +197,8 @@ def request_of(
         None,
         fields.background is True and api is Api.RESPONSES,
         api is Api.CHAT and (fields.store is True or fields.audio is not None),
+        fields.temperature,
+        fields.store,
     )
 
 
