@@ -145,6 +145,8 @@ class ProxyRequest(Struct, frozen=True):
     """What the body says of it, whatever that is; None = nothing."""
     store: Any = None
     """Likewise."""
+    has_plain_key: bool = False
+    """Is it known that the word `"model"` stands in the body once at most, and no key is that in other letters?"""
     binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()
     """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""

@@ -63,7 +63,7 @@ class PassThroughCalls:
         content_type = headers.get(b"content-type", b"")
         if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
             held = await self._admission.body(body.receive, exchange)
-            name = decoded(held).model if held else None
+            name = decoded(held)[0].model if held else None
             return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
         boundary = boundary_of(content_type) if is_plain else None
         if self._admission.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):

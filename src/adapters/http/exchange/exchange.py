@@ -45,8 +45,8 @@ class Exchange(ExchangeReport):
 
     async def _run(self, found: Awaitable[Answer | None]) -> None:
         """Wait for the answer and send it; None = it was sent, and is only to be taken."""
-        self._task = asyncio.current_task()
         in_flight, client, ended = self._context.in_flight, self.client, None
+        self._task = client.task
         in_flight.add(self)
         if self._is_watching:
             client.on_disconnect(self._leave)

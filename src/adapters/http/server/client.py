@@ -1,5 +1,6 @@
 """What the server and the application that it serves know of each other."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ class Client(Protocol):
     """How long the body is; None = only its end will tell."""
     added: Fields
     """Headers of the reply, whatever it turns out to be."""
+    task: asyncio.Task[None] | None
+    """The one that awaits what `Application.begin` has returned; None = none does (yet)."""
     sent_bytes: int
     """How much of a body was given to `send_chunk`."""
 

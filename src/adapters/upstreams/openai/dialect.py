@@ -16,11 +16,10 @@ from adapters.upstreams.openai.stored_ids import made_ids, state_ids
 from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.target import Target
-from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
+from application.messages import Api, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from application.ports import UpstreamReply
 from application.state.token_upstream import TokenCall
 from domain.endpoint import Endpoint
-from domain.rate_limit.limit_reading import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
 _STORED, _OTHER = Api.STORED, Api.OTHER  # bound once: to read a member by its name is slow before Python 3.12
@@ -38,7 +37,9 @@ class OpenAIDialect:
         target, method, query = self._targets[endpoint.id], request.method, request.query
         call = UpstreamCall(
             method,
-            target.url(_path(target, request), query and _query(endpoint, request), method),
+            target.url(
+                request.path if request.model else _path(target, request), query and _query(endpoint, request), method
+            ),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -50,9 +51,8 @@ class OpenAIDialect:
             call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))
         )
 
-    def readings(self, headers: Headers) -> Readings:
-        """What a reply's headers say about its rate limits."""
-        return readings(headers)
+    readings = staticmethod(readings)
+    """See `Providers`."""
 
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply means."""
@@ -97,13 +97,13 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
             return body  # its model stands in the URL, and nothing is known of what it holds
         if request.api is _OTHER and request.path not in DEPLOYMENT_ROUTES:
             return body  # named by the client's URL for a route that takes none
-    return replace_model(body, endpoint.model, bool(named))
+    return replace_model(body, endpoint.model, bool(named), request.has_plain_key)
 
 
 def _path(target: Target, request: ProxyRequest) -> str:
-    """The path, where it has to name a deployment that is not the endpoint's own with that: as the model of the body,
-    which is what the `AzureOpenAI` client takes for it."""
-    if request.model or not target.names_deployment or not request.body_model:
+    """The path of a request for no group. Where it has to name a deployment that is not the endpoint's own, that is the
+    model of the body, which is what the `AzureOpenAI` client takes for it."""
+    if not target.names_deployment or not request.body_model:
         return request.path
     if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:
         return request.path
