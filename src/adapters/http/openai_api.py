@@ -62,16 +62,14 @@ class OpenAIRoutes:
             check_text(body)
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
-        request = request_of(
-            route, arrival, body, fields, exchange.request_id, exchange.received, has_plain_key=has_plain_key
-        )
+        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received, has_plain_key)
         if not request.model:
             check_model(route, request)
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
             found = use_case(request, exchange.trace)
-            return found if isinstance(found, Ready) else exchange.while_connected(found)
+            return found if type(found) is Ready else exchange.while_connected(found)
         # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
         return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))

@@ -60,7 +60,7 @@ class CachePolicy(Struct, frozen=True):
 
     def may_allow(self, api: str, temperature: object, store: object) -> bool:
         """Could `allows` say yes, as far as these fields tell? None = the body has none."""
-        return may_be_cacheable(api, temperature, store, absent_is_zero=self.absent_is_cacheable)
+        return may_be_cacheable(api, temperature, store, self.absent_is_cacheable)
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
         """May an answer to this request be kept, and one that was kept be given?"""

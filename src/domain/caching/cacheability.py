@@ -52,7 +52,7 @@ _PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
 """Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
 
 
-def may_be_cacheable(api: str, temperature: object, store: object, *, absent_is_zero: bool) -> bool:
+def may_be_cacheable(api: str, temperature: object, store: object, absent_is_zero: bool) -> bool:
     """Could the answer to a request be given again, as far as these fields of its body tell (None = it has none)?
     `absent_is_zero`: what a request without a temperature is taken for. Of an API that is not known here: never."""
     if api not in SAMPLED:
@@ -66,7 +66,7 @@ def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
     if api in COMPUTED:
         return not any(fields.get(name) for name in DELIVERY)
     return (
-        may_be_cacheable(api, fields.get("temperature"), fields.get("store"), absent_is_zero=absent_is_zero)
+        may_be_cacheable(api, fields.get("temperature"), fields.get("store"), absent_is_zero)
         and _is_plain_delivery(fields)
         and SAMPLED[api](fields)
     )

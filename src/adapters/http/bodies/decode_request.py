@@ -167,7 +167,6 @@ def request_of(
     fields: Fields,
     request_id: str,
     received: float,
-    *,
     has_plain_key: bool = False,
 ) -> ProxyRequest:
     """The request; `fields` are those of its body, if that is to be acted on. `received`: seconds of the monotonic

@@ -33,7 +33,8 @@ class Exchange(ExchangeReport):
         """
         try:
             found = answer(self)
-            if not isinstance(found, Ready) or not isinstance(found.value, WholeAnswer):
+            # By type: `isinstance` first asks the metaclass of what is a Struct.
+            if type(found) is not Ready or not isinstance(found.value, WholeAnswer):
                 return self._run(found)
             sent = self._send_reply(found.value)
         except Exception as error:  # whatever it is, the client is told and the log has its line

@@ -88,7 +88,7 @@ class RequestCycle(RequestBody):
         keeps = self.keeps = self.keeps and self.is_complete
         if self.added:
             fields = [*fields, *self.added]
-        head = reply_head(status, fields, is_http10=self.head.is_http10, keeps=keeps)
+        head = reply_head(status, fields, self.head.is_http10, keeps)
         self._is_started = True
         return head
 

@@ -35,11 +35,11 @@ class OpenAIDialect:
     def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
         target, method, query = self._targets[endpoint.id], request.method, request.query
+        path = request.path if request.model else _path(target, request)
+        is_bare = not query and not target.query
         call = UpstreamCall(
             method,
-            target.url(
-                request.path if request.model else _path(target, request), query and _query(endpoint, request), method
-            ),
+            target.url_for(method, path) if is_bare else target.url(path, query and _query(endpoint, request), method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,

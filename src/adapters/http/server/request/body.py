@@ -56,7 +56,7 @@ class RequestBody:
     )  # fmt: skip
 
     def __init__(
-        self, line: ClientTransport, head: RequestHead, length: int | None, body: bytes | None, *, keeps: bool
+        self, line: ClientTransport, head: RequestHead, length: int | None, body: bytes | None, keeps: bool
     ) -> None:
         """`length`: of the body; None = only its end will tell. `body`: all of it; None = it is to come. `keeps`:
         another request may follow on the connection."""
