@@ -75,7 +75,7 @@ class OpenAIRoutes:
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            found = use_case(request, exchange.trace)
+            found: Awaitable[Answer] | Ready[Answer] = use_case(request, exchange.trace)
             return found if type(found) is Ready else exchange.while_connected(found)
         # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)

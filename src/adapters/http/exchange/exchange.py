@@ -25,7 +25,7 @@ class Exchange(ExchangeReport):
 
     __slots__ = ()
 
-    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> Awaitable[None] | None:
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer] | Ready[Answer]]) -> Awaitable[None] | None:
         """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
         and so is an error that is raised at once.
 
