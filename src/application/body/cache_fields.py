@@ -12,7 +12,6 @@ from domain.caching.cacheability import DELIVERY
 
 
 def decode(body: bytes) -> Mapping[str, Any] | None:
-    """The fields of a body; None = it is no JSON object."""
     try:
         fields = msgspec.json.decode(body)
     except (ValueError, RecursionError):

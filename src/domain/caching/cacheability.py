@@ -11,45 +11,28 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
-DELIVERY = ("stream", "stream_options")
-"""Fields that say how the answer is sent, and not what it is."""
-
-COMPUTED = frozenset(("embeddings", "moderations"))
-"""APIs without chance: they know neither a temperature nor a stream."""
+DELIVERY = ("stream", "stream_options")  # fields that say how the answer is sent, and not what it is
+COMPUTED = frozenset(("embeddings", "moderations"))  # APIs without chance: they know neither a temperature nor a stream
 
 _NUMBERS = (int, float)
 
-_ASKED_TO_STAY_OUT = frozenset(
-    (
-        "background",
-        "previous_response_id",
-        "conversation",
-        "prompt",
-        "context_management",
-        "audio",
-        "web_search_options",
-        "data_sources",
-        "dataSources",
-        "search_parameters",
-        "plugins",
-    )
-)
+_ASKED_TO_STAY_OUT = frozenset({
+    "background", "previous_response_id", "conversation", "prompt", "context_management", "audio",
+    "web_search_options", "data_sources", "dataSources", "search_parameters", "plugins",
+})  # fmt: skip
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
 
-_OWN_TOOLS = frozenset(("function", "custom"))
-"""Tools that the client runs. All others are run by the provider."""
+_OWN_TOOLS = frozenset(("function", "custom"))  # Tools that the client runs. All others are run by the provider.
 
 _PLAIN_ITEMS = frozenset(
     ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 )
 """Input items of Responses that hold all they mean. Left out: references, encrypted reasoning, hosted tools' calls."""
 
-_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
-"""Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
+_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))  # no hosted tools' finds, no encrypted reasoning
 
-_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
-"""Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
+_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")  # a request for these is made for its effect
 
 
 def may_be_cacheable(api: str, temperature: object, store: object, absent_is_zero: bool) -> bool:
@@ -93,11 +76,7 @@ def _responses(fields: Fields) -> bool:
     )
 
 
-SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
-    "chat": _chat,
-    "completions": _completions,
-    "responses": _responses,
-}
+SAMPLED: Mapping[str, Callable[[Fields], bool]] = {"chat": _chat, "completions": _completions, "responses": _responses}
 """APIs that draw their answers: what a request must not ask for."""
 
 

@@ -1,6 +1,6 @@
 """The `Providers` port: speaks to each endpoint as its configuration says, and reads what comes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote
 
@@ -17,7 +17,6 @@ from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.target import Target
 from application.messages import Api, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
-from application.ports import UpstreamReply
 from application.state.token_upstream import TokenCall
 from domain.endpoint import Endpoint
 
@@ -28,6 +27,11 @@ _IDENTITY = (("accept-encoding", "identity"),)
 
 class OpenAIDialect:
     """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
+
+    readings = staticmethod(readings)
+    state_ids = staticmethod(state_ids)
+    made_ids = staticmethod(made_ids)
+    plain = staticmethod(plain)
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
@@ -51,39 +55,21 @@ class OpenAIDialect:
             call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))
         )
 
-    readings = staticmethod(readings)
-    """See `Providers`."""
-
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
-        """What a whole reply means."""
         verdict = judge(request.api, reply, endpoint.owns_credential, bool(request.binding.ids))
         if verdict.failure is None:
             return verdict
         return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))
 
     def masked(self, endpoint: Endpoint, reply: WholeReply) -> WholeReply:
-        """An error as a client may see it."""
         return self._mask(endpoint).reply(reply)
 
     def _mask(self, endpoint: Endpoint) -> CredentialMask:
         """Made when it is needed: only for what failed."""
         return CredentialMask(self._targets[endpoint.id].secrets)
 
-    def state_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what only one provider account knows."""
-        return state_ids(text)
-
-    def made_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what a reply is about, and of whatever it names."""
-        return made_ids(text)
-
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
-        """A reader for the stream that answers this request."""
         return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
-
-    def plain(self, reply: UpstreamReply) -> UpstreamReply:
-        """The reply without its content coding."""
-        return plain(reply)
 
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
