@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -112,6 +112,10 @@ class ProxyRequest(Struct, frozen=True):
     upload: ClientBody | None = None  # a body that is not in `body`; once begun there is no second attempt
     background: bool = False  # does the provider go on when its client has left?
     is_kept: bool = False  # does the provider keep some part of the answer, though the API keeps nothing?
+    temperature: Any = None  # what the body says of it, whatever that is; None = nothing
+    store: Any = None  # likewise
+    has_plain_key: bool = False
+    """Is it known that the word `"model"` stands in the body once at most, and no key is that in other letters?"""
     binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()  # names and texts of its form's fields, where keys are kept apart
 

@@ -47,11 +47,6 @@ class Lease(Struct, eq=False):
         """Is its endpoint known to live, or not to be waited for? Else see `EndpointState.first_contact`."""
         return self.state.is_heard or self.is_last_resort
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Did the last request to its endpoint run out of time without a byte?"""
-        return self.state.silence is not NO_SILENCE
-
 
 class EndpointState:
     """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
@@ -77,6 +72,7 @@ class EndpointState:
         self.refuses_key = False
         """Was that the last fault of its configuration?"""
         self.silence = NO_SILENCE
+        """What comes after requests that ran out of time without a byte, up to the last one."""
         self.is_heard = False
         """Has it ever answered, one way or the other?"""
         self._well_at = NEVER
