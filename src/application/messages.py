@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from application.telemetry_ports import RequestSpan
 from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
@@ -223,6 +224,8 @@ class RequestTrace(Struct):
     upstream_s: float = 0.0
     """Time spent waiting: for upstreams, for backoff, for a rate limit to pass. The rest is the proxy's own."""
     cache: CacheState = CacheState.BYPASS
+    span: RequestSpan | None = None
+    """None = no traces are recorded."""
 
     @property
     def endpoint(self) -> str | None:
