@@ -93,6 +93,12 @@ class RequestLog(Protocol):
         """The proxy itself failed. Only the kind of error and where it happened may be shown, not its text."""
 
 
+CANCELLED = "cancelled"
+"""What ended an attempt when its client left, or the proxy stopped."""
+PROXY_FAILED = "proxy_error"
+"""What ended an attempt when the proxy itself failed, or had no memory left for it."""
+
+
 class AttemptSpan(Protocol):
     """The span of one call of an endpoint, from its making to `end`."""
 
@@ -110,7 +116,8 @@ class AttemptSpan(Protocol):
         """What the reply said that it took; None = it did not."""
 
     def end(self, status: int, error: str) -> None:
-        """The attempt is over. `status` 0 = no reply came; `error` is the kind of its failure, empty = it went well."""
+        """The attempt is over. `status` 0 = no reply came; `error` is the kind of its failure or
+        one of the words above, empty = it went well."""
 
 
 class RequestSpan(Protocol):

@@ -63,7 +63,7 @@ from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
-from entrypoints.wiring.tracing import tracing_of
+from entrypoints.wiring.tracing import recording_of
 
 
 class Container(containers.DeclarativeContainer):
@@ -149,7 +149,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
-    tracing = providers.Singleton(tracing_of, settings, clock, logger)
+    tracing = providers.Singleton(recording_of, settings, clock, logger).provided.tracing
     attempt_parts = (
         pool,
         health_tracker,

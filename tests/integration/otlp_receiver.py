@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -50,6 +50,9 @@ class Receiver:
         self.raw = b""
         self.status = 200
         self.url = ""
+        self.goes_on = Event()
+        """Cleared, nothing is answered."""
+        self.goes_on.set()
 
     def take(self, path: str, body: bytes) -> None:
         self.raw += body
@@ -84,6 +87,7 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            received.goes_on.wait()
             if received.status == 200:
                 received.take(self.path, body)
             self.send_response(received.status)
@@ -101,6 +105,7 @@ def receiver() -> Iterator[Receiver]:
     try:
         yield received
     finally:
+        received.goes_on.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from adapters.telemetry.otel import export
 from tests.integration.composed import Composed
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import ROOT, config, endpoint, eventually
@@ -389,3 +390,30 @@ def test_where_nothing_is_sent_nothing_of_opentelemetry_is_imported(tmp_path: Pa
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": "src"}, cwd=ROOT, capture_output=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+async def test_what_the_sdk_does_not_like_is_told_and_requests_are_answered(
+    start_provider: StartProvider, traced: Traced, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    proxy = await traced.start(endpoint(await start_provider()))
+
+    assert b"choices" in await traced.ask()
+    await traced.stop()
+
+    assert [line["error"] for line in proxy.log("telemetry not started")] == ["ValueError"]
+    assert collector.raw == b""
+
+
+async def test_a_collector_that_hangs_does_not_hold_up_the_end(
+    start_provider: StartProvider, traced: Traced, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "FLUSH_S", 0.1)
+    await traced.start(endpoint(await start_provider()))
+    collector.goes_on.clear()
+
+    await traced.ask()
+    await traced.stop()
+
+    assert collector.raw == b""
+    collector.goes_on.set()

@@ -17,14 +17,9 @@ from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
 from application.messages import ClientLeft, ProxyRequest, RequestTrace
 from application.ports import Clock, Providers, Upstream
-from application.telemetry_ports import AttemptSpan
+from application.telemetry_ports import CANCELLED, PROXY_FAILED, AttemptSpan
 from domain.endpoint import Endpoint
 from domain.rate_limit.token_estimate import Usage
-
-CANCELLED = "cancelled"
-"""What ended an attempt when its client left, or the proxy stopped."""
-PROXY_FAILED = "proxy_error"
-"""What ended an attempt when the proxy itself failed, or had no memory left for it."""
 
 _REPLACED = frozenset({"traceparent", "tracestate"})
 

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from functools import partial
 
 from msgspec import Struct
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -48,24 +49,16 @@ def start_export(traces: Collection[str], metrics: Collection[str], version: str
     resource = Resource.create(own)
     if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
         resource = resource.merge(Resource({SERVICE_NAME: _NAME}))
+    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    for name in traces:
+        tracers.add_span_processor(BatchSpanProcessor(_SPANS[name]()))
+    tracer = (tracers if traces else NoOpTracerProvider()).get_tracer(_NAME, version)
     readers = [PeriodicExportingMetricReader(_METRICS[name]()) for name in metrics]
     meters = MeterProvider(readers, resource, shutdown_on_exit=False)
-    ends: list[Callable[[], object]] = [meters.shutdown]
-    tracer = NoOpTracerProvider().get_tracer(_NAME)
-    if traces:
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        for name in traces:
-            tracers.add_span_processor(BatchSpanProcessor(_SPANS[name]()))
-        ends.insert(0, tracers.shutdown)
-        tracer = tracers.get_tracer(_NAME, version)
-
-    async def close() -> None:
-        await _all_ended(ends)
-
-    return Exported(tracer, meters.get_meter(_NAME, version), close)
+    return Exported(tracer, meters.get_meter(_NAME, version), partial(_end_all, tracers.shutdown, meters.shutdown))
 
 
-async def _all_ended(ends: list[Callable[[], object]]) -> None:
+async def _end_all(*ends: Callable[[], object]) -> None:
     """Each beside the others, in threads that the end of the process does not wait for."""
     loop, ended = asyncio.get_running_loop(), asyncio.Semaphore(0)
 

@@ -16,7 +16,7 @@ from adapters.telemetry.otel.instruments import Instruments, Labels
 from adapters.telemetry.otel.reply_facts import ReplyFacts
 from application.observing.error_types import NO_ERROR, error_type
 from application.shown_text import LONGEST_TEXT, shown
-from application.telemetry_ports import RequestRecord
+from application.telemetry_ports import CANCELLED, RequestRecord
 from domain.endpoint import Endpoint
 from domain.rate_limit.token_estimate import Usage
 
@@ -193,7 +193,7 @@ class OtelAttemptSpan:
             names.REASONING_TOKENS: facts.reasoning_tokens,
         }
         span.set_attributes({**self._labels, **_without_empty(said)})
-        if error and error != "cancelled":
+        if error and error != CANCELLED:
             span.set_status(StatusCode.ERROR)
         span.end()
         if names.OPERATION in self._labels:
