@@ -14,7 +14,7 @@ from functools import partial
 from msgspec import Struct
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -55,7 +55,8 @@ def start_export(traces: Collection[str], metrics: Collection[str], version: str
     tracer = (tracers if traces else NoOpTracerProvider()).get_tracer(_NAME, version)
     readers = [PeriodicExportingMetricReader(_METRICS[name]()) for name in metrics]
     meters = MeterProvider(readers, resource, shutdown_on_exit=False)
-    return Exported(tracer, meters.get_meter(_NAME, version), partial(_end_all, tracers.shutdown, meters.shutdown))
+    meter = (meters if metrics else NoOpMeterProvider()).get_meter(_NAME, version)
+    return Exported(tracer, meter, partial(_end_all, tracers.shutdown, meters.shutdown))
 
 
 async def _end_all(*ends: Callable[[], object]) -> None:
