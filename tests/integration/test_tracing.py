@@ -17,7 +17,6 @@ from tests.integration.composed import Composed
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import ROOT, config, endpoint, eventually
 from tests.integration.otlp_receiver import Receiver, receiver
-from tests.integration.test_disconnect import send_raw
 
 CANARY = "canary-of-the-prompt"
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": CANARY}]}
@@ -158,27 +157,42 @@ async def test_an_answer_from_the_cache_has_no_attempt(
     assert by_cache["hit"]["llmproxy.attempts"] == 0
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_is_no_error_of_anybody(
-    start_provider: StartProvider, traced: Traced, collector: Receiver, stream: bool
-) -> None:
-    provider = await start_provider(
-        **({"tokens_per_second": 20, "answer_tokens": 1000} if stream else {"latency_s": 30})
-    )
-    proxy = await traced.start(endpoint(provider))
-    reader, writer = await send_raw(proxy, stream=stream)
-    if stream:
-        await reader.readuntil(b'"content":" ')
-    await eventually(lambda: provider.counts().in_flight == 1)
-
-    writer.transport.abort()
-    await eventually(proxy.requests)
+async def left_by_its_client(traced: Traced, collector: Receiver) -> None:
+    assert traced.proxy is not None
+    await eventually(traced.proxy.requests)
     await traced.stop()
 
     (attempt,), (request,) = collector.attempts, collector.requests
     assert (attempt["error.type"], request["error.type"]) == ("cancelled", "client_cancelled")
     assert not attempt.is_error
     assert not request.is_error
+
+
+async def test_a_client_that_leaves_is_no_error_of_anybody(
+    start_provider: StartProvider, traced: Traced, collector: Receiver
+) -> None:
+    provider = await start_provider(latency_s=30)
+    await traced.start(endpoint(provider))
+    asking = asyncio.create_task(traced.ask())
+    await eventually(lambda: provider.counts().in_flight == 1)
+
+    asking.cancel()
+
+    await left_by_its_client(traced, collector)
+
+
+async def test_nor_is_one_that_leaves_a_stream(
+    start_provider: StartProvider, traced: Traced, collector: Receiver
+) -> None:
+    provider = await start_provider(tokens_per_second=20, answer_tokens=1000)
+    proxy = await traced.start(endpoint(provider))
+    async with traced.http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, "stream": True}) as reply:
+        await reply.content.readuntil(b'"content":" ')
+
+        reply.close()
+
+    await left_by_its_client(traced, collector)
+    assert collector.attempts[0]["http.response.status_code"] == 200
 
 
 async def test_a_stream_that_breaks_is_an_error_of_the_attempt(
