@@ -48,6 +48,7 @@ class Traced:
         proxy, self.proxy = self.proxy, None
         if proxy is not None:
             await proxy.stop()
+            assert not getattr(proxy.container.attempt(), "_spans", None), "attempts that are over are forgotten"
 
     async def ask(self, body: dict[str, Any] = QUESTION, path: str = "/v1/chat/completions", **headers: str) -> bytes:
         assert self.proxy is not None

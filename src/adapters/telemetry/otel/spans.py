@@ -35,6 +35,9 @@ class Place(Struct, frozen=True):
     port: int
 
 
+_UNKNOWN = Place("", "", 0)
+
+
 class Recorder(Struct, frozen=True):
     """What all spans of a worker have in common."""
 
@@ -119,10 +122,10 @@ class OtelRequestSpan:
             self._count(record, operation, error)
 
     def _count(self, record: RequestRecord, operation: str, error: str) -> None:
-        place = self._recorder.places.get(record.endpoint)
+        place = self._recorder.places.get(record.endpoint, _UNKNOWN)
         labels = {
             names.OPERATION: operation,
-            names.PROVIDER: place and place.provider,
+            names.PROVIDER: place.provider,
             names.REQUEST_MODEL: record.group if record.group in self._recorder.groups else "",
             names.ERROR_TYPE: error,
         }
@@ -139,7 +142,7 @@ class OtelAttemptSpan:
         self, recorder: Recorder, span: Span, endpoint: Endpoint, model: str, operation: str, *, is_stream: bool
     ) -> None:
         """`operation` empty = the conventions have no name for it, nor metrics."""
-        place = recorder.places[endpoint.id]
+        place = recorder.places.get(endpoint.id, _UNKNOWN)
         self._recorder = recorder
         self._span = span
         self._began = recorder.now()
@@ -153,7 +156,7 @@ class OtelAttemptSpan:
             names.OLD_PROVIDER: place.provider if recorder.has_old_names else "",
             names.REQUEST_MODEL: model,
             names.SERVER_ADDRESS: place.host,
-            names.SERVER_PORT: place.port,
+            names.SERVER_PORT: place.port or None,
             names.ENDPOINT: endpoint.id,
         })  # fmt: skip
 
