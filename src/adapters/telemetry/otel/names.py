@@ -66,7 +66,7 @@ ATTRIBUTES = (
     Attribute(REQUEST_MODEL, "both", "of the request: what the client asked for; of an attempt: the endpoint's model"),
     Attribute(REQUEST_STREAM, "both", "true, where a stream was asked for"),
     Attribute(STATUS, "both", "of the request: what the client got, 499 = it left first; absent where no reply came"),
-    Attribute(ERROR_TYPE, "both", "of the request: the `error_type` of the status page; of an attempt: see below"),
+    Attribute(ERROR_TYPE, "both", "what went wrong, see below; absent where nothing did"),
     Attribute(REQUEST_ID, "request", "the `request_id` of the log line and of `x-llmproxy-request-id`"),
     Attribute(GROUP, "request", "the model group"),
     Attribute(CACHE, "request", "`hit`, `miss`, `bypass`, `refresh` or `shared`"),
