@@ -136,6 +136,3 @@ class Tracing(Protocol):
 
     def request(self, headers: Mapping[bytes, bytes]) -> RequestSpan:
         """A request begins; `headers` are the client's, with the span that it is a child of, if it is one."""
-
-    async def close(self) -> None:
-        """Send what waits, for a bounded time."""

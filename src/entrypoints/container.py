@@ -63,7 +63,7 @@ from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
-from entrypoints.wiring.tracing import recording_of
+from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
 class Container(containers.DeclarativeContainer):
@@ -149,7 +149,8 @@ class Container(containers.DeclarativeContainer):
     )
 
     waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
-    tracing = providers.Singleton(recording_of, settings, clock, logger).provided.tracing
+    recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
+    tracing = providers.Singleton(tracing_of, recording, settings, clock)
     attempt_parts = (
         pool,
         health_tracker,
@@ -272,7 +273,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, tracing, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
         App,
         admission,

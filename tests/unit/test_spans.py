@@ -35,11 +35,7 @@ class World:
         instruments = Instruments(NoOpMeterProvider().get_meter("test"), has_old_names=True)
         places = {"gpt/1": Place("azure.ai.openai", "r.openai.azure.com", 443)}
         groups = frozenset({"gpt"})
-        recorder = Recorder(provider.get_tracer("test"), instruments, places, groups, time.monotonic)
-        self.tracing = OtelTracing(recorder, self._close)
-
-    async def _close(self) -> None:
-        """Nothing waits."""
+        self.tracing = OtelTracing(Recorder(provider.get_tracer("test"), instruments, places, groups, time.monotonic))
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:

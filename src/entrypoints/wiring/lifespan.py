@@ -11,7 +11,7 @@ from application.ports import Upstream
 from application.state.access_tokens import TokenSource
 from application.state.owners import StateOwners
 from application.state.replication import Replication
-from application.telemetry_ports import Tracing
+from entrypoints.wiring.tracing import Recording
 
 
 @asynccontextmanager
@@ -22,7 +22,7 @@ async def lifespan_of(
     sharing: Replication,
     recent: Recent,
     owners: StateOwners,
-    tracing: Tracing | None,
+    recording: Recording,
     logger: logging.Logger,
 ) -> AsyncIterator[None]:
     """Entered before the first request and left after the last: what runs beside requests, in the order of need."""
@@ -37,7 +37,6 @@ async def lifespan_of(
     await asyncio.gather(*beside, return_exceptions=True)
     await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
     await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
-    if tracing is not None:
-        await tracing.close()
+    await recording.close()
     for handler in logger.handlers:
         handler.close()

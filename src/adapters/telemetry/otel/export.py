@@ -14,7 +14,7 @@ from functools import partial
 from msgspec import Struct
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.metrics import Meter, NoOpMeterProvider
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import NoOpTracerProvider, Tracer
 
 from adapters.telemetry.otel.export_troubles import ExportTroubles
+from adapters.telemetry.otel.instruments import Instruments
 
 FLUSH_S = 3.0
 """How long a worker that stops waits for what was not sent yet: less than its parent waits until it is killed."""
@@ -33,17 +34,20 @@ _SPANS: dict[str, Callable[[], SpanExporter]] = {"otlp": OTLPSpanExporter, "cons
 _METRICS: dict[str, Callable[[], MetricExporter]] = {"otlp": OTLPMetricExporter, "console": ConsoleMetricExporter}
 
 
-class Exported(Struct, frozen=True):
+class Export(Struct, frozen=True):
     """What spans and metrics are made with."""
 
     tracer: Tracer
-    meter: Meter
+    instruments: Instruments
     close: Callable[[], Awaitable[None]]
     """Sends what waits, for at most `FLUSH_S`."""
 
 
-def start_export(traces: Collection[str], metrics: Collection[str], version: str, logger: logging.Logger) -> Exported:
-    """`traces` and `metrics` name exporters, `otlp` or `console`; empty = none. Of their trouble `logger` is told."""
+def start_export(
+    traces: Collection[str], metrics: Collection[str], version: str, logger: logging.Logger, has_old_names: bool
+) -> Export:
+    """`traces` and `metrics` name exporters, `otlp` or `console`; empty = none. Of their trouble `logger` is told.
+    `has_old_names`: are older names of the conventions sent as well?"""
     ExportTroubles(logger).take_over()
     own = {"service.version": version, "service.instance.id": uuid.uuid4().hex}
     resource = Resource.create(own)
@@ -56,7 +60,9 @@ def start_export(traces: Collection[str], metrics: Collection[str], version: str
     readers = [PeriodicExportingMetricReader(_METRICS[name]()) for name in metrics]
     meters = MeterProvider(readers, resource, shutdown_on_exit=False)
     meter = (meters if metrics else NoOpMeterProvider()).get_meter(_NAME, version)
-    return Exported(tracer, meter, partial(_end_all, tracers.shutdown, meters.shutdown))
+    return Export(
+        tracer, Instruments(meter, has_old_names=has_old_names), partial(_end_all, tracers.shutdown, meters.shutdown)
+    )
 
 
 async def _end_all(*ends: Callable[[], object]) -> None:

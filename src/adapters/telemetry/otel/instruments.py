@@ -16,6 +16,8 @@ class Instruments:
     """What is counted. Labels are few and fixed: nothing that a client chooses is one."""
 
     def __init__(self, meter: Meter, *, has_old_names: bool) -> None:
+        """`has_old_names`: are older names of the conventions sent as well?"""
+        self.has_old_names = has_old_names
         self._meter = meter
         self._duration = self._histogram(names.INFERENCE_DURATION)
         self._first_chunk = self._histogram(names.INFERENCE_FIRST_CHUNK)

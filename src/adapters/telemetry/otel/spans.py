@@ -3,7 +3,7 @@
 Spans are passed by hand: the API's context variables cost more than all the rest.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -49,16 +49,13 @@ class Recorder(Struct, frozen=True):
     """Names of the model groups: other models that clients ask for are no label."""
     now: Callable[[], float]
     """Seconds of a clock that never jumps."""
-    has_old_names: bool = False
 
 
 class OtelTracing:
     """See `Tracing`."""
 
-    def __init__(self, recorder: Recorder, close: Callable[[], Awaitable[None]]) -> None:
-        """`close` sends what waits, for a bounded time."""
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._close = close
 
     def request(self, headers: Mapping[bytes, bytes]) -> "OtelRequestSpan":
         """A request begins; in the client's trace, if it says so."""
@@ -67,10 +64,6 @@ class OtelTracing:
             carrier = {name: headers.get(name.encode(), b"").decode("latin-1") for name in _CARRIED}
             parent = _context_headers.extract(carrier, parent)
         return OtelRequestSpan(self._recorder, parent)
-
-    async def close(self) -> None:
-        """Send what waits."""
-        await self._close()
 
 
 class OtelRequestSpan:
@@ -153,7 +146,7 @@ class OtelAttemptSpan:
         self._labels = _without_empty({
             names.OPERATION: operation,
             names.PROVIDER: place.provider,
-            names.OLD_PROVIDER: place.provider if recorder.has_old_names else "",
+            names.OLD_PROVIDER: place.provider if recorder.instruments.has_old_names else "",
             names.REQUEST_MODEL: model,
             names.SERVER_ADDRESS: place.host,
             names.SERVER_PORT: place.port or None,
