@@ -139,6 +139,9 @@ async def test_a_conversation_outlives_the_account_it_began_on(
     assert texts == ["Question 0", text_of(answers[0]), "Question 1", text_of(answers[1]), "Still there?"]
     assert "previous_response_id" not in body
     assert text_of(again).startswith(text_of(last)[:4])
+    said = [] if stored else bodies(other)[-1]["input"]
+    thoughts = [item for item in said if item["type"] == "reasoning"]
+    assert thoughts == [item for item in last["output"] if item["type"] == "reasoning"] * (not stored)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,11 @@ class Session:
         body = create.body()
         if node is not None and (moves or not node.is_stored):
             before = expanded(node, past_stored=moves)
-            items = [item for item in before.items if not (moves and is_thought(item))]
+            items = before.items
+            if moves:
+                items = [item for item in items if not is_thought(item)]
+                # Whoever answers cannot read those thoughts, nor the first account those that it adds.
+                node = Node("", items, is_stored=False, base=before.base)
             body = create.body(items, before.base)
         if len(body) > self._behind.max_body_bytes:
             self._hand_over(create.lane, "what this turn builds on is larger than a request may be")
