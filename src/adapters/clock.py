@@ -6,25 +6,22 @@ from asyncio import current_task
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
-_COARSE_S = 0.005
-"""So long after one limit was reached the next one is looked for, at the soonest: many may end about the same time."""
+_COARSE_S = 0.005  # after one limit was reached the next is looked for no sooner: many may end about the same time
 
 
 class Timeouts:
-    """The time limits that run in one loop. Mostly the work is over before: then there is a set entry to undo, and no
-    timer of its own."""
+    """The time limits that run in one loop, with one timer: mostly the work is over before it rings."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._timer: asyncio.TimerHandle | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """The running one: to ask for it is a system call before Python 3.12."""
-        self.running: set[Timeout] = set()
-        self.next_at = inf
-        """When the timer rings; inf = it is not set."""
+        self.loop: asyncio.AbstractEventLoop | None = None  # the running one: before Python 3.12 asking is slow
+        self.running: dict[Timeout, None] = {}  # in the order in which they began
+        self.next_at = inf  # when the timer rings; inf = it is not set
 
     def task(self) -> "asyncio.Task[Any]":
         """The task that runs now, where that is not known by `loop`."""
@@ -47,10 +44,10 @@ class Timeouts:
         self._timer = self.loop.call_later(max(at_least_s, when - self._now()), self._ring)
 
     def expire(self) -> None:
-        """End the work whose time is up."""
+        """End the work whose time is up, the earliest first: what is done again in the same order ends as it did."""
         now = self._now()
-        for timeout in [each for each in self.running if each.when <= now]:
-            self.running.discard(timeout)
+        for timeout in sorted((each for each in self.running if each.when <= now), key=attrgetter("when")):
+            self.running.pop(timeout, None)
             timeout.expire()
 
     def _ring(self) -> None:
@@ -74,25 +71,23 @@ class Timeout:
         loop = timeouts.loop
         self._task = task = (loop and current_task(loop)) or timeouts.task()
         self._cancelling = task.cancelling()
-        timeouts.running.add(self)
+        timeouts.running[self] = None
         if self.when < timeouts.next_at:
             timeouts.arm(self.when)
         return self
 
     def reschedule(self, when: float) -> None:
-        """See `application.ports.Timeout`."""
         self.when = when
         self._timeouts.arm(when)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timeouts.running.discard(self)
+        self._timeouts.running.pop(self, None)
         if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """The time is up."""
         self._is_over = True
         self._task.cancel()
 
@@ -100,16 +95,12 @@ class Timeout:
 class SystemClock:
     """The monotonic clock; uvloop and asyncio take their loop time from the same one."""
 
-    now = staticmethod(time.monotonic)
-    """Seconds."""
-    unix = staticmethod(time.time)
-    """Unix seconds."""
+    now = staticmethod(time.monotonic)  # seconds
+    unix = staticmethod(time.time)  # Unix seconds
     sleep = staticmethod(asyncio.sleep)
 
     def __init__(self) -> None:
-        self.timeout_at = partial(Timeout, Timeouts(self.now))
-        """See `application.ports.Clock`."""
+        self.timeout_at = partial(Timeout, Timeouts(self.now))  # see `application.ports.Clock`
 
     def call_at(self, when: float, work: Callable[[], object]) -> asyncio.TimerHandle:
-        """See `application.ports.Clock`."""
         return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), work)
