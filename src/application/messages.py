@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from application.telemetry_ports import RequestSpan
 from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
@@ -184,6 +185,8 @@ class RequestTrace(Struct):
     attempts: list[Attempt] = []
     upstream_s: float = 0.0  # time spent waiting: for upstreams, backoff, limits; the rest is the proxy's own
     cache: CacheState = CacheState.BYPASS
+    span: RequestSpan | None = None
+    """None = no traces are recorded."""
 
     @property
     def endpoint(self) -> str | None:

@@ -18,6 +18,7 @@ from application.messages import Api, Headers, ProxyRequest, RequestTrace, Whole
 from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
+from application.telemetry_ports import RequestSpan
 from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheKey, CachePolicy, CacheState
 from domain.group import ModelGroup
@@ -213,11 +214,12 @@ class CachedAnswers:
                 trace.cache = CacheState.MISS
             if self._single_flight.budget.full:
                 return await self._dispatch(group, request, trace)
-            call = self._start(asked, group, request)
+            call = self._start(asked, group, request, trace.span)
             return await self._join(call, trace, is_leader=True)
 
-    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> SharedCall:
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest, span: RequestSpan | None) -> SharedCall:
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
+            trace.span = span
             return self._dispatch(group, request, trace)
 
         def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:
