@@ -221,6 +221,7 @@ class Container(containers.DeclarativeContainer):
     stored = providers.Singleton(
         AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch, is_closed=closed
     )
+    admin = providers.Callable(lambda general: general.passthrough == "admin", general)
     pass_through = providers.Singleton(
         PassThrough,
         groups_by_name,
@@ -229,7 +230,7 @@ class Container(containers.DeclarativeContainer):
         state_owners,
         dispatch,
         is_closed=closed,
-        is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
+        is_administrable=admin,
     )
     models = providers.Singleton(ListModels, groups)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
@@ -298,12 +299,8 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
+    spare = providers.Callable(upstream_wiring.spare_files, client)
+    refused = counts.provided.went_wrong
     server = providers.Factory(
-        HttpServer,
-        app,
-        request_log,
-        free_a_file=providers.Callable(upstream_wiring.spare_files, client),
-        held=held,
-        connections=connections,
-        count_refused=counts.provided.went_wrong,
+        HttpServer, app, request_log, free_a_file=spare, held=held, connections=connections, count_refused=refused
     )
