@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from domain.cost import Price
+
 
 class Endpoint(Struct, frozen=True):
     """A model at one provider account, as the router sees it: no URL, no key.
@@ -25,3 +27,5 @@ class Endpoint(Struct, frozen=True):
     whole_reply_timeout_s: float = 600.0  # not streamed: the first byte comes when all is generated
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 600.0
+    price: Price | None = None  # None = unknown
+    baseline: Price | None = None  # what the same tokens are held against; None = the price itself, or nothing

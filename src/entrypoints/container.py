@@ -206,6 +206,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
+        tallies.provided.saved,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -266,7 +267,15 @@ class Container(containers.DeclarativeContainer):
     running = providers.Singleton(running_now, general)
     reloads = providers.Singleton(Reloads, providers.Callable(lambda: ReloadState(succeeded_unix=time.time())))
     report = providers.Singleton(
-        ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
+        ReportProxy,
+        running,
+        status,
+        stores,
+        general.provided.max_held_bytes,
+        recent,
+        workers,
+        reloads,
+        general.provided.currency,
     )
     sockets = providers.Singleton(
         SocketRoutes,

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 
 from msgspec import Struct
 
 from application.endpoints.bucket import Bucket
+from application.messages import Bill
 from application.observing.tallies import EndpointTally
 from application.ports import Clock
 from domain.endpoint import Endpoint
@@ -28,7 +30,7 @@ _KEY_REFUSED = frozenset({FailureKind.AUTH, FailureKind.KEY})
 
 class Lease(Struct, eq=False):
     """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it, but for
-    `when_released`."""
+    `when_released` and `bill`."""
 
     endpoint: Endpoint
     query: RouteQuery
@@ -39,6 +41,8 @@ class Lease(Struct, eq=False):
     is_last_resort: bool = False
     when_released: Callable[[Usage | None], None] | None = None
     """Told once, with what the reply said that it took; None = nobody asks."""
+    bill: Bill | None = None
+    """Where to write what the reply cost; None = nobody asks."""
     _is_open: bool = True
     _probe_until: float = 0.0
     """The lease of the probe that this attempt is; 0 = it is none."""
@@ -217,12 +221,26 @@ class EndpointState:
             self._contact.set()
         return lease._ending
 
-    def took(self, usage: Usage) -> None:
-        """A reply said what its request took."""
-        tally = self.tally
+    def took(self, usage: Usage) -> Decimal | None:
+        """A reply said what its request took; what it cost, None = not known."""
+        tally, endpoint = self.tally, self.endpoint
+        tally.costs.replies += 1
         tally.input_tokens += usage.prompt_tokens
         tally.cached_tokens += usage.cached_tokens
         tally.output_tokens += usage.output_tokens
+        if usage.written_tokens:
+            tally.written_tokens += usage.written_tokens
+        if endpoint.price is None:
+            return None
+        cost = endpoint.price.cost(usage)
+        if cost is not None:
+            baseline = None if endpoint.baseline is None else endpoint.baseline.cost(usage)
+            tally.costs.charge(cost, cost if baseline is None else baseline)
+        return cost
+
+    def took_unknown(self) -> None:
+        """A reply did not say what its request took."""
+        self.tally.costs.replies += 1
 
     def streamed(self, usage: Usage, seconds: float) -> None:
         """A stream said what it took; so long after its first content it was over."""

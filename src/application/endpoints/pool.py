@@ -14,6 +14,7 @@ from application.observing.tallies import Tallies
 from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
+from domain.rate_limit.reservation import Ending
 from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
@@ -25,6 +26,7 @@ NO_TIME_S = 1e-9
 """Of a limit that lets nothing in, and should by its own account."""
 
 _AMPLE, _SCARCE = Room.AMPLE, Room.SCARCE
+_ANSWERED = Ending.ANSWERED
 
 
 def endpoint_states(groups: Iterable[ModelGroup], tallies: Tallies | None = None) -> Mapping[str, EndpointState]:
@@ -199,8 +201,12 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            lease.state.took(usage)
+            cost = lease.state.took(usage)
+            if lease.bill is not None:
+                lease.bill.cost = cost
             lease.bucket.learn(lease.query.demand, usage)
+        elif ending is _ANSWERED and not lease.query.is_beside:
+            lease.state.took_unknown()
         lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)

@@ -20,6 +20,7 @@ from entrypoints.config.settings import (
     EndpointSettings,
     GeneralSettings,
     GroupSettings,
+    PriceSettings,
     Settings,
 )
 from entrypoints.config.settings_params import ParamsSettings
@@ -28,7 +29,7 @@ from entrypoints.config.telemetry import telemetry_of
 __all__ = ["ConfigError", "load_settings"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_SECTIONS = (GeneralSettings, CacheParams, EndpointSettings, ParamsSettings, GroupSettings, ConfigFile)
+_SECTIONS = (GeneralSettings, CacheParams, EndpointSettings, ParamsSettings, PriceSettings, GroupSettings, ConfigFile)
 
 
 def load_settings(

@@ -135,6 +135,8 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="three capital letters, such as USD")] = "USD"
+    """What prices are in (ISO 4217)."""
     metrics: Literal["loopback", "keys", "open"] = "loopback"
     """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all."""
     websockets: Literal["bridge", "off"] = "bridge"
@@ -176,6 +178,24 @@ class GeneralSettings(Section, frozen=True):
         return "redis" if self.uses_redis or self.cache_params.host is not None else "memory"
 
 
+class PriceSettings(Section, frozen=True):
+    """`price` of a model, in units of `currency`: per million tokens, with `input` and `output`; or `per_hour`."""
+
+    home: ClassVar = "a price"
+    valid: ClassVar = "a mapping of input, cached_input, cache_write and output, or of per_hour"
+
+    input: values.Amount | None = None
+    """Per million tokens of prompts."""
+    cached_input: values.Amount | None = None
+    """Per million of those that came from the provider's prompt cache; None = as `input`."""
+    cache_write: values.Amount | None = None
+    """Per million of those that were written to it; None = as `input`."""
+    output: values.Amount | None = None
+    """Per million tokens of answers."""
+    per_hour: values.Amount | None = None
+    """Of provisioned capacity, instead: what an hour of it costs, whatever is asked of it."""
+
+
 class EndpointSettings(Section, frozen=True):
     """One of a group's `models`: an endpoint. After loading the id and the timeouts are those that hold for it."""
 
@@ -205,6 +225,8 @@ class EndpointSettings(Section, frozen=True):
     """Tokens a minute, likewise."""
     outbound_proxy: urls.ProxyUrlOrNone | None = None
     """The proxy for calls to this endpoint, empty = none; None = as general_settings and trust_env say."""
+    price: PriceSettings | None = None
+    """What the provider charges; None = unknown: its replies are counted as without a price."""
 
 
 class GroupSettings(Section, frozen=True):
@@ -219,6 +241,8 @@ class GroupSettings(Section, frozen=True):
     """Its endpoints, in the order of the file."""
     affinity: Literal["none", "prompt_cache_key"] = "none"
     """Whether requests that share a prompt cache go to one endpoint."""
+    price_baseline: values.Name | None = None
+    """The id of the endpoint whose price costs are held against; None = the dearest of the group."""
 
 
 def models_of(groups: Sequence[GroupSettings]) -> Iterator[tuple[str, EndpointSettings]]:

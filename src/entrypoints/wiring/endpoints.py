@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -10,9 +11,10 @@ from adapters.upstreams.openai.azure_target import azure_base_target, azure_targ
 from adapters.upstreams.openai.target import Extras, Target, openai_target
 from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
+from domain.cost import Price
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
-from entrypoints.config.settings import EndpointSettings, Settings
+from entrypoints.config.settings import EndpointSettings, PriceSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
 
 _PORTS = {"http": 80, "https": 443}
@@ -39,6 +41,26 @@ def address_of(model: EndpointSettings) -> tuple[str, int]:
     """The host and port that an endpoint's requests go to."""
     url = urlsplit(_base(model.params))
     return url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+
+
+def price_of(price: PriceSettings | None) -> Price | None:
+    """None = the configuration does not say."""
+    if price is None:
+        return None
+    if price.per_hour is not None:
+        return Price(per_hour=_exact(price.per_hour))
+    cached, written = price.cached_input, price.cache_write
+    return Price.per_million(
+        _exact(price.input or 0),
+        _exact(price.output or 0),
+        None if cached is None else _exact(cached),
+        None if written is None else _exact(written),
+    )
+
+
+def _exact(number: float) -> Decimal:
+    """As it stands in the file."""
+    return Decimal(str(number))
 
 
 def endpoint_of(model: EndpointSettings) -> Endpoint:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from domain.cost import dearest
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
 from domain.routing.affinity import Affinity
 from entrypoints.config.settings import GeneralSettings, GroupSettings, Settings
-from entrypoints.wiring.endpoints import endpoint_of
+from entrypoints.wiring.endpoints import endpoint_of, price_of
 
 ACCOUNTS = "all accounts "  # the name of the group of all accounts; no model can be called so, as a space ends it
 
@@ -64,7 +65,13 @@ def routed(groups: Sequence[ModelGroup], *others: ModelGroup | None) -> tuple[Mo
 
 
 def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
-    endpoints = tuple(endpoint_of(model) for model in group.models)
+    priced = [(endpoint_of(model), price_of(model.price)) for model in group.models]
+    prices = {endpoint.id: price for endpoint, price in priced}
+    baseline = prices[group.price_baseline] if group.price_baseline else dearest(prices.values())
+    endpoints = tuple(
+        structs.replace(endpoint, price=price, baseline=None if price == baseline else baseline)
+        for endpoint, price in priced
+    )
     cooldown = CooldownPolicy(
         allowed_fails=general.allowed_fails,
         cooldown_s=general.cooldown_time,
