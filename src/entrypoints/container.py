@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-import time
 import uuid
+from collections.abc import Mapping
 
 from dependency_injector import containers, providers
 
@@ -36,6 +36,8 @@ from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.carried_states import carried_states
+from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -44,7 +46,9 @@ from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
+from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
+from application.state.access_tokens import TokenSource
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
@@ -54,6 +58,7 @@ from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from domain.caching.cache_key import CacheState
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
@@ -68,6 +73,10 @@ class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
+    earlier_states: providers.Object[Mapping[str, EndpointState]] = providers.Object({})
+    earlier_ledger: providers.Object[Ledger | None] = providers.Object(None)
+    earlier_tokens: providers.Object[Mapping[str, TokenSource]] = providers.Object({})
+    """Of the configuration that this one replaces."""
     general = providers.Callable(lambda settings: settings.general, settings)
 
     clock = providers.Singleton(SystemClock)
@@ -91,18 +100,19 @@ class Container(containers.DeclarativeContainer):
         draw=draw,
         namespace=namespace,
     )
+    own_cache_gate = providers.Singleton(
+        RedisGate,
+        providers.Callable(store_wiring.cache_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        name="cache redis",
+        namespace=namespace,
+    )
     cache_gate = providers.Selector(
         providers.Callable(store_wiring.kind_of_cache_gate, general),
         shared=shared_gate,
-        own=providers.Singleton(
-            RedisGate,
-            providers.Callable(store_wiring.cache_redis, general),
-            store_alarm,
-            clock=clock,
-            draw=draw,
-            name="cache redis",
-            namespace=namespace,
-        ),
+        own=own_cache_gate,
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -112,8 +122,9 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    fresh_states = providers.Singleton(endpoint_states, all_groups)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier_states)
+    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier_ledger)
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -123,7 +134,9 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    tokens = providers.Singleton(
+        upstream_wiring.token_sources, settings, earlier_tokens, fetch_token, clock, draw, token_alarm, pool
+    )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
@@ -177,6 +190,7 @@ class Container(containers.DeclarativeContainer):
         memory=memory_cache,
         redis=providers.Singleton(RedisResponseCache, cache_gate, namespace),
     )
+    cache_counts = providers.Singleton(dict.fromkeys, CacheState, 0)
     cached = providers.Singleton(
         CachedAnswers,
         providers.Callable(store_wiring.cache_policy, general),
@@ -187,6 +201,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
+        cache_counts,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -221,12 +236,7 @@ class Container(containers.DeclarativeContainer):
         providers.Selector(
             general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
         ),
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object({}),
-            memory=cached.provided.counts,
-            redis=cached.provided.counts,
-        ),
+        cache_counts,
     )
 
     guard = providers.Singleton(guard_of, general)
@@ -245,14 +255,17 @@ class Container(containers.DeclarativeContainer):
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
     recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    running = providers.Singleton(running_now, general)
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=running.provided.started_unix))
     overview = providers.Singleton(
         ReportOverview,
-        providers.Singleton(running_now, general),
+        running,
         status,
         stores,
         providers.Singleton(ReportHeld, held, detached),
         recent,
         counts,
+        reloads,
     )
     pages = providers.Singleton(
         catalogue_routes,
@@ -261,7 +274,7 @@ class Container(containers.DeclarativeContainer):
         overview,
         providers.Singleton(status_document),
         in_flight,
-        providers.Callable(lambda: int(time.time())),
+        running.provided.started_unix,
     )
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
     app = providers.Singleton(
@@ -274,6 +287,5 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
-    server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
-    )
+    free_a_file = providers.Callable(upstream_wiring.spare_files, client)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=free_a_file, held=held)

@@ -19,11 +19,12 @@ _ANSWERED = Ending.ANSWERED
 class Bucket:
     """Alone writes its state."""
 
-    __slots__ = ("estimate", "requests", "reserved_requests", "reserved_tokens", "throttle", "tokens")
+    __slots__ = ("_configured", "estimate", "requests", "reserved_requests", "reserved_tokens", "throttle", "tokens")
 
     def __init__(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> None:
         """Nothing was heard of it; `rpm` and `tpm` are what the configuration knows, None = nothing. The fraction
         `reserve` of each limit, but at least 1, is kept untouched while another bucket has room."""
+        self._configured = provider, rpm, tpm, reserve
         requests, tokens = countings(provider, reserve)
         self.requests = LimitState.of(requests, rpm, now)
         self.tokens = LimitState.of(tokens, tpm, now)
@@ -32,6 +33,16 @@ class Bucket:
         """What was learned of the requests that it is charged for."""
         self.reserved_requests = 0.0
         self.reserved_tokens = 0.0
+
+    def configure(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float) -> None:
+        """The configuration now says this. Where it says something else than before its limits begin anew; a throttle
+        that runs, and what was learned of requests, stay."""
+        if self._configured == (provider, rpm, tpm, reserve):
+            return
+        self._configured = provider, rpm, tpm, reserve
+        requests, tokens = countings(provider, reserve)
+        self.requests = self.requests.begun_anew(requests, rpm, now)
+        self.tokens = self.tokens.begun_anew(tokens, tpm, now)
 
     @property
     def is_unknown(self) -> bool:

@@ -94,6 +94,10 @@ class Recent:
         self._copies = deque([Copy()], maxlen=COPIES)
         self._copied = clock.now()
 
+    def watch(self, states: Mapping[str, EndpointState]) -> None:
+        """The configuration was replaced: these are the endpoints from now on."""
+        self._states = states
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

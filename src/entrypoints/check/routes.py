@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from application.messages import KEY_HEADERS
 from domain.endpoint import Endpoint
+from entrypoints.config.reading.secret_files import PREFIX
 from entrypoints.config.reading.shown import shown_path
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
@@ -43,7 +44,7 @@ class Route(Struct, frozen=True):
 
 
 def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
-    """In the order of the file. `variables`: the environment variable that a value came from, by its path there."""
+    """In the order of the file. `variables`: see `Report.variables`."""
     routes = []
     groups = zip(model_groups(settings), settings.groups, strict=True)
     for index, (group, configured) in enumerate(groups):
@@ -78,7 +79,9 @@ def _route(
 def _key(params: ParamsSettings, path: str, variables: Mapping[str, str]) -> str:
     def origin(key: str) -> str:
         variable = variables.get(f"{path}.{key}")
-        return IN_FILE if variable is None else f"os.environ/{variable}"
+        if variable is None:
+            return IN_FILE
+        return variable if variable.startswith(PREFIX) else f"os.environ/{variable}"
 
     if params.azure_ad_token_provider is not None:
         return f"Entra, {params.azure_ad_scope}"

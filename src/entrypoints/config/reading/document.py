@@ -48,6 +48,19 @@ class Node(Struct, frozen=True):
     """Of a mapping: where each key begins."""
     variable: str | None = None
     """The environment variable that the text came from; None = it stands in the file."""
+    file: str | None = None
+    """The file that the text came from, as messages name it; likewise."""
+
+    @property
+    def source(self) -> str:
+        """Where the text came from, in words; empty = it stands in the file."""
+        if self.file is not None:
+            return f"the file {self.file}"
+        return "" if self.variable is None else f"the environment variable {self.variable}"
+
+    def mend(self, how: str) -> str:
+        """What to do to have another text there."""
+        return f"write {how} into {self.file}" if self.file is not None else f"export {self.variable}=... {how}"
 
 
 def read_document(path: Path, report: Report) -> Node:

@@ -57,7 +57,9 @@ class Report:
         self.mistakes: list[Mistake] = []
         self.warnings: list[Mistake] = []
         self.variables: dict[str, str] = {}
-        """The environment variable that a value was taken from, by the value's path."""
+        """The environment variable that a value was taken from, or `file:` and the file, by the value's path."""
+        self.files: list[Path] = []
+        """Other files that were read, or should have been: of secrets and certificates, in the order of the file."""
         self._positions: dict[str, Position] = {}
         self._given: dict[str, frozenset[str]] = {}
 
