@@ -102,6 +102,7 @@ def _take_over(container: Container, earlier: Container) -> None:
     container.in_flight().drain_timeout_s = general.drain_timeout
     container.logger().setLevel(logging.getLevelName(general.log_level.upper()))
     _take_over_tokens(container, earlier)
+    container.room().anywhere()  # requests that wait in the earlier generation may find another limit
 
 
 def _take_over_tokens(container: Container, earlier: Container) -> None:

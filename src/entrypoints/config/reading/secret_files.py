@@ -62,6 +62,7 @@ def _refused(name: str, why: str) -> Refused:
 
 
 def _shown(name: str) -> str:
-    """A key that was written here by mistake is no path."""
+    """A key that was written here by mistake is no path. `file:///run/x` is `/run/x`."""
+    name = name[2:] if name.startswith("///") else name
     is_path = name[:1] in ("/", ".") or not may_be_credential(name)
     return name.encode("unicode_escape").decode("ascii") if is_path else "..."
