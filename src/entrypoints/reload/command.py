@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,14 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.reload.com
     """The exit code is 0 when all workers serve with the new configuration, 2 when it has mistakes or needs a restart,
     1 when no proxy runs here or its workers did not answer: that may be different later."""
     options = _parse(arguments, prog)
-    found = [each for each in _proxies() if _is_meant(each[0], options)]
-    if len(found) != 1:
-        return _not_one([running for running, _ in found], options)
-    ((running, sock),) = found
+    with ExitStack() as stack:
+        found = [each for each in _proxies(stack) if _is_meant(each[0], options)]
+        if len(found) != 1:
+            return _not_one([running for running, _ in found], options)
+        return _reload(*found[0], options)
+
+
+def _reload(running: Running, sock: socket.socket, options: argparse.Namespace) -> int:
     sock.settimeout(options.timeout + _GRACE_S)
     try:
         sock.sendall(msgspec.json.encode(Wanted(options.timeout)) + b"\n")
@@ -62,19 +67,17 @@ def _told(verdict: dict[str, Any], running: Running) -> int:
     return 2 if verdict["outcome"] == "refused" else 1
 
 
-def _proxies() -> list[tuple[Running, socket.socket]]:
-    """Those of this user, or of all for root, that answer."""
+def _proxies(stack: ExitStack) -> list[tuple[Running, socket.socket]]:
+    """Those of this user, or of all for root, that answer; `stack` closes their sockets."""
     uid = os.getuid()
     found = []
     for owner, _, address in running_at(None if uid == 0 else uid):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         sock.settimeout(_GREETING_S)
-        try:
+        with suppress(OSError, msgspec.DecodeError):
             sock.connect(address)
             if user_of(sock) in (None, owner):  # anybody might take the name
                 found.append((msgspec.json.decode(_line(sock), type=Running), sock))
-        except (OSError, msgspec.DecodeError):
-            sock.close()
     return found
 
 
