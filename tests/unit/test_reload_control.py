@@ -100,12 +100,11 @@ def test_a_ninth_caller_is_not_kept_and_one_that_has_gone_is_no_matter(listening
     asked.answer({"outcome": "refused"})
 
 
-def test_a_second_proxy_at_the_same_port_cannot_have_it_where_names_are_abstract() -> None:
-    port = free_port()
-    first = Control(port, Path("a"))
+def test_a_second_proxy_at_the_same_port_of_another_address_cannot_have_it(listening: Control) -> None:
+    port = port_of(listening)
     with pytest.raises(OSError, match="in use"):
         Control(port, Path("b"))
-    first.close()
+    listening.close()
     Control(port, Path("b")).close()
 
 

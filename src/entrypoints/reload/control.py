@@ -4,6 +4,7 @@ On Linux its name is in no folder (an abstract one, unix(7)), and the kernel say
 only its user may open. A conversation is three lines of JSON: which proxy this is, what is wanted, what became of it.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -64,6 +65,15 @@ def user_of(sock: socket.socket) -> int | None:
         return None
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(uid)
+
+
+def _is_answered(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        try:
+            other.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 class Caller:
@@ -131,8 +141,9 @@ class Control:
         self._listening.setblocking(False)
 
     def _bind_file(self, address: str) -> None:
-        # The port is ours: whoever has left such a file has ended.
-        Path(address).unlink(missing_ok=True)
+        if _is_answered(address):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        Path(address).unlink(missing_ok=True)  # whoever has left it has ended
         before = os.umask(0o177)
         try:
             self._listening.bind(address)
