@@ -57,13 +57,20 @@ class Read:
         self.requests: list[Request] = []
         self.refusal: InvalidRequest | None = None
         self.reader = RequestReader(self, KnownHeads() if heads is None else heads)
+        self.behind: bytes | None = None
+        """What has come behind a request that upgrades; None = there is none."""
         for piece in pieces:
+            if self.behind is not None:
+                self.behind += piece
+                continue
             self.refusal = self.reader.feed(piece)
             if self.refusal is not None:
                 break
+            if not self.has_room():
+                self.behind = self.reader.close()
 
     def has_room(self) -> bool:
-        return True
+        return not (self.requests and self.requests[-1].head.upgrades)
 
     def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> Request:
         assert all(each.is_complete for each in self.requests)

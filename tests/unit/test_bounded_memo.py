@@ -8,7 +8,7 @@ import pytest
 
 from adapters.http import headers
 from adapters.http.access import guards, origins
-from adapters.http.bodies import decode_request
+from adapters.http.bodies import content_codings, decode_request
 from adapters.http.exchange import exchange_report
 from adapters.http.paths import routes
 from adapters.stores.memory.cache import MemoryResponseCache
@@ -46,6 +46,7 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._prefixes, str),
     (shown_text.SHOWN_HEADERS, str.encode),
     (guards._json_types, str.encode),
+    (content_codings._names, str.encode),
     (decode_request._digests, lambda text: (("authorization", text),)),
     (routes._below, "/v1/x/{}".format),
     (routes._found, lambda text: ("GET", f"/v1/responses/resp_{text}")),

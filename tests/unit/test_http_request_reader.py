@@ -93,7 +93,7 @@ def test_a_chunked_body_is_put_together_and_its_trailers_are_nobodys() -> None:
     assert two.scope["headers"] == [(b"host", b"here")]
 
 
-@pytest.mark.parametrize("upgrade", [b"websocket", b"h2c"])
+@pytest.mark.parametrize("upgrade", [b"websocket", b"h2c"])  # a WebSocket is opened with GET
 @pytest.mark.parametrize(
     ("framing", "body"),
     [(b"", b""), (b"content-length: 3\r\n", b"abc"), (b"transfer-encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n")],
@@ -107,6 +107,38 @@ def test_an_upgrade_is_a_request_like_any_other(upgrade: bytes, framing: bytes, 
     assert [each.scope["raw_path"] for each in read.requests] == [b"/v1/files", b"/next"]
     assert read.requests[0].body == (b"abc" if body else b"")
     assert all(each.is_complete for each in read.requests)
+
+
+OPENING = b"host: here\r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n"
+
+
+@pytest.mark.parametrize("behind", [b"", b"\x81\x02hi", get(b"/next"), b"x" * 5_000])
+@pytest.mark.parametrize("before", [b"", get(b"/first"), post(b"content-length: 3000\r\n", b"a" * 3_000)])
+@pytest.mark.parametrize("step", [1, 7, 1_000_000])
+def test_what_follows_the_opening_of_a_websocket_is_no_request(before: bytes, behind: bytes, step: int) -> None:
+    sent = before + get(headers=OPENING) + behind
+    read = Read(*[sent[at : at + step] for at in range(0, len(sent), step)])
+    opening = read.requests[-1]
+
+    assert read.refusal is None
+    assert len(read.requests) == (2 if before else 1)
+    assert read.behind == behind
+    assert (opening.head.upgrades, opening.head.keeps, opening.is_complete, opening.body) == (True, False, True, b"")
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n"])
+def test_the_opening_of_a_websocket_has_no_body(framing: bytes) -> None:
+    refusal = Read(get(headers=OPENING + framing) + b"abc").refusal
+
+    assert refusal is not None
+    assert (refusal.code, status_of(refusal)) == ("malformed_request", 400)
+    assert Read(get(headers=OPENING + b"content-length: 0\r\n")).requests[0].head.upgrades
+
+
+def test_http_1_0_and_other_methods_open_no_websocket() -> None:
+    for asked in (get(headers=OPENING).replace(b"HTTP/1.1", b"HTTP/1.0"), post(OPENING, b"")):
+        read = Read(asked)
+        assert [each.head.upgrades for each in read.requests] == [False]
 
 
 def test_upgrades_without_end_are_as_many_requests() -> None:

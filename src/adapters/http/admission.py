@@ -1,10 +1,11 @@
 """Admission: the first station of every request. Its exchange, whether it may come in, how large its body may be."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from adapters.http.access.guards import Guard, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
+from adapters.http.bodies.decompressed import decompressed
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
@@ -100,3 +101,8 @@ class Admission:
     def body(self, receive: Receive, exchange: Exchange) -> Awaitable[bytes]:
         """The whole body; raises `ProxyError` as `read_body` does."""
         return read_body(receive, exchange.client.length, self.max_body_bytes, exchange)
+
+    async def plain_body(self, receive: Receive, exchange: Exchange, codings: Sequence[str]) -> bytes:
+        """The whole body without its codings; raises `ProxyError` as `read_body` and `decompressed` do."""
+        body = await self.body(receive, exchange)
+        return await decompressed(body, codings, self.max_body_bytes, exchange.held) if codings else body

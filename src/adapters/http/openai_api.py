@@ -4,8 +4,9 @@ from collections.abc import Awaitable
 
 from msgspec import structs
 
-from adapters.http.access.guards import check_json, is_plain_json
+from adapters.http.access.guards import check_json, is_json
 from adapters.http.admission import Admission
+from adapters.http.bodies.content_codings import content_codings
 from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, check_text, decoded, request_of
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import Route, find_route
@@ -43,6 +44,8 @@ class OpenAIRoutes:
         route = arrival.route or _route_of(arrival, exchange)
         if not arrival.is_json and arrival.method == "POST" and (route.has_model or client.length != 0):
             check_json(arrival.headers)
+            if b"content-encoding" in arrival.headers:
+                return self._receive_coded(exchange, arrival, route)
         body = client.body_now()
         if body is None:
             return self._receive(exchange, arrival, route)
@@ -53,6 +56,10 @@ class OpenAIRoutes:
     async def _receive(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
         body = await self._admission.body(exchange.client.receive, exchange)
         return await self._ask(exchange, arrival, route, body)
+
+    async def _receive_coded(self, exchange: Exchange, arrival: Arrival, route: Route) -> Answer:
+        body = await self._admission.plain_body(exchange.client.receive, exchange, content_codings(arrival.headers))
+        return await self._ask(exchange, arrival.without_coding(), route, body)
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
         if route.has_model:
@@ -78,7 +85,7 @@ class OpenAIRoutes:
 def _route_of(arrival: Arrival, exchange: Exchange) -> Route:
     """Once for each head."""
     route = arrival.route = find_route(arrival.method, exchange.head.raw_path.decode("latin-1"))
-    arrival.is_json = is_plain_json(arrival.headers)
+    arrival.is_json = is_json(arrival.headers) and b"content-encoding" not in arrival.headers
     return route
 
 

@@ -4,8 +4,10 @@ from collections.abc import Awaitable
 
 from msgspec import structs
 
+from adapters.http.access.guards import is_json
 from adapters.http.admission import Admission
 from adapters.http.bodies.body import too_large
+from adapters.http.bodies.content_codings import content_codings, without_coding
 from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, decoded, request_of
 from adapters.http.bodies.form_fields import form_fields, names_nothing
 from adapters.http.bodies.multipart_model import PEEKED_BYTES, boundary_of, find_model, is_name_broken
@@ -54,18 +56,22 @@ class PassThroughCalls:
         self, request: ProxyRequest, body: ClientUpload, arrival: Arrival, exchange: Exchange
     ) -> ProxyRequest:
         """The request with its body, or with what the body is going to come from, and the model that it names. JSON is
-        held whole, however large it is: it has to be read for its model."""
+        held whole, however large it is, and without its codings: it has to be read for its model. All else goes on as
+        it came."""
         if body.is_over:
             return request
         body.held = exchange.held
         headers = arrival.headers
-        is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
-        content_type = headers.get(b"content-type", b"")
-        if is_plain and content_type.partition(b";")[0].strip().lower() == b"application/json":
-            held = await self._admission.body(body.receive, exchange)
+        if is_json(headers):
+            codings = content_codings(headers)
+            held = await self._admission.plain_body(body.receive, exchange, codings)
             name = decoded(held).model if held else None
-            return structs.replace(request, body=held, body_model=name, model=request.model or name or "")
-        boundary = boundary_of(content_type) if is_plain else None
+            onward = without_coding(request.headers) if codings else request.headers
+            return structs.replace(
+                request, headers=onward, body=held, body_model=name, model=request.model or name or ""
+            )
+        is_plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
+        boundary = boundary_of(headers.get(b"content-type", b"")) if is_plain else None
         if self._admission.keeps_keys_apart and not (boundary is not None and names_nothing(request.path)):
             request = structs.replace(request, form=await self._form(body, boundary))
         if boundary is not None:

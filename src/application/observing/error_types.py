@@ -44,8 +44,9 @@ _OWN = {
 }
 _INVALID = (
     "invalid_request", "invalid_json", "invalid_form", "too_many_values", "repeated_field", "repeated_header",
-    "unsupported_media_type", "unsupported_encoding", "request_too_large", "incomplete_body", "malformed_request",
-    "headers_too_large", "http_version_not_served", "transfer_coding_not_served",
+    "unsupported_media_type", "unsupported_encoding", "broken_encoding", "request_too_large",
+    "incomplete_body", "malformed_request", "headers_too_large", "http_version_not_served",
+    "transfer_coding_not_served",
 )  # fmt: skip
 _PREFIXES = {
     Blame.ENDPOINT: "endpoint",

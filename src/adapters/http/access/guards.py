@@ -139,25 +139,16 @@ def check_upgrade(headers: dict[bytes, bytes]) -> None:
 
 
 def check_json(headers: dict[bytes, bytes]) -> None:
-    """Only JSON that is not compressed: raises `InvalidRequest` with status 415."""
-    if not _json_types[headers.get(b"content-type", b"")]:
+    """Raises `InvalidRequest` with status 415 for what is not sent as JSON."""
+    if not is_json(headers):
         raise InvalidRequest(
             "The body must be JSON: send 'content-type: application/json'.", code="unsupported_media_type"
         )
-    encoding = headers.get(b"content-encoding")
-    if encoding is not None and encoding.strip().lower() != b"identity":
-        raise InvalidRequest(
-            "A compressed request body is not accepted; send it as it is.", code="unsupported_encoding"
-        )
 
 
-def is_plain_json(headers: dict[bytes, bytes]) -> bool:
-    """Does `check_json` let it pass?"""
-    try:
-        check_json(headers)
-    except InvalidRequest:
-        return False
-    return True
+def is_json(headers: dict[bytes, bytes]) -> bool:
+    """Is the body sent as JSON, whatever it is?"""
+    return _json_types[headers.get(b"content-type", b"")]
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from adapters.http.bodies.content_codings import without_coding
 from adapters.http.bodies.fields import Fields, choices, max_output_tokens
 from adapters.http.headers import RawHeaders, forwarded
 from adapters.http.paths.routes import Route
@@ -46,7 +47,7 @@ class Arrival(Struct):
     route: Route | None = None
     """What it asks for; None = nobody has looked yet."""
     is_json: bool = False
-    """Is its body known to be JSON, as far as the head tells?"""
+    """Is its body known to be JSON, and not coded, as far as the head tells?"""
 
     @classmethod
     def of(
@@ -68,6 +69,10 @@ class Arrival(Struct):
         tenant = key_tenant or digest
         patience = patience_s(headers)
         return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant)
+
+    def without_coding(self) -> "Arrival":
+        """The same with a body that has lost its codings."""
+        return structs.replace(self, onward=without_coding(self.onward))
 
 
 NO_FIELDS = Fields()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from adapters.http.server.client import Application, Client
+from adapters.http.server.client import Application, Client, Guest
 from adapters.http.server.reply_head import Fields, reply_head
 from adapters.http.server.request.head import RequestHead
 
@@ -129,6 +129,10 @@ class AsgiClient:
     def finish(self) -> None:
         """See `Client`."""
         self._unsent.append({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def switch(self, fields: Fields, guest: Guest) -> bool:
+        """See `Client`; no request of ASGI's `http` upgrades."""
+        raise NotImplementedError
 
     def drain(self) -> Awaitable[None] | None:
         """See `Client`."""

@@ -1,5 +1,6 @@
 """What the server and the application that it serves know of each other."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -8,6 +9,35 @@ from adapters.http.server.request.head import RequestHead
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """ASGI's."""
+
+
+class Guest(Protocol):
+    """What takes over a connection whose protocol was switched: an `asyncio.Protocol`, and what the server asks of all
+    that it keeps."""
+
+    deadline: float
+    """When `expire` is to be called, on the loop's clock; inf = never."""
+    when_gone: Callable[[], None] | None
+    """Called once, when its transport is lost."""
+
+    def expire(self) -> None:
+        """The deadline has come."""
+
+    def shutdown(self) -> None:
+        """The server stops: come to an end soon."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's, as the following."""
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def eof_received(self) -> bool | None: ...
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
 
 
 class Client(Protocol):
@@ -50,6 +80,13 @@ class Client(Protocol):
 
     def finish(self) -> None:
         """The body is complete."""
+
+    def switch(self, fields: Fields, guest: Guest) -> bool:
+        """Answer a request that upgrades with 101 and these headers, and leave the connection to `guest`, with all that
+        has come. The request is over then, but what `begin` returned is still awaited. False = the client has left.
+
+        Raises as `reply`.
+        """
 
     def drain(self) -> Awaitable[None] | None:
         """Wait until the client has taken enough of what was sent; None = no need."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from adapters.http.server.asgi import addresses_of
+from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
 from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
@@ -18,6 +19,7 @@ from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
+from adapters.http.server.switching import Switching
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 
@@ -48,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._is_closing = False
         self._rest_of: RequestCycle | None = None
         self._unsent = 0
+        self._switching: Switching | None = None
+        """None = the client has not asked for another protocol."""
 
     # What asyncio tells us.
 
@@ -60,7 +64,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         if self._is_closing or reader is None:
-            self._inflow.discard(data)
+            (self._inflow.discard if self._switching is None else self._switching.keep)(data)
             return
         was_idle = reader.in_head and not reader.overhead_bytes
         refusal = reader.feed(data)
@@ -176,6 +180,8 @@ class Connection(asyncio.Protocol):
                 self._begin(cycle)
             else:
                 self._queue.append(cycle)
+            if head.upgrades:
+                self._is_closing, self._switching = True, Switching(self._inflow)
         return cycle
 
     def _begin(self, cycle: RequestCycle) -> None:
@@ -225,6 +231,16 @@ class Connection(asyncio.Protocol):
             self.deadline = now + IDLE_S
         if not self._inflow.is_quiet:
             self.body_taken()
+
+    def switch(self, guest: Guest) -> None:
+        """See `ClientTransport`."""
+        transport, reader, switching = self.transport, self._reader, self._switching
+        if transport is not None and reader is not None and switching is not None:
+            self.transport = self.cycle = self._reader = self._switching = None
+            self._wake_writer()
+            self._host.moves(self)
+            self._host.switched(self, guest)
+            switching.hand_over(transport, reader.close(), guest)
 
     def abort(self) -> None:
         """See `ClientTransport`."""

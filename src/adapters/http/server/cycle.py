@@ -3,9 +3,19 @@
 import asyncio
 from collections.abc import Awaitable
 
-from adapters.http.server.client import Application
+from adapters.http.server.client import Application, Guest
 from adapters.http.server.error_body import error_body, status_of
-from adapters.http.server.reply_head import BODILESS, CHUNKED, CLOSE, LENGTH, NONE, Fields, framing_of, reply_head
+from adapters.http.server.reply_head import (
+    BODILESS,
+    CHUNKED,
+    CLOSE,
+    LENGTH,
+    NONE,
+    Fields,
+    framing_of,
+    reply_head,
+    switching_head,
+)
 from adapters.http.server.request.body import RequestBody
 from application.errors import ProxyError
 
@@ -141,6 +151,18 @@ class RequestCycle(RequestBody):
         if self._framing is CHUNKED:
             self._line.write(b"0\r\n\r\n")
         self._finish()
+
+    def switch(self, fields: Fields, guest: Guest) -> bool:
+        """See `Client`."""
+        if self._is_disconnected:
+            return False
+        if self._is_started or not self.head.upgrades:
+            raise RuntimeError("nothing was asked that this could be the answer to")
+        self._line.write(switching_head(fields))
+        self._is_started = self._is_finished = True
+        self._on_disconnect = None
+        self._line.switch(guest)
+        return True
 
     def drain(self) -> Awaitable[None] | None:
         """See `Client`. For one that has left it lets others run: a writer without pause would keep them waiting."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol, TypeVar
 
-from adapters.http.server.client import Application
+from adapters.http.server.client import Application, Guest
 from adapters.http.server.request.known_heads import KnownHeads
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes
@@ -27,6 +27,9 @@ class ServerContext(Protocol[_C]):
 
     def left(self, connection: _C) -> None:
         """It is gone, or is done with what it did when it went."""
+
+    def switched(self, connection: _C, guest: Guest) -> None:
+        """Its transport is the guest's from here on."""
 
     def stalls(self, connection: _C) -> None:
         """What is held for it waits for its client alone."""

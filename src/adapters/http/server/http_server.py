@@ -3,10 +3,11 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 
 from adapters.http.server.acceptor import Acceptor
-from adapters.http.server.client import Application
+from adapters.http.server.client import Application, Guest
 from adapters.http.server.connection import Connection
 from adapters.http.server.error_body import status_of
 from adapters.http.server.limits import FAREWELL_S, GRACE_S
@@ -60,6 +61,8 @@ class HttpServer:
         self._free_elsewhere = free_a_file
         self._connections: dict[Connection, None] = {}
         """In the order in which they were opened, which decides between those that are idle since the same tick."""
+        self._guests: dict[Guest, None] = {}
+        """Those that connections were left to."""
         self._arriving: set[asyncio.Task[object]] = set()
         self._acceptors = [Acceptor(self, each, lambda: Connection(self), self._arriving) for each in (sock, *others)]
         self._is_waiting = False
@@ -91,9 +94,10 @@ class HttpServer:
         if self._arriving:
             await asyncio.wait(self._arriving)
         await asyncio.sleep(_SETTLE_S)
-        for connection in known:
-            connection.shutdown()
-        while self._connections or self.running:
+        kept: list[Connection | Guest] = [*known, *self._guests]
+        for each in kept:
+            each.shutdown()
+        while self._connections or self._guests or self.running:
             self._changed.clear()
             await self._changed.wait()
         if self._timer is not None:
@@ -104,8 +108,9 @@ class HttpServer:
         self._timer = self.loop.call_later(_LOOK_EVERY_S, self._look)
         if now - self._ranked_at > _LOOK_EVERY_S:
             self._ranked = []  # which holds on to those that have left
-        for connection in [each for each in self._connections if each.deadline <= now]:
-            connection.expire()
+        kept: list[Connection | Guest] = [*self._connections, *self._guests]
+        for each in [each for each in kept if each.deadline <= now]:
+            each.expire()
 
     # What connections tell us.
 
@@ -119,6 +124,17 @@ class HttpServer:
     def left(self, connection: Connection) -> None:
         """See `ServerContext`."""
         self._connections.pop(connection, None)
+        self._changed.set()
+        self._go_on()
+
+    def switched(self, connection: Connection, guest: Guest) -> None:
+        """See `ServerContext`."""
+        self._connections.pop(connection, None)
+        self._guests[guest] = None
+        guest.when_gone = partial(self._gone, guest)
+
+    def _gone(self, guest: Guest) -> None:
+        self._guests.pop(guest, None)
         self._changed.set()
         self._go_on()
 
@@ -190,7 +206,7 @@ class HttpServer:
 
     @property
     def _is_full(self) -> bool:
-        return len(self._connections) + len(self._arriving) >= self._max_connections
+        return len(self._connections) + len(self._guests) + len(self._arriving) >= self._max_connections
 
     def _longest_idle(self) -> Connection | None:
         """Of those that have been idle for `GRACE_S` at least; None = there is none."""

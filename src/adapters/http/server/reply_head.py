@@ -72,6 +72,14 @@ def reply_head(status: int, fields: Fields, *, is_http10: bool, keeps: bool) -> 
     return f"{text}\r\n\r\n".encode("latin-1")
 
 
+def switching_head(fields: Fields) -> bytes:
+    """The head of a reply after which the connection speaks another protocol. Raises as `reply_head`."""
+    _check_each(fields)
+    return "\r\n".join(("HTTP/1.1 101 Switching Protocols", *fields)).encode("latin-1") + (
+        f"{_date_line(floor(time.time()))}\r\n\r\n".encode()
+    )
+
+
 def _check_each(fields: Fields) -> None:
     told = "".join(fields).encode("latin-1")
     if told.translate(_WITHOUT_CONTROLS) != told:

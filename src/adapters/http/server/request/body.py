@@ -39,6 +39,9 @@ class ClientTransport(Protocol):
     def finished(self, cycle: Any) -> None:
         """Its reply is complete."""
 
+    def switch(self, guest: Any) -> None:
+        """Leave the connection to it."""
+
     def abort(self) -> None:
         """Close at once, so that the client knows that the reply is not complete."""
 

@@ -15,7 +15,7 @@ class RequestHead:
 
     __slots__ = (
         "by_name", "has_length", "headers", "http_version", "is_chunked", "is_http10", "judged", "keeps", "method",
-        "path", "query_string", "raw_path", "told", "waits_for_100",
+        "path", "query_string", "raw_path", "told", "upgrades", "waits_for_100",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,8 @@ class RequestHead:
         self.by_name = by_name = dict(headers)
         self.keeps = keeps
         """May another request follow on the connection?"""
+        self.upgrades = False
+        """Does it open a WebSocket, if it is let in? Then what follows are frames, and none of it is a request."""
         self.has_length = has_length
         """Does the client say how long its body is?"""
         self.is_chunked = b"transfer-encoding" in by_name
@@ -54,6 +56,16 @@ class RequestHead:
         """What the application found out about it, once it was found good; None = nothing yet."""
         self.told: tuple[str, str] | None = None
         """What the application writes into the log of it; None = nothing yet."""
+
+    def may_upgrade(self) -> bool:
+        """Does it open a WebSocket (RFC 6455, 4.1)? Other upgrades are ignored. No other request follows it."""
+        self.upgrades = (
+            self.method == "GET"
+            and not self.is_http10
+            and self.by_name.get(b"upgrade", b"").strip().lower() == b"websocket"
+        )
+        self.keeps = self.keeps and not self.upgrades
+        return self.upgrades
 
 
 NO_HEAD = RequestHead("", "1.1", b"", "", b"", [], keeps=False)

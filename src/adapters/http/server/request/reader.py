@@ -81,6 +81,8 @@ class RequestReader:
         """Has the parser not seen the request whose body comes?"""
         self._framing = b""
         self._is_repeated = False
+        self._upgrades = False
+        self._behind = b""
         self._refusal: InvalidRequest | None = None
         self._rest_from = 0
 
@@ -181,7 +183,12 @@ class RequestReader:
                 break
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
-                self._ignore_upgrade()
+                if not self._upgrades:
+                    self._ignore_upgrade()
+                    continue
+                self._behind = data
+                self._complete()
+                return None
             except httptools.HttpParserError:
                 return self._refusal or refusals.MALFORMED
         if self.overhead_bytes > refusals.MAX_HEAD_BYTES:
@@ -191,12 +198,13 @@ class RequestReader:
             return refusals.TOO_MANY_HEADERS
         return None
 
-    def close(self) -> None:
-        """Nothing more comes: let go of the parser, which holds on to this reader."""
-        self.rest = b""
+    def close(self) -> bytes:
+        """Read nothing more, and let go of the parser, which holds on to this reader. What has come and is not read."""
+        rest, self.rest = self._behind + self.rest[self._rest_from :], b""
         self._body = None
         self._is_past = False
         del self._parser
+        return rest
 
     def _past_the_parser(self, body: BodySink, data: bytes) -> bytes:
         """What is left after the body."""
@@ -212,8 +220,7 @@ class RequestReader:
         return rest
 
     def _ignore_upgrade(self) -> None:
-        """Nothing is served here that one could upgrade to, so it is a request like any other (RFC 9110, 7.8). llhttp
-        has left its body to the protocol it would be upgraded to."""
+        """A request like any other (RFC 9110, 7.8), whose body llhttp has left to the protocol it would upgrade to."""
         self._parser = httptools.HttpRequestParser(self)
         self._is_repeated = True
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % self._framing)
@@ -254,10 +261,14 @@ class RequestReader:
             raise _Refused
         keeps = parser.should_keep_alive()
         head = RequestHead(parser.get_method().decode(), version, *target, headers, keeps=keeps, has_length=has_length)
-        self._head = None if parser.should_upgrade() else head
         if head.is_chunked:
             self._refuse(refusals.coding_refusal(headers, version))
             self._framing = b"transfer-encoding: chunked\r\n"
+        self._head = head
+        if parser.should_upgrade():
+            self._head = None
+            self._upgrades = head.may_upgrade()
+            self._refuse(refusals.UPGRADE_WITH_BODY if self._upgrades and self._framing else None)
         self._is_unparsed = False
         self._hand_in(head, int(length))
         self._is_past = self._due_bytes > _UNPARSED_FROM_BYTES and not parser.should_upgrade()

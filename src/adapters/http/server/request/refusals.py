@@ -11,6 +11,7 @@ HEAD_TOO_LARGE = InvalidRequest(f"The headers are larger than {MAX_HEAD_BYTES} b
 TOO_MANY_HEADERS = InvalidRequest(f"There are more than {MAX_HEADERS} headers.", code="headers_too_large")
 OTHER_VERSION = InvalidRequest("Only HTTP/1.1 and HTTP/1.0 are served here.", code="http_version_not_served")
 OTHER_CODING = InvalidRequest("The only transfer-encoding served here is 'chunked'.", code="transfer_coding_not_served")
+UPGRADE_WITH_BODY = InvalidRequest("A request that opens a WebSocket has no body.", code="malformed_request")
 SLOW_HEAD = InvalidRequest(f"The headers did not come within {HEAD_S:g} s.", code="request_timeout")
 BAD_TARGET = InvalidRequest("The request target must be a path.", code="malformed_request")
 
