@@ -16,10 +16,22 @@ from entrypoints.container import Container
 from tests.integration.composed import Composed
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import config, endpoint
-from tests.integration.test_routing import QUESTION, ask, ask_many
 
 RELOADS = 1000 if os.environ.get("LLMPROXY_TEST_DEEP") else 200
+QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
 KEY = {"authorization": "Bearer sk-proxy-1"}
+
+
+async def ask(http: aiohttp.ClientSession, proxy: Composed, **changes: Any) -> tuple[int, Any, dict[str, str]]:
+    async with http.post(f"{proxy.url}/v1/chat/completions", json={**QUESTION, **changes}) as reply:
+        return reply.status, await reply.json(), {k.lower(): v for k, v in reply.headers.items()}
+
+
+async def ask_many(http: aiohttp.ClientSession, proxy: Composed, count: int) -> list[dict[str, str]]:
+    """One after the other; the headers of their replies. Fails unless all are answered 200."""
+    answers = [await ask(http, proxy) for _ in range(count)]
+    assert {status for status, _, _ in answers} == {200}
+    return [headers for _, _, headers in answers]
 
 
 async def started(start_proxy: StartProxy, settings: Any) -> Composed:
@@ -69,10 +81,10 @@ async def test_a_changed_weight_takes_effect_and_the_place_in_the_file_does_not_
 ) -> None:
     one, two = await start_provider(name="one"), await start_provider(name="two")
     proxy = await started(start_proxy, config([endpoint(one), endpoint(two)]))
-    await ask_many(http, proxy, 8, at_once=1)
+    await ask_many(http, proxy, 8)
 
     proxy.reload(config([endpoint(two, weight=1), endpoint(one, weight=3)]))
-    replies = await ask_many(http, proxy, 40, at_once=4)
+    replies = await ask_many(http, proxy, 40)
 
     assert Counter(headers["x-llmproxy-endpoint"] for headers in replies) == {"gpt/1": 10, "gpt/2": 30}
     assert [shown(proxy, n).attempts for n in (0, 1)] == [4 + 10, 4 + 30]
@@ -85,7 +97,7 @@ async def test_an_endpoint_that_rests_goes_on_resting_and_comes_back_in_time_und
     ill, well = await start_provider(name="ill"), await start_provider(name="well")
     ill.set_faults([{"action": {"kind": "status", "status": 503}}])
     proxy = await started(start_proxy, config([endpoint(ill), endpoint(well)], cooldown_time=60))
-    await ask_many(http, proxy, 4, at_once=1)
+    await ask_many(http, proxy, 4)
     assert shown(proxy).state == "cooling"
     cooling_s, received = shown(proxy).cooling_s, ill.counts().received
 
@@ -93,12 +105,12 @@ async def test_an_endpoint_that_rests_goes_on_resting_and_comes_back_in_time_und
     assert shown(proxy, 1).state == "cooling"
     assert 0 < shown(proxy, 1).cooling_s <= cooling_s
     assert "503" in shown(proxy, 1).why
-    await ask_many(http, proxy, 4, at_once=1)
+    await ask_many(http, proxy, 4)
     assert ill.counts().received == received
 
     proxy.reload(config([endpoint(well), endpoint(ill, id="renamed", params={"api_key": "sk-another"})]))
     assert shown(proxy, 1).state == "closed"
-    await ask_many(http, proxy, 4, at_once=1)
+    await ask_many(http, proxy, 4)
     assert ill.counts().received > received
 
 
@@ -108,7 +120,7 @@ async def test_a_429_that_runs_goes_on_also_with_another_rpm(
     full, free = await start_provider(name="full"), await start_provider(name="free")
     full.set_faults([{"times": 1, "action": {"kind": "status", "status": 429, "headers": {"retry-after": "50"}}}])
     proxy = await started(start_proxy, config([endpoint(full), endpoint(free)]))
-    await ask_many(http, proxy, 2, at_once=1)
+    await ask_many(http, proxy, 2)
     assert shown(proxy).clock_s > 40
 
     for rpm in (None, 600, 60):
@@ -116,7 +128,7 @@ async def test_a_429_that_runs_goes_on_also_with_another_rpm(
         assert shown(proxy).clock_s > 40
         if rpm is not None:
             assert shown(proxy).requests.limit == rpm
-        await ask_many(http, proxy, 3, at_once=1)
+        await ask_many(http, proxy, 3)
     assert full.counts().received == 1
 
 
@@ -126,7 +138,7 @@ async def test_room_that_comes_free_in_one_configuration_lets_those_go_who_wait_
     provider = await start_provider()
     settings = config([endpoint(provider, rpm=2)], max_wait=60)
     proxy = await started(start_proxy, settings)
-    await ask_many(http, proxy, 2, at_once=1)
+    await ask_many(http, proxy, 2)
     waiting = [asyncio.create_task(ask(http, proxy)) for _ in range(2)]
     await asyncio.sleep(0.1)
     assert proxy.container.waiting().waiting("gpt") == 2

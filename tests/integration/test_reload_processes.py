@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.integration.harness import ROOT, eventually, free_port
-from tests.integration.test_workers import START_S, Started
+from tests.integration.started import START_S, Started
 
 PROGRAM = ("-m", "entrypoints.http")
 
