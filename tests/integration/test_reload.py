@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import weakref
 from collections import Counter
@@ -15,7 +16,7 @@ from adapters.http.app import App
 from entrypoints.container import Container
 from tests.integration.composed import Composed
 from tests.integration.conftest import StartProvider, StartProxy
-from tests.integration.harness import config, endpoint
+from tests.integration.harness import config, endpoint, eventually
 
 RELOADS = 1000 if os.environ.get("LLMPROXY_TEST_DEEP") else 200
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
@@ -88,6 +89,7 @@ async def test_a_changed_weight_takes_effect_and_the_place_in_the_file_does_not_
 
     assert Counter(headers["x-llmproxy-endpoint"] for headers in replies) == {"gpt/1": 10, "gpt/2": 30}
     assert [shown(proxy, n).attempts for n in (0, 1)] == [4 + 10, 4 + 30]
+    assert [shown(proxy, n).recent.attempts for n in (0, 1)] == [10, 30]  # what they did under other ids is left out
     assert one.counts().received == 34
 
 
@@ -156,7 +158,11 @@ async def test_keys_groups_and_bounds_are_those_of_the_new_configuration_at_once
     async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION, headers=KEY) as reply:
         assert reply.status == 200
 
-    proxy.reload(config([endpoint(provider)], group="other", api_keys=["sk-proxy-2"], max_body_bytes=2000))
+    general = {"api_keys": ["sk-proxy-2"], "max_body_bytes": 2000, "max_held_bytes": 5000, "drain_timeout": 7}
+    proxy.reload(config([endpoint(provider)], group="other", log_level="debug", **general))
+    assert proxy.container.held().max_bytes == 5000
+    assert proxy.container.in_flight().drain_timeout_s == 7
+    assert proxy.container.logger().level == logging.DEBUG
 
     url, key = f"{proxy.url}/v1/chat/completions", {"authorization": "Bearer sk-proxy-2"}
     async with http.post(url, json=QUESTION, headers=KEY) as reply:
@@ -198,6 +204,27 @@ async def test_cached_answers_and_the_owners_of_responses_stay(
     proxy.reload(config(others, cache=True))
     async with http.get(f"{proxy.url}/v1/responses/{made['id']}") as reply:
         assert reply.status == 404
+
+
+async def test_what_is_in_redis_stays_and_so_do_the_connections_there(
+    start_provider: StartProvider,
+    start_proxy: StartProxy,
+    http: aiohttp.ClientSession,
+    redis_url: str,
+    redis_namespace: str,
+) -> None:
+    provider = await start_provider()
+    general = {"redis_url": redis_url, "cache_params": {"namespace": redis_namespace}}
+    proxy = await started(start_proxy, config([endpoint(provider)], **general))
+    gate = proxy.container.shared_gate()
+
+    proxy.reload(config([endpoint(provider)], cache=True, num_retries=1, **general))
+    assert proxy.container.shared_gate() is proxy.container.cache_gate() is gate
+    assert (await ask(http, proxy, temperature=0, max_tokens=99))[2]["x-llmproxy-cache"] == "miss"
+    proxy.reload(config([endpoint(provider, weight=2)], cache=True, **general))
+    await eventually(lambda: gate.health().state == "ok")
+    assert (await ask(http, proxy, temperature=0, max_tokens=99))[0] == 200
+    assert provider.counts().received <= 2  # one, unless Redis took longer than it may
 
 
 async def test_connections_to_providers_are_kept_and_made_anew_where_they_would_be_others(

@@ -45,7 +45,7 @@ async def _serve(
     async with app.lifespan():
         server = container.server(socks[0], start.max_connections, socks[1:])
         generations = Generations(container, server)
-        _listen(orders, generations)
+        _listen(orders, generations, stop)
         del container, app  # another may take their place
         collect_seldom()
         await server.start(start.backlog)
@@ -56,8 +56,9 @@ async def _serve(
         await generations.close()
 
 
-def _listen(orders: Connection, generations: Generations) -> None:
-    """Obey what the parent says of reloads, each in one turn of the running loop."""
+def _listen(orders: Connection, generations: Generations, stop: asyncio.Event) -> None:
+    """Obey what the parent says of reloads, each in one turn of the running loop. Where that goes wrong in the middle
+    the worker ends, in order: another one begins with what is served."""
     loop = asyncio.get_running_loop()
 
     def hear() -> None:
@@ -68,6 +69,9 @@ def _listen(orders: Connection, generations: Generations) -> None:
                 orders.send(answer)
         except (EOFError, OSError):  # the parent is gone
             loop.remove_reader(orders.fileno())
+        except Exception as error:
+            generations.current.request_log().crashed("", error)
+            stop.set()
 
     loop.add_reader(orders.fileno(), hear)
 
