@@ -96,7 +96,9 @@ class Reloader:
     @property
     def due(self) -> float:
         """When something is to be done though nothing happens, by the monotonic clock."""
-        return self._attempt.due if self._attempt is not None else float("inf")
+        if self._attempt is not None:
+            return self._attempt.due
+        return 0.0 if self._asked_by else float("inf")
 
     def files(self) -> Sequence[socket.socket]:
         """Sockets to wait for."""
