@@ -214,6 +214,17 @@ def test_columns_without_any_text_are_left_out() -> None:
     assert stream.getvalue() == "  a   c\n  1   three\n  22  x\n"
 
 
+def test_a_last_column_of_sentences_is_folded_where_a_terminal_is_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    drawn, told = Terminal(), Terminal()
+
+    print_columns("T", ("a", "why"), [("1", "word " * 20)], drawn, last_may_fold=True)
+    print_columns("T", ("a", "why"), [("1", "word " * 20)], told)
+
+    assert drawn.getvalue().splitlines()[-1].startswith("└") and len(drawn.getvalue().splitlines()[-1]) <= 70
+    assert told.getvalue().startswith("1: why: word")
+
+
 def test_a_check_that_asks_nobody_imports_nothing_that_speaks_http(file: Path) -> None:
     program = (
         f"import sys\nfrom entrypoints.check.command import main\nmain([{str(file)!r}])\n"

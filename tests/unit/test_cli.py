@@ -68,7 +68,7 @@ def test_serving_is_what_is_done_without_a_command(
     ("word", "said"),
     [
         ("provdier", "did you mean provider?"),
-        ("frobnicate", "valid: serve, check, reload, schema, provider, convert"),
+        ("frobnicate", f"valid: {', '.join(COMMANDS)}"),
         ("my.yaml", "llmproxy serve --config my.yaml"),
     ],
 )

@@ -16,6 +16,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
+from domain.routing.availability import Availability, availability
 from domain.routing.route_query import RouteQuery
 from domain.routing.selector import Selector
 
@@ -105,6 +106,19 @@ class EndpointPool:
         lease = Lease(endpoint, query, state, bucket, bucket.charge(candidates[chosen], now), now)
         state.begin(lease)
         return lease
+
+    def availabilities(
+        self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str], now: float
+    ) -> list[Availability]:
+        """For people: how `pick` sees each endpoint, in the order of the group. Nothing is claimed."""
+        weights = self._turns[group.name].weights
+        told = [Availability.TRIED] * len(weights)
+        for index, state, bucket in self._not_barred(group, query, passed_over):
+            told[index] = availability(
+                state.health, bucket.requests, bucket.tokens, bucket.throttle,
+                weight=weights[index], need=bucket.need(query.demand), now=now, is_withheld=state.is_withheld,
+            )  # fmt: skip
+        return told
 
     def pick_last_resort(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
         """Claim the endpoint whose cooldown ends first, well or not. None = all are limited or passed over."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 _FRAME = 3  # characters that a drawn column takes beside its text
+_FOLDED = 40  # characters of a column of sentences that read well enough below each other
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
@@ -16,18 +17,22 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
         return
     print(f"{title}:", file=stream)
     for row in rows:
-        print("  " + ": ".join(_printable(cell) for cell in row), file=stream)
+        print("  " + ": ".join(printable(cell) for cell in row), file=stream)
 
 
-def print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
+def print_columns(
+    title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, last_may_fold: bool = False
+) -> None:
     """The same with aligned columns where no terminal is, and a paragraph for each row where the terminal is too narrow
-    for the table. A column without any text is left out."""
+    for the table. A column without any text is left out. `last_may_fold`: does the last hold sentences, which may take
+    several lines of a table?"""
     if not rows:
         return
     kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
-    heads, cells = [headers[place] for place in kept], [[_printable(row[place]) for place in kept] for row in rows]
+    heads, cells = [headers[place] for place in kept], [[printable(row[place]) for place in kept] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    if stream.isatty() and sum(widths) + _FRAME * len(widths) < shutil.get_terminal_size().columns:
+    drawn = [*widths[:-1], min(widths[-1], _FOLDED)] if last_may_fold else widths
+    if stream.isatty() and sum(drawn) + _FRAME * len(drawn) < shutil.get_terminal_size().columns:
         print_table(title, heads, cells, stream)
         return
     if stream.isatty():
@@ -50,9 +55,10 @@ def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], str
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=stream).print(table)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without what a terminal would act on."""
     return "".join(each if each.isprintable() else "?" for each in text)
