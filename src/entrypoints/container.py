@@ -3,7 +3,6 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Mapping
 
 from dependency_injector import containers, providers
 
@@ -40,7 +39,6 @@ from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.carried_states import carried_states
-from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -51,7 +49,6 @@ from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
-from application.state.access_tokens import TokenSource
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
@@ -67,6 +64,7 @@ from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
@@ -76,10 +74,7 @@ class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
-    earlier_states: providers.Object[Mapping[str, EndpointState]] = providers.Object({})
-    earlier_ledger: providers.Object[Ledger | None] = providers.Object(None)
-    earlier_tokens: providers.Object[Mapping[str, TokenSource]] = providers.Object({})
-    """Of the configuration that this one replaces."""
+    earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
 
     clock = providers.Singleton(SystemClock)
@@ -113,9 +108,7 @@ class Container(containers.DeclarativeContainer):
         namespace=namespace,
     )
     cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general),
-        shared=shared_gate,
-        own=own_cache_gate,
+        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -126,8 +119,10 @@ class Container(containers.DeclarativeContainer):
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
     fresh_states = providers.Singleton(endpoint_states, all_groups)
-    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier_states)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier_ledger)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
+    ledger = providers.Singleton(
+        Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
+    )
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -138,7 +133,7 @@ class Container(containers.DeclarativeContainer):
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
     tokens = providers.Singleton(
-        upstream_wiring.token_sources, settings, earlier_tokens, fetch_token, clock, draw, token_alarm, pool
+        upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
     )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
@@ -270,10 +265,11 @@ class Container(containers.DeclarativeContainer):
         counts,
         reloads,
     )
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
-        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        behind,
         providers.Singleton(SocketLines, logger),
         general.provided.websockets,
         general.provided.max_websockets,

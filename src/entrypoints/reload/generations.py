@@ -18,12 +18,14 @@ from adapters.http.server.http_server import HttpServer
 from application.observing.reload_state import ReloadState
 from entrypoints.config.settings import GeneralSettings, Settings
 from entrypoints.container import Container
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.stores import cache_redis, shared_redis
 from entrypoints.wiring.upstreams import token_users
 
 _FOR_THE_WORKERS_LIFE = (
     "clock", "logger", "request_log", "alarm", "held", "detached", "counts", "cache_counts", "store_alarm", "room",
     "report_due", "token_alarm", "state_owners", "sharing", "recent", "in_flight", "running", "reloads",
+    "behind",
 )  # fmt: skip
 """These are made once."""
 _WAYS_OUT = ("ssl_context", "client", "fetch_token")
@@ -48,9 +50,9 @@ class Generations:
         kept += _stores_kept(earlier.general(), general)
         for name in kept:
             getattr(container, name).override(providers.Object(getattr(earlier, name)()))
-        container.earlier_states.override(providers.Object(earlier.endpoint_states()))
-        container.earlier_ledger.override(providers.Object(earlier.ledger()))
-        container.earlier_tokens.override(providers.Object(earlier.tokens() if "client" in kept else {}))
+        tokens = earlier.tokens() if "client" in kept else {}
+        carried = Earlier(earlier.endpoint_states(), earlier.ledger(), tokens)
+        container.earlier.override(providers.Object(carried))
         container.app()
         container.health_tracker()
         container.replica_view()
@@ -98,6 +100,7 @@ def _take_over(container: Container, earlier: Container) -> None:
     container.counts().name_groups(container.groups_by_name())
     container.recent().watch(states)
     container.sharing().look_at(container.replica_view(), container.states())
+    container.behind().serve_with(container.surface().begin, general.max_body_bytes)
     container.held().allow(general.max_held_bytes, general.max_body_bytes)
     container.in_flight().drain_timeout_s = general.drain_timeout
     container.logger().setLevel(logging.getLevelName(general.log_level.upper()))
