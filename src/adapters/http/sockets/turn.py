@@ -27,7 +27,7 @@ from adapters.websocket.connection import WebSocket
 _OWN_PREFIX = "x-llmproxy-"
 _KEEPER_IS_AWAY = frozenset({404, 429, 502, 503, 504})
 """What a request is told whose only account cannot answer it."""
-_KEEPER_DENIES = b'"previous_response_not_found"'
+_KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content"')
 
 
 class Turn:
@@ -103,7 +103,7 @@ class Turn:
         if status < 400:
             self._show(fields)
             self._take(b'{"type":"response.completed","response":%b}' % body, "response.completed")
-        elif self._may_move and (status in _KEEPER_IS_AWAY or _KEEPER_DENIES in body):
+        elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
             self._send(reply_frame(status, fields, body, self._lane))
