@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
@@ -48,11 +48,11 @@ class UpstreamReply(Protocol):
         """The whole body, if it has come and nothing of it was taken yet: the reply has let go of its connection then.
         None = there is more to wait for, or nobody knows; `receive` does."""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:
         """Hand what comes to `take` at the moment it comes, without waking the task that waits here.
 
         True = the body is complete, False = `take` wants no more for now: what comes then waits for the next call, as
-        for `receive`. Raises as `receive` does, and what `take` raises.
+        for `receive`. Raises as `receive` does, and what `take` raises. Not every reply has chunks for `take_framed`.
         """
 
     def close(self) -> None:
@@ -147,6 +147,9 @@ class StreamScanner(Protocol):
     def passing(self, take: Take, read: Take) -> Take:
         """A taker of what comes: whole events in which nothing matters go to `take` at once, all else to `read`, which
         is to `relay` it."""
+
+    def passing_framed(self, take: TakeFramed) -> TakeFramed:
+        """The same of chunks: what is not whole events in which nothing matters is not taken."""
 
     def finish(self) -> bytes:
         """The body is over: take what came after the last blank line for an event, and return it."""

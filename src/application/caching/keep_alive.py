@@ -10,7 +10,7 @@ from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.attempts.raw_answer import RawAnswer
 from application.caching.cached import Responder
 from application.caching.replay import ReplayedStream
-from application.flow import Take, nowhere
+from application.flow import Take, TakeFramed, nowhere
 from application.messages import ProxyRequest, RequestTrace
 from application.ready import Ready
 from domain.failure import Failure
@@ -75,7 +75,7 @@ class KeptAliveStream:
         """The stream's."""
         return self._stream.ahead_bytes
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`; a comment goes to `take` when nothing else has for so long."""
         self._take = take
         self._wants_more = True

@@ -1,6 +1,6 @@
 """An answer from the cache, sent as if it came from an endpoint."""
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Headers
 from application.ports import Clock
 from application.store_ports import CachedAnswer
@@ -38,7 +38,7 @@ class ReplayedStream:
         """What is left: each replay has read its entry for itself."""
         return sum(map(len, self._answer.chunks[self._at :]))
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`."""
         while not self.complete:
             if self._interval_s and self._at:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from application.caching.replay_buffer import ReplayBuffer
 from application.errors import ProxyError
-from application.flow import Take, Tap
+from application.flow import Take, TakeFramed, Tap
 from application.messages import Headers
 from domain.failure import Failure
 
@@ -61,7 +61,7 @@ class SharedStream:
         """Nothing: the recording counts what it holds for all."""
         return 0
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`. What has come before comes from the recording. Raises `TooSlow` for a client that
         was left behind."""
         while not self._over:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from adapters.upstreams.http1 import failures
+from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
 from application.ports import READ_AHEAD_BYTES
@@ -197,6 +198,11 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
+        if reader.is_between_chunks and (take := reply.take_framed) is not None and (length := len(data)) < LENGTHS:
+            line, size = FRAMINGS[length]
+            if take(data, line, size):
+                self._deadline = self.loop.time() + reply.idle_s
+                return
         if reader.in_head or len(data) > AT_ONCE_BYTES:
             self._notice(reply, reader.feed(data))
         elif (failure := reader.read(data)) is not None or reader.is_whole:

@@ -13,7 +13,7 @@ from adapters.upstreams.http1.request import BODY_METHODS, FRAMING, target_of
 from adapters.upstreams.httpx.mounts import MountedTransport
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, failure_of
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.bounded_memo import Remembered
@@ -45,7 +45,7 @@ class HttpxReply:
         except LIBRARY_ERRORS as error:
             raise UpstreamFailed(failure_of(error, in_body=True)) from error
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `UpstreamReply.flow`."""
         return await pulled(self.receive, take)
 

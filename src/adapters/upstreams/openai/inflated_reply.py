@@ -3,7 +3,7 @@
 import zlib
 from operator import itemgetter
 
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, header
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
@@ -131,7 +131,7 @@ class InflatedReply:
             raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut"))
         return b""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `UpstreamReply.flow`."""
         return await pulled(self.receive, take)
 
