@@ -4,6 +4,8 @@ The limits and the throttle are values of the domain, and what follows from a ch
 there. What requests in flight hold is counted for people, and so that a reply is not taken for newer than it is.
 """
 
+from msgspec import structs
+
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.limit_reading import NO_READINGS, Readings, countings
 from domain.rate_limit.limit_report import BucketReport, Charged
@@ -41,8 +43,8 @@ class Bucket:
             return
         self._configured = provider, rpm, tpm, reserve
         requests, tokens = countings(provider, reserve)
-        self.requests = self.requests.begun_anew(requests, rpm, now)
-        self.tokens = self.tokens.begun_anew(tokens, tpm, now)
+        self.requests = _begun_anew(self.requests, LimitState.of(requests, rpm, now))
+        self.tokens = _begun_anew(self.tokens, LimitState.of(tokens, tpm, now))
 
     @property
     def is_unknown(self) -> bool:
@@ -150,3 +152,8 @@ class Bucket:
         if told.read_at is not None:
             self.tokens = self.tokens.after_peer_report(told.reading, told.read_at, charged.tokens, now)
         return self.throttle is not before[0] or self.requests is not before[1] or self.tokens is not before[2]
+
+
+def _begun_anew(before: LimitState, state: LimitState) -> LimitState:
+    """The state at a new beginning. What was charged before it is nothing that a later reading or refund is about."""
+    return structs.replace(state, charged=before.charged, read_mark=before.charged)

@@ -51,10 +51,6 @@ class LimitState(Struct, frozen=True, gc=False):
         terms = LimitTerms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
         return cls(per_minute, now, 0.0, 0.0, terms)
 
-    def begun_anew(self, meter: Counting, per_minute: float | None, now: float) -> "LimitState":
-        """As `of`, but for what was charged before: nothing of that is taken back."""
-        return structs.replace(LimitState.of(meter, per_minute, now), charged=self.charged, read_mark=self.charged)
-
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
         level, terms = self.level, self.terms
