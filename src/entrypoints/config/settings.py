@@ -18,6 +18,7 @@ from entrypoints.config import value_types as values
 from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.telemetry import NO_TELEMETRY, Telemetry
 
 _ENDPOINT = Endpoint("", "", "")
 """The timeouts of an endpoint that nobody configured; as with the policies, the domain has the defaults."""
@@ -153,6 +154,8 @@ class GeneralSettings(Section, frozen=True):
     """The least important log lines that are written."""
     log_format: Literal["text", "json"] | None = None
     """How log lines look; None = text on a terminal, json elsewhere."""
+    propagate_trace_context: bool = False
+    """Whether endpoints get a trace context: the attempt's own where traces are recorded, else the client's."""
     passthrough: Literal["off", "on", "admin"] = "on"
     """Whether what names no group is passed on: no; yes, but for the API that administers the account; all of it."""
     passthrough_group: values.Name | None = None
@@ -243,3 +246,5 @@ class Settings(Struct, frozen=True):
     """Sentences for the log at start, each with file and key; none of them stops the start."""
     path: Path
     """The file it was read from."""
+    telemetry: Telemetry = NO_TELEMETRY
+    """What is sent by OTLP, as the environment says."""

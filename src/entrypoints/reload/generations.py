@@ -25,7 +25,7 @@ from entrypoints.wiring.upstreams import token_users
 _FOR_THE_WORKERS_LIFE = (
     "clock", "logger", "request_log", "alarm", "held", "detached", "counts", "cache_counts", "store_alarm", "room",
     "report_due", "token_alarm", "state_owners", "sharing", "recent", "in_flight", "running", "reloads",
-    "behind",
+    "behind", "recording",
 )  # fmt: skip
 """These are made once."""
 _WAYS_OUT = ("ssl_context", "client", "fetch_token")
