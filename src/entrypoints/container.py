@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import uuid
 
 from dependency_injector import containers, providers
@@ -41,6 +40,7 @@ from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -68,6 +68,7 @@ from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.metrics import metrics_text
@@ -79,6 +80,7 @@ class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
+    earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
     worker_reports: providers.Dependency[WorkerReports] = providers.Dependency(default=OwnReport())
 
@@ -104,18 +106,17 @@ class Container(containers.DeclarativeContainer):
         draw=draw,
         namespace=namespace,
     )
+    own_cache_gate = providers.Singleton(
+        RedisGate,
+        providers.Callable(store_wiring.cache_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        name="cache redis",
+        namespace=namespace,
+    )
     cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general),
-        shared=shared_gate,
-        own=providers.Singleton(
-            RedisGate,
-            providers.Callable(store_wiring.cache_redis, general),
-            store_alarm,
-            clock=clock,
-            draw=draw,
-            name="cache redis",
-            namespace=namespace,
-        ),
+        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -125,8 +126,11 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups, tallies)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    fresh_states = providers.Singleton(endpoint_states, all_groups, tallies)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
+    ledger = providers.Singleton(
+        Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
+    )
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -136,7 +140,9 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    tokens = providers.Singleton(
+        upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
+    )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
@@ -257,6 +263,7 @@ class Container(containers.DeclarativeContainer):
         passes_trace_context=general.provided.propagate_trace_context,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
+    others = providers.Singleton(PassThroughCalls, admission, pass_through)
     connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
     process = providers.Singleton(process_now, clock)
     worker = providers.Singleton(
@@ -265,7 +272,7 @@ class Container(containers.DeclarativeContainer):
     workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
     recent = providers.Singleton(Recent, counts, workers, clock)
     running = providers.Singleton(running_now, general)
-    reloads = providers.Singleton(Reloads, providers.Callable(lambda: ReloadState(succeeded_unix=time.time())))
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=process.provided.started_unix))
     report = providers.Singleton(
         ReportProxy,
         running,
@@ -277,10 +284,11 @@ class Container(containers.DeclarativeContainer):
         reloads,
         general.provided.currency,
     )
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
-        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        behind,
         providers.Singleton(SocketLines, logger),
         general.provided.websockets,
         general.provided.max_websockets,
@@ -294,22 +302,22 @@ class Container(containers.DeclarativeContainer):
         providers.Object(metrics_text),
         providers.Singleton(status_document),
         in_flight,
-        providers.Callable(lambda: int(time.time())),
+        providers.Callable(lambda process: int(process.started_unix), process),
     )
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
         App,
         admission,
         surface,
-        providers.Singleton(PassThroughCalls, admission, pass_through),
+        others,
         models,
         sockets,
         pages,
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
-    spare = providers.Callable(upstream_wiring.spare_files, client)
+    free_a_file = providers.Callable(upstream_wiring.spare_files, client)
     refused = counts.provided.went_wrong
     server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=spare, held=held, connections=connections, count_refused=refused
+        HttpServer, app, request_log, free_a_file=free_a_file, held=held, connections=connections, count_refused=refused
     )

@@ -90,6 +90,17 @@ class EndpointState:
         self._contact_until = 0.0
 
     @property
+    def policy(self) -> CooldownPolicy:
+        """By which it rests, and comes back."""
+        return self._policy
+
+    def configure(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally) -> None:
+        """The configuration now says this of it; what was found out stays. `tally`: of the id that it has now."""
+        self.endpoint = endpoint
+        self._policy = policy
+        self.tally = tally
+
+    @property
     def longest_s(self) -> float:
         """No cooldown of it is longer."""
         return self._policy.longest_s

@@ -35,8 +35,6 @@ class ProxyStatus(Struct, frozen=True):
     """The proxy as such."""
 
     version: str
-    generation: int
-    """Of the configuration: 1, and one more with each that was taken over since."""
     started_unix: int
     worker: Worker
     workers: tuple[WorkerStatus, ...]
@@ -45,6 +43,14 @@ class ProxyStatus(Struct, frozen=True):
     """Has it been told to stop?"""
     in_flight: int
     """Requests that are being answered, those that wait included."""
+    generation: int
+    """Of the configuration: 1, and one more with each that was taken over since."""
+    reloaded_unix: int
+    """When this one was."""
+    reload_refused_unix: int | None
+    """When another one was refused since; None = none was."""
+    reload_refusal: str
+    """Why; empty = none was."""
 
 
 class RecentTraffic(Traffic, frozen=True):
@@ -86,10 +92,9 @@ def overview_of(report: ProxyReport, *, draining: bool) -> Overview:
 
 
 def _proxy(report: ProxyReport, *, draining: bool) -> ProxyStatus:
-    running = report.running
+    running, reload = report.running, report.reload
     return ProxyStatus(
         running.version,
-        report.reload.generation,
         int(report.started_unix),
         Worker(running.pid, running.workers),
         tuple(
@@ -99,4 +104,8 @@ def _proxy(report: ProxyReport, *, draining: bool) -> ProxyStatus:
         ),
         draining,
         sum(now.in_flight for now in report.nows),
+        reload.generation,
+        int(reload.succeeded_unix),
+        None if reload.refused_unix is None else int(reload.refused_unix),
+        reload.refusal,
     )

@@ -68,6 +68,10 @@ class ReportWorker:
         self._detached = detached
         self._cache = cache
 
+    def look_at(self, states: Mapping[str, EndpointState], waiting: AdmissionQueue, cache: StoreHealth | None) -> None:
+        """The configuration was replaced: these are what it has now."""
+        self._states, self._waiting, self._cache = states, waiting, cache
+
     def counted(self, before: Counted) -> Counted:
         """Since the proxy started, by those in its place; not a copy. `before`: what `counts` and `tallies` go on
         from."""
