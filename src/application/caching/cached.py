@@ -215,20 +215,17 @@ class CachedAnswers:
             return await self._join(call, trace, is_leader=True)
 
     def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest, span: RequestSpan | None) -> SharedCall:
-        call: SharedCall
-
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
             trace.span = span
             return self._dispatch(group, request, trace)
 
-        def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:
-            return self._judge(asked.shape, request.api, headers, chunks, call.trace)
+        def judge(headers: Headers, chunks: tuple[bytes, ...], trace: RequestTrace) -> Awaitable[CachedAnswer | None]:
+            return self._judge(asked.shape, request.api, headers, chunks, trace)
 
         def store(answer: CachedAnswer) -> Awaitable[None]:
             return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
 
-        call = self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
-        return call
+        return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
 
     async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()

@@ -9,6 +9,7 @@ from msgspec import Struct
 from entrypoints.convert.counterparts import UNKNOWN
 from entrypoints.convert.model_list.context import Context
 from entrypoints.convert.model_list.endpoints import Endpoint, endpoints_of, model_info
+from entrypoints.convert.model_list.prices import KEYS as PRICE_KEYS
 from entrypoints.convert.model_list.providers import Resolved, resolve
 from entrypoints.convert.notes import Notes, Section, is_variable
 from entrypoints.convert.source import Node
@@ -79,11 +80,15 @@ def _add(entry: Node, result: Groups, context: Context, ids: set[str], wildcard:
     public = _REST if name == wildcard else name
     params = Section(given, notes)
     params.add({each: node for each in ("rpm", "tpm") if (node := section.take(each)) is not None})
+    info = Section(section.take("model_info"), notes)
+    for key in PRICE_KEYS:
+        if not params.has(key):
+            params.rename(info, key, key)
     found = endpoints_of(entry, public, params, context)
     if isinstance(found, str):
         result.notes.left(entry, found)
         return
-    model_info(found, Section(section.take("model_info"), notes), ids)
+    model_info(found, info, ids)
     section.leave_rest({}, UNKNOWN)
     group = result.groups.setdefault(public, Group(public, Notes(), []))
     group.endpoints += found
