@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from entrypoints.config.load import load_settings
 from entrypoints.config.reading.schema import keys_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings, PriceSettings
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from tests.unit.config_examples import EXAMPLES, ROOT, environment_of
 
@@ -17,6 +17,7 @@ SECTIONS: list[type[Struct]] = [
     CacheParams,
     GroupSettings,
     EndpointSettings,
+    PriceSettings,
     ParamsSettings,
     TimeoutParts,
 ]
@@ -78,4 +79,4 @@ def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None
     for key, default in plain.items():
         shown = str(default).lower().removesuffix(".0")
         documented = rows[key].replace("32 MiB", "33554432").replace("256 MiB", "268435456")
-        assert documented.partition(" ")[0] == shown, key
+        assert documented.partition(" ")[0].lower() == shown, key
