@@ -125,7 +125,8 @@ def busy() -> Json:
     chat = [
         endpoint("gpt-4o/1", weight=2, in_flight=9, recent=some(640, 0.504), cost=cost(214.3, hits=None)),
         endpoint("gpt-4o/2", share=0.25, in_flight=4, recent=some(320, 0.252, rate_limited=2),
-                 cost=cost(96.04, hits=None), requests=limit(300.0, 121.0, 4.0, 35.8), tokens=limit(60_000.0, 7_411.0, 3120.0, 52.6)),
+                 cost=cost(96.04, hits=None),
+                 requests=limit(300.0, 121.0, 4.0, 35.8), tokens=limit(60_000.0, 7_411.0, 3120.0, 52.6)),
         endpoint("sweden-central", share=0.25, in_flight=5, recent=some(310, 0.244), **azure,
                  requests=limit(480.0, 466.0, 5.0, 1.8), tokens=limit(80_000.0, 71_208.0, 4020.0, 6.6)),
         endpoint("overflow", share=0.0, weight=0, in_flight=0, recent=some(0, 0.0), requests=None, tokens=None),

@@ -377,3 +377,30 @@ def test_the_same_secret_has_one_variable_and_another_one_another_that_is_free()
 )
 def test_what_makes_no_sense_here_is_told(sections: dict[str, Any], path: str) -> None:
     assert path in told({**of(), **sections})
+
+
+@pytest.mark.parametrize("place", ["litellm_params", "model_info"])
+def test_costs_per_token_become_a_price_per_million(place: str) -> None:
+    costs = {
+        "input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05,
+        "cache_read_input_token_cost": 3.125e-07, "cache_creation_input_token_cost": "0.00000313",
+    }  # fmt: skip
+    given = entry("m")
+    given.setdefault(place, {}).update(costs)
+
+    assert models(of(given))[0]["price"] == {"input": 2.5, "output": 10, "cached_input": 0.3125, "cache_write": 3.13}
+    assert not [path for path in told(of(given)) if "cost" in path]
+
+
+def test_half_a_price_and_other_costs_are_named() -> None:
+    given = entry("m", input_cost_per_token=1e-06, output_cost_per_second=0.1)
+
+    assert "price" not in models(of(given))[0]
+    assert {path.rpartition(".")[2] for path in told(of(given))} == {"input_cost_per_token", "output_cost_per_second"}
+
+
+def test_a_cost_in_a_variable_is_named_as_it_is_for_a_token() -> None:
+    given = entry("m", input_cost_per_token="os.environ/COST", output_cost_per_token=1e-06)
+
+    assert "price" not in models(of(given))[0]
+    assert "for a million tokens" in " ".join(told(of(given)).values())

@@ -230,11 +230,12 @@ class CachedAnswers:
     async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()
         try:
-            return await call.join()
+            answer = await call.join()
+            if is_leader and isinstance(answer, WholeAnswer):
+                trace.bill = call.trace.bill
+            return answer
         finally:
             trace.attempts[:] = call.trace.attempts
-            if is_leader:
-                trace.bill = call.trace.bill
             waited_s = self._clock.now() - began
             trace.upstream_s += min(call.trace.upstream_s, waited_s) if is_leader else waited_s
 
