@@ -15,7 +15,7 @@ from tests.contracts.scripted_server import Peer, ScriptedServer, reply
 from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
 from tests.integration.raw_http import JSON
-from tests.integration.test_metrics import scrape, values
+from tests.integration.scraped import scrape, values
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
