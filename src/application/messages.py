@@ -196,7 +196,7 @@ class RequestTrace(Struct):
     span: RequestSpan | None = None
     """None = no traces are recorded."""
     bill: Bill | None = None
-    """Of the endpoint that was asked last; None = it has no price, or none was asked."""
+    """Of the last endpoint that was asked and has a price; None = none was."""
 
     @property
     def endpoint(self) -> str | None:

@@ -63,7 +63,9 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
 
 def amount_text(amount: Decimal) -> str:
     """Without an exponent, and without zeros at its end: `0.0105`."""
-    text = f"{amount:f}"
+    text = str(amount)  # a third of the price of a format
+    if "E" in text:
+        text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

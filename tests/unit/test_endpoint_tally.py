@@ -42,5 +42,5 @@ def test_what_is_counted_outlives_what_is_known() -> None:
 
     assert anew is not first
     assert tallies.by_endpoint == {
-        "gpt/1": EndpointTally("gpt", input_tokens=2, output_tokens=4, costs=CostTally(replies=2))
+        "gpt/1": EndpointTally("gpt", input_tokens=2, output_tokens=4, costs=CostTally(unpriced=2))
     }

@@ -60,7 +60,8 @@ class SendAttempt:
         """
         endpoint, api, is_stream = lease.endpoint, request.api, request.stream
         began = self._clock.now()
-        trace.bill = lease.bill = None if endpoint.price is None else Bill()
+        if endpoint.price is not None:
+            trace.bill = lease.bill = Bill()
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and is_stream)
         first_byte_s = endpoint.first_byte_timeout_s if is_stream else endpoint.whole_reply_timeout_s

@@ -234,24 +234,26 @@ class EndpointState:
 
     def took(self, usage: Usage) -> Decimal | None:
         """A reply said what its request took; what it cost, None = not known."""
-        tally, endpoint = self.tally, self.endpoint
-        tally.costs.replies += 1
+        tally = self.tally
         tally.input_tokens += usage.prompt_tokens
         tally.cached_tokens += usage.cached_tokens
         tally.output_tokens += usage.output_tokens
         if usage.written_tokens:
             tally.written_tokens += usage.written_tokens
-        if endpoint.price is None:
+        costs, price = tally.costs, self.endpoint.price
+        cost = None if price is None else price.cost(usage)
+        if cost is None:
+            costs.unpriced += 1
             return None
-        cost = endpoint.price.cost(usage)
-        if cost is not None:
-            baseline = None if endpoint.baseline is None else endpoint.baseline.cost(usage)
-            tally.costs.charge(cost, cost if baseline is None else baseline)
+        costs.priced += 1
+        costs.spent += cost
+        if self.endpoint.baseline is not None:
+            costs.saved_by_routing += (self.endpoint.baseline.cost(usage) or 0) - cost
         return cost
 
     def took_unknown(self) -> None:
         """A reply did not say what its request took."""
-        self.tally.costs.replies += 1
+        self.tally.costs.unpriced += 1
 
     def streamed(self, usage: Usage, seconds: float) -> None:
         """A stream said what it took; so long after its first content it was over."""

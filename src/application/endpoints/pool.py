@@ -202,7 +202,7 @@ class EndpointPool:
             return
         if usage is not None:
             cost = lease.state.took(usage)
-            if lease.bill is not None:
+            if cost is not None and lease.bill is not None:
                 lease.bill.cost = cost
             lease.bucket.learn(lease.query.demand, usage)
         elif ending is _ANSWERED and not lease.query.is_beside:

@@ -1,4 +1,4 @@
-"""What an endpoint's replies cost, in sums that only grow, and of how many that is known."""
+"""What an endpoint's replies cost, in sums, and of how many that is known."""
 
 from decimal import Decimal
 
@@ -10,31 +10,35 @@ _NONE = Decimal(0)
 class CostTally(Struct):
     """Amounts are in units of the currency, as the prices were when the replies came."""
 
-    replies: int = 0
-    """Answers to calls of a model, with or without usage."""
+    unpriced: int = 0
+    """Answers to calls of a model whose cost is not known: there is no price, or the reply did not say its usage."""
     priced: int = 0
-    """Those of them whose cost is known: the endpoint has a price, and the reply said its usage."""
+    """Those whose cost is known."""
     spent: Decimal = _NONE
     """What these cost."""
-    baseline: Decimal = _NONE
-    """What the same tokens would have cost at the group's `price_baseline`."""
+    saved_by_routing: Decimal = _NONE
+    """What the same tokens would have cost more at the group's `price_baseline`; below 0 = less."""
     priced_hits: int = 0
     """How often one of its answers was given from the cache whose cost is known."""
     saved_by_cache: Decimal = _NONE
     """What these had cost when the endpoint gave them."""
 
-    def charge(self, cost: Decimal, baseline: Decimal) -> None:
-        """One more reply."""
-        self.priced += 1
-        self.spent += cost
-        self.baseline += baseline
+    @property
+    def replies(self) -> int:
+        """Answers to calls of a model, with or without usage."""
+        return self.priced + self.unpriced
+
+    @property
+    def baseline(self) -> Decimal:
+        """What the tokens of priced replies would have cost at the baseline."""
+        return self.spent + self.saved_by_routing
 
     def __add__(self, other: "CostTally") -> "CostTally":
         return CostTally(
-            self.replies + other.replies,
+            self.unpriced + other.unpriced,
             self.priced + other.priced,
             self.spent + other.spent,
-            self.baseline + other.baseline,
+            self.saved_by_routing + other.saved_by_routing,
             self.priced_hits + other.priced_hits,
             self.saved_by_cache + other.saved_by_cache,
         )
@@ -42,10 +46,10 @@ class CostTally(Struct):
     def __sub__(self, earlier: "CostTally") -> "CostTally":
         """What came after an earlier copy of this one."""
         return CostTally(
-            self.replies - earlier.replies,
+            self.unpriced - earlier.unpriced,
             self.priced - earlier.priced,
             self.spent - earlier.spent,
-            self.baseline - earlier.baseline,
+            self.saved_by_routing - earlier.saved_by_routing,
             self.priced_hits - earlier.priced_hits,
             self.saved_by_cache - earlier.saved_by_cache,
         )

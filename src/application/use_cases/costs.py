@@ -64,7 +64,7 @@ def _told(endpoints: Iterable[Endpoint], tallies: Sequence[EndpointTally], hits:
     return CostStatus(
         float(costs.spent),
         float(costs.saved_by_cache),
-        float(costs.baseline - costs.spent),
+        float(costs.saved_by_routing),
         float(per_hour),
         costs.replies,
         costs.priced,
