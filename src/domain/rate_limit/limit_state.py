@@ -45,11 +45,10 @@ class LimitState(Struct, frozen=True, gc=False):
         """A state at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
             return cls(None, 0.0, 0.0, 0.0, LimitTerms(meter))
-        # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
-        meter = structs.replace(meter, refill=_CONTINUOUS)
-        kept = meter.kept(per_minute)
-        terms = LimitTerms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
-        return cls(per_minute, now, 0.0, 0.0, terms)
+        # Until replies say where windows end, it comes back bit by bit: that wastes nothing.
+        limit, rate = meter.per_window(per_minute), per_minute / PER_MINUTE_S
+        kept = meter.kept(limit)
+        return cls(limit, now, 0.0, 0.0, LimitTerms(meter, limit, kept, kept, rate, floor=-limit))
 
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
@@ -140,7 +139,7 @@ class LimitState(Struct, frozen=True, gc=False):
             limit = before.limit
         window: Window | None = None
         level: float | None
-        if limit and meter.refill is _CONTINUOUS:
+        if limit and meter.refill is _CONTINUOUS and not reading.comes_at_once(limit):
             if reading.is_bare:
                 window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
             rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
@@ -154,7 +153,7 @@ class LimitState(Struct, frozen=True, gc=False):
             level -= charged - mark
             if in_flight and meter.is_exact:
                 left = self.room(now)
-                if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                if left is not None and left < level and self._counts(reading, limit, rate, window_end, now):
                     level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
             if limit is not None and level > limit:
                 level = limit
@@ -224,16 +223,17 @@ class LimitState(Struct, frozen=True, gc=False):
             return LimitState(self.room(now), now, self.charged, self.read_mark, terms)
         if now < terms.window_end:
             return self
-        terms = structs.replace(terms, window_end=terms.meter.window_end(terms.window_end, now))
+        terms = structs.replace(
+            terms, window_end=limit_window.next_end(terms.meter, terms.window, terms.window_end, now)
+        )
         return LimitState(terms.limit, now, self.charged, self.read_mark, terms)
 
     def _limited(self, limit: float, now: float) -> "LimitState":
         """After a reply that names the limit and not what remains of it."""
-        state, meter = self._advanced(now), self.terms.meter
-        if meter.refill is Refill.WINDOW:
-            limit = meter.per_window(limit)
+        state, meter, per_minute = self._advanced(now), self.terms.meter, limit
+        limit = meter.per_window(per_minute)
         terms, level = state.terms, state.level
-        rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else limit / PER_MINUTE_S
+        rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else per_minute / PER_MINUTE_S
         terms = structs.replace(terms, limit=limit, kept=meter.kept(limit), rate=rate, floor=-limit)
         return structs.replace(state, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
@@ -275,24 +275,25 @@ class LimitState(Struct, frozen=True, gc=False):
             limit = self.terms.limit
             if window is not None and meter.is_exact and (limit is None or limit <= most):
                 limit = most + 1.0
-        elif meter.refill is Refill.WINDOW and most <= meter.per_window(limit):
-            # Azure names the limit per minute also where it counts in slices of 10 s.
-            limit = meter.per_window(limit)
+        elif meter.is_exact:
+            # Azure names the limit per minute also where it counts in slices of 10 s. More than that is not hoped for
+            # until it was seen.
+            limit = min(limit, max(most, meter.per_window(limit, limit_window.length_s(meter, window))))
         admitted = sent + min(now - sent, ADMISSION_S)
         window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
         if sent < now and window_end <= now:
-            return limit, limit, now, meter.window_end(window_end, now)
+            return limit, limit, now, limit_window.next_end(meter, window, window_end, now)
         return limit, remaining, sent, window_end
 
-    def _counts(self, reading: Reading, limit: float | None, window_end: float, now: float) -> bool:
+    def _counts(self, reading: Reading, limit: float | None, rate: float, window_end: float, now: float) -> bool:
         """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
-        refill that the new `reading` speaks of? `limit` and `window_end` are as it has them."""
+        refill that the new `reading` speaks of? `limit`, `rate` and `window_end` are as it has them."""
         terms = self.terms
         if terms.reading.reset_s is None or reading.reset_s is None:
             return False
-        if terms.meter.refill is _CONTINUOUS:
+        if rate > 0.0:
             return terms.limit == limit and terms.rate > 0.0
-        return abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
+        return terms.rate == 0.0 and abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
 
 
 def _capped(level: float, limit: float | None) -> float:

@@ -15,7 +15,7 @@ room.
 
 from msgspec import Struct, structs
 
-from domain.rate_limit.limit_reading import Counting
+from domain.rate_limit.limit_reading import Counting, Refill
 
 ADMISSION_S = 0.5
 """A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
@@ -105,6 +105,19 @@ class Window(Struct, frozen=True, gc=False):
         if self.turned is not None and mark <= self.mark:
             return self
         return structs.replace(self, left=self.left + amount)
+
+
+def length_s(meter: Counting, window: Window | None) -> float:
+    """How long one is: as the provider documents it, or else as far as replies have shown."""
+    if window is None or meter.refill is Refill.WINDOW:
+        return meter.window_s
+    return max(window.longest, ROUNDING_S)
+
+
+def next_end(meter: Counting, window: Window | None, ended: float, now: float) -> float:
+    """The end of the window that `now` is in, where one ended at `ended`."""
+    each_s = length_s(meter, window)
+    return ended + ((now - ended) // each_s + 1) * each_s
 
 
 def read(
