@@ -13,10 +13,8 @@ class WholeAnswer(Struct, frozen=True):
     """A reply for the client that is complete: an upstream's own, good or not."""
 
     reply: WholeReply
-    final_failure: Failure | None = None
-    """Why this is an error that no endpoint could do better than; None = the reply is good."""
-    age_s: int | None = None
-    """How long ago it was kept, in seconds, of one from the cache; None = it has just come."""
+    final_failure: Failure | None = None  # of an error that no endpoint could better; None = the reply is good
+    age_s: int | None = None  # how long ago it was kept, in seconds, of one from the cache; None = it has just come
 
 
 class StreamedAnswer(Protocol):

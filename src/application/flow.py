@@ -38,10 +38,10 @@ class Tap:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiter: asyncio.Future[bool] | None = None
-        self.take: Take | None = None
-        """Where pieces go; None = nobody waits, or only to be woken, and what comes is to be kept."""
-        self.take_framed: TakeFramed | None = None
-        """What is offered them before, where they come in chunks; None = nothing is."""
+        self.take: Take | None = None  # None = nobody waits, or only to be woken: what comes is kept
+        self.take_framed: TakeFramed | None = (
+            None  # offered pieces before, where they come in chunks; None = nothing is
+        )
 
     def news(self) -> asyncio.Future[bool]:
         """Done when `wake` is called. Pieces go nowhere until then."""

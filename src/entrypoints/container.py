@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import uuid
 
 from dependency_injector import containers, providers
@@ -25,20 +24,21 @@ from adapters.stores.redis.cache import RedisResponseCache
 from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
+from adapters.telemetry.alarm_lines import EndpointAlarmLines, StoreAlarmLines, TokenAlarmLines
 from adapters.telemetry.log_lines import start_logging
-from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.request_log import RequestLogLines
 from adapters.telemetry.socket_lines import SocketLines
-from adapters.telemetry.store_lines import StoreAlarmLines
-from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
+from application.attempts.traced_attempt import TracedAttempt
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -47,6 +47,7 @@ from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
+from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
 from application.state.detached import Detached
 from application.state.owners import StateOwners
@@ -57,20 +58,24 @@ from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from domain.caching.cache_key import CacheState
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
+from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
 class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
+    earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
 
     clock = providers.Singleton(SystemClock)
@@ -94,18 +99,17 @@ class Container(containers.DeclarativeContainer):
         draw=draw,
         namespace=namespace,
     )
+    own_cache_gate = providers.Singleton(
+        RedisGate,
+        providers.Callable(store_wiring.cache_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        name="cache redis",
+        namespace=namespace,
+    )
     cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general),
-        shared=shared_gate,
-        own=providers.Singleton(
-            RedisGate,
-            providers.Callable(store_wiring.cache_redis, general),
-            store_alarm,
-            clock=clock,
-            draw=draw,
-            name="cache redis",
-            namespace=namespace,
-        ),
+        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -115,8 +119,11 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    fresh_states = providers.Singleton(endpoint_states, all_groups)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
+    ledger = providers.Singleton(
+        Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
+    )
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -126,7 +133,9 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    tokens = providers.Singleton(
+        upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
+    )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
@@ -150,8 +159,9 @@ class Container(containers.DeclarativeContainer):
     )
 
     waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
-    attempt = providers.Singleton(
-        SendAttempt,
+    recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
+    tracing = providers.Singleton(tracing_of, recording, settings, clock)
+    attempt_parts = (
         pool,
         health_tracker,
         upstream,
@@ -160,6 +170,11 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_hold,
         state_owners.provided.learn,
         held,
+    )
+    attempt = providers.Selector(
+        providers.Callable(lambda tracing: "plain" if tracing is None else "traced", tracing),
+        plain=providers.Singleton(SendAttempt, *attempt_parts),
+        traced=providers.Singleton(TracedAttempt, *attempt_parts, propagates=general.provided.propagate_trace_context),
     )
     dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
 
@@ -180,6 +195,7 @@ class Container(containers.DeclarativeContainer):
         memory=memory_cache,
         redis=providers.Singleton(RedisResponseCache, cache_gate, namespace),
     )
+    cache_counts = providers.Singleton(dict.fromkeys, CacheState, 0)
     cached = providers.Singleton(
         CachedAnswers,
         providers.Callable(store_wiring.cache_policy, general),
@@ -190,6 +206,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
+        cache_counts,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -224,12 +241,7 @@ class Container(containers.DeclarativeContainer):
         providers.Selector(
             general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
         ),
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object({}),
-            memory=cached.provided.counts,
-            redis=cached.provided.counts,
-        ),
+        cache_counts,
     )
 
     guard = providers.Singleton(guard_of, general)
@@ -243,24 +255,30 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
+        tracing=tracing,
         keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
+        passes_trace_context=general.provided.propagate_trace_context,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
     recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    running = providers.Singleton(running_now, general)
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=running.provided.started_unix))
     overview = providers.Singleton(
         ReportOverview,
-        providers.Singleton(running_now, general),
+        running,
         status,
         stores,
         providers.Singleton(ReportHeld, held, detached),
         recent,
         counts,
+        reloads,
     )
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
-        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        behind,
         providers.Singleton(SocketLines, logger),
         general.provided.websockets,
         general.provided.max_websockets,
@@ -273,9 +291,9 @@ class Container(containers.DeclarativeContainer):
         overview,
         providers.Singleton(status_document),
         in_flight,
-        providers.Callable(lambda: int(time.time())),
+        running.provided.started_unix,
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
         App,
         admission,
@@ -287,6 +305,5 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
-    server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
-    )
+    free_a_file = providers.Callable(upstream_wiring.spare_files, client)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=free_a_file, held=held)

@@ -31,29 +31,23 @@ class SharedStream:
         self._left_behind = False
         self._over = False
         self._tap = Tap(asyncio.get_running_loop())
-        self.asked_bytes = 0
-        """How much of what the upstream was asked is this client's own."""
-        self.position = 0
-        """How many pieces this client has taken."""
+        self.asked_bytes = 0  # how much of what the upstream was asked is this client's own
+        self.position = 0  # how many pieces this client has taken
 
     @property
     def status(self) -> int:
-        """The upstream's."""
         return self._buffer.stream.status
 
     @property
     def headers(self) -> Headers:
-        """The upstream's."""
         return self._buffer.stream.headers
 
     @property
     def failure(self) -> Failure | None:
-        """The upstream's."""
         return self._buffer.stream.failure
 
     @property
     def complete(self) -> bool:
-        """Has the upstream's terminal event come, and this client all there is?"""
         return self._buffer.stream.complete and self.position >= self._buffer.end
 
     @property
@@ -62,8 +56,7 @@ class SharedStream:
         return 0
 
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
-        """See `StreamedAnswer.flow`. What has come before comes from the recording. Raises `TooSlow` for a client that
-        was left behind."""
+        """What has come before comes from the recording. Raises `TooSlow` for a client that was left behind."""
         while not self._over:
             if self._left_behind:
                 raise TooSlow
@@ -80,12 +73,10 @@ class SharedStream:
         return True
 
     def hear(self, piece: bytes) -> None:
-        """See `Reader`."""
         if self._tap.take is not None and self._tap.give(piece):
             self.position += 1
 
     def wake(self) -> None:
-        """See `Reader`."""
         self._tap.wake()
 
     def error_frame(self, message: str, code: str) -> bytes:
@@ -94,11 +85,9 @@ class SharedStream:
         return self._buffer.stream.error_frame(message, code)
 
     def leave_behind(self) -> None:
-        """The others go on without this client."""
         self._left_behind = True
         self._leave(self)
 
     def close(self) -> None:
-        """Leave."""
         self._over = True
         self._leave(self)

@@ -37,20 +37,15 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_head_bytes: int) -> None:
         self.loop = loop
-        self.owner: Owner | None = None
-        """None = it belongs to nobody yet, and is left open after an exchange (with an outbound proxy)."""
+        self.owner: Owner | None = None  # None = nobody's yet (a proxy's tunnel), and left open after an exchange
         self.transport: asyncio.Transport | None = None
         self.opened = self.idle_since = loop.time()
         self.exchanges = 0
-        self.is_sending = False
-        """Is a request being sent that is not handed over completely?"""
-        self.was_lost_unanswered = False
-        """Did the other side end it before a byte of the current reply?"""
+        self.is_sending = False  # is a request being sent that is not handed over completely?
+        self.was_lost_unanswered = False  # did the other side end it before a byte of the current reply?
         self.writing_paused = False
-        self.on_settled: Callable[[], None] | None = None
-        """Called when the headers have come, or it is certain that they will not; None = nobody needs to be told."""
-        self.on_writable: Callable[[], None] | None = None
-        """Called when more can be written, or nothing any more."""
+        self.on_settled: Callable[[], None] | None = None  # called when the headers have come or never will
+        self.on_writable: Callable[[], None] | None = None  # called when more can be written, or nothing any more
         self._max_head_bytes = max_head_bytes
         self._reader = ReplyReader(max_head_bytes)
         self._reply: Http1Reply | None = None

@@ -18,8 +18,7 @@ from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.bounded_memo import Remembered
 
-_MOST_OF_A_URL = 65_536
-"""httpx takes no longer one."""
+_MOST_OF_A_URL = 65_536  # httpx takes no longer one
 
 
 class HttpxReply:
@@ -46,11 +45,9 @@ class HttpxReply:
             raise UpstreamFailed(failure_of(error, in_body=True)) from error
 
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
-        """See `UpstreamReply.flow`."""
         return await pulled(self.receive, take)
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         self._body.close()
 
 
@@ -86,11 +83,9 @@ class HttpxUpstream:
         return HttpxReply(response)
 
     def free_a_file(self) -> bool:
-        """Close the connection that has been idle for longest; False = none is idle."""
         return self._http1.free_a_file()
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         await self._client.aclose()
 
 
@@ -143,8 +138,7 @@ def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int |
 
 
 def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
-    """A URL for httpx, what it has for `host`, and what it asks for exactly as it stands there. Raises as `target_of`
-    does: what http1 refuses is refused."""
+    """A URL for httpx, its `host`, and the target exactly as it stands there. Raises as `target_of` does."""
     target = target_of(url)
     asked = target.line.split(" ")[1]
     if len(url) > _MOST_OF_A_URL:
