@@ -90,6 +90,8 @@ class Bucket:
             is_too_large, need = True, limit
         self.requests = requests = self.requests.charge(1.0, now)
         self.tokens = tokens = self.tokens.charge(need, now)
+        if self.throttle.batch:
+            self.throttle = self.throttle.after_charge(now)
         others, others_tokens = self.reserved_requests, self.reserved_tokens
         self.reserved_requests = others + 1.0
         self.reserved_tokens = others_tokens + need
@@ -102,10 +104,12 @@ class Bucket:
             self.requests = self.requests.after_reading(requests, sent, held.requests_mark, now, 1.0, others)
             others, need = held.others_tokens, held.tokens
             self.tokens = self.tokens.after_reading(tokens, sent, held.tokens_mark, now, need, others)
+            if self.throttle.batch and (requests.remaining is not None or tokens.remaining is not None):
+                self.throttle = self.throttle.after_reading(sent)
 
-    def succeeded(self) -> None:
-        """It answered."""
-        self.throttle = self.throttle.after_success()
+    def succeeded(self, sent: float) -> None:
+        """It answered a request that was sent at `sent`."""
+        self.throttle = self.throttle.after_success(sent)
 
     def limited(self, failure: Failure, sent: float, now: float) -> tuple[float, bool]:
         """It answered 429, or with overload: (seconds until it may be asked again, is that new?)."""
