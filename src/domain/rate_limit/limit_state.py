@@ -17,11 +17,8 @@ from msgspec import Struct, structs
 from domain.rate_limit import limit_window
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Counting, Reading, Refill, refill_rate
 from domain.rate_limit.limit_terms import LimitTerms
-from domain.rate_limit.limit_window import ADMISSION_S, SAME_WINDOW_S, Window
+from domain.rate_limit.limit_window import SAME_WINDOW_S, Window
 
-UNSAID_RESET_S = 10.0
-"""How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
-was longer, the provider's 429 will say so."""
 ECHO_S = 0.005
 """Moments that another replica tells and that are no further apart than this are taken for the same."""
 
@@ -146,7 +143,7 @@ class LimitState(Struct, frozen=True, gc=False):
             level = level if level < limit else limit
         else:
             window, rate = self._window(reading, remaining, sent, mark, now, amount, in_flight), 0.0
-            limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
+            limit, level, at, window_end = self._in_window(reading, remaining, window, sent, mark, now)
         debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
             level -= charged - mark
@@ -264,7 +261,7 @@ class LimitState(Struct, frozen=True, gc=False):
         return LimitState(self.level, self.at, self.charged, self.read_mark, terms)
 
     def _in_window(
-        self, reading: Reading, remaining: float, window: Window | None, sent: float, now: float
+        self, reading: Reading, remaining: float, window: Window | None, sent: float, mark: float, now: float
     ) -> tuple[float | None, float | None, float, float]:
         """(limit, level, `at`, `window_end`) as of a reading, where all room comes back at once or its limit is not
         known."""
@@ -278,8 +275,11 @@ class LimitState(Struct, frozen=True, gc=False):
             # Azure names the limit per minute also where it counts in slices of 10 s. More than that is not hoped for
             # until it was seen.
             limit = min(limit, max(most, meter.per_window(limit, limit_window.length_s(meter, window))))
-        admitted = sent + min(now - sent, ADMISSION_S)
-        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
+        window_end = limit_window.said_end(reading.reset_s, sent, now)
+        if reading.reset_s is None and sent < self.terms.window_end < window_end:
+            left = self.room(now)
+            if left is None or remaining - (self.charged - mark) <= left:
+                window_end = self.terms.window_end  # of the same window, as no room has come back
         if sent < now and window_end <= now:
             return limit, limit, now, limit_window.next_end(meter, window, window_end, now)
         return limit, remaining, sent, window_end
