@@ -88,8 +88,13 @@ class Bucket:
         is_too_large = False
         if limit is not None and need > limit:
             is_too_large, need = True, limit
-        self.requests = requests = self.requests.charge(1.0, now)
-        self.tokens = tokens = self.tokens.charge(need, now)
+        before, tokens_before = self.requests, self.tokens
+        self.requests = requests = before.charge(1.0, now)
+        self.tokens = tokens = tokens_before.charge(need, now)
+        if (requests.level is None and before.level is not None) or (
+            tokens.level is None and tokens_before.level is not None
+        ):
+            self.throttle = self.throttle.in_batches(now)
         if self.throttle.batch:
             self.throttle = self.throttle.after_charge(now)
         others, others_tokens = self.reserved_requests, self.reserved_tokens

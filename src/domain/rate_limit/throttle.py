@@ -2,7 +2,8 @@
 
 A 429 is not a failure: it says when to come back. It does not say how much room there is then, and hundreds may wait
 for it. So requests go in batches of 1, 2, 4 ... with a pause after each in which another 429 would come, until a reply
-tells what remains. Times are monotonic seconds.
+tells what remains. The same where all of a limit should be back and nobody said how much that is. Times are monotonic
+seconds.
 """
 
 from msgspec import Struct, structs
@@ -15,7 +16,7 @@ DEFAULT_CAP_S = 60.0
 MAX_UNEXPLAINED = 16  # more of them in a row make the assumed delay no longer
 PAUSE_S = 0.25  # a refusal seldom takes longer to come: nothing is computed for it
 LAST_BATCH = 64  # once so many went together without a 429, as many go as there are
-BATCHES_WITHIN_S = 60.0  # a clock that ended longer ago has no say in how many go: limits are counted by the minute
+BATCHES_WITHIN_S = 60.0  # what is longer ago has no say in how many go: limits are counted by the minute
 
 
 class Throttle(Struct, frozen=True, gc=False):
@@ -38,9 +39,13 @@ class Throttle(Struct, frozen=True, gc=False):
         """Seconds until the bucket may be asked again; 0 = now."""
         return max(0.0, self.opens - now)
 
+    def in_batches(self, now: float) -> "Throttle":
+        """What was left is used up or long ago, and nobody said how much there is now."""
+        return structs.replace(self, opens=max(self.until, now), batch=1, next_batch=2)
+
     def after_charge(self, now: float) -> "Throttle":
         """A request is sent while there is a `batch`."""
-        if now >= self.until + BATCHES_WITHIN_S:
+        if now >= self.opens + BATCHES_WITHIN_S:
             return self.after_reading(now)
         if self.batch > 1:
             return structs.replace(self, batch=self.batch - 1)
