@@ -135,6 +135,8 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    metrics: Literal["loopback", "keys", "open"] = "loopback"
+    """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all."""
     websockets: Literal["bridge", "off"] = "bridge"
     """Whether Responses are served over WebSocket, each turn as a request; off = clients are told to use HTTP."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
