@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.upstreams.openai.rate_limit_headers import readings
@@ -22,6 +22,7 @@ from domain.rate_limit.reservation import Ending
 from domain.rate_limit.room import Room
 from domain.rate_limit.throttle import LAST_BATCH, PAUSE_S, Throttle
 from simulator.limits import Limiter, Verdict, continuous_limiter, windowed_limiter
+from tests.examples import examples
 
 NEED = 10.0
 STEP_S = 0.05
@@ -77,6 +78,7 @@ RPMS = [6, 60, 420]
 ANSWERS_S = st.floats(0.02, 4.0)
 
 
+@settings(max_examples=examples(30), deadline=None)
 @given(st.sampled_from(["openai", "azure"]), st.sampled_from(RPMS), st.booleans(), ANSWERS_S)
 def test_windows_that_are_waited_for_are_used_up_and_not_overrun(
     provider: str, rpm: int, is_configured: bool, answer_s: float
@@ -88,6 +90,7 @@ def test_windows_that_are_waited_for_are_used_up_and_not_overrun(
     assert answered == 2 * rpm, "all of two minutes"
 
 
+@settings(max_examples=examples(30), deadline=None)
 @given(st.sampled_from(["openai", "azure"]), st.sampled_from(RPMS), ANSWERS_S)
 def test_windows_whose_end_no_reply_names_are_used_up_and_not_overrun(provider: str, rpm: int, answer_s: float) -> None:
     say = only("limit", "remaining")
@@ -97,6 +100,7 @@ def test_windows_whose_end_no_reply_names_are_used_up_and_not_overrun(provider: 
     assert answered == 2 * rpm
 
 
+@settings(max_examples=examples(30), deadline=None)
 @given(st.sampled_from(RPMS), ANSWERS_S)
 def test_a_bucket_that_refills_without_pause_is_used_up_however_its_reset_is_written(rpm: int, answer_s: float) -> None:
     for say in (openais_headers, azures_headers):

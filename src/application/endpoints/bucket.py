@@ -79,7 +79,7 @@ class Bucket:
 
     def is_overloaded(self, now: float) -> bool:
         """Does it rest because it said that it is overloaded, and not because somebody asked for too much?"""
-        return self.throttle.overload and self.throttle.until > now
+        return self.throttle.overload and self.throttle.opens > now
 
     def charge(self, need: float, now: float) -> Reservation:
         """A request is sent that is expected to take `need` tokens: of which it can get no more than the limit, and is
