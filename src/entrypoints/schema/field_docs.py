@@ -25,9 +25,14 @@ def field_docs(owner: type) -> Mapping[str, str]:
 
 
 def for_users(text: str) -> str:
-    """A docstring in the words of people who write the file: None is what is left out, and loading is not their
-    affair."""
-    line = re.sub(r"\s+", " ", text).replace("`", "").strip()
+    """A docstring in the words of people who write the file, in Markdown: None is what is left out, and loading is not
+    their affair."""
+    line = re.sub(r"\s+", " ", text).strip()
     line = re.sub(r" ?\bAfter loading [^.]*\.", "", line)
     line = re.sub(r"(^|[.] )None\b", r"\1Left out", line)
     return re.sub(r"\bNone\b", "left out", line)
+
+
+def plain(markdown: str) -> str:
+    """The same without Markdown: of links their words."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown).replace("`", "").replace("**", "")
