@@ -1,6 +1,6 @@
 """`python -m entrypoints.schema.tables PAGE...`: the tables of docs/configuration.md, made of the settings' types.
 
-In a page each stands between `<!-- settings: NAME -->` and `<!-- /settings -->`; what is around them is written by hand.
+In a page each stands between `<!-- settings: NAME -->` and `<!-- /settings -->`; what is around it is written by hand.
 """
 
 import re
