@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -76,6 +76,10 @@ check: setup-dev
 # Mixed traffic for 20 minutes, or for as long as `ARGS="--minutes N"` says: does anything grow? See bench/soak/README.md.
 soak: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.soak $(ARGS)
+
+# 500 conversations over WebSockets while three accounts fail in turn: bench/conversations.py. ARGS='--count N --seed N'.
+conversations: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.conversations $(ARGS)
 
 # All attacks at once beside a well-behaved client, for a minute and a half: bench/mixed_attacks.py.
 attack: setup-dev

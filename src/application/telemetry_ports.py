@@ -80,6 +80,36 @@ class RequestRecord(Struct, frozen=True, gc=False, omit_defaults=True):
     """Of the proxy's own key that the client came with, never the key; empty = it has none, or none was asked for."""
 
 
+class SocketEnd(Struct, frozen=True):
+    """What is written down of a WebSocket that is closed: nothing of what was said on it."""
+
+    request_id: str
+    """Of the socket."""
+    kind: str
+    """`bridge`."""
+    turns: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    close_code: int
+    """1006 = it was lost."""
+    closed_by: str
+    """`peer` or `us`."""
+    handovers: int
+    """How often the client was told to go on with another socket."""
+    key_name: str = ""
+    """Of the proxy's own key that the client came with, never the key."""
+
+
+class SocketLog(Protocol):
+    """Where sockets that are closed are written down."""
+
+    def closed(self, end: SocketEnd) -> None:
+        """Called once for each."""
+
+
 class RequestLog(Protocol):
     """Where finished requests are written down."""
 

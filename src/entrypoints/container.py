@@ -14,6 +14,8 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
+from adapters.http.sockets.routes import SocketRoutes
+from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
 from adapters.stores.memory.cache import MemoryResponseCache
@@ -25,6 +27,7 @@ from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.socket_lines import SocketLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
@@ -254,6 +257,15 @@ class Container(containers.DeclarativeContainer):
         recent,
         counts,
     )
+    sockets = providers.Singleton(
+        SocketRoutes,
+        admission,
+        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        providers.Singleton(SocketLines, logger),
+        general.provided.websockets,
+        general.provided.max_websockets,
+        general.provided.stream_idle_timeout,
+    )
     pages = providers.Singleton(
         catalogue_routes,
         models,
@@ -270,6 +282,7 @@ class Container(containers.DeclarativeContainer):
         surface,
         others,
         models,
+        sockets,
         pages,
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),

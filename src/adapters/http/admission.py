@@ -11,6 +11,7 @@ from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.headers import by_name
 from adapters.http.server.client import Receive
+from adapters.http.server.request.head import RequestHead
 from adapters.http.status_routes import Page
 from application.held_bytes import COUNTED_BYTES
 from application.observing.request_counts import RequestCounts
@@ -57,7 +58,10 @@ class Admission:
 
     def _judge(self, exchange: Exchange) -> Arrival:
         """Once for each head: what is refused is judged anew each time."""
-        head = exchange.head
+        return self.judge(exchange.head, exchange)
+
+    def judge(self, head: RequestHead, exchange: Exchange) -> Arrival:
+        """What has come with that head, for the exchange, if it may come in; else raises `ProxyError`."""
         headers = by_name(head.headers)
         holder = self._guard.check(headers)
         exchange.key_name = holder.name

@@ -22,6 +22,7 @@ from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.paths.routes import PATHS, is_other
 from adapters.http.server.asgi import answered, scope_of
 from adapters.http.server.client import Client
+from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.status_routes import Page, find_model, is_text, page_of
 from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest, UnknownModel
@@ -41,6 +42,7 @@ class App(Litestar):
         surface: OpenAIRoutes,
         others: PassThroughCalls,
         models: ListModels,
+        sockets: SocketRoutes,
         pages: Sequence[ControllerRouterHandler],
         lifespan: Lifespan,
         *,
@@ -59,6 +61,7 @@ class App(Litestar):
         self._admission = admission
         self._surface = surface
         self._others = others
+        self._sockets = sockets
         self._models = models
         self._find_model = partial(find_model, models)
         self._asks_for_models = asks_for_models
@@ -76,6 +79,8 @@ class App(Litestar):
         head = client.head
         if self._admission.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
             return Exchange(client, self._admission.context).begin(self._give_leave)
+        if head.upgrades and self._sockets.serves(head):
+            return self._sockets.begin(client)
         return self._surface.begin(client) if head.path in self._express else self._elsewhere(client)
 
     def _elsewhere(self, client: Client) -> Awaitable[None] | None:

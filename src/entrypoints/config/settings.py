@@ -159,6 +159,12 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    websockets: Literal["bridge", "off"] = "bridge"
+    """Whether Responses are served [over WebSocket](websockets.md), each turn as a request; off = clients are told to
+    use HTTP (426)."""
+    max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+    """The most open WebSockets, per worker; beyond it: 426."""
+
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over its connections, for [transports of
     httpx](#transports-of-httpx) (about three times the instructions per call)."""

@@ -128,14 +128,17 @@ _NO_UPGRADE = ("upgrade: HTTP/1.1", "connection: upgrade")
 
 
 def check_upgrade(headers: dict[bytes, bytes]) -> None:
-    """WebSockets are not served: raises `Refusal` (426). Other upgrades may be ignored (RFC 9110, 7.8)."""
+    """Raises `Refusal` (426) for a WebSocket where none is served. Other upgrades may be ignored (RFC 9110, 7.8)."""
     upgrade = headers.get(b"upgrade")
     if upgrade is not None and upgrade.strip().lower() == b"websocket":
-        raise Refusal(
-            "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted.",
-            code="upgrade_not_served",
-            fields=_NO_UPGRADE,
+        raise refused_upgrade(
+            "WebSockets are not served here; use the HTTP API, with stream: true where events are wanted."
         )
+
+
+def refused_upgrade(message: str) -> Refusal:
+    """A 426 that says so."""
+    return Refusal(message, code="upgrade_not_served", fields=_NO_UPGRADE)
 
 
 def check_json(headers: dict[bytes, bytes]) -> None:

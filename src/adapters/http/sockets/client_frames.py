@@ -1,0 +1,162 @@
+"""What clients say on a Responses socket: one JSON object a message (OpenAI's reference, "WebSocket client events")."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Raw, Struct
+
+from application.body.narrowed import MAX_MARKS, has_too_many_marks
+from domain.sockets.lanes import DEFAULT_LANE
+
+_FOR_THE_SOCKET = ("type", "stream_id", "generate", "stream")
+"""Fields of a `response.create` that are no fields of the request."""
+_TRUE, _FALSE, _NULL = b"true", b"false", b"null"
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+
+
+class _CacheOptions(Struct):
+    prewarm: bool = False
+
+
+_cache_options = msgspec.json.Decoder(_CacheOptions)
+
+
+class BadFrame(Exception):
+    """A message that says nothing that can be answered. The text says why."""
+
+    def __init__(self, message: str, code: str, lane: str = DEFAULT_LANE, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.lane = lane
+        self.param = param
+
+
+class Create(Struct, frozen=True):
+    """A turn that is asked for."""
+
+    lane: str
+    fields: Mapping[str, bytes]
+    """Of the request, each as it stood in JSON."""
+    previous: str
+    """The id of the response that it builds on; empty = it builds on none."""
+    generate: bool
+    """False = it only warms up: no answer is wanted."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Is the provider to keep the response?"""
+        return self.fields.get("store") != _FALSE
+
+    @property
+    def items(self) -> Sequence[bytes]:
+        """What it says, each item as it stood in JSON. A mere text is one of the user's."""
+        value = self.fields.get("input", _NULL)
+        if value[:1] == b'"':
+            return (b'{"type":"message","role":"user","content":%b}' % value,)
+        try:
+            return [bytes(item) for item in _items.decode(value)]
+        except msgspec.DecodeError:
+            return ()
+
+    def body(self, before: Sequence[bytes] = (), previous: str | None = None) -> bytes:
+        """The body of the same request over HTTP, with the items `before` its own; `previous`: what it builds on then,
+        empty = on nothing; None = as it says itself."""
+        fields = dict(self.fields)
+        if before:
+            fields["input"] = b"[%b]" % b",".join((*before, *self.items))
+        if previous is not None:
+            fields.pop("previous_response_id", None)
+            if previous:
+                fields["previous_response_id"] = msgspec.json.encode(previous)
+        # Models that think take no temperature, and what has encrypted thoughts in it is not cached.
+        if not self.is_stored and fields.get("temperature", _NULL) == _NULL:
+            fields["include"] = _with_reasoning(fields.get("include", _NULL))
+        fields["stream"] = _TRUE
+        return b"{%b}" % b",".join([b"%b:%b" % (msgspec.json.encode(name), raw) for name, raw in fields.items()])
+
+
+class Cancel(Struct, frozen=True):
+    """A turn is to end; by its response's id, or its lane where that is empty."""
+
+    response_id: str
+    lane: str
+
+
+class Addition(Struct, frozen=True):
+    """Something for a response that runs, which is not taken here."""
+
+    type: str
+    response_id: str
+    input: bytes
+    """As it stood in JSON."""
+
+
+class Processed(Struct, frozen=True):
+    """The client has read a response: nobody answers that."""
+
+
+ClientEvent = Create | Cancel | Addition | Processed
+
+
+def client_event(data: bytes) -> ClientEvent:
+    """What a message says. Raises `BadFrame`."""
+    if len(data) > MAX_MARKS and has_too_many_marks(data):
+        raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
+    try:
+        fields = _fields.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadFrame("The message is no JSON object.", "invalid_json") from None
+    kind = _string(fields, "type")
+    lane = _string(fields, "stream_id")
+    if "stream_id" in fields and not lane and bytes(fields["stream_id"]) != _NULL:
+        raise BadFrame("'stream_id' must be a text that is not empty.", "invalid_stream_id", param="stream_id")
+    match kind:
+        case "response.create":
+            return _create(fields, lane)
+        case "response.cancel":
+            return Cancel(_string(fields, "response_id"), lane)
+        case "response.steer":
+            return Addition(kind, _string(fields, "previous_response_id"), bytes(fields.get("input", Raw(_NULL))))
+        case "response.inject":
+            return Addition(kind, _string(fields, "response_id"), bytes(fields.get("input", Raw(_NULL))))
+        case "response.processed":
+            return Processed()
+    raise BadFrame("'type' must be response.create or response.cancel.", "unknown_event_type", lane, "type")
+
+
+def _create(fields: Mapping[str, Raw], lane: str) -> Create:
+    raw = {name: bytes(value) for name, value in fields.items() if name not in _FOR_THE_SOCKET}
+    if raw.get("background", _FALSE) not in {_FALSE, _NULL}:
+        raise BadFrame("'background' is not served over WebSocket.", "invalid_request", lane, "background")
+    generate = bytes(fields.get("generate", Raw(_TRUE))) != _FALSE and not _prewarms(raw)
+    return Create(lane, raw, _string(fields, "previous_response_id"), generate)
+
+
+def _prewarms(raw: Mapping[str, bytes]) -> bool:
+    try:
+        return _cache_options.decode(raw.get("prompt_cache_options", b"{}")).prewarm
+    except msgspec.DecodeError:
+        return False
+
+
+def _string(fields: Mapping[str, Raw], name: str) -> str:
+    """Empty = it is not there, or no text."""
+    try:
+        return _text.decode(fields[name]) if name in fields else ""
+    except msgspec.DecodeError:
+        return ""
+
+
+_REASONING = b'"reasoning.encrypted_content"'
+
+
+def _with_reasoning(include: bytes) -> bytes:
+    """What is thought has to be read again by whoever answers the next turn, and nobody keeps it but the client."""
+    try:
+        listed = [bytes(each) for each in _items.decode(include)]
+    except msgspec.DecodeError:
+        listed = []
+    return b"[%b]" % b",".join(listed if _REASONING in listed else [*listed, _REASONING])

@@ -1,0 +1,134 @@
+"""Requests that open a WebSocket: those for Responses are bridged, if they may come in."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from typing import Literal, NoReturn
+
+from msgspec import structs
+
+from adapters.http.access.guards import refused_upgrade
+from adapters.http.admission import Admission
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.paths.routes import below_root
+from adapters.http.server.client import Client
+from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.session import Behind, Session
+from adapters.websocket.connection import WebSocket
+from adapters.websocket.handshake import Accepted, BadHandshake, accept
+from application.errors import InvalidRequest, ProxyError
+from application.held_bytes import Holding, TooMuchHeld
+from application.telemetry_ports import SocketEnd, SocketLog
+
+PATIENCE_S = 240.0
+"""The first content of a turn has to come within it. Clients give up after 300 s without a message, pings are none."""
+
+_OF_THE_HANDSHAKE = frozenset({b"upgrade", b"connection", b"content-type", b"accept"})
+_TURN_FIELDS = ((b"content-type", b"application/json"), (b"accept", b"text/event-stream"))
+_BETA, _BETA_OF_SOCKETS = b"openai-beta", b"responses_websockets="
+
+
+class SocketRoutes:
+    """Lets sockets in, and keeps account of how many there are."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        behind: Behind,
+        log: SocketLog,
+        mode: Literal["bridge", "off"],
+        max_sockets: int,
+        write_timeout_s: float,
+    ) -> None:
+        """`max_sockets`: of this worker. `write_timeout_s`: a client that takes nothing for so long is cut off."""
+        self.open = 0
+        """How many there are."""
+        self._admission = admission
+        self._behind = behind
+        self._log = log
+        self._max_sockets = max_sockets if mode == "bridge" else 0
+        self._write_timeout_s = write_timeout_s
+
+    def serves(self, head: RequestHead) -> bool:
+        """Is it a path that sockets are served at, whether any may be opened or not?"""
+        below = below_root(head.raw_path.decode("latin-1"))
+        return below is not None and below.path == "/responses"
+
+    def begin(self, client: Client) -> Awaitable[None] | None:
+        """See `Application`."""
+        exchange = Exchange(client, self._admission.context)
+        try:
+            head, accepted = self._let_in(exchange)
+        except ProxyError as refusal:
+            return exchange.begin(partial(_raise, refusal))
+        return self._serve(client, head, accepted, exchange.request_id, exchange.key_name)
+
+    def _let_in(self, exchange: Exchange) -> tuple[RequestHead, Accepted]:
+        """Raises `ProxyError`. Over the limit it is the 426 at which clients go on over HTTP at once."""
+        asked = exchange.head
+        head = _head_of_turns(asked)
+        arrival = self._admission.judge(head, exchange)
+        if self.open >= self._max_sockets:
+            raise refused_upgrade("No more WebSockets are served here now; use the HTTP API with stream: true.")
+        try:
+            accepted = accept([(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers])
+        except BadHandshake as error:
+            raise InvalidRequest(f"This is no WebSocket handshake: {error}.", code="malformed_request") from None
+        patience = PATIENCE_S if arrival.patience_s is None else min(PATIENCE_S, arrival.patience_s)
+        head.judged = structs.replace(arrival, patience_s=patience)
+        return head, accepted
+
+    async def _serve(
+        self, client: Client, head: RequestHead, accepted: Accepted, socket_id: str, key_name: str
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        behind, began = self._behind, loop.time()
+        holding = Holding(behind.held)
+        socket = WebSocket("server", loop, behind.max_body_bytes, self._write_timeout_s, partial(_may_hold, holding))
+        shows_turns = client.head.by_name.get(b"x-llmproxy-events", b"").strip().lower() == b"true"
+        session = Session(socket, head, client.addresses, behind, shows_turns=shows_turns)
+        fields = [
+            *accepted.fields,
+            f"x-llmproxy-request-id: {socket_id}",
+            "x-llmproxy-websocket: bridge",
+            *client.added,
+        ]
+        if not client.switch(fields, socket):
+            return
+        self.open += 1
+        try:
+            closed = await session.run()
+        finally:
+            self.open -= 1
+            holding.close()
+        end = SocketEnd(
+            socket_id, "bridge", session.turns, socket.received_frames, socket.sent_frames, socket.received_bytes,
+            socket.sent_bytes, round(loop.time() - began, 3), closed.code, closed.by, session.handovers, key_name,
+        )  # fmt: skip
+        self._log.closed(end)
+
+
+def _head_of_turns(asked: RequestHead) -> RequestHead:
+    """What each turn would have been asked with over HTTP."""
+    headers = [
+        (name, value)
+        for name, value in asked.headers
+        if name not in _OF_THE_HANDSHAKE and not name.startswith(b"sec-websocket-")
+    ]
+    beta = [part.strip() for name, value in headers if name == _BETA for part in value.split(b",")]
+    kept = [part for part in beta if part and not part.startswith(_BETA_OF_SOCKETS)]
+    headers = [pair for pair in headers if pair[0] != _BETA] + ([(_BETA, b", ".join(kept))] if kept else [])
+    headers += _TURN_FIELDS
+    return RequestHead("POST", "1.1", asked.raw_path, asked.path, asked.query_string, headers, keeps=True)
+
+
+def _may_hold(holding: Holding, size: int) -> bool:
+    try:
+        holding.hold_in_all(size)
+    except TooMuchHeld:
+        return False
+    return True
+
+
+def _raise(error: ProxyError, _: Exchange) -> NoReturn:
+    raise error

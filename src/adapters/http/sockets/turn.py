@@ -1,0 +1,155 @@
+"""One turn of a socket, as the rest of the proxy sees it: a client that posts a request and is sent a stream.
+
+So weights, waiting, failover, cache, owners, the log line and the shutdown hold for it as for every other request; only
+what is sent is put into other frames.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from adapters.http.server.client import Guest
+from adapters.http.server.reply_head import Fields
+from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.server_frames import (
+    TERMINAL,
+    Response,
+    cancelled,
+    encode,
+    events_in,
+    in_lane,
+    reply_frame,
+    response_in,
+    with_status,
+)
+from adapters.websocket.connection import WebSocket
+
+_OWN_PREFIX = "x-llmproxy-"
+_KEEPER_IS_AWAY = frozenset({404, 429, 502, 503, 504})
+"""What a request is told whose only account cannot answer it."""
+_KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content"')
+
+
+class Turn:
+    """`Client` for the application; sends frames."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        head: RequestHead,
+        addresses: Mapping[str, Any],
+        lane: str,
+        body: bytes,
+        **options: bool,
+    ) -> None:
+        """`options`: `shows_itself`, is an event of ours to come first? `may_move`: could another account answer, with
+        more in the body?"""
+        self.head = head
+        self.addresses = addresses
+        self.length: int | None = len(body)
+        self.added: Fields = ()
+        self.sent_bytes = 0
+        self.wants_another = False
+        """Was nothing sent, as only another account can answer?"""
+        self.created = b""
+        """The event that began its response; empty = none has come."""
+        self.response_id = ""
+        """Of its response; empty = it has not begun."""
+        self.answer: Response | None = None
+        """The whole response; None = it did not come to an end, or to a bad one."""
+        self._socket = socket
+        self._lane = lane
+        self._body: bytes | None = body
+        self._shows_itself = options.get("shows_itself", False)
+        self._may_move = options.get("may_move", False)
+        self._tell: Callable[[], None] | None = None
+        self._is_over = False
+        self._gone: asyncio.Future[dict[str, Any]] | None = None
+
+    def on_disconnect(self, tell: Callable[[], None] | None) -> None:
+        """See `Client`."""
+        self._tell = tell
+        if tell is not None and self._is_over:
+            tell()
+
+    def disconnect(self) -> None:
+        """The client has left, or does not want it any more."""
+        self._is_over = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result({"type": "http.disconnect"})
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def cancel(self) -> None:
+        """The client asks for its end."""
+        if not self._is_over:
+            self._send(cancelled(self.created))
+            self.disconnect()
+
+    def body_now(self) -> bytes | None:
+        """See `Client`."""
+        body, self._body = self._body, None
+        return body
+
+    def receive(self) -> Awaitable[dict[str, Any]]:
+        """See `Client`: the body was there, so there is nothing but the end to come."""
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        return self._gone
+
+    def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
+        """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
+        if status < 400:
+            self._show(fields)
+            self._take(b'{"type":"response.completed","response":%b}' % body, "response.completed")
+        elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
+            self.wants_another = True
+        else:
+            self._send(reply_frame(status, fields, body, self._lane))
+        return self._socket.writable()
+
+    def start(self, status: int, fields: Fields) -> None:  # noqa: ARG002 - of a stream it is 200
+        """See `Client`."""
+        self._show(fields)
+
+    def send_chunk(self, piece: bytes) -> bool:
+        """See `Client`."""
+        for event in events_in(piece):
+            if event.type == "error":
+                self._send(in_lane(with_status(event.payload), self._lane))
+            else:
+                self._take(event.payload, event.type)
+        return self._socket.writable() is None
+
+    def finish(self) -> None:
+        """See `Client`."""
+
+    def drain(self) -> Awaitable[None] | None:
+        """See `Client`."""
+        return self._socket.writable()
+
+    def switch(self, fields: Fields, guest: Guest) -> bool:
+        """See `Client`; a turn is no request that upgrades."""
+        raise NotImplementedError
+
+    def _take(self, payload: bytes, kind: str) -> None:
+        if kind == "response.created":
+            self.created, self.response_id = payload, response_in(payload).id
+        elif kind in TERMINAL and kind != "response.failed":
+            self.answer = response_in(payload)
+        self._send(in_lane(payload, self._lane))
+
+    def _send(self, payload: bytes) -> None:
+        if not self._is_over:
+            self.sent_bytes += len(payload)
+            self._socket.send(payload)
+
+    def _show(self, fields: Sequence[str]) -> None:
+        """What an HTTP client reads in headers of ours."""
+        if self._shows_itself:
+            own = dict(
+                field.removeprefix(_OWN_PREFIX).split(": ", 1) for field in fields if field.startswith(_OWN_PREFIX)
+            )
+            told = {name.replace("-", "_"): value for name, value in own.items()}
+            self._send(in_lane(encode({"type": "llmproxy.turn"} | told), self._lane))
