@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from entrypoints.config.load import load_settings
 from entrypoints.config.reading.schema import keys_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from tests.unit.config_examples import EXAMPLES, ROOT, environment_of
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
 from entrypoints.schema.tables import SECTIONS, filled, main, refused_table, settings_table
 from tests.unit.config_examples import ROOT

@@ -6,14 +6,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.config.reading.schema import Section, keys_of, required_of
-from entrypoints.config.settings import (
-    CacheParams,
-    ConfigFile,
-    EndpointSettings,
-    GeneralSettings,
-    GroupSettings,
-    NamedKey,
-)
+from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings, NamedKey
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from entrypoints.schema.command import document, main
 from entrypoints.schema.json_schema import DIALECT, json_schema

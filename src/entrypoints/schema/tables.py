@@ -12,7 +12,8 @@ from typing import Any
 from msgspec import structs
 
 from entrypoints.config.reading.schema import Kind, Section, keys_of, required_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings, NamedKey
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings, NamedKey
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from entrypoints.config.value_types import SIZE
 from entrypoints.schema.field_docs import field_docs
