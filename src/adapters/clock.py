@@ -6,6 +6,7 @@ from asyncio import current_task
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,8 @@ class Timeouts:
         self._timer: asyncio.TimerHandle | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         """The running one: to ask for it is a system call before Python 3.12."""
-        self.running: set[Timeout] = set()
+        self.running: dict[Timeout, None] = {}
+        """In the order in which they began."""
         self.next_at = inf
         """When the timer rings; inf = it is not set."""
 
@@ -47,10 +49,10 @@ class Timeouts:
         self._timer = self.loop.call_later(max(at_least_s, when - self._now()), self._ring)
 
     def expire(self) -> None:
-        """End the work whose time is up."""
+        """End the work whose time is up, the earliest first: what is done again in the same order ends as it did."""
         now = self._now()
-        for timeout in [each for each in self.running if each.when <= now]:
-            self.running.discard(timeout)
+        for timeout in sorted((each for each in self.running if each.when <= now), key=attrgetter("when")):
+            self.running.pop(timeout, None)
             timeout.expire()
 
     def _ring(self) -> None:
@@ -74,7 +76,7 @@ class Timeout:
         loop = timeouts.loop
         self._task = task = (loop and current_task(loop)) or timeouts.task()
         self._cancelling = task.cancelling()
-        timeouts.running.add(self)
+        timeouts.running[self] = None
         if self.when < timeouts.next_at:
             timeouts.arm(self.when)
         return self
@@ -87,7 +89,7 @@ class Timeout:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timeouts.running.discard(self)
+        self._timeouts.running.pop(self, None)
         if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -144,6 +144,26 @@ async def test_a_conversation_outlives_the_account_it_began_on(
     assert thoughts == [item for item in last["output"] if item["type"] == "reasoning"] * (not stored)
 
 
+async def test_a_new_socket_with_the_whole_conversation_goes_on_elsewhere_when_its_account_is_gone(
+    start: StartWorld,
+) -> None:
+    """As Codex does after any error: its input has the encrypted thoughts of the account that is gone."""
+    world = await start(max_wait=0, num_retries=1)
+    async with talking(world.proxy) as talk:
+        first = await talk.answer("One", store=False)
+    keeper, other = (world.a, world.b) if bodies(world.a) else (world.b, world.a)
+    keeper.set_faults([{"action": RESET}])
+    said = [{"role": "user", "content": "One"}, *first["output"], {"role": "user", "content": "Two"}]
+    async with talking(world.proxy) as talk:
+        await talk.say(input=said, store=False)
+        last = (await talk.until_end())[-1]["response"]
+        again = await talk.answer("Three", store=False, previous_response_id=last["id"])
+
+    assert again["status"] == "completed"
+    assert any(item["type"] == "reasoning" for item in first["output"])
+    assert bodies(other)[0]["input"] == [item for item in said if item.get("type") != "reasoning"]
+
+
 @pytest.mark.parametrize(
     "action", [RESET, {"kind": "status", "status": 500}, {"kind": "stream_error", "after_events": 1}]
 )

@@ -28,6 +28,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "entrypoints.check.command", "say what is wrong with a configuration, or whom it asks for what"
         ),
         "explain": Command("entrypoints.explain.command", "say who would be asked for a model now, and why or why not"),
+        "simulate": Command(
+            "entrypoints.simulate.command", "play traffic, limits and outages through a configuration, in seconds"
+        ),
         "schema": Command("entrypoints.schema.command", "print the JSON Schema of a configuration, for editors"),
         "provider": Command("simulator.__main__", "run a simulated provider, to try a configuration against"),
         "convert": Command("entrypoints.convert.command", "make a configuration of one for LiteLLM"),

@@ -53,7 +53,7 @@ def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], str
 
     table = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(Text(header), overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=stream).print(table)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -154,19 +154,20 @@ class Session:
     async def _ask(self, create: Create, node: Node | None, *, moves: bool) -> bool:
         """Like a request over HTTP. False = the account that it builds on cannot answer, and nothing was said yet.
         `moves`: any other is asked, with all that was said; what was thought only the first can read."""
+        if moves:
+            create = create.with_items(_readable(create.items))
         body = create.body()
         if node is not None and (moves or not node.is_stored):
             before = expanded(node, past_stored=moves)
             items = before.items
             if moves:
-                items = [item for item in items if not is_thought(item)]
-                # Whoever answers cannot read those thoughts, nor the first account those that it adds.
+                items = _readable(items)
                 node = Node("", items, is_stored=False, base=before.base)
             body = create.body(items, before.base)
         if len(body) > self._behind.max_body_bytes:
             self._hand_over(create.lane, "what this turn builds on is larger than a request may be")
             return True
-        may_move = node is not None and not moves
+        may_move = not moves and (node is not None or any(map(is_thought, create.items)))
         turn = Turn(
             self._socket, self._head, self._addresses, create.lane, body,
             shows_itself=self._shows_turns, may_move=may_move,
@@ -231,6 +232,11 @@ class Session:
             later = FAREWELL_S if self.handovers else 0.0
             loop = asyncio.get_running_loop()
             loop.call_later(later, self._socket.close, 1001, "go on with a new socket")
+
+
+def _readable(items: Sequence[bytes]) -> Sequence[bytes]:
+    """What every account can read: not what was thought at one."""
+    return [item for item in items if not is_thought(item)]
 
 
 def _not_taken(addition: Addition) -> bytes:
