@@ -123,5 +123,5 @@ def _when_and_where(measured: Sequence[Kept]) -> str:
     machine = max((one.machine for one in measured), key=lambda machine: machine.measured)
     return (
         f"Measured on {machine.measured[:10]}: {machine.cores} cores of {machine.cpu}, shared with load and provider; "
-        f"{machine.python}; commit {machine.commit or 'unknown'}."
+        f"{machine.python.split(',')[0]}; commit {machine.commit or 'unknown'}."
     )

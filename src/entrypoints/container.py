@@ -25,11 +25,10 @@ from adapters.stores.redis.cache import RedisResponseCache
 from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
+from adapters.telemetry.alarm_lines import EndpointAlarmLines, StoreAlarmLines, TokenAlarmLines
 from adapters.telemetry.log_lines import start_logging
-from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.request_log import RequestLogLines
 from adapters.telemetry.socket_lines import SocketLines
-from adapters.telemetry.store_lines import StoreAlarmLines
-from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings

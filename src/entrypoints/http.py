@@ -25,8 +25,7 @@ or try --demo, which needs none."""
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m entrypoints.http") -> int:
-    """Runs the proxy; the exit code is 0 after a shutdown, 2 when it was told something wrong, 1 when it could not do
-    as it was told and might later."""
+    """The exit code is 0 after a shutdown, 2 for a mistake of the caller's, 1 for what may work later."""
     open_standard_streams()
     options = _parse(arguments, prog)
     with ExitStack() as stack:

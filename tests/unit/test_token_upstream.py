@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from adapters.upstreams.openai.azure_target import azure_target
-from adapters.upstreams.openai.openai_target import openai_target
-from adapters.upstreams.openai.target import Target
+from adapters.upstreams.openai.target import Target, openai_target
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable

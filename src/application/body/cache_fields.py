@@ -39,7 +39,6 @@ def _may_be_zero(text: bytes) -> bool:
 
 
 def decode(body: bytes) -> Mapping[str, Any] | None:
-    """The fields of a body; None = it is no JSON object."""
     try:
         fields = msgspec.json.decode(body)
     except (ValueError, RecursionError):

@@ -25,19 +25,16 @@ from domain.group import ModelGroup
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
 
-_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
-"""Request headers by which a provider may answer differently."""
+_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")  # by which a provider may answer differently
 
-_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
-"""Codes of errors that say that a wait was over."""
+_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")  # codes of errors that say that a wait was over
 
 _REMEMBERED = 1024
 _REMEMBERED_BYTES = 4096
 """A request that is answered from the cache has mostly been asked before, word for word: so many bodies of up to so
 many bytes, headers included, are remembered, and need not be read again to know their entry."""
 
-_ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger answers and requests are read in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 * 1024  # larger ones are read in a thread, not to hold up every other request
 
 _WORTH_ASKING_AGAIN_S = 1.0
 
@@ -90,8 +87,7 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts = dict.fromkeys(CacheState, 0)
-        """How many requests were answered from where, since the start."""
+        self.counts = dict.fromkeys(CacheState, 0)  # how many requests were answered from where, since the start
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
@@ -147,7 +143,6 @@ class CachedAnswers:
             self.counts[trace.cache] += 1
 
     def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
-        """See `_place`."""
         return None if is_heavy(request.body) else self._place(group, request)
 
     def _place(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
@@ -216,7 +211,7 @@ class CachedAnswers:
                     continue  # whose time that was is no matter to a client that came later and has some left
             if trace.cache is CacheState.SHARED:
                 trace.cache = CacheState.MISS
-            if self._single_flight.full:
+            if self._single_flight.budget.full:
                 return await self._dispatch(group, request, trace)
             call = self._start(asked, group, request)
             return await self._join(call, trace, is_leader=True)

@@ -17,7 +17,6 @@ _REDIS = {"redis_host", "redis_url"}
 
 
 def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], report: Report) -> None:
-    """Report what is wrong between settings that are each valid by themselves."""
     here = report.at("general_settings")
     if "api_keys" not in here.given and not general.allow_unauthenticated and not is_loopback(general.bind_address):
         valid = "a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true"
@@ -36,7 +35,6 @@ def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], rep
 
 
 def warn_about_general(general: GeneralSettings, report: Report) -> None:
-    """Warn about what is valid and yet seldom meant."""
     here, cache = report.at("general_settings"), report.at("general_settings.cache_params")
     idle = {key for key in here.given if key.startswith("redis_")}
     if "host" in cache.given:

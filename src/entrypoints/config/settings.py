@@ -167,7 +167,6 @@ class GeneralSettings(Section, frozen=True):
 
     @property
     def cache_type(self) -> Literal["off", "memory", "redis"]:
-        """Where answers are kept."""
         if not self.cache:
             return "off"
         if self.cache_params.type is not None:
@@ -225,7 +224,6 @@ class GroupSettings(Section, frozen=True):
 
 
 def models_of(groups: Sequence[GroupSettings]) -> Iterator[tuple[str, EndpointSettings]]:
-    """Every model with its path in the file."""
     for index, group in enumerate(groups):
         for number, model in enumerate(group.models):
             yield f"model_groups[{index}].models[{number}]", model
@@ -244,8 +242,6 @@ class ConfigFile(Section, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """A configuration that was found valid."""
-
     general: GeneralSettings
     groups: tuple[GroupSettings, ...]
     warnings: tuple[str, ...]

@@ -33,13 +33,11 @@ def filled(page: str) -> str:
 
 
 def settings_table(section: type[Section]) -> str:
-    """A row for each key."""
     rows = [(f"`{key}`", *_told(section, key, kind)) for key, kind in keys_of(section).items()]
     return _table(("setting", "default", "valid", "meaning"), rows)
 
 
 def refused_table(section: type[Section]) -> str:
-    """A row for each key that people may expect, and that cannot be had."""
     rows = [(f"`{key}`", reason, _code(fix)) for key, (reason, fix) in section.refused.items()]
     return _table(("refused", "as", "instead"), rows)
 
@@ -73,7 +71,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def main(pages: Sequence[str]) -> int:
-    """Rewrites the pages; 0."""
     for page in map(Path, pages):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

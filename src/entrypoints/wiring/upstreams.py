@@ -17,7 +17,6 @@ from entrypoints.config.settings import GeneralSettings, Settings
 
 
 def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upstream:
-    """The adapter that `upstream_client` names."""
     make: Callable[..., Upstream] = Http1Upstream
     if general.upstream_client == "httpx":
         # Imported only where it is used: it brings httpx along.

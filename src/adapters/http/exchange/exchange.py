@@ -160,7 +160,7 @@ class Exchange(ExchangeReport):
         """All that comes, each piece as it comes: mostly while the upstream's bytes are read."""
         client = self.client
         draining = client.drain()
-        while draining is not None or not await stream.flow(client.send_chunk):
+        while draining is not None or not await stream.flow(client.send_chunk, client.send_framed):
             if draining is not None:
                 await self._drain(draining, stream.ahead_bytes)
             draining = client.drain()

@@ -126,6 +126,10 @@ class AsgiClient:
         self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
         return False
 
+    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
+        """See `Client`: the ASGI server frames what it is given."""
+        return False
+
     def finish(self) -> None:
         """See `Client`."""
         self._unsent.append({"type": "http.response.body", "body": b"", "more_body": False})

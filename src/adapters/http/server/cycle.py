@@ -22,6 +22,10 @@ from application.errors import ProxyError
 _COPIED_BYTES = 16 * 1024
 """A piece of a body up to this size is copied together with its head or frame: more writes cost more."""
 
+_USUAL_BYTES = 2048
+_SIZE_LINES = tuple(b"%x\r\n" % size for size in range(_USUAL_BYTES))
+"""How the chunks of such pieces begin: joined faster than formatted."""
+
 
 class RequestCycle(RequestBody):
     """`Client` for the application; `BodySink` for the reader."""
@@ -115,10 +119,19 @@ class RequestCycle(RequestBody):
         size = len(piece)
         self.sent_bytes += size
         transport = self._chunks_to
-        if transport is None or size > _COPIED_BYTES or not size:
+        if transport is None or size >= _USUAL_BYTES or not size:
             return self._send_piece(piece)
-        transport.write(b"%x\r\n%b\r\n" % (size, piece))
+        transport.write(_SIZE_LINES[size] + piece + b"\r\n")
         return self._line.can_write
+
+    def send_framed(self, framed: bytes, _line: bytes, size: int, /) -> bool:
+        """See `Client`."""
+        transport = self._chunks_to
+        if transport is None or not self._line.can_write:
+            return False
+        self.sent_bytes += size
+        transport.write(framed)
+        return True
 
     def _send_piece(self, piece: bytes) -> bool:
         """One that is no chunk, or not a usual one."""
@@ -133,10 +146,13 @@ class RequestCycle(RequestBody):
                 raise RuntimeError("the body of the reply is longer than its head says")
         if framing is NONE or not piece:
             return line.can_write
-        if framing is CHUNKED:
+        if framing is not CHUNKED:
+            line.write(piece)
+        elif len(piece) <= _COPIED_BYTES:
+            line.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        else:
             line.write(b"%x\r\n" % len(piece))
-        line.write(piece)
-        if framing is CHUNKED:
+            line.write(piece)
             line.write(b"\r\n")
         return line.can_write
 

@@ -122,6 +122,10 @@ class Turn:
                 self._take(event.payload, event.type)
         return self._socket.writable() is None
 
+    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
+        """See `Client`: messages have no chunks."""
+        return False
+
     def finish(self) -> None:
         """See `Client`."""
 

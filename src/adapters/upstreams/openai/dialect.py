@@ -1,6 +1,6 @@
 """The `Providers` port: speaks to each endpoint as its configuration says, and reads what comes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote
 
@@ -16,11 +16,9 @@ from adapters.upstreams.openai.stored_ids import made_ids, state_ids
 from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from adapters.upstreams.openai.target import Target
-from application.messages import Api, Headers, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
-from application.ports import UpstreamReply
+from application.messages import Api, Pieces, ProxyRequest, Upload, UpstreamCall, Verdict, WholeReply
 from application.state.token_upstream import TokenCall
 from domain.endpoint import Endpoint
-from domain.rate_limit.limit_reading import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
 _STORED, _OTHER = Api.STORED, Api.OTHER  # bound once: to read a member by its name is slow before Python 3.12
@@ -29,6 +27,11 @@ _IDENTITY = (("accept-encoding", "identity"),)
 
 class OpenAIDialect:
     """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
+
+    readings = staticmethod(readings)
+    state_ids = staticmethod(state_ids)
+    made_ids = staticmethod(made_ids)
+    plain = staticmethod(plain)
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
@@ -50,40 +53,21 @@ class OpenAIDialect:
             call if target.token is None else TokenCall.of(call, target.token, partial(_body_again, endpoint, request))
         )
 
-    def readings(self, headers: Headers) -> Readings:
-        """What a reply's headers say about its rate limits."""
-        return readings(headers)
-
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
-        """What a whole reply means."""
         verdict = judge(request.api, reply, endpoint.owns_credential, bool(request.binding.ids))
         if verdict.failure is None:
             return verdict
         return structs.replace(verdict, failure=self._mask(endpoint).failure(verdict.failure))
 
     def masked(self, endpoint: Endpoint, reply: WholeReply) -> WholeReply:
-        """An error as a client may see it."""
         return self._mask(endpoint).reply(reply)
 
     def _mask(self, endpoint: Endpoint) -> CredentialMask:
         """Made when it is needed: only for what failed."""
         return CredentialMask(self._targets[endpoint.id].secrets)
 
-    def state_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what only one provider account knows."""
-        return state_ids(text)
-
-    def made_ids(self, text: bytes) -> Sequence[str]:
-        """The ids of what a reply is about, and of whatever it names."""
-        return made_ids(text)
-
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
-        """A reader for the stream that answers this request."""
         return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
-
-    def plain(self, reply: UpstreamReply) -> UpstreamReply:
-        """The reply without its content coding."""
-        return plain(reply)
 
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
@@ -101,8 +85,7 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
 
 
 def _path(target: Target, request: ProxyRequest) -> str:
-    """The path, where it has to name a deployment that is not the endpoint's own with that: as the model of the body,
-    which is what the `AzureOpenAI` client takes for it."""
+    """The path; with the body's model as its deployment where it has to name one and the endpoint's is not meant."""
     if request.model or not target.names_deployment or not request.body_model:
         return request.path
     if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:

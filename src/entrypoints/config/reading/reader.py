@@ -34,7 +34,6 @@ class Reader:
                 self._homes.setdefault(key, section.home)
 
     def section(self, given: Node, struct: type[S], path: str) -> S:
-        """The settings in a mapping."""
         entries = given.value if isinstance(given.value, dict) else {}
         kinds = keys_of(struct)
         values: dict[str, Any] = {}

@@ -73,8 +73,7 @@ def resolve(given: Node, environ: Mapping[str, str]) -> Node:
 
 
 def refuse_lookalike(given: Node, kind: Kind, environ: Mapping[str, str]) -> str | None:
-    """Raises `Refused` for a text that cannot be meant as it stands; returns a warning about one that is doubtful,
-    None = nothing to say. `given` has been looked up already."""
+    """Raises `Refused` for what cannot be meant; returns a warning about what is doubtful. Looked up already."""
     text = given.text
     if not isinstance(given.value, str) or not 2 <= len(text) <= _MAX_SEARCHED:
         return None
