@@ -7,7 +7,10 @@ from pathlib import Path
 from msgspec import Struct
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 SHELL = ("sh", "bash", "shell", "console")
 
 _FENCE = re.compile(

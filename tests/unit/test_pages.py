@@ -10,7 +10,7 @@ from adapters.http.server import error_body
 from entrypoints.config.load import load_settings
 from tests.documented import PAGES, ROOT, Block, blocks
 
-LINKED = (*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", ROOT / "bench/README.md")
+LINKED = (*PAGES, ROOT / "CHANGELOG.md")
 _LINK = re.compile(r"\[[^][]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 MINIMAL = {"model_groups": [{"model_group": "g", "models": [{"model": "m", "params": {"api_key": "key"}}]}]}
@@ -42,6 +42,15 @@ def test_the_index_has_every_page() -> None:
     index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
 
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index] == ["index.md"]
+
+
+def test_figures_of_the_readmes_simulation_are_those_of_its_page() -> None:
+    part = (ROOT / "README.md").read_text(encoding="utf-8").split("## Try it before")[1].split("\n## ")[0]
+    report = (ROOT / "docs/simulate.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\d+,\d{3}(?=\D)", part.split("```")[2])
+
+    assert len(figures) == 2
+    assert [figure for figure in figures if figure not in report] == []
 
 
 def configurations() -> list[Block]:
