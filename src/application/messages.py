@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from application.telemetry_ports import RequestSpan
 from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
@@ -112,6 +113,10 @@ class ProxyRequest(Struct, frozen=True):
     upload: ClientBody | None = None  # a body that is not in `body`; once begun there is no second attempt
     background: bool = False  # does the provider go on when its client has left?
     is_kept: bool = False  # does the provider keep some part of the answer, though the API keeps nothing?
+    temperature: Any = None  # what the body says of it, whatever that is; None = nothing
+    store: Any = None  # likewise
+    has_plain_key: bool = False
+    """Is it known that the word `"model"` stands in the body once at most, and no key is that in other letters?"""
     binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()  # names and texts of its form's fields, where keys are kept apart
 
@@ -180,6 +185,8 @@ class RequestTrace(Struct):
     attempts: list[Attempt] = []
     upstream_s: float = 0.0  # time spent waiting: for upstreams, backoff, limits; the rest is the proxy's own
     cache: CacheState = CacheState.BYPASS
+    span: RequestSpan | None = None
+    """None = no traces are recorded."""
 
     @property
     def endpoint(self) -> str | None:

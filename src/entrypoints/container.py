@@ -34,6 +34,7 @@ from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
+from application.attempts.traced_attempt import TracedAttempt
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
@@ -64,6 +65,7 @@ from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
+from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
 class Container(containers.DeclarativeContainer):
@@ -149,8 +151,9 @@ class Container(containers.DeclarativeContainer):
     )
 
     waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
-    attempt = providers.Singleton(
-        SendAttempt,
+    recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
+    tracing = providers.Singleton(tracing_of, recording, settings, clock)
+    attempt_parts = (
         pool,
         health_tracker,
         upstream,
@@ -159,6 +162,11 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_hold,
         state_owners.provided.learn,
         held,
+    )
+    attempt = providers.Selector(
+        providers.Callable(lambda tracing: "plain" if tracing is None else "traced", tracing),
+        plain=providers.Singleton(SendAttempt, *attempt_parts),
+        traced=providers.Singleton(TracedAttempt, *attempt_parts, propagates=general.provided.propagate_trace_context),
     )
     dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
 
@@ -242,7 +250,9 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
+        tracing=tracing,
         keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
+        passes_trace_context=general.provided.propagate_trace_context,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
@@ -274,7 +284,7 @@ class Container(containers.DeclarativeContainer):
         in_flight,
         providers.Callable(lambda: int(time.time())),
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
         App,
         admission,

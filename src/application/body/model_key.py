@@ -29,7 +29,7 @@ class TooManyKeys(ValueError):
 
 
 def may_stand_twice(body: bytes) -> bool:
-    """Could the key stand in it more than once, at any depth? Cheap, and mostly enough."""
+    """Could the key stand in it more than once, at any depth, or in other letters? Cheap, and mostly enough."""
     text = elide_long_strings(body)
     # `in` of bytes costs several times as much: it takes what is looked for as a number first, and drops the error.
     return text.count(_KEY) > 1 or (text.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(text) is not None)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
-from application.body.cache_fields import canonical, decode, is_unambiguous, needs_look
+from application.body.cache_fields import canonical, decode, is_unambiguous
 from application.body.narrowed import is_heavy
 from application.caching.replay import ReplayedStream
 from application.caching.single_flight import SharedCall, SingleFlight
@@ -18,6 +18,7 @@ from application.messages import Api, Headers, ProxyRequest, RequestTrace, Whole
 from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
+from application.telemetry_ports import RequestSpan
 from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheKey, CachePolicy, CacheState
 from domain.group import ModelGroup
@@ -91,13 +92,13 @@ class CachedAnswers:
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
-        control, body = request.cache_control, request.body
-        # What is pinned builds on what one account keeps, and may change.
-        goes_past = control.no_store or request.binding.pinned is not None
-        is_beside = goes_past or (not request.tenant and _is_told_apart_elsewhere(group))
-        if is_beside or not needs_look(self._policy, request.api, body):
+        if not self._policy.may_allow(request.api, request.temperature, request.store):
             return self._bypass(group, request, trace)
-        if len(body) > _ASIDE_ABOVE_BYTES:
+        # What is pinned builds on what one account keeps, and may change.
+        goes_past = request.cache_control.no_store or request.binding.pinned is not None
+        if goes_past or (not request.tenant and _is_told_apart_elsewhere(group)):
+            return self._bypass(group, request, trace)
+        if len(request.body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
         place = self._place(group, request)
         return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
@@ -213,11 +214,12 @@ class CachedAnswers:
                 trace.cache = CacheState.MISS
             if self._single_flight.budget.full:
                 return await self._dispatch(group, request, trace)
-            call = self._start(asked, group, request)
+            call = self._start(asked, group, request, trace.span)
             return await self._join(call, trace, is_leader=True)
 
-    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> SharedCall:
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest, span: RequestSpan | None) -> SharedCall:
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
+            trace.span = span
             return self._dispatch(group, request, trace)
 
         def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:

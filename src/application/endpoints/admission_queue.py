@@ -45,7 +45,8 @@ class AdmissionQueue:
         self._clock = clock
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
-        self._halls: dict[str, Hall] = {}
+        self.halls: dict[str, Hall] = {}
+        """By the name of the group; of those only for which requests wait."""
         self._doors: dict[str, list[Door]] = {}
         """By the bucket of their endpoint, as a reply tells of one."""
         self._noted: list[tuple[Key, int, Line]] = []
@@ -56,7 +57,7 @@ class AdmissionQueue:
 
     def waiting(self, group: str) -> int:
         """How many wait for this group now."""
-        hall = self._halls.get(group)
+        hall = self.halls.get(group)
         return hall.waiting if hall else 0
 
     async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
@@ -65,7 +66,7 @@ class AdmissionQueue:
         None = none had in time, or too many wait already. A request does not wait for the endpoint that its affinity
         key prefers: that only decides where several have room.
         """
-        hall = self._halls.get(group.name)
+        hall = self.halls.get(group.name)
         waiting, held = (hall.waiting, hall.bytes) if hall else (0, 0)
         if waiting >= self._max_waiting or held + query.size > self._max_bytes:
             return None
@@ -96,7 +97,7 @@ class AdmissionQueue:
     def serve_noted(self) -> None:
         """Requests that may have a chance by now go, if they fit: to be called before a pick for one that has not
         waited."""
-        if not self._halls:
+        if not self.halls:
             return
         self._ring()
         for _ in range(LOOKS_A_TURN):
@@ -124,22 +125,22 @@ class AdmissionQueue:
         self.serve_noted()
 
     def _open(self, group: ModelGroup) -> Hall:
-        if not self._halls:
+        if not self.halls:
             self._room.listen(self.serve_all, self._serve_soon)
-        hall = self._halls[group.name] = Hall(group)
+        hall = self.halls[group.name] = Hall(group)
         for door in hall.doors:
             self._doors.setdefault(door.endpoint.bucket, []).append(door)
         return hall
 
     def _close(self, name: str) -> None:
-        for door in self._halls.pop(name).doors:
+        for door in self.halls.pop(name).doors:
             door.close()
             self._timers.drop(door)
             doors = self._doors[door.endpoint.bucket]
             doors.remove(door)
             if not doors:
                 del self._doors[door.endpoint.bucket]
-        if not self._halls:
+        if not self.halls:
             self._room.stop()
             self._noted.clear()
             self._timers.sleep()
@@ -177,7 +178,7 @@ class AdmissionQueue:
                 self._note(line)
             if was_kept_out:
                 self._note_kept_out(line.door)
-        hall = self._halls[waiter.group.name]
+        hall = self.halls[waiter.group.name]
         hall.waiting -= 1
         hall.bytes -= waiter.query.size
         if not hall.waiting:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -13,6 +14,7 @@ from domain.health.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, En
 from domain.health.cooldown_report import CooldownReport
 from domain.health.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.token_estimate import Usage
 from domain.routing.route_query import RouteQuery
 
 FIRST_CONTACT_S = 0.25
@@ -25,7 +27,8 @@ _KEY_REFUSED = frozenset({FailureKind.AUTH, FailureKind.KEY})
 
 
 class Lease(Struct, eq=False):
-    """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it."""
+    """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it, but for
+    `when_released`."""
 
     endpoint: Endpoint
     query: RouteQuery
@@ -34,6 +37,8 @@ class Lease(Struct, eq=False):
     held: Reservation
     started: float
     is_last_resort: bool = False
+    when_released: Callable[[Usage | None], None] | None = None
+    """Told once, with what the reply said that it took; None = nobody asks."""
     _is_open: bool = True
     _probe_until: float = 0.0
     """The lease of the probe that this attempt is; 0 = it is none."""
@@ -46,11 +51,6 @@ class Lease(Struct, eq=False):
     def is_known(self) -> bool:
         """Is its endpoint known to live, or not to be waited for? Else see `EndpointState.first_contact`."""
         return self.state.is_heard or self.is_last_resort
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Did the last request to its endpoint run out of time without a byte?"""
-        return self.state.silence is not NO_SILENCE
 
 
 class EndpointState:
@@ -77,6 +77,7 @@ class EndpointState:
         self.refuses_key = False
         """Was that the last fault of its configuration?"""
         self.silence = NO_SILENCE
+        """What comes after requests that ran out of time without a byte, up to the last one."""
         self.is_heard = False
         """Has it ever answered, one way or the other?"""
         self._well_at = NEVER

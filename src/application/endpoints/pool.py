@@ -196,6 +196,8 @@ class EndpointPool:
         lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)
+        if lease.when_released is not None:
+            lease.when_released(usage)
 
     def withhold(self, endpoints: Collection[str], withheld: bool) -> None:
         """Endpoints (ids) that cannot be asked for want of a credential are passed over, until that is over."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.caching.cacheability import is_cacheable
+from domain.caching.cacheability import is_cacheable, may_be_cacheable
 
 KEY_VERSION = b"llmproxy-cache-1"
 TTL_JITTER = 0.05  # entries made together do not end together
@@ -44,6 +44,10 @@ class CachePolicy(Struct, frozen=True):
     ttl_s: float = 604_800.0
     scope_is_global: bool = False  # do clients with different credentials share answers?
     absent_is_cacheable: bool = False  # what a request without a temperature is taken for; the API's default is 1
+
+    def may_allow(self, api: str, temperature: object, store: object) -> bool:
+        """Could `allows` say yes, as far as these fields tell? None = the body has none."""
+        return may_be_cacheable(api, temperature, store, self.absent_is_cacheable)
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
         return is_cacheable(api, fields, absent_is_zero=self.absent_is_cacheable)

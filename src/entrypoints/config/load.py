@@ -17,6 +17,7 @@ from entrypoints.config.reading.reader import Reader
 from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.telemetry import telemetry_of
 
 __all__ = ["ConfigError", "load_settings"]
 
@@ -49,4 +50,5 @@ def load_settings(
     report.raise_if_any()
     warn_about_groups(groups, general, report)
     warn_about_general(general, report)
-    return Settings(general, groups, tuple(map(str, report.warnings)), path)
+    telemetry = telemetry_of(environ, report)
+    return Settings(general, groups, tuple(map(str, report.warnings)), path, telemetry)

@@ -18,6 +18,7 @@ from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.telemetry import NO_TELEMETRY, Telemetry
 
 _ENDPOINT = Endpoint("", "", "")
 """The timeouts of an endpoint that nobody configured; as with the policies, the domain has the defaults."""
@@ -148,6 +149,10 @@ class GeneralSettings(Section, frozen=True):
     """The least important log lines that are written."""
     log_format: Literal["text", "json"] | None = None
     """How log lines look. None = text on a terminal, json elsewhere. What they say: [the log](http.md#the-log)."""
+    propagate_trace_context: bool = False
+    """Whether endpoints get a trace context (`traceparent`, `tracestate`): the one of the attempt where traces are
+    recorded, else the client's own. false: no `traceparent`, `tracestate` or `baggage` of a client leaves the
+    proxy: [tracing](tracing.md)."""
     passthrough: Literal["off", "on", "admin"] = "on"
     """What becomes of requests that name no model group, by model or as what a group's endpoints keep. off: they
     are refused, models that are no group's and all routes that are only passed through. on: they are passed on, but
@@ -248,3 +253,5 @@ class Settings(Struct, frozen=True):
     """Sentences for the log at start, each with file and key; none of them stops the start."""
     path: Path
     """The file it was read from."""
+    telemetry: Telemetry = NO_TELEMETRY
+    """What is sent by OTLP, as the environment says."""

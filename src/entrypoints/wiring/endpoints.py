@@ -15,6 +15,8 @@ from entrypoints.config.azure_address import is_azure_host
 from entrypoints.config.settings import EndpointSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
 
+_PORTS = {"http": 80, "https": 443}
+
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
     """The address and credential of every endpoint, by endpoint id. `tokens` by scope."""
@@ -31,6 +33,12 @@ def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[st
 def host_of(model: EndpointSettings) -> str:
     """The host (and port, if the URL names one) that an endpoint's requests go to."""
     return urlsplit(_base(model.params)).netloc
+
+
+def address_of(model: EndpointSettings) -> tuple[str, int]:
+    """The host and port that an endpoint's requests go to."""
+    url = urlsplit(_base(model.params))
+    return url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
 
 
 def endpoint_of(model: EndpointSettings) -> Endpoint:

@@ -25,7 +25,7 @@ class Exchange(ExchangeReport):
 
     __slots__ = ()
 
-    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer]]) -> Awaitable[None] | None:
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer] | Ready[Answer]]) -> Awaitable[None] | None:
         """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
         and so is an error that is raised at once.
 
@@ -33,7 +33,8 @@ class Exchange(ExchangeReport):
         """
         try:
             found = answer(self)
-            if not isinstance(found, Ready) or not isinstance(found.value, WholeAnswer):
+            # By type: `isinstance` first asks the metaclass of what is a Struct.
+            if type(found) is not Ready or not isinstance(found.value, WholeAnswer):
                 return self._run(found)
             sent = self._send_reply(found.value)
         except Exception as error:  # whatever it is, the client is told and the log has its line
@@ -45,8 +46,8 @@ class Exchange(ExchangeReport):
 
     async def _run(self, found: Awaitable[Answer | None]) -> None:
         """Wait for the answer and send it; None = it was sent, and is only to be taken."""
-        self._task = asyncio.current_task()
         in_flight, client, ended = self._context.in_flight, self.client, None
+        self._task = client.task
         in_flight.add(self)
         if self._is_watching:
             client.on_disconnect(self._leave)

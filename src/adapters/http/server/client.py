@@ -48,6 +48,8 @@ class Client(Protocol):
     """How long the body is; None = only its end will tell."""
     added: Fields
     """Headers of the reply, whatever it turns out to be."""
+    task: asyncio.Task[None] | None
+    """The one that awaits what `Application.begin` has returned; None = none does (yet)."""
     sent_bytes: int
     """How much of a body was given to `send_chunk` and `send_framed`."""
 

@@ -33,26 +33,18 @@ class RequestCycle(RequestBody):
     __slots__ = ()
 
     def begin(self, app: Application) -> Awaitable[None] | None:
-        """Have the application answer, at once if it can. What is returned is for `run`; None = it is done."""
+        """Have the application answer, at once if it can. What is returned is to be awaited, and `end` called then;
+        None = it is done."""
         try:
             work = app.begin(self)
         except Exception as error:  # no reason to let the client wait
             work = None
             self._line.crashed(error)  # and no variable keeps it: its traceback holds on to this frame
         if work is None and not self._is_finished:
-            self._end()
+            self.end()
         return work
 
-    async def run(self, work: Awaitable[None]) -> None:
-        """Wait for the rest of what the application has begun."""
-        try:
-            await work
-        except Exception as error:
-            self._line.crashed(error)
-        finally:
-            self._end()
-
-    def _end(self) -> None:
+    def end(self) -> None:
         """The application is done. What it leaves unfinished is cut, so that nobody takes it for whole."""
         if self._is_finished or self._is_disconnected:
             return
@@ -110,7 +102,7 @@ class RequestCycle(RequestBody):
         keeps = self.keeps = self.keeps and self.is_complete
         if self.added:
             fields = [*fields, *self.added]
-        head = reply_head(status, fields, is_http10=self.head.is_http10, keeps=keeps)
+        head = reply_head(status, fields, self.head.is_http10, keeps)
         self._is_started = True
         return head
 

@@ -49,6 +49,8 @@ class Turn:
         self.length: int | None = len(body)
         self.added: Fields = ()
         self.sent_bytes = 0
+        self.task: asyncio.Task[None] | None = asyncio.current_task()
+        """The one that begins it, and awaits it then."""
         self.wants_another = False
         """Was nothing sent, as only another account can answer?"""
         self.created = b""

@@ -39,9 +39,11 @@ class OpenAIDialect:
     def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
         """The request as this endpoint wants it; the body is the client's bytes, but for the model's name."""
         target, method, query = self._targets[endpoint.id], request.method, request.query
+        path = request.path if request.model else _path(target, request)
+        is_bare = not query and not target.query
         call = UpstreamCall(
             method,
-            target.url(_path(target, request), query and _query(endpoint, request), method),
+            target.url_for(method, path) if is_bare else target.url(path, query and _query(endpoint, request), method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -81,12 +83,13 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
             return body  # its model stands in the URL, and nothing is known of what it holds
         if request.api is _OTHER and request.path not in DEPLOYMENT_ROUTES:
             return body  # named by the client's URL for a route that takes none
-    return replace_model(body, endpoint.model, bool(named))
+    return replace_model(body, endpoint.model, bool(named), request.has_plain_key)
 
 
 def _path(target: Target, request: ProxyRequest) -> str:
-    """The path; with the body's model as its deployment where it has to name one and the endpoint's is not meant."""
-    if request.model or not target.names_deployment or not request.body_model:
+    """The path of a request for no group. Where it has to name a deployment that is not the endpoint's own, that is the
+    model of the body, which is what the `AzureOpenAI` client takes for it."""
+    if not target.names_deployment or not request.body_model:
         return request.path
     if request.method != "POST" or request.path not in DEPLOYMENT_ROUTES:
         return request.path

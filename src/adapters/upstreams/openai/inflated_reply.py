@@ -25,8 +25,7 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
     Raises `ValueError` for a coding that is unknown here, broken or cut.
     """
-    coding = _coding(headers)
-    if not coding:
+    if "content-encoding" not in map(_name, headers) or not (coding := _coding(headers)):
         return body, True
     if coding not in _GZIP and coding != "deflate":
         raise ValueError(f"content-encoding {coding[:16]} was not asked for")
@@ -42,8 +41,6 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
 
 def _coding(headers: Headers) -> str:
-    if "content-encoding" not in map(_name, headers):
-        return ""
     coding = (header(headers, "content-encoding") or "").strip().lower()
     return "" if coding == "identity" else coding
 

@@ -22,14 +22,14 @@ _SPACE = b" \t\r\n"
 _values = Remembered(msgspec.json.encode, most=1024)  # names of models as JSON
 
 
-def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pieces:
+def replace_model(body: bytes, model: str, is_named: bool = True, has_plain_key: bool = False) -> bytes | Pieces:
     """The body with the value of its top-level `model` replaced, or added where it is not `is_named`; a large one in
     pieces.
 
-    `body` is a valid JSON object.
+    `body` is a valid JSON object. `has_plain_key`: see `ProxyRequest`.
     """
     value = _values[model]
-    if is_named and len(body) <= _JOIN_BYTES and body.count(_KEY) == 1 and body.find(b"\\u00") < 0:
+    if is_named and has_plain_key and len(body) <= _JOIN_BYTES:
         for key in _KEYS:  # as nearly all clients write it
             before, name, after = body.partition(key)
             old, _, rest = after.partition(b'"')

@@ -35,8 +35,6 @@ class Target(Struct, frozen=True):
 
     def url(self, path: str, client_query: str, method: str = "POST") -> str:
         """The whole URL. The client's query comes along, but for an `api-version`: that is the endpoint's affair."""
-        if not client_query and not self.query:
-            return self.url_for(method, path)
         parts = [part for part in client_query.split("&") if part and _name(part) != "api-version"]
         named = {_name(part) for part in parts}
         query = "&".join([f"{name}={value}" for name, value in self.query if _name(name) not in named] + parts)
