@@ -74,6 +74,7 @@ def status(groups: Sequence[Json], decisions: Sequence[Json] = (), **changes: An
         "held": {"bytes": 402_620, "max_bytes": 268_435_456, "refused": 0, "detached": 0},
         "proxy": {
             "version": "0.1.0", "generation": 1, "started_unix": NOW - 11_532, "draining": False,
+            "reloaded_unix": NOW - 11_532, "reload_refused_unix": None, "reload_refusal": "",
             "in_flight": sum(e["in_flight"] for each in groups for e in each["endpoints"]),
             "worker": {"pid": 4711, "workers": 1},
         },

@@ -50,6 +50,10 @@ class HeldBytes:
         self.held_bytes = 0
         self.refused = 0  # how often something did not fit
         self.when_exceeded: Callable[[int], None] = lambda _: None  # told by how much too much is held
+        self.allow(max_bytes, largest_bytes)
+
+    def allow(self, max_bytes: int, largest_bytes: int) -> None:
+        """From now on; as above. What is held stays, though it may be more."""
         self._max_bytes = max_bytes
         self._most: float = max_bytes or inf
         self._most_large: float = max(largest_bytes, max_bytes - max_bytes // _PART_FOR_SMALL) if max_bytes else inf

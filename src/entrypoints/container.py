@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import uuid
 
 from dependency_injector import containers, providers
@@ -39,6 +38,7 @@ from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -47,6 +47,7 @@ from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
+from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
 from application.state.detached import Detached
 from application.state.owners import StateOwners
@@ -57,11 +58,13 @@ from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
 from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from domain.caching.cache_key import CacheState
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.running import running_now
@@ -72,6 +75,7 @@ class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
+    earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
 
     clock = providers.Singleton(SystemClock)
@@ -95,18 +99,17 @@ class Container(containers.DeclarativeContainer):
         draw=draw,
         namespace=namespace,
     )
+    own_cache_gate = providers.Singleton(
+        RedisGate,
+        providers.Callable(store_wiring.cache_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        name="cache redis",
+        namespace=namespace,
+    )
     cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general),
-        shared=shared_gate,
-        own=providers.Singleton(
-            RedisGate,
-            providers.Callable(store_wiring.cache_redis, general),
-            store_alarm,
-            clock=clock,
-            draw=draw,
-            name="cache redis",
-            namespace=namespace,
-        ),
+        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -116,8 +119,11 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    fresh_states = providers.Singleton(endpoint_states, all_groups)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
+    ledger = providers.Singleton(
+        Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
+    )
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -127,7 +133,9 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    tokens = providers.Singleton(
+        upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
+    )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
@@ -187,6 +195,7 @@ class Container(containers.DeclarativeContainer):
         memory=memory_cache,
         redis=providers.Singleton(RedisResponseCache, cache_gate, namespace),
     )
+    cache_counts = providers.Singleton(dict.fromkeys, CacheState, 0)
     cached = providers.Singleton(
         CachedAnswers,
         providers.Callable(store_wiring.cache_policy, general),
@@ -197,6 +206,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
+        cache_counts,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -231,12 +241,7 @@ class Container(containers.DeclarativeContainer):
         providers.Selector(
             general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
         ),
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object({}),
-            memory=cached.provided.counts,
-            redis=cached.provided.counts,
-        ),
+        cache_counts,
     )
 
     guard = providers.Singleton(guard_of, general)
@@ -257,19 +262,23 @@ class Container(containers.DeclarativeContainer):
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
     recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    running = providers.Singleton(running_now, general)
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=running.provided.started_unix))
     overview = providers.Singleton(
         ReportOverview,
-        providers.Singleton(running_now, general),
+        running,
         status,
         stores,
         providers.Singleton(ReportHeld, held, detached),
         recent,
         counts,
+        reloads,
     )
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
-        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        behind,
         providers.Singleton(SocketLines, logger),
         general.provided.websockets,
         general.provided.max_websockets,
@@ -282,7 +291,7 @@ class Container(containers.DeclarativeContainer):
         overview,
         providers.Singleton(status_document),
         in_flight,
-        providers.Callable(lambda: int(time.time())),
+        running.provided.started_unix,
     )
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
@@ -296,6 +305,5 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
-    server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
-    )
+    free_a_file = providers.Callable(upstream_wiring.spare_files, client)
+    server = providers.Factory(HttpServer, app, request_log, free_a_file=free_a_file, held=held)

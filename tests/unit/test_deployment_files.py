@@ -147,11 +147,11 @@ def directives(name: str) -> list[str]:
 
 
 def test_unit_of_systemd_starts_what_there_is_and_gives_requests_time_to_end() -> None:
-    (start,) = directives("ExecStart")
-    python, m, package, *arguments = start.split()
+    for command in (*directives("ExecStart"), *directives("ExecReload")):
+        python, m, package, *arguments = command.split()
 
-    assert (python, m, package) == ("/opt/llmproxy/.venv/bin/python", "-m", "llmproxy")
-    assert arguments[0] in COMMANDS
+        assert (python, m, package) == ("/opt/llmproxy/.venv/bin/python", "-m", "llmproxy")
+        assert arguments[0] in COMMANDS
     assert int(directives("TimeoutStopSec")[0]) > GeneralSettings().drain_timeout + supervisor._KILL_GRACE_S
     assert directives("RestartPreventExitStatus") == ["2"]
 

@@ -33,6 +33,19 @@ def unauthorized() -> FakeReply:
     return FakeReply(401, [b'{"error":{"code":"Unauthorized","message":"token has expired"}}'])
 
 
+class Heard:
+    """Listens for room."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def serve_all(self) -> None:
+        self._told.append("room")
+
+    def serve_soon(self, _: object) -> None:
+        """Nobody waits for one endpoint alone."""
+
+
 class Bench:
     """An upstream with tokens before one that is scripted."""
 
@@ -184,7 +197,7 @@ def test_withheld_endpoints_are_passed_over_fallbacks_serve_and_it_ends_at_once(
     group = group_of(("a", 1), ("b", 1), ("spare", 0))
     told: list[str] = []
     picture = Picture([group], FakeClock())
-    picture.signal.listen(lambda: told.append("room"), lambda _: None)
+    picture.signal.listen(Heard(told))
 
     picture.pool.withhold(["a"], True)
     assert set(picked(picture, group)) == {"b"}

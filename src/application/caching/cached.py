@@ -77,7 +77,9 @@ class CachedAnswers:
         clock: Clock,
         draw: Callable[[], float],
         replay_interval_s: float = 0.0,
+        counts: dict[CacheState, int] | None = None,
     ) -> None:
+        """`counts` is added to: how many requests were answered from where. None = from nothing on."""
         self._policy = policy
         self._cache = cache
         self._formats = formats
@@ -88,7 +90,7 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts = dict.fromkeys(CacheState, 0)  # how many requests were answered from where, since the start
+        self.counts = dict.fromkeys(CacheState, 0) if counts is None else counts
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""

@@ -109,7 +109,7 @@ class AdmissionQueue:
             self._call_soon()
         self._timers.sleep()
 
-    def _serve_soon(self, lease: Lease) -> None:
+    def serve_soon(self, lease: Lease) -> None:
         """A reply came, or a request ended: that concerns its bucket, and the health of its endpoint."""
         for door in self._doors.get(lease.endpoint.bucket, ()):
             self._note_door(door, lease.query.client)
@@ -126,7 +126,7 @@ class AdmissionQueue:
 
     def _open(self, group: ModelGroup) -> Hall:
         if not self.halls:
-            self._room.listen(self.serve_all, self._serve_soon)
+            self._room.listen(self)
         hall = self.halls[group.name] = Hall(group)
         for door in hall.doors:
             self._doors.setdefault(door.endpoint.bucket, []).append(door)
@@ -141,7 +141,7 @@ class AdmissionQueue:
             if not doors:
                 del self._doors[door.endpoint.bucket]
         if not self.halls:
-            self._room.stop()
+            self._room.stop(self)
             self._noted.clear()
             self._timers.sleep()
 

@@ -88,6 +88,16 @@ class EndpointState:
         self._contact_until = 0.0
 
     @property
+    def policy(self) -> CooldownPolicy:
+        """By which it rests, and comes back."""
+        return self._policy
+
+    def configure(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
+        """The configuration now says this of it; what was found out stays."""
+        self.endpoint = endpoint
+        self._policy = policy
+
+    @property
     def longest_s(self) -> float:
         """No cooldown of it is longer."""
         return self._policy.longest_s

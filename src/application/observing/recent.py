@@ -94,6 +94,14 @@ class Recent:
         self._copies = deque([Copy()], maxlen=COPIES)
         self._copied = clock.now()
 
+    def watch(self, states: Mapping[str, EndpointState]) -> None:
+        """The configuration was replaced: these are the endpoints from now on. Where one of them goes by another id the
+        last minutes begin anew, as the copies are by id."""
+        ids = {id(state): name for name, state in self._states.items()}
+        self._states = states
+        if any(ids.get(id(state), name) != name for name, state in states.items()):
+            self._copies = deque([self._copy()], maxlen=COPIES)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -68,6 +68,10 @@ class RequestCounts:
         """When each was over, and what was to be added to that for unix seconds."""
         self._last_errors: deque[Decision] = deque(maxlen=DECISIONS)
 
+    def name_groups(self, groups: Iterable[str]) -> None:
+        """The configuration was replaced: these are the names of the groups from now on."""
+        self._groups = frozenset(groups)
+
     def tick(self) -> None:
         """To be called about every second, lest too many wait."""
         if len(self.went_well) >= MANY:

@@ -72,9 +72,20 @@ class TokenSource:
         self._fetching: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
+    def serve(self, when_missing: Callable[[bool], None]) -> None:
+        """The configuration was replaced: this is told from now on, and at once where there is no token."""
+        self._when_missing = when_missing
+        if self._state is _State.MISSING:
+            when_missing(True)
+
     def start(self) -> None:
         """Begin to fetch and to renew, in the running loop; waits for nothing."""
         self._running = asyncio.ensure_future(self._run())
+
+    def stop(self) -> None:
+        """Renew no more in the background; whoever still needs a token gets one."""
+        if self._running is not None:
+            self._running.cancel()
 
     async def close(self) -> None:
         for task in (self._running, self._fetching):

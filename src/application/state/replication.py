@@ -50,6 +50,13 @@ class Replication:
         self._heard: dict[str, tuple[ReplicaReport, float]] = {}  # the last report of each other replica, and when
         self._crashing = False
 
+    def look_at(self, view: ReplicaView, store: EndpointStateStore) -> None:
+        """The configuration was replaced: this is the picture from now on, and what others say is taken in anew, as it
+        may be about an endpoint that was none of ours."""
+        self._view = view
+        self._store = store
+        self._heard = {}
+
     async def load(self) -> None:
         """Take in, before the first request, what is known. Waits as long as the store lets it; never raises."""
         self._tell(await self._half(self._take_others))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from application.observing.recent import WINDOW_S, Recent, Traffic
+from application.observing.reload_state import Reloads
 from application.observing.request_counts import RequestCounts
 from application.use_cases.status import GroupStatus, HeldStatus, ReportHeld, ReportStatus, ReportStores, StoresStatus
 
@@ -22,8 +23,6 @@ class Running(Struct, frozen=True):
     """What runs, and since when."""
 
     version: str
-    generation: int
-    """Of the configuration: 1, and one more with each that was taken over since."""
     started_unix: int
     worker: Worker
 
@@ -35,6 +34,14 @@ class ProxyStatus(Running, frozen=True):
     """Has it been told to stop?"""
     in_flight: int
     """Requests that are being answered, those that wait included."""
+    generation: int
+    """Of the configuration: 1, and one more with each that was taken over since."""
+    reloaded_unix: int
+    """When this one was."""
+    reload_refused_unix: int | None
+    """When another one was refused since; None = none was."""
+    reload_refusal: str
+    """Why; empty = none was."""
 
 
 class RecentTraffic(Traffic, frozen=True):
@@ -85,6 +92,7 @@ class ReportOverview:
         held: ReportHeld,
         recent: Recent,
         counts: RequestCounts,
+        reloads: Reloads,
     ) -> None:
         self._running = running
         self._groups = groups
@@ -92,16 +100,17 @@ class ReportOverview:
         self._held = held
         self._recent = recent
         self._counts = counts
+        self._reloads = reloads
 
     def __call__(self, in_flight: int, *, draining: bool) -> Overview:
         """At this moment."""
-        running, recent = self._running, self._recent()
+        recent = self._recent()
         traffic = recent.traffic(None)
         return Overview(
             self._groups(recent),
             self._stores(),
             self._held(),
-            ProxyStatus(running.version, running.generation, running.started_unix, running.worker, draining, in_flight),
+            self._proxy(in_flight, draining=draining),
             RecentTraffic(
                 traffic.requests,
                 traffic.errors,
@@ -111,6 +120,21 @@ class ReportOverview:
                 WINDOW_S,
             ),
             self._decisions(),
+        )
+
+    def _proxy(self, in_flight: int, *, draining: bool) -> ProxyStatus:
+        running, state = self._running, self._reloads.state
+        refused = state.refused_unix
+        return ProxyStatus(
+            running.version,
+            running.started_unix,
+            running.worker,
+            draining,
+            in_flight,
+            state.generation,
+            int(state.succeeded_unix),
+            None if refused is None else int(refused),
+            state.refusal,
         )
 
     def _decisions(self) -> Sequence[DecisionReport]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from application.messages import KEY_HEADERS
+from entrypoints.config.reading.secret_files import PREFIX
 from entrypoints.config.reading.shown import shown_path
 from entrypoints.config.settings import Settings
 from entrypoints.config.settings_params import ParamsSettings
@@ -34,7 +35,7 @@ class Route(Struct, frozen=True):
 
 
 def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
-    """In the order of the file. `variables`: the environment variable that a value came from, by its path there."""
+    """In the order of the file. `variables`: see `Report.variables`."""
     routes, general = [], settings.general
     groups = zip(model_groups(settings), settings.groups, strict=True)
     for index, (group, configured) in enumerate(groups):
@@ -62,7 +63,9 @@ def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
 def _key(params: ParamsSettings, path: str, variables: Mapping[str, str]) -> str:
     def origin(key: str) -> str:
         variable = variables.get(f"{path}.{key}")
-        return IN_FILE if variable is None else f"os.environ/{variable}"
+        if variable is None:
+            return IN_FILE
+        return variable if variable.startswith(PREFIX) else f"os.environ/{variable}"
 
     if params.azure_ad_token_provider is not None:
         return f"Entra, {params.azure_ad_scope}"

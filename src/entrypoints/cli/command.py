@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "check": Command(
             "entrypoints.check.command", "say what is wrong with a configuration, or whom it asks for what"
         ),
+        "reload": Command("entrypoints.reload.command", "have the running proxy take over its changed configuration"),
         "explain": Command("entrypoints.explain.command", "say who would be asked for a model now, and why or why not"),
         "simulate": Command(
             "entrypoints.simulate.command", "play traffic, limits and outages through a configuration, in seconds"

@@ -45,6 +45,7 @@ def load_settings(
     report.raise_if_any()
 
     if general.ca_bundle is not None:
+        report.files.append(path.parent / general.ca_bundle)
         general = replace(general, ca_bundle=path.parent / general.ca_bundle)
     check_environment_proxies(groups, general, environ, report)
     report.raise_if_any()

@@ -145,6 +145,9 @@ class GeneralSettings(Section, frozen=True):
     """The proxy for calls to endpoints: [proxies](#proxies). Secret."""
     trust_env: bool = False
     """Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment are followed: [proxies](#proxies)."""
+    reload: Literal["signal", "watch"] = "signal"
+    """When the file is read anew while the proxy runs: when somebody says so (`llmproxy reload`, SIGHUP), or also when
+    it has changed: [reload](reload.md)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines that are written."""
     log_format: Literal["text", "json"] | None = None

@@ -1,4 +1,4 @@
-"""What runs here: the version, the generation of its configuration, the worker."""
+"""What runs here: the version, and the worker."""
 
 import os
 import time
@@ -11,4 +11,4 @@ from entrypoints.version import version
 def running_now(general: GeneralSettings) -> Running:
     """Of this process. Where its files are is nobody's business."""
     workers = (os.cpu_count() or 1) if general.workers == "auto" else general.workers
-    return Running(version().partition(" ")[0], 1, int(time.time()), Worker(os.getpid(), workers))
+    return Running(version().partition(" ")[0], int(time.time()), Worker(os.getpid(), workers))

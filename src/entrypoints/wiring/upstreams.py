@@ -3,7 +3,7 @@ provider of tokens instead of a key."""
 
 import ssl
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from adapters.upstreams.entra import DefaultAzureTokens
@@ -57,22 +57,28 @@ def default_azure_tokens(general: GeneralSettings, ssl_context: ssl.SSLContext) 
 
 def token_sources(
     settings: Settings,
+    earlier: Mapping[str, TokenSource],
     fetch: FetchToken,
     clock: Clock,
     draw: Callable[[], float],
     alarm: TokenAlarm,
     pool: EndpointPool,
 ) -> Mapping[str, TokenSource]:
-    """One source for each scope; empty where no endpoint needs any."""
+    """One source for each scope, of `earlier` where it is there already; empty where no endpoint needs any."""
+    return {
+        scope: earlier.get(scope) or TokenSource(scope, fetch, clock, draw, alarm, partial(pool.withhold, endpoints))
+        for scope, endpoints in token_users(settings).items()
+    }
+
+
+def token_users(settings: Settings) -> Mapping[str, Sequence[str]]:
+    """The ids of the endpoints that need a token, by its scope."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     for group in settings.groups:
         for model in group.models:
             if model.params.azure_ad_token_provider is not None:
                 users[model.params.azure_ad_scope].append(model.id)
-    return {
-        scope: TokenSource(scope, fetch, clock, draw, alarm, partial(pool.withhold, endpoints))
-        for scope, endpoints in users.items()
-    }
+    return users
 
 
 def with_tokens(upstream: Upstream, tokens: Mapping[str, TokenSource], clock: Clock) -> Upstream:

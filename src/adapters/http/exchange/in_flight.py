@@ -20,7 +20,7 @@ class InFlight:
     def __init__(self, drain_timeout_s: float, held: HeldBytes) -> None:
         """`held` counts what they hold."""
         self.held = held
-        self._drain_timeout_s = drain_timeout_s
+        self.drain_timeout_s = drain_timeout_s
         self._running: set[Interruptible] = set()
         self.add: Callable[[Interruptible], None] = self._running.add
         """A request begins."""
@@ -39,7 +39,7 @@ class InFlight:
     def drain(self) -> None:
         """The shutdown begins: what runs may go on for `drain_timeout_s`. A second call does nothing."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._drain_timeout_s, self._interrupt_all)
+            self._timer = asyncio.get_running_loop().call_later(self.drain_timeout_s, self._interrupt_all)
 
     def _interrupt_all(self) -> None:
         for request in tuple(self._running):

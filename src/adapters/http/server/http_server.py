@@ -73,6 +73,12 @@ class HttpServer:
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
+    def serve_with(self, app: Application, free_a_file: Callable[[], bool] | None) -> None:
+        """Another application answers the requests that begin from now on; those under way end where they began."""
+        self.app = app
+        self._free_elsewhere = free_a_file
+        self.heads.forget()
+
     async def start(self, backlog: int) -> None:
         """Take connections from here on. `backlog`: how many may wait for it."""
         for acceptor in self._acceptors:

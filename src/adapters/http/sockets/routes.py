@@ -41,8 +41,6 @@ class SocketRoutes:
         write_timeout_s: float,
     ) -> None:
         """`max_sockets`: of this worker. `write_timeout_s`: a client that takes nothing for so long is cut off."""
-        self.open = 0
-        """How many there are."""
         self._admission = admission
         self._behind = behind
         self._log = log
@@ -68,7 +66,7 @@ class SocketRoutes:
         asked = exchange.head
         head = _head_of_turns(asked)
         arrival = self._admission.judge(head, exchange)
-        if self.open >= self._max_sockets:
+        if self._behind.open >= self._max_sockets:
             raise refused_upgrade("No more WebSockets are served here now; use the HTTP API with stream: true.")
         try:
             accepted = accept([(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers])
@@ -95,11 +93,11 @@ class SocketRoutes:
         ]
         if not client.switch(fields, socket):
             return
-        self.open += 1
+        behind.open += 1
         try:
             closed = await session.run()
         finally:
-            self.open -= 1
+            behind.open -= 1
             holding.close()
         end = SocketEnd(
             socket_id, "bridge", session.turns, socket.received_frames, socket.sent_frames, socket.received_bytes,

@@ -72,5 +72,6 @@ function showAbout({proxy}) {
   const {pid, workers} = proxy.worker;
   const worker = workers > 1 ? `worker ${pid}, one of ${workers}` : `process ${pid}`;
   const draining = proxy.draining ? " · stopping" : "";
-  setText(byId("about"), `Version ${proxy.version} · configuration ${proxy.generation} · ${worker} · up ${up}${draining}`);
+  const refused = proxy.reload_refusal ? ` · reload refused: ${proxy.reload_refusal}` : "";
+  setText(byId("about"), `Version ${proxy.version} · configuration ${proxy.generation} · ${worker} · up ${up}${draining}${refused}`);
 }

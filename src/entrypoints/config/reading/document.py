@@ -42,6 +42,18 @@ class Node(Struct, frozen=True):
     text: str = ""  # of a single value: what stands in the file
     keys: dict[str, Position] = {}  # of a mapping: where each key begins
     variable: str | None = None  # the environment variable that the text came from; None = it stands in the file
+    file: str | None = None  # the file that the text came from, as messages name it; likewise
+
+    @property
+    def source(self) -> str:
+        """Where the text came from, in words; empty = it stands in the file."""
+        if self.file is not None:
+            return f"the file {self.file}"
+        return "" if self.variable is None else f"the environment variable {self.variable}"
+
+    def mend(self, how: str) -> str:
+        """What to do to have another text there."""
+        return f"write {how} into {self.file}" if self.file is not None else f"export {self.variable}=... {how}"
 
 
 def read_document(path: Path, report: Report) -> Node:

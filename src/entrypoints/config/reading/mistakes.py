@@ -51,7 +51,8 @@ class Report:
         self.file = file
         self.mistakes: list[Mistake] = []
         self.warnings: list[Mistake] = []
-        self.variables: dict[str, str] = {}  # the environment variable that a value was taken from, by the value's path
+        self.variables: dict[str, str] = {}  # by a value's path the variable that it is from, or `file:` and the file
+        self.files: list[Path] = []  # others that were read, or should have been: of secrets and certificates
         self._positions: dict[str, Position] = {}
         self._given: dict[str, frozenset[str]] = {}
 
