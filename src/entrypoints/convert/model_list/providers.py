@@ -91,8 +91,9 @@ def resolve(model: str, custom: str | None, *, has_address: bool) -> Resolved | 
         )
     provider = PROVIDERS.get(name) or (_OWN_SERVER if has_address and name not in _TRANSLATED_ONLY else None)
     if provider is None or (name.startswith("azure") and "claude" in model):
+        known = name if name in PROVIDERS or name in _TRANSLATED_ONLY else "it"  # else it may be anything, even a key
         return (
-            f"LiteLLM translates for {name}, and this proxy changes no request; where that provider has an address "
+            f"LiteLLM translates for {known}, and this proxy changes no request; where that provider has an address "
             "that speaks OpenAI's API, write an endpoint with its base_url"
         )
     for route in _ROUTES:
