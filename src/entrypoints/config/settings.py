@@ -130,6 +130,9 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    metrics: Literal["loopback", "keys", "open"] = "loopback"
+    """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all:
+    [metrics](metrics.md#who-sees-them)."""
     websockets: Literal["bridge", "off"] = "bridge"
     """Whether Responses are served [over WebSocket](websockets.md), each turn as a request; off = clients are told to
     use HTTP (426)."""
