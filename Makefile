@@ -93,10 +93,10 @@ format: setup-dev
 	$(BIN)/ruff format src tests bench
 	$(BIN)/ruff check --fix src tests bench
 
-# The JSON Schema of the configuration, and the tables of its page, as the settings' types say.
+# The JSON Schema of the configuration, and the tables of the pages that are made of the code.
 docs: setup
 	$(BIN)/python -m llmproxy schema > docs/llmproxy.schema.json
-	$(BIN)/python -m entrypoints.schema.tables docs/configuration.md
+	$(BIN)/python -m entrypoints.schema.tables docs/configuration.md docs/metrics.md
 
 # Every row of the performance budget, beside nginx, in about ten minutes; bench/README.md. ARGS='--only streams', '--quick'.
 bench: bench-setup

@@ -26,6 +26,13 @@ def test_what_is_committed_is_what_the_settings_say() -> None:
     assert set(re.findall(r"<!-- settings: (\w+) -->", page)) == SECTIONS.keys()
 
 
+def test_the_metrics_page_is_filled_as_well() -> None:
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+
+    assert "<!-- metrics: all -->\n| name |" in page
+    assert filled(page) == page, "make docs"
+
+
 def test_a_page_is_rewritten_between_its_markers_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- settings: TimeoutParts -->\nold\n<!-- /settings -->\nafter\n", encoding="utf-8")

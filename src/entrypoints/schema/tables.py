@@ -1,6 +1,7 @@
-"""`python -m entrypoints.schema.tables PAGE...`: the tables of docs/configuration.md, made of the settings' types.
+"""`python -m entrypoints.schema.tables PAGE...`: tables of the docs that are made of the code.
 
-In a page each stands between `<!-- settings: NAME -->` and `<!-- /settings -->`; what is around it is written by hand.
+In a page each stands between marks such as `<!-- settings: NAME -->` and `<!-- /settings -->`; what is around it is
+written by hand.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
+from adapters.metrics import table as metrics
 from entrypoints.config.reading.schema import Kind, Section, keys_of, required_of
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings, NamedKey
 from entrypoints.config.settings_cache import CacheParams
@@ -23,13 +25,18 @@ SECTIONS: dict[str, type[Section]] = {
     each.__name__: each
     for each in (GeneralSettings, CacheParams, NamedKey, GroupSettings, EndpointSettings, ParamsSettings, TimeoutParts)
 }
-_BLOCK = re.compile(r"(<!-- (settings|refused): (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (settings|refused|metrics): (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def filled(page: str) -> str:
     """The page with its tables made anew. Raises `KeyError` for a section that does not exist."""
-    makers = {"settings": settings_table, "refused": refused_table}
-    return _BLOCK.sub(lambda found: f"{found[1]}{makers[found[2]](SECTIONS[found[3]])}{found[4]}", page)
+    return _BLOCK.sub(lambda found: f"{found[1]}{_made(found[2], found[3])}{found[4]}", page)
+
+
+def _made(kind: str, name: str) -> str:
+    if kind == "metrics":
+        return metrics.markdown()
+    return (settings_table if kind == "settings" else refused_table)(SECTIONS[name])
 
 
 def settings_table(section: type[Section]) -> str:
