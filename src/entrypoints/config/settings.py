@@ -154,7 +154,7 @@ class GeneralSettings(Section, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines that are written."""
     log_format: Literal["text", "json"] | None = None
-    """How log lines look. None = text on a terminal, json elsewhere. What they say: [the log](http.md#the-log)."""
+    """How log lines look: [the log](http.md#the-log). None = text on a terminal, json elsewhere."""
     propagate_trace_context: bool = False
     """Whether endpoints get a trace context (`traceparent`, `tracestate`): the one of the attempt where traces are
     recorded, else the client's own. false: no `traceparent`, `tracestate` or `baggage` of a client leaves the

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
+_LINK = r"\[([^]]*)\]\([^)]*\)"
+
 
 @cache
 def field_docs(owner: type) -> Mapping[str, str]:
@@ -33,5 +35,6 @@ def for_users(text: str) -> str:
 
 
 def plain(markdown: str) -> str:
-    """Without Markdown: of links their words."""
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown).replace("`", "").replace("**", "")
+    """Without Markdown. A link that only says where more is goes with its clause; of others the words stay."""
+    told = re.sub(rf": {_LINK}| \({_LINK}\)|(?<=[.]) {_LINK}[.]", "", markdown)
+    return re.sub(_LINK, r"\1", told).replace("`", "").replace("**", "")
