@@ -37,10 +37,10 @@ class Reading(Struct, frozen=True, gc=False):
         return self.limit is None and self.remaining is None
 
     def comes_at_once(self, limit: float) -> bool:
-        """Does all room of `limit` come back at once at the reset? So it does where that is too early for a limit per
-        minute that refills without pause, by a number without a unit and with what remains rounded down."""
+        """Of a bare reset: does all room of `limit` come back at once then? So it does where that is too early for a
+        limit per minute that refills without pause, with what remains rounded down."""
         remaining, reset_s = self.remaining, self.reset_s
-        if not self.is_bare or remaining is None or reset_s is None:
+        if remaining is None or reset_s is None:
             return False
         return reset_s < PER_MINUTE_S * (1.0 - (remaining + 1.0) / limit)
 

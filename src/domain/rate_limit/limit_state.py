@@ -135,7 +135,7 @@ class LimitState(Struct, frozen=True, gc=False):
             limit = before.limit
         window: Window | None = None
         level: float | None
-        if limit and meter.refill is _CONTINUOUS and not reading.comes_at_once(limit):
+        if limit and meter.refill is _CONTINUOUS and not (reading.is_bare and reading.comes_at_once(limit)):
             if reading.is_bare:
                 window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
             rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
