@@ -139,16 +139,12 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(MemoryResponseOwners, clock, general.provided.response_affinity_ttl),
         redis=providers.Singleton(RedisResponseOwners, shared_gate, namespace, general.provided.response_affinity_ttl),
     )
+    things = providers.Singleton(OpenAIThings)
     state_owners = providers.Selector(
         general.provided.tenancy,
         shared=providers.Singleton(StateOwners, endpoints, owners),
         key=providers.Singleton(
-            KeyedOwners,
-            endpoints,
-            owners,
-            providers.Singleton(OpenAIThings),
-            clock,
-            others_write=general.provided.uses_redis,
+            KeyedOwners, endpoints, owners, things, clock, others_write=general.provided.uses_redis
         ),
     )
 
