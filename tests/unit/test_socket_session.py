@@ -180,3 +180,24 @@ async def test_a_client_that_reads_nothing_is_answered_no_more_until_it_does() -
     await scene.says({})
 
     assert len(scene.told()) > 1
+
+
+async def test_what_is_no_json_object_is_no_message() -> None:
+    scene = Scene()
+    await scene.says(create(stream_id="a"))
+    scene.turns[0].send_chunk(CREATED + b"data: junk\n\ndata: [1]\n\n" + COMPLETED + b"data: [DONE]\n\n")
+
+    assert [event["type"] for event in scene.told()] == ["response.created", "response.completed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("completed", "completed"), ("incomplete", "incomplete"), ("failed", "failed"), ("else", "completed")],
+)
+async def test_a_response_that_was_not_streamed_ends_as_it_says(status: str, kind: str) -> None:
+    scene = Scene()
+    await scene.says(create())
+    scene.turns[0].reply(200, [], json.dumps({"id": "resp_1", "status": status, "output": []}).encode())
+
+    (event,) = scene.told()
+    assert (event["type"], event["response"]["status"]) == (f"response.{kind}", status)

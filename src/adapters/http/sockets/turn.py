@@ -16,6 +16,7 @@ from adapters.http.sockets.server_frames import (
     Response,
     cancelled,
     encode,
+    end_of,
     events_in,
     in_lane,
     reply_frame,
@@ -106,7 +107,8 @@ class Turn:
         """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
         if status < 400:
             self._show(fields)
-            self._take(b'{"type":"response.completed","response":%b}' % body, "response.completed")
+            kind = end_of(body)
+            self._take(b'{"type":"%b","response":%b}' % (kind.encode(), body), kind)
         elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
