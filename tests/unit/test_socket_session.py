@@ -201,3 +201,18 @@ async def test_a_response_that_was_not_streamed_ends_as_it_says(status: str, kin
 
     (event,) = scene.told()
     assert (event["type"], event["response"]["status"]) == (f"response.{kind}", status)
+
+
+async def test_what_is_nested_as_deeply_as_can_just_be_read_is_answered() -> None:
+    """How deep that is depends on how deep the reader stands."""
+    for depth in range(850, 1000):
+        scene = Scene()
+        nested = b"[" * depth + b"]" * depth
+        event = b'{"type":"response.create","input":[{"type":"reasoning","x":%b}]}' % nested
+        scene.line.comes(Frame(TEXT, event))
+        await settled()
+        told = scene.told()
+        scene.line.comes(closing(1000))
+        await asyncio.wait_for(scene.over, 5)
+
+        assert [event["error"]["code"] for event in told] == ([] if scene.turns else ["invalid_json"])

@@ -151,6 +151,9 @@ class Session:
     async def _run(self, create: Create) -> None:
         try:
             await self._answer(create)
+        except RecursionError:  # here the stack is deeper than where the message was read
+            told = "The message is nested too deeply."
+            self._socket.send(error_frame(told, "invalid_json", 400, create.lane))
         finally:
             self._running.pop(create.lane, None)
             self._lanes = self._lanes.ended(create.lane)
