@@ -14,8 +14,9 @@ from application.state.access_tokens import TokenSource
 from domain.cost import Price
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
-from entrypoints.config.settings import EndpointSettings, PriceSettings, Settings
+from entrypoints.config.settings import EndpointSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.settings_price import PriceSettings
 
 _PORTS = {"http": 80, "https": 443}
 
