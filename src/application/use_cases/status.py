@@ -40,6 +40,8 @@ class EndpointStatusReport(Struct, frozen=True):
     provider: str
     weight: int
     share: float
+    tier: str
+    """What people call it: `first`, `priority 1`, ..., `fallback`."""
     state: str
     in_flight: int
     cooling_s: float
@@ -150,12 +152,14 @@ class ReportStatus:
     def _group(self, group: ModelGroup, recent: Copy) -> GroupStatus:
         attempts = sum(recent.attempts[endpoint.id] for endpoint in group.endpoints)
         endpoints = tuple(
-            self._endpoint(endpoint, share, recent.attempts_at(endpoint.id, attempts))
-            for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
+            self._endpoint(endpoint, share, tier, recent.attempts_at(endpoint.id, attempts))
+            for endpoint, share, tier in zip(group.endpoints, group.shares(), group.tier_names(), strict=True)
         )
         return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints, recent.traffic(group.name))
 
-    def _endpoint(self, endpoint: Endpoint, share: float, recent: AttemptsOfEndpoint) -> EndpointStatusReport:
+    def _endpoint(
+        self, endpoint: Endpoint, share: float, tier: str, recent: AttemptsOfEndpoint
+    ) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
         clock_s, bucket = self._ledger.throttled_s(endpoint, now), self._ledger.known(endpoint)
@@ -165,6 +169,7 @@ class ReportStatus:
             provider=endpoint.provider,
             weight=endpoint.weight,
             share=round(share, 4),
+            tier=tier,
             state=state.value,
             in_flight=known.in_flight,
             cooling_s=round(cooling_s, 1),

@@ -107,6 +107,8 @@ class GeneralSettings(Section, frozen=True):
     """After how long a silence inside a stream the proxy sends a comment, in seconds; 0 = never."""
     max_wait: values.SecondsOrZero = 30
     """How long a request waits for a rate-limited group, in seconds; 0 = not at all."""
+    max_wait_for_tier: values.SecondsOrZero = 0
+    """How long a request waits for an earlier tier before it goes to a later one, in seconds; 0 = not at all."""
     rate_limit_reserve: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     """The part of an endpoint's limit that is left unused while another endpoint has room."""
     response_affinity_ttl: values.LongSeconds = 2_592_000
@@ -189,7 +191,9 @@ class EndpointSettings(Section, frozen=True):
     weight: Annotated[
         int, Meta(ge=0, le=1_000_000), Form(whole_hint="use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")
     ] = 1
-    """Its share of the group's requests; 0 = only when no other endpoint can."""
+    """Its share of its tier's requests; 0 = only when no other endpoint can."""
+    priority: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Its tier: 0 is used first, and each higher one only while none before it has room; weight 0 comes last."""
     params: ParamsSettings = ParamsSettings()
     connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s
     first_byte_timeout: values.Seconds = _ENDPOINT.first_byte_timeout_s
