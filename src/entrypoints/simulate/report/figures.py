@@ -189,7 +189,7 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
         [tier for group, _ in scenario.groups for tier in tiers_of(group, scenario.plans, played)],
         endpoints,
         [_cooldown(each) for each in journal.cooldowns],
-        _timeline(journal),
+        _timeline(journal, scenario),
     )
 
 
@@ -259,8 +259,14 @@ def _cooldown(cooldown: Cooldown) -> CooldownFigures:
     return CooldownFigures(cooldown.endpoint, round(cooldown.from_s, 3), until_s, cooldown.why, cooldown.times)
 
 
-def _timeline(journal: Journal) -> Timeline:
-    lines = [_line(name, books) for name, books in journal.books.items()]
+def _timeline(journal: Journal, scenario: Scenario) -> Timeline:
+    """Endpoints by their tiers, so that what is spilled lies on top of the rest."""
+    tier_of = {
+        endpoint.id: tier
+        for group, _ in scenario.groups
+        for endpoint, tier in zip(group.endpoints, group.tiers(), strict=True)
+    }
+    lines = [_line(name, journal.books[name]) for name in sorted(journal.books, key=tier_of.__getitem__)]
     return Timeline(round(journal.bin_s, 6), lines, journal.waiting[:BINS], journal.failed[:BINS])
 
 
