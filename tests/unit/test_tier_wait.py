@@ -7,6 +7,7 @@ import pytest
 
 from application.messages import RequestTrace
 from domain.failure import Failure, FailureKind
+from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
 from tests.fakes import HeldClock
 from tests.unit.dispatch_bench import Bench, Script, good, settled
@@ -175,6 +176,19 @@ async def test_a_request_that_was_told_429_by_the_first_tier_waits_for_it_too() 
 
     await task
     assert [attempt.endpoint for attempt in trace.attempts] == ["e1", "e1"]
+
+
+@pytest.mark.parametrize(("wait_s", "asked"), [(0.0, "e2"), (5.0, "e1")])
+async def test_who_may_wait_for_the_first_tier_takes_what_is_scarce_there_at_once(wait_s: float, asked: str) -> None:
+    bench = bench_of(wait_s=wait_s)
+    lease = bench.picture.pick(bench.group, "", Demand(40, 0), ("e2",))
+    assert lease is not None
+    bench.picture.replied(lease, Readings(Reading(1000, 10, 60.0)))
+    bench.picture.succeeded(lease)
+    bench.picture.release(lease)
+    await bench.ask()
+
+    assert bench.asked == [asked]
 
 
 async def test_a_client_that_leaves_while_it_waits_leaves_nothing_behind() -> None:

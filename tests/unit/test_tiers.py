@@ -257,3 +257,12 @@ def test_where_all_are_scarce_the_first_tier_is_asked_and_there_the_one_with_the
 
     assert [scene.room(i) for i in range(3)] == [Room.SCARCE] * 3
     assert scene.turn() == 1
+
+
+def test_without_priorities_the_most_room_decides_where_all_are_scarce_and_weight_0_takes_part() -> None:
+    scene = Scene((1, 0), (0, 0))
+    for index, remaining in ((0, 5), (1, 15)):
+        scene.tell(index, remaining)
+
+    assert [scene.room(i) for i in range(2)] == [Room.SCARCE] * 2
+    assert scene.turn() == 1
