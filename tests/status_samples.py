@@ -20,8 +20,9 @@ def endpoint(name: str, **changes: Any) -> Json:
     """One that is well and has had a sixth of some traffic."""
     recent = {"attempts": 412, "share": 0.5, "failures": {}, **changes.pop("recent", {})}
     return {
-        "id": name, "model": "gpt-4o", "provider": "openai", "weight": 1, "share": 0.5, "state": "closed",
-        "in_flight": 3, "cooling_s": 0.0, "clock_s": 0.0, "requests": limit(600.0, 588.0, 3.0, 1.2),
+        "id": name, "model": "gpt-4o", "provider": "openai", "weight": 1, "share": 0.5, "tier": "first",
+        "state": "closed", "in_flight": 3, "cooling_s": 0.0, "clock_s": 0.0,
+        "requests": limit(600.0, 588.0, 3.0, 1.2),
         "tokens": limit(150_000.0, 141_020.5, 2812.0, 3.6), "ramp": 0, "why": "", "attempts": 18_204, "recent": recent,
         "cost": None,
         **changes,

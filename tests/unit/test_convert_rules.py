@@ -161,13 +161,28 @@ def test_a_credential_is_written_where_it_is_named_and_the_entrys_own_comes_firs
         ([{"tpm": 90_000}, {"tpm": 30_000}], [3, 1]),
         ([{}, {"weight": 7}], [1, 1]),
         ([{}, {}], [1, 1]),
-        ([{"order": 2}, {"order": 1}, {"order": 3}], [0, 1, 0]),
-        ([{"order": 1, "weight": 3}, {"order": 1, "weight": 1}, {"weight": 9}], [3, 1, 0]),
+        ([{"order": 1, "weight": 3}, {"order": 1, "weight": 1}, {"weight": 9}], [3, 1, 9]),
         ([{"weight": "os.environ/W"}, {"weight": 2}], ["os.environ/W", 2]),
     ],
 )
 def test_weights_are_what_litellm_would_choose_by(given: list[dict[str, Any]], weights: list[Any]) -> None:
     assert [each["weight"] for each in models(of(*(entry("m", **each) for each in given)))] == weights
+
+
+@pytest.mark.parametrize(
+    ("orders", "priorities"),
+    [
+        ([None, None], [0, 0]),
+        ([2, 1, 3], [1, 0, 2]),
+        ([10, 5, 10, None], [1, 0, 1, 2]),
+        ([1.5, 1], [1, 0]),
+        ([2, 1, "os.environ/ORDER"], [1, 0, 0]),
+    ],
+)
+def test_order_becomes_priority_and_what_has_none_comes_last(orders: list[Any], priorities: list[int]) -> None:
+    entries = [entry("m", **({} if order is None else {"order": order})) for order in orders]
+
+    assert [each.get("priority", 0) for each in models(of(*entries))] == priorities
 
 
 def test_limits_beside_litellm_params_count_too() -> None:

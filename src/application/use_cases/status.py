@@ -46,6 +46,8 @@ class EndpointStatusReport(Struct, frozen=True):
     provider: str
     weight: int
     share: float
+    tier: str
+    """What people call it: `first`, `priority 1`, ..., `fallback`."""
     state: str
     in_flight: int
     cooling_s: float
@@ -179,11 +181,14 @@ class ReportStatus:
             self._endpoint(
                 endpoint,
                 share,
+                tier,
                 in_flight[endpoint.id],
                 counted,
                 attempts_at(tally, attempts),
             )
-            for endpoint, share, tally in zip(group.endpoints, group.shares(), lately, strict=True)
+            for endpoint, share, tier, tally in zip(
+                group.endpoints, group.shares(), group.tier_names(), lately, strict=True
+            )
         )
         cost = cost_of_groups([group], counted) if self._has_prices else None
         return GroupStatus(group.name, waiting, endpoints, traffic(recent, group.name), cost)
@@ -193,7 +198,13 @@ class ReportStatus:
         return cost_of_groups(self._groups, counted) if self._has_prices else None
 
     def _endpoint(
-        self, endpoint: Endpoint, share: float, in_flight: int, counted: Counted, recent: AttemptsOfEndpoint
+        self,
+        endpoint: Endpoint,
+        share: float,
+        tier: str,
+        in_flight: int,
+        counted: Counted,
+        recent: AttemptsOfEndpoint,
     ) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
@@ -204,6 +215,7 @@ class ReportStatus:
             provider=endpoint.provider,
             weight=endpoint.weight,
             share=round(share, 4),
+            tier=tier,
             state=state.value,
             in_flight=in_flight,
             cooling_s=round(cooling_s, 1),

@@ -93,6 +93,9 @@ class GeneralSettings(Section, frozen=True):
     max_wait: values.SecondsOrZero = 30
     """How long a request waits when its whole group is rate limited, in seconds; 0 = it is answered 429 at once:
     [rate limits](rate-limits.md)."""
+    max_wait_for_tier: values.SecondsOrZero = 0
+    """How long a request may wait for an earlier tier before it goes to a later one, in seconds; 0 = not at all:
+    [tiers](tiers.md#waiting-for-an-earlier-tier)."""
     rate_limit_reserve: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     """The part of an endpoint's limit that is left unused while another endpoint has room."""
     response_affinity_ttl: values.LongSeconds = 2_592_000
@@ -202,7 +205,11 @@ class EndpointSettings(Section, frozen=True):
     weight: Annotated[
         int, Meta(ge=0, le=1_000_000), Form(whole_hint="use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")
     ] = 1
-    """Its share: 7 and 3 for 70 and 30 %. 0 = only when no endpoint with a weight can take the request."""
+    """Its share within its tier: 7 and 3 for 70 and 30 %. 0 = only when no endpoint with a weight can take the
+    request."""
+    priority: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Its [tier](tiers.md): 0 is used first, and a higher one only while no lower one can take the request. Of weight
+    0 it says nothing."""
     params: ParamsSettings = ParamsSettings()
     """How it is reached: [params](#params)."""
     connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s

@@ -88,6 +88,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         whole_reply_timeout_s=model.whole_reply_timeout,
         stream_idle_timeout_s=model.stream_idle_timeout,
         request_timeout_s=model.request_timeout,
+        priority=model.priority,
     )
 
 

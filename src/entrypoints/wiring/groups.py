@@ -34,8 +34,8 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
     (files, vector stores, batches) has to end up in one place, or nothing could be made of two of them."""
     if start_group is None:
         return None
-    weighted = zip(start_group.endpoints, start_group.weights(), strict=True)
-    account = next(endpoint for endpoint, weight in weighted if weight).account
+    tiers = zip(start_group.endpoints, start_group.tiers(), strict=True)
+    account = next(endpoint for endpoint, tier in tiers if not tier).account
     weights = (
         w if e.account == account else 0 for e, w in zip(start_group.endpoints, start_group.weights(), strict=True)
     )
@@ -82,4 +82,6 @@ def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
         ),
     )
     retry = RetryPolicy(num_retries=general.num_retries)
-    return ModelGroup(group.model_group, endpoints, cooldown, retry, Affinity(group.affinity))
+    return ModelGroup(
+        group.model_group, endpoints, cooldown, retry, Affinity(group.affinity), general.max_wait_for_tier
+    )

@@ -42,7 +42,7 @@ function shareCell() {
   return {node: cell("Share", "", text, bar, detail), update(endpoint) {
     const {attempts, share} = endpoint.recent;
     setText(text, attempts ? percent(share, 1) : "–");
-    setText(detail, endpoint.share ? `of ${percent(endpoint.share)} · weight ${endpoint.weight}` : "fallback · weight 0");
+    setText(detail, `${endpoint.share ? `of ${percent(endpoint.share)}` : endpoint.tier} · weight ${endpoint.weight}`);
     setWidth(seen, attempts ? share : 0);
     setHidden(aim, !endpoint.share);
     const left = `calc(${(endpoint.share * 100).toFixed(1)}% - 1px)`;

@@ -31,6 +31,7 @@ class Endpoint(Struct):
     notes: Notes
     id: str | None = None
     weight: int | str = 1
+    priority: int = 0
     shares: dict[str, tuple[Node, int | float | str]] = {}  # what LiteLLM chooses by: weight, rpm, tpm, order
     settings: dict[str, Any] = {}  # what stands beside `model`: rpm, tpm, timeouts
     params: dict[str, Any] = {}
