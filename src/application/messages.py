@@ -31,6 +31,8 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     COMPLETIONS = "completions"
     MODERATIONS = "moderations"
+    REALTIME = "realtime"
+    """A WebSocket on which both sides talk."""
     STORED = "stored"
     """What a provider keeps: one response, conversation or stored completion, and what is below it."""
     OTHER = "other"

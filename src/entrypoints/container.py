@@ -14,6 +14,8 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.http_server import HttpServer
+from adapters.http.sockets.places import SocketPlaces
+from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
@@ -31,6 +33,7 @@ from adapters.telemetry.socket_lines import SocketLines
 from adapters.telemetry.store_lines import StoreAlarmLines
 from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
+from adapters.upstreams.openai.realtime_events import RealtimeEvents
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
@@ -48,11 +51,12 @@ from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
 from application.observing.request_counts import RequestCounts
+from application.sockets.attempt import SocketAttempt
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
-from application.use_cases.by_account import AnswerStored, PassThrough
+from application.use_cases.by_account import AnswerStored, OpenSocket, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.overview import ReportOverview
@@ -215,6 +219,25 @@ class Container(containers.DeclarativeContainer):
         is_closed=closed,
         is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
     )
+    socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
+    socket_attempt = providers.Singleton(
+        SocketAttempt,
+        pool,
+        health_tracker,
+        providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock),
+        endpoints,
+        clock,
+        general.provided.stream_hold,
+        state_owners.provided.learn,
+        held,
+        events=providers.Singleton(RealtimeEvents),
+    )
+    socket_dispatch = providers.Singleton(
+        Dispatch, pool, waiting, socket_attempt, clock, draw, general.provided.max_wait
+    )
+    open_socket = providers.Singleton(
+        OpenSocket, groups_by_name, accounts, start_group, state_owners, socket_dispatch, is_closed=closed
+    )
     models = providers.Singleton(ListModels, groups)
     health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
@@ -257,13 +280,18 @@ class Container(containers.DeclarativeContainer):
         recent,
         counts,
     )
+    socket_places = providers.Singleton(SocketPlaces, general.provided.websockets, general.provided.max_websockets)
+    socket_log = providers.Singleton(SocketLines, logger)
+    realtime = providers.Singleton(
+        RealtimeCalls, admission, open_socket, held, socket_log, socket_places, general.provided.max_body_bytes
+    )
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
         providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
-        providers.Singleton(SocketLines, logger),
-        general.provided.websockets,
-        general.provided.max_websockets,
+        realtime,
+        socket_log,
+        socket_places,
         general.provided.stream_idle_timeout,
     )
     pages = providers.Singleton(

@@ -321,7 +321,7 @@ async def test_a_client_that_leaves_cuts_all_its_turns_upstream(start: StartWorl
         await eventually(lambda: len(world.proxy.container.in_flight()) == 16)
         talk.socket.transport.abort()
     await eventually(lambda: len(world.proxy.container.in_flight()) == 0)
-    await eventually(lambda: world.proxy.container.sockets().open == 0)
+    await eventually(lambda: world.proxy.container.socket_places().open == 0)
     await eventually(lambda: world.proxy.container.held().held_bytes == 0)
     (end,) = lines(world.proxy, "websocket closed")
     assert (end["turns"], end["close_code"], end["closed_by"]) == (16, 1006, "peer")
@@ -425,7 +425,7 @@ async def test_only_so_many_sockets_are_open_at_a_time(start: StartWorld) -> Non
             async with talking(world.proxy):
                 pass
         await second.socket.close()
-        await eventually(lambda: world.proxy.container.sockets().open == 1)
+        await eventually(lambda: world.proxy.container.socket_places().open == 1)
         async with talking(world.proxy) as third:
             assert (await third.answer(store=False))["status"] == "completed"
 
@@ -452,7 +452,7 @@ async def test_who_may_not_come_in_does_not(start: StartWorld, headers: dict[str
     writer.close()
 
     assert reply.startswith(b"HTTP/1.1 %d" % status)
-    assert world.proxy.container.sockets().open == 0
+    assert world.proxy.container.socket_places().open == 0
 
 
 async def test_the_proxys_own_keys_let_in_and_do_not_go_on(start: StartWorld) -> None:

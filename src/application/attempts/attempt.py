@@ -92,7 +92,7 @@ class SendAttempt:
                 self._learn(endpoint, request, answer.body)
                 usage = verdict.usage
         except BaseException as error:
-            failed = _as_failure(error, late, first_byte_s)
+            failed = as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
@@ -145,7 +145,7 @@ class SendAttempt:
         return WholeReply(reply.status, reply.headers, body)
 
 
-def _as_failure(error: BaseException, late: FailureKind, limit_s: float) -> AttemptFailed | None:
+def as_failure(error: BaseException, late: FailureKind, limit_s: float) -> AttemptFailed | None:
     """What ended the attempt, as a failure of it; None = it is none: the client left, or the proxy is at fault."""
     if isinstance(error, AttemptFailed):
         return error

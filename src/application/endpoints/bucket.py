@@ -90,6 +90,16 @@ class Bucket:
             others, need = held.others_tokens, held.tokens
             self.tokens = self.tokens.after_reading(tokens, sent, held.tokens_mark, now, need, others)
 
+    def told(self, readings: Readings, now: float) -> None:
+        """The provider says so now, of its own accord."""
+        others, others_tokens = self.reserved_requests, self.reserved_tokens
+        now_held = Reservation(0.0, self.requests.charged, self.tokens.charged, others, others_tokens)
+        self.read(readings, now_held, now, now)
+
+    def spend(self, usage: Usage, now: float) -> None:
+        """Tokens were taken for which nothing was reserved."""
+        self.tokens = self.tokens.charge(usage.prompt_tokens + usage.output_tokens, now)
+
     def succeeded(self) -> None:
         """It answered."""
         self.throttle = self.throttle.after_success()

@@ -23,7 +23,11 @@ from domain.endpoint import Endpoint
 from domain.rate_limit.limit_reading import Readings
 
 # A reply is read as it passes, so it must not be packed; the hop to the provider is what compression would save.
-_STORED, _OTHER = Api.STORED, Api.OTHER  # bound once: to read a member by its name is slow before Python 3.12
+_STORED, _OTHER, _REALTIME = (
+    Api.STORED,
+    Api.OTHER,
+    Api.REALTIME,
+)  # bound once: to read a member by its name is slow before Python 3.12
 _IDENTITY = (("accept-encoding", "identity"),)
 
 
@@ -38,7 +42,7 @@ class OpenAIDialect:
         target, method, query = self._targets[endpoint.id], request.method, request.query
         call = UpstreamCall(
             method,
-            target.url(_path(target, request), query and _query(endpoint, request), method),
+            target.url(_path(target, request), query and _query(target, endpoint, request), method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -110,12 +114,13 @@ def _path(target: Target, request: ProxyRequest) -> str:
     return f"/deployments/{quote(request.body_model, safe='')}{request.path}"
 
 
-def _query(endpoint: Endpoint, request: ProxyRequest) -> str:
-    """The query, where a list is asked for by its model with the endpoint's name for that."""
+def _query(target: Target, endpoint: Endpoint, request: ProxyRequest) -> str:
+    """The query, where a list or a socket is asked for by its model with the endpoint's name for that."""
     if request.method != "GET" or not request.model:
         return request.query
+    name = "deployment" if request.api is _REALTIME and target.names_deployment else "model"
     parts = request.query.split("&")
-    return "&".join(f"model={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
+    return "&".join(f"{name}={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
 
 
 def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload | None:

@@ -1,0 +1,151 @@
+"""Realtime over WebSocket: the client's socket is joined to one of an endpoint, which is chosen as for any request.
+
+The client's handshake is answered when the endpoint has said its first word, so until then another may be asked.
+"""
+
+import asyncio
+from functools import partial
+
+from msgspec import structs
+
+from adapters.http.access.guards import refused_upgrade
+from adapters.http.admission import Admission
+from adapters.http.bodies.decode_request import NO_FIELDS, request_of
+from adapters.http.exchange.exchange import Exchange
+from adapters.http.headers import relayed
+from adapters.http.paths.routes import Route, below_root
+from adapters.http.server.client import Client
+from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.places import SocketPlaces
+from adapters.http.sockets.realtime_head import SUBPROTOCOL, opening_of
+from adapters.websocket.connection import WebSocket
+from adapters.websocket.handshake import Accepted, BadHandshake, accept
+from application.answers import Answer
+from application.errors import InvalidRequest, ProxyError
+from application.held_bytes import HeldBytes, Holding
+from application.messages import Api, ProxyRequest
+from application.sockets.attempt import SocketAnswer
+from application.sockets.relay import Relay
+from application.telemetry_ports import SocketEnd, SocketLog
+from application.use_cases.by_account import OpenSocket
+
+TAKES_NOTHING_S = 30.0
+"""A side that takes nothing for so long is cut off: the other is not read meanwhile, and would be taken for dead."""
+
+_PATHS = ("/realtime", "/realtime/translations")
+_OF_THE_UPSTREAM = ("sec-websocket-", "date: ", "content-")
+"""Headers of a provider's 101 that are not for the client."""
+
+
+class TooManySockets(ProxyError):
+    """This worker has as many as it may."""
+
+    code = "too_many_websockets"
+    retry_after_s = 5.0
+
+    def __init__(self) -> None:
+        super().__init__("No more WebSockets are served here now; max_websockets in general_settings says how many.")
+
+
+class _Joined:
+    """A client's socket and the relay it was opened for."""
+
+    def __init__(self, socket: WebSocket, relay: Relay, endpoint: str) -> None:
+        self.socket = socket
+        self.relay = relay
+        self.endpoint = endpoint
+
+
+class RealtimeCalls:
+    """What answers these routes."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        open_socket: OpenSocket,
+        held: HeldBytes,
+        log: SocketLog,
+        places: SocketPlaces,
+        max_message_bytes: int,
+    ) -> None:
+        self._admission = admission
+        self._open_socket = open_socket
+        self._held = held
+        self._log = log
+        self._places = places
+        self._max_message_bytes = max_message_bytes
+
+    def serves(self, head: RequestHead) -> bool:
+        """Is it a path of theirs?"""
+        below = below_root(head.raw_path.decode("latin-1"))
+        return below is not None and below.path in _PATHS
+
+    async def begin(self, client: Client) -> None:
+        """See `Application`."""
+        exchange, began = Exchange(client, self._admission.context), asyncio.get_running_loop().time()
+        with Holding(self._held) as holding:
+            joined: list[_Joined] = []
+            opening = exchange.begin(partial(self._open, joined, holding))
+            if opening is not None:
+                await opening
+            for each in joined:
+                try:
+                    if exchange.is_switched:
+                        await self._relay(each, exchange, began)
+                finally:
+                    each.relay.close()
+
+    async def _open(self, joined: list[_Joined], holding: Holding, exchange: Exchange) -> Answer | None:
+        """None = the client's handshake is answered; else what refuses it. Raises `ProxyError`."""
+        request, accepted = self._let_in(exchange)
+        exchange.request = request
+        answer = await exchange.while_connected(self._open_socket(request, exchange.trace))
+        if not isinstance(answer, SocketAnswer):
+            return answer
+        loop = asyncio.get_running_loop()
+        socket = WebSocket("server", loop, self._max_message_bytes, TAKES_NOTHING_S, holding.may_hold)
+        joined.append(_Joined(socket, answer.relay, exchange.trace.endpoint or ""))
+        told = [field for field in relayed(answer.reply.headers) if not field.startswith(_OF_THE_UPSTREAM)]
+        fields = [*accepted.fields, *told, "x-llmproxy-websocket: realtime", *exchange.client.added]
+        exchange.switch(fields, socket)
+        return None
+
+    def _let_in(self, exchange: Exchange) -> tuple[ProxyRequest, Accepted]:
+        """Raises `ProxyError`."""
+        asked = exchange.head
+        below = below_root(asked.raw_path.decode("latin-1"))
+        opening = opening_of(asked, None if below is None else below.deployment)
+        arrival = self._admission.judge(opening.head, exchange)
+        if self._places.is_off:
+            raise refused_upgrade("WebSockets are not served here: websockets in general_settings is off.")
+        if self._places.is_full:
+            raise TooManySockets
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers]
+        try:
+            accepted = accept(headers, (SUBPROTOCOL,))
+        except BadHandshake as error:
+            raise InvalidRequest(f"This is no WebSocket handshake: {error}.", code="malformed_request") from None
+        route = Route(Api.REALTIME, _PATHS[0] if below is None else below.path, opening.model or None)
+        request = request_of(route, arrival, b"", NO_FIELDS, exchange.request_id, exchange.received)
+        onward = request.headers
+        if opening.has_subprotocol:
+            onward = (*onward, ("sec-websocket-protocol", SUBPROTOCOL))
+        return structs.replace(request, stream=True, headers=onward), accepted
+
+    async def _relay(self, joined: _Joined, exchange: Exchange, began: float) -> None:
+        socket, relay, in_flight = joined.socket, joined.relay, self._admission.context.in_flight
+        in_flight.add(relay)
+        try:
+            with self._places.taken():
+                closed = await relay.run(socket)
+        finally:
+            in_flight.remove(relay)
+            socket.close(1011)
+        told = socket.closed or closed
+        end = SocketEnd(
+            exchange.request_id, "realtime", relay.turns, socket.received_frames, socket.sent_frames,
+            socket.received_bytes, socket.sent_bytes, round(asyncio.get_running_loop().time() - began, 3),
+            1006 if told is None else told.code, "us" if told is None else told.by, 0, exchange.key_name,
+            joined.endpoint,
+        )  # fmt: skip
+        self._log.closed(end)
