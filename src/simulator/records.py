@@ -38,6 +38,10 @@ class Record(Struct, kw_only=True, gc=False):
     limited: bool = False
     epoch: int = 0
     """Which reset it came after."""
+    messages: list[bytes] = msgspec.field(default_factory=list)
+    """What the client said on a socket."""
+    close_code: int | None = None
+    """With which a socket was closed, by whichever side was first; None: it is none, or is open."""
 
     @property
     def headers(self) -> list[tuple[str, str]]:

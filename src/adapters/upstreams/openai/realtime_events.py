@@ -54,7 +54,7 @@ class _Details(Struct):
     error: Any = None
 
 
-class _Response(Struct):
+class _Response(Struct, frozen=True):
     status: Any = None
     usage: UsageWords | None = None
     status_details: _Details | None = None
