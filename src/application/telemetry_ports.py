@@ -96,7 +96,7 @@ class SocketEnd(Struct, frozen=True):
     close_code: int
     """1006 = it was lost."""
     closed_by: str
-    """`peer` or `us`."""
+    """`peer` or `us`; of `realtime` it is `client`, `endpoint` or `proxy`."""
     handovers: int
     """How often the client was told to go on with another socket."""
     key_name: str = ""

@@ -604,11 +604,3 @@ class TestSdk:
         await client.close()
 
         assert event.type == "error"
-
-
-async def test_realtime_is_not_served_yet_and_says_so(start: StartWorld) -> None:
-    world = await start()
-    with pytest.raises(InvalidStatus) as refused:
-        async with talking(world.proxy, "/v1/realtime?model=gpt"):
-            pass
-    assert refused.value.response.status_code == 426

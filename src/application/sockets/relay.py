@@ -5,6 +5,9 @@ What the endpoint says of its limits, of what a turn took, and of what went wron
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
 
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
@@ -22,6 +25,14 @@ FAREWELL_S = 1.0
 
 _GOES_AWAY, _FAILED = 1001, 1011
 _OF_THE_ENDPOINT = frozenset({Blame.ENDPOINT, Blame.LIMIT, Blame.KEY})
+
+
+class Ending(Struct, frozen=True):
+    """How it ended."""
+
+    code: int
+    """With which the side closed that was first; 1006 = it was lost."""
+    by: Literal["client", "endpoint", "proxy"]
 
 
 class Relay:
@@ -51,8 +62,8 @@ class Relay:
         self._messages = WholeMessages()
         self._is_answering = self._is_stopping = self._is_told = False
 
-    async def run(self, client: Socket) -> Closed | None:
-        """Until either is closed; then the other is closed as well, for the same reason. None = nobody said why."""
+    async def run(self, client: Socket) -> Ending:
+        """Until either is closed; then the other is closed as well, for the same reason."""
         client.when_stopping = self._stop
         for piece in self._begun:
             self._read(piece)
@@ -64,11 +75,12 @@ class Relay:
             if up.done() and client.closed is not None:
                 self._socket.close(*_to_endpoint(client.closed))
                 await asyncio.wait((down,), timeout=FAREWELL_S)
-                return client.closed
+                return Ending(client.closed.code, "client" if client.closed.by == "peer" else "proxy")
             ended = self._socket.closed
             self._judge(ended)
             client.close(*self._to_client(ended))
-            return ended
+            is_ours = self._is_stopping or (ended is not None and ended.by == "us")
+            return Ending(LOST if ended is None else ended.code, "proxy" if is_ours else "endpoint")
         finally:
             up.cancel()
             down.cancel()

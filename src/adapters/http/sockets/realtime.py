@@ -137,15 +137,14 @@ class RealtimeCalls:
         in_flight.add(relay)
         try:
             with self._places.taken():
-                closed = await relay.run(socket)
+                ending = await relay.run(socket)
         finally:
             in_flight.remove(relay)
             socket.close(1011)
-        told = socket.closed or closed
         end = SocketEnd(
             exchange.request_id, "realtime", relay.turns, socket.received_frames, socket.sent_frames,
             socket.received_bytes, socket.sent_bytes, round(asyncio.get_running_loop().time() - began, 3),
-            1006 if told is None else told.code, "us" if told is None else told.by, 0, exchange.key_name,
+            ending.code, ending.by, 0, exchange.key_name,
             joined.endpoint,
         )  # fmt: skip
         self._log.closed(end)

@@ -49,7 +49,7 @@ def opening_of(asked: RequestHead, deployment: str | None) -> Opening:
     parts = [part for part in asked.query_string.decode("latin-1").split("&") if part]
     given = [*_in_subprotocols(offered), *_in_query(parts)]
     _check_keys([*headers, *given])
-    named = {name for name, _ in headers}
+    named = {name for name, value in headers if value.strip()}
     headers += [pair for pair in given if pair[0] not in named]
     models = [_value(part) for part in parts if _name(part) in _NAMES_OF_MODEL] + ([deployment] if deployment else [])
     if len(set(models)) > 1:
@@ -80,7 +80,7 @@ def _check_keys(headers: list[tuple[bytes, bytes]]) -> None:
     keys = {
         value.partition(b" ")[2].strip() if name == b"authorization" else value.strip()
         for name, value in headers
-        if name in _KEY_HEADERS
+        if name in _KEY_HEADERS and value.strip()
     }
     if len(keys) > 1:
         raise InvalidRequest("The request has two keys that differ; send one.", code="repeated_header")
