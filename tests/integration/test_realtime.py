@@ -20,6 +20,7 @@ from tests.integration.composed import Composed
 from tests.integration.harness import endpoint, eventually
 
 PATIENCE_S = 30
+SDP = {"content-type": "application/sdp", "authorization": "Bearer sk-client"}
 Event = dict[str, Any]
 
 
@@ -427,9 +428,7 @@ async def refused(world: World, status: int, path: str = "/v1/realtime?model=gpt
 async def test_a_call_is_followed_at_the_account_that_keeps_it(start: StartWorld) -> None:
     world = await start()
     async with aiohttp.ClientSession() as session:
-        made = await session.post(
-            f"{world.b.url}/v1/realtime/calls", data=b"v=0", headers={"content-type": "application/sdp"}
-        )
+        made = await session.post(f"{world.b.url}/v1/realtime/calls", data=b"v=0", headers=SDP)
         call_id = made.headers["location"].rpartition("/")[2]
 
     async with connect(world, f"/v1/realtime?call_id={call_id}") as socket:
@@ -438,6 +437,21 @@ async def test_a_call_is_followed_at_the_account_that_keeps_it(start: StartWorld
     assert world.b.records[-1].path == f"/v1/realtime?call_id={call_id}"
     assert world.b.records[-1].status == 101
     await refused(world, 404, "/v1/realtime?call_id=rtc_9999999999")
+
+
+async def test_a_call_that_was_made_through_the_proxy_is_followed_where_it_was_made(start: StartWorld) -> None:
+    world = await start()
+    world.a.set_faults([{"action": {"kind": "status", "status": 500}, "match": {"path": "/calls"}}])
+    async with aiohttp.ClientSession() as session:
+        made = await session.post(f"{world.proxy.url}/v1/realtime/calls", data=b"v=0", headers=SDP)
+        assert (made.status, await made.text()) == (201, "v=0\r\n")
+        call_id = made.headers["location"].rpartition("/")[2]
+
+    async with connect(world, f"/v1/realtime?call_id={call_id}") as socket:
+        await event(socket)
+
+    assert [record.path for record in world.a.records] == ["/v1/realtime/calls"]
+    assert world.b.records[-1].path == f"/v1/realtime?call_id={call_id}"
 
 
 class TestShutdown:

@@ -11,7 +11,7 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
-from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
+from application.messages import Api, Attempt, Headers, ProxyRequest, RequestTrace, WholeReply, header
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 from domain.retry import time_limit
@@ -138,11 +138,17 @@ class SendAttempt:
         except BaseException:
             reply.close()
             raise
-        self._learn(lease.endpoint, request, body)
+        self._learn(lease.endpoint, request, body or _made_at(reply.headers))
         if not is_whole:
             return RawAnswer(lease, self._pool, self._health, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
+
+
+def _made_at(headers: Headers) -> bytes:
+    """The id of what was made, as JSON, where only a header says it: of a Realtime call. Empty = none does."""
+    place = header(headers, "location")
+    return b"" if place is None else b'"%b"' % place.rpartition("/")[2].encode("latin-1")
 
 
 def as_failure(error: BaseException, late: FailureKind, limit_s: float) -> AttemptFailed | None:
