@@ -8,9 +8,9 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 RUN python -c "import sysconfig as s; told = s.get_config_var('CONFIG_ARGS') or ''; exit(0 if '--enable-optimizations' in told or 'deb_system' in s.get_scheme_names() else 'a plain build of Python: choose another BASE')"
-# requirements-azure.txt adds what azure_ad_token_provider needs.
+# requirements-azure.txt adds what azure_ad_token_provider needs, requirements-otel.txt what traces need.
 ARG REQUIREMENTS=requirements.txt
-COPY requirements.txt requirements-azure.txt /build/
+COPY requirements.txt requirements-azure.txt requirements-otel.txt /build/
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
       --require-hashes --only-binary :all: -r /build/${REQUIREMENTS}

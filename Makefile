@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format bench bench-setup bench-peers bench-against instructions soak attack conversations lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format bench bench-setup bench-peers bench-against instructions soak attack conversations reloads lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -84,6 +84,10 @@ conversations: setup-dev
 # All attacks at once beside a well-behaved client, for a minute and a half: bench/mixed_attacks.py.
 attack: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.mixed_attacks $(ARGS)
+
+# A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
+reloads: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench

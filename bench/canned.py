@@ -5,7 +5,7 @@ import logging
 from itertools import count
 
 from adapters.clock import SystemClock
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Headers, UpstreamCall
 from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, REPLY, REPLY_HEADERS, TOKEN_EVENT
 
@@ -33,7 +33,7 @@ class CannedReply:
         """The next piece."""
         return self._pieces.pop() if self._pieces else b""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """All pieces, one after the other."""
         while self._pieces:
             if not take(self._pieces.pop()):

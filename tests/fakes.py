@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from adapters.clock import Timeout, Timeouts
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.store_ports import HeardReport, StoreUnavailable
@@ -114,7 +114,7 @@ class FakeReply:
             piece()
         return b""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
     def close(self) -> None:

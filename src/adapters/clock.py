@@ -10,23 +10,18 @@ from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
-_COARSE_S = 0.005
-"""So long after one limit was reached the next one is looked for, at the soonest: many may end about the same time."""
+_COARSE_S = 0.005  # after one limit was reached the next is looked for no sooner: many may end about the same time
 
 
 class Timeouts:
-    """The time limits that run in one loop. Mostly the work is over before: then there is a set entry to undo, and no
-    timer of its own."""
+    """The time limits that run in one loop, with one timer: mostly the work is over before it rings."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._timer: asyncio.TimerHandle | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """The running one: to ask for it is a system call before Python 3.12."""
-        self.running: dict[Timeout, None] = {}
-        """In the order in which they began."""
-        self.next_at = inf
-        """When the timer rings; inf = it is not set."""
+        self.loop: asyncio.AbstractEventLoop | None = None  # the running one: before Python 3.12 asking is slow
+        self.running: dict[Timeout, None] = {}  # in the order in which they began
+        self.next_at = inf  # when the timer rings; inf = it is not set
 
     def task(self) -> "asyncio.Task[Any]":
         """The task that runs now, where that is not known by `loop`."""
@@ -82,7 +77,6 @@ class Timeout:
         return self
 
     def reschedule(self, when: float) -> None:
-        """See `application.ports.Timeout`."""
         self.when = when
         self._timeouts.arm(when)
 
@@ -94,7 +88,6 @@ class Timeout:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """The time is up."""
         self._is_over = True
         self._task.cancel()
 
@@ -102,16 +95,12 @@ class Timeout:
 class SystemClock:
     """The monotonic clock; uvloop and asyncio take their loop time from the same one."""
 
-    now = staticmethod(time.monotonic)
-    """Seconds."""
-    unix = staticmethod(time.time)
-    """Unix seconds."""
+    now = staticmethod(time.monotonic)  # seconds
+    unix = staticmethod(time.time)  # Unix seconds
     sleep = staticmethod(asyncio.sleep)
 
     def __init__(self) -> None:
-        self.timeout_at = partial(Timeout, Timeouts(self.now))
-        """See `application.ports.Clock`."""
+        self.timeout_at = partial(Timeout, Timeouts(self.now))  # see `application.ports.Clock`
 
     def call_at(self, when: float, work: Callable[[], object]) -> asyncio.TimerHandle:
-        """See `application.ports.Clock`."""
         return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), work)

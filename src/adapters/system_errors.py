@@ -2,6 +2,7 @@
 
 import errno
 import ssl
+from collections.abc import Iterator
 
 WORDS = {
     errno.ECONNREFUSED: "connection refused",
@@ -17,11 +18,8 @@ WORDS = {
     errno.ENFILE: "too many open files",
 }
 
-OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}
-"""What this machine has run out of: no endpoint is to blame."""
-
-BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
-"""The other side hung up."""
+OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}  # what this machine has run out of: no endpoint is to blame
+BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}  # the other side hung up
 
 
 def number_of(error: OSError) -> int | None:
@@ -37,3 +35,14 @@ def tls_words(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {getattr(error, 'verify_message', '')}".removesuffix(": ")
     return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
+
+
+def causes(error: BaseException, *, also_suppressed: bool = False) -> Iterator[BaseException]:
+    """The error, and why it was raised, nearest first; `also_suppressed`: past `raise ... from None` as well."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        is_hidden = link.__suppress_context__ and not also_suppressed
+        link = link.__cause__ or (None if is_hidden else link.__context__)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Headers, WholeReply
 from domain.failure import Failure
 
@@ -13,10 +13,8 @@ class WholeAnswer(Struct, frozen=True):
     """A reply for the client that is complete: an upstream's own, good or not."""
 
     reply: WholeReply
-    final_failure: Failure | None = None
-    """Why this is an error that no endpoint could do better than; None = the reply is good."""
-    age_s: int | None = None
-    """How long ago it was kept, in seconds, of one from the cache; None = it has just come."""
+    final_failure: Failure | None = None  # of an error that no endpoint could better; None = the reply is good
+    age_s: int | None = None  # how long ago it was kept, in seconds, of one from the cache; None = it has just come
 
 
 class StreamedAnswer(Protocol):
@@ -42,10 +40,11 @@ class StreamedAnswer(Protocol):
     def ahead_bytes(self) -> int:
         """How much may be held for this client alone of what it has not been given yet."""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:
         """Hand whole events to `take` at the moment they come; a broken stream ends with an event the SDKs raise on.
 
-        True = the stream is over, False = `take` wants no more for now: the next call goes on there.
+        True = the stream is over, False = `take` wants no more for now: the next call goes on there. Not every stream
+        has events for `take_framed`.
         """
 
     def error_frame(self, message: str, code: str) -> bytes:

@@ -10,15 +10,11 @@ from domain.failure import Failure, FailureKind
 
 
 class ProxyError(Exception):
-    """Something the client is told."""
-
     code = "internal_error"
     type = "server_error"
     param: str | None = None
-    retry_after_s: float | None = None
-    """Seconds after which trying again makes sense; None = nothing is known of that."""
-    should_retry: bool | None = None
-    """False = a retry by the client cannot help, or would only multiply the load; None = the client decides."""
+    retry_after_s: float | None = None  # seconds after which trying again makes sense; None = nothing is known of that
+    should_retry: bool | None = None  # False = a retry would not help, or multiply the load; None = the client decides
 
 
 class InvalidRequest(ProxyError):
@@ -33,8 +29,6 @@ class InvalidRequest(ProxyError):
 
 
 class UnknownModel(ProxyError):
-    """No model group has this name."""
-
     code = "model_not_found"
     type = "invalid_request_error"
     param = "model"
@@ -69,7 +63,6 @@ class Closed(ProxyError):
 
     @classmethod
     def passthrough(cls, path: str) -> "Closed":
-        """It names no group, and only what names one is served."""
         text = (
             f"'{_shown(path)}' names no model group, and this proxy passes nothing else on (passthrough: off). Name a "
             "model group in 'model', or a response, conversation or stored completion by its id. To open it, write "
@@ -79,7 +72,6 @@ class Closed(ProxyError):
 
     @classmethod
     def administration(cls, path: str) -> "Closed":
-        """It administers the account of the provider."""
         text = (
             f"'{_shown(path)}' administers the provider's account, which is closed unless the configuration says so. "
             "To open it, write under general_settings: passthrough: admin"
@@ -99,8 +91,6 @@ class Closed(ProxyError):
 
 
 class NotFound(ProxyError):
-    """Nothing of that name is kept for the client."""
-
     code = "not_found"
     type = "invalid_request_error"
     should_retry = False

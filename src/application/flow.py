@@ -11,6 +11,11 @@ Take = Callable[[bytes], bool]
 """Takes one piece, never an empty one. False = it is taken, but nothing more for now: the flow stops. An exception ends
 the flow, and is raised where that was asked for."""
 
+TakeFramed = Callable[[bytes, bytes, int], bool]
+"""Is offered what came in the framing of HTTP/1.1 (RFC 9112, 7.1), before a `Take` gets the piece in it. The arguments
+are what came and, if that is one whole chunk, the line with the size that it begins with and the size of the piece.
+True = it is taken, and more may come; False = it is not. Never raises."""
+
 
 def nowhere(_: bytes) -> bool:
     """The taker of a flow that nobody has asked for yet."""
@@ -28,27 +33,29 @@ async def pulled(receive: Callable[[], Awaitable[bytes]], take: Take) -> bool:
 class Tap:
     """Where one task at a time waits for what others bring."""
 
-    __slots__ = ("_loop", "_waiter", "take")
+    __slots__ = ("_loop", "_waiter", "take", "take_framed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiter: asyncio.Future[bool] | None = None
-        self.take: Take | None = None
-        """Where pieces go; None = nobody waits, or only to be woken, and what comes is to be kept."""
+        self.take: Take | None = None  # None = nobody waits, or only to be woken: what comes is kept
+        self.take_framed: TakeFramed | None = (
+            None  # offered pieces before, where they come in chunks; None = nothing is
+        )
 
     def news(self) -> asyncio.Future[bool]:
         """Done when `wake` is called. Pieces go nowhere until then."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
-    async def wait(self, take: Take | None = None) -> bool:
+    async def wait(self, take: Take | None = None, take_framed: TakeFramed | None = None) -> bool:
         """Have pieces go to `take`, until it wants no more (False) or `wake` is called (True)."""
-        self.take = take
+        self.take, self.take_framed = take, take_framed
         self._waiter = self._loop.create_future()
         try:
             return await self._waiter
         finally:
-            self.take = self._waiter = None
+            self.take = self.take_framed = self._waiter = None
 
     def give(self, piece: bytes) -> bool:
         """Hand a piece to `take`; False = nobody waits for pieces (any more), and it is not taken."""
@@ -64,12 +71,12 @@ class Tap:
         else:
             if not waiter.done():
                 waiter.set_result(False)
-        self.take = None
+        self.take = self.take_framed = None
         return True
 
     def wake(self) -> None:
         """Whoever waits is to look again."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            self.take = None
+            self.take = self.take_framed = None
             waiter.set_result(True)

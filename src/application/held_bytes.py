@@ -15,19 +15,13 @@ from typing import Protocol
 
 from application.errors import ProxyError
 
-COUNTED_BYTES = 4 * 1024
-"""A body up to this size need not be counted: what carries it weighs more, and is not counted either."""
+COUNTED_BYTES = 4 * 1024  # a body up to this size is not counted: what carries it weighs more
 
-SMALL_BYTES = 64 * 1024
-"""What is up to this size is small."""
-
-_PART_FOR_SMALL = 8
-"""One of so many parts of the budget is kept for what is small."""
+SMALL_BYTES = 64 * 1024  # what is up to this size is small
+_PART_FOR_SMALL = 8  # one of so many parts of the budget is kept for what is small
 
 
 class TooMuchHeld(ProxyError):
-    """The worker holds as much for its clients as it may."""
-
     code = "proxy_out_of_memory"
     retry_after_s = 2.0
 
@@ -49,29 +43,27 @@ class Holder(Protocol):
 
 
 class HeldBytes:
-    """The account of one worker."""
-
     __slots__ = ("_max_bytes", "_most", "_most_large", "held_bytes", "refused", "when_exceeded")
 
     def __init__(self, max_bytes: int = 0, largest_bytes: int = 0) -> None:
         """`max_bytes` 0 = no bound, but all is counted. Something of `largest_bytes` fits when nothing else is held."""
         self.held_bytes = 0
-        self.refused = 0
-        """How often something did not fit."""
-        self.when_exceeded: Callable[[int], None] = _no_matter
-        """Told by how much what is held is more than there should be of it."""
+        self.refused = 0  # how often something did not fit
+        self.when_exceeded: Callable[[int], None] = lambda _: None  # told by how much too much is held
+        self.allow(max_bytes, largest_bytes)
+
+    def allow(self, max_bytes: int, largest_bytes: int) -> None:
+        """From now on; as above. What is held stays, though it may be more."""
         self._max_bytes = max_bytes
         self._most: float = max_bytes or inf
         self._most_large: float = max(largest_bytes, max_bytes - max_bytes // _PART_FOR_SMALL) if max_bytes else inf
 
     @property
     def max_bytes(self) -> int:
-        """The budget; 0 = none."""
         return self._max_bytes
 
     @property
     def is_full(self) -> bool:
-        """Is there no room for anything large?"""
         return self.held_bytes >= self._most_large
 
     def check(self, size: int) -> None:
@@ -93,7 +85,6 @@ class HeldBytes:
             self.when_exceeded(self.held_bytes - int(self._most_large))
 
     def give_back(self, size: int) -> None:
-        """So much is held no longer."""
         self.held_bytes -= size
 
     def _refusal(self, more: int, whole: int) -> TooMuchHeld:
@@ -159,7 +150,3 @@ class Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _no_matter(_: int) -> None:
-    """Nobody can let go of anything."""

@@ -2,25 +2,23 @@
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from application.telemetry_ports import RequestSpan
 from domain.caching.cache_key import CacheControl, CacheState
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
 
-Headers = tuple[tuple[str, str], ...]
-"""Names in lower case, values as they came (latin-1), in the order they came, repeated names kept."""
+Headers = tuple[tuple[str, str], ...]  # lower-case names and values (latin-1), in order, repeated ones kept
 
 
-Pieces = tuple[bytes | memoryview, ...]
-"""A large body as it lies in memory, one piece after the other: joining them would be one more copy."""
+Pieces = tuple[bytes | memoryview, ...]  # a large body as it lies in memory: joining it would be one more copy
 
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Headers in which one provider or gateway or another takes its key."""
-PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})
-"""Those of OpenAI and Azure themselves; the others may go along with them, for a gateway in front."""
+PROVIDER_KEY_HEADERS = frozenset({"authorization", "api-key"})  # OpenAI's and Azure's; others go along, for a gateway
 
 
 class Api(StrEnum):
@@ -31,12 +29,9 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     COMPLETIONS = "completions"
     MODERATIONS = "moderations"
-    REALTIME = "realtime"
-    """A WebSocket on which both sides talk."""
-    STORED = "stored"
-    """What a provider keeps: one response, conversation or stored completion, and what is below it."""
-    OTHER = "other"
-    """Any other path: passed through without being understood."""
+    REALTIME = "realtime"  # a WebSocket on which both sides talk
+    STORED = "stored"  # what a provider keeps: one response, conversation or stored completion, and what is below it
+    OTHER = "other"  # any other path: passed through without being understood
 
 
 class Upload(Protocol):
@@ -51,8 +46,7 @@ class Upload(Protocol):
         """Has any of it been read? What has been read cannot be sent a second time."""
 
     async def read(self) -> bytes:
-        """The next piece; b"" = that was all. Raises `ClientLeft` when the client breaks off, and `ProxyError` when it
-        is too slow. May be cancelled; the body is then useless."""
+        """The next piece; b"" = that was all. Raises `ClientLeft`, and `ProxyError` for a client that is too slow."""
 
 
 class ClientBody(Protocol):
@@ -75,77 +69,57 @@ class ClientLeft(Exception):
     """The client broke off in the middle of its body."""
 
 
-_MOST_OF_IT = 0.9
-"""The part of a client's patience after which its leaving is taken for its time-out."""
+_MOST_OF_IT = 0.9  # the part of a client's patience after which its leaving is taken for its time-out
 
 
 class Binding(Struct, frozen=True):
     """What a request builds on that a provider account keeps, and where it may be answered: what the owners of things
     are found to be, beside what the client sent."""
 
-    ids: tuple[str, ...] = ()
-    """Of what it builds on: an account that does not know that cannot answer it."""
-    kept: tuple[str, ...] = ()
-    """Those of them that the account it is pinned to is known to keep."""
-    unclaimed: tuple[str, ...] = ()
-    """Those of them that nobody is known to keep."""
-    gone: str = ""
-    """One that was deleted through the proxy: the account that denies it is right; empty = there is none."""
-    pinned: frozenset[str] | None = None
-    """Ids of the only endpoints that may answer; None = any of the group may."""
-    is_denied: bool = False
-    """True once an account denied knowing what this builds on: the account that then answers is its owner."""
+    ids: tuple[str, ...] = ()  # of what it builds on: an account that does not know that cannot answer it
+    kept: tuple[str, ...] = ()  # those of them that the account it is pinned to is known to keep
+    unclaimed: tuple[str, ...] = ()  # those of them that nobody is known to keep
+    gone: str = ""  # one that was deleted through the proxy: the account that denies it is right; empty = there is none
+    pinned: frozenset[str] | None = None  # ids of the only endpoints that may answer; None = any of the group may
+    is_denied: bool = False  # has an account denied knowing this? The account that answers then owns it
 
 
-FREE = Binding()
-"""Of a request that builds on nothing."""
+FREE = Binding()  # of a request that builds on nothing
 
 
 class ProxyRequest(Struct, frozen=True):
     """One client request, decoded only as far as the proxy acts on it."""
 
     api: Api
-    path: str
-    """Below the version root, such as `/chat/completions`; percent-encoded as it came."""
-    query: str
-    """The client's query as it came, without `?`; empty = none."""
-    headers: Headers
-    """What goes on to any endpoint: end-to-end headers without the client's credentials."""
-    credentials: Headers
-    """The client's own credentials; sent on only by endpoints that have none of their own."""
+    path: str  # below the version root, such as `/chat/completions`; percent-encoded as it came
+    query: str  # the client's query as it came, without `?`; empty = none
+    headers: Headers  # what goes on to any endpoint: end-to-end headers without the client's credentials
+    credentials: Headers  # the client's own credentials; sent on only by endpoints that have none of their own
     body: bytes
-    model: str
-    """The model group asked for; empty = it names none, and the body goes on as it is."""
-    body_model: str | None
-    """What the body calls the model; None = it does not name one (Azure's deployment URLs need not)."""
+    model: str  # the model group asked for; empty = it names none, and the body goes on as it is
+    body_model: str | None  # what the body calls the model; None = it names none (as Azure's deployment URLs)
     stream: bool
     request_id: str
-    received: float
-    """When the request came, in seconds of the monotonic clock."""
-    client: str = ""
-    """A digest of the client's credential where it is sent on, to tell rate limits apart; empty = it is not."""
+    received: float  # when the request came, in seconds of the monotonic clock
+    client: str = ""  # digest of a credential that is sent on, to tell rate limits apart; empty = none is
     tenant: str = ""
     """A digest of the client's credential, whether the proxy or the provider checks it. Equal ones share answers.
     Where keys are kept apart, whose key it is: what it stores is kept under this."""
     cache_control: CacheControl = CacheControl()
-    choices: int = 1
-    """How many answers were asked for (`n`): a stream is complete when each has ended."""
-    max_output_tokens: int | None = None
-    """The most output that was asked for; None = the request sets no limit."""
-    patience_s: float | None = None
-    """How long the client said it waits; None = it did not say."""
-    affinity: str = ""
-    """What it shares a prompt cache by, in the client's own words, so never logged; empty = nothing."""
+    choices: int = 1  # how many answers were asked for (`n`): a stream is complete when each has ended
+    max_output_tokens: int | None = None  # the most output that was asked for; None = the request sets no limit
+    patience_s: float | None = None  # how long the client said it waits; None = it did not say
+    affinity: str = ""  # what it shares a prompt cache by, in the client's own words, so never logged; empty = nothing
     method: str = "POST"
-    upload: ClientBody | None = None
-    """A body that is not in `body`; None = it is. Once it has begun there is no second attempt."""
-    background: bool = False
-    """Does the provider go on when its client has left?"""
-    is_kept: bool = False
-    """Is its answer, or some part of that, one that the provider keeps, though it speaks an API that keeps nothing?"""
+    upload: ClientBody | None = None  # a body that is not in `body`; once begun there is no second attempt
+    background: bool = False  # does the provider go on when its client has left?
+    is_kept: bool = False  # does the provider keep some part of the answer, though the API keeps nothing?
+    temperature: Any = None  # what the body says of it, whatever that is; None = nothing
+    store: Any = None  # likewise
+    has_plain_key: bool = False
+    """Is it known that the word `"model"` stands in the body once at most, and no key is that in other letters?"""
     binding: Binding = FREE
-    form: tuple[tuple[str, str], ...] = ()
-    """Names and texts of the fields of its form, other than files; only read where keys are kept apart."""
+    form: tuple[tuple[str, str], ...] = ()  # names and texts of its form's fields, where keys are kept apart
 
     def has_run_out(self, now: float) -> bool:
         """Has the client waited for as long as it said? Its time-out began a little before the request arrived."""
@@ -162,42 +136,32 @@ class UpstreamCall(Struct, frozen=True):
     """
 
     method: str
-    url: str
-    """Absolute, percent-encoded, sent exactly as it stands here."""
+    url: str  # absolute, percent-encoded, sent exactly as it stands here
     headers: Headers
     body: bytes | Pieces | Upload
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float
-    outbound_proxy: str | None = None
-    """The URL of the proxy that this endpoint is called through, "" = of none; None = it has no say of its own."""
+    outbound_proxy: str | None = None  # the URL of the endpoint's own proxy, "" = none; None = no say
 
 
 class WholeReply(Struct, frozen=True, gc=False):
-    """An upstream reply that was read to its end."""
-
     status: int
     headers: Headers
     body: bytes
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """What a whole reply means."""
-
-    failure: Failure | None = None
-    """None = it is a good answer."""
-    usage: Usage | None = None
-    """What it says that it took; None = it does not say."""
+    failure: Failure | None = None  # None = it is a good answer
+    usage: Usage | None = None  # what it says that it took; None = it does not say
 
 
 class FrameKind(Enum):
     """What one event of a stream means for the decision which endpoint answers."""
 
-    PREAMBLE = "preamble"
-    """Nothing a client could not also get from another endpoint: a comment, a role, Azure's empty choices."""
+    PREAMBLE = "preamble"  # what another endpoint could send as well: a comment, a role, Azure's empty choices
     CONTENT = "content"
-    END = "end"
-    """The stream is complete with this event."""
+    END = "end"  # the stream is complete with this event
     ERROR = "error"
 
 
@@ -206,25 +170,24 @@ class Frame(Struct, frozen=True):
 
     data: bytes
     kind: FrameKind
-    failure: Failure | None = None
-    """What an ERROR frame says; None for all others."""
+    failure: Failure | None = None  # what an ERROR frame says; None for all others
 
 
 class Attempt(Struct, frozen=True, gc=False):
     """One upstream call of a request, for the log."""
 
     endpoint: str
-    outcome: str
-    """`ok`, or the failure in a few safe words."""
+    outcome: str  # `ok`, or the failure in a few safe words
 
 
 class RequestTrace(Struct):
     """What happened to one request on its way; filled in as it goes, read when it is logged."""
 
     attempts: list[Attempt] = []
-    upstream_s: float = 0.0
-    """Time spent waiting: for upstreams, for backoff, for a rate limit to pass. The rest is the proxy's own."""
+    upstream_s: float = 0.0  # time spent waiting: for upstreams, backoff, limits; the rest is the proxy's own
     cache: CacheState = CacheState.BYPASS
+    span: RequestSpan | None = None
+    """None = no traces are recorded."""
 
     @property
     def endpoint(self) -> str | None:

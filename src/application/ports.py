@@ -6,15 +6,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Frame, Headers, ProxyRequest, UpstreamCall, Verdict, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
 from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.token_estimate import Usage
 
-READ_AHEAD_BYTES = 128 * 1024
-"""How much of a reply waits for its reader, about, before nothing more is read from the socket."""
+READ_AHEAD_BYTES = 128 * 1024  # about how much of a reply waits for its reader before the socket rests
 
 
 class UpstreamFailed(Exception):
@@ -48,11 +47,11 @@ class UpstreamReply(Protocol):
         """The whole body, if it has come and nothing of it was taken yet: the reply has let go of its connection then.
         None = there is more to wait for, or nobody knows; `receive` does."""
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:
         """Hand what comes to `take` at the moment it comes, without waking the task that waits here.
 
         True = the body is complete, False = `take` wants no more for now: what comes then waits for the next call, as
-        for `receive`. Raises as `receive` does, and what `take` raises.
+        for `receive`. Raises as `receive` does, and what `take` raises. Not every reply has chunks for `take_framed`.
         """
 
     def close(self) -> None:
@@ -103,8 +102,7 @@ class StreamScanner(Protocol):
 
     @property
     def noticed(self) -> bool:
-        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event, an
-        error?"""
+        """Has anything come that says that the stream, or a part of it, ends: a choice's end, a terminal event?"""
 
     @property
     def ended(self) -> bool:
@@ -145,8 +143,10 @@ class StreamScanner(Protocol):
         """The bytes of all events that are whole now: for the part that only passes."""
 
     def passing(self, take: Take, read: Take) -> Take:
-        """A taker of what comes: whole events in which nothing matters go to `take` at once, all else to `read`, which
-        is to `relay` it."""
+        """A taker of what comes: whole events in which nothing matters go to `take`, all else to `read`."""
+
+    def passing_framed(self, take: TakeFramed) -> TakeFramed:
+        """The same of chunks: what is not whole events in which nothing matters is not taken."""
 
     def finish(self) -> bytes:
         """The body is over: take what came after the last blank line for an event, and return it."""
@@ -162,8 +162,7 @@ class Providers(Protocol):
     """How each endpoint's provider is spoken to, and what its answers mean."""
 
     def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
-        """The request as this endpoint wants it: its URL, its credential, its name for the model. The reply's headers
-        are waited for `first_byte_s` seconds."""
+        """The request as the endpoint wants it: URL, credential, model. Its headers may take `first_byte_s` seconds."""
 
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""
@@ -192,10 +191,8 @@ class Providers(Protocol):
 class Named(Struct, frozen=True):
     """What a request names, each once."""
 
-    ids: tuple[str, ...]
-    """What refers to something that a provider keeps."""
-    whole: tuple[str, ...] = ()
-    """What items are called that the request has with all their content: these refer to nothing."""
+    ids: tuple[str, ...]  # what refers to something that a provider keeps
+    whole: tuple[str, ...] = ()  # names of items that the request has in full: these refer to nothing
 
 
 class Things(Protocol):
@@ -244,8 +241,7 @@ class Clock(Protocol):
         """Wait; 0 lets others run."""
 
     def timeout_at(self, when: float) -> Timeout:
-        """A limit for work of the running task, in a time of `now`; inf = none. Work that waits for nothing is never
-        cancelled; what begins too late is at its first wait."""
+        """A limit for the running task, in a time of `now`; inf = none. Only what waits is cancelled."""
 
     def call_at(self, when: float, work: Callable[[], object]) -> Timer:
         """Have `work` called by the event loop, at a time of `now`."""
@@ -254,5 +250,4 @@ class Clock(Protocol):
         """Unix seconds, for what outlives this process. May jump; never used to measure."""
 
 
-Draw = Callable[[], float]
-"""A random number in [0, 1)."""
+Draw = Callable[[], float]  # a random number in [0, 1)

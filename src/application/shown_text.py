@@ -4,8 +4,7 @@ import re
 
 from domain.bounded_memo import Remembered
 
-LONGEST_TEXT, LONGEST_PATH = 64, 300
-"""How much of it is shown: letters, or bytes."""
+LONGEST_TEXT, LONGEST_PATH = 64, 300  # how much of it is shown: letters, or bytes
 
 # What JSON leaves as it is, and a terminal or an editor acts on: control characters, line separators, text that runs
 # backwards, halves of letters.
@@ -13,16 +12,11 @@ _UNSEEN = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\
 
 
 def shown(text: str) -> str:
-    """The text without what would be seen as something else. Its quotes and control characters are escaped where it is
-    written, as those of every value."""
+    """The text without what would be seen as something else. Quotes are escaped where it is written."""
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("\ufffd", text)
 
 
-def _shown_header(value: bytes) -> str:
-    return shown(value[:LONGEST_TEXT].decode("latin-1"))
-
-
-SHOWN_HEADERS = Remembered(_shown_header, most=256)
+SHOWN_HEADERS = Remembered[bytes, str](lambda value: shown(value[:LONGEST_TEXT].decode("latin-1")), most=256)
 """Values of headers of which few are different, cut and shown."""
 
 

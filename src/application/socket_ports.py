@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Headers, WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure
@@ -90,7 +90,7 @@ class OpenedSocket:
         """There is no body."""
         return None
 
-    async def flow(self, take: Take) -> bool:  # noqa: ARG002 - of nothing
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:  # noqa: ARG002 - of nothing
         """There is no body."""
         return True
 

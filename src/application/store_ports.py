@@ -18,24 +18,19 @@ class Shape(Struct, frozen=True):
     """How a client wants an answer delivered."""
 
     stream: bool = False
-    options: str = ""
-    """The `stream_options` as canonical JSON; empty = none."""
+    options: str = ""  # the `stream_options` as canonical JSON; empty = none
 
 
 class CachedAnswer(Struct, frozen=True):
     """A good answer that was kept."""
 
     shape: Shape
-    headers: Headers
-    """Only those that still mean something later."""
-    chunks: tuple[bytes, ...]
-    """The body: of a stream the whole events, grouped as they passed; else in one piece."""
-    stored_unix: float
-    """When it was kept, in unix seconds."""
+    headers: Headers  # only those that still mean something later
+    chunks: tuple[bytes, ...]  # the body: of a stream the whole events, grouped as they passed; else in one piece
+    stored_unix: float  # when it was kept, in unix seconds
 
     @property
     def size(self) -> int:
-        """The length of the body in bytes."""
         return sum(map(len, self.chunks))
 
 
@@ -49,8 +44,7 @@ class ResponseCache(Protocol):
         """The answer that was put under this very key; None = there is none, or none that can be trusted."""
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
-        """Keep it for `ttl_s` seconds, or less if there is no room. Replaces what is there. An answer that is too
-        large to be kept leaves nothing under the key."""
+        """Keep it for `ttl_s` seconds, or less without room, in place of what is there; too large = nothing is kept."""
 
 
 class AnswerFormats(Protocol):
@@ -67,17 +61,13 @@ class HeardReport(Struct, frozen=True):
     """What another replica put down."""
 
     replica: str
-    age_s: float
-    """How long ago, by the store's own clock."""
-    report: ReplicaReport
-    """Times in it are seconds from the moment it was put down; negative = before it."""
+    age_s: float  # how long ago, by the store's own clock
+    report: ReplicaReport  # times in it are seconds from the moment it was put down; negative = before it
 
 
 class EndpointStateStore(Protocol):
-    """Where replicas put down what they know of endpoints, and read what the others do.
-
-    Both raise `StoreUnavailable`. What a replica that is gone put down disappears after a while by itself.
-    """
+    """Where replicas put down what they know of endpoints, and read what the others do. Both raise `StoreUnavailable`.
+    What a replica that is gone put down disappears after a while by itself."""
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
         """Replaces what this replica put down before. Times in it are seconds from now."""
@@ -87,10 +77,8 @@ class EndpointStateStore(Protocol):
 
 
 class ResponseOwners(Protocol):
-    """Remembers which endpoint holds what was stored on the provider's side: responses, conversations, files.
-
-    Never raises, but where that is said: a store that is away knows nothing and learns nothing.
-    """
+    """Remembers which endpoint holds what was stored on the provider's side: responses, conversations, files. Never
+    raises, but where that is said: a store that is away knows nothing and learns nothing."""
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
         """What was remembered of each id, in their order; None = unknown."""
@@ -99,8 +87,7 @@ class ResponseOwners(Protocol):
         """The same; raises `StoreUnavailable` where the store is away and nothing can be said."""
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` (words of the use case's own) holds these; for the store's time to live, anew for ids
-        known already."""
+        """From now on `owner` (the use case's own word) holds these, for the store's time to live, also known ones."""
 
 
 class StoreAlarm(Protocol):
@@ -119,16 +106,11 @@ class StoreAlarm(Protocol):
 class StoreReport(Struct, frozen=True):
     """How a store is doing, for people."""
 
-    kind: str
-    """`memory` or `redis`."""
-    state: str
-    """`ok`, `read-only` or `unavailable`."""
-    reason: str = ""
-    """Why it is not ok."""
-    entries: int | None = None
-    """How many it holds; None = not known here."""
-    bytes: int | None = None
-    """Their size; None = not known here."""
+    kind: str  # `memory` or `redis`
+    state: str  # `ok`, `read-only` or `unavailable`
+    reason: str = ""  # why it is not ok
+    entries: int | None = None  # how many it holds; None = not known here
+    bytes: int | None = None  # their size; None = not known here
 
 
 class StoreHealth(Protocol):

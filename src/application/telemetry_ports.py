@@ -1,11 +1,13 @@
 """What is told to whoever watches the proxy: the record of a request, and alarms. Adapters implement these."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
 from domain.endpoint import Endpoint
 from domain.failure import Failure
+from domain.rate_limit.token_estimate import Usage
 
 
 class EndpointAlarm(Protocol):
@@ -121,3 +123,48 @@ class RequestLog(Protocol):
 
     def crashed(self, request_id: str, error: BaseException) -> None:
         """The proxy itself failed. Only the kind of error and where it happened may be shown, not its text."""
+
+
+CANCELLED = "cancelled"
+"""What ended an attempt when its client left, or the proxy stopped."""
+PROXY_FAILED = "proxy_error"
+"""What ended an attempt when the proxy itself failed, or had no memory left for it."""
+
+
+class AttemptSpan(Protocol):
+    """The span of one call of an endpoint, from its making to `end`."""
+
+    @property
+    def context(self) -> tuple[tuple[str, str], ...]:
+        """The headers by which the provider's spans would become children of this one (W3C Trace Context)."""
+
+    def read(self, text: bytes) -> None:
+        """What a good reply says: all of it, or the first and the last part of a stream."""
+
+    def opened(self) -> None:
+        """The first content of a stream has come."""
+
+    def took(self, usage: Usage | None) -> None:
+        """What the reply said that it took; None = it did not."""
+
+    def end(self, status: int, error: str) -> None:
+        """The attempt is over. `status` 0 = no reply came; `error` is the kind of its failure or
+        one of the words above, empty = it went well."""
+
+
+class RequestSpan(Protocol):
+    """The span of one request, from its making to `end`. Its attempts may end later."""
+
+    def attempt(self, endpoint: Endpoint, api: str, method: str, path: str, *, stream: bool) -> AttemptSpan:
+        """An attempt begins, for a request of this API; `path` as in `ProxyRequest`."""
+
+    def end(self, record: RequestRecord) -> None:
+        """The request is over."""
+
+
+class Tracing(Protocol):
+    """Where spans are recorded, and the metrics that are made of them. Where there is nothing of the kind the
+    application gets None in its place. Never blocks, never raises."""
+
+    def request(self, headers: Mapping[bytes, bytes]) -> RequestSpan:
+        """A request begins; `headers` are the client's, with the span that it is a child of, if it is one."""

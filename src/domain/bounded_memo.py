@@ -7,15 +7,13 @@ costs less than `functools.lru_cache` does.
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-SHORT = 64
-"""Letters or bytes of a text that is worth remembering: names of headers, media types, hosts."""
+SHORT = 64  # letters or bytes of a text that is worth remembering: names of headers, media types, hosts
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 def _length(text: Any) -> int:
-    """Of a text; None has none."""
     return 0 if text is None else len(text)
 
 
@@ -25,8 +23,7 @@ def lengths(key: Any) -> int:
 
 
 class Remembered(dict[K, V]):
-    """`remembered[key]` is what `work` says of the key. No more than `most` keys are held at a time: then all are
-    forgotten, and none that is longer than `longest`."""
+    """`remembered[key]` is `work(key)`, of short keys only: with more than `most` of them all are forgotten."""
 
     __slots__ = ("_longest", "_most", "_size", "_work")
 

@@ -14,21 +14,16 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-Draw = Callable[[], float]
-"""Dice: a number in [0, 1)."""
+Draw = Callable[[], float]  # dice: a number in [0, 1)
 
 
 class Access(StrEnum):
-    """What may be asked of the store now."""
-
     ALL = "ok"
     READS = "read-only"
     NONE = "unavailable"
 
 
 class Second(Struct, frozen=True):
-    """What happened in one second of the clock."""
-
     number: int
     ended: int = 0
     failed: int = 0
@@ -38,27 +33,17 @@ class BreakerState(Struct, frozen=True):
     """What is remembered of one store. A new one is open: nothing is known before the first probe."""
 
     access: Access = Access.NONE
-    reason: str = "not asked yet"
-    """Why not everything may be asked; empty = it may."""
-    era: int = 0
-    """Grows with every change of `access`. What was begun in an earlier era has no say in this one."""
-    failures: int = 0
-    """In a row."""
-    seconds: tuple[Second, ...] = ()
-    """The latest seconds in which something ended, oldest first."""
-    busy_since: float | None = None
-    """When we first found no free connection, or the loop held up, with no success after it; None = there was one."""
-    probes: int = 0
-    """Probes that failed; more of them, longer pauses."""
-    rest_s: float = 0.0
-    """The least pause before the next probe, in seconds."""
-    impaired_at: float = 0.0
-    """When it last stopped taking everything."""
-    recovered_at: float | None = None
-    """When it last took everything again; None = it never was impaired."""
+    reason: str = "not asked yet"  # why not everything may be asked; empty = it may
+    era: int = 0  # Grows with every change of `access`. What was begun in an earlier era has no say in this one.
+    failures: int = 0  # in a row
+    seconds: tuple[Second, ...] = ()  # the latest seconds in which something ended, oldest first
+    busy_since: float | None = None  # when no connection was free, or the loop held up; None = not since a success
+    probes: int = 0  # probes that failed; more of them, longer pauses
+    rest_s: float = 0.0  # the least pause before the next probe, in seconds
+    impaired_at: float = 0.0  # when it last stopped taking everything
+    recovered_at: float | None = None  # when it last took everything again; None = it never was impaired
 
     def admits(self, *, write: bool) -> bool:
-        """May an operation be tried?"""
         return self.access is Access.ALL or (self.access is Access.READS and not write)
 
 
@@ -69,22 +54,16 @@ class BreakerPolicy(Struct, frozen=True):
     ratio: float = 0.5
     at_least: int = 20
     window_s: int = 5
-    busy_s: float = 1.0
-    """Hindered on our side for so long, and nothing succeeding, it is the store that hangs."""
-    first_pause_s: float = 0.25
-    """Before the first probe; every failed one doubles it."""
-    longest_pause_s: float = 1.25
-    """With jitter on top this stays below the 2 s within which a store that is back has to be used."""
+    busy_s: float = 1.0  # hindered on our side for so long, and nothing succeeding, it is the store that hangs
+    first_pause_s: float = 0.25  # before the first probe; every failed one doubles it
+    longest_pause_s: float = 1.25  # with jitter below the 2 s within which a store that is back is to be used
     jitter: float = 0.2
-    settled_s: float = 10.0
-    """A store that fails again within this time is probed no faster than before."""
+    settled_s: float = 10.0  # a store that fails again within this time is probed no faster than before
 
     def after_success(self, state: BreakerState, now: float) -> BreakerState:
-        """An operation gave what it was asked for."""
         return replace(state, failures=0, busy_since=None, seconds=self._seconds(state, now, failed=False))
 
     def after_failure(self, state: BreakerState, now: float, reason: str) -> BreakerState:
-        """An operation failed in a way that says something about the store."""
         state = replace(state, failures=state.failures + 1, seconds=self._seconds(state, now, failed=True))
         ended = sum(second.ended for second in state.seconds)
         failed = sum(second.failed for second in state.seconds)

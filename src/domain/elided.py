@@ -4,8 +4,7 @@ An image in base64 is one string of megabytes without a quote in it. A short wor
 exactly as often as in the text, and in the same order, and is found there without looking through the image.
 """
 
-_LARGE_BYTES = 32 * 1024
-"""Smaller texts are searched as quickly as their outline would be made."""
+_LARGE_BYTES = 32 * 1024  # smaller texts are searched as quickly as their outline would be made
 
 _LONG_BYTES = 4096
 _EDGE_BYTES = 1024

@@ -10,31 +10,18 @@ class Endpoint(Struct, frozen=True):
     without anybody seeing the key.
     """
 
-    id: str
-    """What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config."""
-    model: str
-    """The upstream's own name of the model, or of the Azure deployment."""
-    provider: str
-    """`openai` or `azure`: whose words the answers are in."""
-    weight: int = 1
-    """Share of the traffic within the group; 0 = only when no endpoint with a weight can serve."""
-    bucket: str = ""
-    """Digest of host, key and model: endpoints that are equal here share one rate limit."""
-    account: str = ""
-    """Digest of host, key, organization and project: endpoints that are equal here run out of money together, and know
-    what each of them has stored."""
-    identity: str = ""
-    """Digest of host, path, model, api-version and key: the same on all replicas, in whatever order their files are."""
-    owns_credential: bool = True
-    """False when the client's own key is passed through, so that a 401 is the client's business."""
-    rpm: int | None = None
-    """Requests a minute, where the configuration knows it; None = only replies tell."""
-    tpm: int | None = None
-    """Tokens a minute, likewise."""
+    id: str  # What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config.
+    model: str  # the upstream's own name of the model, or of the Azure deployment
+    provider: str  # `openai` or `azure`: whose words the answers are in
+    weight: int = 1  # share of the traffic within the group; 0 = only when no endpoint with a weight can serve
+    bucket: str = ""  # digest of host, key and model: endpoints that are equal here share one rate limit
+    account: str = ""  # digest of host, key, organization and project: shares a bill, and what is stored
+    identity: str = ""  # digest of host, path, model, api-version and key: the same on all replicas
+    owns_credential: bool = True  # False = the client's own key is passed through; a 401 is the client's
+    rpm: int | None = None  # requests a minute, where the configuration knows it; None = only replies tell
+    tpm: int | None = None  # tokens a minute, likewise
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 120.0
-    """For streams: until the first event."""
-    whole_reply_timeout_s: float = 600.0
-    """For replies that are not streamed: their first byte comes when all is generated."""
+    first_byte_timeout_s: float = 120.0  # for streams: until the first event
+    whole_reply_timeout_s: float = 600.0  # not streamed: the first byte comes when all is generated
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 600.0

@@ -47,65 +47,40 @@ class FailureKind(StrEnum):
 class Blame(Enum):
     """Whose fault a failure is. An endpoint is held to account only for what is known to be its own."""
 
-    ENDPOINT = "endpoint"
-    """It does not work now: fail over; it counts."""
-    LIMIT = "limit"
-    """It is asked for more than it gives: fail over; its clock says for how long."""
-    KEY = "key"
-    """It cannot work as it is configured or paid: fail over; somebody has to look."""
-    REQUEST = "request"
-    """Something is wrong with the request, or refused about it: the client reads the provider's own words."""
-    UNKNOWN = "unknown"
-    """Nothing tells: one other endpoint is asked, and what that says is relayed."""
-    PROXY = "proxy"
-    """Of our own making: the endpoint has no part in it."""
+    ENDPOINT = "endpoint"  # it does not work now: fail over; it counts
+    LIMIT = "limit"  # it is asked for more than it gives: fail over; its clock says for how long
+    KEY = "key"  # it cannot work as it is configured or paid: fail over; somebody has to look
+    REQUEST = "request"  # the request is wrong, or refused: the client reads the provider's own words
+    UNKNOWN = "unknown"  # nothing tells: one other endpoint is asked, and what that says is relayed
+    PROXY = "proxy"  # of our own making: the endpoint has no part in it
 
 
 class Effect(Enum):
-    """What a failure does to the endpoint."""
-
     NONE = "none"
-    COUNT = "count"
-    """One more failure in a row; `allowed_fails` of them cool it."""
-    FAULT = "fault"
-    """It cannot work as it is configured or paid: it cools at once and long, and somebody should look."""
-    ACCOUNT_FAULT = "account fault"
-    """The same, for every endpoint with the same host and key."""
-    CLOCK = "clock"
-    """It is to be left alone for as long as it says."""
-    SUSPECT = "suspect"
-    """It counts only when nothing else comes: see `CooldownPolicy.after_unknown`."""
+    COUNT = "count"  # one more failure in a row; `allowed_fails` of them cool it
+    FAULT = "fault"  # it cannot work as it is configured or paid: it cools at once and long, and somebody should look
+    ACCOUNT_FAULT = "account fault"  # the same, for every endpoint with the same host and key
+    CLOCK = "clock"  # it is to be left alone for as long as it says
+    SUSPECT = "suspect"  # it counts only when nothing else comes: see `CooldownPolicy.after_unknown`
 
 
 class Meaning(Struct, frozen=True):
-    """What follows from a failure."""
-
     blame: Blame
     effect: Effect
-    next_endpoint: bool = True
-    """May another endpoint be tried?"""
-    same_endpoint: bool = True
-    """May the same endpoint be tried again for this request, after a wait?"""
-    relayed: bool = False
-    """If no endpoint does better, does the client get the upstream's own status and body?"""
+    next_endpoint: bool = True  # may another endpoint be tried?
+    same_endpoint: bool = True  # may the same endpoint be tried again for this request, after a wait?
+    relayed: bool = False  # if no endpoint does better, does the client get the upstream's own status and body?
 
 
-_OF_THE_ENDPOINT = Meaning(Blame.ENDPOINT, Effect.COUNT)
-_NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)
-"""What this endpoint cannot do for this request, and another one may."""
+_BROKEN = (
+    FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.RESET,
+    FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.TRUNCATED, FailureKind.JUNK,
+    FailureKind.SERVER_ERROR, FailureKind.REQUEST_TIMEOUT,
+)  # fmt: skip
+_NOT_THIS_REQUEST = Meaning(Blame.REQUEST, Effect.NONE, same_endpoint=False, relayed=True)  # another may do it
 
 MEANINGS: dict[FailureKind, Meaning] = {
-    FailureKind.CONNECT: _OF_THE_ENDPOINT,
-    FailureKind.CONNECT_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.DNS: _OF_THE_ENDPOINT,
-    FailureKind.TLS: _OF_THE_ENDPOINT,
-    FailureKind.RESET: _OF_THE_ENDPOINT,
-    FailureKind.FIRST_BYTE_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.IDLE_TIMEOUT: _OF_THE_ENDPOINT,
-    FailureKind.TRUNCATED: _OF_THE_ENDPOINT,
-    FailureKind.JUNK: _OF_THE_ENDPOINT,
-    FailureKind.SERVER_ERROR: _OF_THE_ENDPOINT,
-    FailureKind.REQUEST_TIMEOUT: _OF_THE_ENDPOINT,
+    **dict.fromkeys(_BROKEN, Meaning(Blame.ENDPOINT, Effect.COUNT)),
     FailureKind.OVERLOADED: Meaning(Blame.LIMIT, Effect.CLOCK),
     FailureKind.RATE_LIMITED: Meaning(Blame.LIMIT, Effect.CLOCK),
     FailureKind.MONEY: Meaning(Blame.KEY, Effect.ACCOUNT_FAULT, same_endpoint=False, relayed=True),
@@ -127,21 +102,14 @@ MEANINGS: dict[FailureKind, Meaning] = {
 }
 """What an error means decides everything else, so it stands in one table."""
 
-_OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})
-"""Effects that say how well an endpoint does what it is there for."""
+_OF_ITS_PURPOSE = frozenset({Effect.COUNT, Effect.FAULT, Effect.SUSPECT})  # how well it does what it is there for
 
 _REFUSING = frozenset({Blame.REQUEST, Blame.KEY, Blame.UNKNOWN})
 
-NEVER_SENT = frozenset(
-    {
-        FailureKind.CONNECT,
-        FailureKind.CONNECT_TIMEOUT,
-        FailureKind.DNS,
-        FailureKind.TLS,
-        FailureKind.LOCAL,
-        FailureKind.NO_CREDENTIAL,
-    }
-)
+NEVER_SENT = frozenset({
+    FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS, FailureKind.TLS, FailureKind.LOCAL,
+    FailureKind.NO_CREDENTIAL,
+})  # fmt: skip
 """Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
 
 
@@ -149,25 +117,18 @@ class Failure(Struct, frozen=True):
     """One failed attempt, in words that may be shown: never a body, a key or a prompt."""
 
     kind: FailureKind
-    reason: str = ""
-    """A few safe words for logs and error messages, such as `500 server_error` or `connection refused`."""
-    is_error_reply: bool = False
-    """Was the whole reply an error? False = there was none, or a good one that holds the error."""
-    retry_after_s: float | None = None
-    """How long the upstream asked to be left alone; None = it did not say."""
-    hint: str | None = None
-    """What somebody could do about it, for the log; None = nothing known."""
-    disowns: bool = False
-    """Does the account know neither the credential nor the id it was asked for? It keeps nothing of ours then."""
+    reason: str = ""  # a few safe words for logs and error messages, such as `500 server_error` or `connection refused`
+    is_error_reply: bool = False  # False = there was no reply, or a good one that holds the error
+    retry_after_s: float | None = None  # how long the upstream asked to be left alone; None = it did not say
+    hint: str | None = None  # what somebody could do about it, for the log; None = nothing known
+    disowns: bool = False  # does the account know neither credential nor id? Then it keeps nothing of ours
 
     @property
     def meaning(self) -> Meaning:
-        """What follows from it."""
         return MEANINGS[self.kind]
 
     def effect(self, *, is_beside: bool) -> Effect:
-        """What it does to the endpoint. Of what is beside its purpose (files, stored responses, whatever names no
-        model) only a connection that cannot be made counts."""
+        """What it does to the endpoint; beside its purpose (files, stored things) only a failed connection counts."""
         effect = self.meaning.effect
         if not is_beside or (effect is Effect.COUNT and self.kind in NEVER_SENT):
             return effect
@@ -175,8 +136,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_refusal(self) -> bool:
-        """Was it answered with an error that says no, and not that the endpoint is busy or broken? One inside a good
-        reply is none: the request may have taken tokens before."""
+        """Was it answered with a no, rather than busy or broken? Inside a good reply it is none: that took tokens."""
         return self.is_error_reply and self.meaning.blame in _REFUSING
 
     def __str__(self) -> str:

@@ -11,8 +11,6 @@ from domain.routing.affinity import Affinity
 
 
 class ModelGroup(Struct, frozen=True, dict=True):
-    """What a client means by a model name."""
-
     name: str
     endpoints: tuple[Endpoint, ...]
     cooldown: CooldownPolicy = CooldownPolicy()

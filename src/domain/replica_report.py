@@ -15,20 +15,14 @@ from domain.rate_limit.limit_report import BucketReport
 
 
 class ReplicaReport(Struct, frozen=True):
-    """Everything one replica has to tell."""
-
-    endpoints: dict[str, CooldownReport] = {}
-    """By `Endpoint.identity`."""
-    buckets: dict[str, BucketReport] = {}
-    """By `Endpoint.bucket`; those of clients' own keys are not shared."""
+    endpoints: dict[str, CooldownReport] = {}  # by `Endpoint.identity`
+    buckets: dict[str, BucketReport] = {}  # by `Endpoint.bucket`; those of clients' own keys are not shared
 
     @property
     def is_empty(self) -> bool:
-        """Is there nothing to tell?"""
         return not self.endpoints and not self.buckets
 
     def merged(self, other: "ReplicaReport") -> "ReplicaReport":
-        """What either of them tells."""
         endpoints, buckets = dict(self.endpoints), dict(self.buckets)
         for identity, cooldown in other.endpoints.items():
             endpoints[identity] = endpoints[identity].merged(cooldown) if identity in endpoints else cooldown

@@ -6,15 +6,13 @@ from msgspec import Struct
 
 from domain.failure import FailureKind
 
-RECALL_AFTER_S = (0.25, 0.75)
-"""After so long the account that keeps a response, and says that it does not, is asked again."""
+RECALL_AFTER_S = (0.25, 0.75)  # when an account that denies what it keeps is asked again
 
 _DEADLINE, _FIRST_BYTE, _SLOW = FailureKind.DEADLINE, FailureKind.FIRST_BYTE_TIMEOUT, FailureKind.SLOW
 
 
 def first_sign_by(now: float, must_end_by: float) -> float:
-    """When a doubtful attempt must have shown a sign of life, if another endpoint could take over: half of the time is
-    left to that. inf = there is no time to share."""
+    """When a doubtful attempt must have shown a sign of life: half of the time is another's. inf = no time to share."""
     return (now + must_end_by) / 2 if now < must_end_by else inf
 
 
@@ -40,7 +38,6 @@ class RetryBudget(Struct, frozen=True):
     tokens: float
 
     def after_request(self, policy: "RetryPolicy") -> "RetryBudget":
-        """A request came."""
         if self.tokens >= policy.budget_burst:
             return self
         return RetryBudget(min(policy.budget_burst, self.tokens + policy.budget_ratio))
@@ -64,21 +61,16 @@ class RetryPolicy(Struct, frozen=True):
     num_retries: int = 3
     base_s: float = 0.5
     cap_s: float = 8.0
-    budget_ratio: float = 0.2
-    """Retries that each request earns."""
-    budget_burst: float = 10.0
-    """The most retries that can be saved up."""
-    budget_floor: int = 3
-    """How many requests may retry at a time when nothing is saved up."""
+    budget_ratio: float = 0.2  # retries that each request earns
+    budget_burst: float = 10.0  # the most retries that can be saved up
+    budget_floor: int = 3  # how many requests may retry at a time when nothing is saved up
 
     @property
     def max_attempts(self) -> int:
-        """How many upstream calls one client request may cost."""
         return 1 + self.num_retries
 
     @property
     def full_budget(self) -> RetryBudget:
-        """What a group begins with."""
         return RetryBudget(self.budget_burst)
 
     def backoff_s(self, backoffs: int, draw: float) -> float:

@@ -13,49 +13,34 @@ from msgspec.structs import replace
 from domain.failure import Blame, Effect, Failure
 from domain.retry import RECALL_AFTER_S, RetryBudget, RetryPolicy
 
-MAX_UNKNOWN = 2
-"""Errors of unknown cause that one request may meet: what two endpoints say is most likely the request's."""
+MAX_UNKNOWN = 2  # errors of unknown cause a request may meet: what two endpoints say is the request's
 
 
 class Standing(IntEnum):
-    """What is known of an endpoint, for one request. One that has none was not asked, or only its limit kept it away,
-    by a clock of its own."""
+    """What is known of an endpoint, for one request; none = it was not asked, or only its limit kept it away."""
 
-    FAILED = 1
-    """It failed, and may be asked again, as there was a backoff since."""
-    PASSED_OVER = 2
-    """It failed since the last backoff."""
-    BARRED = 3
-    """It cannot do better for this request."""
-    OUT = 4
-    """The request is none of its business: it builds on what another account keeps."""
+    FAILED = 1  # it failed, and may be asked again, as there was a backoff since
+    PASSED_OVER = 2  # it failed since the last backoff
+    BARRED = 3  # it cannot do better for this request
+    OUT = 4  # the request is none of its business: it builds on what another account keeps
 
 
 class RetryState(Struct, frozen=True, gc=False):
     """Where one request stands in its attempts. Times are seconds of one monotonic clock."""
 
-    deadline: float
-    """When the proxy's own time for the request is up."""
+    deadline: float  # when the proxy's own time for the request is up
     patience_ends: float
     """When the client is expected to leave: nothing is begun that could only come to something later, and nothing is
     answered because of it. inf = nobody knows."""
-    wait_until: float
-    """Until when a rate limit is waited for."""
-    standings: Mapping[str, Standing] = {}
-    """By endpoint id."""
-    failures: tuple[Failure, ...] = ()
-    """What each attempt came to, but for those that were made again."""
-    elsewhere: int = 0
-    """How many of them only showed that what the request builds on is not kept there."""
-    recalls: int = 0
-    """How often its own account was asked again for it."""
+    wait_until: float  # until when a rate limit is waited for
+    standings: Mapping[str, Standing] = {}  # by endpoint id
+    failures: tuple[Failure, ...] = ()  # what each attempt came to, but for those that were made again
+    elsewhere: int = 0  # how many of them only showed that what the request builds on is not kept there
+    recalls: int = 0  # how often its own account was asked again for it
     backoffs: int = 0
-    is_retrying: bool = False
-    """Has the budget allowed the next attempt?"""
-    on_credit: bool = False
-    """Was it allowed though nothing is saved up? Then it waits first, lest quick failures make quick retries."""
-    is_refused: bool = False
-    """Has the budget refused the last one that was asked for?"""
+    is_retrying: bool = False  # has the budget allowed the next attempt?
+    on_credit: bool = False  # allowed though nothing is saved up? Then it waits first, lest failures multiply
+    is_refused: bool = False  # has the budget refused the last one that was asked for?
 
     @property
     def must_end_by(self) -> float:
@@ -84,13 +69,11 @@ class RetryState(Struct, frozen=True, gc=False):
 
     @property
     def unknown(self) -> int:
-        """Attempts that ended with an error of unknown cause."""
         return sum(failure.meaning.blame is Blame.UNKNOWN for failure in self.failures)
 
     @property
     def is_unexplained(self) -> bool:
-        """Has nothing come but errors of unknown cause? They may well be the request's: then no endpoint is troubled
-        with it that is not well, and none twice."""
+        """Have only errors of unknown cause come? They may be the request's: only endpoints that are well get it."""
         return 0 < self.unknown == len(self.failures)
 
     @property
@@ -99,7 +82,6 @@ class RetryState(Struct, frozen=True, gc=False):
         return self.elsewhere == len(self.failures)
 
     def may_go_on(self, policy: RetryPolicy) -> bool:
-        """Is one more attempt within what a request may cost?"""
         return len(self.failures) - self.elsewhere < policy.max_attempts and self.unknown < MAX_UNKNOWN
 
     def may_back_off(self, policy: RetryPolicy) -> bool:
@@ -113,12 +95,10 @@ class RetryState(Struct, frozen=True, gc=False):
         return RECALL_AFTER_S[self.recalls]
 
     def without(self, ids: Iterable[str]) -> "RetryState":
-        """These endpoints are out."""
         return replace(self, standings={**self.standings, **dict.fromkeys(ids, Standing.OUT)})
 
     def after_failure(self, endpoint: str, failure: Failure) -> "RetryState":
-        """An attempt failed, and with it the retry that it may have been. A limit keeps its endpoint away by its own
-        clock, and only as long as that runs."""
+        """An attempt failed. A limit keeps its endpoint away by its own clock, and only as long as that runs."""
         meaning = failure.meaning
         standing = Standing.PASSED_OVER if meaning.same_endpoint else Standing.BARRED
         noted = self if meaning.effect is Effect.CLOCK else self._raised((endpoint,), standing)
@@ -134,7 +114,6 @@ class RetryState(Struct, frozen=True, gc=False):
         return replace(self, is_refused=not is_allowed, is_retrying=is_allowed, on_credit=on_credit)
 
     def after_recall(self) -> "RetryState":
-        """Its own account is asked once more."""
         return replace(self, recalls=self.recalls + 1)
 
     def after_backoff(self) -> "RetryState":

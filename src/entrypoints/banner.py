@@ -19,10 +19,8 @@ Try it:
 def announce(
     settings: Settings, addresses: Sequence[str], events: Events, say: Callable[[str], None], *, demo: bool
 ) -> None:
-    """Says that connections are taken: a line in the log, and the banner on standard output.
-
-    Where lines are JSON, so is the banner, unless a person reads it: collectors take both streams together.
-    """
+    """Says that connections are taken: a line in the log, and the banner on standard output. Where lines are JSON, so
+    is the banner, unless a person reads it: collectors take both streams together."""
     general = settings.general
     text = banner(settings, demo=demo)
     events.ready(_url(general), addresses)
@@ -31,7 +29,6 @@ def announce(
 
 
 def banner(settings: Settings, *, demo: bool) -> str:
-    """A few lines for people."""
     general = settings.general
     workers = "one worker per CPU" if general.workers == "auto" else f"{general.workers} worker(s)"
     lines = [f"LLMProxy listens on {_url(general)}, {workers}, configured by {settings.path}"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import uuid
 
 from dependency_injector import containers, providers
@@ -13,13 +12,14 @@ from adapters.http.app import App
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
+from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
-from adapters.http.sockets.places import SocketPlaces
 from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
+from adapters.metrics.worker_reports import OwnReport
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.stores.memory.state import MemoryEndpointStateStore
@@ -27,21 +27,22 @@ from adapters.stores.redis.cache import RedisResponseCache
 from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
+from adapters.telemetry.alarm_lines import EndpointAlarmLines, StoreAlarmLines, TokenAlarmLines
 from adapters.telemetry.log_lines import start_logging
-from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.request_log import RequestLogLines
 from adapters.telemetry.socket_lines import SocketLines
-from adapters.telemetry.store_lines import StoreAlarmLines
-from adapters.telemetry.token_lines import TokenAlarmLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.realtime_events import RealtimeEvents
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
+from application.attempts.traced_attempt import TracedAttempt
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
 from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
@@ -50,7 +51,10 @@ from application.endpoints.room_signal import RoomSignal
 from application.held_bytes import HeldBytes
 from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
+from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
+from application.observing.tallies import Tallies
+from application.observing.worker_reports import WorkerReports
 from application.sockets.attempt import SocketAttempt
 from application.state.detached import Detached
 from application.state.owners import StateOwners
@@ -59,23 +63,29 @@ from application.state.replication import Replication
 from application.use_cases.by_account import AnswerStored, OpenSocket, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
-from application.use_cases.overview import ReportOverview
-from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
+from application.use_cases.proxy_report import ReportProxy
+from application.use_cases.status import ReportStatus, ReportStores
+from application.use_cases.workers import AllWorkers, ReportWorker
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
-from entrypoints.wiring.running import running_now
+from entrypoints.wiring.metrics import metrics_text
+from entrypoints.wiring.running import process_now, running_now
+from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
 class Container(containers.DeclarativeContainer):
     """Everything one worker needs, from its settings."""
 
     settings = providers.Dependency(instance_of=Settings)
+    earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
+    worker_reports: providers.Dependency[WorkerReports] = providers.Dependency(default=OwnReport())
 
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
@@ -87,7 +97,8 @@ class Container(containers.DeclarativeContainer):
 
     groups = providers.Singleton(group_wiring.model_groups, settings)
     groups_by_name = providers.Singleton(group_wiring.by_name, groups)
-    counts = providers.Singleton(RequestCounts, groups_by_name, clock)
+    counts = providers.Singleton(RequestCounts, groups_by_name, clock, worker_reports.provided.inherited)
+    tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -98,18 +109,17 @@ class Container(containers.DeclarativeContainer):
         draw=draw,
         namespace=namespace,
     )
+    own_cache_gate = providers.Singleton(
+        RedisGate,
+        providers.Callable(store_wiring.cache_redis, general),
+        store_alarm,
+        clock=clock,
+        draw=draw,
+        name="cache redis",
+        namespace=namespace,
+    )
     cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general),
-        shared=shared_gate,
-        own=providers.Singleton(
-            RedisGate,
-            providers.Callable(store_wiring.cache_redis, general),
-            store_alarm,
-            clock=clock,
-            draw=draw,
-            name="cache redis",
-            namespace=namespace,
-        ),
+        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
     gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
 
@@ -119,8 +129,11 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    endpoint_states = providers.Singleton(endpoint_states, all_groups)
-    ledger = providers.Singleton(Ledger, general.provided.rate_limit_reserve, clock.provided.now.call())
+    fresh_states = providers.Singleton(endpoint_states, all_groups, tallies)
+    endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
+    ledger = providers.Singleton(
+        Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
+    )
     room = providers.Singleton(RoomSignal)
     report_due = providers.Singleton(asyncio.Event)
     pool = providers.Singleton(EndpointPool, all_groups, endpoint_states, ledger, clock, room)
@@ -130,7 +143,9 @@ class Container(containers.DeclarativeContainer):
     ssl_context = providers.Singleton(upstream_wiring.trusted_roots, general)
     token_alarm = providers.Singleton(TokenAlarmLines, logger)
     fetch_token = providers.Singleton(upstream_wiring.default_azure_tokens, general, ssl_context)
-    tokens = providers.Singleton(upstream_wiring.token_sources, settings, fetch_token, clock, draw, token_alarm, pool)
+    tokens = providers.Singleton(
+        upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
+    )
     endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
@@ -154,8 +169,9 @@ class Container(containers.DeclarativeContainer):
     )
 
     waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
-    attempt = providers.Singleton(
-        SendAttempt,
+    recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
+    tracing = providers.Singleton(tracing_of, recording, settings, clock)
+    attempt_parts = (
         pool,
         health_tracker,
         upstream,
@@ -164,6 +180,11 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_hold,
         state_owners.provided.learn,
         held,
+    )
+    attempt = providers.Selector(
+        providers.Callable(lambda tracing: "plain" if tracing is None else "traced", tracing),
+        plain=providers.Singleton(SendAttempt, *attempt_parts),
+        traced=providers.Singleton(TracedAttempt, *attempt_parts, propagates=general.provided.propagate_trace_context),
     )
     dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
 
@@ -209,6 +230,7 @@ class Container(containers.DeclarativeContainer):
     stored = providers.Singleton(
         AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch, is_closed=closed
     )
+    admin = providers.Callable(lambda general: general.passthrough == "admin", general)
     pass_through = providers.Singleton(
         PassThrough,
         groups_by_name,
@@ -217,7 +239,7 @@ class Container(containers.DeclarativeContainer):
         state_owners,
         dispatch,
         is_closed=closed,
-        is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
+        is_administrable=admin,
     )
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
     socket_attempt = providers.Singleton(
@@ -239,71 +261,74 @@ class Container(containers.DeclarativeContainer):
         OpenSocket, groups_by_name, accounts, start_group, state_owners, socket_dispatch, is_closed=closed
     )
     models = providers.Singleton(ListModels, groups)
-    health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
-    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
-    stores = providers.Singleton(
-        ReportStores,
-        providers.Selector(states_type, memory=memory_states, redis=shared_gate),
-        providers.Selector(
-            general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
-        ),
-        providers.Selector(
-            general.provided.cache_type,
-            off=providers.Object({}),
-            memory=cached.provided.counts,
-            redis=cached.provided.counts,
-        ),
+    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
+    cache_health = providers.Selector(
+        general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
     )
+    states_health = providers.Selector(states_type, memory=memory_states, redis=shared_gate)
+    stores = providers.Singleton(ReportStores, states_health, cache_health)
 
-    guard = providers.Singleton(guard_of, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
     admission = providers.Singleton(
         Admission,
-        guard,
+        providers.Singleton(guard_of, general),
         clock,
         request_log,
         counts,
         in_flight,
         general.provided.max_body_bytes,
         general.provided.stream_idle_timeout,
+        tracing=tracing,
         keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
+        metrics=general.provided.metrics,
+        passes_trace_context=general.provided.propagate_trace_context,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    recent = providers.Singleton(Recent, counts, endpoint_states, clock)
-    overview = providers.Singleton(
-        ReportOverview,
-        providers.Singleton(running_now, general),
-        status,
-        stores,
-        providers.Singleton(ReportHeld, held, detached),
-        recent,
-        counts,
+    connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
+    process = providers.Singleton(process_now, clock)
+    worker = providers.Singleton(
+        ReportWorker, process, counts, tallies, endpoint_states, waiting, in_flight, connections, detached, cache_health
     )
-    socket_places = providers.Singleton(SocketPlaces, general.provided.websockets, general.provided.max_websockets)
+    workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
+    recent = providers.Singleton(Recent, counts, workers, clock)
+    running = providers.Singleton(running_now, general)
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=process.provided.started_unix))
+    report = providers.Singleton(
+        ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
+    )
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     socket_log = providers.Singleton(SocketLines, logger)
     realtime = providers.Singleton(
-        RealtimeCalls, admission, open_socket, held, socket_log, socket_places, general.provided.max_body_bytes
+        RealtimeCalls,
+        admission,
+        open_socket,
+        behind,
+        socket_log,
+        general.provided.websockets,
+        general.provided.max_websockets,
     )
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
-        providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes),
+        behind,
         realtime,
         socket_log,
-        socket_places,
+        general.provided.websockets,
+        general.provided.max_websockets,
         general.provided.stream_idle_timeout,
     )
     pages = providers.Singleton(
         catalogue_routes,
         models,
-        health,
-        overview,
+        providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock),
+        report,
+        providers.Object(metrics_text),
         providers.Singleton(status_document),
         in_flight,
-        providers.Callable(lambda: int(time.time())),
+        providers.Callable(lambda process: int(process.started_unix), process),
     )
-    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, logger)
+    lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
         App,
         admission,
@@ -315,6 +340,8 @@ class Container(containers.DeclarativeContainer):
         lifespan.provider,
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
+    free_a_file = providers.Callable(upstream_wiring.spare_files, client)
+    refused = counts.provided.went_wrong
     server = providers.Factory(
-        HttpServer, app, request_log, free_a_file=providers.Callable(upstream_wiring.spare_files, client), held=held
+        HttpServer, app, request_log, free_a_file=free_a_file, held=held, connections=connections, count_refused=refused
     )

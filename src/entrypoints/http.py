@@ -3,15 +3,26 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from entrypoints.config.load import ConfigError, load_settings
+from entrypoints.config.reading.mistakes import Report
 from entrypoints.config.settings import Settings
-from entrypoints.processes.parent_watch import inherits_memory
-from entrypoints.processes.surroundings import meaningless_signals_ignored, open_standard_streams, say
+from entrypoints.processes.surroundings import (
+    meaningless_signals_ignored,
+    open_standard_streams,
+    say,
+    terminal_may_hang_up,
+)
+from entrypoints.reload.source import Source
+
+if TYPE_CHECKING:
+    from entrypoints.processes.events import Events
+    from entrypoints.reload.control import Control
 
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 DEFAULT_CONFIG = Path("llmproxy.yaml")
@@ -23,10 +34,11 @@ llmproxy: no configuration. Say where it is in one of three ways:
   a file ./{DEFAULT_CONFIG} in the working directory
 or try --demo, which needs none."""
 
+_DEMO_IS_FIXED = "the demo has no configuration file that could be read anew; to have one: llmproxy serve --config FILE"
+
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m entrypoints.http") -> int:
-    """Runs the proxy; the exit code is 0 after a shutdown, 2 when it was told something wrong, 1 when it could not do
-    as it was told and might later."""
+    """The exit code is 0 after a shutdown, 2 for a mistake of the caller's, 1 for what may work later."""
     open_standard_streams()
     options = _parse(arguments, prog)
     with ExitStack() as stack:
@@ -44,8 +56,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m entrypoi
 
 
 def _serve(path: Path, options: argparse.Namespace) -> int:
+    flags = (("bind_address", options.host), ("bind_port", options.port))
+    source = Source(
+        path,
+        partial(_read, path, {name: value for name, value in flags if value is not None}),
+        _DEMO_IS_FIXED if options.demo else "",
+    )
+    report = Report(path)
     try:
-        settings = _settings(path, options.host, options.port)
+        settings = source.read(report)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -53,6 +72,7 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     from entrypoints.processes.events import Events
     from entrypoints.processes.listen import serve, worker_count
     from entrypoints.processes.tcp_port import CannotListen, bind
+    from entrypoints.reload.reloader import Reloader
 
     general = settings.general
     workers = worker_count(general)
@@ -66,16 +86,22 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     for address in listening.absent:
         events.address_absent(general.bind_address, address)
     on_ready = partial(announce, settings, listening.addresses, events, say, demo=options.demo)
-    if inherits_memory():
-        # A worker that is replaced must not meet a file that somebody is editing.
-        return serve(general, listening, lambda: settings, on_ready)
-    # Where a worker does not inherit its parent's memory (macOS), secrets are not to be sent through.
-    return serve(general, listening, partial(_settings, path, general.bind_address, general.bind_port), on_ready)
+    reloader = Reloader(source, settings, report.files, events, _control(general.bind_port, path, events))
+    return serve(listening, reloader, events, on_ready, hangup_reloads=not terminal_may_hang_up())
 
 
-def _settings(path: Path, host: str | None, port: int | None) -> Settings:
-    flags = (("bind_address", host), ("bind_port", port))
-    return load_settings(path, os.environ, {name: value for name, value in flags if value is not None})
+def _read(path: Path, overrides: Mapping[str, Any], report: Report) -> Settings:
+    return load_settings(path, os.environ, overrides, report)
+
+
+def _control(port: int, config: Path, events: "Events") -> "Control | None":
+    from entrypoints.reload.control import Control
+
+    try:
+        return Control(port, config)
+    except OSError as error:
+        events.not_controllable(os.strerror(error.errno or 0))
+        return None
 
 
 def _find_config(named: Path | None) -> Path | None:

@@ -13,8 +13,7 @@ ADVICE = (
 
 
 def shadows(home: Path = HOME) -> list[str]:
-    """A sentence, with the path, for each package below `home` that something else stands in the place of; empty =
-    all of them are the proxy's."""
+    """A sentence, with the path, for each package below `home` that something else stands in the place of."""
     found = []
     for name in PACKAGES:
         try:

@@ -60,6 +60,33 @@ class FlowContract(UpstreamBase):
             assert await got.flow(taker.take)
             got.close()
 
+    async def test_what_is_not_taken_in_its_framing_is_taken_without(self, upstream: Upstream) -> None:
+        taker = Taker()
+        sent = [b"%d" % number for number in range(6)]
+
+        def take_framed(framed: bytes, line: bytes, size: int) -> bool:
+            piece = framed[len(line) : -2]
+            is_wanted = line + piece + b"\r\n" == framed and size == 1 and piece in b"135"
+            if is_wanted:
+                taker.take(piece)
+            return is_wanted
+
+        async def one_at_a_time(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(chunked(sent[0], end=b""))
+            for piece in sent[1:]:
+                await taker.next()
+                await peer.send(b"1\r\n%b\r\n" % piece)
+            await taker.next()
+            await peer.send(b"0\r\n\r\n")
+
+        async with ScriptedServer(one_at_a_time) as server:
+            got = await upstream.send(call(server.url()))
+
+            assert await got.flow(taker.take, take_framed)
+            assert taker.pieces == sent
+            got.close()
+
     async def test_what_is_not_wanted_now_waits(self, upstream: Upstream) -> None:
         taker = Taker(room=1)
 

@@ -20,6 +20,7 @@ from entrypoints.banner import banner
 from entrypoints.config.load import load_settings
 from entrypoints.container import Container
 from entrypoints.processes.tcp_port import bind
+from entrypoints.reload.generations import Generations
 from tests.integration.harness import Proxy
 from tests.integration.raw_http import RawClient
 
@@ -82,11 +83,20 @@ class Composed(Proxy, RawClient):
         """As `entrypoints.processes.worker` does, in one task."""
         async with self.container.app().lifespan():
             server = self.container.server(socks[0], 1000, socks[1:])
+            self.generations = Generations(self.container, server)
             await server.start(1000)
             ready.set()
             await self._told.wait()
             self.container.in_flight().drain()
             await server.stop()
+            await self.generations.close()
+
+    def reload(self, settings: Mapping[str, Any]) -> None:
+        """As a worker does whose parent says so."""
+        self._path.write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+        self.generations.prepare(load_settings(self._path, os.environ, {"bind_port": 1}))
+        self.generations.commit(self.generations.current.reloads().state.after_success(0.0))
+        self.container = self.generations.current
 
     async def stop(self) -> int:
         """As SIGTERM; 0."""

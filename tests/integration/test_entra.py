@@ -14,11 +14,13 @@ import pytest
 import yaml
 from aiohttp import web
 
+from application.observing.reload_state import ReloadState
 from application.state import access_tokens
 from application.state.access_tokens import AccessToken, TokenUnavailable
 from entrypoints.config import endpoints_section
 from entrypoints.config.load import load_settings
 from entrypoints.container import Container
+from entrypoints.reload.generations import Generations
 from simulator import SimulatedProvider
 from tests.integration.conftest import StartProvider, StartProxy
 from tests.integration.harness import config, endpoint, eventually
@@ -294,3 +296,46 @@ async def test_while_there_is_no_token_others_serve_at_once_and_the_endpoint_is_
     await eventually(lambda: source.current is not None)
     assert (await running.ask())[1]["x-llmproxy-endpoint"] == "gpt/1"
     assert len(other.records) == 3
+
+
+class NoServer:
+    """Serves nobody."""
+
+    def serve_with(self, app: object, free_a_file: object) -> None:
+        """See `HttpServer`."""
+
+
+async def test_a_reload_keeps_the_token_and_withholds_what_has_none(
+    start: Any, start_provider: StartProvider, tmp_path: Path
+) -> None:
+    provider, other = await start_provider(), await start_provider(api_keys=(KEY,))
+    running = await start(provider)
+    await running.ask()
+    generations = Generations(running.container, NoServer())  # type: ignore[arg-type]
+
+    def reload(*models: dict[str, Any]) -> None:
+        path = tmp_path / "llmproxy.yaml"
+        path.write_text(yaml.safe_dump(config(list(models), num_retries=1)))
+        generations.prepare(load_settings(path, os.environ))
+        generations.commit(ReloadState())
+        running.container = generations.current
+
+    reload(endpoint(other), entra(provider, id="renamed"))
+    (source,) = running.container.tokens().values()
+    answers = {(await running.ask())[1]["x-llmproxy-endpoint"] for _ in range(4)}
+    assert answers == {"gpt/1", "renamed"}
+    assert running.credential.given == 1
+
+    running.credential.fails = True
+    source._expires = 0.0
+    source._fail("nothing came")
+    state = running.container.endpoint_states()["renamed"]
+    assert state.is_withheld
+    reload(endpoint(other), entra(provider, id="renamed", model="another"))
+    assert running.container.endpoint_states()["renamed"] is not state
+    assert running.container.endpoint_states()["renamed"].is_withheld
+
+    reload(endpoint(other))
+    await asyncio.sleep(0)
+    assert source._running.cancelled()
+    assert (await running.ask())[0] == 200

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from adapters.http.server.http_server import HttpServer
 from adapters.http.server.limits import GRACE_S
@@ -21,7 +22,7 @@ from application.telemetry_ports import RequestLog
 from tests.asgi_application import CLIENT, AsgiApplication
 from tests.contracts.no_files import no_files
 from tests.integration.conftest import StartProvider, StartProxy
-from tests.integration.harness import ROOT, config, endpoint, eventually
+from tests.integration.harness import ROOT, config, endpoint, eventually, free_port
 from tests.unit.http_line import GET, HELD, LAST, App, answer, echo, refusing
 
 StartServer = Callable[..., Awaitable["Served"]]
@@ -358,18 +359,20 @@ class TestServer:
         assert not served.log.errors
 
 
-async def test_a_worker_that_cannot_start_ends_it_with_1() -> None:
+async def test_a_worker_that_cannot_start_ends_it_with_1(tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from entrypoints.processes.listen import serve\n"
-        "from entrypoints.processes.tcp_port import bind\n"
-        "from entrypoints.config.settings import GeneralSettings\n"
-        "def settings(): raise RuntimeError('no settings today')\n"
-        "sys.exit(serve(GeneralSettings(), bind('127.0.0.1', 0, 2), settings))\n"
+        "from entrypoints.http import main\n"
+        "from entrypoints.processes import worker\n"
+        "def decoded(_): raise RuntimeError('no settings today')\n"
+        "worker.decoded = decoded\n"
+        "sys.exit(main(sys.argv[1:]))\n"
     )
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(yaml.safe_dump(config([endpoint("http://127.0.0.1:9/v1")], workers=2)))
 
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, "--config", str(path), "--port", str(free_port())],
         check=False,
         env={"PYTHONPATH": "src"},
         cwd=ROOT,

@@ -9,7 +9,7 @@ import pytest
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.httpx.client import HttpxUpstream
 from adapters.upstreams.openai.dialect import OpenAIDialect
-from adapters.upstreams.openai.openai_target import openai_target
+from adapters.upstreams.openai.target import openai_target
 from application.attempts.attempt import SendAttempt
 from application.held_bytes import HeldBytes
 from application.messages import Api

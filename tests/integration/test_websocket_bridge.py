@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from adapters.http.sockets import session
 from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.composed import Composed
-from tests.integration.harness import endpoint, eventually
+from tests.integration.harness import config, endpoint, eventually
 from tests.integration.socket_world import Talk, bodies, talking, text_of
 
 RESET: dict[str, Any] = {"kind": "reset", "when": "before_headers"}
@@ -321,7 +321,7 @@ async def test_a_client_that_leaves_cuts_all_its_turns_upstream(start: StartWorl
         await eventually(lambda: len(world.proxy.container.in_flight()) == 16)
         talk.socket.transport.abort()
     await eventually(lambda: len(world.proxy.container.in_flight()) == 0)
-    await eventually(lambda: world.proxy.container.socket_places().open == 0)
+    await eventually(lambda: world.proxy.container.behind().open == 0)
     await eventually(lambda: world.proxy.container.held().held_bytes == 0)
     (end,) = lines(world.proxy, "websocket closed")
     assert (end["turns"], end["close_code"], end["closed_by"]) == (16, 1006, "peer")
@@ -425,7 +425,7 @@ async def test_only_so_many_sockets_are_open_at_a_time(start: StartWorld) -> Non
             async with talking(world.proxy):
                 pass
         await second.socket.close()
-        await eventually(lambda: world.proxy.container.socket_places().open == 1)
+        await eventually(lambda: world.proxy.container.behind().open == 1)
         async with talking(world.proxy) as third:
             assert (await third.answer(store=False))["status"] == "completed"
 
@@ -452,7 +452,7 @@ async def test_who_may_not_come_in_does_not(start: StartWorld, headers: dict[str
     writer.close()
 
     assert reply.startswith(b"HTTP/1.1 %d" % status)
-    assert world.proxy.container.socket_places().open == 0
+    assert world.proxy.container.behind().open == 0
 
 
 async def test_the_proxys_own_keys_let_in_and_do_not_go_on(start: StartWorld) -> None:
@@ -604,3 +604,19 @@ class TestSdk:
         await client.close()
 
         assert event.type == "error"
+
+
+async def test_a_socket_that_is_open_over_a_reload_has_its_turns_answered_by_the_new_configuration(
+    start: StartWorld,
+) -> None:
+    world = await start()
+    async with talking(world.proxy) as talk:
+        world.proxy.reload(config([endpoint(world.b, id="old")]))
+        first = await talk.answer("one", store=False)
+        world.proxy.reload(config([endpoint(world.b, id="new")]))
+        second = await talk.answer("two", store=False, previous_response_id=first["id"])
+        assert world.proxy.container.behind().open == 1
+
+    assert second["status"] == "completed"
+    assert bodies(world.b)[-1]["input"] != "two"  # all that was said before came along
+    assert [line["endpoint"] for line in lines(world.proxy, "request")] == ["old", "new"]

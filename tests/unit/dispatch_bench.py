@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from adapters.upstreams.openai.dialect import OpenAIDialect
-from adapters.upstreams.openai.openai_target import openai_target
+from adapters.upstreams.openai.target import openai_target
 from application.answers import Answer, WholeAnswer
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch

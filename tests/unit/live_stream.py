@@ -2,7 +2,7 @@
 
 import asyncio
 
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers
 from domain.failure import Failure
 
@@ -24,7 +24,7 @@ class LiveStream:
         for piece in pieces:
             self.queue.put_nowait(piece)
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self._receive, take)
 
     async def _receive(self) -> bytes:

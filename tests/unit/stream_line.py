@@ -72,7 +72,10 @@ class Line(Bench):
         path = {Api.CHAT: "/chat/completions", Api.COMPLETIONS: "/completions"}.get(self.api, "/responses")
         body = json.dumps({**self.fields, "n": self.choices} if self.choices > 1 else self.fields).encode()
         request = super().request(stream=self.fields["stream"], patience_s=patience_s)
-        return structs.replace(request, api=self.api, path=path, body=body, choices=self.choices, tenant="client")
+        said = {"temperature": self.fields["temperature"], "store": self.fields.get("store")}
+        return structs.replace(
+            request, api=self.api, path=path, body=body, choices=self.choices, tenant="client", **said
+        )
 
     async def answers(self, clients: int) -> list[bytes]:
         """What so many clients get who ask at a time, through the cache."""

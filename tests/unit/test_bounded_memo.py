@@ -163,7 +163,7 @@ class Cached:
         asked = ProxyRequest(
             api=Api.CHAT, path="/chat/completions", query=fields.get("query", ""), headers=fields.get("headers", ()),
             credentials=(), body=body, model="m", body_model="m", stream=False, request_id="r", received=0.0,
-            tenant="t",
+            tenant="t", temperature=0,
         )  # fmt: skip
         await self.answers(self.group, asked, trace)
         return trace

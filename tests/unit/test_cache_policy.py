@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.body.cache_fields import canonical as content_of
-from application.body.cache_fields import decode, is_unambiguous, needs_look
+from application.body.cache_fields import decode, is_unambiguous
 from domain.caching.cache_key import CachePolicy
 
 POLICY = CachePolicy()
@@ -332,32 +332,32 @@ def test_of_any_other_api_nothing_ever_is(api: str, body: dict[str, Any]) -> Non
     fields = RESPONSE | body
 
     assert not LENIENT.allows(api, fields)
-    assert not needs_look(LENIENT, api, msgspec.json.encode(fields))
+    assert not LENIENT.may_allow(api, fields.get("temperature"), fields.get("store"))
 
 
 @pytest.mark.parametrize("api", ["chat", "completions", "responses", "embeddings", "moderations"])
 @given(body=bodies, extra=st.dictionaries(st.sampled_from([*RESPONSE, "tools", "include", "n", "stream"]), values))
-def test_no_body_raises_anything_and_one_that_needs_no_look_is_not_allowed(
+def test_no_body_raises_anything_and_what_may_not_be_allowed_is_not_allowed(
     api: str, body: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     fields = body | extra
     allowed = POLICY.allows(api, fields)
 
     assert allowed in (True, False)
-    assert needs_look(POLICY, api, msgspec.json.encode(fields)) or not allowed
+    assert POLICY.may_allow(api, fields.get("temperature"), fields.get("store")) or not allowed
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_a_body_without_the_word_needs_no_look_where_temperature_must_be_said(api: str) -> None:
-    assert not needs_look(POLICY, api, b'{"model":"gpt"}')
-    assert needs_look(POLICY, api, b'{"temperature":0}')
-    assert needs_look(LENIENT, api, b'{"model":"gpt"}')
+def test_only_a_temperature_of_zero_may_be_allowed_where_it_must_be_said(api: str) -> None:
+    assert not any(POLICY.may_allow(api, value, None) for value in (None, 0.7, 1, -1, False, True, "0", {}, []))
+    assert all(POLICY.may_allow(api, value, None) for value in (0, 0.0, -0.0))
+    assert LENIENT.may_allow(api, None, None)
 
 
-def test_a_response_that_does_not_say_whether_it_is_stored_needs_no_look() -> None:
-    assert not needs_look(POLICY, "responses", b'{"temperature":0}')
-    assert not needs_look(POLICY, "responses", b'{"store":false}')
-    assert needs_look(POLICY, "responses", b'{"store":false,"temperature":0}')
-    assert needs_look(LENIENT, "responses", b'{"store":false}')
-    assert needs_look(POLICY, "embeddings", b"{}")
-    assert needs_look(POLICY, "moderations", b"{}")
+def test_a_response_may_only_be_allowed_where_it_says_that_it_is_not_stored() -> None:
+    assert not POLICY.may_allow("responses", 0, None)
+    assert not POLICY.may_allow("responses", None, False)
+    assert POLICY.may_allow("responses", 0, False)
+    assert LENIENT.may_allow("responses", None, False)
+    assert POLICY.may_allow("embeddings", None, None)
+    assert POLICY.may_allow("moderations", None, None)

@@ -109,6 +109,7 @@ def request(body: dict[str, Any] | None = None, **fields: Any) -> ProxyRequest:
         "api": Api.CHAT, "path": "/chat/completions", "query": "", "headers": (), "credentials": (),
         "body": json.dumps(content).encode(), "model": "g", "body_model": "g", "stream": content.get("stream") is True,
         "request_id": "req", "received": 0.0, "tenant": "client",
+        "temperature": content["temperature"], "store": content.get("store"),
     }  # fmt: skip
     return ProxyRequest(**given | fields)
 

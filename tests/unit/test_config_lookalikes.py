@@ -40,8 +40,8 @@ REFERENCES = [
     "OS.ENVIRON/MY_KEY", "environ/MY_KEY", "{MY_KEY}",
     "%env(MY_KEY)%", "{env:MY_KEY}", "{env.MY_KEY}", "{$MY_KEY}",
 ]  # fmt: skip
-KEPT = ["op://vault/MY_KEY", "vault://MY_KEY", "@Microsoft.KeyVault(SecretUri=MY_KEY)", "/run/secrets/MY_KEY"]
-KEPT += ["secret://MY_KEY", "file:///run/MY_KEY", "vault:secret/MY_KEY", "arn:aws:secretsmanager:eu-1:1:secret:MY_KEY"]
+KEPT = ["op://vault/MY_KEY", "vault://MY_KEY", "@Microsoft.KeyVault(SecretUri=MY_KEY)"]
+KEPT += ["secret://MY_KEY", "vault:secret/MY_KEY", "arn:aws:secretsmanager:eu-1:1:secret:MY_KEY"]
 
 
 @pytest.mark.parametrize("text", [*REFERENCES, *KEPT, "prefix-${MY_KEY}", "{{MY_KEY}}-suffix", "xos.environ/MY_KEY"])
@@ -77,6 +77,12 @@ def test_so_it_is_in_settings_of_every_other_kind(tmp_path: Path, key: str, text
 )
 def test_so_it_is_with_the_shortest_name(tmp_path: Path, text: str) -> None:
     assert "valid: os.environ/NAME; fix: write os.environ/X" in refusal(tmp_path, {"api_key": text})
+
+
+def test_the_name_of_a_file_is_no_key_and_its_content_may_be(tmp_path: Path) -> None:
+    assert "valid: file:/path; fix: write file:/run/secrets/MY_KEY" in refusal(
+        tmp_path, {"api_key": "/run/secrets/MY_KEY"}
+    )
 
 
 def test_a_file_may_lie_where_secrets_are_kept(tmp_path: Path) -> None:

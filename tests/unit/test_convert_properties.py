@@ -15,7 +15,10 @@ from entrypoints.convert.document import document
 from tests.unit.convert_inputs import converted
 
 SECRET = "canary-secret-"
-SAYS_WHAT_IS_SO = frozenset(("weight", "order", "routing_strategy", "set_verbose", "custom_llm_provider", "type"))
+SAYS_WHAT_IS_SO = frozenset({
+    "weight", "order", "routing_strategy", "set_verbose", "custom_llm_provider", "type",
+    "enable_azure_ad_token_refresh",
+})  # fmt: skip
 """Keys that may change nothing, because what they say is what is so without them."""
 
 SCALARS = st.one_of(

@@ -116,12 +116,40 @@ def test_an_event_that_comes_in_pieces_is_put_together() -> None:
 
 def test_a_shape_needs_both_its_parts() -> None:
     shape = EventShape()
-    shape.learn(b'data: {"content":"a"}\n\n')
+    whole = b'data: {"content":"a"}\n\n'
+    shape.learn(whole)
+    unread: list[bytes] = []
+    pass_on = shape.passing(lambda chunk: unread.append(chunk) or True, lambda _: True)
 
-    assert shape.before.endswith(b'"content":"')
-    assert shape.after.startswith(b'"}')
-    short = shape.before + shape.after[1:]
-    assert shape.before + short[shape.hole] + shape.after != short
+    for one in (whole, whole.replace(b'"a"', b'"'), whole.replace(b'a"}', b"}"), whole):
+        pass_on(one)
+    assert unread == [whole, whole]
+
+
+def framed(event: bytes) -> tuple[bytes, bytes, int]:
+    """An event as it comes in a chunk of its own."""
+    line = b"%x\r\n" % len(event)
+    return line + event + b"\r\n", line, len(event)
+
+
+@pytest.mark.parametrize("size", [30, 255, 256, 257, 2000])
+def test_an_event_passes_in_its_framing_where_it_passes_without(size: int) -> None:
+    shape = EventShape()
+    around = b'data: {"content":"@"}\n\n'
+    shape.learn(around)
+    passed: list[bytes] = []
+    pass_on = shape.passing_framed(lambda framed, line, size: passed.append(framed) or True)
+    like = around.replace(b"@", b"x" * (size - len(around) + 1))
+    whole, line, _ = framed(like)
+
+    assert len(like) == size
+    assert pass_on(whole, line, size)
+    assert passed == [whole]
+    for other in (whole[:-1], b" " + whole[1:], whole.replace(b'x"', b'""'), whole + whole, whole[:-2] + b"\n\n"):
+        assert not pass_on(other, line, size)
+    assert not pass_on(*framed(around.replace(b"content", b"error12")))
+    shape.forget()
+    assert not pass_on(whole, line, size)
 
 
 @st.composite
@@ -144,8 +172,8 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     ]
 
 
-@given(streams())
-def test_unread_or_read_a_stream_says_the_same(events: list[bytes]) -> None:
+@given(streams(), st.booleans())
+def test_unread_or_read_a_stream_says_the_same(events: list[bytes], in_chunks: bool) -> None:
     quick, thorough = OpenAIStreamScanner(owns_credential=True), OpenAIStreamScanner(owns_credential=True)
     first, *rest = events  # which is read, to know that it is content
     for scanner in (quick, thorough):
@@ -157,8 +185,10 @@ def test_unread_or_read_a_stream_says_the_same(events: list[bytes]) -> None:
         return True
 
     pass_on = quick.passing(take, lambda chunk: take(quick.relay(chunk)))
+    pass_framed = quick.passing_framed(lambda chunk, line, _: take(chunk[len(line) : -2]))
     for number, one in enumerate(rest):
-        pass_on(one)
+        if not (in_chunks and pass_framed(*framed(one))):
+            pass_on(one)
         assert b"".join(out) == b"".join([*out[:number], thorough.relay(one)])
         assert said(quick) == said(thorough)
         assert quick.pending_bytes == thorough.pending_bytes

@@ -116,7 +116,7 @@ async def test_when_the_last_one_leaves_the_call_ends_and_the_next_client_makes_
     assert field.calls[0].cancelled()
     await field.clients(1)
     assert len(field.calls) == 2
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_an_error_reaches_everybody_and_is_not_kept() -> None:
@@ -167,7 +167,7 @@ async def test_who_comes_later_gets_the_stream_from_its_start_and_goes_on_live()
     await settled()
     assert field.kept == [(b"a", b"b", b"c")]
     assert live.closed
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_a_stream_goes_on_for_the_others_when_the_first_client_leaves() -> None:
@@ -192,7 +192,7 @@ async def test_a_stream_nobody_listens_to_is_closed_and_not_kept() -> None:
 
     assert live.closed
     assert not field.kept
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_what_clients_leave_at_its_last_event_is_kept_though_its_end_comes_later() -> None:
@@ -228,7 +228,7 @@ async def test_its_end_is_not_waited_for_for_long() -> None:
 
     assert live.closed
     assert field.kept == [(b"a", b"[DONE]")]
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_a_broken_stream_is_shared_to_its_error_and_not_kept() -> None:
@@ -313,7 +313,7 @@ async def test_a_store_that_breaks_does_not_make_the_answer_immortal() -> None:
     await settled()
 
     assert field.single_flight.under_way("same", field.clock.now()) is None
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
     with pytest.raises(RuntimeError):
         await flight._task
 
@@ -343,7 +343,7 @@ async def test_a_client_that_takes_nothing_is_left_behind_when_others_wait_for_i
     assert len(await taken) == 100 * 4096
     with pytest.raises(TooSlow):
         await next_piece(stalled)
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_an_answer_that_is_not_kept_cannot_be_joined_any_more() -> None:
@@ -381,7 +381,7 @@ async def test_a_stream_too_long_to_record_passes_at_the_pace_of_its_slowest_cli
     assert taken == pieces
     await settled()
     assert not field.kept
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_one_client_alone_bounds_what_is_read_ahead_of_it() -> None:
@@ -403,9 +403,9 @@ async def test_memory_is_given_back_when_the_last_slow_reader_of_a_landed_stream
     await text(fast)
     await settled()
 
-    assert field.single_flight.held_bytes == 3
+    assert field.single_flight.budget.held_bytes == 3
     slow.close()
-    assert field.single_flight.held_bytes == 0
+    assert field.single_flight.budget.held_bytes == 0
 
 
 async def test_each_piece_goes_to_those_who_wait_for_it_at_the_moment_it_comes() -> None:

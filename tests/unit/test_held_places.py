@@ -291,10 +291,10 @@ async def test_when_all_have_left_nothing_of_it_is_held() -> None:
 
 async def test_while_the_worker_holds_too_much_nothing_is_recorded() -> None:
     trip = Trip(8 * SMALL_BYTES)
-    assert not trip.single_flight.full
+    assert not trip.single_flight.budget.full
     holding = Holding(trip.budget)
     holding.hold(7 * SMALL_BYTES)
 
-    assert trip.single_flight.full
+    assert trip.single_flight.budget.full
     holding.close()
-    assert not trip.single_flight.full
+    assert not trip.single_flight.budget.full

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
+from adapters.http.server.client import Client
+from tests.asgi_application import CLIENT
 from tests.unit.http_line import GET, HELD, LAST, Holding, Line, answer, echo, refusing
+
+
+class Streaming:
+    """Leaves it to the test what is sent to the client."""
+
+    client: Client
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.client = scope["extensions"][CLIENT]
+        await asyncio.get_running_loop().create_future()
 
 
 async def test_requests_in_one_piece_are_answered_in_their_order_and_the_connection_stays() -> None:
@@ -131,6 +143,43 @@ async def test_an_application_waits_while_the_client_reads_nothing() -> None:
     line.connection.resume_writing()
     await line.settle()
     assert line.replies() == [(200, b"x" * 100_000)]
+
+
+async def test_a_piece_that_is_a_chunk_already_is_sent_as_it_came() -> None:
+    line = Line(app := Streaming())
+    await line.feed(GET)
+    framed = b"5\r\nhello\r\n"
+
+    assert not app.client.send_framed(framed, b"5\r\n", 5)
+    app.client.start(200, [])
+    assert app.client.send_framed(framed, b"5\r\n", 5)
+    line.connection.pause_writing()
+    assert not app.client.send_framed(framed, b"5\r\n", 5)
+    line.connection.resume_writing()
+    assert app.client.send_chunk(b" again")
+    assert app.client.sent_bytes == 11
+    app.client.finish()
+    assert not app.client.send_framed(framed, b"5\r\n", 5)
+    assert line.replies() == [(200, b"hello again")]
+
+
+@pytest.mark.parametrize("fields", [["content-length: 5"], []])
+async def test_where_a_reply_has_no_chunks_none_are_sent(fields: list[str]) -> None:
+    line = Line(app := Streaming())
+    await line.feed(GET if fields else GET.replace(b"1.1", b"1.0"))
+
+    app.client.start(200, fields)
+    assert not app.client.send_framed(b"5\r\nhello\r\n", b"5\r\n", 5)
+    line.connection.connection_lost(None)
+
+
+async def test_a_client_that_has_left_is_sent_no_chunks() -> None:
+    line = Line(app := Streaming())
+    await line.feed(GET)
+    app.client.start(200, [])
+    line.connection.connection_lost(None)
+
+    assert not app.client.send_framed(b"5\r\nhello\r\n", b"5\r\n", 5)
 
 
 async def test_who_is_answered_early_may_send_the_rest_which_is_thrown_away() -> None:

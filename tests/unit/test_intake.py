@@ -42,7 +42,7 @@ def part(body: bytes, more: bool = False) -> dict[str, Any]:
 def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers: Any = ()) -> ProxyRequest:
     route = Route(Api.CHAT, "/chat/completions", path_model, has_model=True)
     arrival = Arrival.of("POST", "", headers, dict(headers), keep_credentials=keep)
-    request = request_of(route, arrival, body, decoded(body), "r", 0.0)
+    request = request_of(route, arrival, body, decoded(body)[0], "r", 0.0)
     check_model(route, request)
     return request
 

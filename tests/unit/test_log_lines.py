@@ -8,9 +8,10 @@ import threading
 import pytest
 
 from adapters.telemetry import background
+from adapters.telemetry.alarm_lines import EndpointAlarmLines
 from adapters.telemetry.background import BackgroundHandler
 from adapters.telemetry.log_lines import JsonLines, TextLines
-from adapters.telemetry.request_log import EndpointAlarmLines, RequestLogLines
+from adapters.telemetry.request_log import RequestLogLines
 from application.telemetry_ports import RequestRecord
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind

@@ -17,7 +17,7 @@ MADE_ANEW = "-m venv --clear .venv"
 def plan(folder: Path, *arguments: str) -> str:
     """The commands that `make -n` prints in a folder with this Makefile."""
     shutil.copy(MAKEFILE, folder)
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-azure.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-azure.txt", "requirements-otel.txt"):
         (folder / name).touch()
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "ARGS")}
     done = subprocess.run(

@@ -75,7 +75,7 @@ def test_a_body_that_names_its_model_twice_is_refused(body: bytes) -> None:
     ],
 )
 def test_a_body_that_names_it_once_is_not(body: bytes) -> None:
-    assert decoded(body).model == "a"
+    assert decoded(body)[0].model == "a"
     assert b"".join(replace_model(body, "B")) if isinstance(replace_model(body, "B"), tuple) else True
     replaced = replace_model(body, "B")
     text = b"".join(replaced) if isinstance(replaced, tuple) else replaced

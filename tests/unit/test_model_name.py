@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.upstreams.openai.model_rewrite import replace_model
+from application.body.model_key import may_stand_twice
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["model", '"model"', "\\"]),
@@ -33,6 +34,15 @@ JSON = st.recursive(
 )
 def test_the_top_level_model_is_replaced(body: bytes, expected: bytes) -> None:
     assert replace_model(body, "B") == expected
+    assert replace_model(body, "B", has_plain_key=not may_stand_twice(body)) == expected
+
+
+@given(st.dictionaries(st.text(max_size=6), JSON, max_size=5), st.text(max_size=10), st.booleans())
+def test_a_key_that_is_known_to_be_plain_is_found_at_once(others: dict[str, object], old: str, spaced: bool) -> None:
+    separators = (", ", ": ") if spaced else (",", ":")
+    body = json.dumps({**others, "model": old}, separators=separators).encode()
+
+    assert replace_model(body, "B", has_plain_key=not may_stand_twice(body)) == replace_model(body, "B")
 
 
 @given(

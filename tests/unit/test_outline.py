@@ -6,8 +6,6 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.body.cache_fields import needs_look
-from domain.caching.cache_key import CachePolicy
 from domain.elided import elide_long_strings
 
 WORD = re.compile(rb'"[A-Za-z_]{1,40}"')
@@ -35,11 +33,3 @@ def test_a_text_without_long_strings_is_its_own_outline() -> None:
     text = json.dumps(["word"] * 20_000).encode()
 
     assert elide_long_strings(text) is text
-
-
-def test_only_a_temperature_that_may_be_zero_is_worth_a_look() -> None:
-    def looks(value: str) -> bool:
-        return needs_look(CachePolicy(), "chat", b'{"model":"a","temperature" : %b}' % value.encode())
-
-    assert not any(map(looks, ["0.7", "1", "-1", "0.001 ", "10", "2\n"]))
-    assert all(map(looks, ["0", "0.0", "-0", "0e5", "1e-400", "null", '{"x":1}']))

@@ -8,7 +8,7 @@ from application.messages import WholeReply
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from entrypoints.check.ping.answers import listed, on_deployment, on_models
-from entrypoints.check.ping.stages import Stages
+from entrypoints.check.ping.ask import Stages
 from tests.examples import examples
 
 OPENAI = Endpoint("e", "m", "openai")

@@ -27,7 +27,9 @@ def test_make_looks_for_them_and_says_so() -> None:
     assert "< (3, 16)" in MAKEFILE and "< (3, 14)" not in MAKEFILE
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-azure.txt"])
+@pytest.mark.parametrize(
+    "name", [*("requirements.txt", "requirements-dev.txt"), *("requirements-azure.txt", "requirements-otel.txt")]
+)
 def test_uvloop_is_wanted_only_where_it_exists(name: str) -> None:
     (pin,) = re.findall(r"^uvloop==\S+(.*?) *\\$", (ROOT / name).read_text(), re.MULTILINE)
 

@@ -61,9 +61,12 @@ class Replica:
             self.picture.replicas, store, self.clock, name, self.log, self.picture.report_due, tick_s
         )
         self.woken = 0
-        self.picture.signal.listen(self._wake, lambda _: self._wake())
+        self.picture.signal.listen(self)
 
-    def _wake(self) -> None:
+    def serve_soon(self, _: object) -> None:
+        self.serve_all()
+
+    def serve_all(self) -> None:
         self.woken += 1
 
     def begin(self, name: str, client: str = "") -> Lease:

@@ -16,7 +16,7 @@ from entrypoints.simulate.options import Latency, Trouble
 from entrypoints.simulate.scenario import Plan, Scenario
 from entrypoints.simulate.world.journal import Journal
 from entrypoints.simulate.world.providers import ENDPOINT, OUTPUT, WAY_S, SimulatedProviders, SimulatedReply
-from entrypoints.simulate.world.virtual_time import VirtualClock, VirtualLoop
+from entrypoints.virtual_time import VirtualClock, VirtualLoop
 from simulator.settings import ProviderSettings
 
 T = TypeVar("T")

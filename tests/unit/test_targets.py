@@ -1,7 +1,7 @@
 """URLs and headers as the official clients would make them (openai-python `_base_client.py`, `lib/azure.py`)."""
 
 from adapters.upstreams.openai.azure_target import azure_target
-from adapters.upstreams.openai.openai_target import openai_target
+from adapters.upstreams.openai.target import openai_target
 from domain.secret import Secret
 
 KEY = Secret("sk-1")

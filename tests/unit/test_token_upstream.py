@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from adapters.upstreams.openai.azure_target import azure_target
-from adapters.upstreams.openai.openai_target import openai_target
-from adapters.upstreams.openai.target import Target
+from adapters.upstreams.openai.target import Target, openai_target
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
 from application.state.access_tokens import YOUNG_S, TokenSource, TokenUnavailable
@@ -32,6 +31,19 @@ def good() -> FakeReply:
 
 def unauthorized() -> FakeReply:
     return FakeReply(401, [b'{"error":{"code":"Unauthorized","message":"token has expired"}}'])
+
+
+class Heard:
+    """Listens for room."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def serve_all(self) -> None:
+        self._told.append("room")
+
+    def serve_soon(self, _: object) -> None:
+        """Nobody waits for one endpoint alone."""
 
 
 class Bench:
@@ -185,7 +197,7 @@ def test_withheld_endpoints_are_passed_over_fallbacks_serve_and_it_ends_at_once(
     group = group_of(("a", 1), ("b", 1), ("spare", 0))
     told: list[str] = []
     picture = Picture([group], FakeClock())
-    picture.signal.listen(lambda: told.append("room"), lambda _: None)
+    picture.signal.listen(Heard(told))
 
     picture.pool.withhold(["a"], True)
     assert set(picked(picture, group)) == {"b"}

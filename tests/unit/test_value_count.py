@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from application.body.narrowed import MAX_MEMBERS
-from application.body.value_count import has_too_many_values
+from application.body.narrowed import MAX_MEMBERS, has_too_many_values
 
 MANY = MAX_MEMBERS + 1
 

@@ -91,7 +91,7 @@ class Crowd:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         room = self.room
-        assert not any([room._halls, room._doors, room._noted, room._timers._heap, room._timers._sleeper])
+        assert not any([room.halls, room._doors, room._noted, room._timers._heap, room._timers._sleeper])
 
 
 async def settle() -> None:
@@ -237,7 +237,7 @@ async def test_of_those_that_leave_no_more_is_kept_than_of_those_that_stay(gathe
     await settle()
 
     room = crowd.room
-    (door,) = room._halls["g"].doors
+    (door,) = room.halls["g"].doors
     assert sum(len(line._heap) for line in door.lines.values()) <= 2 * 10 + SPARE
     assert len(door.lines) <= 10
     assert len(door._kept_out) <= 2 * 10 + SPARE

@@ -126,7 +126,7 @@ class AnyCrowd(RuleBasedStateMachine):
             task.cancel()
         self.loop.run(self.real.clock.pass_time(0.0))
         self.loop.close()
-        assert not self.room._halls
+        assert not self.room.halls
         assert not self.room._doors
         assert not self.room._noted
         assert not self.room._timers._heap

@@ -2,21 +2,21 @@
 
 from collections.abc import Awaitable, Sequence
 
-from adapters.http.access.guards import Guard, check_no_page, check_upgrade
+from adapters.http.access.guards import Guard, MetricsAccess, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.bodies.decompressed import decompressed
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
-from adapters.http.headers import by_name
+from adapters.http.headers import by_name, without_trace_context
 from adapters.http.server.client import Receive
 from adapters.http.server.request.head import RequestHead
 from adapters.http.status_routes import Page
 from application.held_bytes import COUNTED_BYTES
 from application.observing.request_counts import RequestCounts
 from application.ports import Clock
-from application.telemetry_ports import RequestLog
+from application.telemetry_ports import RequestLog, Tracing
 
 
 class Admission:
@@ -32,16 +32,24 @@ class Admission:
         max_body_bytes: int,
         write_timeout_s: float,
         *,
+        tracing: Tracing | None = None,
         keeps_keys_apart: bool = False,
+        metrics: MetricsAccess = "loopback",
+        passes_trace_context: bool = False,
     ) -> None:
-        """`max_body_bytes` is for bodies that are held, because they have to be read. `keeps_keys_apart`: is what one
-        key stores nobody's but its own?"""
+        """`max_body_bytes` is for bodies that are held, because they have to be read. `tracing` None = no traces are
+        recorded. `keeps_keys_apart`: is what one key stores nobody's but its own? `metrics`: who may see them, clients
+        on this machine, those with a key, or all. `passes_trace_context`: does the client's go on to endpoints?"""
         self._guard = guard
+        self._metrics = metrics
         self._keep_credentials = not guard.needs_key
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
-        self.context = ExchangeContext(clock, log, in_flight, counts, counts.went_well, counts.ended, write_timeout_s)
+        self._passes_trace_context = passes_trace_context
+        self.context = ExchangeContext(
+            clock, log, in_flight, counts, counts.went_well, counts.ended, write_timeout_s, tracing
+        )
         self.max_body_bytes = max_body_bytes
         self.uncounted_bytes = min(COUNTED_BYTES, max_body_bytes)
         """A body up to this size needs no `hold`."""
@@ -73,7 +81,7 @@ class Admission:
         head.judged = arrival = Arrival.of(
             head.method,
             query,
-            head.headers,
+            head.headers if self._passes_trace_context else without_trace_context(head.headers),
             headers,
             keep_credentials=self._keep_credentials,
             key_name=holder.name,
@@ -84,7 +92,10 @@ class Admission:
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
         """Raises `ProxyError` when it may not be shown; False = to a client that shows no key, and may not see all."""
         headers = by_name(exchange.head.headers)
-        holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        needs_key = page.needs_key or (page.is_metrics and self._metrics == "keys")
+        holder = self._guard.check(headers, key=needs_key, host=not page.is_for_any_host)
+        if page.is_metrics and self._metrics == "loopback":
+            self._guard.check_local(headers, exchange.client.addresses["client"])
         exchange.key_name = holder.name
         exchange.is_probe = page.is_probe
         return self._guard.is_known(headers)

@@ -16,8 +16,7 @@ _READABLE = ", ".join((
 ))  # fmt: skip
 """What a page may read besides the body: a list, as `*` means nothing to pages that send credentials."""
 
-_REMEMBERED_S = 7200
-"""How long a browser need not ask again; Chrome keeps nothing longer."""
+_REMEMBERED_S = 7200  # how long a browser need not ask again; Chrome keeps nothing longer
 
 _VARY = "vary: origin"
 

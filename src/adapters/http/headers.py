@@ -32,6 +32,7 @@ _NOT_RELAYED = KEY_HEADERS | {name.decode() for name in _HOP_BY_HOP} | {
     "content-length", "set-cookie", "alt-svc", "strict-transport-security", "x-sendfile", "x-lighttpd-send-file",
 }  # fmt: skip
 """Also what web servers in front of the proxy would obey (a file of theirs is sent instead), and echoes of keys."""
+_TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _LIST_NOTHING = ("", "keep-alive", "close")
 _NOT_RELAYED_PREFIXES = ("access-control-", "x-llmproxy-", "x-accel-")
 
@@ -63,6 +64,11 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
         elif text and name not in listed:
             onward.append((text, value.decode("latin-1")))
     return tuple(onward), tuple(credentials)
+
+
+def without_trace_context(headers: RawHeaders) -> RawHeaders:
+    """Those that say nothing of the client's own traces (W3C Trace Context and Baggage)."""
+    return [pair for pair in headers if pair[0] not in _TRACE_CONTEXT]
 
 
 def _listed(headers: RawHeaders) -> frozenset[bytes]:

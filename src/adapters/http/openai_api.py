@@ -63,20 +63,20 @@ class OpenAIRoutes:
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
         if route.has_model:
-            fields = decoded(body)
+            fields, has_plain_key = decoded(body)
         else:
-            fields = NO_FIELDS
+            fields, has_plain_key = NO_FIELDS, False
             check_text(body)
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
-        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received)
+        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received, has_plain_key)
         if not request.model:
             check_model(route, request)
         exchange.request = request
         use_case = self._model_call if request.model or route.api is Api.MODERATIONS else self._stored
         if not request.background:
-            found = use_case(request, exchange.trace)
-            return found if isinstance(found, Ready) else exchange.while_connected(found)
+            found: Awaitable[Answer] | Ready[Answer] = use_case(request, exchange.trace)
+            return found if type(found) is Ready else exchange.while_connected(found)
         # The client's patience is no matter here; a second attempt would be a second job.
         request = exchange.request = structs.replace(request, patience_s=None)
         return exchange.while_connected(self._detached(use_case(request, exchange.trace), len(body)))

@@ -65,7 +65,7 @@ class PassThroughCalls:
         if is_json(headers):
             codings = content_codings(headers)
             held = await self._admission.plain_body(body.receive, exchange, codings)
-            name = decoded(held).model if held else None
+            name = decoded(held)[0].model if held else None
             onward = without_coding(request.headers) if codings else request.headers
             return structs.replace(
                 request, headers=onward, body=held, body_model=name, model=request.model or name or ""

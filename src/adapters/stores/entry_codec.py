@@ -20,19 +20,14 @@ from application.messages import Headers
 from application.store_ports import CachedAnswer, Shape
 from domain.caching.cache_key import CacheKey
 
-VERSION = 1
-"""Raised when the layout or its meaning changes; entries of other versions are misses."""
-MAX_ENTRY_BYTES = 1 << 20
-"""The longest entry that is kept, and that is looked at when it is read."""
-MAX_UNPACKED_BYTES = 8 << 20
-"""The most an entry may unpack to. A recorded stream packs to about a twentieth of its size, prose to half."""
-COMPRESS_ABOVE_BYTES = 8 << 10
-"""Shorter bodies are kept as they are: compressing would cost more than moving them."""
+VERSION = 1  # raised when the layout or its meaning changes; entries of other versions are misses
+MAX_ENTRY_BYTES = 1 << 20  # the longest entry that is kept, and that is looked at when it is read
+MAX_UNPACKED_BYTES = 8 << 20  # of one entry: a recorded stream packs to about a twentieth, prose to half
+COMPRESS_ABOVE_BYTES = 8 << 10  # shorter bodies are kept as they are: compressing would cost more than moving them
 _COMPRESSION = 1
 """zlib's fastest level. On recorded streams and prose level 6 takes twice the time for 5 % less; no other packages
 are needed for it, and it lets other threads run."""
-_ASIDE_ABOVE_BYTES = 64 << 10
-"""What is longer is packed and unpacked in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 << 10  # longer ones are packed in a thread: milliseconds would hold up all requests
 
 _PLAIN, _ZLIB = 0, 1
 _SIGNATURE_BYTES = 16

@@ -15,13 +15,10 @@ from domain.replica_moments import SKEW_S
 from domain.replica_report import ReplicaReport
 
 VERSION = 1
-MAX_REPORT_BYTES = 1 << 20
-"""Thousands of endpoints. A longer report is neither written nor read."""
-MAX_AHEAD_S = 172_800.0
-"""Nothing lasts longer: the longest cooldown that can be configured is one day."""
+MAX_REPORT_BYTES = 1 << 20  # Thousands of endpoints. A longer report is neither written nor read.
+MAX_AHEAD_S = 172_800.0  # nothing lasts longer: the longest cooldown that can be configured is one day
 MAX_BEHIND_S = 1e9
-_MAX_ROW = 1e9
-"""429s in a row; a replica counts on, and believes few of another's."""
+_MAX_ROW = 1e9  # 429s in a row; a replica counts on, and believes few of another's
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(ReplicaReport)

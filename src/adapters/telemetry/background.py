@@ -6,8 +6,7 @@ import threading
 import time
 from typing import TextIO
 
-MAX_WAITING = 10_000
-"""Lines that wait to be written; what comes beyond is dropped and counted."""
+MAX_WAITING = 10_000  # lines that wait to be written; what comes beyond is dropped and counted
 
 _STOP_S = 2.0
 _BATCH_S = 0.02
@@ -19,11 +18,9 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._waiting: list[logging.LogRecord | None] = []
-        """None = the thread may end."""
+        self._waiting: list[logging.LogRecord | None] = []  # None = the thread may end
         self._thread: threading.Thread | None = None
-        self._is_called = False
-        """Was the thread told that something waits? Then it needs no telling until it has looked."""
+        self._is_called = False  # was the thread told that something waits? It needs telling once
         self._call = threading.Event()
         self._dropped = 0
 
@@ -66,14 +63,11 @@ class BackgroundHandler(logging.Handler):
             self._is_called = False  # before the look: what comes after it calls again
             batch = self._waiting[:]
             del self._waiting[: len(batch)]
-            self._put([record for record in batch if record is not None])
+            with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
+                self._stream.write("".join([self._line(record) for record in batch if record is not None]))
+                self._stream.flush()
             if None in batch:
                 return
-
-    def _put(self, records: list[logging.LogRecord]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody is there to read it any more
-            self._stream.write("".join(map(self._line, records)))
-            self._stream.flush()
 
     def _line(self, record: logging.LogRecord) -> str:
         """Each by itself: one that cannot be written, whatever a client put into it, takes no other along."""

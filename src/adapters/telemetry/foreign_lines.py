@@ -40,7 +40,6 @@ class ForeignLines(logging.Handler):
         file: TextIO | None = None,  # noqa: ARG002 - as Python calls it
         line: str | None = None,  # noqa: ARG002
     ) -> None:
-        """See `warnings.showwarning`."""
         text = str(message).partition("\n")[0]
         where = f"{filename.rpartition('/')[2]}:{lineno}"
         fields = {"source": "python", "says": text[:_LONGEST], "where": where, "error": category.__name__}

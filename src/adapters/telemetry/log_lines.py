@@ -40,12 +40,10 @@ class RequestLine(logging.LogRecord):
 
     @property
     def levelname(self) -> str:  # type: ignore[override]
-        """As other records have it."""
         return logging.getLevelName(self.levelno)
 
     @property
     def fields(self) -> object:
-        """What the line says, below what every line does."""
         return msgspec.to_builtins(self.request)
 
 
@@ -53,10 +51,9 @@ class TextLines(logging.Formatter):
     """`2026-11-23 10:00:00.000 INFO request group=gpt status=200`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         fields = " ".join(f"{key}={_shown(value)}" for key, value in _fields(record).items())
         return (
-            f"{_time(record):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
             + f" {record.levelname} {record.getMessage()} {fields}".rstrip()
         )
 
@@ -65,7 +62,6 @@ class JsonLines(logging.Formatter):
     """`{"time":"2026-11-23T10:00:00.000+00:00","level":"info","event":"request","group":"gpt",...}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         moment = _moment(record.created)
         if isinstance(record, RequestLine):
             said = _encode(record.request).decode()
@@ -85,7 +81,6 @@ def is_text(log_format: str | None) -> bool:
 
 
 def line_format(log_format: str | None) -> logging.Formatter:
-    """What makes the lines; `log_format` as above."""
     return TextLines() if is_text(log_format) else JsonLines()
 
 
@@ -106,19 +101,13 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _time(record: logging.LogRecord) -> datetime:
-    return datetime.fromtimestamp(record.created, UTC)
-
-
 def _moment(unix: float) -> str:
-    """`2026-11-23T10:00:00.000+00:00`."""
     second = floor(unix)
     return _second(second) + _FRACTIONS[floor((unix - second) * 1000)]
 
 
 @lru_cache(maxsize=4)
 def _second(unix: int) -> str:
-    """Many lines are of the same second."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

@@ -1,12 +1,10 @@
-"""The `RequestLog` and `EndpointAlarm` ports, as log lines."""
+"""The `RequestLog` port, as log lines."""
 
 import logging
 import traceback
 
 from adapters.telemetry.log_lines import RequestLine
 from application.telemetry_ports import RequestRecord
-from domain.endpoint import Endpoint
-from domain.failure import Failure
 
 
 class RequestLogLines:
@@ -34,32 +32,3 @@ class RequestLogLines:
         where = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
         fields = {"request_id": request_id, "error": type(error).__name__, "where": where}
         self._logger.error("internal error", extra={"fields": fields})
-
-
-class EndpointAlarmLines:
-    """One line per change of an endpoint."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """A warning: it will come back by itself."""
-        self._write(logging.WARNING, "endpoint cooling", endpoint, failure, seconds)
-
-    def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """An error: somebody has to do something."""
-        self._write(logging.ERROR, "endpoint fault", endpoint, failure, seconds)
-
-    def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """Everyday business."""
-        self._write(logging.INFO, "endpoint rate limited", endpoint, failure, seconds)
-
-    def recovered(self, endpoint: Endpoint) -> None:
-        """Told once when the trouble is over."""
-        self._logger.info("endpoint recovered", extra={"fields": {"endpoint": endpoint.id}})
-
-    def _write(self, level: int, event: str, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        fields: dict[str, object] = {"endpoint": endpoint.id, "reason": str(failure), "seconds": round(seconds, 1)}
-        if failure.hint is not None:
-            fields["hint"] = failure.hint
-        self._logger.log(level, event, extra={"fields": fields})

@@ -31,7 +31,6 @@ class DefaultAzureTokens:
         self._proxies = OutboundProxies(outbound_proxy, trust_env=trust_env)
 
     async def __call__(self, scope: str) -> AccessToken:
-        """See `FetchToken`."""
         # What goes wrong is told by the alarm, once and in safe words.
         logging.getLogger("azure").setLevel(logging.CRITICAL)
         identity: Any = await asyncio.to_thread(importlib.import_module, "azure.identity.aio")
@@ -57,7 +56,6 @@ class DefaultAzureTokens:
         return AccessToken(Secret(token.token), float(token.expires_on))
 
     def _proxy_for(self, url: str) -> str | None:
-        """Raises `UnusableProxy`."""
         parts = urlsplit(url)
         # The metadata service of a managed identity is plain HTTP on the machine itself: no proxy reaches it.
         if parts.scheme != "https":

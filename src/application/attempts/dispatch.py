@@ -59,9 +59,9 @@ class Dispatch:
         try:
             while True:
                 lease = self._pick(active, now)
-                if lease is None or not lease.is_known:
+                if lease is None or not lease.state.is_heard:
                     lease = await self._next(active, lease)
-                sign_by = self._first_sign_by(active, lease)
+                sign_by = self._first_sign_by(active, lease) if request.stream or lease.state.silence.requests else inf
                 outcome = await self._attempt(lease, active.request, active.state.deadline, sign_by, trace)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome
@@ -113,12 +113,10 @@ class Dispatch:
         return True
 
     def _first_sign_by(self, active: ActiveRequest, lease: Lease) -> float:
-        """When this attempt must have come to something; inf = when the upstream says. A stream leaves half of the
-        client's time to the next endpoint, if there is one: a provider that is silent so long is likely to be silent to
-        the end. A whole reply is silent until it is generated, so it gets all the time, unless the endpoint let the
-        last request wait in vain."""
-        if not active.request.stream and not lease.is_doubtful:
-            return inf
+        """When a stream, or an attempt at an endpoint that let the last request wait in vain, must have come to
+        something; inf = when the upstream says. It leaves half of the client's time to the next endpoint, if there is
+        one: a provider that is silent so long is likely to be silent to the end. Any other whole reply is silent until
+        it is generated, so it gets all the time."""
         if not self._pool.has_another(active.group, lease, active.state.tried):
             return inf
         return first_sign_by(self._clock.now(), active.state.must_end_by)
@@ -144,9 +142,9 @@ class Dispatch:
         # A request that waits already goes before one that comes.
         if state.failures:
             self._waiting.serve_noted()
-        elif self._waiting.waiting(group.name):
+        elif self._waiting.halls and self._waiting.waiting(group.name):
             return None
-        return self._pool.pick(group, active.query, state.tried, now)
+        return self._pool.pick(group, active.query, state.standings, now)
 
     async def _pick_or_wait(self, active: ActiveRequest) -> Lease | None:
         """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget

@@ -7,7 +7,7 @@ from contextlib import suppress
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
-from application.flow import Take, nowhere
+from application.flow import Take, TakeFramed, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers
 from application.ports import READ_AHEAD_BYTES, Clock, StreamScanner, UpstreamFailed, UpstreamReply
@@ -33,6 +33,10 @@ class StreamSource:
         self._clock = clock
         self._pending: asyncio.Task[bytes] | None = None
 
+    def now(self) -> float:
+        """The time by the clock."""
+        return self._clock.now()
+
     def receive(self) -> Awaitable[bytes]:
         """The next piece, b"" = the end; raises `UpstreamFailed`. To be awaited at once."""
         if self._pending is None:
@@ -40,13 +44,13 @@ class StreamSource:
         pending, self._pending = self._pending, None
         return _awaited(pending)
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None) -> bool:
         """See `UpstreamReply.flow`; what is still waited for comes first."""
         if self._pending is not None:
             piece = await self.receive()
             if not piece or not take(piece):
                 return not piece
-        return await self.reply.flow(take)
+        return await self.reply.flow(take, take_framed)
 
     async def receive_within(self, seconds: float) -> bytes | None:
         """The next piece, or None when it does not come in time: it is then still waited for by the next call."""
@@ -90,6 +94,7 @@ class EventStreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
+        "_began",
         "_closed",
         "_head",
         "_health",
@@ -124,6 +129,7 @@ class EventStreamAnswer:
         self._pool = pool
         self._health = health
         self._source = source
+        self._began = source.now()
         self._scanner = scanner
         self._head = head
         self._learn = learn
@@ -153,7 +159,7 @@ class EventStreamAnswer:
         """Has the terminal event passed, or did the stream end cleanly with all that was asked for?"""
         return self._scanner.ended or (self._read_to_end and self.failure is None and self._scanner.may_end)
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`. A stream is over when it says so, whether or not the provider closes then."""
         self._take = take
         self._wants_more = True
@@ -162,17 +168,19 @@ class EventStreamAnswer:
             self._wants_more = take(head)
         while self._wants_more and not self._over:
             try:
-                await self._go_on()
+                await self._go_on(take_framed)
             except UpstreamFailed as failed:
                 self._read_to_end = True
                 self._give(self._broken(failed.failure))
         return self._wants_more
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, take_framed: TakeFramed | None) -> None:
         """Until there is something to decide, and from the first sign of an end on piece by piece."""
         if not self._scanner.noticed:
-            is_over = await self._source.flow(self._scanner.passing(self._take, self._pass))
-            if not is_over and not self._scanner.noticed:
+            scanner = self._scanner
+            framed = None if take_framed is None else scanner.passing_framed(take_framed)
+            is_over = await self._source.flow(scanner.passing(self._take, self._pass), framed)
+            if not is_over and not scanner.noticed:
                 self._wants_more = False
         else:
             chunk = await self._receive_end()
@@ -219,7 +227,10 @@ class EventStreamAnswer:
             self._source.close_at_its_end()
         else:
             self._source.close()
-        self._pool.release(self._lease, self._scanner.usage)
+        usage = self._scanner.usage
+        if usage is not None:
+            self._lease.state.streamed(usage, self._source.now() - self._began)
+        self._pool.release(self._lease, usage)
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""

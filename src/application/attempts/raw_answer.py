@@ -3,7 +3,7 @@
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
-from application.flow import Take, nowhere
+from application.flow import Take, TakeFramed, nowhere
 from application.held_bytes import HeldBytes, Holding
 from application.messages import Headers, header
 from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
@@ -83,7 +83,7 @@ class RawAnswer:
         """Has all come?"""
         return self._complete
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`. When it is over, either that was all or `failure` is set."""
         self._take = take
         self._wants_more = True

@@ -14,8 +14,7 @@ from msgspec import Raw
 from application.body.readable import readable
 from domain.elided import elide_long_strings
 
-MAX_KEYS = 1000
-"""So many keys `model` may stand in one body, at any depth."""
+MAX_KEYS = 1000  # so many keys `model` may stand in one body, at any depth
 
 _KEY = b'"model"'
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
@@ -30,15 +29,14 @@ class TooManyKeys(ValueError):
 
 
 def may_stand_twice(body: bytes) -> bool:
-    """Could the key stand in it more than once, at any depth? Cheap, and mostly enough."""
+    """Could the key stand in it more than once, at any depth, or in other letters? Cheap, and mostly enough."""
     text = elide_long_strings(body)
     # `in` of bytes costs several times as much: it takes what is looked for as a number first, and drops the error.
     return text.count(_KEY) > 1 or (text.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(text) is not None)
 
 
 def model_keys(body: bytes) -> list[tuple[int, int]]:
-    """Where the keys of the top level begin and end; raises `TooManyKeys`. `body` is a JSON object, which may hold
-    half a surrogate pair."""
+    """Where the keys of the top level of a JSON object begin and end; raises `TooManyKeys`."""
     found: list[tuple[int, int]] = []
     for match in _ANY_KEY.finditer(body):
         found.append(match.span())

@@ -2,6 +2,7 @@
 decoded: a value of megabytes can take thirty times its size as objects.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
@@ -9,11 +10,9 @@ from msgspec import Raw
 
 from application.body.readable import readable
 
-LARGE_BYTES = 64 * 1024
-"""Smaller texts may be decoded as they are."""
+LARGE_BYTES = 64 * 1024  # smaller texts may be decoded as they are
 
-MAX_MEMBERS = 200_000
-"""More values than this are too many to be decoded, however few bytes each of them has: they would take some 30 MB."""
+MAX_MEMBERS = 200_000  # more values are too many to be decoded, however short: they would take some 30 MB
 
 MAX_MARKS = 1_000_000
 """Of these, in texts and between them. A text with more is not even skipped through: a decoder that skips needs 20 to
@@ -23,10 +22,11 @@ each, and an image none."""
 _MARKS = (b",", b"[", b"{", b'"', b"\\")
 _STEPS = (53, 59, 61, 67, 71, 73, 79, 83)
 _HASHED_BYTES = 1024
+# Possessive: nothing is remembered of each letter of what may be megabytes.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _ABSENT = Raw(b"")
-_STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}
-"""What is as little empty as what is left out."""
+_STANDING_IN = {b"{": b'{"":0}', b"[": b"[0]", b'"': b'"-"'}  # what is as little empty as what is left out
 
 
 ALL_MARKS = (b",", b"[", b"{")
@@ -35,6 +35,21 @@ ALL_MARKS = (b",", b"[", b"{")
 def is_heavy(text: bytes, marks: Iterable[bytes] = ALL_MARKS) -> bool:
     """Does it hold more values than `MAX_MEMBERS`? Counted by the marks before them, of which texts have some too."""
     return sum(map(text.count, marks)) > MAX_MEMBERS
+
+
+def has_too_many_values(text: bytes) -> bool:
+    """More than `MAX_MEMBERS`? Commas in a prompt are no values, and a table of text has many."""
+    if not is_heavy(text):
+        return False
+    count = end = 0
+    for string in _STRING.finditer(text):
+        between = text[end : string.start()]
+        count += sum(map(between.count, ALL_MARKS))
+        if count > MAX_MEMBERS:
+            return True
+        end = string.end()
+    rest = text[end:]
+    return count + sum(map(rest.count, ALL_MARKS)) > MAX_MEMBERS
 
 
 def has_too_many_marks(text: bytes) -> bool:
@@ -67,8 +82,7 @@ class Narrowed:
         self._decoder = msgspec.json.Decoder(msgspec.defstruct("Members", fields))
 
     def __call__(self, text: bytes, *, numbers: bool = True) -> bytes:
-        """An object with those members. Raises `ValueError` or `RecursionError` where it is none, and for what even
-        `readable` does not forgive; `numbers` as there."""
+        """An object with those members. Raises `ValueError` or `RecursionError`; `numbers` as in `readable`."""
         try:
             members = self._decoder.decode(text)
         except msgspec.ValidationError:

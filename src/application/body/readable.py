@@ -8,11 +8,8 @@ text with more of it than `MOST` stays one that cannot be read.
 import re
 from itertools import islice
 
-MOST = 100_000
-"""So many halves, and so many numbers that are none, are forgiven in one text."""
-
-HALF = "\uffff"
-"""Stands for half a surrogate pair: a code point that is no letter (Unicode, "Noncharacters")."""
+MOST = 100_000  # so many halves, and so many numbers that are none, are forgiven in one text
+HALF = "\uffff"  # stands for half a surrogate pair: a code point that is no letter (Unicode, "Noncharacters")
 
 _HALF_ESCAPE = rb"\uffff"
 _HIGH, _LOW, _DIGITS = rb"[89abAB]", rb"[c-fC-F]", rb"[0-9a-fA-F]{2}"

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
-from application.body.cache_fields import canonical, decode, is_unambiguous, needs_look
+from application.body.cache_fields import canonical, decode, is_unambiguous
 from application.body.narrowed import is_heavy
 from application.caching.replay import ReplayedStream
 from application.caching.single_flight import SharedCall, SingleFlight
@@ -18,6 +18,7 @@ from application.messages import Api, Headers, ProxyRequest, RequestTrace, Whole
 from application.ports import Clock
 from application.ready import Ready
 from application.store_ports import AnswerFormats, CachedAnswer, ResponseCache, Shape
+from application.telemetry_ports import RequestSpan
 from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheKey, CachePolicy, CacheState
 from domain.group import ModelGroup
@@ -25,24 +26,21 @@ from domain.group import ModelGroup
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "openai-version", "openai-model"})
 """What still holds when the answer is given again: no request id, no rate limit, no cookie, no date."""
 
-_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")
-"""Request headers by which a provider may answer differently."""
+_DECISIVE_PREFIXES = ("openai-", "x-ms-", "azureml-", "extra-parameters")  # by which a provider may answer differently
 
-_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")
-"""Codes of errors that say that a wait was over."""
+_OF_ITS_TIME = ("deadline_exceeded", "rate_limit_exceeded")  # codes of errors that say that a wait was over
 
 _REMEMBERED = 1024
 _REMEMBERED_BYTES = 4096
 """A request that is answered from the cache has mostly been asked before, word for word: so many bodies of up to so
 many bytes, headers included, are remembered, and need not be read again to know their entry."""
 
-_ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger answers and requests are read in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 * 1024  # larger ones are read in a thread, not to hold up every other request
 
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
-_HIT, _BYPASS = CacheState.HIT, CacheState.BYPASS
+_HIT = CacheState.HIT
 
 
 class Responder(Protocol):
@@ -90,30 +88,24 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts = dict.fromkeys(CacheState, 0)
-        """How many requests were answered from where, since the start."""
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
-        control, body = request.cache_control, request.body
+        if not self._policy.may_allow(request.api, request.temperature, request.store):
+            return self._dispatch(group, request, trace)
         # What is pinned builds on what one account keeps, and may change.
-        goes_past = control.no_store or request.binding.pinned is not None
-        is_beside = goes_past or (not request.tenant and _is_told_apart_elsewhere(group))
-        if is_beside or not needs_look(self._policy, request.api, body):
-            return self._bypass(group, request, trace)
-        if len(body) > _ASIDE_ABOVE_BYTES:
+        goes_past = request.cache_control.no_store or request.binding.pinned is not None
+        if goes_past or (not request.tenant and _is_told_apart_elsewhere(group)):
+            return self._dispatch(group, request, trace)
+        if len(request.body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
         place = self._place(group, request)
-        return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
-
-    def _bypass(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        self.counts[_BYPASS] += 1
-        return self._dispatch(group, request, trace)
+        return self._dispatch(group, request, trace) if place is None else self._answer(place, group, request, trace)
 
     async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         place = await asyncio.to_thread(self._place_of_large, group, request)
         if place is None:
-            return await self._bypass(group, request, trace)
+            return await self._dispatch(group, request, trace)
         return await self._answer(place, group, request, trace)
 
     def _answer(
@@ -126,7 +118,6 @@ class CachedAnswers:
             entry = self._cache.at_hand(key)
             if entry is not None and entry.shape == shape:
                 trace.cache = _HIT
-                self.counts[_HIT] += 1
                 return Ready(self._replay(entry))
         asked = _Asked(key, shape, refresh, request.patience_s)
         return self._look_or_share(asked, group, request, trace)
@@ -136,18 +127,14 @@ class CachedAnswers:
     ) -> Answer:
         looked = self._clock.now()
         trace.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
-        try:
-            if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
-                entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
-                if entry is not None:
-                    trace.cache = CacheState.HIT
-                    return self._replay(entry)
-            return await self._share(asked, looked, group, request, trace)
-        finally:
-            self.counts[trace.cache] += 1
+        if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
+            entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
+            if entry is not None:
+                trace.cache = CacheState.HIT
+                return self._replay(entry)
+        return await self._share(asked, looked, group, request, trace)
 
     def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
-        """See `_place`."""
         return None if is_heavy(request.body) else self._place(group, request)
 
     def _place(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
@@ -216,13 +203,14 @@ class CachedAnswers:
                     continue  # whose time that was is no matter to a client that came later and has some left
             if trace.cache is CacheState.SHARED:
                 trace.cache = CacheState.MISS
-            if self._single_flight.full:
+            if self._single_flight.budget.full:
                 return await self._dispatch(group, request, trace)
-            call = self._start(asked, group, request)
+            call = self._start(asked, group, request, trace.span)
             return await self._join(call, trace, is_leader=True)
 
-    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest) -> SharedCall:
+    def _start(self, asked: _Asked, group: ModelGroup, request: ProxyRequest, span: RequestSpan | None) -> SharedCall:
         def ask(trace: RequestTrace) -> Awaitable[Answer]:
+            trace.span = span
             return self._dispatch(group, request, trace)
 
         def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:

@@ -10,7 +10,7 @@ from application.answers import Answer, StreamedAnswer, WholeAnswer
 from application.attempts.raw_answer import RawAnswer
 from application.caching.cached import Responder
 from application.caching.replay import ReplayedStream
-from application.flow import Take, nowhere
+from application.flow import Take, TakeFramed, nowhere
 from application.messages import ProxyRequest, RequestTrace
 from application.ready import Ready
 from domain.failure import Failure
@@ -28,7 +28,6 @@ class KeepAlive:
         self._interval_s = interval_s
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        """See `Responder`."""
         answer = self._answers(group, request, trace)
         return answer if isinstance(answer, Ready) else self._kept_alive(answer)
 
@@ -62,20 +61,17 @@ class KeptAliveStream:
 
     @property
     def failure(self) -> Failure | None:
-        """The stream's."""
         return self._stream.failure
 
     @property
     def complete(self) -> bool:
-        """The stream's."""
         return self._stream.complete
 
     @property
     def ahead_bytes(self) -> int:
-        """The stream's."""
         return self._stream.ahead_bytes
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`; a comment goes to `take` when nothing else has for so long."""
         self._take = take
         self._wants_more = True
@@ -93,7 +89,9 @@ class KeptAliveStream:
                 if flowing.result():
                     return True
             elif self._passed_at + self._interval_s <= self._loop.time():
-                self._comment()
+                self._passed_at = self._loop.time()
+                if _is_between_events(self._last):
+                    self._wants_more = self._take(COMMENT)
         return False
 
     def _pass(self, piece: bytes) -> bool:
@@ -106,17 +104,10 @@ class KeptAliveStream:
         self._wants_more = self._take(piece)
         return self._wants_more
 
-    def _comment(self) -> None:
-        self._passed_at = self._loop.time()
-        if _is_between_events(self._last):
-            self._wants_more = self._take(COMMENT)
-
     def error_frame(self, message: str, code: str) -> bytes:
-        """The stream's."""
         return self._stream.error_frame(message, code)
 
     def close(self) -> None:
-        """Let go of it. A second call does nothing."""
         self._take = nowhere  # which may hold on to this
         flowing, self._flowing = self._flowing, None
         if flowing is not None and not flowing.cancel() and not flowing.cancelled():
@@ -125,7 +116,6 @@ class KeptAliveStream:
 
 
 def _is_between_events(passed: bytes) -> bool:
-    """Was what passed last the end of an event, or a comment?"""
     if not passed or passed.endswith(_BLANK_LINES):
         return True
     return passed.endswith(b"\n") and passed.rstrip(b"\r\n").rpartition(b"\n")[2].startswith(b":")

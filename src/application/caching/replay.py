@@ -1,20 +1,17 @@
 """An answer from the cache, sent as if it came from an endpoint."""
 
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Headers
 from application.ports import Clock
 from application.store_ports import CachedAnswer
 from domain.failure import Failure
 
-AT_ONCE_BYTES = 16 * 1024
-"""About so much is sent at a time."""
+AT_ONCE_BYTES = 16 * 1024  # about so much is sent at a time
 
 
 class ReplayedStream:
-    """Sends a recorded stream again, in the chunks that once passed if there is a pause between them.
-
-    See `application.answers.StreamedAnswer`.
-    """
+    """Sends a recorded stream again, in the chunks that once passed if there is a pause between them. See
+    `application.answers.StreamedAnswer`."""
 
     __slots__ = ("_answer", "_at", "_clock", "_interval_s", "failure", "headers", "status")
 
@@ -30,7 +27,6 @@ class ReplayedStream:
 
     @property
     def complete(self) -> bool:
-        """Has all been sent?"""
         return self._at >= len(self._answer.chunks)
 
     @property
@@ -38,8 +34,7 @@ class ReplayedStream:
         """What is left: each replay has read its entry for itself."""
         return sum(map(len, self._answer.chunks[self._at :]))
 
-    async def flow(self, take: Take) -> bool:
-        """See `StreamedAnswer.flow`."""
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         while not self.complete:
             if self._interval_s and self._at:
                 await self._clock.sleep(self._interval_s)

@@ -10,17 +10,11 @@ from application.answers import StreamedAnswer
 from application.held_bytes import HeldBytes
 from application.ports import Clock
 
-MAX_RECORDING_BYTES = 8 * 1024 * 1024
-"""A stream that grows longer is only passed on: nobody can join it any more, and it is not kept."""
+MAX_RECORDING_BYTES = 8 * 1024 * 1024  # longer streams are only passed on: not joined any more, and not kept
 
-MAX_HELD_BYTES = 64 * 1024 * 1024
-"""What all recordings together may hold; beyond it there are no more of them."""
-
-WINDOW_BYTES = 64 * 1024
-"""How far a stream that is not recorded may run ahead of its slowest reader."""
-
-STALL_S = 5.0
-"""A reader that takes nothing for so long, while others wait for it, is left behind."""
+MAX_HELD_BYTES = 64 * 1024 * 1024  # what all recordings together may hold; beyond it there are no more of them
+WINDOW_BYTES = 64 * 1024  # how far a stream that is not recorded may run ahead of its slowest reader
+STALL_S = 5.0  # a reader that takes nothing for so long, while others wait for it, is left behind
 
 
 class ByteBudget:
@@ -29,27 +23,23 @@ class ByteBudget:
     __slots__ = ("_max_bytes", "_worker", "held_bytes")
 
     def __init__(self, worker: HeldBytes, max_bytes: int = MAX_HELD_BYTES) -> None:
-        """A part of what the `worker` may hold."""
         self.held_bytes = 0
         self._worker = worker
         self._max_bytes = max_bytes
 
     def count(self, more: int) -> None:
-        """So many more bytes are held, or fewer."""
         self.held_bytes += more
         self._worker.count(more)
 
     @property
     def full(self) -> bool:
-        """Is there none left?"""
         return self.held_bytes >= self._max_bytes or self._worker.is_full
 
 
 class Reader(Protocol):
     """The subscribers that read along."""
 
-    position: int
-    """How many pieces it has taken."""
+    position: int  # how many pieces it has taken
 
     def hear(self, piece: bytes) -> None:
         """One more piece has come: it may be taken at once. Never raises."""
@@ -69,15 +59,11 @@ class ReplayBuffer:
     )  # fmt: skip
 
     def __init__(self, budget: ByteBudget, clock: Clock) -> None:
-        self.source: StreamedAnswer | None = None
-        """Where it comes from; None = it has not opened, or what came is no stream."""
+        self.source: StreamedAnswer | None = None  # None = it has not opened, or what came is no stream
         self.readers: set[Reader] = set()
-        self.kept = True
-        """Is it held from its start?"""
-        self.over = False
-        """Has all come that will?"""
-        self.error: Exception | None = None
-        """Why nothing has come, or why it broke off for a fault of our own."""
+        self.kept = True  # is it held from its start?
+        self.over = False  # has all come that will?
+        self.error: Exception | None = None  # why nothing has come, or why it broke off for a fault of our own
         self._budget = budget
         self._clock = clock
         self._chunks: list[bytes] = []
@@ -94,7 +80,6 @@ class ReplayBuffer:
 
     @property
     def end(self) -> int:
-        """How many pieces have come."""
         return self._dropped + len(self._chunks)
 
     @property
@@ -113,10 +98,8 @@ class ReplayBuffer:
         return self.over
 
     def append(self, piece: bytes) -> bool:
-        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for.
-
-        With it the recording may be too long to be `kept`.
-        """
+        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for. With it
+        the recording may be too long to be `kept`."""
         self._chunks.append(piece)
         self.hold(len(piece))
         for reader in tuple(self.readers):
@@ -129,7 +112,6 @@ class ReplayBuffer:
         return self._held <= WINDOW_BYTES
 
     def finish(self) -> None:
-        """Nothing more comes. Readers that have what had come get to hear its end, or the `error`."""
         self.over = True
         for reader in tuple(self.readers):
             reader.wake()
@@ -151,12 +133,10 @@ class ReplayBuffer:
             await self._wait_until_taken()
 
     def hold(self, size: int) -> None:
-        """So many more bytes are held, or fewer."""
         self._held += size
         self._budget.count(size)
 
     def release(self) -> None:
-        """Nobody can want any of it any more."""
         self.hold(-self._held)
 
     async def _wait_until_taken(self) -> None:

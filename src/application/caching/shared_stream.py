@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from application.caching.replay_buffer import ReplayBuffer
 from application.errors import ProxyError
-from application.flow import Take, Tap
+from application.flow import Take, TakeFramed, Tap
 from application.messages import Headers
 from domain.failure import Failure
 
@@ -31,29 +31,23 @@ class SharedStream:
         self._left_behind = False
         self._over = False
         self._tap = Tap(asyncio.get_running_loop())
-        self.asked_bytes = 0
-        """How much of what the upstream was asked is this client's own."""
-        self.position = 0
-        """How many pieces this client has taken."""
+        self.asked_bytes = 0  # how much of what the upstream was asked is this client's own
+        self.position = 0  # how many pieces this client has taken
 
     @property
     def status(self) -> int:
-        """The upstream's."""
         return self._buffer.stream.status
 
     @property
     def headers(self) -> Headers:
-        """The upstream's."""
         return self._buffer.stream.headers
 
     @property
     def failure(self) -> Failure | None:
-        """The upstream's."""
         return self._buffer.stream.failure
 
     @property
     def complete(self) -> bool:
-        """Has the upstream's terminal event come, and this client all there is?"""
         return self._buffer.stream.complete and self.position >= self._buffer.end
 
     @property
@@ -61,9 +55,8 @@ class SharedStream:
         """Nothing: the recording counts what it holds for all."""
         return 0
 
-    async def flow(self, take: Take) -> bool:
-        """See `StreamedAnswer.flow`. What has come before comes from the recording. Raises `TooSlow` for a client that
-        was left behind."""
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
+        """What has come before comes from the recording. Raises `TooSlow` for a client that was left behind."""
         while not self._over:
             if self._left_behind:
                 raise TooSlow
@@ -80,12 +73,10 @@ class SharedStream:
         return True
 
     def hear(self, piece: bytes) -> None:
-        """See `Reader`."""
         if self._tap.take is not None and self._tap.give(piece):
             self.position += 1
 
     def wake(self) -> None:
-        """See `Reader`."""
         self._tap.wake()
 
     def error_frame(self, message: str, code: str) -> bytes:
@@ -94,11 +85,9 @@ class SharedStream:
         return self._buffer.stream.error_frame(message, code)
 
     def leave_behind(self) -> None:
-        """The others go on without this client."""
         self._left_behind = True
         self._leave(self)
 
     def close(self) -> None:
-        """Leave."""
         self._over = True
         self._leave(self)

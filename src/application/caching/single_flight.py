@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from application.answers import Answer, StreamedAnswer, WholeAnswer
+from application.answers import Answer, WholeAnswer
 from application.caching.replay_buffer import MAX_HELD_BYTES, ByteBudget, ReplayBuffer
 from application.caching.shared_stream import SharedStream
 from application.errors import ProxyError
@@ -19,30 +19,24 @@ from application.messages import Headers, RequestTrace
 from application.ports import Clock, Timer
 from application.store_ports import CachedAnswer
 
-LINGER_S = 0.25
-"""How long a good answer can still be joined: longer than a look into the cache may take."""
+LINGER_S = 0.25  # how long a good answer can still be joined: longer than a look into the cache may take
 
 FINISH_S = 0.5
 """How long the end of a complete stream is waited for when nobody listens any more: SDKs leave at `[DONE]`, and what
 they were sent is worth keeping."""
 
 Ask = Callable[[RequestTrace], Awaitable[Answer]]
-Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]
-"""Makes of an answer's headers and chunks what is to be kept of it; None = it is not worth keeping."""
+Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]  # what is to be kept; None = nothing
 
-Store = Callable[[CachedAnswer], Awaitable[None]]
-"""Keeps it."""
+Store = Callable[[CachedAnswer], Awaitable[None]]  # keeps it
 
 
 class SingleFlight:
-    """The calls under way."""
-
     def __init__(self, clock: Clock, held: HeldBytes, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self.clock = clock
         self.held = held
         self.budget = ByteBudget(held, max_held_bytes)
-        self._calls: dict[object, SharedCall] = {}
-        """By what makes requests identical."""
+        self._calls: dict[object, SharedCall] = {}  # by what makes requests identical
 
     def under_way(self, identity: object, looked: float) -> "SharedCall | None":
         """The call that a request may join which looked into the cache at the time `looked`; None = there is none."""
@@ -57,25 +51,12 @@ class SingleFlight:
         self._calls[identity] = call
         return call
 
-    @property
-    def held_bytes(self) -> int:
-        """What all recordings hold together."""
-        return self.budget.held_bytes
-
-    @property
-    def full(self) -> bool:
-        """Is there no memory left for recordings?"""
-        return self.budget.full
-
     def forget(self, call: "SharedCall") -> None:
-        """It cannot be joined any more."""
         if self._calls.get(call.identity) is call:
             del self._calls[call.identity]
 
 
 class SharedCall:
-    """One upstream call, and everything that has come of it."""
-
     __slots__ = (
         "_ask", "_asked", "_asked_bytes", "_buffer", "_ending", "_entry", "_judge", "_judged", "_opened", "_over",
         "_single_flight", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
@@ -100,8 +81,7 @@ class SharedCall:
         self._asked_bytes = asked_bytes
         self._asked = Holding(single_flight.held)
         self.trace = RequestTrace()
-        self.kept_at = math.inf
-        """When the answer was put into the cache: a later look finds it there."""
+        self.kept_at = math.inf  # when the answer was put into the cache: a later look finds it there
         self._buffer = ReplayBuffer(single_flight.budget, single_flight.clock)
         self._whole: WholeAnswer | None = None
         self._over = False
@@ -113,7 +93,6 @@ class SharedCall:
 
     @property
     def is_done(self) -> bool:
-        """Has all come that will?"""
         return self._buffer.over
 
     def can_be_joined(self, looked: float) -> bool:
@@ -194,7 +173,9 @@ class SharedCall:
             return (reply.headers, (reply.body,)) if reply.status == 200 and answer.final_failure is None else None
         self._buffer.source = answer
         try:
-            await self._record(answer)
+            self._opened.set()
+            while not await answer.flow(self._buffer.append):
+                await self._buffer.wait_for_the_slowest()
         except asyncio.CancelledError:
             if not answer.complete:
                 raise
@@ -203,11 +184,6 @@ class SharedCall:
             answer.close()
         whole = self._buffer.kept and answer.status == 200 and answer.failure is None
         return (answer.headers, self._buffer.chunks) if whole else None
-
-    async def _record(self, stream: StreamedAnswer) -> None:
-        self._opened.set()
-        while not await stream.flow(self._buffer.append):
-            await self._buffer.wait_for_the_slowest()
 
     async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
         self._entry = await self._judge(headers, chunks)
@@ -218,6 +194,5 @@ class SharedCall:
             await self._single_flight.clock.sleep(LINGER_S)
 
     def _release(self) -> None:
-        """What was held, once nobody can want it any more."""
         if self._over and not self._buffer.readers:
             self._buffer.release()

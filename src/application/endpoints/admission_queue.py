@@ -45,7 +45,8 @@ class AdmissionQueue:
         self._clock = clock
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
-        self._halls: dict[str, Hall] = {}
+        self.halls: dict[str, Hall] = {}
+        """By the name of the group; of those only for which requests wait."""
         self._doors: dict[str, list[Door]] = {}
         """By the bucket of their endpoint, as a reply tells of one."""
         self._noted: list[tuple[Key, int, Line]] = []
@@ -56,8 +57,12 @@ class AdmissionQueue:
 
     def waiting(self, group: str) -> int:
         """How many wait for this group now."""
-        hall = self._halls.get(group)
+        hall = self.halls.get(group)
         return hall.waiting if hall else 0
+
+    def all_waiting(self) -> dict[str, int]:
+        """The same of every group for which any do."""
+        return {name: hall.waiting for name, hall in self.halls.items()}
 
     async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
@@ -65,7 +70,7 @@ class AdmissionQueue:
         None = none had in time, or too many wait already. A request does not wait for the endpoint that its affinity
         key prefers: that only decides where several have room.
         """
-        hall = self._halls.get(group.name)
+        hall = self.halls.get(group.name)
         waiting, held = (hall.waiting, hall.bytes) if hall else (0, 0)
         if waiting >= self._max_waiting or held + query.size > self._max_bytes:
             return None
@@ -96,7 +101,7 @@ class AdmissionQueue:
     def serve_noted(self) -> None:
         """Requests that may have a chance by now go, if they fit: to be called before a pick for one that has not
         waited."""
-        if not self._halls:
+        if not self.halls:
             return
         self._ring()
         for _ in range(LOOKS_A_TURN):
@@ -108,7 +113,7 @@ class AdmissionQueue:
             self._call_soon()
         self._timers.sleep()
 
-    def _serve_soon(self, lease: Lease) -> None:
+    def serve_soon(self, lease: Lease) -> None:
         """A reply came, or a request ended: that concerns its bucket, and the health of its endpoint."""
         for door in self._doors.get(lease.endpoint.bucket, ()):
             self._note_door(door, lease.query.client)
@@ -124,23 +129,23 @@ class AdmissionQueue:
         self.serve_noted()
 
     def _open(self, group: ModelGroup) -> Hall:
-        if not self._halls:
-            self._room.listen(self.serve_all, self._serve_soon)
-        hall = self._halls[group.name] = Hall(group)
+        if not self.halls:
+            self._room.listen(self)
+        hall = self.halls[group.name] = Hall(group)
         for door in hall.doors:
             self._doors.setdefault(door.endpoint.bucket, []).append(door)
         return hall
 
     def _close(self, name: str) -> None:
-        for door in self._halls.pop(name).doors:
+        for door in self.halls.pop(name).doors:
             door.close()
             self._timers.drop(door)
             doors = self._doors[door.endpoint.bucket]
             doors.remove(door)
             if not doors:
                 del self._doors[door.endpoint.bucket]
-        if not self._halls:
-            self._room.stop()
+        if not self.halls:
+            self._room.stop(self)
             self._noted.clear()
             self._timers.sleep()
 
@@ -177,7 +182,7 @@ class AdmissionQueue:
                 self._note(line)
             if was_kept_out:
                 self._note_kept_out(line.door)
-        hall = self._halls[waiter.group.name]
+        hall = self.halls[waiter.group.name]
         hall.waiting -= 1
         hall.bytes -= waiter.query.size
         if not hall.waiting:

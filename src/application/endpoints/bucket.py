@@ -4,6 +4,8 @@ The limits and the throttle are values of the domain, and what follows from a ch
 there. What requests in flight hold is counted for people, and so that a reply is not taken for newer than it is.
 """
 
+from msgspec import structs
+
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.limit_reading import NO_READINGS, Readings, countings
 from domain.rate_limit.limit_report import BucketReport, Charged
@@ -19,11 +21,12 @@ _ANSWERED = Ending.ANSWERED
 class Bucket:
     """Alone writes its state."""
 
-    __slots__ = ("estimate", "requests", "reserved_requests", "reserved_tokens", "throttle", "tokens")
+    __slots__ = ("_configured", "estimate", "requests", "reserved_requests", "reserved_tokens", "throttle", "tokens")
 
     def __init__(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> None:
         """Nothing was heard of it; `rpm` and `tpm` are what the configuration knows, None = nothing. The fraction
         `reserve` of each limit, but at least 1, is kept untouched while another bucket has room."""
+        self._configured = provider, rpm, tpm, reserve
         requests, tokens = countings(provider, reserve)
         self.requests = LimitState.of(requests, rpm, now)
         self.tokens = LimitState.of(tokens, tpm, now)
@@ -32,6 +35,16 @@ class Bucket:
         """What was learned of the requests that it is charged for."""
         self.reserved_requests = 0.0
         self.reserved_tokens = 0.0
+
+    def configure(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float) -> None:
+        """The configuration now says this. Where it says something else than before its limits begin anew; a throttle
+        that runs, and what was learned of requests, stay."""
+        if self._configured == (provider, rpm, tpm, reserve):
+            return
+        self._configured = provider, rpm, tpm, reserve
+        requests, tokens = countings(provider, reserve)
+        self.requests = _begun_anew(self.requests, LimitState.of(requests, rpm, now))
+        self.tokens = _begun_anew(self.tokens, LimitState.of(tokens, tpm, now))
 
     @property
     def is_unknown(self) -> bool:
@@ -149,3 +162,8 @@ class Bucket:
         if told.read_at is not None:
             self.tokens = self.tokens.after_peer_report(told.reading, told.read_at, charged.tokens, now)
         return self.throttle is not before[0] or self.requests is not before[1] or self.tokens is not before[2]
+
+
+def _begun_anew(before: LimitState, state: LimitState) -> LimitState:
+    """The state at a new beginning. What was charged before it is nothing that a later reading or refund is about."""
+    return structs.replace(state, charged=before.charged, read_mark=before.charged)

@@ -1,11 +1,12 @@
 """One attempt's claim on an endpoint, and what is known of the endpoint it is a claim on."""
 
 import asyncio
-from collections import Counter
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from application.endpoints.bucket import Bucket
+from application.observing.tallies import EndpointTally
 from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
@@ -13,6 +14,7 @@ from domain.health.cooldown import FRESH, NEVER, NO_CHANCE_S, CooldownPolicy, En
 from domain.health.cooldown_report import CooldownReport
 from domain.health.evidence import HANGS, NO_SILENCE, is_of_one_use
 from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.token_estimate import Usage
 from domain.routing.route_query import RouteQuery
 
 FIRST_CONTACT_S = 0.25
@@ -25,7 +27,8 @@ _KEY_REFUSED = frozenset({FailureKind.AUTH, FailureKind.KEY})
 
 
 class Lease(Struct, eq=False):
-    """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it."""
+    """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it, but for
+    `when_released`."""
 
     endpoint: Endpoint
     query: RouteQuery
@@ -34,6 +37,8 @@ class Lease(Struct, eq=False):
     held: Reservation
     started: float
     is_last_resort: bool = False
+    when_released: Callable[[Usage | None], None] | None = None
+    """Told once, with what the reply said that it took; None = nobody asks."""
     _is_open: bool = True
     _probe_until: float = 0.0
     """The lease of the probe that this attempt is; 0 = it is none."""
@@ -47,29 +52,22 @@ class Lease(Struct, eq=False):
         """Is its endpoint known to live, or not to be waited for? Else see `EndpointState.first_contact`."""
         return self.state.is_heard or self.is_last_resort
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Did the last request to its endpoint run out of time without a byte?"""
-        return self.state.silence is not NO_SILENCE
-
 
 class EndpointState:
     """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
 
     __slots__ = (
-        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "attempts", "endpoint", "failures", "health",
-        "in_flight", "is_heard", "is_withheld", "refuses_key", "silence", "takes_all"
+        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "endpoint", "health", "in_flight", "is_heard",
+        "is_withheld", "refuses_key", "silence", "takes_all", "tally"
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
+    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally | None = None) -> None:
+        """`tally` counts what is sent and what comes of it; None = nothing was counted yet."""
         self.endpoint = endpoint
+        self.tally = tally or EndpointTally()
         self._policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
-        self.attempts = 0
-        """Since the start of this worker, also those that are under way."""
-        self.failures: Counter[str] = Counter()
-        """By kind, likewise."""
         self.is_withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
         self.takes_all = True
@@ -77,6 +75,7 @@ class EndpointState:
         self.refuses_key = False
         """Was that the last fault of its configuration?"""
         self.silence = NO_SILENCE
+        """What comes after requests that ran out of time without a byte, up to the last one."""
         self.is_heard = False
         """Has it ever answered, one way or the other?"""
         self._well_at = NEVER
@@ -85,6 +84,17 @@ class EndpointState:
         """The same, for each use."""
         self._contact = asyncio.Event()
         self._contact_until = 0.0
+
+    @property
+    def policy(self) -> CooldownPolicy:
+        """By which it rests, and comes back."""
+        return self._policy
+
+    def configure(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally) -> None:
+        """The configuration now says this of it; what was found out stays. `tally`: of the id that it has now."""
+        self.endpoint = endpoint
+        self._policy = policy
+        self.tally = tally
 
     @property
     def longest_s(self) -> float:
@@ -112,7 +122,7 @@ class EndpointState:
     def begin(self, lease: Lease) -> None:
         """A request is sent."""
         self.in_flight += 1
-        self.attempts += 1
+        self.tally.attempts += 1
         if self.takes_all:
             return
         before = self.health
@@ -160,7 +170,8 @@ class EndpointState:
     def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
         """An attempt failed: what is the matter, and what does that do to the endpoint?"""
         lease._is_verdict = True
-        self.failures[failure.kind.value] += 1
+        failures, kind = self.tally.failures, failure.kind.value
+        failures[kind] = failures.get(kind, 0) + 1
         self._hear(lease)
         is_beside, use = lease.query.is_beside, lease.query.use
         if failure.kind in NEVER_SENT:
@@ -188,7 +199,9 @@ class EndpointState:
             asked = hash(lease.query.body)
             self._become(self._policy.after_unknown(before, asked, lease.started, now, draw))
         cools = self.health.open_until > before.open_until
-        if not cools and effect is Effect.SUSPECT:
+        if cools:
+            self.tally.cooldowns += 1
+        elif effect is Effect.SUSPECT:
             lease._is_verdict = False
         return cools
 
@@ -197,7 +210,9 @@ class EndpointState:
         before = self.health
         self._become(self._policy.after_fault(before, now))
         self.refuses_key = failure.kind in _KEY_REFUSED
-        return before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+        is_new = before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+        self.tally.cooldowns += is_new
+        return is_new
 
     def end(self, lease: Lease) -> Ending | None:
         """It is over; if nobody can say how it went, a probe gives its lease back. None = it was over already."""
@@ -212,6 +227,18 @@ class EndpointState:
                 self._become(self._policy.after_abandon(self.health, lease._probe_until))
             self._contact.set()
         return lease._ending
+
+    def took(self, usage: Usage) -> None:
+        """A reply said what its request took."""
+        tally = self.tally
+        tally.input_tokens += usage.prompt_tokens
+        tally.cached_tokens += usage.cached_tokens
+        tally.output_tokens += usage.output_tokens
+
+    def streamed(self, usage: Usage, seconds: float) -> None:
+        """A stream said what it took; so long after its first content it was over."""
+        if usage.output_tokens > 1:
+            self.tally.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
 
     def report(self) -> CooldownReport:
         """What was found out here."""

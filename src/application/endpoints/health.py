@@ -33,7 +33,8 @@ class HealthTracker:
 
     def replied(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""
-        lease.state.replied()
+        if lease.state.silence.requests:
+            lease.state.replied()
         lease.bucket.read(readings, lease.held, lease.started, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)

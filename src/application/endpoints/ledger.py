@@ -6,7 +6,7 @@ their keys each client has its own.
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from application.endpoints.bucket import Bucket
 from domain.endpoint import Endpoint
@@ -33,6 +33,10 @@ class ChargeHistory:
         """A bucket is opened: nothing was ever charged to it."""
         self._points[name] = deque([(-math.inf, Charged())])
 
+    def carry(self, name: str, earlier: "ChargeHistory") -> None:
+        """A bucket goes on whose books were kept elsewhere."""
+        self._points[name] = earlier._points[name]
+
     def note(self, name: str, charged: Charged, now: float) -> None:
         """This is where its books stand."""
         points = self._points[name]
@@ -55,10 +59,12 @@ class ChargeHistory:
 class Ledger:
     """The buckets, found by the bucket of an endpoint, and of the client where that brings the key."""
 
-    def __init__(self, reserve: float, now: float) -> None:
-        """`reserve`: see `Bucket`."""
+    def __init__(self, reserve: float, now: float, earlier: "Ledger | None" = None) -> None:
+        """`reserve`: see `Bucket`. `earlier`: the books of the configuration before, whose buckets go on here as they
+        are until `take_over`; None = there was none."""
         self._reserve = reserve
         self._started = now
+        self._earlier = earlier
         self._own: dict[str, Bucket] = {}
         """Of endpoints with a key of their own: as many as are configured."""
         self._clients: dict[str, Bucket] = {}
@@ -72,8 +78,7 @@ class Ledger:
             return None
         bucket = self._own.get(endpoint.bucket)
         if bucket is None:
-            bucket = self._own[endpoint.bucket] = self._opened(endpoint)
-            self._charges.begin(endpoint.bucket)
+            bucket = self._own[endpoint.bucket] = self._carried(endpoint) or self._opened(endpoint)
         return bucket
 
     def seen(self, endpoint: Endpoint, client: str) -> Bucket:
@@ -130,6 +135,28 @@ class Ledger:
                 tokens = self._charges.at(name, report.tokens.read_at).tokens
                 changed |= bucket.take(report, Charged(requests, tokens), now)
         return changed
+
+    def take_over(self, endpoints: Iterable[Endpoint], now: float) -> None:
+        """The earlier books are closed: what the configuration says of `endpoints` holds for their buckets from now
+        on, those of clients included."""
+        earlier, self._earlier = self._earlier, None
+        for endpoint in endpoints:
+            bucket = self.own(endpoint)
+            if bucket is not None:
+                bucket.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
+            elif earlier is not None:
+                for name, known in earlier._clients.items():
+                    if name.startswith(f"{endpoint.bucket}/"):
+                        known.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
+                        self._clients[name] = known
+
+    def _carried(self, endpoint: Endpoint) -> Bucket | None:
+        name, earlier = endpoint.bucket, self._earlier
+        if earlier is None or name not in earlier._own:
+            self._charges.begin(name)
+            return None
+        self._charges.carry(name, earlier._charges)
+        return earlier._own[name]
 
     def _opened(self, endpoint: Endpoint) -> Bucket:
         return Bucket(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve)

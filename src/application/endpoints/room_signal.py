@@ -1,32 +1,45 @@
 """The signal that a request which found no endpoint might find one now."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from application.endpoints.endpoint_state import Lease
+
+
+class RoomListener(Protocol):
+    """Requests that wait for room. After a reload those of the configuration before it may still wait beside others."""
+
+    def serve_all(self) -> None:
+        """Anything may have changed."""
+
+    def serve_soon(self, lease: Lease) -> None:
+        """Only the bucket of that lease and the health of its endpoint have."""
 
 
 class RoomSignal:
     """Given by whatever changes the picture, while there is a listener: while requests wait."""
 
-    __slots__ = ("anywhere", "at", "is_heard")
+    __slots__ = ("_listeners", "is_heard")
 
     def __init__(self) -> None:
-        self.anywhere: Callable[[], None] = _unheard
-        self.at: Callable[[Lease], None] = _unheard
+        self._listeners: tuple[RoomListener, ...] = ()
         self.is_heard = False
 
-    def listen(self, anywhere: Callable[[], None], at: Callable[[Lease], None]) -> None:
-        """`anywhere` is called from now on when anything may have changed, `at` when only the bucket of that lease and
-        the health of its endpoint have."""
-        self.anywhere = anywhere
-        self.at = at
+    def anywhere(self) -> None:
+        """Anything may have changed."""
+        for each in self._listeners:
+            each.serve_all()
+
+    def at(self, lease: Lease) -> None:
+        """The bucket of that lease may have, and the health of its endpoint."""
+        for each in self._listeners:
+            each.serve_soon(lease)
+
+    def listen(self, listener: RoomListener) -> None:
+        """From now on it is told."""
+        self._listeners = (*self._listeners, listener)
         self.is_heard = True
 
-    def stop(self) -> None:
-        """Nothing is called any more."""
-        self.anywhere = self.at = _unheard
-        self.is_heard = False
-
-
-def _unheard(*_: Lease) -> None:
-    """Nothing waits."""
+    def stop(self, listener: RoomListener) -> None:
+        """It is told no more."""
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        self.is_heard = bool(self._listeners)

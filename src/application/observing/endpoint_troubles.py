@@ -11,18 +11,18 @@ class EndpointTroubles:
     def __init__(self, alarm: EndpointAlarm) -> None:
         self._alarm = alarm
         self._cooling: dict[str, str] = {}
-        """By endpoint id."""
+        """By the identity of the endpoint, which it keeps when its id changes."""
         self._limited: dict[str, str] = {}
         """By bucket, which endpoints may share."""
 
     def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
         """It failed and is left alone."""
-        self._cooling[endpoint.id] = str(failure)
+        self._cooling[endpoint.identity or endpoint.id] = str(failure)
         self._alarm.cooling(endpoint, failure, seconds)
 
     def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
         """It cannot work as it is configured or paid."""
-        self._cooling[endpoint.id] = str(failure)
+        self._cooling[endpoint.identity or endpoint.id] = str(failure)
         self._alarm.fault(endpoint, failure, seconds)
 
     def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
@@ -32,12 +32,12 @@ class EndpointTroubles:
 
     def recovered(self, endpoint: Endpoint) -> None:
         """It answers again."""
-        self._cooling.pop(endpoint.id, None)
+        self._cooling.pop(endpoint.identity or endpoint.id, None)
         self._alarm.recovered(endpoint)
 
     def why_cooling(self, endpoint: Endpoint) -> str:
         """Empty = nothing was told here."""
-        return self._cooling.get(endpoint.id, "")
+        return self._cooling.get(endpoint.identity or endpoint.id, "")
 
     def why_limited(self, endpoint: Endpoint) -> str:
         """Empty = nothing was told here."""

@@ -86,6 +86,11 @@ class Relay:
             down.cancel()
             self.close()
 
+    @property
+    def is_streaming(self) -> bool:
+        """Does a turn run?"""
+        return self._is_answering
+
     def interrupt(self) -> None:
         """The proxy stops, and waits no longer."""
         self._is_stopping = True

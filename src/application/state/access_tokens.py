@@ -17,19 +17,14 @@ from application.telemetry_ports import TokenAlarm
 from domain.failure import Failure, FailureKind
 from domain.secret import Secret
 
-WAIT_S = 5.0
-"""How long requests wait for a token that is being fetched, counted from the beginning of the fetch."""
-FETCH_S = 60.0
-"""After so long a fetch has failed: the command line tools among the credentials may take their 10 s each."""
-YOUNG_S = 60.0
-"""A token that is refused so soon after it was asked for is not to blame: another one would be refused as well."""
+WAIT_S = 5.0  # how long requests wait for a token that is being fetched, counted from the beginning of the fetch
+FETCH_S = 60.0  # then a fetch has failed: the command line tools among the credentials take 10 s each
+YOUNG_S = 60.0  # a token refused so soon after it was asked for is not to blame: another would be refused too
 LONGEST_REST_S = 60.0
 _SHORTEST_REST_S = 10.0
 
 
 class AccessToken(Struct, frozen=True):
-    """What an identity provider hands out."""
-
     secret: Secret
     expires_unix: float
 
@@ -38,15 +33,13 @@ class TokenUnavailable(Exception):
     """No token could be had; `str(error)` says why in words that may be shown."""
 
 
-FetchToken = Callable[[str], Awaitable[AccessToken]]
-"""Gives a token for a scope that is newly made, as far as it is in our hands. Raises `TokenUnavailable`."""
+FetchToken = Callable[[str], Awaitable[AccessToken]]  # a token newly made for a scope; raises `TokenUnavailable`
 
 
 class _State(Enum):
     STARTING = "starting"
     READY = "ready"
-    FAILING = "failing"
-    """It cannot be renewed, but the old one is still good."""
+    FAILING = "failing"  # it cannot be renewed, but the old one is still good
     MISSING = "missing"
 
 
@@ -71,22 +64,30 @@ class TokenSource:
         self._when_missing = when_missing
         self._state = _State.STARTING
         self._secret: Secret | None = None
-        self._expires = float("-inf")
-        """By the monotonic clock."""
+        self._expires = float("-inf")  # by the monotonic clock
         self._failures = 0
         self._began = 0.0
         self._ended = float("-inf")
-        self._due = float("-inf")
-        """When the next fetch should begin."""
+        self._due = float("-inf")  # when the next fetch should begin
         self._fetching: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
+
+    def serve(self, when_missing: Callable[[bool], None]) -> None:
+        """The configuration was replaced: this is told from now on, and at once where there is no token."""
+        self._when_missing = when_missing
+        if self._state is _State.MISSING:
+            when_missing(True)
 
     def start(self) -> None:
         """Begin to fetch and to renew, in the running loop; waits for nothing."""
         self._running = asyncio.ensure_future(self._run())
 
+    def stop(self) -> None:
+        """Renew no more in the background; whoever still needs a token gets one."""
+        if self._running is not None:
+            self._running.cancel()
+
     async def close(self) -> None:
-        """End it."""
         for task in (self._running, self._fetching):
             if task is not None:
                 task.cancel()
@@ -110,10 +111,8 @@ class TokenSource:
         return token
 
     async def other_than(self, refused: Secret, patience_s: float) -> Secret | None:
-        """An endpoint answered 401 to `refused`: another token, renewed where that was not done just now.
-
-        None = there is no other, and the refusal stands.
-        """
+        """An endpoint answered 401 to `refused`: another token, renewed where that was not done just now. None = there
+        is no other, and the refusal stands."""
         if self.current is None or self.current == refused:
             if not self._is_fetching and self._clock.now() - self._ended >= YOUNG_S:
                 self._begin()

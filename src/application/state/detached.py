@@ -6,8 +6,7 @@ from collections.abc import Awaitable
 from application.answers import Answer, WholeAnswer
 from application.held_bytes import HeldBytes, Holding
 
-MAX_DETACHED = 100
-"""So many may go on without their clients. Beyond it a client's leaving ends its request, as it ends any other."""
+MAX_DETACHED = 100  # so many go on without their clients; beyond it a client's leaving ends its request
 
 
 class Detached:
@@ -17,14 +16,11 @@ class Detached:
         self._held = held
         self._max_detached = max_detached
         self._tasks: set[asyncio.Future[Answer]] = set()
-        self.count = 0
-        """How many go on whose clients have left."""
+        self.count = 0  # how many go on whose clients have left
 
     async def __call__(self, work: Awaitable[Answer], asked_bytes: int) -> Answer:
         """What `work` gives; a cancelled caller leaves it running, if not too many run so, and its answer is let go of.
-
-        `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count.
-        """
+        `asked_bytes` is what the request holds: as long as the caller is there, that is the caller's to count."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -55,7 +51,6 @@ class Detached:
 
 
 def _let_go(task: asyncio.Future[Answer]) -> None:
-    """The client has left: the answer is thrown away."""
     if task.cancelled() or task.exception() is not None:
         return
     answer = task.result()

@@ -18,26 +18,22 @@ from domain.elided import elide_long_strings
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
-GONE = "gone:"
-"""Stands before the account of what was deleted there."""
+GONE = "gone:"  # stands before the account of what was deleted there
 _NOT_DELETED = re.compile(rb'"deleted"\s*:\s*false')
 
 _ID_LENGTH = 8
 _DIGIT = re.compile(r"[0-9]")
 
-MAX_IDS = 256
-"""More ids than this in one text are not looked up, nor learned: the first are the ones that matter."""
+MAX_IDS = 256  # more ids than this in one text are not looked up, nor learned: the first are the ones that matter
 
 _STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.REALTIME, Api.OTHER})
 _WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
 _WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.REALTIME, Api.OTHER})
-_FILE, _AUDIO = b'"file_id"', b'"audio"'
-"""Fields of chat requests that name what is kept."""
+_FILE, _AUDIO = b'"file_id"', b'"audio"'  # fields of chat requests that name what is kept
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
 _REFERENCE = b'"item_reference"'
-_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
-"""Items that a request has with all their content: whoever made them, anybody can go on from them."""
+_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")  # items with all their content: anybody can go on from them
 
 
 class StateOwners:

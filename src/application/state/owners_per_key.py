@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
-from application.body.narrowed import MAX_MEMBERS
-from application.body.value_count import has_too_many_values
+from application.body.narrowed import MAX_MEMBERS, has_too_many_values
 from application.errors import Closed, InvalidRequest, NotFound, NotKnownNow
 from application.messages import Api, Binding, ProxyRequest
 from application.ports import Clock, Named, Providers, Things
@@ -23,28 +22,20 @@ from application.store_ports import ResponseOwners, StoreUnavailable
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
-MOST_NAMED = 4096
-"""Things that one request may name."""
+MOST_NAMED = 4096  # things that one request may name
+LOOK_AGAIN_S = 0.1  # what another worker has just written down may not be there yet
 
-LOOK_AGAIN_S = 0.1
-"""What another worker has just written down may not be there yet."""
-
-_ASIDE_ABOVE_BYTES = 64 * 1024
-"""Larger bodies are read in a thread: it takes milliseconds, and would hold up every other request."""
+_ASIDE_ABOVE_BYTES = 64 * 1024  # larger bodies are read in a thread, not to hold up other requests
 
 _DIALOGUES = frozenset({Api.RESPONSES, Api.STORED, Api.CHAT})
-_REASONING = "enc_"
-"""Stands before the digests of encrypted reasoning: nothing to be kept, but only one account can go on from it."""
+_REASONING = "enc_"  # before digests of encrypted reasoning: not kept, but only one account can use it
 
-_TUNED = "ft:"
-"""What the names of fine-tuned models begin with."""
+_TUNED = "ft:"  # what the names of fine-tuned models begin with
 
 _NOTHING = Named(())
 
 
 class KeyedOwners(StateOwners):
-    """The owner of each id, for each key."""
-
     def __init__(
         self, providers: Providers, owners: ResponseOwners, things: Things, clock: Clock, *, others_write: bool
     ) -> None:

@@ -8,8 +8,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-ADMINISTRATION = frozenset({"organization", "projects"})
-"""Users, keys, limits and bills of the whole account."""
+ADMINISTRATION = frozenset({"organization", "projects"})  # users, keys, limits and bills of the whole account
 
 _KEEPING = frozenset({
     "agents", "batches", "chatkit", "containers", "evals", "files", "fine_tuning", "models", "safety", "skills",
@@ -17,8 +16,7 @@ _KEEPING = frozenset({
 })  # fmt: skip
 """Families that are about what is kept, whatever model is named beside it."""
 
-_ROUNDS = 3
-"""So often a path is decoded at most: by each of those that pass it on."""
+_ROUNDS = 3  # so often a path is decoded at most: by each of those that pass it on
 
 _CALLS = frozenset({
     "/chat/completions", "/responses", "/responses/input_tokens", "/responses/compact", "/embeddings", "/completions",
@@ -33,24 +31,19 @@ _SHELVES = (
 )  # fmt: skip
 """Where things are kept, each below by an id that the account has only once."""
 
-_MADE_AT = frozenset({*_SHELVES, "/threads/runs"}) - {"/models"}
-"""POSTs that make one of them."""
+_MADE_AT = frozenset({*_SHELVES, "/threads/runs"}) - {"/models"}  # POSTs that make one of them
 
 
 class Place(Struct, frozen=True):
     """What a request line is about, where keys are kept apart."""
 
-    root: str = ""
-    """The id of the thing that it is about, or about a part of, decoded; empty = it is about none."""
-    is_told_apart: bool = True
-    """Is it known whose affair that is?"""
-    is_list: bool = False
-    """Is it about all things of a kind, whoever made them?"""
+    root: str = ""  # the id of the thing that it is about, or about a part of, decoded; empty = it is about none
+    is_told_apart: bool = True  # is it known whose affair that is?
+    is_list: bool = False  # is it about all things of a kind, whoever made them?
 
 
 def is_administration(path: str) -> bool:
-    """Is it the provider's account that it is about? Also what needs an administrator's key: permissions of a
-    fine-tuned model for other projects."""
+    """Is it about the provider's account? Also permissions of fine-tuned models, which need an administrator's key."""
     parts = _as_read(path).lower().split("/")
     return parts[0] in ADMINISTRATION or parts[:2] == ["fine_tuning", "checkpoints"]
 
@@ -62,7 +55,6 @@ def asks_a_model(method: str, path: str) -> bool:
 
 
 def place_of(method: str, path: str) -> Place:
-    """What a request line is about."""
     if method == "POST" and (path in _CALLS or path in _MADE_AT):
         return Place()
     for shelf in _SHELVES:

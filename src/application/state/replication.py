@@ -21,8 +21,7 @@ TICK_S = 0.1
 GATHER_S = 0.02
 """How long an urgent report waits for more: a bill that is not paid cools many endpoints at one moment, and a flood of
 failures must not become a flood of reports."""
-REFRESH_S = 5.0
-"""How often a report is put down again that has not changed, in case the store lost it."""
+REFRESH_S = 5.0  # how often a report is put down again that has not changed, in case the store lost it
 
 
 class Replication:
@@ -46,12 +45,17 @@ class Replication:
         self._log = log
         self._tick_s = tick_s
         self._report_due = report_due
-        self._put: ReplicaReport | None = ReplicaReport()
-        """What the store holds of this replica, in this replica's time; None = that is not certain."""
+        self._put: ReplicaReport | None = ReplicaReport()  # what the store holds of this replica; None = not certain
         self._put_at = 0.0
-        self._heard: dict[str, tuple[ReplicaReport, float]] = {}
-        """The report of each other replica that was taken in last, and when it was put down."""
+        self._heard: dict[str, tuple[ReplicaReport, float]] = {}  # the last report of each other replica, and when
         self._crashing = False
+
+    def look_at(self, view: ReplicaView, store: EndpointStateStore) -> None:
+        """The configuration was replaced: this is the picture from now on, and what others say is taken in anew, as it
+        may be about an endpoint that was none of ours."""
+        self._view = view
+        self._store = store
+        self._heard = {}
 
     async def load(self) -> None:
         """Take in, before the first request, what is known. Waits as long as the store lets it; never raises."""
@@ -64,8 +68,7 @@ class Replication:
             await self.exchange()
 
     async def exchange(self) -> None:
-        """One round: put down what is new here, take in what is new elsewhere. The order does not matter, and neither
-        keeps the other from happening. Raises nothing."""
+        """One round: put down what is new here, take in what is new elsewhere, each by itself. Raises nothing."""
         put_error = await self._half(self._put_own)
         take_error = await self._half(self._take_others)
         self._tell(put_error or take_error)

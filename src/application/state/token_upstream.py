@@ -42,8 +42,7 @@ class TokenUpstream:
         self._clock = clock
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
-        """See `Upstream.send`; raises NO_CREDENTIAL as well. A 401 is answered once, with another token,
-        unless an upload is spent: then the next call has it."""
+        """As `Upstream.send`, and NO_CREDENTIAL. A 401 is tried once with another token, unless an upload is spent."""
         if not isinstance(call, TokenCall):
             return await self._upstream.send(call)
         source, now = call.source, self._clock.now
@@ -64,5 +63,4 @@ class TokenUpstream:
         return await self._upstream.send(call.with_token(other, body, until - now()))
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         await self._upstream.close()

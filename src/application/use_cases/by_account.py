@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping
 from urllib.parse import parse_qs
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from application.answers import Answer
 from application.caching.cached import Responder
@@ -14,30 +14,16 @@ from application.state.path_families import asks_a_model, is_administration
 from domain.group import ModelGroup
 
 
-class _ByAccount:
+class _ByAccount(Struct, frozen=True):
     """Asks the account that keeps a thing, all where that is unknown, or whoever takes what names neither."""
 
-    def __init__(
-        self,
-        groups: Mapping[str, ModelGroup],
-        accounts: ModelGroup,
-        start_group: ModelGroup | None,
-        owners: StateOwners,
-        answers: Responder,
-        *,
-        is_closed: bool = False,
-        is_administrable: bool = True,
-    ) -> None:
-        """`groups` are for what names a model. `accounts` has one endpoint of each account. `start_group` takes what
-        names neither a model nor anything that is kept; None = nobody does. `is_closed`: is it meant to be nobody?
-        `is_administrable`: is what administers an account passed on?"""
-        self._groups = groups
-        self._accounts = accounts
-        self._start_group = start_group
-        self._owners = owners
-        self._answers = answers
-        self._is_closed = is_closed
-        self._is_administrable = is_administrable
+    _groups: Mapping[str, ModelGroup]  # for what names a model
+    _accounts: ModelGroup  # one endpoint of each account
+    _start_group: ModelGroup | None  # takes what names neither a model nor anything that is kept; None = nobody does
+    _owners: StateOwners
+    _answers: Responder
+    is_closed: bool = False  # is nobody meant to take that?
+    is_administrable: bool = True  # is what administers an account passed on?
 
     async def _in_group(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         return await self._answers(group, await self._owners.bind(group, request), trace)
@@ -47,11 +33,11 @@ class _ByAccount:
         if _names_what_is_kept(bound) or (bound.binding.ids and self._start_group is None):
             return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
-            raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
+            raise Closed.passthrough(request.path) if self.is_closed else NoGroup(request.path)
         return await self._answers(self._start_group, bound, trace)
 
 
-class AnswerStored(_ByAccount):
+class AnswerStored(_ByAccount, frozen=True):
     """The use case behind the routes of responses, conversations and stored completions."""
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
@@ -62,16 +48,15 @@ class AnswerStored(_ByAccount):
         return self._in_group(group, structs.replace(request, model=group.name), trace)
 
 
-class PassThrough(_ByAccount):
+class PassThrough(_ByAccount, frozen=True):
     """The use case behind everything else a provider serves: files, audio, images, batches, and whatever comes next."""
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        """The answer, whole or as it comes; raises `ProxyError`. One that still comes must be closed by whoever takes
-        it. A model that is no group's name is the provider's to know: it stays as it is."""
-        if not self._is_administrable and is_administration(request.path):
+        """The answer; raises `ProxyError`. A stream must be closed by its taker. A model of no group stays as it is."""
+        if not self.is_administrable and is_administration(request.path):
             raise Closed.administration(request.path)
         group = self._groups.get(request.model)
-        if self._is_closed and not (group is not None and asks_a_model(request.method, request.path)):
+        if self.is_closed and not (group is not None and asks_a_model(request.method, request.path)):
             raise Closed.passthrough(request.path)
         if group is not None:
             return self._in_group(group, request, trace)
@@ -80,7 +65,7 @@ class PassThrough(_ByAccount):
         return self._by_account(structs.replace(request, model=""), trace)
 
 
-class OpenSocket(_ByAccount):
+class OpenSocket(_ByAccount, frozen=True):
     """The use case behind Realtime sockets: a model, a call that an account keeps, or neither."""
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
@@ -90,7 +75,7 @@ class OpenSocket(_ByAccount):
             return self._in_group(group, request, trace)
         if request.model:
             raise UnknownModel(request.model, sorted(self._groups))
-        if self._is_closed:
+        if self.is_closed:
             raise Closed.passthrough(request.path)
         return self._by_account(request, trace)
 

@@ -37,29 +37,22 @@ class HealthReport(Struct, frozen=True):
 
 
 class ListModels:
-    """The names clients may ask for."""
-
     def __init__(self, groups: Sequence[ModelGroup]) -> None:
         self._names = tuple(group.name for group in groups)
 
     def __call__(self) -> tuple[str, ...]:
-        """In the order of the configuration."""
         return self._names
 
 
-class ReportHealth:
+class ReportHealth(Struct, frozen=True):
     """How all endpoints are doing, from what traffic showed: no request is made, no token spent."""
 
-    def __init__(
-        self, groups: Sequence[ModelGroup], states: Mapping[str, EndpointState], ledger: Ledger, clock: Clock
-    ) -> None:
-        self._groups = groups
-        self._states = states
-        self._ledger = ledger
-        self._clock = clock
+    _groups: Sequence[ModelGroup]
+    _states: Mapping[str, EndpointState]
+    _ledger: Ledger
+    _clock: Clock
 
     def __call__(self) -> HealthReport:
-        """The state at this moment."""
         groups = tuple(self._group(group) for group in self._groups)
         statuses = {group.status for group in groups}
         if statuses == {"unavailable"}:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from application.answers import Answer
 from application.caching.cached import Responder
@@ -12,27 +12,18 @@ from application.state.owners import StateOwners
 from domain.group import ModelGroup
 
 
-class AnswerModelCall:
+class AnswerModelCall(Struct):
     """The use case behind chat completions, responses, embeddings, completions and moderations."""
 
-    def __init__(
-        self,
-        groups: Mapping[str, ModelGroup],
-        start_group: ModelGroup | None,
-        stranger_group: ModelGroup | None,
-        owners: StateOwners,
-        answers: Responder,
-        *,
-        is_closed: bool = False,
-    ) -> None:
-        """`start_group` takes what need not name a model, and does not; None = nobody does. `stranger_group` takes what
-        names a model that is no group's, as it is; None = nobody does. `is_closed`: is it meant to be nobody?"""
-        self._groups = groups
-        self._start_group = start_group
-        self._stranger_group = stranger_group
-        self._owners = owners
-        self._answers = answers.__call__  # bound, it is called without a detour
-        self._is_closed = is_closed
+    _groups: Mapping[str, ModelGroup]
+    _start_group: ModelGroup | None  # takes what need not name a model, and does not; None = nobody does
+    _stranger_group: ModelGroup | None  # takes what names a model that is no group's, as it is; None = nobody does
+    _owners: StateOwners
+    _answers: Responder
+    is_closed: bool = False  # is nobody meant to take that?
+
+    def __post_init__(self) -> None:
+        self._answers = self._answers.__call__  # bound, it is called without a detour
 
     def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """The answer, whole or a stream; raises `ProxyError`. A stream must be closed by whoever takes it."""
@@ -47,10 +38,9 @@ class AnswerModelCall:
         return await self._answers(group, await self._owners.bind(group, request), trace)
 
     def _strangers(self, request: ProxyRequest) -> tuple[ModelGroup, ProxyRequest]:
-        """The group for a request that is no group's, and the request as it goes there: its model's name is for the
-        provider to know, and stays as it is. Raises `UnknownModel`, `NoGroup`."""
+        """The group for a model that is no group's, which stays as it is. Raises `UnknownModel`, `NoGroup`."""
         if not request.model:
-            raise Closed.passthrough(request.path) if self._is_closed else NoGroup(request.path)
+            raise Closed.passthrough(request.path) if self.is_closed else NoGroup(request.path)
         # A deployment that only the path names would be lost on the way.
         if self._stranger_group is None or request.model != request.body_model:
             raise UnknownModel(request.model, sorted(self._groups))

@@ -11,24 +11,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.caching.cacheability import is_cacheable
+from domain.caching.cacheability import is_cacheable, may_be_cacheable
 
 KEY_VERSION = b"llmproxy-cache-1"
-TTL_JITTER = 0.05
-"""Entries made together do not end together."""
+TTL_JITTER = 0.05  # entries made together do not end together
 
 
 class CacheState(StrEnum):
-    """What the cache did with a request."""
-
-    BYPASS = "bypass"
-    """It may not be cached."""
+    BYPASS = "bypass"  # it may not be cached
     MISS = "miss"
-    REFRESH = "refresh"
-    """The client wanted a new answer; the old entry is replaced."""
+    REFRESH = "refresh"  # the client wanted a new answer; the old entry is replaced
     HIT = "hit"
-    SHARED = "shared"
-    """An identical request was under way; this is its answer."""
+    SHARED = "shared"  # an identical request was under way; this is its answer
 
 
 class CacheControl(Struct, frozen=True):
@@ -36,30 +30,26 @@ class CacheControl(Struct, frozen=True):
 
     no_cache: bool = False
     no_store: bool = False
-    max_age_s: float | None = None
-    """None = an answer of any age will do."""
+    max_age_s: float | None = None  # None = an answer of any age will do
 
 
 class CacheKey(Struct, frozen=True):
     """Where an entry is kept, and what proves that it belongs there."""
 
-    name: str
-    """A digest; says nothing about the request to somebody who sees the store."""
-    seal: bytes
-    """Known only to a holder of the request: an entry that is not signed with it was not made for it."""
+    name: str  # a digest; says nothing about the request to somebody who sees the store
+    seal: bytes  # known only to a holder of the request: an entry that is not signed with it was not made for it
 
 
 class CachePolicy(Struct, frozen=True):
-    """The configuration's say."""
-
     ttl_s: float = 604_800.0
-    scope_is_global: bool = False
-    """Do clients with different credentials share answers?"""
-    absent_is_cacheable: bool = False
-    """What a request without a temperature is taken for; the API's default is 1."""
+    scope_is_global: bool = False  # do clients with different credentials share answers?
+    absent_is_cacheable: bool = False  # what a request without a temperature is taken for; the API's default is 1
+
+    def may_allow(self, api: str, temperature: object, store: object) -> bool:
+        """Could `allows` say yes, as far as these fields tell? None = the body has none."""
+        return may_be_cacheable(api, temperature, store, self.absent_is_cacheable)
 
     def allows(self, api: str, fields: Mapping[str, Any]) -> bool:
-        """May an answer to this request be kept, and one that was kept be given?"""
         return is_cacheable(api, fields, absent_is_zero=self.absent_is_cacheable)
 
     def key(self, api: str, group: str, client: str, parts: Iterable[str], content: bytes) -> CacheKey:

@@ -11,56 +11,47 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
-DELIVERY = ("stream", "stream_options")
-"""Fields that say how the answer is sent, and not what it is."""
+DELIVERY = ("stream", "stream_options")  # fields that say how the answer is sent, and not what it is
+COMPUTED = frozenset(("embeddings", "moderations"))  # APIs without chance: they know neither a temperature nor a stream
 
-COMPUTED = frozenset(("embeddings", "moderations"))
-"""APIs without chance: they know neither a temperature nor a stream."""
+_NUMBERS = (int, float)
 
-_ASKED_TO_STAY_OUT = frozenset(
-    (
-        "background",
-        "previous_response_id",
-        "conversation",
-        "prompt",
-        "context_management",
-        "audio",
-        "web_search_options",
-        "data_sources",
-        "dataSources",
-        "search_parameters",
-        "plugins",
-    )
-)
+_ASKED_TO_STAY_OUT = frozenset({
+    "background", "previous_response_id", "conversation", "prompt", "context_management", "audio",
+    "web_search_options", "data_sources", "dataSources", "search_parameters", "plugins",
+})  # fmt: skip
 """Fields of chat and Responses that tie a request to what is kept elsewhere, make more of it than text, or have the
 provider look something up. An empty object turns them on as well."""
 
-_OWN_TOOLS = frozenset(("function", "custom"))
-"""Tools that the client runs. All others are run by the provider."""
+_OWN_TOOLS = frozenset(("function", "custom"))  # Tools that the client runs. All others are run by the provider.
 
 _PLAIN_ITEMS = frozenset(
     ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 )
 """Input items of Responses that hold all they mean. Left out: references, encrypted reasoning, hosted tools' calls."""
 
-_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))
-"""Left out: what hosted tools found, and encrypted reasoning, which only the account that answered can go on from."""
+_PLAIN_INCLUDES = frozenset(("message.output_text.logprobs",))  # no hosted tools' finds, no encrypted reasoning
 
-_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")
-"""Prompt cache options for whose effect, or for whose report on a moment, a request is made."""
+_PROMPT_CACHE_ACTS = ("prewarm", "comparison_response_id")  # a request for these is made for its effect
+
+
+def may_be_cacheable(api: str, temperature: object, store: object, absent_is_zero: bool) -> bool:
+    """Could the answer to a request be given again, as far as these fields of its body tell (None = it has none)?
+    `absent_is_zero`: what a request without a temperature is taken for. Of an API that is not known here: never."""
+    if api not in SAMPLED:
+        return api in COMPUTED
+    is_certain = absent_is_zero if temperature is None else type(temperature) in _NUMBERS and temperature == 0
+    return is_certain and (store is False or api != "responses")  # which are stored unless the client says no
 
 
 def is_cacheable(api: str, fields: Fields, *, absent_is_zero: bool) -> bool:
-    """May the answer to a request with these body fields be given again? `absent_is_zero`: what a request without a
-    temperature is taken for. Of an API that is not known here: never."""
+    """May the answer to a request with these body fields be given again? `absent_is_zero` as above."""
     if api in COMPUTED:
         return not any(fields.get(name) for name in DELIVERY)
-    asks_only_for_an_answer = SAMPLED.get(api)
     return (
-        asks_only_for_an_answer is not None
+        may_be_cacheable(api, fields.get("temperature"), fields.get("store"), absent_is_zero)
         and _is_plain_delivery(fields)
-        and _is_deterministic(fields.get("temperature"), absent_is_zero)
-        and asks_only_for_an_answer(fields)
+        and SAMPLED[api](fields)
     )
 
 
@@ -79,18 +70,13 @@ def _completions(fields: Fields) -> bool:
 
 def _responses(fields: Fields) -> bool:
     return (
-        fields.get("store") is False  # stored unless the client says no
-        and _stays_in_itself(fields)
+        _stays_in_itself(fields)
         and all(isinstance(name, str) and name in _PLAIN_INCLUDES for name in _items(fields.get("include")))
         and _is_plain_input(fields.get("input"))
     )
 
 
-SAMPLED: Mapping[str, Callable[[Fields], bool]] = {
-    "chat": _chat,
-    "completions": _completions,
-    "responses": _responses,
-}
+SAMPLED: Mapping[str, Callable[[Fields], bool]] = {"chat": _chat, "completions": _completions, "responses": _responses}
 """APIs that draw their answers: what a request must not ask for."""
 
 
@@ -105,12 +91,6 @@ def _is_plain_delivery(fields: Fields) -> bool:
     if not (stream is None or isinstance(stream, bool)):
         return False
     return options is None or (stream is True and isinstance(options, dict))
-
-
-def _is_deterministic(temperature: object, absent_is_zero: bool) -> bool:
-    if temperature is None:
-        return absent_is_zero
-    return isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
 
 
 def _stays_in_itself(fields: Fields) -> bool:

@@ -23,20 +23,13 @@ from domain.replica_moments import SKEW_S
 
 NEVER = -math.inf
 
-RAMP_END = 64
-"""Once this many requests at a time went well after a cooldown, the endpoint takes all it is given."""
+RAMP_END = 64  # once this many requests at a time went well after a cooldown, the endpoint takes all it is given
+NO_CHANCE_S = 1.0  # how soon to look again where time alone opens nothing: what does open it says so
 
-NO_CHANCE_S = 1.0
-"""How soon to look again where time alone opens nothing: what does open it says so."""
-
-UNKNOWN_REQUESTS = 3
-"""So many different requests in a row are not all wrong themselves: an endpoint that answers each of them with an error
-of unknown cause is at fault."""
+UNKNOWN_REQUESTS = 3  # so many different requests in a row are not all wrong: the endpoint is at fault
 
 
 class HealthState(StrEnum):
-    """What an endpoint's health says at one moment."""
-
     CLOSED = "closed"
     COOLING = "cooling"
     HALF_OPEN = "half-open"
@@ -46,32 +39,19 @@ class HealthState(StrEnum):
 class EndpointHealth(Struct, frozen=True):
     """What is remembered of one endpoint's failures. `FRESH` is an endpoint nothing is known of."""
 
-    failures: int = 0
-    """In a row; a success starts again from 0."""
-    unknown: tuple[int, ...] = ()
-    """The different requests, each as a number of its own, that met an error of unknown cause since the last success;
-    no more than decide."""
-    opened_at: float = 0.0
-    """When the current cooldown began. What was sent before that has no say in it."""
-    open_until: float = 0.0
-    """When the current cooldown ends; 0 = none, the endpoint is closed."""
-    cooldown_s: float = 0.0
-    """The length of the current cooldown before jitter: the next one, if the probe fails, is twice as long."""
-    probe_until: float = 0.0
-    """The end of the running probe's lease; 0 = no probe runs."""
-    ramp: int = 0
-    """How many requests at a time the endpoint gets after a cooldown; 0 = as many as there are."""
-    closed_at: float = NEVER
-    """When the request was sent that ended the last cooldown by going well."""
-    opened_elsewhere: bool = False
-    """Did another replica begin the current cooldown? Then it is not ours to tell."""
-    closed_elsewhere: bool = False
-    """Did another replica send the request of `closed_at`?"""
-    on_trial: int = 0
-    """Requests that were sent during a ramp and are not answered yet."""
+    failures: int = 0  # in a row; a success starts again from 0
+    unknown: tuple[int, ...] = ()  # numbers of the different requests that met one since the last success
+    opened_at: float = 0.0  # When the current cooldown began. What was sent before that has no say in it.
+    open_until: float = 0.0  # when the current cooldown ends; 0 = none, the endpoint is closed
+    cooldown_s: float = 0.0  # of the current cooldown, before jitter; a probe that fails doubles it
+    probe_until: float = 0.0  # the end of the running probe's lease; 0 = no probe runs
+    ramp: int = 0  # how many requests at a time the endpoint gets after a cooldown; 0 = as many as there are
+    closed_at: float = NEVER  # when the request was sent that ended the last cooldown by going well
+    opened_elsewhere: bool = False  # Did another replica begin the current cooldown? Then it is not ours to tell.
+    closed_elsewhere: bool = False  # did another replica send the request of `closed_at`?
+    on_trial: int = 0  # requests that were sent during a ramp and are not answered yet
 
     def state(self, now: float) -> HealthState:
-        """What the endpoint is at `now`."""
         if not self.open_until:
             return HealthState.CLOSED
         if now < self.open_until:
@@ -84,7 +64,6 @@ class EndpointHealth(Struct, frozen=True):
         return not (self.open_until or self.ramp or self.failures or self.unknown)
 
     def admits(self, now: float) -> bool:
-        """May one more request go there?"""
         if self.open_until:
             return self.state(now) is HealthState.HALF_OPEN
         return not self.ramp or self.on_trial < self.ramp
@@ -120,8 +99,7 @@ class CooldownPolicy(Struct, frozen=True):
         return max(self.max_cooldown_s, self.fault_s, self.cooldown_s)
 
     def after_start(self, health: EndpointHealth, now: float) -> EndpointHealth:
-        """A request is sent: if a cooldown has just ended it is the probe, and takes the lease; during a ramp it is on
-        trial until it is answered."""
+        """A request is sent: after a cooldown it is the probe, with a lease; in a ramp on trial until answered."""
         if health.ramp:
             return structs.replace(health, on_trial=health.on_trial + 1)
         if not health.open_until or health.state(now) is not HealthState.HALF_OPEN:
@@ -129,7 +107,6 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, probe_until=now + self.probe_lease_s)
 
     def after_trial(self, health: EndpointHealth) -> EndpointHealth:
-        """A request that was on trial was answered, one way or the other, or is over."""
         return structs.replace(health, on_trial=health.on_trial - 1)
 
     def after_abandon(self, health: EndpointHealth, probe_until: float) -> EndpointHealth:
@@ -137,10 +114,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, probe_until=0.0) if health.probe_until == probe_until else health
 
     def after_success(self, health: EndpointHealth, started: float) -> EndpointHealth:
-        """A request sent at `started` went well. After a cooldown that closes the endpoint and begins the ramp.
-
-        An answer to what was sent before the cooldown began says nothing about how the endpoint is now.
-        """
+        """A request sent at `started` went well. After a cooldown that closes the endpoint and begins the ramp. An
+        answer to what was sent before the cooldown began says nothing about how the endpoint is now."""
         if health.open_until:
             closed = EndpointHealth(ramp=1, closed_at=started, on_trial=health.on_trial)
             return closed if started >= health.opened_at else health
@@ -150,10 +125,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(health, failures=0, unknown=(), ramp=ramp if ramp < RAMP_END else 0)
 
     def after_failure(self, health: EndpointHealth, started: float, now: float, draw: float) -> EndpointHealth:
-        """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter.
-
-        Failures of what was sent before or during a cooldown do not lengthen it: only a probe does, after it.
-        """
+        """A request sent at `started` failed at `now`. `draw` in [0, 1) sets the jitter. Failures of what was sent
+        before or during a cooldown do not lengthen it: only a probe does, after it."""
         if health.open_until:
             probed = started >= health.open_until
             return self._cooling(health, now, 2 * health.cooldown_s, draw) if probed else health
@@ -190,7 +163,6 @@ class CooldownPolicy(Struct, frozen=True):
         return self._open(health, now, until, self.fault_s)
 
     def report(self, health: EndpointHealth) -> CooldownReport:
-        """What this replica found out itself."""
         opened = health.open_until and not health.opened_elsewhere
         closed = health.closed_at != NEVER and not health.closed_elsewhere
         if not opened and not closed:
@@ -230,16 +202,8 @@ class CooldownPolicy(Struct, frozen=True):
         return structs.replace(self._open(health, opened_at, until, length_s), opened_elsewhere=True)
 
     def _open(self, health: EndpointHealth, now: float, until: float, length_s: float) -> EndpointHealth:
-        return EndpointHealth(
-            failures=health.failures,
-            unknown=health.unknown,
-            opened_at=now,
-            open_until=until,
-            cooldown_s=length_s,
-            closed_at=health.closed_at,
-            closed_elsewhere=health.closed_elsewhere,
-            on_trial=health.on_trial,
-        )
+        opened = {"opened_at": now, "open_until": until, "cooldown_s": length_s, "opened_elsewhere": False}
+        return structs.replace(health, probe_until=0.0, ramp=0, **opened)
 
     def _cooling(self, health: EndpointHealth, now: float, length_s: float, draw: float) -> EndpointHealth:
         limit_s = max(self.max_cooldown_s, self.cooldown_s)

@@ -4,29 +4,21 @@ from msgspec import Struct, structs
 
 from domain.replica_moments import later, moved, rank
 
-COOLDOWN_TOLD_S = 60.0
-"""For how long after its end a cooldown is still told: as yet nobody has shown that the endpoint is well."""
-RECOVERY_TOLD_S = 600.0
-"""For how long a recovery is told, beside the longest cooldown there may be: as long as an old report of the cooldown
-that it ended may linger."""
+COOLDOWN_TOLD_S = 60.0  # how long after its end a cooldown is told: nobody has shown yet that the endpoint is well
+RECOVERY_TOLD_S = 600.0  # beside the longest cooldown: an old report of the one it ended may linger
 
 
 class CooldownReport(Struct, frozen=True):
     """The health of one endpoint as another replica should know it. None = nothing to tell."""
 
-    opened_at: float | None = None
-    """When its latest cooldown began."""
-    open_until: float | None = None
-    """When that ends, or ended: after that a probe has to show that the endpoint is well."""
-    cooldown_s: float = 0.0
-    """How long it was meant to be, before jitter."""
-    closed_at: float | None = None
-    """A request sent then went well: cooldowns that began before hold no longer."""
+    opened_at: float | None = None  # when its latest cooldown began
+    open_until: float | None = None  # when that ends, or ended: then a probe has to show that it is well
+    cooldown_s: float = 0.0  # how long it was meant to be, before jitter
+    closed_at: float | None = None  # a request sent then went well: cooldowns that began before hold no longer
 
     def merged(self, other: "CooldownReport") -> "CooldownReport":
-        """Two cooldowns count as one, from the later beginning to the later end: a recovery ends it that came after
-        both had begun. Of two recoveries the later counts."""
-        longer = max(self, other, key=_end)
+        """Two cooldowns count as one, from the later beginning to the later end; of two recoveries the later counts."""
+        longer = max(self, other, key=lambda report: (rank(report.open_until), report.cooldown_s))
         return CooldownReport(
             later(self.opened_at, other.opened_at),
             longer.open_until,
@@ -51,7 +43,3 @@ class CooldownReport(Struct, frozen=True):
 
 
 NO_COOLDOWN = CooldownReport()
-
-
-def _end(report: CooldownReport) -> tuple[float, float]:
-    return rank(report.open_until), report.cooldown_s

@@ -10,14 +10,11 @@ from msgspec import Struct
 
 from domain.failure import Failure, FailureKind
 
-SILENCE_S = 10.0
-"""A shorter wait without a byte is nothing unusual: answers that are not streamed are silent until they are made."""
+SILENCE_S = 10.0  # a shorter wait is nothing unusual: what is not streamed is silent until it is made
 
-SILENT_REQUESTS = 3
-"""After so many requests in a row that ran out of time without a byte, an endpoint is taken for one that hangs."""
+SILENT_REQUESTS = 3  # so many in a row without a byte until their time was over: the endpoint hangs
 
-TRUST_S = 300.0
-"""How long an endpoint that was well for one use is believed to be so when another is refused."""
+TRUST_S = 300.0  # how long an endpoint that was well for one use is believed to be so when another is refused
 
 HANGS = Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
@@ -26,11 +23,9 @@ class Silence(Struct, frozen=True):
     """Requests in a row that ran out of time without a byte."""
 
     requests: int = 0
-    hung: int = 0
-    """Those that waited for at least `SILENCE_S`: an impatient client says nothing, others may well wait for it."""
+    hung: int = 0  # those that waited at least `SILENCE_S`: an impatient client says nothing
 
     def after_timeout(self, waited_s: float) -> "Silence":
-        """One more did, after so long."""
         return Silence(self.requests + 1, self.hung + (waited_s >= SILENCE_S))
 
     @property
@@ -39,8 +34,7 @@ class Silence(Struct, frozen=True):
         return self.hung >= SILENT_REQUESTS
 
 
-NO_SILENCE = Silence()
-"""A byte came."""
+NO_SILENCE = Silence()  # a byte came
 
 
 def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float) -> bool:

@@ -11,19 +11,13 @@ from msgspec import Struct
 PER_MINUTE_S = 60.0
 AZURE_REQUEST_SLICE_S = 10.0
 
-MAX_COUNT = 1e12
-"""A limit, or what remains of one, that is larger says nothing."""
-LEAST_LIMIT = 1.0
-"""A limit that lets no request in, ever, means something else: it says nothing."""
-MAX_RESET_S = 86_400.0
-"""Providers count by the minute, some by the day: a later reset says nothing."""
-_LEAST_RESET_S = 0.001
-"""Shorter resets are no more than that, and would make the rate as large as can be."""
+MAX_COUNT = 1e12  # a limit, or what remains of one, that is larger says nothing
+LEAST_LIMIT = 1.0  # a limit that lets no request in, ever, means something else: it says nothing
+MAX_RESET_S = 86_400.0  # providers count by the minute, some by the day: a later reset says nothing
+_LEAST_RESET_S = 0.001  # shorter resets are no more than that, and would make the rate as large as can be
 
 
 class Refill(Enum):
-    """How a provider gives room back."""
-
     CONTINUOUS = "continuous"
     WINDOW = "window"
 
@@ -33,20 +27,17 @@ class Reading(Struct, frozen=True, gc=False):
 
     limit: float | None = None
     remaining: float | None = None
-    reset_s: float | None = None
-    """Seconds from the reply's admission until all room is back."""
+    reset_s: float | None = None  # seconds from the reply's admission until all room is back
     is_bare: bool = False
     """Was the reset a number without a unit, as Azure writes it? Then it may be rounded up to a whole second, and all
     room may come back at once."""
 
     @property
     def is_empty(self) -> bool:
-        """Does it say anything?"""
         return self.limit is None and self.remaining is None
 
     @property
     def is_possible(self) -> bool:
-        """Can all of it be true?"""
         return (
             _is_within(self.limit, LEAST_LIMIT, MAX_COUNT)
             and _is_within(self.remaining, 0.0, MAX_COUNT)
@@ -55,26 +46,18 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 class Readings(Struct, frozen=True, gc=False):
-    """What one reply says about its bucket."""
-
     requests: Reading = Reading()
     tokens: Reading = Reading()
 
 
-NO_READINGS = Readings()
-"""Of a reply that says nothing."""
+NO_READINGS = Readings()  # of a reply that says nothing
 
 
 class Counting(Struct, frozen=True, gc=False):
-    """How one limit is counted; that never changes."""
-
     refill: Refill = Refill.CONTINUOUS
-    window_s: float = PER_MINUTE_S
-    """After how long the room is back, where no reading says so."""
-    is_exact: bool = False
-    """Is what is charged known, and no estimate?"""
-    reserve: float = 0.0
-    """The fraction of the limit that is kept untouched while another bucket has room."""
+    window_s: float = PER_MINUTE_S  # after how long the room is back, where no reading says so
+    is_exact: bool = False  # is what is charged known, and no estimate?
+    reserve: float = 0.0  # the fraction of the limit that is kept untouched while another bucket has room
 
     def kept(self, limit: float | None) -> float:
         """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""
@@ -92,7 +75,6 @@ class Counting(Struct, frozen=True, gc=False):
 
 
 def countings(provider: str, reserve: float) -> tuple[Counting, Counting]:
-    """How a provider counts requests and tokens."""
     if provider == "azure":
         requests = Counting(Refill.WINDOW, AZURE_REQUEST_SLICE_S, is_exact=True, reserve=reserve)
         return requests, Counting(Refill.WINDOW, reserve=reserve)

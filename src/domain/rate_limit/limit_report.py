@@ -5,19 +5,14 @@ from msgspec import Struct
 from domain.rate_limit.limit_reading import Reading
 from domain.replica_moments import moved, rank
 
-READING_TOLD_S = 60.0
-"""For how long a reading is told: by then most limits have all their room back."""
+READING_TOLD_S = 60.0  # for how long a reading is told: by then most limits have all their room back
 
 
 class ReadingReport(Struct, frozen=True):
-    """The newest reading of one limit."""
-
     reading: Reading = Reading()
-    read_at: float | None = None
-    """When the request was sent whose reply gave it; None = there is none."""
+    read_at: float | None = None  # when the request was sent whose reply gave it; None = there is none
 
     def merged(self, other: "ReadingReport") -> "ReadingReport":
-        """The newer of the two."""
         return max(self, other, key=_age_rank)
 
     def shifted(self, by_s: float) -> "ReadingReport":
@@ -25,7 +20,6 @@ class ReadingReport(Struct, frozen=True):
         return self if self.read_at is None else ReadingReport(self.reading, self.read_at + by_s)
 
     def of_interest(self, now: float) -> "ReadingReport":
-        """Itself, or that there is none."""
         return NO_READING if self.read_at is None or self.read_at + READING_TOLD_S <= now else self
 
 
@@ -33,17 +27,12 @@ NO_READING = ReadingReport()
 
 
 class BucketReport(Struct, frozen=True):
-    """What is known of one rate limit."""
-
-    limited_until: float | None = None
-    """The end of the newest 429 clock; None = none was set."""
-    unexplained: int = 0
-    """429s in a row that named no delay."""
+    limited_until: float | None = None  # the end of the newest 429 clock; None = none was set
+    unexplained: int = 0  # 429s in a row that named no delay
     requests: ReadingReport = NO_READING
     tokens: ReadingReport = NO_READING
 
     def merged(self, other: "BucketReport") -> "BucketReport":
-        """The clock that ends later, and the newer reading of each limit."""
         clock = max(self, other, key=_clock_rank)
         return BucketReport(
             clock.limited_until,

@@ -120,7 +120,6 @@ class LimitState(Struct, frozen=True, gc=False):
         now: float,
         amount: float,
         in_flight: float = 0.0,
-        *,
         elsewhere: bool = False,
     ) -> "LimitState":
         """A reply says so; its request took `amount`, was sent at `sent` and charged up to `mark`. An older reading

@@ -21,32 +21,23 @@ ADMISSION_S = 0.5
 """A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
 reply allows, but not later than this: a window that is thought to end too early costs a 429, too late a short wait."""
 ROUNDING_S = 1.0
-SAME_WINDOW_S = ADMISSION_S + ROUNDING_S
-"""Ends of windows no further apart than this are those of one window."""
+SAME_WINDOW_S = ADMISSION_S + ROUNDING_S  # ends of windows no further apart than this are those of one window
 
 
 class Window(Struct, frozen=True, gc=False):
     """Times are monotonic seconds, marks are sums of all charges up to a moment, see `LimitState`."""
 
-    left: float
-    """The room that was left when `mark` was charged."""
+    left: float  # the room that was left when `mark` was charged
     mark: float
-    last: float
-    """The latest time at which any of the charges up to `mark` was sent."""
-    opens: float
-    """The next window begins at this time at the earliest ..."""
-    ends: float
-    """... and at this at the latest."""
-    opened: float | None = None
-    """The mark at the time `opens`; None = that was not seen to pass."""
-    longest: float = 0.0
-    """The longest reset that was ever said: so long the window is at least."""
-    most: float = 0.0
-    """The most that a request ever took and left: so much fits into a window at least."""
+    last: float  # the latest time at which any of the charges up to `mark` was sent
+    opens: float  # the next window begins at this time at the earliest ...
+    ends: float  # ... and at this at the latest
+    opened: float | None = None  # the mark at the time `opens`; None = that was not seen to pass
+    longest: float = 0.0  # the longest reset that was ever said: so long the window is at least
+    most: float = 0.0  # the most that a request ever took and left: so much fits into a window at least
     turned: float | None = None
     """When this window was taken to have begun without a reply that said so; None = a reply did."""
-    slides: bool = False
-    """Did a window give back less than all, and none all at once since?"""
+    slides: bool = False  # did a window give back less than all, and none all at once since?
     is_test: bool = False
     """Were there requests less than a window's length before this one, so that it tells by what it gives back?"""
     is_guess: bool = False

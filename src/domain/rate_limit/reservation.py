@@ -6,31 +6,24 @@ from msgspec import Struct
 
 
 class Ending(Enum):
-    """How a request ended for its bucket."""
-
     ANSWERED = "answered"
     LEFT = "left"
     """Nobody waited for what became of it, or nothing did: a request larger than the limit is taken to be refused."""
     REFUSED = "refused"
     """The provider would not answer it. That took no tokens; it counts as a request all the same (OpenAI rate-limits
     guide: unsuccessful requests contribute to the limit)."""
-    UNSENT = "unsent"
-    """The provider never saw it, it cost nothing."""
+    UNSENT = "unsent"  # the provider never saw it, it cost nothing
 
 
 class Reservation(Struct, frozen=True, gc=False):
     """What one request was charged, and where that stands in the books."""
 
-    tokens: float
-    """What it is expected to take."""
+    tokens: float  # what it is expected to take
     requests_mark: float
     tokens_mark: float
-    others: float = 0.0
-    """How many requests were on their way when it was sent: it may overtake so many ..."""
-    others_tokens: float = 0.0
-    """... that take so much."""
-    is_too_large: bool = False
-    """Is it expected to take more than the whole limit? Then `tokens` is the limit."""
+    others: float = 0.0  # how many requests were on their way when it was sent: it may overtake so many ...
+    others_tokens: float = 0.0  # ... that take so much
+    is_too_large: bool = False  # Is it expected to take more than the whole limit? Then `tokens` is the limit.
 
     def unused(self, ending: Ending, limit: float | None) -> float:
         """The tokens that come back at its end, where all of a limit is `limit`; None = that is unknown."""

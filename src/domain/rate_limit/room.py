@@ -8,8 +8,7 @@ from enum import IntEnum
 from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.throttle import Throttle
 
-TOKEN_MARGIN = 1.05
-"""A guess is taken for a little short where it decides whether a request fits."""
+TOKEN_MARGIN = 1.05  # a guess is taken for a little short where it decides whether a request fits
 
 SOFT_WAIT_S = 2.0
 """An estimate that says "not yet" is waited for only this long: it is an estimate, and headers may mislead."""
@@ -18,10 +17,8 @@ SOFT_WAIT_S = 2.0
 class Room(IntEnum):
     """How well a request fits, worst first."""
 
-    NONE = 0
-    """Used up, or a 429 clock runs: asking would only cost a 429."""
-    SCARCE = 1
-    """It may or may not fit: to be asked only when no other endpoint has room."""
+    NONE = 0  # used up, or a 429 clock runs: asking would only cost a 429
+    SCARCE = 1  # it may or may not fit: to be asked only when no other endpoint has room
     AMPLE = 2
 
 

@@ -10,22 +10,17 @@ from domain.rate_limit.limit_state import ECHO_S
 MIN_DELAY_S = 0.25
 MAX_DELAY_S = 300.0
 DEFAULT_CAP_S = 60.0
-MAX_UNEXPLAINED = 16
-"""More of them in a row make the assumed delay no longer."""
+MAX_UNEXPLAINED = 16  # more of them in a row make the assumed delay no longer
 
 
 class Throttle(Struct, frozen=True, gc=False):
     """The 429 clock of one bucket (host, key and model). `UNLIMITED` has never run."""
 
-    until: float = 0.0
-    """No request before this; 0 = never limited."""
+    until: float = 0.0  # no request before this; 0 = never limited
     set_at: float = 0.0
-    unexplained: int = 0
-    """429s in a row that named no delay: the assumed one doubles with each."""
-    set_elsewhere: bool = False
-    """Did another replica get the 429 that set it? Then it is not ours to tell."""
-    overload: bool = False
-    """Was it set by an overload, which is no limit of the client's?"""
+    unexplained: int = 0  # 429s in a row that named no delay: the assumed one doubles with each
+    set_elsewhere: bool = False  # Did another replica get the 429 that set it? Then it is not ours to tell.
+    overload: bool = False  # was it set by an overload, which is no limit of the client's?
 
     def wait_s(self, now: float) -> float:
         """Seconds until the bucket may be asked again; 0 = now."""

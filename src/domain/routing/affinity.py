@@ -16,23 +16,20 @@ from enum import Enum
 from msgspec import Struct
 
 DRAW_BITS = 64
-_EXACT_BITS = 52
-"""With half a step added, a float still tells every number of so many bits from 0 and from 1."""
+_EXACT_BITS = 52  # with half a step added, a float still tells every number of so many bits from 0 and from 1
 
 
 class Affinity(Enum):
     """What binds a request to an endpoint beyond its weight."""
 
     NONE = "none"
-    PROMPT_CACHE_KEY = "prompt_cache_key"
-    """Requests that name the same key share an endpoint, and so its provider's prompt cache."""
+    PROMPT_CACHE_KEY = "prompt_cache_key"  # requests with one key share an endpoint, and its prompt cache
 
 
 class Rendezvous(Struct, frozen=True):
     """Where keys belong in one group."""
 
-    names: tuple[str, ...]
-    """What each endpoint is called, in the order of the group: the same on every replica, no name twice."""
+    names: tuple[str, ...]  # of each endpoint in the group's order: the same on all replicas, none twice
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Rendezvous":

@@ -9,16 +9,11 @@ class RouteQuery(Struct, frozen=True, gc=False):
     """Made once for each request, and given to everything that looks for an endpoint or room."""
 
     demand: Demand
-    client: str = ""
-    """Whose rate limit it is charged to, where clients bring their own keys."""
-    affinity: str = ""
-    """The key that binds it to one endpoint, in groups that have affinity; empty = none does."""
-    use: str = ""
-    """The API it is asked for."""
-    is_beside: bool = False
-    """Is it asked for something that says little of how well an endpoint does what it is there for?"""
-    body: bytes = b""
-    """Tells one request from another."""
+    client: str = ""  # whose rate limit it is charged to, where clients bring their own keys
+    affinity: str = ""  # the key that binds it to one endpoint, in groups that have affinity; empty = none does
+    use: str = ""  # the API it is asked for
+    is_beside: bool = False  # is it for something that says little of what the endpoint is there for?
+    body: bytes = b""  # tells one request from another
 
     @property
     def size(self) -> int:

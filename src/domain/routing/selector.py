@@ -18,7 +18,6 @@ class Selector(Struct, frozen=True, gc=False):
 
     @classmethod
     def fresh(cls, size: int) -> "Selector":
-        """A selector for a group of `size` endpoints."""
         return cls((0,) * size)
 
     def choose(self, weights: Sequence[int], candidates: Iterable[int]) -> tuple[int, "Selector"]:

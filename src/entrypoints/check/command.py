@@ -14,8 +14,7 @@ from entrypoints.config.settings import Settings
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.check.command") -> int:
-    """Checks one file. The exit code is 0 for one that is valid, 2 for one with mistakes; asked to ping, 1 where an
-    endpoint does not serve."""
+    """The exit code is 0 for a valid file, 2 for one with mistakes, 1 where a pinged endpoint does not serve."""
     options = _parse(arguments, prog)
     found, settings = check(options.file, os.environ)
     if settings is not None and options.ping:

@@ -21,10 +21,8 @@ class Found(Struct, frozen=True):
     file: str
     mistakes: Sequence[Mistake] = ()
     warnings: Sequence[Mistake] = ()
-    routes: Sequence[Route] = ()
-    """Empty where there are mistakes."""
-    answers: Sequence[Answer] | None = None
-    """One for each route; None = the endpoints were not asked."""
+    routes: Sequence[Route] = ()  # empty where there are mistakes
+    answers: Sequence[Answer] | None = None  # one for each route; None = the endpoints were not asked
 
 
 def as_json(found: Found) -> str:
@@ -43,7 +41,6 @@ def as_json(found: Found) -> str:
 
 
 def print_routes(found: Found, stream: TextIO) -> None:
-    """The table of a configuration that is valid."""
     groups = len({route.group for route in found.routes})
     print(f"{found.file} is valid: {groups} group(s), {len(found.routes)} endpoint(s)", file=stream)
     print_columns("Routes", _HEADERS, [_row(route) for route in found.routes], stream)
@@ -53,7 +50,6 @@ def print_routes(found: Found, stream: TextIO) -> None:
 
 
 def _told(mistake: Mistake) -> dict[str, Any]:
-    """`path` is what people call the setting."""
     told = structs.asdict(mistake)
     return {"setting" if name == "path" else name: value for name, value in told.items()}
 

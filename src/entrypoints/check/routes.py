@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from application.messages import KEY_HEADERS
-from domain.endpoint import Endpoint
+from entrypoints.config.reading.secret_files import PREFIX
 from entrypoints.config.reading.shown import shown_path
-from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings
+from entrypoints.config.settings import Settings
 from entrypoints.config.settings_params import ParamsSettings
 from entrypoints.wiring.endpoints import host_of
 from entrypoints.wiring.groups import model_groups
@@ -22,63 +22,50 @@ class Route(Struct, frozen=True):
 
     group: str
     endpoint: str
-    provider: str
-    """`openai` or `azure`."""
-    host: str
-    """With the port where the URL names one."""
-    model: str
-    """As the endpoint knows it; of Azure's dated API the deployment."""
+    provider: str  # `openai` or `azure`
+    host: str  # with the port where the URL names one
+    model: str  # as the endpoint knows it; of Azure's dated API the deployment
     weight: int
-    share: float
-    """Of the group's requests while all are well, in percent."""
-    tier: str
-    """`first`, or `fallback`: only when no endpoint of the first can take the request."""
-    rpm: int | None
-    """Requests a minute; None = only replies tell."""
+    share: float  # of the group's requests while all are well, in percent
+    tier: str  # `first`, or `fallback`: only when no endpoint of the first can take the request
+    rpm: int | None  # requests a minute; None = only replies tell
     tpm: int | None
-    timeouts: Mapping[str, float]
-    """Those that differ from general_settings, in seconds."""
-    key: str
-    """Where it is from, never what it is."""
+    timeouts: Mapping[str, float]  # those that differ from general_settings, in seconds
+    key: str  # where it is from, never what it is
 
 
 def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
-    """In the order of the file. `variables`: the environment variable that a value came from, by its path there."""
-    routes = []
+    """In the order of the file. `variables`: see `Report.variables`."""
+    routes, general = [], settings.general
     groups = zip(model_groups(settings), settings.groups, strict=True)
     for index, (group, configured) in enumerate(groups):
         members = zip(group.endpoints, group.shares(), configured.models, strict=True)
         for number, (endpoint, share, model) in enumerate(members):
-            path = f"model_groups[{index}].models[{number}].params"
-            key = _key(model.params, path, variables)
-            routes.append(_route(group.name, endpoint, share, model, settings.general, key))
+            own = {name: getattr(model, name) for name in _TIMEOUTS}
+            route = Route(
+                group=group.name,
+                endpoint=endpoint.id,
+                provider=endpoint.provider,
+                host=host_of(model),
+                model=model.params.azure_deployment or model.model,
+                weight=model.weight,
+                share=round(100 * share, 2),
+                tier="first" if share else "fallback",
+                rpm=model.rpm,
+                tpm=model.tpm,
+                timeouts={name: value for name, value in own.items() if value != getattr(general, name)},
+                key=_key(model.params, f"model_groups[{index}].models[{number}].params", variables),
+            )
+            routes.append(route)
     return routes
-
-
-def _route(
-    group: str, endpoint: Endpoint, share: float, model: EndpointSettings, general: GeneralSettings, key: str
-) -> Route:
-    timeouts = {name: getattr(model, name) for name in _TIMEOUTS if getattr(model, name) != getattr(general, name)}
-    return Route(
-        group=group,
-        endpoint=endpoint.id,
-        provider=endpoint.provider,
-        host=host_of(model),
-        model=model.params.azure_deployment or model.model,
-        weight=model.weight,
-        share=round(100 * share, 2),
-        tier="first" if share else "fallback",
-        rpm=model.rpm,
-        tpm=model.tpm,
-        timeouts=timeouts,
-        key=key,
-    )
 
 
 def _key(params: ParamsSettings, path: str, variables: Mapping[str, str]) -> str:
     def origin(key: str) -> str:
         variable = variables.get(f"{path}.{key}")
-        return IN_FILE if variable is None else f"os.environ/{variable}"
+        if variable is None:
+            return IN_FILE
+        return variable if variable.startswith(PREFIX) else f"os.environ/{variable}"
 
     if params.azure_ad_token_provider is not None:
         return f"Entra, {params.azure_ad_scope}"

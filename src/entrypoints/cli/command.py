@@ -14,8 +14,7 @@ DEFAULT = "serve"
 
 
 class Command(Struct, frozen=True):
-    """A command. Its module has `main(arguments, prog)`, which returns the exit code: 0, 1 = may work later, 2 = a
-    mistake of the caller's."""
+    """Its module has `main(arguments, prog)`; exit codes: 0, 1 = may work later, 2 = a mistake of the caller's."""
 
     module: str
     summary: str
@@ -27,6 +26,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "check": Command(
             "entrypoints.check.command", "say what is wrong with a configuration, or whom it asks for what"
         ),
+        "reload": Command("entrypoints.reload.command", "have the running proxy take over its changed configuration"),
         "explain": Command("entrypoints.explain.command", "say who would be asked for a model now, and why or why not"),
         "simulate": Command(
             "entrypoints.simulate.command", "play traffic, limits and outages through a configuration, in seconds"
@@ -59,7 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     word, *rest = arguments or [DEFAULT]
     match word:
         case "-h" | "--help" | "help":
-            print(_help(), end="")
+            width = max(map(len, COMMANDS)) + 2
+            rows = [f"  {name:{width}}{each.summary}" for name, each in COMMANDS.items()]
+            print(_HELP.format(commands="\n".join(rows)), end="")
             return 0
         case "-V" | "--version":
             print(f"llmproxy {version()}")
@@ -72,11 +74,6 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     code: int = importlib.import_module(command.module).main(rest, f"llmproxy {word}")
     return code
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    return _HELP.format(commands="\n".join(f"  {name:{width}}{each.summary}" for name, each in COMMANDS.items()))
 
 
 def _unknown(word: str) -> str:

@@ -14,7 +14,6 @@ _NO_WILDCARDS = "wildcards are not routes here"
 
 
 def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings, report: Report) -> None:
-    """Adds to the warnings of `report`."""
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
         if "*" in group.model_group:

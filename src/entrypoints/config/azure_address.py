@@ -30,11 +30,9 @@ _ROUTE = re.compile(
 class AzureAddress(Struct, frozen=True):
     """A URL taken apart. `is_v1`: its `root` ends in /openai/v1; else the dated API stands below `root`/openai."""
 
-    root: str
-    """Scheme, host and what stands before Azure's own path; with /openai/v1, and its project, for the v1 API."""
+    root: str  # scheme, host and what stands before Azure's own path; with /openai/v1, and its project, for the v1 API
     is_v1: bool
-    is_project: bool = False
-    """Whether a project was named (and cut, but for the v1 API)."""
+    is_project: bool = False  # whether a project was named (and cut, but for the v1 API)
     deployment: str | None = None
     version: str | None = None
 
@@ -76,13 +74,11 @@ def is_dated(version: str) -> bool:
 
 
 def is_azure_host(host: str) -> bool:
-    """Whether `host` is a resource of Azure's own."""
     return host.lower().removesuffix(".").endswith(AZURE_HOSTS)
 
 
 def is_dated_path(url: str) -> bool:
-    """Whether `url` is a base of the dated API, which takes a key in `api-key` only; /openai/v1 takes it as Bearer
-    too (Microsoft's "API version lifecycle")."""
+    """Is `url` a base of the dated API, which takes a key in `api-key` only ("API version lifecycle")?"""
     parts = urlsplit(url)
     path = f"{parts.path.rstrip('/')}/"
     below = "/openai/deployments/" in path

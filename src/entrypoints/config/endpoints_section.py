@@ -28,8 +28,7 @@ _ONE_OF_TWO = "only one of the two"
 def settle_groups(
     groups: Sequence[GroupSettings], general: GeneralSettings, report: Report
 ) -> tuple[GroupSettings, ...]:
-    """The groups with every default and timeout worked out and pasted Azure addresses put right. Reports what is wrong
-    between settings that are each valid by themselves."""
+    """The groups with every default worked out. Reports what is wrong between settings that are valid by themselves."""
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
     general_given = report.at("general_settings").given

@@ -17,7 +17,6 @@ _REDIS = {"redis_host", "redis_url"}
 
 
 def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], report: Report) -> None:
-    """Report what is wrong between settings that are each valid by themselves."""
     here = report.at("general_settings")
     if "api_keys" not in here.given and not general.allow_unauthenticated and not is_loopback(general.bind_address):
         valid = "a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true"
@@ -31,12 +30,14 @@ def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], rep
     _check_passthrough(general, groups, here)
     _check_cache(general, groups, report)
     _check_keys(general, here)
+    if general.metrics == "keys" and "api_keys" not in here.given:
+        problem = "keys asks for one of api_keys, and there are none"
+        here.add("metrics", problem, "loopback or open, or api_keys", _API_KEYS)
     if general.tenancy == "key":
         _check_tenants(general, here)
 
 
 def warn_about_general(general: GeneralSettings, report: Report) -> None:
-    """Warn about what is valid and yet seldom meant."""
     here, cache = report.at("general_settings"), report.at("general_settings.cache_params")
     idle = {key for key in here.given if key.startswith("redis_")}
     if "host" in cache.given:

@@ -23,6 +23,7 @@ from entrypoints.config.settings import (
     Settings,
 )
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.telemetry import telemetry_of
 
 __all__ = ["ConfigError", "load_settings"]
 
@@ -50,9 +51,11 @@ def load_settings(
     report.raise_if_any()
 
     if general.ca_bundle is not None:
+        report.files.append(path.parent / general.ca_bundle)
         general = replace(general, ca_bundle=path.parent / general.ca_bundle)
     check_environment_proxies(groups, general, environ, report)
     report.raise_if_any()
     warn_about_groups(groups, general, report)
     warn_about_general(general, report)
-    return Settings(general, groups, tuple(map(str, report.warnings)), path)
+    telemetry = telemetry_of(environ, report)
+    return Settings(general, groups, tuple(map(str, report.warnings)), path, telemetry)

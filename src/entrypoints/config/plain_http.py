@@ -43,8 +43,7 @@ PlainHttpHost = Annotated[
 
 
 def check_plain_http(params: ParamsSettings, named: Collection[str], here: Place) -> None:
-    """Report an address that a key may not be sent to as it is. `named` are the hosts of `plain_http_hosts`; names are
-    compared as they are written, none is resolved."""
+    """Report an address that no key may be sent to in clear text. `named`: `plain_http_hosts`; none is resolved."""
     for key, url in (("base_url", params.base_url), ("azure_endpoint", params.azure_endpoint)):
         if url is not None and clear_text_advice(url, named) is not None and not is_private(_host(url)):
             problem = f"got {shown(url)}; over http the key would travel in clear text over public networks"

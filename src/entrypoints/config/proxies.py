@@ -20,8 +20,7 @@ def check_environment_proxies(
         if general.trust_env:
             here.warn("trust_env", "has no effect with outbound_proxy, which holds for all hosts; NO_PROXY is not read")
         return
-    concerned: dict[str, str] = {}
-    """The first endpoint that each variable would be for."""
+    concerned: dict[str, str] = {}  # the first endpoint that each variable would be for
     for path, model in models_of(groups):
         if (variable := _variable(model, proxies)) is not None:
             concerned.setdefault(variable, path)

@@ -18,6 +18,7 @@ from entrypoints.config import value_types as values
 from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.telemetry import NO_TELEMETRY, Telemetry
 
 _ENDPOINT = Endpoint("", "", "")
 """The timeouts of an endpoint that nobody configured; as with the policies, the domain has the defaults."""
@@ -134,6 +135,8 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    metrics: Literal["loopback", "keys", "open"] = "loopback"
+    """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all."""
     websockets: Literal["bridge", "off"] = "bridge"
     """Whether Responses are served over WebSocket, each turn as a request; off = clients are told to use HTTP."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
@@ -147,10 +150,14 @@ class GeneralSettings(Section, frozen=True):
     """The proxy for calls to endpoints; None = none."""
     trust_env: bool = False
     """Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment are followed."""
+    reload: Literal["signal", "watch"] = "signal"
+    """When the file is read anew: when somebody says so (`llmproxy reload`, SIGHUP), or also when it has changed."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines that are written."""
     log_format: Literal["text", "json"] | None = None
     """How log lines look; None = text on a terminal, json elsewhere."""
+    propagate_trace_context: bool = False
+    """Whether endpoints get a trace context: the attempt's own where traces are recorded, else the client's."""
     passthrough: Literal["off", "on", "admin"] = "on"
     """Whether what names no group is passed on: no; yes, but for the API that administers the account; all of it."""
     passthrough_group: values.Name | None = None
@@ -164,7 +171,6 @@ class GeneralSettings(Section, frozen=True):
 
     @property
     def cache_type(self) -> Literal["off", "memory", "redis"]:
-        """Where answers are kept."""
         if not self.cache:
             return "off"
         if self.cache_params.type is not None:
@@ -218,7 +224,6 @@ class GroupSettings(Section, frozen=True):
 
 
 def models_of(groups: Sequence[GroupSettings]) -> Iterator[tuple[str, EndpointSettings]]:
-    """Every model with its path in the file."""
     for index, group in enumerate(groups):
         for number, model in enumerate(group.models):
             yield f"model_groups[{index}].models[{number}]", model
@@ -237,11 +242,11 @@ class ConfigFile(Section, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """A configuration that was found valid."""
-
     general: GeneralSettings
     groups: tuple[GroupSettings, ...]
     warnings: tuple[str, ...]
     """Sentences for the log at start, each with file and key; none of them stops the start."""
     path: Path
     """The file it was read from."""
+    telemetry: Telemetry = NO_TELEMETRY
+    """What is sent by OTLP, as the environment says."""

@@ -18,8 +18,7 @@ _ENDS = ("/chat/completions", "/responses", "/embeddings", "/completions")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]|[^\x00-\x7f]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")
-"""What stands for the host in origins of extensions and of applications that are made of web pages."""
+_APP = re.compile(r"(?:\*|[a-z0-9._~-]*(?::(?:[0-9]{1,5}|\*))?)")  # in place of a host, in origins of applications
 _PRIVATE_SUFFIXES = (".local", ".localdomain", ".internal", ".lan", ".intranet", ".home.arpa", ".svc")
 
 
@@ -69,7 +68,6 @@ def _proxy_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    """A Redis, Sentinels or a cluster."""
     try:
         redis = RedisSettings.of_url(Secret(text))
     except ValueError as reason:
@@ -107,10 +105,8 @@ def _host_with_port(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case.
-
-    `*` stands for any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody.
-    """
+    """What an Origin header may say: scheme, host and port, nothing after them, or `null`; lower case. `*` stands for
+    any host of a scheme that is not the web's, any port, any name below a host, or alone for everybody."""
     text = text.lower()
     if text in ("null", "*"):
         return text

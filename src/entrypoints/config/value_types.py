@@ -56,10 +56,12 @@ UserName = Annotated[str, Meta(description="a user name that is not empty")]
 PemFile = Annotated[Path, Meta(description="the path of a PEM file with certificates, seen from this file")]
 ApiKey = Annotated[
     Secret,
-    Meta(description="a text of printable ASCII characters without spaces, best as os.environ/NAME"),
+    Meta(description="a text of printable ASCII characters without spaces, best as os.environ/NAME or file:/path"),
     Form(pattern=r"[\x21-\x7e]+", is_key=True),
 ]
-Password = Annotated[Secret, Meta(description="a text that is not empty, best as os.environ/NAME"), Form(is_free=True)]
+Password = Annotated[
+    Secret, Meta(description="a text that is not empty, best as os.environ/NAME or file:/path"), Form(is_free=True)
+]
 HeaderValue = Annotated[
     Secret,
     Meta(description="a text of printable ASCII characters"),

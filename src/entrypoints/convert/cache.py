@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from entrypoints.convert.counterparts import by_key
 from entrypoints.convert.literals import Literals
 from entrypoints.convert.notes import Section
 from entrypoints.convert.source import VARIABLE, Node
@@ -11,29 +12,24 @@ _DIFFERS = (
     "only answers that would be the same again are cached (temperature: 0), for each client's credential; see "
     "when_temperature_absent and scope, docs/caching.md"
 )
-_ADVICE = {
-    "supported_call_types": "chat, completions, responses with store: false, embeddings and moderations are cached",
-    "max_connections": "connections to Redis need no bound",
-    "redis_startup_nodes": "write redis_url: redis+cluster://HOST:PORT,HOST2:PORT in general_settings",
-    "service_name": "write redis_url: redis+sentinel://HOST:PORT/SERVICE in general_settings",
-    "sentinel_nodes": "write redis_url: redis+sentinel://HOST:PORT/SERVICE in general_settings",
-    "sentinel_password": "write redis_url with ?sentinel_password=... in general_settings",
-    "ssl_cert_reqs": "certificates are always checked; see ca_bundle",
-    "ssl_check_hostname": "certificates are always checked; see ca_bundle",
-    "username": "write redis_username in general_settings, and let the cache use that Redis",
-    "default_in_memory_ttl": "write ttl in cache_params",
-    "default_in_redis_ttl": "write ttl in cache_params",
-    "similarity_threshold": "only requests that are the same have the same answer",
-    "qdrant_*": "only requests that are the same have the same answer",
-    "redis_semantic_*": "only requests that are the same have the same answer",
-    "s3_*": "answers are kept in memory or in Redis",
-    "gcs_*": "answers are kept in memory or in Redis",
-    "gcp_*": "Redis is asked with user and password",
-}
+_ADVICE = by_key(
+    {
+        "supported_call_types": "chat, completions, responses with store: false, embeddings and moderations are cached",
+        "max_connections": "connections to Redis need no bound",
+        "redis_startup_nodes": "write redis_url: redis+cluster://HOST:PORT,HOST2:PORT in general_settings",
+        "service_name sentinel_nodes": "write redis_url: redis+sentinel://HOST:PORT/SERVICE in general_settings",
+        "sentinel_password": "write redis_url with ?sentinel_password=... in general_settings",
+        "ssl_cert_reqs ssl_check_hostname": "certificates are always checked; see ca_bundle",
+        "username": "write redis_username in general_settings, and let the cache use that Redis",
+        "default_in_memory_ttl default_in_redis_ttl": "write ttl in cache_params",
+        "similarity_threshold qdrant_* redis_semantic_*": "only requests that are the same have the same answer",
+        "s3_* gcs_*": "answers are kept in memory or in Redis",
+        "gcp_*": "Redis is asked with user and password",
+    }
+)
 
 
 def convert_cache(litellm: Section, general: dict[str, Any], literals: Literals) -> None:
-    """Adds `cache` and `cache_params` to our general settings."""
     wanted = litellm.flag("cache")
     node = litellm.take("cache_params")
     section = Section(node, litellm.notes)

@@ -40,5 +40,4 @@ def mistakes_in(text: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def variables_in(text: str) -> list[str]:
-    """The variables that the file names, in order."""
     return list(dict.fromkeys(name for _, name in _USE.findall(text)))

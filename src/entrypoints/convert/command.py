@@ -15,14 +15,15 @@ from entrypoints.convert.source import SourceError, read_source
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.convert.command") -> int:
-    """Writes the new file, and on standard error what is to be known of it. The exit code is 0 for a file that our
-    reader takes, and 2 where there is none or it has a mistake."""
+    """The exit code is 0 for a file that our reader takes, 2 where there is none or it has a mistake."""
     options = _parse(arguments, prog)
     try:
         converted = convert(read_source(options.file), literals_kept=options.keep_literal_keys)
     except SourceError as error:
         return _refuse(str(error))
-    _report(converted)
+    carried, left = _rows(converted, is_carried=True), _rows(converted, is_carried=False)
+    print_table("Carried over, and different here", ("where", "key", "what"), carried, sys.stderr)
+    print_table("Not carried over", ("where", "key", "why"), left, sys.stderr)
     if not any(group.endpoints for group in converted.groups):
         return _refuse(f"{options.file} has no endpoint that this proxy can call, so nothing is written")
     text = document(converted, options.file.name)
@@ -68,13 +69,6 @@ def _write(text: str, options: argparse.Namespace) -> str | None:
     except OSError as error:
         return f"{options.output}: {error.strerror}"
     return None
-
-
-def _report(converted: Converted) -> None:
-    print_table(
-        "Carried over, and different here", ("where", "key", "what"), _rows(converted, is_carried=True), sys.stderr
-    )
-    print_table("Not carried over", ("where", "key", "why"), _rows(converted, is_carried=False), sys.stderr)
 
 
 def _rows(converted: Converted, *, is_carried: bool) -> list[tuple[str, str, str]]:

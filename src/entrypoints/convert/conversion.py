@@ -10,25 +10,19 @@ from entrypoints.convert.counterparts import TOP, UNKNOWN
 from entrypoints.convert.general import Settings
 from entrypoints.convert.literals import Export, Literals
 from entrypoints.convert.model_list.context import Context
-from entrypoints.convert.model_list.groups import Group, Groups, add_aliases, add_fallbacks, groups_of
+from entrypoints.convert.model_list.groups import Group, add_aliases, add_fallbacks, groups_of
 from entrypoints.convert.notes import Note, Notes, Section
 from entrypoints.convert.source import Node, Source, variables
 
 
 class Converted(Struct, frozen=True):
-    """What becomes of a file."""
-
     groups: tuple[Group, ...]
     general: dict[str, Any]
-    entry_notes: Notes
-    """About entries of `model_list` of which nothing is left."""
-    general_notes: Notes
-    """About settings of the whole proxy, and of everything else in the file."""
-    exports: tuple[Export, ...]
-    """Variables that take the place of secrets of the file, and those that it sets itself."""
+    entry_notes: Notes  # about entries of `model_list` of which nothing is left
+    general_notes: Notes  # about settings of the whole proxy, and of everything else in the file
+    exports: tuple[Export, ...]  # variables that take the place of secrets of the file, and those that it sets itself
 
     def notes(self) -> Iterator[Note]:
-        """All of them, in the order of the result."""
         yield from self.entry_notes
         for group in self.groups:
             yield from group.notes
@@ -38,8 +32,7 @@ class Converted(Struct, frozen=True):
 
 
 def convert(source: Source, *, literals_kept: bool) -> Converted:
-    """Every key of `source` is either in the result or in one of its notes. Secrets that stand in it become variables
-    unless they are `literals_kept`."""
+    """Every key of `source` is in the result or in a note. Secrets become variables unless they are `literals_kept`."""
     notes = Notes()
     for node, why in source.replaced:
         notes.left(node, why)
@@ -53,7 +46,8 @@ def convert(source: Source, *, literals_kept: bool) -> Converted:
     context = Context(literals, _credentials(root, notes), entra is not None and entra[1] is True, [])
     result = groups_of(root.take("model_list"), context)
     settings = Settings(router, litellm, general, literals)
-    _between_groups(result, settings, router)
+    add_fallbacks(result.groups, settings.take("fallbacks"), settings.take("default_fallbacks"), notes)
+    add_aliases(result.groups, Section(router.take("model_group_alias"), notes))
     settings.convert()
     convert_cache(litellm, settings.result, literals)
     settings.leave_rest()
@@ -65,12 +59,6 @@ def convert(source: Source, *, literals_kept: bool) -> Converted:
     _includes(root, notes)
     root.leave_rest(TOP, UNKNOWN)
     return Converted(tuple(result.groups.values()), settings.result, result.notes, notes, tuple(exports))
-
-
-def _between_groups(result: Groups, settings: Settings, router: Section) -> None:
-    fallbacks, defaults = settings.take("fallbacks"), settings.take("default_fallbacks")
-    add_fallbacks(result.groups, fallbacks, defaults, router.notes)
-    add_aliases(result.groups, Section(router.take("model_group_alias"), router.notes))
 
 
 def _credentials(root: Section, notes: Notes) -> dict[str, dict[str, Node]]:

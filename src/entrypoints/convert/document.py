@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from entrypoints.cli.tables import printable
 from entrypoints.convert.conversion import Converted
 from entrypoints.convert.model_list.endpoints import Endpoint
 from entrypoints.convert.notes import Note, by_text, places
@@ -72,10 +73,6 @@ def _comments(notes: Iterable[Note], indent: str) -> Iterator[str]:
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
-    lines = textwrap.wrap(_printable(text), _WIDTH - len(indent) - 4, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(printable(text), _WIDTH - len(indent) - 4, break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines):
         yield f"{indent}# {'  ' if number else ''}{line}"
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)

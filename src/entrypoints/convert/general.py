@@ -44,7 +44,6 @@ class Settings:
                 self._general.notes.differs(size[0], "that variable has to have a unit here, such as 32MiB")
 
     def leave_rest(self) -> None:
-        """Tells all that nobody took."""
         self._router.leave_rest(ROUTER, UNKNOWN)
         self._litellm.leave_rest(LITELLM, UNKNOWN)
         self._general.leave_rest(GENERAL, UNKNOWN)
@@ -53,9 +52,7 @@ class Settings:
         chosen = self.take("routing_strategy")
         if chosen is not None and chosen.value != "simple-shuffle":
             self._router.notes.left(chosen, _STRATEGY)
-        for section in self._by_rank("num_retries"):
-            if (found := section.number("num_retries", 0, 20, whole=True)) is not None:
-                self.result["num_retries"] = found[1]
+        self._carry("num_retries", 0, 20, whole=True)
         for section in self._by_rank("allowed_fails"):
             if (found := section.number("allowed_fails", 0, 999, whole=True)) is not None:
                 node, fails = found
@@ -65,9 +62,12 @@ class Settings:
                     "LiteLLM lets an endpoint rest after more failures than that in a minute, this proxy after as many "
                     "as it says in a row; so it is one more here",
                 )
-        for section in self._by_rank("cooldown_time"):
-            if (found := section.number("cooldown_time", 0.001, 86_400)) is not None:
-                self.result["cooldown_time"] = found[1]
+        self._carry("cooldown_time", 0.001, 86_400)
+
+    def _carry(self, key: str, low: float, high: float, *, whole: bool = False) -> None:
+        for section in self._by_rank(key):
+            if (found := section.number(key, low, high, whole=whole)) is not None:
+                self.result[key] = found[1]
 
     def _by_rank(self, key: str) -> tuple[Section, ...]:
         """Where the key is looked for, what counts last; what does not count is told."""

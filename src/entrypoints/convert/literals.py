@@ -11,8 +11,7 @@ _PLACEHOLDERS = """
     none null empty fake fake-key fake-api-key dummy dummy-key anything not-needed no-key no-key-required
     lm-studio ollama
 """
-_NO_SECRETS = frozenset(_PLACEHOLDERS.split())
-"""What people write where a server wants no key."""
+_NO_SECRETS = frozenset(_PLACEHOLDERS.split())  # what people write where a server wants no key
 _LONGEST = 16  # letters; our reader takes a long name with a digit for a key that stands where a name should
 
 

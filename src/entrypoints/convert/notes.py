@@ -14,8 +14,7 @@ class Note(Struct, frozen=True, eq=False):
 
     node: Node
     text: str
-    is_carried: bool
-    """Whether the key was carried over, and means something else here."""
+    is_carried: bool  # whether the key was carried over, and means something else here
 
 
 class Notes:
@@ -53,8 +52,7 @@ def places(notes: Iterable[Note]) -> str:
 
 
 class Section:
-    """A mapping of the input. Each key is taken once by whoever carries it or says why not; `leave_rest` tells the
-    rest, so that none is lost."""
+    """A mapping of the input. Each key is taken once; `leave_rest` tells of the others, so that none is lost."""
 
     def __init__(self, node: Node | None, notes: Notes) -> None:
         self.notes = notes
@@ -79,7 +77,6 @@ class Section:
         return node
 
     def has(self, key: str) -> bool:
-        """Whether it is there and nobody took it yet."""
         return key in self._left
 
     def rename(self, other: "Section", key: str, name: str) -> None:
@@ -136,7 +133,6 @@ class Section:
         return items
 
     def leave(self, key: str, text: str) -> None:
-        """Tells the key, where it is there, with this text."""
         if (node := self._left.pop(key, None)) is not None:
             self.notes.left(node, text)
 
@@ -161,5 +157,4 @@ def _number(value: object) -> float | int | None:
 
 
 def is_variable(value: object) -> bool:
-    """Whether it is `os.environ/NAME`."""
     return isinstance(value, str) and value.startswith(VARIABLE)

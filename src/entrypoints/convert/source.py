@@ -13,10 +13,7 @@ _TYPED = tuple(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", 
 
 
 class Node(Struct, frozen=True, eq=False):
-    """One value of a file."""
-
-    path: str
-    """Such as `model_list[0].litellm_params.api_key`."""
+    path: str  # such as `model_list[0].litellm_params.api_key`
     file: str
     line: int
     value: Any
@@ -24,7 +21,6 @@ class Node(Struct, frozen=True, eq=False):
 
     @property
     def is_variable(self) -> bool:
-        """Whether it is `os.environ/NAME`."""
         return isinstance(self.value, str) and self.value.startswith(VARIABLE)
 
     def texts(self) -> list[str]:
@@ -38,11 +34,8 @@ class SourceError(Exception):
 
 
 class Source(Struct, frozen=True):
-    """A file with all that it includes."""
-
     root: dict[str, Node]
-    replaced: list[tuple[Node, str]]
-    """What was written and does not count, as LiteLLM reads it, and why."""
+    replaced: list[tuple[Node, str]]  # what was written and does not count, as LiteLLM reads it, and why
 
 
 def read_source(path: Path) -> Source:
@@ -91,8 +84,6 @@ def _read_file(path: Path, name: str, replaced: list[tuple[Node, str]]) -> dict[
 
 
 class _Tree:
-    """Makes nodes of PyYAML's, within bounds."""
-
     def __init__(self, loader: yaml.SafeLoader, file: str, replaced: list[tuple[Node, str]]) -> None:
         self._loader = loader
         self._file = file
@@ -137,7 +128,6 @@ class _Tree:
 
 
 def variables(node: Node) -> Iterator[str]:
-    """The names of all environment variables in it."""
     if node.is_variable:
         yield node.value.removeprefix(VARIABLE)
     items = node.value.values() if isinstance(node.value, dict) else node.value

@@ -29,7 +29,7 @@ from entrypoints.config.settings import Settings
 from entrypoints.container import Container
 from entrypoints.explain.live_state import LiveState
 from entrypoints.explain.live_status import LiveLimit, LiveStatus
-from entrypoints.explain.virtual_time import VirtualClock, VirtualTimeLoop
+from entrypoints.virtual_time import VirtualClock, VirtualLoop
 
 _ANY_DRAW = 0.5
 _FAILED = Failure(FailureKind.SERVER_ERROR)
@@ -136,7 +136,7 @@ class Rehearsal:
 
     def candidates(self) -> list[Candidate]:
         """Each endpoint, in the order of the file."""
-        with closing(VirtualTimeLoop()) as loop:
+        with closing(VirtualLoop()) as loop:
             container, group, active = self._composed(loop)
             seen = container.pool().availabilities(group, active.query, (), loop.time())
             return [
@@ -146,7 +146,7 @@ class Rehearsal:
 
     def dispatched(self) -> Rehearsed:
         """Who is asked, in the order of failover."""
-        with closing(VirtualTimeLoop()) as loop:
+        with closing(VirtualLoop()) as loop:
             container, group, active = self._composed(loop)
             attempts = _NobodyAnswers(container.pool(), began := loop.time())
             container.attempt.override(providers.Object(attempts))
@@ -159,12 +159,12 @@ class Rehearsal:
 
     def next_picks(self, count: int) -> list[str]:
         """Whom so many requests like this one go to, were they all to come now; fewer where the rest has to wait."""
-        with closing(VirtualTimeLoop()) as loop:
+        with closing(VirtualLoop()) as loop:
             container, group, active = self._composed(loop)
             picks = (container.pool().pick(group, active.query, (), loop.time()) for _ in range(count))
             return [lease.endpoint.id for lease in picks if lease is not None]
 
-    def _composed(self, loop: VirtualTimeLoop) -> tuple[Container, ModelGroup, ActiveRequest]:
+    def _composed(self, loop: VirtualLoop) -> tuple[Container, ModelGroup, ActiveRequest]:
         """A proxy in the state that is asked about, its group, and the request to it."""
         container = Container(settings=self._settings)
         container.clock.override(providers.Object(VirtualClock(loop)))

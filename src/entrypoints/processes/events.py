@@ -78,6 +78,26 @@ class Events:
         told = f"{how}, before it took a request; giving up"
         self._write(logging.ERROR, "worker failed", worker=number, pid=pid, how=told)
 
+    def reloaded(self, generation: int, seconds: float, workers: int, asked_by: str, warnings: Sequence[str]) -> None:
+        """All workers serve with another configuration; `warnings` are sentences about it that are new."""
+        fields = {"generation": generation, "seconds": seconds, "workers": workers, "asked_by": asked_by}
+        self._write(logging.INFO, "reload", **fields)
+        for warning in warnings:
+            self._write(logging.WARNING, "configuration warning", warning=warning)
+
+    def reload_refused(self, reasons: Sequence[str], asked_by: str) -> None:
+        """The configuration before stays. Each reason is a mistake, or a worker's trouble."""
+        self._write(logging.ERROR, "reload refused", asked_by=asked_by, reasons=reasons)
+
+    def not_controllable(self, reason: str) -> None:
+        """`llmproxy reload` will not find this proxy."""
+        told = f"{reason}; llmproxy reload will not find this proxy, SIGHUP works"
+        self._write(logging.WARNING, "no control socket", reason=told)
+
+    def level(self, level: str) -> None:
+        """As in general_settings, from now on."""
+        self._logger.setLevel(level.upper())
+
     def _write(self, level: int, event: str, **fields: object) -> None:
         with suppress(OSError, ValueError):
             self._logger.log(level, event, extra={"fields": fields})

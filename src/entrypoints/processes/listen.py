@@ -6,10 +6,13 @@ import resource
 import sys
 from collections.abc import Callable
 
-from entrypoints.config.settings import GeneralSettings, Settings
+from adapters.metrics.shared_slots import SharedSlots
+from entrypoints.config.settings import GeneralSettings
 from entrypoints.processes.events import Events
+from entrypoints.processes.parent_watch import inherits_memory
 from entrypoints.processes.supervisor import Workers
 from entrypoints.processes.tcp_port import BACKLOG, Listening
+from entrypoints.reload.reloader import Reloader
 
 MOST_CONNECTIONS = 16_384
 """That a worker takes at most: open streams are many and mostly idle."""
@@ -41,13 +44,21 @@ def worker_count(general: GeneralSettings) -> int:
 
 
 def serve(
-    general: GeneralSettings,
     listening: Listening,
-    settings: Callable[[], Settings],
+    reloader: Reloader,
+    events: Events,
     on_ready: Callable[[], None] = lambda: None,
+    *,
+    hangup_reloads: bool = False,
 ) -> int:
-    """Serve until a signal comes; the exit code. `settings` is called in each worker, `on_ready` here when all of them
-    take connections."""
-    options = (settings, _connections_allowed(), BACKLOG)
-    events = Events(general.log_level, general.log_format)
-    return Workers(listening.by_worker, options, general.drain_timeout, events, on_ready).run()
+    """Serve what `reloader` says until a signal comes; the exit code. `on_ready` is called when all workers take
+    connections. `hangup_reloads`: see `Workers`."""
+    count = len(listening.by_worker)
+    slots = None if count == 1 else SharedSlots(count) if inherits_memory() else SharedSlots.in_file(count)
+    bounds = (_connections_allowed(), BACKLOG)
+    workers = Workers(listening.by_worker, bounds, slots, reloader, events, on_ready, hangup_reloads=hangup_reloads)
+    try:
+        return workers.run()
+    finally:
+        if slots is not None:
+            slots.remove()

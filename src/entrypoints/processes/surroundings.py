@@ -33,6 +33,18 @@ def _writer(number: int):  # type: ignore[no-untyped-def]
     return open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
+def terminal_may_hang_up() -> bool:
+    """Does SIGHUP mean that the terminal has gone away? Elsewhere (a service, a container) nobody sends it but people
+    who want a reload. To be asked at the start: a terminal that has gone is none any more."""
+    if os.getpid() == 1:
+        return False  # the first process of a container, with a terminal or without
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def say(text: str) -> None:
     """Print a text; that nobody can read it is no reason to stop, nor to end with an error."""
     try:

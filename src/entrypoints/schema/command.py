@@ -8,8 +8,11 @@ from entrypoints.schema.json_schema import json_schema
 
 
 def main(arguments: Sequence[str], prog: str = "python -m entrypoints.schema.command") -> int:
-    """Prints the schema."""
-    _parser(prog).parse_args(arguments)
+    argparse.ArgumentParser(
+        prog=prog,
+        description="Prints the JSON Schema (2020-12) of a configuration. An editor with yaml-language-server "
+        "completes and checks a file that begins with: # yaml-language-server: $schema=llmproxy.schema.json",
+    ).parse_args(arguments)
     print(document(), end="")
     return 0
 
@@ -17,11 +20,3 @@ def main(arguments: Sequence[str], prog: str = "python -m entrypoints.schema.com
 def document() -> str:
     """The schema as it is printed, and as it lies in docs/llmproxy.schema.json."""
     return json.dumps(json_schema(), indent=2) + "\n"
-
-
-def _parser(prog: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=prog,
-        description="Prints the JSON Schema (2020-12) of a configuration. An editor with yaml-language-server "
-        "completes and checks a file that begins with: # yaml-language-server: $schema=llmproxy.schema.json",
-    )

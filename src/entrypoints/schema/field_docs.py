@@ -25,8 +25,7 @@ def field_docs(owner: type) -> Mapping[str, str]:
 
 
 def for_users(text: str) -> str:
-    """A docstring in the words of people who write the file: None is what is left out, and loading is not their
-    affair."""
+    """A docstring in the words of people who write the file: None is what is left out; loading is not named."""
     line = re.sub(r"\s+", " ", text).replace("`", "").strip()
     line = re.sub(r" ?\bAfter loading [^.]*\.", "", line)
     line = re.sub(r"(^|[.] )None\b", r"\1Left out", line)

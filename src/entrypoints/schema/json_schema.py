@@ -5,11 +5,10 @@ something else. Words are taken in lower case alone, where the reader is more pa
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import NODEFAULT, structs
+from msgspec import structs
 
 from entrypoints.config.reading.schema import Form, Kind, Section, keys_of, required_of
 from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings
@@ -29,7 +28,6 @@ JsonSchema = dict[str, Any]
 
 
 def json_schema() -> JsonSchema:
-    """The whole document."""
     sections: dict[str, JsonSchema] = {}
     top = _section(ConfigFile, sections)
     head = {"$schema": DIALECT, "title": "The configuration of LLMProxy"}
@@ -55,7 +53,7 @@ def _property(section: type[Section], key: str, kind: Kind, sections: dict[str, 
     schema = _schema(kind, sections)
     if description := _description(section, key, kind):
         schema = {"description": description} | schema
-    default = _defaults(section).get(key)
+    default = next(field.default for field in structs.fields(section) if field.name == key)
     # An empty text, list or mapping is what the field has without a value, and none that can be written.
     is_plain = isinstance(default, str | int | float) and default != ""
     if is_plain and not _is_inherited(section, key):
@@ -76,16 +74,12 @@ def _is_inherited(section: type[Section], key: str) -> bool:
     return section is EndpointSettings and key.endswith("_timeout") and key in keys_of(GeneralSettings)
 
 
-def _defaults(section: type[Section]) -> Mapping[str, Any]:
-    return {field.name: field.default for field in structs.fields(section) if field.default is not NODEFAULT}
-
-
 def _schema(kind: Kind, sections: dict[str, JsonSchema]) -> JsonSchema:
     forms = _scalar_forms(kind) if kind.scalar is not None else []
     if kind.item is not None:
         forms.append({"type": "array", "items": _schema(kind.item, sections), "minItems": 1})
     if kind.entry is not None:
-        names = {"pattern": _pattern_of(kind.entry[0])}
+        names = {"pattern": msgspec.json.schema(kind.entry[0].scalar)["pattern"]}
         values = _schema(kind.entry[1], sections)
         forms.append({"type": "object", "propertyNames": names, "additionalProperties": values})
     if kind.section is not None:
@@ -99,7 +93,8 @@ def _schema(kind: Kind, sections: dict[str, JsonSchema]) -> JsonSchema:
 
 def _scalar_forms(kind: Kind) -> list[JsonSchema]:
     """What may stand there as a single value, in the shapes that msgspec says and those the reader makes them of."""
-    told = msgspec.json.schema(kind.scalar, schema_hook=_text)
+    # Secrets and paths are texts in the file.
+    told = msgspec.json.schema(kind.scalar, schema_hook=lambda _: {"type": "string"})
     forms = [_form(form, kind) for form in told.get("anyOf", [told])]
     if kind.form.number_texts:
         forms.append({"type": "string", "pattern": f"^{kind.form.number_texts}$"})
@@ -120,12 +115,3 @@ def _form(told: JsonSchema, kind: Kind) -> JsonSchema:
         has_own = kind.form.pattern != Form().pattern
         form |= {"pattern": f"^(?:{kind.form.pattern})$"} if has_own else {"minLength": 1}
     return form
-
-
-def _pattern_of(kind: Kind) -> str:
-    return str(msgspec.json.schema(kind.scalar)["pattern"])
-
-
-def _text(_: type) -> JsonSchema:
-    """Of secrets and paths: they are texts in the file."""
-    return {"type": "string"}

@@ -22,7 +22,7 @@ from entrypoints.simulate.world.blind import BlindRouting
 from entrypoints.simulate.world.clients import Clients, Outcomes, TimedQueue
 from entrypoints.simulate.world.journal import BINS, Journal
 from entrypoints.simulate.world.providers import ENDPOINT, SimulatedProviders
-from entrypoints.simulate.world.virtual_time import START_S, VirtualClock, VirtualLoop
+from entrypoints.virtual_time import START_S, VirtualClock, VirtualLoop
 
 _A_YEAR_S = 365 * 86_400.0
 

@@ -5,7 +5,6 @@ from entrypoints.config.settings import GeneralSettings, NamedKey
 
 
 def guard_of(general: GeneralSettings) -> Guard:
-    """What stands at the door."""
     return Guard(
         general.bind_address,
         general.allowed_hosts,

@@ -2,20 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
-from adapters.upstreams.openai.openai_target import openai_target
-from adapters.upstreams.openai.target import Target
+from adapters.upstreams.openai.target import Extras, Target, openai_target
 from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
 from entrypoints.config.settings import EndpointSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
+
+_PORTS = {"http": 80, "https": 443}
 
 
 def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[str, Target]:
@@ -35,12 +35,20 @@ def host_of(model: EndpointSettings) -> str:
     return urlsplit(_base(model.params)).netloc
 
 
+def address_of(model: EndpointSettings) -> tuple[str, int]:
+    """The host and port that an endpoint's requests go to."""
+    url = urlsplit(_base(model.params))
+    return url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+
+
 def endpoint_of(model: EndpointSettings) -> Endpoint:
     params = model.params
     url = urlsplit(_base(params))
     key = _key(params)
     api_version = params.api_version or params.default_query.get("api-version", "")
     path = f"{url.path}/{params.azure_deployment or ''}"
+    # Behind another proxy it is another endpoint: one may be reached and the other not.
+    way = () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
     return Endpoint(
         id=model.id,
         model=model.model,
@@ -48,7 +56,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         weight=model.weight,
         bucket=_digest("bucket", url.netloc, key, model.model),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
-        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *_way(model)),
+        identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *way),
         owns_credential=not params.passes_client_credential,
         rpm=model.rpm,
         tpm=model.tpm,
@@ -62,21 +70,22 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
 
 def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     params = model.params
-    more: dict[str, Any] = {
+    more: Extras = {
         "organization": params.organization,
         "project": params.project,
         "default_headers": params.default_headers.items(),
         "default_query": params.default_query.items(),
         "token": token,
     }
-    base, version = _base(params), params.api_version
+    base, version, key, ad_token = _base(params), params.api_version, params.api_key, params.azure_ad_token
     if not params.is_azure:
-        return openai_target(base, params.api_key or params.azure_ad_token, **more)
-    more |= {"api_key": params.api_key, "ad_token": params.azure_ad_token}
+        return openai_target(base, key or ad_token, **more)
     if params.azure_endpoint is not None:
-        return azure_target(base, params.azure_deployment or model.model, version, **more)
+        deployment = params.azure_deployment or model.model
+        return azure_target(base, deployment, version, api_key=key, ad_token=ad_token, **more)
     # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
-    return azure_base_target(base, None if version is None else model.model, version, **more)
+    deployed = None if version is None else model.model
+    return azure_base_target(base, deployed, version, api_key=key, ad_token=ad_token, **more)
 
 
 def _base(params: ParamsSettings) -> str:
@@ -87,8 +96,7 @@ def _base(params: ParamsSettings) -> str:
 
 
 def _key(params: ParamsSettings) -> str:
-    """Whatever stands for the account: a key, a token or where it comes from, or a credential header; empty = the
-    client's own."""
+    """What stands for the account: key, token, its source, or a credential header; empty = the client's own."""
     if params.azure_ad_token_provider is not None:
         return f"{params.azure_ad_token_provider}\n{params.azure_ad_scope}"
     own = params.api_key or params.azure_ad_token
@@ -96,11 +104,6 @@ def _key(params: ParamsSettings) -> str:
         return own.reveal()
     headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in KEY_HEADERS)
     return "\n".join(headers)
-
-
-def _way(model: EndpointSettings) -> tuple[str, ...]:
-    """What tells an endpoint apart from the same one behind another proxy: one may be reached and the other not."""
-    return () if model.outbound_proxy is None else (model.outbound_proxy.reveal(),)
 
 
 def _digest(*parts: str) -> str:

@@ -12,12 +12,10 @@ from domain.routing.affinity import Affinity
 from entrypoints.config.settings import GeneralSettings, GroupSettings, Settings
 from entrypoints.wiring.endpoints import endpoint_of
 
-ACCOUNTS = "all accounts "
-"""The name of the group of all accounts; no model can be called so, as a space ends it."""
+ACCOUNTS = "all accounts "  # the name of the group of all accounts; no model can be called so, as a space ends it
 
 
 def model_groups(settings: Settings) -> tuple[ModelGroup, ...]:
-    """The groups in the order of the file."""
     return tuple(_group(group, settings.general) for group in settings.groups)
 
 
@@ -45,7 +43,6 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
 
 
 def by_name(groups: Sequence[ModelGroup]) -> dict[str, ModelGroup]:
-    """Each group by the name that clients ask for."""
     return {group.name: group for group in groups}
 
 

@@ -11,6 +11,7 @@ from application.ports import Upstream
 from application.state.access_tokens import TokenSource
 from application.state.owners import StateOwners
 from application.state.replication import Replication
+from entrypoints.wiring.tracing import Recording
 
 
 @asynccontextmanager
@@ -21,6 +22,7 @@ async def lifespan_of(
     sharing: Replication,
     recent: Recent,
     owners: StateOwners,
+    recording: Recording,
     logger: logging.Logger,
 ) -> AsyncIterator[None]:
     """Entered before the first request and left after the last: what runs beside requests, in the order of need."""
@@ -35,5 +37,6 @@ async def lifespan_of(
     await asyncio.gather(*beside, return_exceptions=True)
     await asyncio.gather(owners.close(), *(source.close() for source in tokens.values()))
     await asyncio.gather(upstream.close(), *(gate.close() for gate in gates))
+    await recording.close()
     for handler in logger.handlers:
         handler.close()

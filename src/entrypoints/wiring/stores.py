@@ -42,7 +42,6 @@ def cache_redis(general: GeneralSettings) -> RedisSettings | None:
 
 
 def cache_policy(general: GeneralSettings) -> CachePolicy:
-    """What may be cached, and for how long."""
     params = general.cache_params
     return CachePolicy(
         ttl_s=params.ttl,
@@ -57,7 +56,6 @@ def state_kept_s(general: GeneralSettings) -> float:
 
 
 def kind_of_states(general: GeneralSettings) -> str:
-    """Where replicas put down what they know of endpoints."""
     return "redis" if general.uses_redis else "memory"
 
 

@@ -3,7 +3,7 @@ provider of tokens instead of a key."""
 
 import ssl
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from adapters.http.sockets.realtime import TAKES_NOTHING_S
@@ -22,7 +22,6 @@ from entrypoints.config.settings import GeneralSettings, Settings
 
 
 def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upstream:
-    """The adapter that `upstream_client` names."""
     make: Callable[..., Upstream] = Http1Upstream
     if general.upstream_client == "httpx":
         # Imported only where it is used: it brings httpx along.
@@ -76,22 +75,28 @@ def default_azure_tokens(general: GeneralSettings, ssl_context: ssl.SSLContext) 
 
 def token_sources(
     settings: Settings,
+    earlier: Mapping[str, TokenSource],
     fetch: FetchToken,
     clock: Clock,
     draw: Callable[[], float],
     alarm: TokenAlarm,
     pool: EndpointPool,
 ) -> Mapping[str, TokenSource]:
-    """One source for each scope; empty where no endpoint needs any."""
+    """One source for each scope, of `earlier` where it is there already; empty where no endpoint needs any."""
+    return {
+        scope: earlier.get(scope) or TokenSource(scope, fetch, clock, draw, alarm, partial(pool.withhold, endpoints))
+        for scope, endpoints in token_users(settings).items()
+    }
+
+
+def token_users(settings: Settings) -> Mapping[str, Sequence[str]]:
+    """The ids of the endpoints that need a token, by its scope."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     for group in settings.groups:
         for model in group.models:
             if model.params.azure_ad_token_provider is not None:
                 users[model.params.azure_ad_scope].append(model.id)
-    return {
-        scope: TokenSource(scope, fetch, clock, draw, alarm, partial(pool.withhold, endpoints))
-        for scope, endpoints in users.items()
-    }
+    return users
 
 
 def with_tokens(upstream: Upstream, tokens: Mapping[str, TokenSource], clock: Clock) -> Upstream:

@@ -7,17 +7,14 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-Keys = Iterable[str | tuple[str, str]]
-"""The text of each key, or its name and its text."""
+Keys = Iterable[str | tuple[str, str]]  # the text of each key, or its name and its text
 
 
 class KeyHolder(Struct, frozen=True):
     """The holder of one of the keys."""
 
-    name: str
-    """Empty = the key has none."""
-    tenant: str
-    """What its things are kept under: by its name, else by a digest that no key can be worked out from."""
+    name: str  # empty = the key has none
+    tenant: str  # what its things are kept under: by its name, else by a digest that no key can be worked out from
 
 
 NOBODY = KeyHolder("", "")

@@ -8,8 +8,7 @@ from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES, Holder
 
 BODY_PATIENCE_S = 15.0
-BODY_BYTES_PER_S = 1024
-"""A body may take so many seconds, and one more for each of these bytes that has come."""
+BODY_BYTES_PER_S = 1024  # a body may take so many seconds, and one more for each of these bytes that has come
 
 BODY_GAP_S = 60.0
 """Nothing more of a body may come for no longer than this, however much has come (nginx's client_body_timeout)."""

@@ -6,11 +6,9 @@ from adapters.http.error_replies import Refusal
 from application.messages import Headers
 from domain.bounded_memo import Remembered
 
-_SERVED = ("zstd", "gzip", "br", "deflate")
-"""As a refusal lists them, those that agents use first."""
+_SERVED = ("zstd", "gzip", "br", "deflate")  # as a refusal lists them, those that agents use first
 _ALIASES = {"x-gzip": "gzip", "identity": ""}
-MOST_CODINGS = 2
-"""So many may lie around one another: a client's, and that of a gateway in between."""
+MOST_CODINGS = 2  # so many may lie around one another: a client's, and that of a gateway in between
 
 _OF_THE_CODED = frozenset({"content-encoding", "content-md5", "digest", "content-digest", "repr-digest"})
 """Headers that are true of the bytes that came, and of no others."""

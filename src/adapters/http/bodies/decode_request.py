@@ -124,9 +124,9 @@ def check_text(body: bytes) -> None:
         raise InvalidRequest(text, code="invalid_json") from None
 
 
-def decoded(body: bytes) -> Fields:
-    """What the proxy acts on in a body; raises `InvalidRequest` when it is no JSON object, names its model twice, or
-    holds so many values that reading it would hold up everybody else."""
+def decoded(body: bytes) -> tuple[Fields, bool]:
+    """What the proxy acts on in a body, and `ProxyRequest.has_plain_key`. Raises `InvalidRequest` when it is no JSON
+    object, names its model twice, or holds so many values that reading it would hold up everybody else."""
     if len(body) > MAX_MARKS and has_too_many_marks(body):
         told = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
         raise InvalidRequest(told, code="too_many_values")
@@ -149,9 +149,10 @@ def decoded(body: bytes) -> Fields:
         fields = _with_a_whole_name(lenient)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
-    if may_stand_twice(body):
+    is_doubtful = may_stand_twice(body)
+    if is_doubtful:
         _check_model(body)
-    return fields
+    return fields, not is_doubtful
 
 
 def _check_model(body: bytes) -> None:
@@ -165,10 +166,16 @@ def _check_model(body: bytes) -> None:
 
 
 def request_of(
-    route: Route, arrival: Arrival, body: bytes, fields: Fields, request_id: str, received: float
+    route: Route,
+    arrival: Arrival,
+    body: bytes,
+    fields: Fields,
+    request_id: str,
+    received: float,
+    has_plain_key: bool = False,
 ) -> ProxyRequest:
     """The request; `fields` are those of its body, if that is to be acted on. `received`: seconds of the monotonic
-    clock.
+    clock. `has_plain_key`: see `ProxyRequest`.
 
     The deployment of an Azure URL decides whatever the body says.
     """
@@ -202,6 +209,9 @@ def request_of(
         None,
         fields.background is True and api is Api.RESPONSES,
         api is Api.CHAT and (fields.store is True or fields.audio is not None),
+        fields.temperature,
+        fields.store,
+        has_plain_key,
     )
 
 

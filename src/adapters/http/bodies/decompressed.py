@@ -70,8 +70,7 @@ class _Layer:
         self._max_bytes = max_bytes
         self._member: Decompressor | None = None
         self._members = 0
-        self._left = b""
-        """What came and was not given to anybody."""
+        self._left = b""  # what came and was not given to anybody
         self._size = 0
 
     def step(self) -> bytes | None:

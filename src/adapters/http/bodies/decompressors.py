@@ -11,11 +11,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_ZSTD_WINDOW_LOG = 23
-"""A frame may look back 8 MiB at most: what RFC 9659 asks of all that is sent over HTTP."""
+_ZSTD_WINDOW_LOG = 23  # a frame may look back 8 MiB at most: what RFC 9659 asks of all that is sent over HTTP
 
-BEGINNING_BYTES = 2
-"""So many bytes of a body say which decompressor it needs."""
+BEGINNING_BYTES = 2  # so many bytes of a body say which decompressor it needs
 
 
 class BrokenCoding(Exception):
@@ -106,8 +104,7 @@ class _Zstd:
 
 
 class _Brotli:
-    unused_data = b""
-    """It takes what follows its end for an error."""
+    unused_data = b""  # it takes what follows its end for an error
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()

@@ -27,6 +27,7 @@ class Fields(Struct, frozen=True):
     prompt_cache_key: Any = None
     safety_identifier: Any = None
     user: Any = None
+    temperature: Any = None
 
 
 def choices(fields: Fields) -> int:

@@ -12,8 +12,7 @@ PEEKED_BYTES = 64 * 1024
 """How far into a form the field is looked for: SDKs send fields before files, browsers in the order of the form."""
 
 _MAX_NAME_BYTES = 256
-_MAX_FIELDS_BYTES = 16 * 1024
-"""Headers of one part that are looked through: they are short."""
+_MAX_FIELDS_BYTES = 16 * 1024  # headers of one part that are looked through: they are short
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\]{1,70})"|([^\s";,]{1,70}))\s*(?:;|$)', re.IGNORECASE)
 _FIELD = re.compile(rb'^form-data\s*;\s*name=(?:"model"|model)\s*$', re.IGNORECASE)
 
@@ -22,10 +21,8 @@ class ModelField(Struct, frozen=True):
     """Where a form names its model."""
 
     name: str
-    begin: int
-    """Index of the name's first byte."""
-    end: int
-    """Index after its last."""
+    begin: int  # index of the name's first byte
+    end: int  # index after its last
 
     def renamed(self, head: bytes, model: str) -> bytes:
         """The beginning of the form with another name in it; unchanged where that could not stand in a form."""

@@ -19,8 +19,7 @@ class ClientUpload:
 
     def __init__(self, receive: Receive, length: int | None) -> None:
         """`length`: of the body; None = only its end will tell."""
-        self.held: Holding | None = None
-        """None = nobody counts what is held of it."""
+        self.held: Holding | None = None  # None = nobody counts what is held of it
         self._receive = receive
         self._passing_bytes = 0
         self.length = length
@@ -31,8 +30,7 @@ class ClientUpload:
         """Puts another name in the place of the model's, which the head has; None = it has none."""
         self._waited_s = 0.0
         self._is_gone = False
-        self.is_over = self.length == 0
-        """Has all of it come?"""
+        self.is_over = self.length == 0  # has all of it come?
 
     async def peek(self, max_bytes: int, is_enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
         """Read ahead until that is enough, or about `max_bytes`, or all. Only before anything is sent on.

@@ -27,7 +27,7 @@ class Exchange(ExchangeReport):
 
     __slots__ = ()
 
-    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer | None]]) -> Awaitable[None] | None:
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer | None] | Ready[Answer]]) -> Awaitable[None] | None:
         """Have `answer` read the request and find an answer, and send it; None = it was sent already. A whole one that
         is `Ready` is sent at once, and so is an error that is raised at once.
 
@@ -35,7 +35,8 @@ class Exchange(ExchangeReport):
         """
         try:
             found = answer(self)
-            if not isinstance(found, Ready) or not isinstance(found.value, WholeAnswer):
+            # By type: `isinstance` first asks the metaclass of what is a Struct.
+            if type(found) is not Ready or not isinstance(found.value, WholeAnswer):
                 return self._run(found)
             sent = self._send_reply(found.value)
         except Exception as error:  # whatever it is, the client is told and the log has its line
@@ -47,8 +48,8 @@ class Exchange(ExchangeReport):
 
     async def _run(self, found: Awaitable[Answer | None]) -> None:
         """Wait for the answer and send it; None = it was sent, and is only to be taken."""
-        self._task = asyncio.current_task()
         in_flight, client, ended = self._context.in_flight, self.client, None
+        self._task = client.task
         in_flight.add(self)
         if self._is_watching:
             client.on_disconnect(self._leave)
@@ -174,7 +175,7 @@ class Exchange(ExchangeReport):
         """All that comes, each piece as it comes: mostly while the upstream's bytes are read."""
         client = self.client
         draining = client.drain()
-        while draining is not None or not await stream.flow(client.send_chunk):
+        while draining is not None or not await stream.flow(client.send_chunk, client.send_framed):
             if draining is not None:
                 await self._drain(draining, stream.ahead_bytes)
             draining = client.drain()

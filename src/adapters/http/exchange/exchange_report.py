@@ -16,7 +16,7 @@ from application.messages import Api, ProxyRequest, RequestTrace, reasons
 from application.observing.request_counts import RequestCounts
 from application.ports import Clock
 from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, shown, shown_id
-from application.telemetry_ports import RequestLog, RequestRecord
+from application.telemetry_ports import RequestLog, RequestRecord, Tracing
 from domain.bounded_memo import Remembered
 from domain.caching.cache_key import CacheState
 from domain.failure import Blame
@@ -48,6 +48,8 @@ class ExchangeContext(Struct, frozen=True):
     """Likewise."""
     write_timeout_s: float
     """How long a client may take nothing of a stream that waits for it."""
+    tracing: Tracing | None = None
+    """None = no traces are recorded."""
 
 
 class ExchangeReport:
@@ -66,6 +68,8 @@ class ExchangeReport:
         self.received = context.clock.now()
         self.request_id = next(REQUEST_IDS)
         self.trace = RequestTrace()
+        if context.tracing is not None:
+            self.trace.span = context.tracing.request(client.head.by_name)
         self.request: ProxyRequest | None = None
         self.is_probe = self._client_left = self._is_watching = self._interrupted = self._finished = False
         self.key_name = ""
@@ -78,6 +82,11 @@ class ExchangeReport:
         self._holding: Holding | None = None
         self._task: asyncio.Task[None] | None = None
         """None = it does not run in one (yet)."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """See `Interruptible`."""
+        return self._stream is not None
 
     def _add_own(self, fields: list[str]) -> float:
         """What only the proxy can say, as of now; which is returned."""
@@ -157,6 +166,8 @@ class ExchangeReport:
             context.ended.append(now)
         elif not self.is_probe:
             context.counts.went_wrong(record)
+        if trace.span is not None:
+            trace.span.end(record)
 
     def _judge_end(self, now: float) -> None:
         """The outcome, where the client left or a stream may have broken."""

@@ -10,6 +10,10 @@ from application.held_bytes import HeldBytes
 class Interruptible(Protocol):
     """A request that can be told that the proxy stops."""
 
+    @property
+    def is_streaming(self) -> bool:
+        """Has a stream begun that answers it?"""
+
     def interrupt(self) -> None:
         """End soon, and tell the client why."""
 
@@ -20,7 +24,7 @@ class InFlight:
     def __init__(self, drain_timeout_s: float, held: HeldBytes) -> None:
         """`held` counts what they hold."""
         self.held = held
-        self._drain_timeout_s = drain_timeout_s
+        self.drain_timeout_s = drain_timeout_s
         self._running: set[Interruptible] = set()
         self.add: Callable[[Interruptible], None] = self._running.add
         """A request begins."""
@@ -36,10 +40,15 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._running)
 
+    @property
+    def streams(self) -> int:
+        """How many of them stream already."""
+        return sum(request.is_streaming for request in self._running)
+
     def drain(self) -> None:
         """The shutdown begins: what runs may go on for `drain_timeout_s`. A second call does nothing."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._drain_timeout_s, self._interrupt_all)
+            self._timer = asyncio.get_running_loop().call_later(self.drain_timeout_s, self._interrupt_all)
 
     def _interrupt_all(self) -> None:
         for request in tuple(self._running):

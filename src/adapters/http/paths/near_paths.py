@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote
 
-_MAX_PATH = 200
-"""Longer ones are not compared: comparing is slow, and they are no slips."""
+_MAX_PATH = 200  # longer ones are not compared: comparing is slow, and they are no slips
 
 _BEFORE = frozenset({"api", "azure", "beta", "inference", "llm", "llmproxy", "openai", "proxy", "v1", "v1beta", "v2"})
 """What roots of other services are made of."""
 
-_LIKE = 0.9
-"""How like a path must be to one that is served before it is taken for a slip of it (difflib's ratio)."""
+_LIKE = 0.9  # how like a path must be to one that is served before it is taken for a slip of it (difflib's ratio)
 
 
 def nearest(path: str, served: Sequence[str]) -> str | None:

@@ -39,8 +39,7 @@ _DEPLOYMENT_APIS = frozenset({Api.CHAT, Api.EMBEDDINGS, Api.COMPLETIONS})
 """What Azure serves below a deployment; the rest names its model in the body alone."""
 
 _STORED = ("/conversations", "/chat/completions")
-_BELOW_STORED = ("/responses/", "/conversations/", "/chat/completions/")
-"""What providers keep, and what is below it."""
+_BELOW_STORED = ("/responses/", "/conversations/", "/chat/completions/")  # what providers keep, and what is below it
 
 FAMILIES = frozenset({
     "agents", "assistants", "audio", "batches", "chatkit", "containers", "content_provenance_checks", "decisions",
@@ -59,8 +58,7 @@ PATHS = tuple(prefix + path for path in MODEL_CALLS for prefix in PREFIXES)
 
 _SUGGESTED = (*MODEL_CALLS, "/models", *(f"/{family}" for family in sorted(FAMILIES)))
 _FRONTS = (*_BELOW_STORED, "/embeddings/", "/completions/", "/moderations/")
-_REMEMBERED_CHARS = 256
-"""Of a path: deployments and ids are in it."""
+_REMEMBERED_CHARS = 256  # of a path: deployments and ids are in it
 
 _EVERY_ROOT = re.compile(r"/+(?:(?:openai|v1)/+)*")
 _ONE_ROOT = re.compile(r"/+(?:openai/+(?:v1/+)?|v1/+)")
@@ -70,21 +68,17 @@ class Route(Struct, frozen=True):
     """Where a request leads."""
 
     api: Api
-    path: str
-    """Below the version root, percent-encoded as it came."""
+    path: str  # below the version root, percent-encoded as it came
     deployment: str | None = None
     """The deployment an Azure URL names; None = the body names the model, if anything does."""
-    has_model: bool = False
-    """Must the body name a model?"""
+    has_model: bool = False  # must the body name a model?
 
 
 class Below(Struct, frozen=True):
     """A path without its version root."""
 
-    path: str
-    """Percent-encoded as it came, without a slash at its end where that says nothing."""
-    deployment: str | None = None
-    """Likewise; None = the path names none."""
+    path: str  # percent-encoded as it came, without a slash at its end where that says nothing
+    deployment: str | None = None  # likewise; None = the path names none
 
 
 def below_root(path: str) -> Below | None:

@@ -66,6 +66,7 @@ class AsgiClient:
         self.length = int(announced) if announced is not None else None if self.head.is_chunked else 0
         self.added: Fields = ()
         self.sent_bytes = 0
+        self.task = asyncio.current_task()
         self.addresses = {name: scope.get(name) for name in ("type", "asgi", "scheme", "root_path", "client", "server")}
         self._receive = receive
         self._send = send
@@ -124,6 +125,10 @@ class AsgiClient:
         """See `Client`."""
         self.sent_bytes += len(piece)
         self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
+        return False
+
+    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
+        """See `Client`: the ASGI server frames what it is given."""
         return False
 
     def finish(self) -> None:

@@ -48,8 +48,10 @@ class Client(Protocol):
     """How long the body is; None = only its end will tell."""
     added: Fields
     """Headers of the reply, whatever it turns out to be."""
+    task: asyncio.Task[None] | None
+    """The one that awaits what `Application.begin` has returned; None = none does (yet)."""
     sent_bytes: int
-    """How much of a body was given to `send_chunk`."""
+    """How much of a body was given to `send_chunk` and `send_framed`."""
 
     @property
     def addresses(self) -> Mapping[str, Any]:
@@ -77,6 +79,10 @@ class Client(Protocol):
     def send_chunk(self, piece: bytes) -> bool:
         """Send a piece of the body of a reply that has been started, never an empty one. False = `drain` is to be
         awaited before the next one."""
+
+    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
+        """Send a piece that is one whole chunk already, with the `line` before it, and so long without its framing.
+        False = it is not sent: it is to go through `send_chunk`, without."""
 
     def finish(self) -> None:
         """The body is complete."""

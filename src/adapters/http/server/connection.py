@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> RequestCycle:
         """See `RequestSink`."""
-        cycle = RequestCycle(self, head, length, body, keeps=head.keeps and not self._host.is_draining)
+        cycle = RequestCycle(self, head, length, body, head.keeps and not self._host.is_draining)
         if self._rest_of is None and not self._is_closing:
             if self.cycle is None:
                 self._begin(cycle)

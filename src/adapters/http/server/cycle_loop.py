@@ -1,7 +1,7 @@
 """Answers the requests of one connection, one after the other: at once where it can be, else in a task."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any
 
 from adapters.http.server.cycle import RequestCycle
@@ -17,7 +17,7 @@ class CycleLoop:
         """May `answer` be called? Else the request comes next by itself."""
         self._line = line
         self._host = host
-        self._begun: Coroutine[Any, Any, None] | None = None
+        self._begun: tuple[RequestCycle, Awaitable[None]] | None = None
         """What the task is to go on with, whether its client leaves or not."""
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
@@ -26,7 +26,7 @@ class CycleLoop:
         """Have the application answer: at once if it can, else in the task, with those that follow."""
         work = cycle.begin(self._host.app)
         if work is not None:
-            self._begun = cycle.run(work)
+            self._begun = cycle, work
         elif self._line.cycle is None:
             return
         self.is_free = False
@@ -43,14 +43,15 @@ class CycleLoop:
 
     async def _run(self) -> None:
         line, host = self._line, self._host
+        cycle: RequestCycle | None
+        work: Awaitable[None] | None
         host.running.add(line)
         try:
             while True:
                 if self._begun is not None:
-                    begun, self._begun = self._begun, None
-                    await begun
-                elif line.cycle is not None:
-                    await self._answer_next(line.cycle)
+                    (cycle, work), self._begun = self._begun, None
+                elif (cycle := line.cycle) is not None:
+                    work = cycle.begin(host.app)
                 elif line.transport is None:
                     break
                 else:
@@ -61,6 +62,15 @@ class CycleLoop:
                     self.is_free = False
                     host.running.add(line)
                     continue
+                if work is not None:
+                    cycle.task = self._task
+                    try:
+                        await work
+                    except Exception as error:
+                        line.crashed(error)
+                    finally:
+                        cycle.end()
+                cycle = work = None  # they are not kept while the next one is waited for
                 if line.cycle is not None:
                     await asyncio.sleep(0)  # a client with many requests at once does not keep others waiting
         finally:
@@ -69,8 +79,3 @@ class CycleLoop:
             self.is_free = True
             if line.transport is None:
                 host.left(line)
-
-    async def _answer_next(self, cycle: RequestCycle) -> None:
-        work = cycle.begin(self._host.app)
-        if work is not None:
-            await cycle.run(work)

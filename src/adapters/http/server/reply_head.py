@@ -56,7 +56,7 @@ def framing_of(status: int, fields: Fields, *, is_head: bool, is_http10: bool) -
     return (CLOSE if is_http10 else CHUNKED), 0
 
 
-def reply_head(status: int, fields: Fields, *, is_http10: bool, keeps: bool) -> bytes:
+def reply_head(status: int, fields: Fields, is_http10: bool, keeps: bool) -> bytes:
     """The head with these headers; they say the framing. `keeps`: the connection stays open after the body.
 
     Raises `UnsendableHead` for a character that no header may hold (RFC 9110, 5.5), and a status no reply ends with.

@@ -5,6 +5,7 @@ The client's handshake is answered when the endpoint has said its first word, so
 
 import asyncio
 from functools import partial
+from typing import Literal
 
 from msgspec import structs
 
@@ -16,13 +17,13 @@ from adapters.http.headers import relayed
 from adapters.http.paths.routes import Route, below_root
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
-from adapters.http.sockets.places import SocketPlaces
 from adapters.http.sockets.realtime_head import SUBPROTOCOL, opening_of
+from adapters.http.sockets.session import Behind
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.handshake import Accepted, BadHandshake, accept
 from application.answers import Answer
 from application.errors import InvalidRequest, ProxyError
-from application.held_bytes import HeldBytes, Holding
+from application.held_bytes import Holding
 from application.messages import Api, ProxyRequest
 from application.sockets.attempt import SocketAnswer
 from application.sockets.relay import Relay
@@ -63,17 +64,18 @@ class RealtimeCalls:
         self,
         admission: Admission,
         open_socket: OpenSocket,
-        held: HeldBytes,
+        behind: Behind,
         log: SocketLog,
-        places: SocketPlaces,
-        max_message_bytes: int,
+        mode: Literal["bridge", "off"],
+        max_sockets: int,
     ) -> None:
+        """`max_sockets`: of this worker, bridged ones among them."""
         self._admission = admission
         self._open_socket = open_socket
-        self._held = held
+        self._behind = behind
         self._log = log
-        self._places = places
-        self._max_message_bytes = max_message_bytes
+        self._is_off = mode == "off"
+        self._max_sockets = max_sockets
 
     def serves(self, head: RequestHead) -> bool:
         """Is it a path of theirs?"""
@@ -83,7 +85,7 @@ class RealtimeCalls:
     async def begin(self, client: Client) -> None:
         """See `Application`."""
         exchange, began = Exchange(client, self._admission.context), asyncio.get_running_loop().time()
-        with Holding(self._held) as holding:
+        with Holding(self._behind.held) as holding:
             joined: list[_Joined] = []
             opening = exchange.begin(partial(self._open, joined, holding))
             if opening is not None:
@@ -103,7 +105,7 @@ class RealtimeCalls:
         if not isinstance(answer, SocketAnswer):
             return answer
         loop = asyncio.get_running_loop()
-        socket = WebSocket("server", loop, self._max_message_bytes, TAKES_NOTHING_S, holding.may_hold)
+        socket = WebSocket("server", loop, self._behind.max_body_bytes, TAKES_NOTHING_S, holding.may_hold)
         joined.append(_Joined(socket, answer.relay, exchange.trace.endpoint or ""))
         told = [field for field in relayed(answer.reply.headers) if not field.startswith(_OF_THE_UPSTREAM)]
         fields = [*accepted.fields, *told, "x-llmproxy-websocket: realtime", *exchange.client.added]
@@ -116,9 +118,9 @@ class RealtimeCalls:
         below = below_root(asked.raw_path.decode("latin-1"))
         opening = opening_of(asked, None if below is None else below.deployment)
         arrival = self._admission.judge(opening.head, exchange)
-        if self._places.is_off:
+        if self._is_off:
             raise refused_upgrade("WebSockets are not served here: websockets in general_settings is off.")
-        if self._places.is_full:
+        if self._behind.open >= self._max_sockets:
             raise TooManySockets
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers]
         try:
@@ -135,10 +137,11 @@ class RealtimeCalls:
     async def _relay(self, joined: _Joined, exchange: Exchange, began: float) -> None:
         socket, relay, in_flight = joined.socket, joined.relay, self._admission.context.in_flight
         in_flight.add(relay)
+        self._behind.open += 1
         try:
-            with self._places.taken():
-                ending = await relay.run(socket)
+            ending = await relay.run(socket)
         finally:
+            self._behind.open -= 1
             in_flight.remove(relay)
             socket.close(1011)
         end = SocketEnd(

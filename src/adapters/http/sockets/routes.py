@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from functools import partial
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from msgspec import structs
 
@@ -13,7 +13,6 @@ from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import below_root
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
-from adapters.http.sockets.places import SocketPlaces
 from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.session import Behind, Session
 from adapters.websocket.connection import WebSocket
@@ -39,15 +38,16 @@ class SocketRoutes:
         behind: Behind,
         realtime: RealtimeCalls,
         log: SocketLog,
-        places: SocketPlaces,
+        mode: Literal["bridge", "off"],
+        max_sockets: int,
         write_timeout_s: float,
     ) -> None:
-        """`write_timeout_s`: a client that takes nothing for so long is cut off."""
+        """`max_sockets`: of this worker. `write_timeout_s`: a client that takes nothing for so long is cut off."""
         self._admission = admission
         self._behind = behind
         self._realtime = realtime
         self._log = log
-        self._places = places
+        self._max_sockets = max_sockets if mode == "bridge" else 0
         self._write_timeout_s = write_timeout_s
 
     def serves(self, head: RequestHead) -> bool:
@@ -70,7 +70,7 @@ class SocketRoutes:
         asked = exchange.head
         head = _head_of_turns(asked)
         arrival = self._admission.judge(head, exchange)
-        if self._places.is_full:
+        if self._behind.open >= self._max_sockets:
             raise refused_upgrade("No more WebSockets are served here now; use the HTTP API with stream: true.")
         try:
             accepted = accept([(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers])
@@ -97,8 +97,12 @@ class SocketRoutes:
         ]
         if not client.switch(fields, socket):
             return
-        with self._places.taken(), holding:
+        behind.open += 1
+        try:
             closed = await session.run()
+        finally:
+            behind.open -= 1
+            holding.close()
         end = SocketEnd(
             socket_id, "bridge", session.turns, socket.received_frames, socket.sent_frames, socket.received_bytes,
             socket.sent_bytes, round(loop.time() - began, 3), closed.code, closed.by, session.handovers, key_name,

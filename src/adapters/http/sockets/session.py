@@ -35,13 +35,20 @@ _REFUSALS = {
 }
 
 
-class Behind(Struct, frozen=True):
-    """What all sockets of a worker have in common."""
+class Behind(Struct):
+    """What all sockets of a worker have in common, and goes on when the configuration is replaced."""
 
     begin: Callable[[Client], Awaitable[None] | None]
     """Answers a turn."""
     held: HeldBytes
     max_body_bytes: int
+    open: int = 0
+    """How many sockets there are."""
+
+    def serve_with(self, begin: Callable[[Client], Awaitable[None] | None], max_body_bytes: int) -> None:
+        """The turns that begin from now on are answered so, also those of sockets that are open."""
+        self.begin = begin
+        self.max_body_bytes = max_body_bytes
 
 
 class Session:

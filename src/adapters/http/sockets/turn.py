@@ -49,6 +49,8 @@ class Turn:
         self.length: int | None = len(body)
         self.added: Fields = ()
         self.sent_bytes = 0
+        self.task: asyncio.Task[None] | None = asyncio.current_task()
+        """The one that begins it, and awaits it then."""
         self.wants_another = False
         """Was nothing sent, as only another account can answer?"""
         self.created = b""
@@ -121,6 +123,10 @@ class Turn:
             else:
                 self._take(event.payload, event.type)
         return self._socket.writable() is None
+
+    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
+        """See `Client`: messages have no chunks."""
+        return False
 
     def finish(self) -> None:
         """See `Client`."""

@@ -18,8 +18,7 @@ class Document(Struct, frozen=True):
     """The page, ready to be sent."""
 
     html: bytes
-    headers: tuple[tuple[str, str], ...]
-    """What browsers are told of it, beside its type."""
+    headers: tuple[tuple[str, str], ...]  # what browsers are told of it, beside its type
 
 
 def status_document() -> Document:

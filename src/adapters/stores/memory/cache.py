@@ -16,16 +16,13 @@ from domain.caching.cache_key import CacheKey
 ENTRY_OVERHEAD_BYTES = 384
 """What keeping one entry takes beside its name and its bytes: the slot, its numbers, its places in the index and in
 the heap, the unused room in both. A test holds it against what tracemalloc sees."""
-AS_IT_IS_BYTES = 8 << 10
-"""Answers that take up to so much are kept as they are, and given out without being unpacked; others are packed."""
-_SWEEP_AT_ONCE = 64
-"""So many expired entries are dropped by one `put` at most, so that none takes long."""
+AS_IT_IS_BYTES = 8 << 10  # answers up to this size are kept and given out as they are; others are packed
+_SWEEP_AT_ONCE = 64  # so many expired entries are dropped by one `put` at most, so that none takes long
 
 
 class _Slot(Struct, frozen=True):
     seal: bytes
-    entry: CachedAnswer | bytes
-    """An answer as it is, or packed."""
+    entry: CachedAnswer | bytes  # an answer as it is, or packed
     expires_at: float
     size: int
 
@@ -41,19 +38,15 @@ class MemoryResponseCache:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._clock = clock
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
-        """Least recently used first."""
-        self._ends: list[tuple[float, str]] = []
-        """A heap of when entries end. Those replaced or evicted since stay in it until it is built anew."""
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
+        self._ends: list[tuple[float, str]] = []  # a heap of when entries end, also of those replaced since
         self._bytes = 0
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer, if it is kept as it is."""
         entry = self._find(key)
         return None if isinstance(entry, bytes) else entry
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer; None = there is none."""
         entry = self._find(key)
         return await read_entry(key, entry) if isinstance(entry, bytes) else entry
 
@@ -90,7 +83,6 @@ class MemoryResponseCache:
         self._remember_end(now + ttl_s, key.name)
 
     def health(self) -> StoreReport:
-        """How much it holds; memory is always ok."""
         return StoreReport(kind="memory", state="ok", entries=len(self._slots), bytes=self._bytes)
 
     def _drop(self, name: str) -> None:
@@ -99,7 +91,6 @@ class MemoryResponseCache:
             self._bytes -= slot.size
 
     def _sweep(self, now: float) -> None:
-        """Drop what has ended, first what ended first."""
         for _ in range(_SWEEP_AT_ONCE):
             if not self._ends or self._ends[0][0] > now:
                 return

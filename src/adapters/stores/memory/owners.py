@@ -9,9 +9,7 @@ from application.ports import Clock
 
 class MemoryResponseOwners:
     """A `ResponseOwners`, bounded by number: the one that was not asked for or named for longest is forgotten first.
-
-    `ttl_s` is in seconds. An entry takes about 400 bytes, however long its id is.
-    """
+    `ttl_s` is in seconds. An entry takes about 400 bytes, however long its id is."""
 
     def __init__(self, clock: Clock, ttl_s: float, max_entries: int = 100_000) -> None:
         self._clock = clock
@@ -21,16 +19,13 @@ class MemoryResponseOwners:
         """Owner and end of each digest of an id; least recently used first."""
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner of each id, in their order; None = unknown."""
         now = self._clock.now()
         return [self._find(id_digest(each), now) for each in ids]
 
     async def look_up(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """As `find`: memory is never away."""
         return await self.find(ids)
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` holds these."""
         expires_at = self._clock.now() + self._ttl_s
         for each in ids:
             digest = id_digest(each)

@@ -19,7 +19,6 @@ class MemoryEndpointStateStore:
         does to it, and passes the same checks as in any other store."""
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
-        """Replaces what this replica put down before. One that is too large changes nothing."""
         packed = encode_report(report)
         if packed is None:
             return
@@ -28,7 +27,6 @@ class MemoryEndpointStateStore:
             del self._reports[gone]
 
     async def others(self, replica: str) -> Sequence[HeardReport]:
-        """The report of each other replica."""
         heard = []
         for name, (_, packed) in self._reports.items():
             age_s = self._age_s(name)
@@ -43,5 +41,4 @@ class MemoryEndpointStateStore:
         return self._clock.now() - self._reports[replica][0]
 
     def health(self) -> StoreReport:
-        """Memory is always ok."""
         return StoreReport(kind="memory", state="ok", entries=len(self._reports))

@@ -6,8 +6,7 @@ from adapters.stores.redis.gate import RedisGate
 from application.store_ports import CachedAnswer, StoreUnavailable
 from domain.caching.cache_key import CacheKey
 
-MAX_TTL_MS = 3650 * 86_400_000
-"""Ten years. Redis refuses a lifetime that its clock cannot count."""
+MAX_TTL_MS = 3650 * 86_400_000  # Ten years. Redis refuses a lifetime that its clock cannot count.
 
 
 class RedisResponseCache:
@@ -18,11 +17,9 @@ class RedisResponseCache:
         self._prefix = f"{namespace}:cache:"
 
     def at_hand(self, key: CacheKey) -> CachedAnswer | None:  # noqa: ARG002 - as the port has it
-        """Redis always has to be asked."""
         return None
 
     async def get(self, key: CacheKey) -> CachedAnswer | None:
-        """The answer; None also where Redis does not answer, or holds something else under this name."""
         try:
             entry: object = await self._gate.read(lambda client: client.get(self._prefix + key.name))
         except StoreUnavailable:
@@ -30,7 +27,6 @@ class RedisResponseCache:
         return await read_entry(key, entry) if isinstance(entry, bytes) else None
 
     async def put(self, key: CacheKey, answer: CachedAnswer, ttl_s: float) -> None:
-        """Keep it, if Redis takes it."""
         name = self._prefix + key.name
         entry = await write_entry(key, answer)
 

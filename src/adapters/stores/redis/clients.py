@@ -22,6 +22,7 @@ from adapters.stores.redis.settings import RedisSettings
 from domain.secret import Secret
 
 RedisClient: TypeAlias = Redis | RedisCluster
+_Options: TypeAlias = dict[str, Any]
 
 _SENTINEL_TIMEOUT_S = 0.1
 _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
@@ -30,22 +31,17 @@ _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 class RedisLink:
     """A client with all that belongs to it. A cluster has a pool for each of its nodes, others have one."""
 
-    client: RedisClient
-    """What operations are made of."""
-    deadline_s: float
-    """When an operation is to be given up, in seconds from its begin."""
-    contact_s: float
-    """How long a first contact may take in seconds, with finding out whom to speak with."""
+    client: RedisClient  # what operations are made of
+    deadline_s: float  # when an operation is to be given up, in seconds from its begin
+    contact_s: float  # how long a first contact may take in seconds, with finding out whom to speak with
     _pool: ConnectionPool
 
     async def renew(self) -> None:
-        """Idle connections are closed, those in use once they are free: the next operation connects to whom the name,
-        the Sentinels or the cluster lead to by then."""
+        """Connections are closed once they are free: the next operation connects to whoever is the master by then."""
         await self._pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
         await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
-        """All connections are closed."""
         await self.client.aclose()
 
 
@@ -58,7 +54,7 @@ def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: flo
     Raises `OSError` when the CA bundle cannot be read (`ssl.SSLError` is one).
     """
     options = _options(op_timeout_s)
-    tcp: dict[str, Any] = _TCP | {"connection_class": NamedConnection, "names": names}
+    tcp: _Options = _TCP | {"connection_class": NamedConnection, "names": names}
     if settings.ssl:
         tcp |= {"connection_class": TlsConnection, "tls": _tls_context(settings)}
     if settings.kind == "cluster":
@@ -69,20 +65,14 @@ def new_link(settings: RedisSettings, names: RedisResolver, *, op_timeout_s: flo
 
 
 class _SingleLink(RedisLink):
-    """One server, by TCP or by a unix socket."""
-
-    def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
-    ) -> None:
+    def __init__(self, settings: RedisSettings, options: _Options, tcp: _Options, max_connections: int) -> None:
         options |= _login(settings.username, settings.password) | {"db": settings.db}
         if settings.unix_path is not None:
-            place: dict[str, Any] = {"connection_class": UnixDomainSocketConnection, "path": settings.unix_path}
+            place: _Options = {"connection_class": UnixDomainSocketConnection, "path": settings.unix_path}
         else:
             host, port = settings.nodes[0]
             place = tcp | {"host": host, "port": port}
-        self._pool = ConnectionPool(
-            max_connections=max_connections, maint_notifications_config=_NO_NOTIFICATIONS, **options, **place
-        )
+        self._pool = _pool(max_connections, **options, **place)
         self.client = Redis.from_pool(self._pool)
         self.deadline_s = options["socket_connect_timeout"]
         self.contact_s = 3 * self.deadline_s
@@ -91,23 +81,13 @@ class _SingleLink(RedisLink):
 class _SentinelLink(RedisLink):
     """The master that Sentinels name; its reads go there, too."""
 
-    def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
-    ) -> None:
+    def __init__(self, settings: RedisSettings, options: _Options, tcp: _Options, max_connections: int) -> None:
         login = _login(settings.sentinel_username, settings.sentinel_password)
         limits = {"socket_timeout": _SENTINEL_TIMEOUT_S, "socket_connect_timeout": _SENTINEL_TIMEOUT_S}
         self._sentinels = Sentinel((), sentinel_kwargs={})  # type: ignore[no-untyped-call]
         # Sentinel would build these without the shared TLS context.
         self._sentinels.sentinels = [
-            Redis.from_pool(
-                ConnectionPool(
-                    host=host,
-                    port=port,
-                    max_connections=max_connections,
-                    maint_notifications_config=_NO_NOTIFICATIONS,
-                    **(options | limits | login | tcp),
-                )
-            )
+            Redis.from_pool(_pool(max_connections, host=host, port=port, **(options | limits | login | tcp)))
             for host, port in settings.nodes
         ]
         place = tcp | {"connection_class": SentinelTlsConnection if settings.ssl else SentinelConnection}
@@ -125,16 +105,13 @@ class _SentinelLink(RedisLink):
         self.contact_s = 3 * self.deadline_s + 2 * _SENTINEL_TIMEOUT_S * len(settings.nodes)
 
     async def close(self) -> None:
-        """See `RedisLink`."""
         await asyncio.gather(self.client.aclose(), self._sentinels.aclose(), return_exceptions=True)
 
 
 class _ClusterLink(RedisLink):
     """A cluster, as found through some of its nodes. Slots that are not served do not keep the others from working."""
 
-    def __init__(
-        self, settings: RedisSettings, options: dict[str, Any], tcp: dict[str, Any], max_connections: int
-    ) -> None:
+    def __init__(self, settings: RedisSettings, options: _Options, tcp: _Options, max_connections: int) -> None:
         # The library's nodes hand out connections the server has closed, so one further try is needed after a restart.
         wait_s = options["socket_connect_timeout"]
         options |= _login(settings.username, settings.password)
@@ -157,7 +134,6 @@ class _ClusterLink(RedisLink):
         self.contact_s = (3 + 2 * len(settings.nodes)) * wait_s
 
     async def renew(self) -> None:
-        """See `RedisLink`."""
         for node in list(self._nodes.nodes_cache.values()):
             node.update_active_connections_for_reconnect()
             await node.disconnect_free_connections()
@@ -169,7 +145,11 @@ class _ClusterLink(RedisLink):
             await self._nodes.aclose(nodes)
 
 
-def _options(op_timeout_s: float) -> dict[str, Any]:
+def _pool(max_connections: int, **options: Any) -> ConnectionPool:
+    return ConnectionPool(max_connections=max_connections, maint_notifications_config=_NO_NOTIFICATIONS, **options)
+
+
+def _options(op_timeout_s: float) -> _Options:
     return {
         "protocol": 2,
         "socket_timeout": None,
@@ -186,16 +166,14 @@ def _options(op_timeout_s: float) -> dict[str, Any]:
     }
 
 
-_TCP: dict[str, Any] = {"socket_keepalive": True}
-"""The intervals stay redis-py's: 30 s idle, then 3 probes 5 s apart."""
+_TCP: _Options = {"socket_keepalive": True}  # the intervals stay redis-py's: 30 s idle, then 3 probes 5 s apart
 
 
-def _login(username: str | None, password: Secret | None) -> dict[str, Any]:
+def _login(username: str | None, password: Secret | None) -> _Options:
     return {"username": username, "password": None if password is None else password.reveal()}
 
 
 def _tls_context(settings: RedisSettings) -> ssl.SSLContext:
-    """The system's roots and `ca_bundle`; names are checked."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.ca_bundle is not None:

@@ -9,10 +9,8 @@ from types import TracebackType
 
 from application.ports import Clock
 
-_LATE = 0.2
-"""A timer that comes later than this part of the time it was set to was held up by the loop."""
-_GRACE = 0.2
-"""As much more, once, to read what has come meanwhile."""
+_LATE = 0.2  # a timer that comes later than this part of the time it was set to was held up by the loop
+_GRACE = 0.2  # as much more, once, to read what has come meanwhile
 
 
 class Deadline:
@@ -24,8 +22,7 @@ class Deadline:
         self._clock = clock
         self._seconds = seconds
         self._scope = asyncio.timeout(None)
-        self.was_late = False
-        """Was the loop held up when the time was over? Then a `TimeoutError` says nothing about the other side."""
+        self.was_late = False  # True = the loop was held up: a `TimeoutError` says nothing about the other side
 
     async def __aenter__(self) -> "Deadline":
         await self._scope.__aenter__()

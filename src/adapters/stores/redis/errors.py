@@ -7,7 +7,6 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from enum import Enum
 
 from msgspec import Struct
@@ -15,7 +14,7 @@ from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError, SlaveNotFoundError
 
 from adapters.stores.redis.resolver import SlowName
-from adapters.system_errors import WORDS
+from adapters.system_errors import WORDS, causes
 
 
 class Effect(Enum):
@@ -34,8 +33,7 @@ class Trouble(Struct, frozen=True):
     """An error, judged."""
 
     effect: Effect
-    reason: str
-    """In fixed words: nothing secret, no key."""
+    reason: str  # in fixed words: nothing secret, no key
 
 
 BUSY = Trouble(Effect.BUSY, "busy")
@@ -118,7 +116,7 @@ _SYSTEM_WORDS = WORDS | {
 
 def trouble_of(error: BaseException) -> Trouble:
     """What an error means. Any exception has a meaning."""
-    for link in _chain(error):
+    for link in causes(error):
         # On a unix socket and in a cluster the library wraps what Redis said; else what the system said is within.
         trouble = _link_trouble(link)
         if trouble is not _LOST and trouble is not _CLUSTER:
@@ -150,16 +148,6 @@ def _reply_trouble(error: exceptions.ResponseError) -> Trouble:
         return row
     code = _CODE.match(f"{error} ")
     return CODES.get(code[1], row) if code else row
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and why it was raised, nearest first."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
 def _system_trouble(error: OSError) -> Trouble:

@@ -93,12 +93,10 @@ class RedisGate:
         return await self._run(operation, write=True)
 
     def health(self) -> StoreReport:
-        """How it is now, from memory."""
         return StoreReport("redis", self._state.access.value, self._state.reason)
 
     @property
     def usable(self) -> bool:
-        """Would a read be tried now?"""
         return self._state.access is not Access.NONE
 
     async def _run(self, operation: Callable[[RedisClient], Awaitable[T]], *, write: bool) -> T:
@@ -138,7 +136,6 @@ class RedisGate:
             raise StoreUnavailable(BUSY.reason) from None
 
     def _judge(self, trouble: Trouble, era: int, *, was_late: bool) -> str:
-        """Takes note of what went wrong; the words for it."""
         if era != self._state.era:
             return trouble.reason
         state, now, reason = self._state, self._clock.now(), trouble.reason
@@ -169,18 +166,15 @@ class RedisGate:
             return
         self._told = state.access
         with suppress(Exception):  # an alarm that fails must not fail a request, nor end the probing
-            self._tell(state)
+            match state.access:
+                case Access.ALL:
+                    self._alarm.recovered(self._name, self._clock.now() - state.impaired_at)
+                case Access.READS:
+                    self._alarm.read_only(self._name, state.reason)
+                case Access.NONE:
+                    self._alarm.lost(self._name, state.reason)
         if state.access is not Access.ALL and (self._watch is None or self._watch.done()):
             self._watch = asyncio.create_task(self._probe_until_recovered(), name=f"{self._name}-probe")
-
-    def _tell(self, state: BreakerState) -> None:
-        match state.access:
-            case Access.ALL:
-                self._alarm.recovered(self._name, self._clock.now() - state.impaired_at)
-            case Access.READS:
-                self._alarm.read_only(self._name, state.reason)
-            case Access.NONE:
-                self._alarm.lost(self._name, state.reason)
 
     async def _probe_until_recovered(self) -> None:
         # Idle connections may lead to a machine that is gone; each would cost an operation a timeout.

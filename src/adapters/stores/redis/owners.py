@@ -11,17 +11,14 @@ from adapters.stores.redis.clients import RedisClient
 from adapters.stores.redis.gate import RedisGate
 from application.store_ports import StoreUnavailable
 
-IDS_AT_ONCE = 256
-"""So many commands go to Redis together at most; more ids take more turns."""
-_MAX_OWNER_BYTES = 1024
-"""What is longer is no endpoint's identity."""
+IDS_AT_ONCE = 256  # so many commands go to Redis together at most; more ids take more turns
+_MAX_OWNER_BYTES = 1024  # what is longer is no endpoint's identity
 
 _Command = tuple[str | int, ...]
 
 
 class RedisResponseOwners:
-    """A `ResponseOwners`. Several ids are one pipeline without a transaction, not MGET and the like: a cluster keeps
-    them in different places. `ttl_s` is in seconds."""
+    """Several ids are one pipeline, not MGET: a cluster keeps them in different places. `ttl_s` is in seconds."""
 
     def __init__(self, gate: RedisGate, namespace: str, ttl_s: float) -> None:
         self._gate = gate
@@ -29,21 +26,18 @@ class RedisResponseOwners:
         self._ttl_ms = int(min(max(1.0, ttl_s * 1000), MAX_TTL_MS))
 
     async def find(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner of each id, in their order; None also where Redis does not answer."""
         try:
             return await self.look_up(ids)
         except StoreUnavailable:
             return [None] * len(ids)
 
     async def look_up(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The owner of each id, in their order; raises `StoreUnavailable`."""
         owners: list[str | None] = []
         for commands in self._turns(ids, "GET"):
             owners += [_owner(reply) for reply in await self._gate.read(partial(_run, commands))]
         return owners
 
     async def remember(self, ids: Sequence[str], owner: str) -> None:
-        """From now on `owner` holds these, if Redis takes it."""
         for commands in self._turns(ids, "SET", owner, "PX", self._ttl_ms):
             try:
                 await self._gate.write(partial(_run, commands))
@@ -58,8 +52,7 @@ class RedisResponseOwners:
 
 
 async def _run(commands: Sequence[_Command], client: RedisClient) -> Sequence[object]:
-    """What Redis says to each of these, each about one key, sent in one turn. Raises the first error that is about more
-    than one key."""
+    """Redis' replies to commands sent in one turn. Raises the first error that is about more than one key."""
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)

@@ -14,11 +14,9 @@ from contextlib import suppress
 
 from application.ports import Clock
 
-Resolve = Callable[[str], Sequence[str]]
-"""Gives a name's addresses, the best first, and may block; raises `OSError` when there are none."""
+Resolve = Callable[[str], Sequence[str]]  # a name's addresses, the best first; may block, raises `OSError`
 
-KEPT_S = 3.0
-"""How long an answer holds. A failover that is told by DNS is to be followed, and a name server spared a burst."""
+KEPT_S = 3.0  # how long an answer holds: a failover told by DNS is followed, a name server spared a burst
 
 
 class SlowName(OSError):
@@ -39,17 +37,13 @@ class RedisResolver:
         self._clock = clock
         self._wait_s = wait_s
         self._resolve = resolve
-        self._answers: dict[str, tuple[Sequence[str], float]] = {}
-        """The addresses of each name, and until when that holds."""
-        self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}
-        """Those under way, and until when each is waited for."""
-        self._failures: dict[str, int] = {}
-        """Addresses at which nobody was met, and in which order that was found."""
+        self._answers: dict[str, tuple[Sequence[str], float]] = {}  # the addresses of a name, and until when they hold
+        self._lookups: dict[str, tuple[asyncio.Future[Sequence[str]], float]] = {}  # and until when it is waited for
+        self._failures: dict[str, int] = {}  # addresses at which nobody was met, and in which order that was found
         self._failed = 0
 
     async def addresses(self, name: str) -> Sequence[str]:
-        """Where to connect to, one after the other: what failed last comes last, so that an address that swallows
-        everything costs one attempt. Raises `SlowName`, or `socket.gaierror` when there is no address."""
+        """What failed last comes last, so that it costs one attempt. Raises `SlowName`, `socket.gaierror`."""
         if _is_address(name):
             return (name,)
         found, until = self._answers.get(name, ((), 0.0))
@@ -60,16 +54,13 @@ class RedisResolver:
         return sorted(found, key=lambda address: self._failures.get(address, 0))
 
     def forget(self) -> None:
-        """From now on every name is resolved anew."""
         self._answers.clear()
 
     def failed(self, address: str) -> None:
-        """Nobody was met there, or not in time."""
         self._failed += 1
         self._failures[address] = self._failed
 
     def met(self, address: str) -> None:
-        """A connection was made there."""
         self._failures.pop(address, None)
 
     async def _looked_up(self, name: str) -> Sequence[str]:

@@ -35,22 +35,15 @@ class RedisSettings(Struct, frozen=True):
     """The address of a Redis, and the credentials for it."""
 
     kind: Kind = "single"
-    nodes: tuple[tuple[str, int], ...] = ()
-    """Host and port of the server, of each Sentinel, or of cluster nodes to begin with; empty with `unix_path`."""
-    unix_path: str | None = None
-    """The path of its socket; None = TCP."""
+    nodes: tuple[tuple[str, int], ...] = ()  # of the server, the Sentinels or some nodes; empty with `unix_path`
+    unix_path: str | None = None  # the path of its socket; None = TCP
     db: int = 0
-    username: str | None = None
-    """The ACL user; None = Redis' default user."""
+    username: str | None = None  # the ACL user; None = Redis' default user
     password: Secret | None = None
-    ssl: bool = False
-    """TLS to every server and Sentinel, verified."""
-    ca_bundle: Path | None = None
-    """Certificates to trust besides the system's; None = the system's alone."""
-    service: str = ""
-    """The name by which the Sentinels know the master."""
-    sentinel_username: str | None = None
-    """For the Sentinels themselves; None = they ask for none."""
+    ssl: bool = False  # TLS to every server and Sentinel, verified
+    ca_bundle: Path | None = None  # certificates to trust besides the system's; None = the system's alone
+    service: str = ""  # the name by which the Sentinels know the master
+    sentinel_username: str | None = None  # for the Sentinels themselves; None = they ask for none
     sentinel_password: Secret | None = None
 
     @classmethod
@@ -120,7 +113,6 @@ def _unix(rest: str, fields: Mapping[str, str], ca_bundle: Path | None) -> Redis
 
 
 def _credentials(authority: str) -> tuple[str | None, Secret | None, str]:
-    """User, password and what comes after them."""
     login, at, hosts = authority.rpartition("@")
     if not at:
         return None, None, authority
@@ -160,7 +152,6 @@ def _db(text: str) -> int:
 
 
 def _fields(query: str, names: tuple[str, ...]) -> dict[str, str]:
-    """The query's parameters, each one of `names` and not empty."""
     fields: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
@@ -174,7 +165,6 @@ def _fields(query: str, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _decoded(text: str) -> str:
-    """Without percent escapes."""
     if _BAD_ESCAPE.search(text):
         raise ValueError("a % is not followed by two hexadecimal digits; write % itself as %25")
     try:

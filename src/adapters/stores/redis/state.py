@@ -16,8 +16,7 @@ from adapters.stores.report_codec import MAX_REPORT_BYTES, decode_report, encode
 from application.store_ports import HeardReport
 from domain.replica_report import ReplicaReport
 
-_STAMP_DIGITS = 17
-"""Microseconds since 1970 take 16 until the year 2286."""
+_STAMP_DIGITS = 17  # microseconds since 1970 take 16 until the year 2286
 
 _PUT = """
 local time = redis.call('TIME')
@@ -69,19 +68,16 @@ class RedisEndpointStateStore:
         self._gate = gate
         self._key = f"{namespace}:state"
         self._keep_us = int(keep_s * 1_000_000)
-        self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}
-        """What the last call found, so that only what has changed is decoded again."""
+        self._read: dict[str, tuple[bytes, ReplicaReport | None]] = {}  # as last found: only changes are decoded again
 
     async def put(self, replica: str, report: ReplicaReport) -> None:
-        """Replaces what this replica put down before, and drops what is too old. One that is too large changes
-        nothing. Raises `StoreUnavailable`."""
+        """Drops what is too old as well. One that is too large changes nothing. Raises `StoreUnavailable`."""
         packed = encode_report(report)
         if packed is not None:
             await self._gate.write(lambda client: _run(client, _PUT, self._key, replica, packed, self._keep_us))
 
     async def others(self, replica: str) -> Sequence[HeardReport]:
-        """The report of each other replica. Writes nothing, so it works on a replica and on a full Redis as well.
-        Raises `StoreUnavailable`."""
+        """Writes nothing, so it works on a replica and on a full Redis as well. Raises `StoreUnavailable`."""
         longest = _STAMP_DIGITS + 1 + MAX_REPORT_BYTES
         now_us, *fields = await self._gate.read(lambda client: _run(client, _READ, self._key, replica, longest))
         before, self._read = self._read, {}
@@ -100,7 +96,6 @@ class RedisEndpointStateStore:
 
 
 def _stamped(fields: Sequence[bytes]) -> Iterator[tuple[str, int, bytes]]:
-    """Replica, stamp and packed report of each field that has them."""
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         stamp, colon, packed = value.partition(b":")
         if colon and stamp.isdigit() and len(stamp) <= _STAMP_DIGITS:

@@ -17,16 +17,12 @@ from application.ports import UpstreamFailed
 
 MAX_REPLY_HEADER_BYTES = 64 * 1024
 
-_JOIN_BYTES = 64 * 1024
-"""Bodies up to this size go out in one write with the headers; copying larger ones costs more than a system call."""
+_JOIN_BYTES = 64 * 1024  # up to this size a body is joined with the headers; copying more costs more than a system call
 
-_RACE_S = 1.0
-"""How soon after the request the loss of a pooled connection is taken for a crossing with its close."""
+_RACE_S = 1.0  # how soon after the request the loss of a pooled connection is taken for a crossing with its close
 
 
 class _Route:
-    """Where the calls of one origin go, by one way."""
-
     def __init__(self, pool: Pool, proxy: OutboundProxy | None) -> None:
         self.pool = pool
         self.is_relayed = proxy is not None
@@ -68,8 +64,7 @@ class Http1Upstream:
             on_stage,
         )
         """For whoever needs a connection to itself as well."""
-        self._routes: dict[Origin | tuple[Origin, str], _Route] = {}
-        """By origin, and by the proxy that an endpoint has for itself."""
+        self._routes: dict[Origin | tuple[Origin, str], _Route] = {}  # by origin, and by the endpoint's own proxy
         self._is_closed = False
 
     async def send(self, call: UpstreamCall) -> Http1Reply:
@@ -131,7 +126,6 @@ class Http1Upstream:
         return self._spare.close_longest_idle()
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         self._is_closed = True
         for route in self._routes.values():
             route.pool.close()

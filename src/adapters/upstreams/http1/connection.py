@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from adapters.upstreams.http1 import failures
+from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
 from application.ports import READ_AHEAD_BYTES
@@ -36,20 +37,15 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_head_bytes: int) -> None:
         self.loop = loop
-        self.owner: Owner | None = None
-        """None = it belongs to nobody yet, and is left open after an exchange (with an outbound proxy)."""
+        self.owner: Owner | None = None  # None = nobody's yet (a proxy's tunnel), and left open after an exchange
         self.transport: asyncio.Transport | None = None
         self.opened = self.idle_since = loop.time()
         self.exchanges = 0
-        self.is_sending = False
-        """Is a request being sent that is not handed over completely?"""
-        self.was_lost_unanswered = False
-        """Did the other side end it before a byte of the current reply?"""
+        self.is_sending = False  # is a request being sent that is not handed over completely?
+        self.was_lost_unanswered = False  # did the other side end it before a byte of the current reply?
         self.writing_paused = False
-        self.on_settled: Callable[[], None] | None = None
-        """Called when the headers have come, or it is certain that they will not; None = nobody needs to be told."""
-        self.on_writable: Callable[[], None] | None = None
-        """Called when more can be written, or nothing any more."""
+        self.on_settled: Callable[[], None] | None = None  # called when the headers have come or never will
+        self.on_writable: Callable[[], None] | None = None  # called when more can be written, or nothing any more
         self._max_head_bytes = max_head_bytes
         self._reader = ReplyReader(max_head_bytes)
         self._reply: Http1Reply | None = None
@@ -197,6 +193,11 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._hear_unasked(data)
             return
+        if reader.is_between_chunks and (take := reply.take_framed) is not None and (length := len(data)) < LENGTHS:
+            line, size = FRAMINGS[length]
+            if take(data, line, size):
+                self._deadline = self.loop.time() + reply.idle_s
+                return
         if reader.in_head or len(data) > AT_ONCE_BYTES:
             self._notice(reply, reader.feed(data))
         elif (failure := reader.read(data)) is not None or reader.is_whole:

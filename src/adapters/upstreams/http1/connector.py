@@ -14,19 +14,12 @@ from adapters.upstreams.outbound.proxies import OutboundProxies, OutboundProxy, 
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
-Stage = Literal["dns", "tcp", "tunnel", "tls"]
-"""What a connection is made of; a tunnel is an outbound proxy's."""
-
-_HANDSHAKE_S = 3600.0
-"""The call's own deadline comes first."""
-
-_MOST_SESSIONS = 256
-"""Of different names."""
+Stage = Literal["dns", "tcp", "tunnel", "tls"]  # what a connection is made of; a tunnel is an outbound proxy's
+_HANDSHAKE_S = 3600.0  # the call's own deadline comes first
+_MOST_SESSIONS = 256  # of different names
 
 
 class Connecting:
-    """Opens connections, straight or through a proxy."""
-
     def __init__(
         self,
         ssl_context: ssl.SSLContext,
@@ -40,8 +33,7 @@ class Connecting:
         self._max_head_bytes = max_head_bytes
         self._on_stage = on_stage
         self._names = Names()
-        self._sessions: dict[str, ssl.SSLSession] = {}
-        """The last one of each name, for this context."""
+        self._sessions: dict[str, ssl.SSLSession] = {}  # the last one of each name, for this context
         ssl_context.sslobject_class = _resuming(self._sessions)
 
     def proxy_for(self, origin: Origin, own: str | None) -> OutboundProxy | None:
@@ -125,7 +117,6 @@ class Connecting:
         connection.exchanges = 0
 
     async def _tls(self, connection: Connection, origin: Origin) -> None:
-        """SNI and the name in the certificate are the origin's."""
         plain = connection.transport
         if plain is None or plain.is_closing() or connection.was_spoken_to:
             raise UpstreamFailed(Failure(FailureKind.TLS, "TLS failed"))
@@ -150,7 +141,6 @@ class Connecting:
             self._sessions[name] = session
 
     def close(self) -> None:
-        """End what runs for several calls."""
         self._names.close()
 
 

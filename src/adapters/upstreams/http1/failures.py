@@ -30,7 +30,6 @@ UPLOAD_STALLED = Failure(FailureKind.IDLE_TIMEOUT, "upload stalled")
 
 
 def lost(error: BaseException) -> Failure:
-    """An error on a connection that was in use."""
     if isinstance(error, ssl.SSLError):
         return Failure(FailureKind.TLS, tls_words(error))
     number = number_of(error) if isinstance(error, OSError) else None
@@ -38,7 +37,6 @@ def lost(error: BaseException) -> Failure:
 
 
 def not_connected(error: OSError, to_proxy: bool) -> Failure:
-    """An error while a name was looked up or TCP connected."""
     if isinstance(error, socket.gaierror):
         return NO_NAME
     number = number_of(error)

@@ -11,11 +11,9 @@ from domain.bounded_memo import Remembered
 
 START = b"HTTP/1.1 200 OK\r\n"
 
-_LONGEST_LENGTH = 10
-"""Digits."""
+_LONGEST_LENGTH = 10  # digits
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_PARSED = frozenset({"transfer-encoding", "proxy-connection", "upgrade"})
-"""Headers that change what the others mean: llhttp knows how."""
+_PARSED = frozenset({"transfer-encoding", "proxy-connection", "upgrade"})  # headers that change what others mean
 
 
 def _field(line: bytes) -> tuple[str, str]:

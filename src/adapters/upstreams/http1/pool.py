@@ -16,12 +16,10 @@ from application.ports import UpstreamFailed
 
 _NEVER = float("inf")
 
-_SPARE_SHARE = 0.25
-"""As HAProxy's `tune.pool-high-fd-ratio`."""
+_SPARE_SHARE = 0.25  # as HAProxy's `tune.pool-high-fd-ratio`
 _FEWEST_SPARE = 8
 
-_MAX_AGE_S = 300.0
-"""After that a connection is not used again: a new one sees where the name points now."""
+_MAX_AGE_S = 300.0  # after that a connection is not used again: a new one sees where the name points now
 
 
 class Spare:
@@ -33,8 +31,7 @@ class Spare:
         """`most`: how many may be idle; None = a share of the files that this process may open."""
         self.count = 0
         self.most = _share_of_files() if most is None else most
-        self.pools: list[Pool] = []
-        """Those whose connections count."""
+        self.pools: list[Pool] = []  # those whose connections count
 
     def close_longest_idle(self) -> bool:
         """Close the connection that has been idle for longest; False = none is idle."""
@@ -68,20 +65,16 @@ class Pool:
         self._on_proven = on_proven
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._taken = 0
-        """Slots."""
+        self._taken = 0  # slots
         self._members: set[Connection] = set()
-        self._idle: list[Connection] = []
-        """The last used at the end."""
+        self._idle: list[Connection] = []  # the last used at the end
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
-        self._waits: set[asyncio.Timeout] = set()
-        """What can be interrupted when the pool is closed."""
+        self._waits: set[asyncio.Timeout] = set()  # what can be interrupted when the pool is closed
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
         spare.pools.append(self)
 
     def take(self, now: float) -> Connection | None:
-        """An idle connection that can be used; None = there is none."""
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -205,14 +198,12 @@ class Pool:
                 self._sweep = self._loop.call_later(self._keepalive_s, self._drop_old)
 
     def released(self, connection: Connection) -> None:
-        """See `Owner`."""
         connection.idle_since = self._loop.time()
         if connection.exchanges == 1 and self._on_proven is not None:
             self._on_proven(connection)
         self._pass_on(connection)
 
     def left(self, connection: Connection) -> None:
-        """See `Owner`."""
         self._members.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -225,7 +216,6 @@ class Pool:
         return self._idle[0].idle_since if self._idle else _NEVER
 
     def close_longest_idle(self) -> None:
-        """Close that connection."""
         self._idle[0].abort()
 
     def _drop_old(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from adapters.upstreams.http1.failures import LOST
-from application.flow import Take, Tap
+from application.flow import Take, TakeFramed, Tap
 from application.messages import Headers
 from application.ports import UpstreamFailed
 from domain.failure import Failure
@@ -92,7 +92,7 @@ class Http1Reply(Tap):
                 return b""
             await self.wait()
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, take_framed: TakeFramed | None = None, /) -> bool:
         """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
         while True:
             if self._pieces:
@@ -100,7 +100,7 @@ class Http1Reply(Tap):
                     return False
             elif self._is_whole:
                 return True
-            elif not await self.wait(take):
+            elif not await self.wait(take, take_framed):
                 if self._line is not None:
                     self._line.wait_until(_NEVER)
                 return False
@@ -113,14 +113,14 @@ class Http1Reply(Tap):
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def wait(self, take: Take | None = None) -> bool:
+    async def wait(self, take: Take | None = None, take_framed: TakeFramed | None = None) -> bool:
         """See `Tap.wait`. Raises `UpstreamFailed`; cancelled, it cuts the connection."""
         line = self._line
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
         line.wait_until(line.loop.time() + self.idle_s)
         try:
-            return await super().wait(take)
+            return await super().wait(take, take_framed)
         except BaseException:
             self.close()
             raise

@@ -3,9 +3,12 @@
 llhttp refuses what could be read in two ways; what it lets pass and could still be mistaken is refused here.
 """
 
+from functools import partial
+
 import httptools
 
 from adapters.upstreams.http1.failures import HEAD_TOO_LARGE, NOT_HTTP, SWITCHED
+from adapters.upstreams.http1.framing import LINE_END, whole_chunk
 from adapters.upstreams.http1.plain_reply import START, plain_reply
 from adapters.upstreams.http1.reply import Http1Reply
 from application.messages import Headers
@@ -58,12 +61,18 @@ class ReplyReader:
         """Does the server keep the connection open after it?"""
         self.is_followed = False
         """Did anything come after the end of the reply?"""
+        self.is_between_chunks = False
+        """Does what comes next begin with a chunk, whatever it is?"""
         self.overhead_bytes = 0
         """What has come since the request was sent or the headers were whole, less what the body pays for."""
         self._max_head_bytes = max_head_bytes
         self._pieces: list[bytes] = []
         """Of the body, in what is being read."""
         self.on_body = self._pieces.append
+        self._open_chunk: list[None] = []
+        """Empty = none has begun, or the last one that has is over."""
+        self.on_chunk_header = partial(self._open_chunk.append, None)
+        self.on_chunk_complete = self._open_chunk.clear
         self._parser = httptools.HttpResponseParser(self)
         self._reply: Http1Reply | None = None
         self._has_body = True
@@ -83,7 +92,7 @@ class ReplyReader:
     def begin(self, reply: Http1Reply, *, has_body: bool) -> None:
         """What comes from here on is for `reply`; one to HEAD or CONNECT has no body whatever its headers say."""
         self.in_head = True
-        self.is_whole = self.is_kept = self.is_followed = False
+        self.is_whole = self.is_kept = self.is_followed = self.is_between_chunks = False
         self.overhead_bytes = 0
         self._reply = reply
         self._has_body = has_body
@@ -155,6 +164,10 @@ class ReplyReader:
 
     def read(self, data: bytes) -> Failure | None:
         """The same of no more than `AT_ONCE_BYTES` behind the headers: for every event of every stream."""
+        if self.is_between_chunks and (piece := whole_chunk(data)):
+            self._pieces.append(piece)  # the parser would come to where it is now
+            self._hand_over()
+            return None
         self.overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -168,6 +181,9 @@ class ReplyReader:
             return None
         if self._pieces:
             self._hand_over()
+        if self._is_chunked:
+            # The next chunk has not begun either: it does with the end of the line with its size, as llhttp counts.
+            self.is_between_chunks = not (self._open_chunk or self.overhead_bytes) and data[-2:] == LINE_END
         if self.overhead_bytes > self._max_head_bytes or (self.in_head and len(self._fields) > _MAX_HEADERS):
             self._fields = []
             return HEAD_TOO_LARGE

@@ -12,41 +12,31 @@ from domain.bounded_memo import Remembered, lengths
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
-BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-"""Those whose empty body has a length (RFC 9110 section 8.6)."""
-FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-"""Headers that are this side's own affair; the caller's are not sent."""
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})  # those whose empty body has a length (RFC 9110 section 8.6)
+FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})  # this side's own; never relayed
 
 
 class Origin(Struct, frozen=True):
     """Where connections go to."""
 
     is_tls: bool
-    host: str
-    """A name or an IP address, without brackets."""
+    host: str  # a name or an IP address, without brackets
     port: int
 
     @property
     def address(self) -> str:
-        """`host:port`, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Target(Struct, frozen=True):
-    """What one URL means."""
-
     origin: Origin
-    line: str
-    """The request line after the method, and `host`, for the origin itself."""
-    proxy_line: str
-    """The same for an HTTP proxy, which wants the whole URL."""
+    line: str  # the request line after the method, and `host`, for the origin itself
+    proxy_line: str  # the same for an HTTP proxy, which wants the whole URL
 
 
 def target_of(url: str) -> Target:
-    """What a URL means; what it asks for goes out as it stands, without the fragment.
-
-    Raises `UpstreamFailed` with MISCONFIGURED, and ValueError for control characters.
-    """
+    """What a URL means; what it asks for goes out as it stands, without the fragment. Raises `UpstreamFailed` with
+    MISCONFIGURED, and ValueError for control characters."""
     return _targets[url]
 
 
@@ -98,9 +88,7 @@ _beginnings = Remembered(_beginning, most=256, longest=4096, size=lengths)
 
 def head_of(call: UpstreamCall, line: str, added: Headers = ()) -> bytes:
     """The head of a request: its headers in their order and encoding, `host`, and how its body is framed.
-
-    `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line.
-    """
+    `content-length: 0` only where RFC 9110 8.6 asks for it. Raises ValueError if anything in it would end a line."""
     beginning = _beginnings[f"{call.method}{line}", call.headers, added]
     body = call.body
     if isinstance(body, bytes):

@@ -9,11 +9,8 @@ from typing import TypeVar
 
 from adapters.upstreams.outbound.never_called import address_in, callable_ones
 
-_SHARED_S = 10.0
-"""A lookup that began less than this ago, over or not, serves whoever asks for the same name."""
-
-_HEAD_START_S = 0.25
-"""How long an address is tried before the next one is tried as well (RFC 8305 section 5)."""
+_SHARED_S = 10.0  # a lookup that began less than this ago, over or not, serves whoever asks for the same name
+_HEAD_START_S = 0.25  # how long an address is tried before the next one is tried as well (RFC 8305 section 5)
 
 _T = TypeVar("_T")
 
@@ -26,10 +23,8 @@ class Names:
         self._running: set[asyncio.Task[list[str]]] = set()
 
     async def addresses(self, host: str) -> list[str]:
-        """All IP addresses that may be called, in the order in which they should be tried.
-
-        Raises OSError, and `NeverCalled` where there is none.
-        """
+        """All IP addresses that may be called, in the order in which they should be tried. Raises OSError, and
+        `NeverCalled` where there is none."""
         if address_in(host) is not None:
             return callable_ones([host])
         loop = asyncio.get_running_loop()
@@ -54,7 +49,6 @@ class Names:
             lookup.exception()  # those who still waited have been told
 
     def close(self) -> None:
-        """End all lookups."""
         for lookup in self._running:
             lookup.cancel()
         self._lookups.clear()

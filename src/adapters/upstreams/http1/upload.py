@@ -12,7 +12,6 @@ class Outgoing:
     """One run of an upload over one connection, until all is sent, the endpoint answers, or nothing moves any more."""
 
     def __init__(self, upload: Upload, connection: Connection, idle_s: float) -> None:
-        """`idle_s` is the longest time without progress."""
         self._upload = upload
         self._connection = connection
         self._idle_s = idle_s
@@ -48,7 +47,6 @@ class Outgoing:
             self._watch.cancel()
 
     async def _send_pieces(self) -> bool:
-        """True = all was sent."""
         left = self._upload.length
         while left is None or left > 0:
             piece = await self._upload.read()

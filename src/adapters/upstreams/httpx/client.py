@@ -13,13 +13,12 @@ from adapters.upstreams.http1.request import BODY_METHODS, FRAMING, target_of
 from adapters.upstreams.httpx.mounts import MountedTransport
 from adapters.upstreams.httpx.transport import BODY, FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, Body, Http1Transport
 from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, failure_of
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
 from domain.bounded_memo import Remembered
 
-_MOST_OF_A_URL = 65_536
-"""httpx takes no longer one."""
+_MOST_OF_A_URL = 65_536  # httpx takes no longer one
 
 
 class HttpxReply:
@@ -45,12 +44,10 @@ class HttpxReply:
         except LIBRARY_ERRORS as error:
             raise UpstreamFailed(failure_of(error, in_body=True)) from error
 
-    async def flow(self, take: Take) -> bool:
-        """See `UpstreamReply.flow`."""
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         self._body.close()
 
 
@@ -88,11 +85,9 @@ class HttpxUpstream:
         return HttpxReply(response)
 
     def free_a_file(self) -> bool:
-        """Close the connection that has been idle for longest; False = none is idle."""
         return self._http1.free_a_file()
 
     async def close(self) -> None:
-        """See `Upstream.close`."""
         await self._client.aclose()
 
 
@@ -145,8 +140,7 @@ def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int |
 
 
 def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
-    """A URL for httpx, what it has for `host`, and what it asks for exactly as it stands there. Raises as `target_of`
-    does: what http1 refuses is refused."""
+    """A URL for httpx, its `host`, and the target exactly as it stands there. Raises as `target_of` does."""
     target = target_of(url)
     asked = target.line.split(" ")[1]
     if len(url) > _MOST_OF_A_URL:

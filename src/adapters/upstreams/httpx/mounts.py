@@ -18,7 +18,6 @@ class MountedTransport(httpx.AsyncBaseTransport):
         self._closings: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Come back with the headers of the reply."""
         first_byte_s, idle_s = request.extensions[FIRST_BYTE_S], request.extensions[IDLE_S]
         try:
             async with asyncio.timeout(first_byte_s) as limit:
@@ -43,8 +42,7 @@ class MountedTransport(httpx.AsyncBaseTransport):
 
 
 class _Upload(httpx.AsyncByteStream):
-    """A body that is not held. The time for the reply stands still while its client is waited for, and begins anew
-    with each piece."""
+    """A body that is not held. The time for the reply stands still while the client is waited for."""
 
     def __init__(
         self,
@@ -53,8 +51,7 @@ class _Upload(httpx.AsyncByteStream):
         reply_s: float,
         idle_s: float,
     ) -> None:
-        self.limit: asyncio.Timeout | None = limit
-        """None = the reply has come, or will not."""
+        self.limit: asyncio.Timeout | None = limit  # None = the reply has come, or will not
         self._pieces = aiter(stream)  # type: ignore[arg-type] # an asynchronous one, says httpx's client
         self._reply_s = reply_s
         self._idle_s = idle_s

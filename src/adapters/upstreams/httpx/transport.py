@@ -16,8 +16,7 @@ from domain.failure import FailureKind
 
 FIRST_BYTE_S, IDLE_S, OUTBOUND_PROXY, BODY = "first_byte_s", "idle_s", "outbound_proxy", "body"
 
-_FOREVER_S = 10.0**8
-"""Of a time-out that httpx was told not to have: three years."""
+_FOREVER_S = 10.0**8  # of a time-out that httpx was told not to have: three years
 
 _ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
     FailureKind.DNS: httpx.ConnectError,
@@ -70,7 +69,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._http1 = http1
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Come back with the headers of the final reply."""
         try:
             reply = await self._http1.send(_call(request))
         except UpstreamFailed as failed:
@@ -80,7 +78,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return PassedResponse(reply.status, headers=headers, stream=body, extensions={BODY: body})
 
     async def aclose(self) -> None:
-        """Close all connections."""
         await self._http1.close()
 
 
@@ -108,7 +105,6 @@ class _Streamed:
         self._pieces = aiter(request.stream)  # type: ignore[arg-type] # an asynchronous one, says httpx's client
 
     async def read(self) -> bytes:
-        """See `Upload.read`."""
         self.begun = True
         async for piece in self._pieces:
             if piece:

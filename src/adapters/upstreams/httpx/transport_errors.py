@@ -5,20 +5,18 @@ for every exception of httpx that a call may raise, and a test that fails when a
 names do not always say what happened, so the operating system's word, found along the chain of causes, is preferred.
 """
 
-import errno
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import httpx
 
-from adapters.system_errors import BROKEN, OURS, WORDS, number_of, tls_words
+from adapters.system_errors import OURS, WORDS, causes, number_of, tls_words
 from adapters.upstreams.http1 import failures
 from application.ports import UpstreamFailed
 from domain.failure import Failure, FailureKind
 
-LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)
-"""What a call may raise because of the network or the server; anything else is a defect and is not dressed up."""
+LIBRARY_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError)  # because of network or server; others are defects
 
 _ROWS: dict[Failure, Sequence[type[BaseException]]] = {
     failures.LOST: (
@@ -40,19 +38,17 @@ _ROWS: dict[Failure, Sequence[type[BaseException]]] = {
 }
 ROWS = {error: failure for failure, errors in _ROWS.items() for error in errors}
 
-_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}
-"""Kinds that the name of the exception settles, whatever caused it."""
+_SETTLED = {FailureKind.JUNK, FailureKind.MISCONFIGURED, FailureKind.DNS, FailureKind.LOCAL}  # whatever caused them
 
 
 def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
-    """The failure that an exception stands for, in words that hold nothing of the request. `in_body`: had the headers
-    of the reply come?"""
+    """What an exception stands for, without words of the request. `in_body`: had the reply's headers come?"""
     if isinstance(error.__cause__, UpstreamFailed):
         return error.__cause__.failure
     failure = next(ROWS[cls] for cls in type(error).__mro__ if cls in ROWS)
     if failure.kind in _SETTLED:
         return failure
-    for cause in _causes(error):
+    for cause in causes(error, also_suppressed=True):
         if isinstance(cause, ssl.SSLError):
             return Failure(FailureKind.TLS, tls_words(cause))
         if isinstance(cause, socket.gaierror):
@@ -63,28 +59,11 @@ def failure_of(error: BaseException, *, in_body: bool = False) -> Failure:
     return failures.SLOW_BODY if in_body and failure == failures.SLOW_HEAD else failure
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    seen: set[int] = set()
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
-
-
 def _said_by_the_system(error: OSError, failure: Failure) -> Failure | None:
     """What the operating system said, placed in the phase that `failure` is of; None = it said nothing."""
     number = number_of(error)
     if number is None:
         return None
-    words = WORDS[number]
-    if number in OURS:
-        return Failure(FailureKind.LOCAL, words)
-    if failure == failures.PROXY_FAILED:
-        return Failure(FailureKind.CONNECT, f"outbound proxy: {words}")
-    if failure.kind is not FailureKind.CONNECT:
-        return Failure(FailureKind.RESET, words)
-    if number == errno.ETIMEDOUT:
-        return Failure(FailureKind.CONNECT_TIMEOUT, words)
-    # A TCP connect is refused, never reset: the peer hung up right after it, or in the middle of the TLS handshake.
-    return Failure(FailureKind.RESET if number in BROKEN else FailureKind.CONNECT, words)
+    if failure.kind is FailureKind.CONNECT:
+        return failures.not_connected(error, failure == failures.PROXY_FAILED)
+    return Failure(FailureKind.LOCAL if number in OURS else FailureKind.RESET, WORDS[number])

@@ -6,25 +6,16 @@ Entra token as Bearer. A root that ends in `/v1` is the v1 API, where the deploy
 route stands right below; the client would put the deployment there too and be answered 404 (openai-python#2584).
 """
 
-from collections.abc import Iterable
+from typing import Unpack
 from urllib.parse import quote, urlsplit
 
-from adapters.upstreams.openai.target import Target, target
-from application.state.access_tokens import TokenSource
+from adapters.upstreams.openai.target import Extras, Target, target
 from domain.secret import Secret
 
-DEPLOYMENT_ROUTES = frozenset(
-    {
-        "/chat/completions",
-        "/completions",
-        "/embeddings",
-        "/audio/transcriptions",
-        "/audio/translations",
-        "/audio/speech",
-        "/images/generations",
-        "/images/edits",
-    }
-)
+DEPLOYMENT_ROUTES = frozenset({
+    "/chat/completions", "/completions", "/embeddings", "/audio/transcriptions", "/audio/translations",
+    "/audio/speech", "/images/generations", "/images/edits",
+})  # fmt: skip
 
 
 def azure_target(
@@ -34,26 +25,12 @@ def azure_target(
     *,
     api_key: Secret | None = None,
     ad_token: Secret | None = None,
-    organization: str | None = None,
-    project: str | None = None,
-    default_headers: Iterable[tuple[str, Secret]] = (),
-    default_query: Iterable[tuple[str, str]] = (),
-    token: TokenSource | None = None,
+    **extras: Unpack[Extras],
 ) -> Target:
-    """None of `api_key`, `ad_token` and `token`: the client's own credential is passed on."""
+    """None of `api_key`, `ad_token` and a `token`: the client's own credential is passed on."""
     root = azure_endpoint.rstrip("/")
-    return azure_base_target(
-        root if root.endswith("/openai/v1") else f"{root}/openai",
-        deployment,
-        api_version,
-        api_key=api_key,
-        ad_token=ad_token,
-        organization=organization,
-        project=project,
-        default_headers=default_headers,
-        default_query=default_query,
-        token=token,
-    )
+    base = root if root.endswith("/openai/v1") else f"{root}/openai"
+    return azure_base_target(base, deployment, api_version, api_key=api_key, ad_token=ad_token, **extras)
 
 
 def azure_base_target(
@@ -63,11 +40,7 @@ def azure_base_target(
     *,
     api_key: Secret | None = None,
     ad_token: Secret | None = None,
-    organization: str | None = None,
-    project: str | None = None,
-    default_headers: Iterable[tuple[str, Secret]] = (),
-    default_query: Iterable[tuple[str, str]] = (),
-    token: TokenSource | None = None,
+    **extras: Unpack[Extras],
 ) -> Target:
     """As `azure_target`, for the client's `base_url`; no deployment is put into a path that has one, or for None."""
     root = deployed = base_url.rstrip("/")
@@ -79,16 +52,11 @@ def azure_base_target(
         key = (("authorization", f"Bearer {ad_token.reveal()}"),)
     elif api_key is not None:
         key = (("api-key", api_key.reveal()),)
-    query = dict(default_query)
     if api_version is not None:
-        query["api-version"] = api_version
+        extras["default_query"] = (dict(extras.get("default_query", ())) | {"api-version": api_version}).items()
     return target(
         lambda method, path: (deployed if method == "POST" and path in DEPLOYMENT_ROUTES else root) + path,
         key,
-        default_headers,
-        query.items(),
-        organization=organization,
-        project=project,
         names_deployment=deployed != root,
-        token=token,
+        **extras,
     )

@@ -13,15 +13,11 @@ from application.messages import Headers, WholeReply, header
 from domain.failure import Failure
 
 MASK = "***"
-SHORTEST = 8
-"""Characters of a credential that is looked for: a shorter one stands in innocent words too."""
-MAX_INFLATED_BYTES = 64 * 1024
-"""How much of a zipped error is read, and relayed plain."""
+SHORTEST = 8  # characters of a credential that is looked for: a shorter one stands in innocent words too
+MAX_INFLATED_BYTES = 64 * 1024  # how much of a zipped error is read, and relayed plain
 
 
 class CredentialMask:
-    """Knows the credentials of one endpoint."""
-
     def __init__(self, credentials: Iterable[str]) -> None:
         """`credentials`: keys and tokens, with or without a scheme such as `Bearer` before them."""
         bare = (text.rpartition(" ")[2] for text in credentials)
@@ -30,25 +26,21 @@ class CredentialMask:
         self._raw = [text.encode() for text in self._texts]
 
     def text(self, said: str) -> str:
-        """The same without them."""
         for text in self._texts:
             said = said.replace(text, MASK)
         return said
 
     def data(self, said: bytes) -> bytes:
-        """The same without them."""
         for raw in self._raw:
             said = said.replace(raw, MASK.encode())
         return said
 
     def failure(self, failure: Failure) -> Failure:
-        """As it may be logged."""
         reason = self.text(failure.reason)
         return failure if reason == failure.reason else structs.replace(failure, reason=reason)
 
     def reply(self, reply: WholeReply) -> WholeReply:
-        """As a client may see it. A zipped body is looked through, and relayed plain. What cannot be read is left out:
-        nobody knows what is in it."""
+        """As a client may see it. A zipped body is relayed plain; what cannot be read is left out."""
         headers: Headers = tuple((name, self.text(value)) for name, value in reply.headers)
         coding = (header(headers, "content-encoding") or "identity").strip().lower()
         body = reply.body
@@ -58,8 +50,7 @@ class CredentialMask:
         return WholeReply(reply.status, headers, self.data(body))
 
 
-NO_MASK = CredentialMask(())
-"""For endpoints that have no credential of their own."""
+NO_MASK = CredentialMask(())  # for endpoints that have no credential of their own
 
 
 def _spellings(text: str) -> set[str]:

@@ -3,24 +3,20 @@
 import zlib
 from operator import itemgetter
 
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, header
 from application.ports import UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 
-MAX_PIECE_BYTES = 64 * 1024
-"""How much is inflated at a time: a few bytes can stand for megabytes."""
+MAX_PIECE_BYTES = 64 * 1024  # how much is inflated at a time: a few bytes can stand for megabytes
 
 _name = itemgetter(0)
 _GZIP = ("gzip", "x-gzip")
 _GZIP_BITS = zlib.MAX_WBITS | 16
 
-_MAX_MEMBERS = 1000
-"""Members of one gzip file that hold nothing, or of one whose beginning is looked at."""
-_WINDOW_BYTES = 4096
-"""How much is given to zlib at a time, as it copies what it leaves."""
-_SEEN_BYTES = 64
-"""By then it is known whether deflate has zlib's frame (two bytes, RFC 1950, 2.2)."""
+_MAX_MEMBERS = 1000  # members of one gzip file that hold nothing, or of one whose beginning is looked at
+_WINDOW_BYTES = 4096  # how much is given to zlib at a time, as it copies what it leaves
+_SEEN_BYTES = 64  # by then it is known whether deflate has zlib's frame (two bytes, RFC 1950, 2.2)
 
 
 def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, bool]:
@@ -29,8 +25,7 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
     Raises `ValueError` for a coding that is unknown here, broken or cut.
     """
-    coding = _coding(headers)
-    if not coding:
+    if "content-encoding" not in map(_name, headers) or not (coding := _coding(headers)):
         return body, True
     if coding not in _GZIP and coding != "deflate":
         raise ValueError(f"content-encoding {coding[:16]} was not asked for")
@@ -46,9 +41,6 @@ def beginning(headers: Headers, body: bytes, max_bytes: int) -> tuple[bytes, boo
 
 
 def _coding(headers: Headers) -> str:
-    """Empty = it has none."""
-    if "content-encoding" not in map(_name, headers):
-        return ""
     coding = (header(headers, "content-encoding") or "").strip().lower()
     return "" if coding == "identity" else coding
 
@@ -100,7 +92,6 @@ class InflatedReply:
     )  # fmt: skip
 
     def __init__(self, reply: UpstreamReply, coding: str) -> None:
-        """`coding` is gzip or deflate."""
         self.status = reply.status
         self.headers: Headers = tuple(
             pair for pair in reply.headers if pair[0] not in ("content-encoding", "content-length")
@@ -112,8 +103,7 @@ class InflatedReply:
         self._seen = b""
         self._began = False
         self._over = False
-        self._empty = 0
-        """Members in a row that held nothing."""
+        self._empty = 0  # members in a row that held nothing
 
     def whole_now(self) -> None:
         """See `UpstreamReply.whole_now`: nobody knows."""
@@ -131,12 +121,10 @@ class InflatedReply:
             raise UpstreamFailed(Failure(FailureKind.TRUNCATED, "the compressed body was cut"))
         return b""
 
-    async def flow(self, take: Take) -> bool:
-        """See `UpstreamReply.flow`."""
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         self._coded = memoryview(b"")
         self._reply.close()
 

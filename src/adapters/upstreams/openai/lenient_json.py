@@ -15,11 +15,9 @@ from application.body.readable import readable
 
 T = TypeVar("T")
 
-Odd = str | int | float | bool | list[Any] | None
-"""What may stand where an object is expected; `Odd | dict[str, Any]` is anything at all."""
+Odd = str | int | float | bool | list[Any] | None  # in place of an object; with `dict[str, Any]` it is anything at all
 
-_MAX_DIGITS = 300
-"""Longer whole numbers fit no float."""
+_MAX_DIGITS = 300  # longer whole numbers fit no float
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", text: bytes, shape: type[T] | None = None) -> T:

@@ -9,8 +9,7 @@ from application.messages import Pieces
 from domain.bounded_memo import Remembered
 from domain.elided import elide_long_strings
 
-_JOIN_BYTES = 64 * 1024
-"""Larger bodies are left in pieces: a copy of megabytes takes longer than all else that is done to them."""
+_JOIN_BYTES = 64 * 1024  # larger bodies are left in pieces: copying megabytes takes longer than all else
 
 _KEY = b'"model"'
 _KEYS = (b'"model":"', b'"model": "')
@@ -20,18 +19,17 @@ _VALUE = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b|null)" % _STRING)
 # `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
-_values = Remembered(msgspec.json.encode, most=1024)
-"""Names of models as JSON."""
+_values = Remembered(msgspec.json.encode, most=1024)  # names of models as JSON
 
 
-def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pieces:
+def replace_model(body: bytes, model: str, is_named: bool = True, has_plain_key: bool = False) -> bytes | Pieces:
     """The body with the value of its top-level `model` replaced, or added where it is not `is_named`; a large one in
     pieces.
 
-    `body` is a valid JSON object.
+    `body` is a valid JSON object. `has_plain_key`: see `ProxyRequest`.
     """
     value = _values[model]
-    if is_named and len(body) <= _JOIN_BYTES and body.count(_KEY) == 1 and body.find(b"\\u00") < 0:
+    if is_named and has_plain_key and len(body) <= _JOIN_BYTES:
         for key in _KEYS:  # as nearly all clients write it
             before, name, after = body.partition(key)
             old, _, rest = after.partition(b'"')
@@ -49,8 +47,7 @@ def replace_model(body: bytes, model: str, is_named: bool = True) -> bytes | Pie
 
 
 def _place_of_key(body: bytes, text: bytes) -> int:
-    """Where the key stands that is in the body, and in `text`, its outline, once: mostly before all that is left out
-    there, or after it."""
+    """Where the one key of `body`, and of its outline `text`, stands: mostly before what is left out there."""
     at = text.index(_KEY)
     if text is body:
         return at
@@ -61,7 +58,6 @@ def _place_of_key(body: bytes, text: bytes) -> int:
 
 
 def _spliced(body: bytes, value: bytes) -> bytes | Pieces | None:
-    """None = the top level has no such key."""
     spans = [found.span(1) for _, end in model_keys(body) if (found := _VALUE.match(body, end)) is not None]
     return _assembled(body, spans, value) if spans else None
 
@@ -74,7 +70,6 @@ def _with_member(body: bytes, value: bytes) -> bytes | Pieces:
 
 
 def _assembled(body: bytes, spans: list[tuple[int, int]], new: bytes) -> bytes | Pieces:
-    """The body with `new` in each of these places."""
     is_large = len(body) > _JOIN_BYTES
     if len(spans) == 1 and not is_large:
         begin, end = spans[0]

@@ -14,8 +14,7 @@ from itertools import islice
 
 from domain.elided import elide_long_strings
 
-_ROOTS = ("resp_", "conv_")
-"""Of what dialogues go on from: nobody else's words begin so."""
+_ROOTS = ("resp_", "conv_")  # of what dialogues go on from: nobody else's words begin so
 _PREFIXES = (
     "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_", "pmpt_", "chatcmpl-", "file-",
     "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_", "ftjob-", "ftckpt_", "asst_", "evalrun_", "rtc_",
@@ -40,11 +39,8 @@ _IN_FIELDS = re.compile(
 _MADE = re.compile(rb'"id"\s*:\s*%b' % _ID)
 # Possessive: nothing is remembered of each letter of what may be megabytes.
 _ENCRYPTED = re.compile(rb'"encrypted_content"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
-_SHORT = 16
-"""Bytes of an encrypted content that is none."""
-
-MAX_FOUND = 10_000
-"""So many ids, equal or not, are looked at in one text."""
+_SHORT = 16  # bytes of an encrypted content that is none
+MAX_FOUND = 10_000  # so many ids, equal or not, are looked at in one text
 
 
 def state_ids(text: bytes) -> Sequence[str]:

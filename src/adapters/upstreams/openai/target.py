@@ -1,6 +1,7 @@
 """Where an endpoint's requests go and what they carry: everything that is the same for all of them, worked out once."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict, Unpack
 from urllib.parse import quote, unquote_plus
 
 from msgspec import Struct
@@ -13,22 +14,14 @@ from domain.secret import Secret
 class Target(Struct, frozen=True):
     """One endpoint's address and credential, as its provider wants them. Holds keys: never log it."""
 
-    url_for: Callable[[str, str], str]
-    """Method and path below the version root (`/chat/completions`) -> URL without query."""
-    query: tuple[tuple[str, str], ...]
-    """Query parameters of every call, percent-encoded."""
-    credentials: Headers
-    """The endpoint's own `authorization` or `api-key`; organization and project where the configuration names them."""
-    owns_key: bool
-    """False = the client's credentials go on, but for what `credentials` names."""
-    defaults: Headers
-    """Headers that are added unless the client sends its own of that name."""
-    names_deployment: bool = False
-    """Does the path of a call name the deployment, where there are routes below it?"""
-    token: TokenSource | None = None
-    """What its credential comes from where that expires; None = it is in `credentials`."""
-    outbound_proxy: str | None = None
-    """See `UpstreamCall`."""
+    url_for: Callable[[str, str], str]  # method, path below the version root -> URL without query
+    query: tuple[tuple[str, str], ...]  # query parameters of every call, percent-encoded
+    credentials: Headers  # the endpoint's own key header; organization and project where configured
+    owns_key: bool  # False = the client's credentials go on, but for what `credentials` names
+    defaults: Headers  # headers that are added unless the client sends its own of that name
+    names_deployment: bool = False  # does the path of a call name the deployment, where there are routes below it?
+    token: TokenSource | None = None  # what its credential comes from where that expires; None = it is in `credentials`
+    outbound_proxy: str | None = None  # see `UpstreamCall`
 
     def __repr__(self) -> str:
         return "Target(***)"
@@ -42,8 +35,6 @@ class Target(Struct, frozen=True):
 
     def url(self, path: str, client_query: str, method: str = "POST") -> str:
         """The whole URL. The client's query comes along, but for an `api-version`: that is the endpoint's affair."""
-        if not client_query and not self.query:
-            return self.url_for(method, path)
         parts = [part for part in client_query.split("&") if part and _name(part) != "api-version"]
         named = {_name(part) for part in parts}
         query = "&".join([f"{name}={value}" for name, value in self.query if _name(name) not in named] + parts)
@@ -51,7 +42,6 @@ class Target(Struct, frozen=True):
         return f"{url}?{query}" if query else url
 
     def headers(self, client_headers: Headers, client_credentials: Headers) -> Headers:
-        """All headers of a call: the client's, the credential, then defaults that are not there yet."""
         headers = client_headers + self.credentials
         if not self.owns_key:
             named = {name for name, _ in self.credentials}
@@ -63,34 +53,44 @@ class Target(Struct, frozen=True):
 
 
 def _name(part: str) -> str:
-    """What a part of a query sets, however it is spelled."""
     name = part.partition("=")[0]
     return unquote_plus(name) if "%" in name or "+" in name else name
+
+
+class Extras(TypedDict, total=False):
+    """What the configuration may say of any endpoint, whichever way it is reached; see `Target`."""
+
+    organization: str | None
+    project: str | None
+    default_headers: Iterable[tuple[str, Secret]]
+    default_query: Iterable[tuple[str, str]]
+    token: TokenSource | None
 
 
 def target(
     url_for: Callable[[str, str], str],
     key_headers: Headers,
-    default_headers: Iterable[tuple[str, Secret]],
-    query: Iterable[tuple[str, str]],
     *,
-    organization: str | None = None,
-    project: str | None = None,
     names_deployment: bool = False,
-    token: TokenSource | None = None,
+    **extras: Unpack[Extras],
 ) -> Target:
     """A target from the parts all providers share. A provider's credential among the default headers stands in for the
     key; that of a gateway in front of it goes along."""
-    revealed = tuple((name.lower(), value.reveal()) for name, value in default_headers)
+    revealed = tuple((name.lower(), value.reveal()) for name, value in extras.get("default_headers", ()))
     own = tuple(pair for pair in revealed if pair[0] in KEY_HEADERS)
     if not any(name in PROVIDER_KEY_HEADERS for name, _ in own):
         own = key_headers + own
+    token = extras.get("token")
     owns_key = bool(own) or token is not None
-    if organization is not None:
-        own += (("openai-organization", organization),)
-    if project is not None:
-        own += (("openai-project", project),)
+    named = {"openai-organization": extras.get("organization"), "openai-project": extras.get("project")}
+    own += tuple((name, value) for name, value in named.items() if value is not None)
     defaults = tuple(pair for pair in revealed if pair not in own)
-    return Target(
-        url_for, tuple((quote(n), quote(v)) for n, v in query), own, owns_key, defaults, names_deployment, token
-    )
+    query = tuple((quote(name), quote(value)) for name, value in extras.get("default_query", ()))
+    return Target(url_for, query, own, owns_key, defaults, names_deployment, token)
+
+
+def openai_target(base_url: str, bearer: Secret | None, **extras: Unpack[Extras]) -> Target:
+    """As the `OpenAI` client, also for Azure's `/openai/v1`; neither `bearer` nor `token` = the client's own key."""
+    root = base_url.rstrip("/")
+    key = () if bearer is None else (("authorization", f"Bearer {bearer.reveal()}"),)
+    return target(lambda _method, path: root + path, key, **extras)

@@ -50,8 +50,7 @@ _CARRIERS = tuple(
 class NeverCalled(Exception):
     """A host is, or its name leads only to, what is never called."""
 
-    is_proxy = False
-    """Is it the outbound proxy's host? Whoever knows sets it."""
+    is_proxy = False  # Is it the outbound proxy's host? Whoever knows sets it.
 
     @property
     def failure(self) -> Failure:
@@ -76,8 +75,7 @@ def address_in(host: str) -> Address | None:
 
 
 def reason_against(host: str) -> str | None:
-    """Why `host`, a name or an IP address, is never called: `METADATA` or `NO_MACHINE`; None = nothing is known
-    against it."""
+    """Why `host`, a name or IP address, is never called: `METADATA` or `NO_MACHINE`; None = nothing is known."""
     address = address_in(host)
     if address is None:
         return METADATA if host.lower().removesuffix(".") in _METADATA_NAMES else None

@@ -17,10 +17,8 @@ _NO_NAME = re.compile(r"[*/\[\]@%\\]|\.\.")
 
 
 class _Name(Struct, frozen=True):
-    below: str
-    """What names end in that it means: `.corp.example`."""
-    itself: bool
-    """Does it mean `corp.example` too?"""
+    below: str  # What names end in that it means: `.corp.example`.
+    itself: bool  # does it mean `corp.example` too?
     port: int | None
 
 
@@ -34,8 +32,7 @@ class NoProxy:
         entry to that port.
         """
         self._is_all = False
-        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []
-        """Each with the port that it is limited to; None = it is not."""
+        self._networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []  # with the only port; None = any
         self._names: list[_Name] = []
         unread = [entry for entry in re.split(r"[,\s]+", text) if entry and not self._take(entry.lower())]
         self.unread: Sequence[str] = tuple(unread)
@@ -55,7 +52,6 @@ class NoProxy:
         )
 
     def _take(self, entry: str) -> bool:
-        """False = it means nothing."""
         if entry == "*":
             self._is_all = True
             return True

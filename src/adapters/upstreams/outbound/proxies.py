@@ -21,8 +21,7 @@ class UnusableProxy(Exception):
 class OutboundProxy(Struct, frozen=True):
     """An HTTP proxy: it gets the whole URL of a plain request, and opens a tunnel for TLS. Never log it."""
 
-    host: str
-    """A name or an IP address, without brackets."""
+    host: str  # a name or an IP address, without brackets
     port: int
     user: str = ""
     password: str = ""
@@ -39,7 +38,6 @@ class OutboundProxy(Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """For libraries that want one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         login = f"{quote(self.user, '')}:{quote(self.password, '')}@" if self.authorization else ""
         return f"http://{login}{host}:{self.port}"
@@ -74,8 +72,7 @@ class EnvironmentProxies:
         self._http = self._first("http_proxy", "" if environ.get("REQUEST_METHOD") else "HTTP_PROXY", *_ALL)
         self._https = self._first("https_proxy", "HTTPS_PROXY", *_ALL)
         named = self._first("no_proxy", "NO_PROXY")
-        self.no_proxy_variable = named or "NO_PROXY"
-        """Which of the two holds."""
+        self.no_proxy_variable = named or "NO_PROXY"  # which of the two holds
         self.no_proxy = NoProxy(environ[named] if named else "")
 
     def _first(self, *names: str) -> str | None:
@@ -88,11 +85,9 @@ class EnvironmentProxies:
 
     @property
     def variables(self) -> list[str]:
-        """All that name a proxy for some calls."""
         return [name for name in dict.fromkeys((self._https, self._http)) if name is not None]
 
     def proxy(self, variable: str) -> OutboundProxy:
-        """The proxy in a variable. Raises `UnusableProxy`."""
         return outbound_proxy(self._environ[variable])
 
 
@@ -105,10 +100,8 @@ class OutboundProxies:
         self._environment = EnvironmentProxies(os.environ.copy()) if trust_env and url is None else None
 
     def between(self, own: str | None, *, is_tls: bool, host: str, port: int) -> OutboundProxy | None:
-        """What is between here and there; None = nothing. Raises `UnusableProxy`.
-
-        `own`: the proxy that this endpoint has for itself, "" = it is called straight; None = it has no say.
-        """
+        """What is between here and there; None = nothing. Raises `UnusableProxy`. `own`: the proxy that this endpoint
+        has for itself, "" = it is called straight; None = it has no say."""
         url = self._url if own is None else own
         if url:
             return outbound_proxy(url)

@@ -5,41 +5,27 @@ into pieces; everything else is a miss, which costs one upstream call and is nev
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from adapters.upstreams.reshape.chat_formats import CHAT
 from adapters.upstreams.reshape.completions_formats import COMPLETIONS
-from adapters.upstreams.reshape.list_formats import EmbeddingsFormat, ModerationsFormat
-from adapters.upstreams.reshape.responses_formats import ResponsesFormat
+from adapters.upstreams.reshape.list_formats import EMBEDDINGS, MODERATIONS
+from adapters.upstreams.reshape.reshaping import AnswerFormat
+from adapters.upstreams.reshape.responses_formats import RESPONSES
 from application.body.narrowed import ALL_MARKS, LARGE_BYTES, is_heavy
-from application.messages import Api, Headers
+from application.messages import Api
 from application.store_ports import CachedAnswer, Shape
 
 _UNREADABLE = (ValueError, RecursionError)
 
 
-class AnswerFormat(Protocol):
-    """What is known of one API's answers. Bodies come without a content coding. Both raise `ValueError` or
-    `RecursionError` for what is not understood."""
-
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """Whole, without an error, and ended because the model was done."""
-
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """The answer in a shape that is not its own."""
-
-
 _FORMATS: Mapping[Api, AnswerFormat] = {
     Api.CHAT: CHAT,
-    Api.RESPONSES: ResponsesFormat(),
+    Api.RESPONSES: RESPONSES,
     Api.COMPLETIONS: COMPLETIONS,
-    Api.EMBEDDINGS: EmbeddingsFormat(),
-    Api.MODERATIONS: ModerationsFormat(),
+    Api.EMBEDDINGS: EMBEDDINGS,
+    Api.MODERATIONS: MODERATIONS,
 }
-
-
-_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}
-"""What stands before the values that are decoded, where not all are."""
+_MARKS = {Api.EMBEDDINGS: (b"{",), Api.MODERATIONS: (b"{",)}  # before the values, where not all are decoded
 
 
 class OpenAIAnswerFormats:
@@ -51,8 +37,7 @@ class OpenAIAnswerFormats:
     """
 
     def ended_well(self, api: Api, answer: CachedAnswer) -> bool:
-        """Whole, without an error, without a content coding, and ended because the model was done. One of more values
-        than are decoded is none of these."""
+        """Whole, without an error or a content coding, the model was done, and not of more values than are decoded."""
         form = _FORMATS.get(api)
         try:
             return form is not None and _is_readable(api, answer) and form.ended_well(answer)
@@ -76,8 +61,5 @@ class OpenAIAnswerFormats:
 def _is_readable(api: Api, answer: CachedAnswer) -> bool:
     marks = _MARKS.get(api, ALL_MARKS)
     is_light = not any(len(chunk) > LARGE_BYTES and is_heavy(chunk, marks) for chunk in answer.chunks)
-    return is_light and not _is_coded(answer.headers)
-
-
-def _is_coded(headers: Headers) -> bool:
-    return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)
+    codings = [value.strip().lower() for name, value in answer.headers if name == "content-encoding"]
+    return is_light and all(coding in ("", "identity") for coding in codings)

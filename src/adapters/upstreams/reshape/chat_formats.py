@@ -11,20 +11,12 @@ from adapters.upstreams.openai.streams.sse import DONE, parse_event
 from adapters.upstreams.reshape import chat_wire as wire
 from adapters.upstreams.reshape.chat_merge import merge
 from adapters.upstreams.reshape.finish_reasons import all_ended
-from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood, StreamOptions, write_event
+from adapters.upstreams.reshape.reshaping import AnswerFormat, Dialect, StreamOptions, told, write_event
 
-GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))
-"""The reasons a choice ends for when the model was done; the others are `length` and `content_filter`."""
+GOOD_ENDS = frozenset(("stop", "tool_calls", "function_call"))  # the model was done
 
 
-def chunks_of(whole: wire.Completion, *, with_usage: bool) -> list[wire.Chunk]:
-    """The chunks of this answer. Raises `NotUnderstood` if `with_usage` asks for what it does not say, or if two of its
-    choices claim one place.
-
-    As OpenAI does with `include_usage`, each chunk then has a `usage`: null, but for a last chunk without choices.
-    """
-    if len({choice.index for choice in whole.choices}) < len(whole.choices):
-        raise NotUnderstood("two choices have the same index")
+def _chunks_of(whole: wire.Completion, with_usage: bool) -> list[wire.Chunk]:
     mould = wire.Chunk(
         id=whole.id,
         object=wire.CHUNK,
@@ -33,26 +25,18 @@ def chunks_of(whole: wire.Completion, *, with_usage: bool) -> list[wire.Chunk]:
         service_tier=whole.service_tier,
         system_fingerprint=whole.system_fingerprint,
         choices=[],
-        usage=None if with_usage else UNSET,
     )
-    chunks = [replace(mould, choices=[piece]) for choice in whole.choices for piece in _pieces(choice)]
-    if whole.prompt_filter_results is not UNSET:
-        chunks.insert(0, _preamble(whole.prompt_filter_results))
-    if with_usage:
-        if not isinstance(whole.usage, dict):
-            raise NotUnderstood("the answer does not say what it used")
-        chunks.append(replace(mould, usage=whole.usage))
-    return chunks
-
-
-def _preamble(results: list[object]) -> wire.Chunk:
-    """What Azure's filter says of the prompt comes before the first choice, in a chunk that says nothing else."""
-    return wire.Chunk(id="", object="", created=0, model="", choices=[], prompt_filter_results=results)
+    chunks = told(whole, mould, _pieces, with_usage)
+    results = whole.prompt_filter_results
+    if results is UNSET:
+        return chunks
+    # What Azure's filter says of the prompt comes before the first choice, in a chunk that says nothing else.
+    preamble = wire.Chunk(id="", object="", created=0, model="", choices=[], prompt_filter_results=results)
+    return [preamble, *chunks]
 
 
 def _pieces(choice: wire.Choice) -> Iterator[wire.ChunkChoice]:
-    """One choice: its role, what it says, and why it ended. What is said of the text goes with the text, or with the
-    end where there is none."""
+    """Role, text, end. What is said of the text goes with it, or with the end where there is none."""
     verdict: UnsetType | dict[str, object] = UNSET if choice.content_filter_results is UNSET else {}
     mould = wire.ChunkChoice(
         index=choice.index, delta=wire.Delta(), logprobs=None, finish_reason=None, content_filter_results=verdict
@@ -85,7 +69,6 @@ def _deltas(message: wire.Message) -> Iterator[wire.Delta]:
 
 
 def _calling(function: wire.Function) -> list[wire.FunctionDelta]:
-    """The name first, then the arguments."""
     head = wire.FunctionDelta(name=function.name, arguments="")
     return [head, wire.FunctionDelta(arguments=function.arguments)] if function.arguments else [head]
 
@@ -108,6 +91,5 @@ def _says_only_usage(chunk: wire.Chunk) -> bool:
     return isinstance(chunk.usage, dict) and not chunk.choices and chunk.prompt_filter_results is UNSET
 
 
-CHAT = Dialect(
-    partial(all_ended, good_ends=GOOD_ENDS), wire.read_completion, wire.read_chunk, merge, chunks_of, _trimmed
-)
+_DIALECT = Dialect(wire.read_completion, wire.read_chunk, merge, _chunks_of, _trimmed)
+CHAT = AnswerFormat(partial(all_ended, good_ends=GOOD_ENDS), _DIALECT.reshaped)

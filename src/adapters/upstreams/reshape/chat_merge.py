@@ -68,8 +68,6 @@ def _latest(said: wire.Text, again: wire.Text) -> wire.Text:
 
 
 class _Choice:
-    """The pieces of one choice."""
-
     def __init__(self) -> None:
         self._content: list[str] | None = None
         self._refusal: list[str] | None = None
@@ -81,7 +79,6 @@ class _Choice:
         self._verdict: dict[str, Any] | None = None
 
     def take(self, piece: wire.ChunkChoice) -> None:
-        """Add what this one says."""
         self._take_delta(piece.delta)
         self._finish_reason = _once(self._finish_reason, piece.finish_reason)
         if piece.logprobs:
@@ -108,7 +105,6 @@ class _Choice:
             self._tool_calls.setdefault(call.index, _Call()).take(call)
 
     def whole(self, index: int) -> wire.Choice:
-        """All of it."""
         if self._finish_reason is None:
             raise NotUnderstood("a choice did not end")
         message = wire.Message(
@@ -129,7 +125,6 @@ class _Choice:
 
 
 def _extended(so_far: list[T] | None, more: list[T] | None) -> list[T] | None:
-    """The same list, longer; None = there was nothing yet."""
     if so_far is None or more is None:
         return so_far if more is None else list(more)
     so_far.extend(more)
@@ -137,33 +132,27 @@ def _extended(so_far: list[T] | None, more: list[T] | None) -> list[T] | None:
 
 
 class _Call:
-    """The pieces of one call."""
-
     def __init__(self) -> None:
         self._id: str | None = None
         self._name: str | None = None
         self._arguments: list[str] = []
 
     def take(self, call: wire.ToolCallDelta) -> None:
-        """Add a piece of a tool call."""
         self._id = _once(self._id, call.id)
         if call.function:
             self.take_function(call.function)
 
     def take_function(self, function: wire.FunctionDelta) -> None:
-        """Add a piece of a function."""
         self._name = _once(self._name, function.name)
         if function.arguments:
             self._arguments.append(function.arguments)
 
     def tool_call(self) -> wire.ToolCall:
-        """All of it."""
         if self._id is None:
             raise NotUnderstood("a call without an id")
         return wire.ToolCall(id=self._id, type="function", function=self.function())
 
     def function(self) -> wire.Function:
-        """What is to be called."""
         if self._name is None:
             raise NotUnderstood("a call without a name")
         return wire.Function(name=self._name, arguments="".join(self._arguments))

@@ -22,30 +22,22 @@ CHUNK: Final = "chat.completion.chunk"
 
 
 class Logprobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How likely each token was."""
-
     content: list[Any] | None = None
     refusal: list[Any] | None = None
 
 
 class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model wants called."""
-
     name: str
     arguments: str
 
 
 class ToolCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the calls in a whole message."""
-
     id: str
     type: Literal["function"]
     function: Function
 
 
 class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole message."""
-
     role: Literal["assistant"]
     content: str | None = None
     tool_calls: list[ToolCall] | UnsetType | None = UNSET
@@ -55,8 +47,6 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the answers in a whole completion."""
-
     index: int
     message: Message
     logprobs: Logprobs | None = None
@@ -65,8 +55,6 @@ class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole answer."""
-
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -79,15 +67,11 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FunctionDelta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A piece of what the model wants called."""
-
     name: Text = UNSET
     arguments: Text = UNSET
 
 
 class ToolCallDelta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A piece of the call with that index."""
-
     index: int
     id: Text = UNSET
     type: Literal["function"] | UnsetType | None = UNSET
@@ -95,8 +79,6 @@ class ToolCallDelta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Delta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A piece of a message."""
-
     role: Literal["assistant"] | UnsetType | None = UNSET
     content: Text = UNSET
     tool_calls: list[ToolCallDelta] | UnsetType | None = UNSET
@@ -106,8 +88,6 @@ class Delta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChunkChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A piece of the answer with that index."""
-
     index: int
     delta: Delta
     logprobs: Logprobs | UnsetType | None = UNSET
@@ -116,23 +96,17 @@ class ChunkChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Chunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one event of a stream carries."""
-
     id: str
-    object: Literal["chat.completion.chunk", ""]
-    """Azure leaves it empty, with the id and the model, in what it sends before the first choice."""
+    object: Literal["chat.completion.chunk", ""]  # Azure leaves it empty before the first choice
     created: int
     model: str
     service_tier: Text = UNSET
     system_fingerprint: Text = UNSET
     choices: list[ChunkChoice]
     usage: Words = UNSET
-    obfuscation: Text = UNSET
-    """Padding that hides how long each piece is."""
+    obfuscation: Text = UNSET  # padding that hides how long each piece is
     prompt_filter_results: list[Any] | UnsetType = UNSET
 
 
-read_completion = partial(decode_exactly, msgspec.json.Decoder(Completion))
-"""A whole answer. Raises `ValueError` or `RecursionError` if it is none, or not understood."""
-read_chunk = partial(decode_exactly, msgspec.json.Decoder(Chunk))
-"""The data of one event. Raises as `read_completion` does."""
+read_completion = partial(decode_exactly, msgspec.json.Decoder(Completion))  # raises `ValueError`, `RecursionError`
+read_chunk = partial(decode_exactly, msgspec.json.Decoder(Chunk))  # the data of one event; raises likewise

@@ -15,24 +15,19 @@ from msgspec.structs import replace
 from adapters.upstreams.openai.lenient_json import decode_exactly
 from adapters.upstreams.reshape.chat_wire import Text, Words
 from adapters.upstreams.reshape.finish_reasons import all_ended
-from adapters.upstreams.reshape.reshaping import Dialect, NotUnderstood, in_order
+from adapters.upstreams.reshape.reshaping import AnswerFormat, Dialect, NotUnderstood, in_order, told
 
 GOOD_ENDS = frozenset(("stop",))
 
 
 class TextChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text, or a piece of it."""
-
     text: str
     index: int
     logprobs: None = None
-    finish_reason: str | None = None
-    """None = more comes."""
+    finish_reason: str | None = None  # None = more comes
 
 
 class TextCompletion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole answer, or one chunk of it."""
-
     id: str
     object: Literal["text_completion"]
     created: int
@@ -67,18 +62,8 @@ def _strung(pieces: list[TextChoice]) -> TextChoice:
     return replace(last, text="".join(piece.text for piece in pieces))
 
 
-def _chunks(whole: TextCompletion, *, with_usage: bool) -> Iterable[TextCompletion]:
-    """Each text in one piece, then its end, and the usage last if it is wanted: null in all others then, as OpenAI does
-    with `include_usage`."""
-    if len({choice.index for choice in whole.choices}) < len(whole.choices):
-        raise NotUnderstood("two choices have the same index")
-    mould = replace(whole, choices=[], usage=None if with_usage else UNSET, obfuscation=UNSET)
-    chunks = [replace(mould, choices=[piece]) for choice in whole.choices for piece in _pieces(choice)]
-    if not with_usage:
-        return chunks
-    if not isinstance(whole.usage, dict):
-        raise NotUnderstood("the answer does not say what it used")
-    return [*chunks, replace(mould, usage=whole.usage)]
+def _chunks(whole: TextCompletion, with_usage: bool) -> Iterable[TextCompletion]:
+    return told(whole, replace(whole, obfuscation=UNSET), _pieces, with_usage)
 
 
 def _pieces(choice: TextChoice) -> Iterator[TextChoice]:
@@ -88,4 +73,5 @@ def _pieces(choice: TextChoice) -> Iterator[TextChoice]:
     yield replace(choice, text="")
 
 
-COMPLETIONS = Dialect(partial(all_ended, good_ends=GOOD_ENDS), _read, _read, _merged, _chunks)
+_DIALECT = Dialect(_read, _read, _merged, _chunks)
+COMPLETIONS = AnswerFormat(partial(all_ended, good_ends=GOOD_ENDS), _DIALECT.reshaped)

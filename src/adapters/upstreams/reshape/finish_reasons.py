@@ -12,8 +12,7 @@ from adapters.upstreams.openai.streams.sse import DONE
 from adapters.upstreams.reshape.reshaping import read_events, wants_usage
 from application.store_ports import CachedAnswer
 
-_SAYS = ("content", "refusal", "tool_calls", "function_call", "audio")
-"""Fields of a message, or of a piece of one, any of which makes it an answer. Reasoning alone is none."""
+_SAYS = ("content", "refusal", "tool_calls", "function_call", "audio")  # any makes an answer; reasoning alone does not
 
 
 class _Choice(Struct):
@@ -25,7 +24,6 @@ class _Choice(Struct):
 
     @property
     def says_something(self) -> bool:
-        """Has it any content, or any call?"""
         if says(self.text):
             return True
         return any(
@@ -46,8 +44,7 @@ _bodies = msgspec.json.Decoder(_Body)
 
 
 def all_ended(answer: CachedAnswer, good_ends: Set[str]) -> bool:
-    """Is it whole, without an error and not empty, and did each choice end for one of these reasons? Raises
-    `ValueError` or `RecursionError` if it is no such answer."""
+    """Is it whole, no error, not empty, each choice ended well? Raises `ValueError` or `RecursionError`."""
     body = b"".join(answer.chunks)
     if answer.shape.stream:
         return _stream_ended(answer, body, good_ends)

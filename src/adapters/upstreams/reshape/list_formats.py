@@ -1,15 +1,16 @@
 """Embeddings and moderations as the cache must know them: a list of results, and one shape only."""
 
+from typing import NoReturn
+
 import msgspec
 from msgspec import Raw, Struct
 
-from adapters.upstreams.reshape.reshaping import NotUnderstood
+from adapters.upstreams.reshape.reshaping import AnswerFormat, NotUnderstood
 from application.store_ports import CachedAnswer, Shape
 
 
 class _Embedding(Struct):
-    embedding: Raw
-    """Numbers, or their bytes in base64: not decoded, there are thousands."""
+    embedding: Raw  # numbers, or their bytes in base64: not decoded, there are thousands
 
 
 class _Embeddings(Struct):
@@ -30,36 +31,25 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 _moderations = msgspec.json.Decoder(_Moderations)
 
 
-class _OneShape:
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """There is no other."""
-        raise NotUnderstood(f"{answer.shape} cannot become {shape}")
-
-
-class EmbeddingsFormat(_OneShape):
-    """See `answer_formats.AnswerFormat`."""
-
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """There are vectors, and none is empty."""
-        read = _embeddings.decode(b"".join(answer.chunks))
-        return (
-            not answer.shape.stream
-            and read.error is None
-            and bool(read.data)
-            and all(_is_vector(one.embedding) for one in read.data)
-        )
+def _has_vectors(answer: CachedAnswer) -> bool:
+    read = _embeddings.decode(b"".join(answer.chunks))
+    are_filled = all(_is_vector(one.embedding) for one in read.data)
+    return not answer.shape.stream and read.error is None and bool(read.data) and are_filled
 
 
 def _is_vector(text: Raw) -> bool:
-    """A list or a string, and not an empty one."""
     view = memoryview(text)
     return len(view) > 2 and view[0] in b'["'
 
 
-class ModerationsFormat(_OneShape):
-    """See `answer_formats.AnswerFormat`."""
+def _has_verdicts(answer: CachedAnswer) -> bool:
+    read = _moderations.decode(b"".join(answer.chunks))
+    return not answer.shape.stream and read.error is None and bool(read.results)
 
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """There are verdicts."""
-        read = _moderations.decode(b"".join(answer.chunks))
-        return not answer.shape.stream and read.error is None and bool(read.results)
+
+def _not_reshaped(answer: CachedAnswer, shape: Shape) -> NoReturn:
+    raise NotUnderstood(f"{answer.shape} cannot become {shape}")
+
+
+EMBEDDINGS = AnswerFormat(_has_vectors, _not_reshaped)
+MODERATIONS = AnswerFormat(_has_verdicts, _not_reshaped)

@@ -2,10 +2,10 @@
 for those whose chunks are pieces of the whole answer, the way from one shape to the other and back."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from adapters.upstreams.openai.lenient_json import encode
@@ -14,7 +14,6 @@ from application.store_ports import CachedAnswer, Shape
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Struct)
-W_contra = TypeVar("W_contra", bound=Struct, contravariant=True)
 C = TypeVar("C", bound=Struct)
 
 JSON = "application/json"
@@ -29,21 +28,17 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The `stream_options` of a request; an option that is unknown here is an error."""
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-    """None = on: the API's default (openai-python, `ChatCompletionStreamOptionsParam`)."""
+    include_obfuscation: bool | None = None  # None = on, as openai-python says
 
     @property
     def usage(self) -> bool:
-        """Does the stream end with what it took?"""
         return self.include_usage is True
 
     @property
     def obfuscation(self) -> bool:
-        """Is there padding that hides how long each piece is?"""
         return self.include_obfuscation is not False
 
     def means(self, other: "StreamOptions") -> bool:
-        """Do both ask for the same stream?"""
         return (self.usage, self.obfuscation) == (other.usage, other.obfuscation)
 
 
@@ -59,8 +54,7 @@ def options_of(shape: Shape) -> StreamOptions:
 
 
 def wants_usage(shape: Shape) -> bool:
-    """Without `[DONE]`, a usage that was asked for and did not come was cut off. Options that are unknown here may ask
-    for it."""
+    """Was a usage asked for, whose absence means a cut stream? True also for options that are unknown here."""
     try:
         return options_of(shape).usage
     except (ValueError, RecursionError):
@@ -87,6 +81,23 @@ def in_order(parts: Mapping[int, T]) -> list[T]:
     return [parts[index] for index in range(len(parts))]
 
 
+def told(whole: Any, mould: C, pieces: Callable[[Any], Iterable[Any]], with_usage: bool) -> list[C]:
+    """One choice of a whole answer after the other, each `mould` with one of its `pieces`.
+
+    As OpenAI does with `include_usage`, each then has a `usage`: null, but for a last one without choices. Raises
+    `NotUnderstood` if the answer does not say what it used, or if two choices claim one place.
+    """
+    if len({choice.index for choice in whole.choices}) < len(whole.choices):
+        raise NotUnderstood("two choices have the same index")
+    mould = replace(mould, choices=[], usage=None if with_usage else UNSET)
+    chunks = [replace(mould, choices=[piece]) for choice in whole.choices for piece in pieces(choice)]
+    if not with_usage:
+        return chunks
+    if not isinstance(whole.usage, dict):
+        raise NotUnderstood("the answer does not say what it used")
+    return [*chunks, replace(mould, usage=whole.usage)]
+
+
 def read_events(body: bytes) -> list[Event]:
     """The events that carry something, `[DONE]` included if it is there. Raises `ValueError` where the stream was cut
     inside an event, goes on after `[DONE]`, or holds what is no event of chat or of the older completions."""
@@ -109,22 +120,20 @@ def write_event(chunk: Struct) -> bytes:
     return b"data: %b\n\n" % data
 
 
-class _Telling(Protocol[W_contra]):
-    def __call__(self, whole: W_contra, *, with_usage: bool) -> Iterable[Struct]:
-        """The chunks of a whole answer."""
+class AnswerFormat(Struct, frozen=True):
+    """What is known of one API's answers, without a content coding. Both raise `ValueError`, `RecursionError`."""
+
+    ended_well: Callable[[CachedAnswer], bool]  # whole, without an error, and the model was done
+    reshaped: Callable[[CachedAnswer, Shape], CachedAnswer]  # in a shape that is not its own
 
 
 class Dialect(Struct, Generic[W, C], frozen=True):
-    """An `AnswerFormat` for an API that words whole answers as W and chunks as C. Each of these raises `ValueError` or
-    `RecursionError` for what is not understood."""
+    """For an API that words whole answers as W and chunks as C. All raise `ValueError` or `RecursionError`."""
 
-    ended_well: Callable[[CachedAnswer], bool]
     read_whole: Callable[[bytes], W]
-    read_chunk: Callable[[bytes], C]
-    """From the data of one event."""
+    read_chunk: Callable[[bytes], C]  # from the data of one event
     merge: Callable[[list[C]], W]
-    chunks_of: _Telling[W]
-    """The chunks of a whole answer, with its usage in them or without."""
+    chunks_of: Callable[[W, bool], Iterable[C]]  # with the usage of the whole answer in them, or without
     trim: Callable[[bytes, StreamOptions], bytes] | None = None
     """One event without the usage and the padding that are not wanted, b"" = nothing of it is; None = nobody here can
     leave anything out of this API's streams."""
@@ -134,9 +143,9 @@ class Dialect(Struct, Generic[W, C], frozen=True):
         have, wanted = options_of(answer.shape), options_of(shape)
         if not shape.stream:
             check_unstreamed(wanted)
-            return (
-                rewritten(answer, shape, (self._body(answer),)) if answer.shape.stream else replace(answer, shape=shape)
-            )
+            if not answer.shape.stream:
+                return replace(answer, shape=shape)
+            return rewritten(answer, shape, (self._body(answer),))
         if not answer.shape.stream:
             return rewritten(answer, shape, self._events(answer, wanted))
         if have.means(wanted):
@@ -151,7 +160,7 @@ class Dialect(Struct, Generic[W, C], frozen=True):
         if wanted.include_obfuscation:
             raise NotUnderstood("padding is not made up")
         whole = self.read_whole(b"".join(answer.chunks))
-        return *map(write_event, self.chunks_of(whole, with_usage=wanted.usage)), DONE_EVENT
+        return *map(write_event, self.chunks_of(whole, wanted.usage)), DONE_EVENT
 
     def _trimmed(self, answer: CachedAnswer, have: StreamOptions, wanted: StreamOptions) -> tuple[bytes, ...]:
         """The recorded stream without what is not wanted, cut and grouped as it was."""

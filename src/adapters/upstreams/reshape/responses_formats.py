@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from adapters.upstreams.openai.lenient_json import decode
 from adapters.upstreams.openai.streams.event_content import says
 from adapters.upstreams.openai.streams.sse import DONE, Event, read_whole
-from adapters.upstreams.reshape.reshaping import NotUnderstood, check_unstreamed, options_of, rewritten
+from adapters.upstreams.reshape.reshaping import AnswerFormat, NotUnderstood, check_unstreamed, options_of, rewritten
 from application.store_ports import CachedAnswer, Shape
 
 COMPLETED = "response.completed"
@@ -35,8 +35,6 @@ class _Item(Struct):
 
 
 class _Response(Struct):
-    """Fields unknown here do no harm."""
-
     id: str
     object: Literal["response"]
     status: str
@@ -61,34 +59,33 @@ _events = msgspec.json.Decoder(_Event)
 _last_events = msgspec.json.Decoder(_LastEvent)
 
 
-class ResponsesFormat:
-    """See `answer_formats.AnswerFormat`."""
+def _ended_well(answer: CachedAnswer) -> bool:
+    """Completed, with all output, neither stored nor encrypted: that would tie its reader to one account."""
+    body = b"".join(answer.chunks)
+    if not answer.shape.stream:
+        return _is_good(decode(_responses, body))
+    return _is_good(msgspec.convert(decode(_events, _last_event(body)).response, _Response))
 
-    def ended_well(self, answer: CachedAnswer) -> bool:
-        """Completed, with all of its output, and neither stored nor encrypted: such an answer would tie whoever gets it
-        to the account that made it."""
-        body = b"".join(answer.chunks)
+
+def _reshaped(answer: CachedAnswer, shape: Shape) -> CachedAnswer:
+    """The whole answer from a stream, byte for byte as it stood there; of a stream, none with other options."""
+    have, wanted = options_of(answer.shape), options_of(shape)
+    if not shape.stream:
+        check_unstreamed(wanted)
         if not answer.shape.stream:
-            return _is_good(decode(_responses, body))
-        return _is_good(msgspec.convert(decode(_events, _last_event(body)).response, _Response))
-
-    def reshaped(self, answer: CachedAnswer, shape: Shape) -> CachedAnswer:
-        """The whole answer from a stream, byte for byte as it stood there; of a stream, none with other options."""
-        have, wanted = options_of(answer.shape), options_of(shape)
-        if not shape.stream:
-            check_unstreamed(wanted)
-            if not answer.shape.stream:
-                return replace(answer, shape=shape)
-            last = _last_events.decode(_last_event(b"".join(answer.chunks)))
-            return rewritten(answer, shape, (bytes(last.response),))
-        if answer.shape.stream and have.means(wanted):
             return replace(answer, shape=shape)
-        raise NotUnderstood("this stream was not recorded")
+        last = _last_events.decode(_last_event(b"".join(answer.chunks)))
+        return rewritten(answer, shape, (bytes(last.response),))
+    if answer.shape.stream and have.means(wanted):
+        return replace(answer, shape=shape)
+    raise NotUnderstood("this stream was not recorded")
+
+
+RESPONSES = AnswerFormat(_ended_well, _reshaped)
 
 
 def _last_event(body: bytes) -> bytes:
-    """The data of the event that says that the response is completed. Raises `NotUnderstood` if the stream does not end
-    with it, or tells of an error."""
+    """The data of the event that completes the response. Raises `NotUnderstood` if there is none, or an error."""
     last: bytes | None = None
     is_done = False
     for event in read_whole(body):

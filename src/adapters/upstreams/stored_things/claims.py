@@ -12,12 +12,10 @@ import msgspec
 from adapters.upstreams.openai.lenient_json import decode
 from application.body.narrowed import is_heavy
 
-_MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")
-"""Members of a batch, a run and a fine-tuning job that name what came of it."""
+_MADE_FILES = ("output_file_id", "error_file_id", "thread_id", "fine_tuned_model")  # of batches, runs and jobs
 
 _NAMES = ("id", *_MADE_FILES)
-_LONGEST = 200
-"""Letters of an id."""
+_LONGEST = 200  # letters of an id
 
 
 class _Head(msgspec.Struct):
@@ -29,8 +27,7 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def claims(text: bytes, *, is_dialogue: bool) -> Sequence[str]:
-    """The ids of what a reply, or a part of an event stream, says that it made, each once. Empty for junk.
-    `is_dialogue`: is it of an API whose replies hold items?"""
+    """The ids that a reply, or a part of a stream, says that it made; `is_dialogue`: do its replies hold items?"""
     found: list[Any] = []
     for piece in _pieces(text):
         reply = _decoded(piece)
@@ -57,7 +54,6 @@ def _decoded(text: bytes) -> dict[str, Any]:
 
 
 def _named(reply: dict[str, Any]) -> list[Any]:
-    """What the thing that a reply is about is called, and what came of it."""
     files, file = reply.get("result_files"), reply.get("file")
     return [
         *(reply.get(name) for name in _NAMES),
@@ -67,7 +63,6 @@ def _named(reply: dict[str, Any]) -> list[Any]:
 
 
 def _items(reply: dict[str, Any]) -> list[Any]:
-    """What a reply or an event has in it."""
     found: list[Any] = []
     for response in _objects([reply.get("response")]):
         found += [response.get("id"), *_items(response)]
@@ -81,7 +76,6 @@ def _items(reply: dict[str, Any]) -> list[Any]:
 
 
 def _annotated(item: dict[str, Any]) -> Iterator[Any]:
-    """Files that a tool of the provider's left in a container."""
     for part in _objects(item.get("content")):
         for note in _objects(part.get("annotations")):
             if note.get("type") == "container_file_citation":

@@ -38,8 +38,7 @@ _CLIENTS_OWN = frozenset({
 })  # fmt: skip
 """Members that mean nothing to the provider, at whatever depth."""
 
-_ITEMS = frozenset({"additional_messages", "input", "items", "messages", "output", "tool_calls"})
-"""Lists of what was said."""
+_ITEMS = frozenset({"additional_messages", "input", "items", "messages", "output", "tool_calls"})  # lists of items
 
 _WHOLE_ITEMS = frozenset({
     "message", "function", "custom", "function_call", "function_call_output", "custom_tool_call",
@@ -54,23 +53,16 @@ _ID_LIKE = re.compile(
     r"|upload|part|thread|run|step|video|eval|skill|voice)_(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,200}"
     r"|(?:chatcmpl|file|assistant|ftjob)-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,200}"
 )
-_PROMPT = "pmpt_"
-"""Prompts are made where no API reaches, for all users of the account."""
+_PROMPT = "pmpt_"  # prompts are made where no API reaches, for all users of the account
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 class _Found(Struct):
-    """What is left of an object."""
-
-    ids: list[str]
-    """Those in it that refer to something."""
-    whole: list[str]
-    """Those of items in it that it has with all their content."""
-    own: list[str] = []
-    """What it is called itself; of two names of one member both."""
-    is_whole: bool = False
-    """Has it all its content, if it is an item?"""
+    ids: list[str]  # those in it that refer to something
+    whole: list[str]  # those of items in it that it has with all their content
+    own: list[str] = []  # what it is called itself; of two names of one member both
+    is_whole: bool = False  # has it all its content, if it is an item?
 
 
 def references(body: bytes) -> Named:

@@ -17,12 +17,9 @@ _REFUSING = (FailureKind.AUTH, FailureKind.KEY)
 class Answer(Struct, frozen=True):
     """What became of asking one endpoint. Holds no key."""
 
-    serves: bool | None
-    """None = what it said tells neither."""
-    says: str
-    """In words for people."""
-    times_ms: Mapping[str, float] = {}
-    """How long `dns`, `tcp`, `tunnel` (of an outbound proxy), `tls` and `answer` took, as far as it came."""
+    serves: bool | None  # None = what it said tells neither
+    says: str  # in words for people
+    times_ms: Mapping[str, float] = {}  # of `dns`, `tcp`, `tunnel`, `tls`, `answer`, as far as it came
 
 
 class _Model(Struct):
@@ -48,7 +45,6 @@ def listed(reply: WholeReply) -> list[str] | None:
 
 
 def unanswered(failure: Failure) -> Answer:
-    """No usable reply came."""
     return Answer(False, f"does not answer: {failure.reason or failure.kind}")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -11,20 +12,18 @@ from msgspec import structs
 from adapters.clock import SystemClock
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.openai.dialect import OpenAIDialect
-from application.messages import Api, ProxyRequest, UpstreamCall, WholeReply
+from application.messages import Api, Headers, ProxyRequest, UpstreamCall, WholeReply
 from application.ports import Upstream, UpstreamFailed
 from application.state.access_tokens import TokenSource
 from application.state.token_upstream import TokenCall, TokenUpstream
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from entrypoints.check.ping.answers import Answer, on_deployment, on_models, unanswered
-from entrypoints.check.ping.stages import Stages
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, Settings, models_of
 from entrypoints.wiring.endpoints import endpoint_of, targets
 from entrypoints.wiring.upstreams import default_azure_tokens, trusted_roots
 
-ANSWER_S = 10.0
-"""The longest wait for an answer: a list of models needs no thought, and people wait for this."""
+ANSWER_S = 10.0  # the longest wait for an answer: a list of models needs no thought, and people wait for this
 
 _AT_ONCE = 32
 _MAX_BYTES = 8 << 20
@@ -49,6 +48,24 @@ async def ask_all(settings: Settings) -> list[Answer]:
                 return await _Asking(dialect, model, settings.general, roots).ask()
 
         return await asyncio.gather(*(one(model) for _, model in models_of(settings.groups)))
+
+
+class Stages:
+    """Begins with the first stage when it is made; whenever one is over, the next one begins."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since = now()
+        self.times_ms: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """What went by until now belongs to no stage."""
+        self._since = self._now()
+
+    def over(self, stage: str) -> None:
+        now = self._now()
+        self.times_ms[stage] = round(1000 * (now - self._since), 1)
+        self._since = now
 
 
 class _Silent:
@@ -122,8 +139,8 @@ class _Asking:
         """By a call that names it and has no messages: it is refused for that alone, and takes no tokens."""
         model = self._endpoint.model
         body = msgspec.json.encode({"model": model})
-        request = structs.replace(_request(Api.CHAT, "POST", "/chat/completions"), body=body, model=model)
-        request = structs.replace(request, body_model=model, headers=(*_HEADERS, ("content-type", "application/json")))
+        headers = (*_HEADERS, ("content-type", "application/json"))
+        request = _request(Api.CHAT, "POST", "/chat/completions", body, model, headers)
         reply = await self._whole(self._call(request))
         failure = self._dialect.judge(self._endpoint, request, reply).failure
         return on_deployment(self._endpoint, self._model.params.azure_deployment or model, reply, failure)
@@ -149,18 +166,7 @@ class _Asking:
         return WholeReply(reply.status, reply.headers, bytes(pieces))
 
 
-def _request(api: Api, method: str, path: str) -> ProxyRequest:
-    return ProxyRequest(
-        api=api,
-        path=path,
-        query="",
-        headers=_HEADERS,
-        credentials=(),
-        body=b"",
-        model="",
-        body_model=None,
-        stream=False,
-        request_id="",
-        received=0.0,
-        method=method,
-    )
+def _request(
+    api: Api, method: str, path: str, body: bytes = b"", model: str = "", headers: Headers = _HEADERS
+) -> ProxyRequest:
+    return ProxyRequest(api, path, "", headers, (), body, model, model or None, False, "", 0.0, method=method)

@@ -37,24 +37,28 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 class Node(Struct, frozen=True):
-    """A value, and where it begins."""
-
-    value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"
-    """What YAML makes of it; dates stay texts."""
+    value: "str | int | float | bool | tuple[Node, ...] | dict[str, Node] | None"  # as YAML has it; dates are texts
     at: Position
-    text: str = ""
-    """Of a single value: what stands in the file."""
-    keys: dict[str, Position] = {}
-    """Of a mapping: where each key begins."""
-    variable: str | None = None
-    """The environment variable that the text came from; None = it stands in the file."""
+    text: str = ""  # of a single value: what stands in the file
+    keys: dict[str, Position] = {}  # of a mapping: where each key begins
+    variable: str | None = None  # the environment variable that the text came from; None = it stands in the file
+    file: str | None = None  # the file that the text came from, as messages name it; likewise
+
+    @property
+    def source(self) -> str:
+        """Where the text came from, in words; empty = it stands in the file."""
+        if self.file is not None:
+            return f"the file {self.file}"
+        return "" if self.variable is None else f"the environment variable {self.variable}"
+
+    def mend(self, how: str) -> str:
+        """What to do to have another text there."""
+        return f"write {how} into {self.file}" if self.file is not None else f"export {self.variable}=... {how}"
 
 
 def read_document(path: Path, report: Report) -> Node:
-    """The file's top-level mapping. Raises `ConfigError` when the file cannot be read as one.
-
-    Duplicate keys are added to `report`, and the first of them is kept.
-    """
+    """The file's top-level mapping. Raises `ConfigError` when the file cannot be read as one. Duplicate keys are added
+    to `report`, and the first of them is kept."""
     text = _decode(_read(path, report), report)
     try:
         root = _Composer(yaml.parse(text, Loader=Loader), report).document()
@@ -68,8 +72,7 @@ def read_document(path: Path, report: Report) -> Node:
 
 
 def plain_value(text: str) -> str | int | float | bool | None:
-    """What `text` means without quotes: nothing, true, yes, on and their opposites, a decimal number, or itself. Octal,
-    base-60 and hexadecimal forms are no numbers."""
+    """What `text` means without quotes: nothing, a switch, a decimal number, or itself; octal and hex are texts."""
     word = text.lower()
     if word in ("", "~", "null"):
         return None
@@ -112,7 +115,6 @@ def _decode(raw: bytes, report: Report) -> str:
 
 
 def _position(before: str) -> Position:
-    """Of the character that follows `before`."""
     return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
@@ -136,14 +138,12 @@ def _fail_on_syntax(error: yaml.YAMLError, text: str, report: Report) -> None:
 
 
 class _Composer:
-    """Makes values of the parser's events, which cost little memory however the file is built. What aliases expand to
-    is counted but shared."""
+    """Makes values of the parser's events, in little memory. What aliases expand to is counted but shared."""
 
     def __init__(self, events: Iterator[Any], report: Report) -> None:
         self._events = events
         self._report = report
-        self._anchors: dict[str, tuple[Node, int, int]] = {}
-        """Each with the values and characters in it."""
+        self._anchors: dict[str, tuple[Node, int, int]] = {}  # each with the values and characters in it
         self._values = 0
         self._characters = 0
 

@@ -21,16 +21,11 @@ class Mistake(Struct, frozen=True):
 
     file: str
     problem: str
-    line: int | None = None
-    """None = no particular line."""
-    column: int | None = None
-    """Of the value, or of the key where the key is the mistake."""
-    path: str = ""
-    """Such as `model_groups[0].models[1].weight`; empty = the file itself."""
-    valid: str = ""
-    """What may stand there."""
-    fix: str = ""
-    """What to do, as an imperative."""
+    line: int | None = None  # None = no particular line
+    column: int | None = None  # of the value, or of the key where the key is the mistake
+    path: str = ""  # such as `model_groups[0].models[1].weight`; empty = the file itself
+    valid: str = ""  # what may stand there
+    fix: str = ""  # what to do, as an imperative
 
     def __str__(self) -> str:
         """`file:line:column: path: problem; valid: ...; fix: ...`"""
@@ -56,17 +51,15 @@ class Report:
         self.file = file
         self.mistakes: list[Mistake] = []
         self.warnings: list[Mistake] = []
-        self.variables: dict[str, str] = {}
-        """The environment variable that a value was taken from, by the value's path."""
+        self.variables: dict[str, str] = {}  # by a value's path the variable that it is from, or `file:` and the file
+        self.files: list[Path] = []  # others that were read, or should have been: of secrets and certificates
         self._positions: dict[str, Position] = {}
         self._given: dict[str, frozenset[str]] = {}
 
     def locate(self, path: str, at: Position) -> None:
-        """The value at `path` begins at `at`."""
         self._positions[path] = at
 
     def locate_keys(self, section: str, keys: Iterable[str]) -> None:
-        """The section at this path has these keys."""
         self._given[section] = frozenset(keys)
 
     def at(self, section: str) -> "Place":
@@ -79,7 +72,6 @@ class Report:
         self.mistakes.append(Mistake(str(self.file), problem, line, column, path, valid, fix))
 
     def warn(self, path: str, text: str) -> None:
-        """Something the reader should know and that does not stop the proxy from starting."""
         line, column = self._positions.get(path) or (None, None)
         self.warnings.append(Mistake(str(self.file), text, line, column, path))
 
@@ -95,17 +87,12 @@ class Report:
 
 
 class Place(NamedTuple):
-    """A section of the file in a report."""
-
     report: Report
     path: str
-    given: frozenset[str]
-    """The keys that were written, valid or not, but for those whose empty variable means that they are absent."""
+    given: frozenset[str]  # the keys that were written, but for those whose variable is empty
 
     def add(self, key: str, problem: str, valid: str = "", fix: str = "") -> None:
-        """One more mistake at the setting `key`."""
         self.report.add(f"{self.path}.{key}", problem, valid, fix)
 
     def warn(self, key: str, text: str) -> None:
-        """A warning at the setting `key`."""
         self.report.warn(f"{self.path}.{key}", text)

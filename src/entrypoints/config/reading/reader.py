@@ -12,6 +12,7 @@ from domain.secret import Secret
 from entrypoints.config.reading.document import Node, plain_value
 from entrypoints.config.reading.mistakes import MAX_PRINTED, Position, Report
 from entrypoints.config.reading.schema import Kind, Refused, Section, keys_of, required_of
+from entrypoints.config.reading.secret_files import PREFIX, file_of, read_secret
 from entrypoints.config.reading.shown import may_be_credential, shown, shown_path, shown_url
 from entrypoints.config.reading.synonyms import WORDS, advice
 from entrypoints.config.reading.variables import is_empty, refuse_lookalike, resolve
@@ -34,7 +35,6 @@ class Reader:
                 self._homes.setdefault(key, section.home)
 
     def section(self, given: Node, struct: type[S], path: str) -> S:
-        """The settings in a mapping."""
         entries = given.value if isinstance(given.value, dict) else {}
         kinds = keys_of(struct)
         values: dict[str, Any] = {}
@@ -100,6 +100,11 @@ class Reader:
             given = resolve(given, self._environ)
             if given.variable is not None:
                 self._report.variables[path] = given.variable
+            file = file_of(given, kind, self._report.file.parent)
+            if file is not None:
+                self._report.files.append(file)
+                given = read_secret(given, file)
+                self._report.variables[path] = f"{PREFIX}{given.file}"
             doubt = refuse_lookalike(given, kind, self._environ)
             if doubt is not None:
                 self._report.warn(path, doubt)
@@ -168,8 +173,8 @@ def _of_text(wanted: type, value: Any) -> Any:
 def _remedy(given: Node, kind: Kind) -> str:
     """What to write in place of a value of the wrong type; empty = nothing that could be said."""
     value = given.value
-    if given.variable is not None:
-        return f"export {given.variable}=... with what is valid"
+    if given.source:
+        return given.mend("what is valid" if given.file else "with what is valid")
     if kind.is_text:
         in_quotes = "" if kind.is_secret or may_be_credential(given.text) else f': "{given.text[:60]}"'
         return "" if value is None or isinstance(value, str) else f"write it in quotes{in_quotes}"
@@ -194,6 +199,8 @@ def _described(value: Any) -> str:
 
 
 def _described_scalar(given: Node, kind: Kind) -> str:
+    if given.file is not None:
+        return f"the content of {given.source}, which is not shown"
     if given.variable is not None:
         # Not even for settings that hold no secret, but for URLs: the wrong variable may have been named.
         url = None if kind.is_secret else shown_url(given.text)

@@ -23,20 +23,13 @@ class Refused(ValueError):
 class Form(Struct, frozen=True):
     """Stands in an annotation beside `Meta`: how a value is taken before msgspec converts it."""
 
-    parse: Callable[[str], str | int] = str
-    """Gets a text; gives what msgspec converts (for a `Secret` a text), or raises `Refused`."""
-    pattern: str = r"[^\x00-\x1f\x7f]+"
-    """What the text must match as a whole; here, for secrets, as msgspec has patterns for texts alone."""
-    number_texts: str = ""
-    """A pattern of the texts that `parse` makes a number of; empty = it makes none."""
-    whole_hint: str = ""
-    """What to do about a fraction."""
-    is_key: bool = False
-    """An API key: what no key looks like is refused."""
-    is_free: bool = False
-    """A password, a header or a query: hardly any text is certainly wrong."""
-    takes_any: bool = False
-    """A number, date or switch counts as the text that stands in the file."""
+    parse: Callable[[str], str | int] = str  # a text becomes what msgspec converts; raises `Refused`
+    pattern: str = r"[^\x00-\x1f\x7f]+"  # of the whole text; here, as msgspec has patterns for texts alone
+    number_texts: str = ""  # a pattern of the texts that `parse` makes a number of; empty = it makes none
+    whole_hint: str = ""  # what to do about a fraction
+    is_key: bool = False  # an API key: what no key looks like is refused
+    is_free: bool = False  # a password, a header or a query: hardly any text is certainly wrong
+    takes_any: bool = False  # a number, date or switch counts as the text that stands in the file
 
 
 COMPUTED = "computed"
@@ -45,42 +38,28 @@ COMPUTED = "computed"
 class Section(Struct, frozen=True):
     """A mapping of the file whose keys are the fields. A field with the annotation `COMPUTED` is no key."""
 
-    home: ClassVar[str] = ""
-    """What messages call it: a key is to be moved into "params"."""
-    valid: ClassVar[str] = ""
-    """What may stand there: "a mapping of ..."."""
-    is_lenient: ClassVar[bool] = False
-    """Nothing after its key counts as an empty mapping, a variable that is empty as a key that was not written."""
-    hides_names: ClassVar[bool] = False
-    """A key that is no field may be a secret."""
-    has_extensions: ClassVar[bool] = False
-    """Keys that begin with x- are left alone: a place for anchors."""
-    refused: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """Keys people may expect: the reason why they cannot be had, and what to do."""
+    home: ClassVar[str] = ""  # what messages call it: a key is to be moved into "params"
+    valid: ClassVar[str] = ""  # what may stand there: "a mapping of ..."
+    is_lenient: ClassVar[bool] = False  # nothing counts as an empty mapping, an empty variable as no key
+    hides_names: ClassVar[bool] = False  # a key that is no field may be a secret
+    has_extensions: ClassVar[bool] = False  # keys that begin with x- are left alone: a place for anchors
+    refused: ClassVar[Mapping[str, tuple[str, str]]] = {}  # keys that cannot be had: the reason, and what to do
 
 
 class Kind(Struct, frozen=True):
-    """What may stand in one place."""
-
     valid: str
-    scalar: Any = None
-    """What msgspec converts a single value to; None = no single value may stand there."""
+    scalar: Any = None  # what msgspec converts a single value to; None = no single value may stand there
     is_secret: bool = False
     is_text: bool = False
-    words: tuple[str, ...] = ()
-    """Texts to choose from."""
+    words: tuple[str, ...] = ()  # texts to choose from
     form: Form = Form()
-    section: type[Section] | None = None
-    """In place of a single value, or alone."""
-    item: "Kind | None" = None
-    """Of a list."""
-    entry: "tuple[Kind, Kind] | None" = None
-    """Name and value in a mapping whose names are free."""
+    section: type[Section] | None = None  # in place of a single value, or alone
+    item: "Kind | None" = None  # of a list
+    entry: "tuple[Kind, Kind] | None" = None  # name and value in a mapping whose names are free
 
 
 @cache
 def keys_of(section: type[Section]) -> Mapping[str, Kind]:
-    """What may stand in a section, by key."""
     return {
         field.name: _kind(field.type)
         for field in structs.fields(section)
@@ -89,7 +68,6 @@ def keys_of(section: type[Section]) -> Mapping[str, Kind]:
 
 
 def required_of(section: type[Section]) -> tuple[str, ...]:
-    """The keys without a default, which come first."""
     return section.__struct_fields__[: len(section.__struct_fields__) - len(section.__struct_defaults__)]
 
 

@@ -15,8 +15,7 @@ _KEY_PREFIX = re.compile(r"(?i:sk|pk|rk)[-_]|eyJ")
 
 
 def shown(text: str) -> str:
-    """`text` as a message may quote it: escaped, cut, and hidden where it could be a credential; of a URL what
-    `shown_url` leaves."""
+    """`text` as a message may quote it: escaped, cut, hidden where it could be a credential; URLs as `shown_url`."""
     if (url := shown_url(text)) is not None:
         return url
     if may_be_credential(text):

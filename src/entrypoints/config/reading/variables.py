@@ -30,7 +30,9 @@ _NAMED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 # Where secrets are kept: 1Password, Vault, files and other URLs, which no key is; AWS, Azure App Service, docker.
-_KEPT = re.compile(r"[a-z][a-z0-9+.-]*://.*|vault:[^:]*/.*|arn:aws[a-z-]*:.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*")
+_KEPT = re.compile(
+    r"[a-z][a-z0-9+.-]*://.*|vault:[^:]*/.*|arn:aws[a-z-]*:.*|@Microsoft\.KeyVault\(.*|/run/secrets/.*|file:.*"
+)
 _BRACED_INSIDE = re.compile(r"\$\{[A-Za-z_][^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([A-Z_]\w+\)")
 _NAMED_INSIDE = re.compile(r"(?<![A-Za-z0-9])\$(?P<a>[A-Z][A-Z0-9_]{2,})\b|%(?P<b>[A-Z][A-Z0-9_]{2,})%")
 _SCHEME_WORD = re.compile(r"(?:authorization: *)?(?:bearer|basic|token|api-?key) +", re.IGNORECASE)
@@ -73,8 +75,7 @@ def resolve(given: Node, environ: Mapping[str, str]) -> Node:
 
 
 def refuse_lookalike(given: Node, kind: Kind, environ: Mapping[str, str]) -> str | None:
-    """Raises `Refused` for a text that cannot be meant as it stands; returns a warning about one that is doubtful,
-    None = nothing to say. `given` has been looked up already."""
+    """Raises `Refused` for what cannot be meant; returns a warning about what is doubtful. Looked up already."""
     text = given.text
     if not isinstance(given.value, str) or not 2 <= len(text) <= _MAX_SEARCHED:
         return None
@@ -111,10 +112,12 @@ def _is_reference(text: str, kind: Kind, environ: Mapping[str, str], *, is_alone
 
 
 def _reference(given: Node, *, is_bearer: bool) -> Refused:
-    if given.variable is not None:
-        problem = f"the environment variable {given.variable} holds a reference to another one, which nobody replaced"
-        fix = f"export {given.variable}=... with the value itself, or name another variable as os.environ/NAME"
-        return Refused(problem=problem, fix=fix)
+    if given.source:
+        problem = f"{given.source} holds a reference to another one, which nobody replaced"
+        fix = f"{given.mend('the value itself' if given.file else 'with the value itself')}, or name another"
+        return Refused(problem=problem, fix=f"{fix} variable as os.environ/NAME")
+    if given.text.startswith("/"):
+        return Refused(problem="is the name of a file", valid="file:/path", fix=f"write file:{given.text[:200]}")
     names = re.findall(r"\b[A-Z][A-Z0-9_]*\b", given.text)
     name = next((name for name in names if name not in _NO_NAMES and not may_be_credential(name)), "NAME")
     bearer = " as api_key, which is sent as Bearer" if is_bearer else ""
@@ -123,8 +126,11 @@ def _reference(given: Node, *, is_bearer: bool) -> Refused:
 
 
 def _quoted(given: Node) -> Refused:
-    if given.variable is None:
+    if not given.source:
         return Refused(problem="has quotes inside its quotes", fix="write one pair of quotes, which YAML takes off")
+    if given.file is not None:
+        problem = f"the file {given.file} has quotes around the secret, which would belong to it"
+        return Refused(problem=problem, fix=given.mend("the secret without quotes"))
     problem = (
         f"the environment variable {given.variable} has quotes around its value, which belong to it as they would with "
         "docker's --env-file"

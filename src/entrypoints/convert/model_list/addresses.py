@@ -19,8 +19,7 @@ def base_url(
     notes: Notes,
     plain_http_hosts: list[str],
 ) -> None:
-    """Writes `base_url` among the arguments, unless it is OpenAI's own; a host that is called without TLS is added to
-    `plain_http_hosts`."""
+    """Writes `base_url` among the arguments, unless it is OpenAI's own, and `plain_http_hosts` where it has no TLS."""
     if address is None:
         if resolved.name not in ("openai", "text-completion-openai"):
             arguments["base_url"] = resolved.provider.base_url
@@ -47,8 +46,7 @@ def base_url(
 
 
 def without_more(address: Node, notes: Notes, kept: str = "?") -> SplitResult:
-    """The address without user, password, query and fragment, in which keys may stand; a query that begins with `kept`
-    stays."""
+    """The address without user, password, fragment, and query, but for one that begins with `kept`: no keys."""
     parts = urlsplit(str(address.value).strip())
     query = parts.query.partition("&")[0] if parts.query.startswith(kept) else ""
     place = parts.netloc.rpartition("@")[2]

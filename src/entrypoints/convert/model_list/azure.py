@@ -9,8 +9,7 @@ from entrypoints.convert.source import VARIABLE, Node
 
 _VERSION = "2024-10-21"
 _SCOPE = "https://cognitiveservices.azure.com/.default"
-_V1_VERSIONS = frozenset(("v1", "latest", "preview"))
-"""Versions for which LiteLLM uses Azure's `/openai/v1`."""
+_V1_VERSIONS = frozenset(("v1", "latest", "preview"))  # versions for which LiteLLM uses Azure's `/openai/v1`
 
 
 def write_address(entry: Node, address: Node | None, params: Section, arguments: dict[str, Any]) -> None:

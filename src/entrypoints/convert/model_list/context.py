@@ -9,12 +9,7 @@ from entrypoints.convert.source import Node
 
 
 class Context(Struct, frozen=True):
-    """What entries need of the rest of the file."""
-
     literals: Literals
-    credentials: Mapping[str, Mapping[str, Node]]
-    """`credential_values` by `credential_name`."""
-    has_entra: bool
-    """Whether LiteLLM fetches Entra tokens where there is no key."""
-    plain_http_hosts: list[str]
-    """Is added to: hosts that are called without TLS."""
+    credentials: Mapping[str, Mapping[str, Node]]  # `credential_values` by `credential_name`
+    has_entra: bool  # whether LiteLLM fetches Entra tokens where there is no key
+    plain_http_hosts: list[str]  # is added to: hosts that are called without TLS

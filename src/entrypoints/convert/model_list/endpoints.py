@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from entrypoints.convert.counterparts import MODEL_INFO, PARAMS, UNKNOWN
 from entrypoints.convert.literals import Literals
@@ -16,6 +16,10 @@ from entrypoints.convert.source import VARIABLE, Node
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
+_STREAM_TIMEOUT = (
+    "has no counterpart of its own: first_byte_timeout holds for streams and for answers in one piece alike, so write "
+    "it only where that is meant"
+)
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential|password|signature", re.IGNORECASE)
 
 
@@ -26,10 +30,8 @@ class Endpoint(Struct):
     notes: Notes
     id: str | None = None
     weight: int | str = 1
-    shares: dict[str, tuple[Node, int | float | str]] = {}
-    """By what LiteLLM chooses among the endpoints of a group: weight, rpm, tpm, order; as far as the file says it."""
-    settings: dict[str, Any] = {}
-    """What stands beside `model`: rpm, tpm, timeouts."""
+    shares: dict[str, tuple[Node, int | float | str]] = {}  # what LiteLLM chooses by: weight, rpm, tpm, order
+    settings: dict[str, Any] = {}  # what stands beside `model`: rpm, tpm, timeouts
     params: dict[str, Any] = {}
 
 
@@ -65,7 +67,8 @@ def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> 
         _key(entry, resolved, endpoint.params, params, name, context)
         params.leave("api_version", "is Azure's; this provider is sent none")
     _limits(endpoint, params)
-    _timeouts(endpoint, params)
+    endpoint.settings |= first_byte_timeout(params)
+    params.leave("stream_timeout", _STREAM_TIMEOUT)
     _headers(endpoint, params, context.literals)
     organizations = params.take("organization")
     params.leave_rest(PARAMS, UNKNOWN)
@@ -127,15 +130,6 @@ def _limits(endpoint: Endpoint, params: Section) -> None:
             endpoint.shares[share] = found
 
 
-def _timeouts(endpoint: Endpoint, params: Section) -> None:
-    endpoint.settings |= first_byte_timeout(params)
-    params.leave(
-        "stream_timeout",
-        "has no counterpart of its own: first_byte_timeout holds for streams and for answers in one piece alike, so "
-        "write it only where that is meant",
-    )
-
-
 def first_byte_timeout(section: Section) -> dict[str, Any]:
     """The settings for LiteLLM's `timeout`, the time for one call."""
     found = section.number("timeout", 0.001, 86_400)
@@ -179,14 +173,5 @@ def _for_each_organization(endpoint: Endpoint, organizations: Node | None) -> li
     names = names or [str(organizations.value)]
     first, *others = names
     endpoint.params["organization"] = first
-    copies = [
-        Endpoint(
-            endpoint.model,
-            Notes(),
-            shares=endpoint.shares,
-            settings=endpoint.settings,
-            params={**endpoint.params, "organization": each},
-        )
-        for each in others
-    ]
-    return [endpoint, *copies]
+    params = ({**endpoint.params, "organization": each} for each in others)
+    return [endpoint, *(structs.replace(endpoint, notes=Notes(), params=each) for each in params)]

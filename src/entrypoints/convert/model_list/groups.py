@@ -18,21 +18,15 @@ _REST = "all-other-models"
 
 
 class Group(Struct):
-    """What becomes one of `model_groups`."""
-
     name: str
     notes: Notes
     endpoints: list[Endpoint] = []
 
 
 class Groups(Struct):
-    """What becomes of `model_list`."""
-
     groups: dict[str, Group]
-    notes: Notes
-    """About entries of which nothing is left."""
-    passthrough_group: str | None = None
-    """The group that takes models that are not listed; None = there is no such entry."""
+    notes: Notes  # about entries of which nothing is left
+    passthrough_group: str | None = None  # takes models that are not listed; None = there is none
 
 
 def groups_of(entries: Node | None, context: Context) -> Groups:
@@ -52,8 +46,7 @@ def groups_of(entries: Node | None, context: Context) -> Groups:
 
 
 def _wildcard(entries: Sequence[Node]) -> str | None:
-    """The public name with a `*` that becomes the group for all models that are not listed; None = there is none that
-    can be carried over."""
+    """The public name with a `*` that becomes the group for models that are not listed; None = there is none."""
     names = [str(each.value["model_name"].value) for each in entries if _has(each, "model_name") and _is_served(each)]
     wild = [name for name in names if "*" in name]
     return "*" if "*" in wild else next(iter(wild), None)

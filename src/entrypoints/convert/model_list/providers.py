@@ -10,14 +10,9 @@ from msgspec import Struct
 
 
 class Provider(Struct, frozen=True):
-    """A provider that this proxy can call."""
-
-    base_url: str | None = None
-    """Where it is, if the file does not say; None = the file must say it."""
-    key: str | None = None
-    """The variable in which LiteLLM looks for its key; None = it wants none."""
-    is_translated: bool = True
-    """Whether LiteLLM changes requests for it, which come to it as they are here."""
+    base_url: str | None = None  # where it is, if the file does not say; None = the file must say it
+    key: str | None = None  # the variable in which LiteLLM looks for its key; None = it wants none
+    is_translated: bool = True  # whether LiteLLM changes requests for it, which come to it as they are here
 
 
 _OPENAI = Provider("https://api.openai.com/v1", "OPENAI_API_KEY", is_translated=False)
@@ -63,37 +58,22 @@ _NAMES = """
     watsonx_text
 """
 _TRANSLATED_ONLY = frozenset(_NAMES.split())
-_OTHERS_MODELS = (
-    "claude",
-    "gemini",
-    "command",
-    "mistral",
-    "mixtral",
-    "llama",
-    "deepseek",
-    "grok",
-    "amazon.",
-    "anthropic.",
-)
-_ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")
-"""What may stand between provider and model, for LiteLLM alone."""
+_OTHERS = "claude gemini command mistral mixtral llama deepseek grok amazon. anthropic."
+_OTHERS_MODELS = tuple(_OTHERS.split())
+_ROUTES = ("responses/", "o_series/", "gpt5_series/", "chat/")  # between provider and model, for LiteLLM alone
 
 
 class Resolved(Struct, frozen=True):
     """What LiteLLM's name of a model means."""
 
-    name: str
-    """The provider, as LiteLLM calls it."""
+    name: str  # the provider, as LiteLLM calls it
     provider: Provider
-    model: str
-    """The name by which the provider knows the model."""
-    is_guess: bool
-    """Whether the input did not name the provider."""
+    model: str  # the name by which the provider knows the model
+    is_guess: bool  # whether the input did not name the provider
 
 
 def resolve(model: str, custom: str | None, *, has_address: bool) -> Resolved | str:
-    """The provider behind `model`, such as `azure/my-deployment`; `custom` is `custom_llm_provider`. A text says why
-    there is none that this proxy can call."""
+    """The provider behind `model` (`azure/my-deployment`), or why there is none; `custom`: `custom_llm_provider`."""
     prefix, slash, rest = model.partition("/")
     name = custom or (prefix if slash and (prefix in PROVIDERS or prefix in _TRANSLATED_ONLY) else None)
     if slash and prefix == name:
@@ -111,8 +91,9 @@ def resolve(model: str, custom: str | None, *, has_address: bool) -> Resolved | 
         )
     provider = PROVIDERS.get(name) or (_OWN_SERVER if has_address and name not in _TRANSLATED_ONLY else None)
     if provider is None or (name.startswith("azure") and "claude" in model):
+        known = name if name in PROVIDERS or name in _TRANSLATED_ONLY else "it"  # else it may be anything, even a key
         return (
-            f"LiteLLM translates for {name}, and this proxy changes no request; where that provider has an address "
+            f"LiteLLM translates for {known}, and this proxy changes no request; where that provider has an address "
             "that speaks OpenAI's API, write an endpoint with its base_url"
         )
     for route in _ROUTES:

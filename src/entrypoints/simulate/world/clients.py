@@ -23,7 +23,7 @@ from entrypoints.simulate.traffic import Arrival
 from entrypoints.simulate.world.blind import BlindRouting
 from entrypoints.simulate.world.journal import Journal
 from entrypoints.simulate.world.providers import OUTPUT
-from entrypoints.simulate.world.virtual_time import START_S, VirtualClock
+from entrypoints.virtual_time import START_S, VirtualClock
 
 _HEAD = b'{"model":"%b","user":"%d","max_tokens":%d,%b"messages":[{"role":"user","content":"'
 _STREAMED = b'"stream":true,"stream_options":{"include_usage":true},'

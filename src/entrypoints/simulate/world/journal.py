@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from domain.endpoint import Endpoint
 from domain.failure import Failure
-from entrypoints.simulate.world.virtual_time import VirtualClock
+from entrypoints.virtual_time import VirtualClock
 
 BINS = 120
 """In so many equal parts of the run the timeline is cut."""

@@ -11,7 +11,7 @@ from entrypoints.simulate.options import Trouble
 from entrypoints.simulate.scenario import Plan, Scenario
 from entrypoints.simulate.world.journal import Journal
 from entrypoints.simulate.world.replies import SimulatedReply, SimulatedStream, whole
-from entrypoints.simulate.world.virtual_time import VirtualClock
+from entrypoints.virtual_time import VirtualClock
 from simulator.limits import Limiter, Verdict, token_cost
 from simulator.protocol.errors import openai_error
 from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for

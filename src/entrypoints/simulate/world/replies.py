@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from application.flow import Take, pulled
+from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers
 
 _JSON: Headers = (("content-type", "application/json"),)
@@ -35,7 +35,7 @@ class SimulatedReply:
         piece, self._body = self._body, b""
         return piece
 
-    async def flow(self, take: Take) -> bool:
+    async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `UpstreamReply`."""
         return await pulled(self.receive, take)
 

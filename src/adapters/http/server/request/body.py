@@ -55,11 +55,11 @@ class RequestBody:
     __slots__ = (
         "_breakage", "_chunks_to", "_framing", "_is_disconnected", "_is_finished", "_is_started", "_left", "_line",
         "_on_disconnect", "_pieces", "_said_end", "_waiter", "added", "addresses", "bytes_waiting", "head",
-        "is_complete", "keeps", "length", "sent_bytes", "waits_for_100",
+        "is_complete", "keeps", "length", "sent_bytes", "task", "waits_for_100",
     )  # fmt: skip
 
     def __init__(
-        self, line: ClientTransport, head: RequestHead, length: int | None, body: bytes | None, *, keeps: bool
+        self, line: ClientTransport, head: RequestHead, length: int | None, body: bytes | None, keeps: bool
     ) -> None:
         """`length`: of the body; None = only its end will tell. `body`: all of it; None = it is to come. `keeps`:
         another request may follow on the connection."""
@@ -79,6 +79,8 @@ class RequestBody:
         self._waiter: asyncio.Future[dict[str, Any]] | None = None
         self._on_disconnect: Callable[[], None] | None = None
         self._breakage: ProxyError | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The one that answers it; None = none does (yet)."""
         # Of the reply.
         self.added: Sequence[str] = ()
         self.sent_bytes = self._left = 0

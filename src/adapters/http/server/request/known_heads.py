@@ -53,6 +53,10 @@ class KnownHeads:
         self._old: dict[bytes, RequestHead] = {}
         self._young_bytes = 0
 
+    def forget(self) -> None:
+        """All of them, and what was found out about them."""
+        self._young, self._old, self._young_bytes = {}, {}, 0
+
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 

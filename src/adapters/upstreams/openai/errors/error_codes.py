@@ -6,197 +6,66 @@ error classes of the OpenAI SDKs and of LiteLLM, which gateways put into their b
 request as well as of the endpoint is in no list: then nobody is blamed.
 """
 
-MONEY = frozenset(
-    {
-        "insufficientquota",
-        "creditbalanceexhausted",
-        "organizationspendlimitexceeded",
-        "projectspendlimitexceeded",
-        "organizationusagelimitexceeded",
-        "billinghardlimitreached",
-        "billingnotactive",
-        "billingerror",
-        "insufficientbalance",
-        "insufficientcredits",
-        "insufficientfunds",
-        "budgetexceedederror",
-    }
-)
-LIMITED = frozenset(
-    {
-        "ratelimitexceeded",
-        "ratelimiterror",
-        "ratelimited",
-        "ratelimitreached",
-        "ratelimit",
-        "toomanyrequests",
-        "toomanyrequestserror",
-        "resourceexhausted",
-        "throttlingexception",
-        "throttled",
-    }
-)
-OVERLOADED = frozenset({"serverisoverloaded", "serviceunavailableerror", "slowdown"})
-"""Overload that a pause ends, if the status or the place says so too."""
 
-BROKEN = frozenset(
-    {
-        "servererror",
-        "internalerror",
-        "internalservererror",
-        "internalfailure",
-        "internal",
-        "apierror",
-        "apiconnectionerror",
-        "engineoverloaded",
-        "engineerror",
-        "overloaded",
-        "overloadederror",
-        "serveroverloaded",
-        "modeloverloaded",
-        "serviceunavailable",
-        "unavailable",
-        "badgateway",
-        "badgatewayerror",
-        "gatewaytimeout",
-        "upstreamerror",
-        "upstreamstreamerror",
-        "upstreamoverloaded",
-        "upstreamtimeout",
-        "proxyshuttingdown",
-        "connectionerror",
-        "backenderror",
-        "invalidmodeloutput",
-        "invalidresponseerror",
-    }
-)
-TIMED_OUT = frozenset({"timeout", "timeouterror", "requesttimeout", "apitimeouterror", "deadlineexceeded"})
-STATE = frozenset({"previousresponsenotfound", "invalidencryptedcontent"})
-MISSING = frozenset({"modelnotfound", "deploymentnotfound", "modelnotfounderror", "invalidmodel", "unknownmodel"})
-NOT_FOUND = frozenset({"notfound", "notfounderror", "resourcenotfound"})
-CONFLICT = frozenset({"conflict", "conflicterror", "aborted"})
-BAD_KEY = frozenset(
-    {"invalidapikey", "invalidsubscriptionkey", "apikeyinvalid", "authenticationerror", "unauthenticated"}
-    | {"unauthorized", "invalidauthentication", "incorrectapikey", "expiredapikey", "apikeyexpired"}
-)
-NO_RIGHTS = frozenset(
-    {
-        "permissiondenied",
-        "permissiondeniederror",
-        "permissionerror",
-        "insufficientpermissions",
-        "insufficientscope",
-        "missingscopes",
-        "accessdenied",
-        "accessterminated",
-        "accountdeactivated",
-        "authorizationfailed",
-        "requestforbidden",
-        "unsupportedcountryregionterritory",
-        "unsupportedcountry",
-        "ipnotauthorized",
-        "ipnotallowed",
-        "invalidorganization",
-        "mismatchedorganization",
-        "organizationdeactivated",
-        "organizationdisabled",
-        "invalidproject",
-        "mismatchedproject",
-        "projectarchived",
-        "publicnetworkaccessdisabled",
-        "publicaccessdisabled",
-        "privateendpointrequired",
-        "subscriptiondisabled",
-        "resourceblocked",
-        "resourcedisabled",
-    }
-)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
-REQUEST = frozenset(
-    {
-        "invalidrequest",
-        "invalidrequesterror",
-        "badrequest",
-        "badrequesterror",
-        "invalidargument",
-        "invalidparameter",
-        "invalidparametererror",
-        "invalidprompt",
-        "invalidvalue",
-        "invalidtype",
-        "invalidinput",
-        "invalidjson",
-        "invalidschema",
-        "invalidfunctionparameters",
-        "invalidbase64",
-        "invalidbase64image",
-        "missingrequiredparameter",
-        "missingparameter",
-        "unknownparameter",
-        "validationerror",
-        "requestvalidationerror",
-        "unprocessableentity",
-        "unprocessableentityerror",
-        "failedprecondition",
-        "outofrange",
-        "contentfilter",
-        "contentfiltered",
-        "contentfiltering",
-        "contentblocked",
-        "promptblocked",
-        "promptfiltered",
-        "prohibitedcontent",
-        "blocklist",
-        "flagged",
-        "jailbreak",
-        "recitation",
-        "refusal",
-        "refused",
-        "sensitive",
-        "sensitivewordsdetected",
-        "datainspectionfailed",
-        "integerabovemaxvalue",
-        "integerbelowminvalue",
-        "decimalabovemaxvalue",
-        "decimalbelowminvalue",
-        "stringabovemaxlength",
-        "stringbelowminlength",
-        "arrayabovemaxlength",
-        "arraybelowminlength",
-        "emptyarray",
-        "emptystring",
-        "emptyimagefile",
-        "failedtodownloadimage",
-        "failedtodownloadfile",
-        "vectorstoretimeout",
-        "dataresidencymismatch",
-        "toolusefailed",
-        "jsonvalidatefailed",
-        "toomanyimages",
-        "tokenslimitreached",
-        "payloadtoolarge",
-        "requestentitytoolarge",
-        "methodnotallowed",
-        "unsupportedmediatype",
-    }
-)
+
+MONEY = _words("""
+    insufficientquota creditbalanceexhausted organizationspendlimitexceeded projectspendlimitexceeded
+    organizationusagelimitexceeded billinghardlimitreached billingnotactive billingerror insufficientbalance
+    insufficientcredits insufficientfunds budgetexceedederror
+""")
+LIMITED = _words("""
+    ratelimitexceeded ratelimiterror ratelimited ratelimitreached ratelimit toomanyrequests toomanyrequestserror
+    resourceexhausted throttlingexception throttled
+""")
+OVERLOADED = _words("serverisoverloaded serviceunavailableerror slowdown")  # ends by itself, if the status says so too
+
+BROKEN = _words("""
+    servererror internalerror internalservererror internalfailure internal apierror apiconnectionerror
+    engineoverloaded engineerror overloaded overloadederror serveroverloaded modeloverloaded serviceunavailable
+    unavailable badgateway badgatewayerror gatewaytimeout upstreamerror upstreamstreamerror upstreamoverloaded
+    upstreamtimeout proxyshuttingdown connectionerror backenderror invalidmodeloutput invalidresponseerror
+""")
+TIMED_OUT = _words("timeout timeouterror requesttimeout apitimeouterror deadlineexceeded")
+STATE = _words("previousresponsenotfound invalidencryptedcontent")
+MISSING = _words("modelnotfound deploymentnotfound modelnotfounderror invalidmodel unknownmodel")
+NOT_FOUND = _words("notfound notfounderror resourcenotfound")
+CONFLICT = _words("conflict conflicterror aborted")
+BAD_KEY = _words("""
+    invalidapikey invalidsubscriptionkey apikeyinvalid authenticationerror unauthenticated unauthorized
+    invalidauthentication incorrectapikey expiredapikey apikeyexpired
+""")
+NO_RIGHTS = _words("""
+    permissiondenied permissiondeniederror permissionerror insufficientpermissions insufficientscope
+    missingscopes accessdenied accessterminated accountdeactivated authorizationfailed requestforbidden
+    unsupportedcountryregionterritory unsupportedcountry ipnotauthorized ipnotallowed invalidorganization
+    mismatchedorganization organizationdeactivated organizationdisabled invalidproject mismatchedproject
+    projectarchived publicnetworkaccessdisabled publicaccessdisabled privateendpointrequired
+    subscriptiondisabled resourceblocked resourcedisabled
+""")
+
+REQUEST = _words("""
+    invalidrequest invalidrequesterror badrequest badrequesterror invalidargument invalidparameter
+    invalidparametererror invalidprompt invalidvalue invalidtype invalidinput invalidjson invalidschema
+    invalidfunctionparameters invalidbase64 invalidbase64image missingrequiredparameter missingparameter
+    unknownparameter validationerror requestvalidationerror unprocessableentity unprocessableentityerror
+    failedprecondition outofrange contentfilter contentfiltered contentfiltering contentblocked promptblocked
+    promptfiltered prohibitedcontent blocklist flagged jailbreak recitation refusal refused sensitive
+    sensitivewordsdetected datainspectionfailed integerabovemaxvalue integerbelowminvalue decimalabovemaxvalue
+    decimalbelowminvalue stringabovemaxlength stringbelowminlength arrayabovemaxlength arraybelowminlength
+    emptyarray emptystring emptyimagefile failedtodownloadimage failedtodownloadfile vectorstoretimeout
+    dataresidencymismatch toolusefailed jsonvalidatefailed toomanyimages tokenslimitreached payloadtoolarge
+    requestentitytoolarge methodnotallowed unsupportedmediatype
+""")
 """About the request itself: what it says, what it asks for, how it is written, what is refused about it."""
 
 REQUEST_BEGINS = ("unsupported", "invalidimage", "image", "contentpolicy", "invalidfile", "invalidurl", "invalidaudio")
-REQUEST_HOLDS = (
-    "policyviolation",
-    "contentpolicy",
-    "usagepolicy",
-    "responsibleaipolicy",
-    "moderation",
-    "guardrail",
-    "safety",
-    "contextlength",
-    "contextwindow",
-    "toolong",
-    "toolarge",
-    "maxlength",
-)
+REQUEST_HOLDS = _words("""
+    policyviolation contentpolicy usagepolicy responsibleaipolicy moderation guardrail safety contextlength
+    contextwindow toolong toolarge maxlength
+""")
 REQUEST_ENDS = ("policy",)
 
 

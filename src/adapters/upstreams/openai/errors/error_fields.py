@@ -9,15 +9,11 @@ _SAFE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 _STATUS = re.compile(r"[3-5][0-9]{2}(?:\.0+)?")
 STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status", "http_status_code")
-_MAX_WORD = 100
-"""Characters of a code that are looked at: a longer one is a sentence."""
-_WRAPPINGS = ("error", "errors", "detail", "message")
-"""Fields that hold the error of somebody further up, where the body around it has no code of its own."""
+_MAX_WORD = 100  # characters of a code that are looked at: a longer one is a sentence
+_WRAPPINGS = ("error", "errors", "detail", "message")  # hold the error of somebody further up, where there is no code
 _MAX_WRAPPINGS = 4
-_NO_KIND = ("error", "response.failed")
-"""Types of events, which say nothing of the error."""
-_CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")
-"""A code where a sentence is expected, as in `{"error": "rate_limit_exceeded"}`."""
+_NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
+_CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")  # where a sentence is expected, as for `error`
 
 
 class ErrorFields(Struct, frozen=True):
@@ -27,13 +23,11 @@ class ErrorFields(Struct, frozen=True):
     type: str = ""
     message: str = ""
     param: str = ""
-    status: int = 0
-    """The HTTP status that the error itself names, as some gateways do under another one; 0 = none."""
+    status: int = 0  # the HTTP status that the error itself names, as some gateways do under another one; 0 = none
 
     @classmethod
     def of(cls, error: Any) -> "ErrorFields":
-        """From the `error` value of a body, in whatever shape: an object, a string, a list, wrapped once more, or
-        none."""
+        """From the `error` value of a body in whatever shape: object, string, list, wrapped once more, or none."""
         error = _unwrapped(error)
         if isinstance(error, str):
             return cls(code=error if _CODE_WITH_WORDS.fullmatch(error) else "", message=error)
@@ -82,7 +76,6 @@ class ErrorFields(Struct, frozen=True):
         return tuple(name for word in (self.code, self.type) if (name := plain(word)) and not name.isdecimal())
 
     def any_of(self, known: frozenset[str]) -> bool:
-        """Is the code or the type one of these? They are as `names` gives them."""
         return any(name in known for name in self.names)
 
 
@@ -96,22 +89,15 @@ def _unwrapped(error: Any) -> Any:
     for _ in range(_MAX_WRAPPINGS):
         if isinstance(error, list) and error:
             error = error[0]
-        elif isinstance(error, dict) and not (_text(error.get("code")) or _names_a_kind(error.get("type"))):
-            inner = next((error[name] for name in _WRAPPINGS if _wraps(error.get(name))), None)
-            if inner is None:
-                break
-            error = inner
-        else:
+            continue
+        if not isinstance(error, dict) or _text(error.get("code")):
             break
+        names_a_kind = _text(error.get("type")) and error["type"] not in _NO_KIND
+        inner = [each for name in _WRAPPINGS if isinstance(each := error.get(name), dict | list) and each]
+        if names_a_kind or not inner:
+            break
+        error = inner[0]
     return error
-
-
-def _wraps(value: Any) -> bool:
-    return bool(value) and isinstance(value, dict | list)
-
-
-def _names_a_kind(value: Any) -> bool:
-    return bool(_text(value)) and value not in _NO_KIND
 
 
 def _status(value: Any) -> int:

@@ -20,12 +20,9 @@ _MONEY_HINT = "the account behind this key is out of money or at its spend limit
 _MISSING_HINT = "check model, base_url and azure_deployment of this endpoint"
 _REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_url"
 
-_READ_OF_MESSAGE = 300
-"""Characters of a message in which words are looked for: what comes later may be anybody's."""
-_SEARCHED = 16 * 1024
-"""Characters in which quotes are looked for."""
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
-"""A message quotes the request; what is quoted says nothing about the error."""
+_READ_OF_MESSAGE = 300  # characters of a message in which words are looked for: what comes later may be anybody's
+_SEARCHED = 16 * 1024  # characters in which quotes are looked for
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")  # what is quoted is the request's, and says nothing
 
 # The subject of the sentence is what holds or lacks a right: a key, an account, a network. A prompt never is.
 _NO_RIGHTS = re.compile(
@@ -54,8 +51,7 @@ _NOT_THERE = re.compile(
     r"\b(?:model|deployment|resource|url|path|route|/)"
 )
 _TOO_DEAR = ("fewer max_tokens", "can only afford")
-_DISOWNING = (401, 403, 405)
-"""What an account says to a credential it does not know, or to an id that is none of its own."""
+_DISOWNING = (401, 403, 405)  # what an account says to a credential or an id that it does not know
 _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|budget|top up|recharge|arrears|overdue")
 
 
@@ -171,13 +167,11 @@ def _limited(status: int, words: ErrorFields, owns_credential: bool) -> tuple[Fa
 
 _VAGUE = frozenset({"invalidrequesterror", "invalidrequest", "badrequest", "badrequesterror", "badrequestexception"})
 """What some give to every error: under a status that says something else, it says nothing for sure."""
-_OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})
-"""Statuses that an error inside a 5xx may name, which then says nothing for sure either."""
+_OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})  # inside a 5xx they say nothing for sure
 
 
 def _broken(status: int, words: ErrorFields) -> FailureKind:
-    """A 5xx is the endpoint's, unless its words plainly speak of the request: gateways wrap other providers' refusals
-    into it. Where both may be, neither is known."""
+    """A 5xx is the endpoint's, unless its words plainly speak of the request; where both may be, it is unknown."""
     names = words.names
     if status == 503 and words.any_of(codes.OVERLOADED):
         return FailureKind.OVERLOADED
@@ -195,8 +189,7 @@ def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:
 
 
 def _not_found(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
-    """Of the path or the model, which is the configuration's; of something that the request names; or of nobody knows
-    what."""
+    """Of the path or the model, which is the configuration's; of what the request names; or nobody knows of what."""
     if words.param and words.param != "model":
         return _refused_request(404, words, owns_credential)
     said = _said(words)
@@ -221,5 +214,4 @@ def _refused_request(status: int, words: ErrorFields, owns_credential: bool) -> 
 
 
 def _said(words: ErrorFields) -> str:
-    """The message's own words, in lower case."""
     return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

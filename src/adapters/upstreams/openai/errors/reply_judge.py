@@ -18,14 +18,13 @@ from application.messages import Api, Verdict, WholeReply
 from domain.failure import Effect, Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 
-MAX_ERROR_BYTES = 64 * 1024
-"""An error says what it has to say in far fewer."""
+MAX_ERROR_BYTES = 64 * 1024  # an error says what it has to say in far fewer
+MAX_INFLATED_BYTES = 1024 * 1024  # an answer that is longer without its content coding is only looked at, and not read
+_MAX_TOKENS = 10**12  # more than any request takes: a larger number says nothing
 
-MAX_INFLATED_BYTES = 1024 * 1024
-"""An answer that is longer without its content coding is only looked at, and not read."""
 
-_MAX_TOKENS = 10**12
-"""More than any request takes: a larger number says nothing."""
+class _Details(Struct):
+    cached_tokens: Any = None
 
 
 class UsageWords(Struct):
@@ -35,69 +34,57 @@ class UsageWords(Struct):
     completion_tokens: Any = None
     input_tokens: Any = None
     output_tokens: Any = None
+    prompt_tokens_details: _Details | Odd = None
+    input_tokens_details: _Details | Odd = None
 
     def usage(self) -> Usage | None:
-        """None = it names no number of the prompt."""
         prompt, output = self.prompt_tokens, self.completion_tokens
         if prompt is None:
             prompt = self.input_tokens
         if output is None:
             output = self.output_tokens
+        details, cached = self.prompt_tokens_details or self.input_tokens_details, 0
+        if isinstance(details, _Details):
+            cached = details.cached_tokens
+            if type(cached) is not int or not 0 <= cached <= _MAX_TOKENS:
+                cached = _count(cached) or 0
         if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
-            return Usage(prompt, output)
+            return Usage(prompt, output, cached)
         prompt = _count(prompt)
-        return None if prompt is None else Usage(prompt, _count(output) or 0)
+        return None if prompt is None else Usage(prompt, _count(output) or 0, cached)
 
 
 def _count(value: Any) -> int | None:
-    """None = it is no number of tokens."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
 class _Reading(Struct, frozen=True):
-    """How the answers of one API are read."""
-
-    content: str
-    """What an answer is not without."""
-    decoder: msgspec.json.Decoder[Any]
-    """Its content is not decoded: that there is any is enough."""
-    decoded: Any
-    """The same with its content decoded."""
-    narrowed: Narrowed
-    """What is read of a large one."""
+    content: str  # what an answer is not without
+    decoder: msgspec.json.Decoder[Any]  # its content is not decoded: that there is any is enough
+    decoded: Any  # the same with its content decoded
+    narrowed: Narrowed  # what is read of a large one
 
 
 def _reading(content: str) -> _Reading:
     decoder = msgspec.json.Decoder(_shape(content, msgspec.Raw))
-    return _Reading(content, decoder, _shape(content, Any), _narrowed(content, "usage"))
+    return _Reading(
+        content, decoder, _shape(content, Any), Narrowed("error", "status", content, "usage", inside={"error": WORDS})
+    )
 
 
 def _shape(content: str, item: Any) -> Any:
-    """What is read of an answer."""
     words = [("error", Any, None), ("usage", UsageWords | Odd, None), ("status", Any, None)]
     return msgspec.defstruct("Answer", [("content", Sequence[item] | None, None), *words], rename={"content": content})
 
 
 _SAID = ("message", "detail", "title")
 WORDS = Narrowed(
-    "code",
-    "type",
-    "param",
-    "message",
-    "innererror",
-    "error",
-    "errors",
-    "detail",
-    *STATUS_FIELDS,
+    "code", "type", "param", "message", "innererror", "error", "errors", "detail", *STATUS_FIELDS,
     longest_bytes=16 * 1024,
-)
+)  # fmt: skip
 """What is read of a large error."""
-
-
-def _narrowed(*names: str) -> Narrowed:
-    return Narrowed("error", "status", *names, inside={"error": WORDS})
 
 
 _RESPONSES = Api.RESPONSES
@@ -109,8 +96,7 @@ _READINGS = {
     Api.EMBEDDINGS: _reading("data"),
     Api.MODERATIONS: _reading("results"),
 }
-_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")
-"""What a response may be that has no output (yet)."""
+_WITHOUT_OUTPUT = ("queued", "in_progress", "incomplete", "cancelled")  # what a response without output may be
 
 
 _UNREADABLE = (ValueError, RecursionError)
@@ -120,17 +106,15 @@ _narrowed_error = Narrowed(
     longest_bytes=16 * 1024,
     inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
 )  # fmt: skip
-_MAX_TEXT_BYTES = 4096
-"""Of an error that is no JSON, what is read at most."""
+_MAX_TEXT_BYTES = 4096  # of an error that is no JSON, what is read at most
 
 
-_BESIDE = frozenset({Api.STORED, Api.OTHER})
-"""What an endpoint refuses of these says nothing of what it is there for."""
+_NO_OBJECT = Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
+_BESIDE = frozenset({Api.STORED, Api.OTHER})  # what an endpoint refuses of these says nothing of what it is there for
 
 
 def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = False) -> Verdict:
-    """What the reply means. `is_bound`: the request builds on something that one account keeps, so "not found" says
-    nothing about the endpoint."""
+    """`is_bound`: the request builds on what one account keeps, so "not found" says nothing about the endpoint."""
     if 200 <= reply.status < 300 or reply.status == 304:
         reading = _READINGS.get(api)
         # Other answers are of any shape, and none of our business.
@@ -170,11 +154,12 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         text, is_all = beginning(reply.headers, reply.body, MAX_INFLATED_BYTES)
         if len(text) > LARGE_BYTES or not is_all:
             if not is_all or has_too_many_marks(text):
-                return _judge_beginning(text)
+                # Too long without its content coding, or too full, to be read: an error never is.
+                return Verdict() if text.lstrip().startswith(b"{") else _NO_OBJECT
             text = reading.narrowed(text)
         answer = decode(reading.decoder, text, reading.decoded)
     except _UNREADABLE:
-        return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
+        return _NO_OBJECT
     # Some fill in all fields of a Response, also of one that went well.
     if answer.error and (api is not _RESPONSES or answer.status in (None, "failed")):
         return Verdict(classify_in_stream(read_error(reply), owns_credential=owns_credential))
@@ -185,10 +170,3 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
     usage = answer.usage
     return Verdict(None, usage.usage() if isinstance(usage, UsageWords) else None)
-
-
-def _judge_beginning(text: bytes) -> Verdict:
-    """Of an answer that is not read, as it is too long without its content coding, or too full: an error never is."""
-    if text.lstrip().startswith(b"{"):
-        return Verdict()
-    return Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))

@@ -14,21 +14,9 @@ from adapters.upstreams.openai.errors.retry_moments import MONTH_S, parse_http_d
 _PLAIN_S = 300.0
 _DAY_S = 86_400.0
 _UNIT_S = {
-    "day": _DAY_S,
-    "h": 3600.0,
-    "hour": 3600.0,
-    "m": 60.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "ms": 1e-3,
-    "millisecond": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "μs": 1e-6,
-    "ns": 1e-9,
+    **{"day": _DAY_S, "h": 3600.0, "hour": 3600.0, "m": 60.0, "min": 60.0, "minute": 60.0},
+    **{"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "millisecond": 1e-3},
+    **{"us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9},
 }
 # What they have read of a number they do not give back: each looks at a text once.
 _PART = re.compile(
@@ -40,8 +28,7 @@ _TEXT = re.compile(
     r"(?:try again in|retry after|retry in|please wait)\s++((?:\d++(?:\.\d++)?+\s*+[a-zµμ]*+\s*+)++)", re.I
 )
 _READ_OF_TEXT = 1024
-_LONGEST_VALUE = 64
-"""In characters: what follows, and headers that are longer, say nothing."""
+_LONGEST_VALUE = 64  # in characters: what follows, and headers that are longer, say nothing
 _OF_DATES = (":", "-", "/")
 _GO_PARTS = re.compile(r"(?:\d++(?:\.\d++)?+(?:h|ms|m|us|µs|μs|ns|s))++", re.I)
 _GO_PART = re.compile(r"(\d++(?:\.\d++)?+)(h|ms|m|us|µs|μs|ns|s)", re.I)
@@ -72,8 +59,7 @@ def _is_meant(seconds: float) -> bool:
 
 
 def parse_retry_after_s(text: str, now_unix: float) -> float | None:
-    """The value of a `retry-after` header: seconds (fractions allowed) or an HTTP date (RFC 9110, 10.2.3); 0 = it is
-    over. A time that is soon is taken for one however it is written."""
+    """Seconds of a `retry-after`: a number or a date (RFC 9110, 10.2.3); 0 = it is over. Other near times count too."""
     text = _in_short(text)
     seconds = parse_reset_s(text)
     if seconds is not None:
@@ -100,8 +86,7 @@ def delay_in_text_s(text: str) -> float | None:
 
 
 def retry_delay_s(headers: Mapping[str, str], message: str, now_unix: float) -> float | None:
-    """The delay of one reply; None = it names none. `headers` have lower-case names. No delay at all, and a time that
-    is over, say nothing: the reply refuses."""
+    """The delay of one reply; None = it names none, or one that is over. `headers` have lower-case names."""
     after_ms, after = headers.get("retry-after-ms"), headers.get("retry-after")
     if after_ms is not None and (seconds := _ms_in_s(after_ms, now_unix)):
         return seconds

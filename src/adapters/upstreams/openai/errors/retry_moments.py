@@ -8,11 +8,9 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-MONTH_S = 31 * 86_400.0
-"""Nobody limits for longer."""
+MONTH_S = 31 * 86_400.0  # nobody limits for longer
 _NEAR_S = 300.0
-_MAX_CHARS = 64
-"""No point in time takes more."""
+_MAX_CHARS = 64  # no point in time takes more
 _UNIX = re.compile(r"\d{9,13}(?:\.\d+)?", re.ASCII)
 _MILLISECONDS = 1e11
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)

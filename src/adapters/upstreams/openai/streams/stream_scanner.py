@@ -18,12 +18,12 @@ from adapters.upstreams.openai.errors.reply_judge import WORDS, UsageWords
 from adapters.upstreams.openai.lenient_json import Odd, decode
 from adapters.upstreams.openai.streams.event_buffer import HEAD_BYTES, EventBuffer
 from adapters.upstreams.openai.streams.event_content import event_says, says
-from adapters.upstreams.openai.streams.event_shape import PLAIN, EventShape
+from adapters.upstreams.openai.streams.event_shape import EventShape
 from adapters.upstreams.openai.streams.expected_end import ONE, ChoicesEnded, ExpectedStream, is_reason, place
 from adapters.upstreams.openai.streams.sse import BOM, DONE, ENDS, Event, begins_like_events, parse_event, split_events
 from adapters.upstreams.openai.streams.worth_reading import is_worth_reading
 from application.body.narrowed import Narrowed, is_heavy
-from application.flow import Take
+from application.flow import Take, TakeFramed
 from application.messages import Frame, FrameKind
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
@@ -135,18 +135,12 @@ class OpenAIStreamScanner:
         return [self._read(frame) for frame in split_events(events)]
 
     def passing(self, take: Take, read: Take) -> Take:
-        """See `StreamScanner.passing`. Called for every event of every stream: nearly all are like the one before."""
-        shape = self._shape
+        """See `StreamScanner.passing`."""
+        return self._shape.passing(take, read)
 
-        def passed(chunk: bytes) -> bool:
-            text = chunk[shape.hole]
-            if shape.before + text + shape.after == chunk and (
-                text.translate(PLAIN) == text or shape.says_no_more(text)
-            ):
-                return take(chunk)
-            return read(chunk)
-
-        return passed
+    def passing_framed(self, take: TakeFramed) -> TakeFramed:
+        """See `StreamScanner.passing_framed`."""
+        return self._shape.passing_framed(take)
 
     def relay(self, chunk: bytes) -> bytes:
         """The bytes of all events that are whole now. Mostly the chunk is just that, and nothing in it matters."""
