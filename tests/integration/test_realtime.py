@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket as stdlib_socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
@@ -270,12 +271,17 @@ async def test_a_client_that_never_reads_is_cut_off_and_so_is_its_endpoint(
     monkeypatch.setattr(realtime, "TAKES_NOTHING_S", 1.0)
     world = await start(a={"answer_tokens": 100_000})
 
-    async with connect(world, ping_interval=None) as socket:
+    sock = stdlib_socket.socket()
+    sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, 32 * 1024)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", world.proxy.port))
+    async with connect(world, ping_interval=None, sock=sock) as socket:
         await event(socket)
         await socket.send(json.dumps({"type": "response.create"}))
         socket.transport.pause_reading()
 
         await eventually(lambda: ends(world), 30)
+        socket.transport.abort()
 
     assert ends(world)[0]["bytes_out"] < 32 * 1024 * 1024
     await eventually(lambda: world.leases == 0)

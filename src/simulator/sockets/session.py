@@ -62,7 +62,7 @@ class RealtimeSession:
             while isinstance(piece := await self._socket.receive(), Piece):
                 if self._is_silent:
                     continue
-                self._record.messages.append(piece.data)
+                self._records.heard(self._record, piece.data)
                 for event in self._conversation.answers(piece.data, is_text=piece.is_text):
                     if self._settings.tokens_per_second and event["type"].endswith(".delta"):
                         await asyncio.sleep(1 / self._settings.tokens_per_second)
