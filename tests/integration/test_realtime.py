@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from adapters.http.sockets import realtime
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.sockets import conversation
-from tests.integration.composed import Composed
-from tests.integration.harness import endpoint, eventually
+from tests.integration.composed import Composed, composed
+from tests.integration.harness import config, endpoint, eventually
 
 PATIENCE_S = 30
 SDP = {"content-type": "application/sdp", "authorization": "Bearer sk-client"}
@@ -458,6 +458,63 @@ async def test_a_call_that_was_made_through_the_proxy_is_followed_where_it_was_m
 
     assert [record.path for record in world.a.records] == ["/v1/realtime/calls"]
     assert world.b.records[-1].path == f"/v1/realtime?call_id={call_id}"
+
+
+async def test_a_client_that_leaves_before_its_handshake_is_answered_leaves_nothing_behind(start: StartWorld) -> None:
+    world = await start()
+    world.a.set_faults([{"action": {"kind": "socket", "then": "silent"}}])
+
+    with pytest.raises(TimeoutError):
+        async with connect(world, open_timeout=0.2):
+            pass
+
+    await eventually(world.proxy.log)
+    assert (world.proxy.log()[0]["outcome"], world.proxy.log()[0]["status"]) == ("client_left", 499)
+    await eventually(lambda: world.a.records[0].close_code is not None)
+    assert world.leases == 0
+    assert world.b.records == []
+
+
+async def test_an_endpoint_of_azure_is_asked_as_azure_wants_it(start: StartWorld, tmp_path: Any) -> None:
+    async with SimulatedProvider(ProviderSettings(name="azure", api_keys=("k",), models=("dep",))) as provider:
+        dated = {"azure_endpoint": provider.url, "api_version": "2025-04-01-preview", "azure_deployment": "dep"}
+        models = [
+            {"model": "dep", "weight": 1, "params": {"api_key": "k", **dated}},
+            {"model": "dep", "weight": 1, "params": {"api_key": "k", "azure_endpoint": f"{provider.url}/openai/v1"}},
+        ]
+        async with composed(tmp_path, {"model_groups": [{"model_group": "gpt", "models": models}]}) as proxy:
+            for _ in models:
+                async with connect(World(proxy, provider, provider)) as socket:
+                    assert (await event(socket))["session"]["model"] == "dep"
+
+    assert sorted(record.path for record in provider.records) == [
+        "/openai/realtime?api-version=2025-04-01-preview&deployment=dep",
+        "/openai/v1/realtime?model=dep",
+    ]
+
+
+async def test_with_tenancy_by_key_nobody_knows_whose_things_a_session_is_about(start: StartWorld) -> None:
+    world = await start(api_keys=[{"name": "a", "key": "sk-client"}], tenancy="key")
+
+    reply = await refused(world, 403)
+
+    assert json.loads(reply.body)["error"]["code"] == "not_per_key"
+
+
+async def test_a_socket_that_is_open_over_a_reload_goes_on_where_it_is(start: StartWorld) -> None:
+    world = await start(a={"answer_tokens": 1})
+
+    async with connect(world) as socket:
+        await event(socket)
+        world.proxy.reload(config([endpoint(world.b, id="new")]))
+        await socket.send(json.dumps({"type": "response.create"}))
+        done = (await until(socket, "response.done"))[-1]
+        async with connect(world) as another:
+            await event(another)
+
+    assert done["response"]["status"] == "completed"
+    assert [line["endpoint"] for line in world.proxy.log()] == ["gpt/1", "new"]
+    await eventually(lambda: world.proxy.container.behind().open == 0)
 
 
 class TestShutdown:

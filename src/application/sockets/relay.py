@@ -61,6 +61,7 @@ class Relay:
         self._began = clock.now()
         self._messages = WholeMessages()
         self._is_answering = self._is_stopping = self._is_told = False
+        self._over = asyncio.Event()  # set when the proxy wants it to end
 
     async def run(self, client: Socket) -> Ending:
         """Until either is closed; then the other is closed as well, for the same reason."""
@@ -68,22 +69,16 @@ class Relay:
         for piece in self._begun:
             self._read(piece)
             _pass_on(piece, client)
-        up = asyncio.ensure_future(_pump(client, self._socket, _unread))
         down = asyncio.ensure_future(_pump(self._socket, client, self._read))
+        others = [asyncio.ensure_future(_pump(client, self._socket, _unread)), asyncio.ensure_future(self._over.wait())]
         try:
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            if up.done() and client.closed is not None:
-                self._socket.close(*_to_endpoint(client.closed))
-                await asyncio.wait((down,), timeout=FAREWELL_S)
-                return Ending(client.closed.code, "client" if client.closed.by == "peer" else "proxy")
-            ended = self._socket.closed
-            self._judge(ended)
-            client.close(*self._to_client(ended))
-            is_ours = self._is_stopping or (ended is not None and ended.by == "us")
-            return Ending(LOST if ended is None else ended.code, "proxy" if is_ours else "endpoint")
+            await asyncio.wait((down, *others), return_when=asyncio.FIRST_COMPLETED)
+            ending = self._end(client)
+            await asyncio.wait((down,), timeout=FAREWELL_S)
+            return ending
         finally:
-            up.cancel()
-            down.cancel()
+            for task in (down, *others):
+                task.cancel()
             self.close()
 
     @property
@@ -93,8 +88,7 @@ class Relay:
 
     def interrupt(self) -> None:
         """The proxy stops, and waits no longer."""
-        self._is_stopping = True
-        self._socket.close(_GOES_AWAY)
+        self._over.set()
 
     def close(self) -> None:
         """Let go of the endpoint and the lease. A second call does nothing."""
@@ -105,7 +99,22 @@ class Relay:
         """The proxy stops: a turn that runs may end."""
         self._is_stopping = True
         if not self._is_answering:
-            self.interrupt()
+            self._over.set()
+
+    def _end(self, client: Socket) -> Ending:
+        """Close whichever side is open yet. SDKs open another socket after 1001 and 1011."""
+        left, ended = client.closed, self._socket.closed
+        if left is not None:
+            self._socket.close(*((_GOES_AWAY, "") if _is_broken(left) else (left.code, left.reason)))
+            return Ending(left.code, "client" if left.by == "peer" else "proxy")
+        if ended is not None:
+            self._judge(ended)
+            is_lost = _is_broken(ended)
+            client.close(*((_FAILED, "the provider's socket was lost") if is_lost else (ended.code, ended.reason)))
+            return Ending(ended.code, "endpoint" if ended.by == "peer" else "proxy")
+        for each in (self._socket, client):
+            each.close(_GOES_AWAY, "the proxy stops")
+        return Ending(_GOES_AWAY, "proxy")
 
     def _read(self, piece: Piece) -> None:
         """What passes to the client."""
@@ -124,29 +133,20 @@ class Relay:
             self._is_answering = event.turn == "begins"
             self.turns += not self._is_answering
             if self._is_stopping and not self._is_answering:
-                self.interrupt()
+                self._over.set()
 
-    def _judge(self, ended: Closed | None) -> None:
+    def _judge(self, ended: Closed) -> None:
         """Is the end of its socket the endpoint's failure?"""
         is_young = self._clock.now() - self._began < YOUNG_S
-        if self._is_stopping or not (self._is_answering or is_young) or (ended is not None and ended.by == "us"):
-            return
-        code = LOST if ended is None else ended.code
-        failure, _ = self._events.refusal(self._lease.endpoint, b"", code)
-        if failure.meaning.blame in _OF_THE_ENDPOINT:
-            self._health.failed(self._lease, failure)
-
-    def _to_client(self, ended: Closed | None) -> tuple[int, str]:
-        """SDKs open another socket after 1001 and 1011."""
-        if self._is_stopping:
-            return _GOES_AWAY, "the proxy stops"
-        if ended is None or ended.code == LOST or ended.by == "us":
-            return _FAILED, "the provider's socket was lost"
-        return ended.code, ended.reason
+        if ended.by == "peer" and (self._is_answering or is_young):
+            failure, _ = self._events.refusal(self._lease.endpoint, b"", ended.code)
+            if failure.meaning.blame in _OF_THE_ENDPOINT:
+                self._health.failed(self._lease, failure)
 
 
-def _to_endpoint(ended: Closed) -> tuple[int, str]:
-    return (_GOES_AWAY, "") if ended.code == LOST or ended.by == "us" else (ended.code, ended.reason)
+def _is_broken(closed: Closed) -> bool:
+    """Was it lost, or did it break a rule? Then there is no close that could be passed on."""
+    return closed.code == LOST or closed.by == "us"
 
 
 async def _pump(source: Socket, sink: Socket, read: Callable[[Piece], None]) -> None:
