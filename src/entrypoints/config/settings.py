@@ -138,7 +138,8 @@ class GeneralSettings(Section, frozen=True):
     metrics: Literal["loopback", "keys", "open"] = "loopback"
     """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all."""
     websockets: Literal["bridge", "off"] = "bridge"
-    """Whether Responses are served over WebSocket, each turn as a request; off = clients are told to use HTTP."""
+    """Whether Responses (each turn as a request) and Realtime are served over WebSocket; off = clients are told to use
+    HTTP."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
     """The most open WebSockets, per worker."""
 
