@@ -242,18 +242,9 @@ class Container(containers.DeclarativeContainer):
         is_administrable=admin,
     )
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
-    socket_attempt = providers.Singleton(
-        SocketAttempt,
-        pool,
-        health_tracker,
-        providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock),
-        endpoints,
-        clock,
-        general.provided.stream_hold,
-        state_owners.provided.learn,
-        held,
-        events=providers.Singleton(RealtimeEvents),
-    )
+    socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
+    socket_parts = (*attempt_parts[:2], socket_upstream, *attempt_parts[3:])
+    socket_attempt = providers.Singleton(SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents))
     socket_dispatch = providers.Singleton(
         Dispatch, pool, waiting, socket_attempt, clock, draw, general.provided.max_wait
     )
