@@ -269,7 +269,8 @@ async def test_a_client_that_never_reads_is_cut_off_and_so_is_its_endpoint(
     start: StartWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(realtime, "TAKES_NOTHING_S", 1.0)
-    world = await start(a={"answer_tokens": 100_000})
+    monkeypatch.setattr(conversation, "AUDIO_BYTES", 48_000)
+    world = await start(a={"answer_tokens": 10_000})
 
     sock = stdlib_socket.socket()
     sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, 32 * 1024)

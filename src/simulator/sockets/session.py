@@ -64,6 +64,8 @@ class RealtimeSession:
                     continue
                 self._records.heard(self._record, piece.data)
                 for event in self._conversation.answers(piece.data, is_text=piece.is_text):
+                    if not self._socket.is_open:
+                        return
                     if self._settings.tokens_per_second and event["type"].endswith(".delta"):
                         await asyncio.sleep(1 / self._settings.tokens_per_second)
                     await self._say(event)
