@@ -16,6 +16,7 @@ from adapters.http.sockets.server_frames import (
     Response,
     cancelled,
     encode,
+    end_of,
     events_in,
     in_lane,
     reply_frame,
@@ -53,6 +54,8 @@ class Turn:
         """The one that begins it, and awaits it then."""
         self.wants_another = False
         """Was nothing sent, as only another account can answer?"""
+        self.has_ended = False
+        """Was the client told of its end? Then it is told no more."""
         self.created = b""
         """The event that began its response; empty = none has come."""
         self.response_id = ""
@@ -86,7 +89,7 @@ class Turn:
     def cancel(self) -> None:
         """The client asks for its end."""
         if not self._is_over:
-            self._send(cancelled(self.created))
+            self._end(in_lane(cancelled(self.created), self._lane))
             self.disconnect()
 
     def body_now(self) -> bytes | None:
@@ -104,11 +107,12 @@ class Turn:
         """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
         if status < 400:
             self._show(fields)
-            self._take(b'{"type":"response.completed","response":%b}' % body, "response.completed")
+            kind = end_of(body)
+            self._take(b'{"type":"%b","response":%b}' % (kind.encode(), body), kind)
         elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
-            self._send(reply_frame(status, fields, body, self._lane))
+            self._end(reply_frame(status, fields, body, self._lane))
         return self._socket.writable()
 
     def start(self, status: int, fields: Fields) -> None:  # noqa: ARG002 - of a stream it is 200
@@ -119,7 +123,7 @@ class Turn:
         """See `Client`."""
         for event in events_in(piece):
             if event.type == "error":
-                self._send(in_lane(with_status(event.payload), self._lane))
+                self._end(in_lane(with_status(event.payload), self._lane))
             else:
                 self._take(event.payload, event.type)
         return self._socket.writable() is None
@@ -142,12 +146,20 @@ class Turn:
     def _take(self, payload: bytes, kind: str) -> None:
         if kind == "response.created":
             self.created, self.response_id = payload, response_in(payload).id
-        elif kind in TERMINAL and kind != "response.failed":
+        if kind not in TERMINAL:
+            self._send(in_lane(payload, self._lane))
+            return
+        if kind != "response.failed":
             self.answer = response_in(payload)
-        self._send(in_lane(payload, self._lane))
+        self._end(in_lane(payload, self._lane))
+
+    def _end(self, payload: bytes) -> None:
+        """The last thing that is sent."""
+        self._send(payload)
+        self.has_ended = True
 
     def _send(self, payload: bytes) -> None:
-        if not self._is_over:
+        if not (self._is_over or self.has_ended):
             self.sent_bytes += len(payload)
             self._socket.send(payload)
 
