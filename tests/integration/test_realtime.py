@@ -411,6 +411,16 @@ class TestWhoMayCome:
 
         assert reply.headers["retry-after"] == "5"
 
+    async def test_those_whose_handshake_is_not_answered_yet_count_as_well(self, start: StartWorld) -> None:
+        world = await start(max_websockets=1)
+        world.a.set_faults([{"action": {"kind": "latency", "seconds": 0.5}}])
+
+        first = asyncio.create_task(connect(world).__aenter__())
+        await eventually(lambda: world.proxy.container.behind().open == 1)
+        await refused(world, 503)
+        await (await first).close()
+        await eventually(lambda: world.proxy.container.behind().open == 0)
+
     async def test_nobody_where_websockets_are_off(self, start: StartWorld) -> None:
         world = await start(websockets="off")
 

@@ -48,13 +48,15 @@ class TooManySockets(ProxyError):
         super().__init__("No more WebSockets are served here now; max_websockets in general_settings says how many.")
 
 
-class _Joined:
-    """A client's socket and the relay it was opened for."""
+class _Joining:
+    """A client from its handshake to its end."""
 
-    def __init__(self, socket: WebSocket, relay: Relay, endpoint: str) -> None:
-        self.socket = socket
-        self.relay = relay
-        self.endpoint = endpoint
+    def __init__(self, holding: Holding) -> None:
+        self.holding = holding
+        self.is_let_in = False
+        """Does it count as one of the sockets?"""
+        self.socket: WebSocket | None = None
+        self.relay: Relay | None = None
 
 
 class RealtimeCalls:
@@ -85,28 +87,31 @@ class RealtimeCalls:
     async def begin(self, client: Client) -> None:
         """See `Application`."""
         exchange, began = Exchange(client, self._admission.context), asyncio.get_running_loop().time()
-        with Holding(self._behind.held) as holding:
-            joined: list[_Joined] = []
-            opening = exchange.begin(partial(self._open, joined, holding))
+        joining = _Joining(Holding(self._behind.held))
+        try:
+            opening = exchange.begin(partial(self._open, joining))
             if opening is not None:
                 await opening
-            for each in joined:
-                try:
-                    if exchange.is_switched:
-                        await self._relay(each, exchange, began)
-                finally:
-                    each.relay.close()
+            if exchange.is_switched and joining.socket is not None and joining.relay is not None:
+                await self._relay(joining.socket, joining.relay, exchange, began)
+        finally:
+            if joining.relay is not None:
+                joining.relay.close()
+            self._behind.open -= joining.is_let_in
+            joining.holding.close()
 
-    async def _open(self, joined: list[_Joined], holding: Holding, exchange: Exchange) -> Answer | None:
+    async def _open(self, joining: _Joining, exchange: Exchange) -> Answer | None:
         """None = the client's handshake is answered; else what refuses it. Raises `ProxyError`."""
         request, accepted = self._let_in(exchange)
         exchange.request = request
+        self._behind.open += 1  # before any other is let in
+        joining.is_let_in = True
         answer = await exchange.while_connected(self._open_socket(request, exchange.trace))
         if not isinstance(answer, SocketAnswer):
             return answer
         loop = asyncio.get_running_loop()
-        socket = WebSocket("server", loop, self._behind.max_body_bytes, TAKES_NOTHING_S, holding.may_hold)
-        joined.append(_Joined(socket, answer.relay, exchange.trace.endpoint or ""))
+        socket = WebSocket("server", loop, self._behind.max_body_bytes, TAKES_NOTHING_S, joining.holding.may_hold)
+        joining.socket, joining.relay = socket, answer.relay
         told = [field for field in relayed(answer.reply.headers) if not field.startswith(_OF_THE_UPSTREAM)]
         fields = [*accepted.fields, *told, "x-llmproxy-websocket: realtime", *exchange.client.added]
         exchange.switch(fields, socket)
@@ -134,20 +139,18 @@ class RealtimeCalls:
             onward = (*onward, ("sec-websocket-protocol", SUBPROTOCOL))
         return structs.replace(request, stream=True, headers=onward), accepted
 
-    async def _relay(self, joined: _Joined, exchange: Exchange, began: float) -> None:
-        socket, relay, in_flight = joined.socket, joined.relay, self._admission.context.in_flight
+    async def _relay(self, socket: WebSocket, relay: Relay, exchange: Exchange, began: float) -> None:
+        in_flight = self._admission.context.in_flight
         in_flight.add(relay)
-        self._behind.open += 1
         try:
             ending = await relay.run(socket)
         finally:
-            self._behind.open -= 1
             in_flight.remove(relay)
             socket.close(1011)
         end = SocketEnd(
             exchange.request_id, "realtime", relay.turns, socket.received_frames, socket.sent_frames,
             socket.received_bytes, socket.sent_bytes, round(asyncio.get_running_loop().time() - began, 3),
             ending.code, ending.by, 0, exchange.key_name,
-            joined.endpoint,
+            exchange.trace.endpoint or "",
         )  # fmt: skip
         self._log.closed(end)
