@@ -20,6 +20,7 @@ from tests.contracts.scripted_server import Peer, Script, ScriptedServer
 from tests.contracts.upstream_calls import body_of, call, failure_of
 from tests.contracts.upstream_tls import HttpProxy, certificate
 
+on_both_loops = True
 PATIENCE_S = 20
 HELLO = b"\x81\x05hello"
 
