@@ -30,6 +30,7 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     COMPLETIONS = "completions"
     MODERATIONS = "moderations"
+    REALTIME = "realtime"  # a WebSocket on which both sides talk
     STORED = "stored"  # what a provider keeps: one response, conversation or stored completion, and what is below it
     OTHER = "other"  # any other path: passed through without being understood
 

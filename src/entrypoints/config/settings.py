@@ -140,10 +140,10 @@ class GeneralSettings(Section, frozen=True):
     """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all:
     [metrics](metrics.md#who-sees-them)."""
     websockets: Literal["bridge", "off"] = "bridge"
-    """Whether Responses are served [over WebSocket](websockets.md), each turn as a request; off = clients are told to
-    use HTTP (426)."""
+    """Whether Responses (each turn as a request) and Realtime are served [over WebSocket](websockets.md); off = clients
+    are told to use HTTP (426)."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
-    """The most open WebSockets, per worker; beyond it: 426."""
+    """The most open WebSockets, per worker; beyond it: 426, for Realtime 503."""
 
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over its connections, for [transports of
