@@ -157,7 +157,7 @@ async def run(count: int, seed: int) -> int:
         await asyncio.gather(*(one(number) for number in range(count)))
         turns = {text: said for account in accounts for text, said in told(account).items()}
         calls = sum(len(account.records) for account in accounts)
-        open_sockets = proxy.container.sockets().open
+        open_sockets = proxy.container.behind().open
     incomplete = [text for text, said in turns.items() if not _is_complete(text, said)]
     print(f"{count} conversations, {len(turns)} turns, {calls} calls; errors that clients saw: {dict(seen) or 'none'}")
     print(f"lost: {len(lost)} {lost[:5]}; asked without all that was said before: {len(incomplete)} {incomplete[:3]}")

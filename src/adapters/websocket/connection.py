@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, cast
 
 from adapters.websocket.messages import Closed, Piece
@@ -181,8 +181,18 @@ class WebSocket(asyncio.Protocol):
         """A message, or a piece of one."""
         self.sent_frames += 1
         self.sent_bytes += len(data)
-        self._wire.send(data, is_text=is_text, is_first=is_first, is_last=is_last)
-        self._flush()
+        self._write(self._wire.send(data, is_text, is_first, is_last))
+
+    def send_texts(self, messages: Sequence[bytes]) -> None:
+        """Whole messages, written together."""
+        self.sent_frames += len(messages)
+        self.sent_bytes += sum(map(len, messages))
+        self._write(b"".join([self._wire.send(message, is_text=True) for message in messages]))
+
+    @property
+    def can_write(self) -> bool:
+        """Does the peer take what is sent? False = `writable` is to be awaited."""
+        return self._drained is None
 
     def writable(self) -> Awaitable[None] | None:
         """To be awaited before the next `send`; None = no need."""
@@ -256,13 +266,16 @@ class WebSocket(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _write(self, frames: bytes) -> None:
+        transport = self._transport
+        if frames and transport is not None and not transport.is_closing():
+            transport.write(frames)
+
     def _flush(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        frames = self._wire.to_send(with_pongs=self._drained is None)
-        if frames:
-            transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        self._write(b"".join(self._wire.to_send(with_pongs=self._drained is None)))
         if self._wire.is_half_closed:
             self._end(transport)
 

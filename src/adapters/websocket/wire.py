@@ -8,6 +8,7 @@ fragments, and nothing is logged, since it would log payloads.
 import codecs
 import logging
 from collections.abc import Sequence
+from struct import Struct
 from typing import Literal
 
 from websockets.exceptions import InvalidState
@@ -25,6 +26,8 @@ MOST_REASON_BYTES = 123
 _HALF_CLOSE = b""
 """`websockets.protocol.SEND_EOF`."""
 _PONG = 0x80 | Opcode.PONG
+_WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
+_SMALL, _MEDIUM, _LARGE = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 _silent = logging.Logger("llmproxy.websockets", logging.CRITICAL + 1)
@@ -34,16 +37,20 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Wire:
-    """From the end of the handshake to the end of the connection. Does no I/O: `to_send` says what is to be written."""
+    """From the end of the handshake to the end of the connection. Does no I/O: `send`, and `to_send` after all else, say
+    what is to be written."""
 
     __slots__ = (
-        "_decoder", "_fragments", "_has_failed", "_is_text", "_protocol", "closed", "control_frames", "is_half_closed",
+        "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_protocol", "closed", "control_frames",
+        "is_half_closed",
     )  # fmt: skip
 
     def __init__(self, side: Literal["server", "client"], max_message_bytes: int) -> None:
         """A message that is larger fails the connection with 1009, as soon as its size is known."""
-        side_of = SERVER if side == "server" else CLIENT
-        self._protocol = Protocol(side_of, state=OPEN, max_size=max_message_bytes, logger=_silent)
+        self._is_server = side == "server"
+        self._protocol = Protocol(
+            SERVER if self._is_server else CLIENT, state=OPEN, max_size=max_message_bytes, logger=_silent
+        )
         self._decoder = _utf8()
         self._is_text = False
         self._fragments = 0
@@ -97,17 +104,21 @@ class Wire:
         self.closed = Closed(LOST, "", "peer")
         return self.closed
 
-    def send(self, data: bytes, *, is_text: bool, is_first: bool = True, is_last: bool = True) -> None:
-        """A message or a piece of one; nothing when the connection is not open any more."""
+    def send(self, data: bytes, is_text: bool, is_first: bool = True, is_last: bool = True) -> bytes:
+        """A message or a piece of one, to be written now, behind all that `to_send` has said; empty when the connection
+        is not open any more."""
         protocol = self._protocol
         if protocol.state is not State.OPEN:
-            return
+            return b""
+        if is_first and is_last and self._is_server and not protocol.expect_continuation_frame:
+            return _unmasked(_WHOLE_TEXT if is_text else _WHOLE_BINARY, data)
         if not is_first:
             protocol.send_continuation(data, is_last)
         elif is_text:
             protocol.send_text(data, is_last)
         else:
             protocol.send_binary(data, is_last)
+        return b"".join(protocol.data_to_send())
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -181,6 +192,15 @@ class Wire:
         elif has_failed or protocol.state is State.CLOSED:
             self.closed = Closed(LOST, "", "peer")
         return self.closed
+
+
+def _unmasked(first: int, data: bytes) -> bytes:
+    """A frame without a mask (RFC 6455, 5.2). A server sends one for every event; the library takes several times as
+    long to make it."""
+    size = len(data)
+    if size < 126:
+        return _SMALL.pack(first, size) + data
+    return (_MEDIUM.pack(first, 126, size) if size <= 0xFFFF else _LARGE.pack(first, 127, size)) + data
 
 
 def may_be_sent(code: int) -> bool:

@@ -11,8 +11,10 @@ from typing import Any
 from adapters.http.server.client import Guest
 from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.alike import AlikeEvents
 from adapters.http.sockets.server_frames import (
     TERMINAL,
+    Event,
     Response,
     cancelled,
     encode,
@@ -25,6 +27,9 @@ from adapters.http.sockets.server_frames import (
 from adapters.websocket.connection import WebSocket
 
 _OWN_PREFIX = "x-llmproxy-"
+_BEGINS = "response.created"
+_MEANT = TERMINAL | {_BEGINS, "error"}
+"""Types that something follows from."""
 _KEEPER_IS_AWAY = frozenset({404, 429, 502, 503, 504})
 """What a request is told whose only account cannot answer it."""
 _KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content"')
@@ -60,6 +65,7 @@ class Turn:
         self.answer: Response | None = None
         """The whole response; None = it did not come to an end, or to a bad one."""
         self._socket = socket
+        self._alike = AlikeEvents()
         self._lane = lane
         self._body: bytes | None = body
         self._shows_itself = options.get("shows_itself", False)
@@ -104,7 +110,8 @@ class Turn:
         """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
         if status < 400:
             self._show(fields)
-            self._take(b'{"type":"response.completed","response":%b}' % body, "response.completed")
+            whole = b'{"type":"response.completed","response":%b}' % body
+            self._send(self._message(Event("response.completed", whole)))
         elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
@@ -117,16 +124,21 @@ class Turn:
 
     def send_chunk(self, piece: bytes) -> bool:
         """See `Client`."""
-        for event in events_in(piece):
-            if event.type == "error":
-                self._send(in_lane(with_status(event.payload), self._lane))
-            else:
-                self._take(event.payload, event.type)
-        return self._socket.writable() is None
+        payload = self._alike.payload(piece, 0, len(piece))
+        if payload is not None:
+            self._send(in_lane(payload, self._lane))
+        else:
+            self._read(piece)
+        return self._socket.can_write
 
-    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
-        """See `Client`: messages have no chunks."""
-        return False
+    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
+        """See `Client`. Messages have no chunks, so what is in this one is sent."""
+        start = len(line)
+        payload = self._alike.payload(framed, start, start + size) if self._socket.can_write else None
+        if payload is None:
+            return False
+        self._send(in_lane(payload, self._lane))
+        return True
 
     def finish(self) -> None:
         """See `Client`."""
@@ -139,17 +151,30 @@ class Turn:
         """See `Client`; a turn is no request that upgrades."""
         raise NotImplementedError
 
-    def _take(self, payload: bytes, kind: str) -> None:
-        if kind == "response.created":
+    def _read(self, piece: bytes) -> None:
+        events = list(events_in(piece))
+        messages = list(map(self._message, events))
+        if not self._is_over:
+            self.sent_bytes += sum(map(len, messages))
+            self._socket.send_texts(messages)
+        if len(events) == 1 and events[0].type not in _MEANT:
+            self._alike.learn(piece, events[0])
+
+    def _message(self, event: Event) -> bytes:
+        """What the client is sent of it."""
+        payload, kind = event.payload, event.type
+        if kind == "error":
+            payload = with_status(payload)
+        elif kind == _BEGINS:
             self.created, self.response_id = payload, response_in(payload).id
         elif kind in TERMINAL and kind != "response.failed":
             self.answer = response_in(payload)
-        self._send(in_lane(payload, self._lane))
+        return in_lane(payload, self._lane)
 
-    def _send(self, payload: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         if not self._is_over:
-            self.sent_bytes += len(payload)
-            self._socket.send(payload)
+            self.sent_bytes += len(message)
+            self._socket.send(message)
 
     def _show(self, fields: Sequence[str]) -> None:
         """What an HTTP client reads in headers of ours."""
