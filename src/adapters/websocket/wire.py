@@ -37,8 +37,8 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Wire:
-    """From the end of the handshake to the end of the connection. Does no I/O: `send`, and `to_send` after all else, say
-    what is to be written."""
+    """From the end of the handshake to the end of the connection. Does no I/O: `send`, and after all else `to_send`,
+    say what is to be written."""
 
     __slots__ = (
         "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_protocol", "closed", "control_frames",
