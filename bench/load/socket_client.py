@@ -8,7 +8,7 @@ from bench.wire import head_of
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _SWITCHED = b"HTTP/1.1 101 "
-_TEXT, _CLOSE = 0x81, 0x88
+_TEXT, CLOSE = 0x81, 0x88
 
 
 def handshake(path: str, headers: Mapping[str, str]) -> bytes:
@@ -69,7 +69,7 @@ class SocketStream(Timed):
         last = b""
         while (found_frame := took(data, at)) is not None:
             if data[at] != _TEXT:
-                self._end("closed" if data[at] == _CLOSE else "not a text")
+                self._end("closed" if data[at] == CLOSE else "not a text")
                 return
             last, at, events = data[found_frame[0] : found_frame[1]], found_frame[1], events + 1
         self._rest = data[at:]

@@ -269,8 +269,12 @@ def test_a_peer_that_does_not_read_gets_the_latest_pong_only() -> None:
     wire = Wire("server", MAX_BYTES)
     wire.receive(b"".join(Frame(PING, b"%d" % n).to("server") for n in range(50)))
 
-    assert frames_in(b"".join(wire.to_send(with_pongs=False)), "server") == [(PONG, b"49")]
-    assert wire.control_frames == 50
+    assert not wire.to_send(with_pongs=False)
+    wire.receive(Frame(PING, b"50").to("server"))
+    assert not wire.to_send(with_pongs=False)
+    assert frames_in(b"".join(wire.to_send()), "server") == [(PONG, b"50")]
+    assert not wire.to_send()
+    assert wire.control_frames == 51
 
 
 def test_codes_that_may_not_be_sent_and_reasons_that_are_too_long_are_mended() -> None:

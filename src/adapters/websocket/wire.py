@@ -41,8 +41,8 @@ class Wire:
     say what is to be written."""
 
     __slots__ = (
-        "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_protocol", "closed", "control_frames",
-        "is_half_closed",
+        "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_late_pong", "_protocol", "closed",
+        "control_frames", "is_half_closed",
     )  # fmt: skip
 
     def __init__(self, side: Literal["server", "client"], max_message_bytes: int) -> None:
@@ -55,6 +55,8 @@ class Wire:
         self._is_text = False
         self._fragments = 0
         self._has_failed = False
+        self._late_pong = b""
+        """Waits until the peer takes what it is sent."""
         self.control_frames = 0
         """Pings, pongs and closes that have come."""
         self.closed: Closed | None = None
@@ -149,16 +151,18 @@ class Wire:
 
     def to_send(self, *, with_pongs: bool = True) -> Sequence[bytes]:
         """To be written now. `with_pongs` False = the peer does not take what it is sent: of the answers to its pings
-        it gets the latest only (RFC 6455, 5.5.3)."""
+        it gets the latest only (RFC 6455, 5.5.3), and that when it does."""
         frames = self._protocol.data_to_send()
-        if not frames:
-            return frames
-        if frames[-1] == _HALF_CLOSE:
+        if with_pongs and self._late_pong:
+            frames = [self._late_pong, *frames]
+            self._late_pong = b""
+        if frames and frames[-1] == _HALF_CLOSE:
             self.is_half_closed = True
             del frames[-1]
-        if not with_pongs and len(frames) > 1:
-            pongs = [frame for frame in frames if frame[0] == _PONG]
-            frames = [frame for frame in frames if frame[0] != _PONG or frame is pongs[-1]]
+        if not with_pongs:
+            for pong in [frame for frame in frames if frame[0] == _PONG]:
+                frames.remove(pong)
+                self._late_pong = pong
         return frames
 
     def _piece(self, opcode: int, data: bytes, is_last: bool) -> Piece | None:

@@ -84,6 +84,8 @@ class Session:
                     self._take(piece.data)
                 else:
                     self._socket.close(1003, "messages are text")
+                if (draining := self._socket.writable()) is not None:
+                    await draining  # what is said next might be answered as well
             return piece
         finally:
             self._ends_because = _CLOSED
