@@ -24,7 +24,7 @@ class FakeSocket:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.writes = 0
-        self.can_write = True
+        self.draining: object | None = None
 
     def send(self, message: bytes) -> None:
         self.send_texts([message])
@@ -99,7 +99,7 @@ def test_an_event_like_the_one_before_is_sent_out_of_its_chunk_while_the_client_
     assert not turn.send_framed(*framed), "nothing is known yet"
     assert turn.send_chunk(LEARNED)
     assert turn.send_framed(*framed)
-    socket.can_write = False
+    socket.draining = object()
     assert not turn.send_framed(*framed)
     assert socket.messages == [b'{"type":"response.output_text.delta","delta":"a"}'] * 2
 

@@ -277,6 +277,16 @@ def test_a_peer_that_does_not_read_gets_the_latest_pong_only() -> None:
     assert wire.control_frames == 51
 
 
+def test_after_a_close_no_pong_is_sent_that_waited() -> None:
+    wire = Wire("server", MAX_BYTES)
+    wire.receive(Frame(PING, b"a").to("server"))
+    assert not wire.to_send(with_pongs=False)
+    wire.close(1000)
+
+    assert frames_in(b"".join(wire.to_send(with_pongs=False)), "server") == [(CLOSE, b"\x03\xe8")]
+    assert not wire.to_send()
+
+
 def test_codes_that_may_not_be_sent_and_reasons_that_are_too_long_are_mended() -> None:
     for code in (0, 999, 1004, 1006, 1015, 2000, 5000):
         assert not may_be_sent(code)

@@ -65,7 +65,8 @@ class WebSocket(asyncio.Protocol):
         self._unfinished_bytes = 0
         self._closes_by = _NEVER
         self._waiter: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self.draining: asyncio.Future[None] | None = None
+        """Done when the peer has taken enough; None = it takes what is sent."""
         self._is_reading = True
         self._is_asked = False
         """Was the peer pinged since it was heard last?"""
@@ -118,13 +119,13 @@ class WebSocket(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stuck_since = self.loop.time()
-        if self._drained is None:
-            self._drained = self.loop.create_future()
+        if self.draining is None:
+            self.draining = self.loop.create_future()
         self._set_deadline()
 
     def resume_writing(self) -> None:
         self._stuck_since = _NEVER
-        drained, self._drained = self._drained, None
+        drained, self.draining = self.draining, None
         if drained is not None and not drained.done():
             drained.set_result(None)
         if self._transport is not None:
@@ -189,14 +190,9 @@ class WebSocket(asyncio.Protocol):
         self.sent_bytes += sum(map(len, messages))
         self._write(b"".join([self._wire.send(message, is_text=True) for message in messages]))
 
-    @property
-    def can_write(self) -> bool:
-        """Does the peer take what is sent? False = `writable` is to be awaited."""
-        return self._drained is None
-
     def writable(self) -> Awaitable[None] | None:
         """To be awaited before the next `send`; None = no need."""
-        return None if self._drained is None else asyncio.shield(self._drained)
+        return None if self.draining is None else asyncio.shield(self.draining)
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin to close; what has come before can still be received."""
@@ -275,7 +271,7 @@ class WebSocket(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        self._write(b"".join(self._wire.to_send(with_pongs=self._drained is None)))
+        self._write(b"".join(self._wire.to_send(with_pongs=self.draining is None)))
         if self._wire.is_half_closed:
             self._end(transport)
 

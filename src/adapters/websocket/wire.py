@@ -153,8 +153,8 @@ class Wire:
         """To be written now. `with_pongs` False = the peer does not take what it is sent: of the answers to its pings
         it gets the latest only (RFC 6455, 5.5.3), and that when it does."""
         frames = self._protocol.data_to_send()
-        if with_pongs and self._late_pong:
-            frames = [self._late_pong, *frames]
+        if self._late_pong and (with_pongs or not self.is_open):
+            frames = [self._late_pong, *frames] if self.is_open else frames
             self._late_pong = b""
         if frames and frames[-1] == _HALF_CLOSE:
             self.is_half_closed = True

@@ -125,19 +125,21 @@ class Turn:
     def send_chunk(self, piece: bytes) -> bool:
         """See `Client`."""
         payload = self._alike.payload(piece, 0, len(piece))
-        if payload is not None:
-            self._send(in_lane(payload, self._lane))
-        else:
+        if payload is None:
             self._read(piece)
-        return self._socket.can_write
+        else:
+            self._send(in_lane(payload, self._lane) if self._lane else payload)
+        return self._socket.draining is None
 
     def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
         """See `Client`. Messages have no chunks, so what is in this one is sent."""
+        if self._socket.draining is not None:
+            return False
         start = len(line)
-        payload = self._alike.payload(framed, start, start + size) if self._socket.can_write else None
+        payload = self._alike.payload(framed, start, start + size)
         if payload is None:
             return False
-        self._send(in_lane(payload, self._lane))
+        self._send(in_lane(payload, self._lane) if self._lane else payload)
         return True
 
     def finish(self) -> None:
