@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -96,6 +96,11 @@ reloads: setup-dev
 format: setup-dev
 	$(BIN)/ruff format src tests bench
 	$(BIN)/ruff check --fix src tests bench
+
+# The JSON Schema of the configuration, and the tables of the pages that are made of the code.
+docs: setup
+	$(BIN)/python -m llmproxy schema > docs/llmproxy.schema.json
+	$(BIN)/python -m entrypoints.schema.tables docs/configuration.md docs/metrics.md
 
 # Every row of the performance budget, beside nginx, in about ten minutes; bench/README.md. ARGS='--only streams', '--quick'.
 bench: bench-setup

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import readme, report
+from bench import pages, report
 from bench.instructions import PLAN as INSTRUCTIONS
 from bench.machine import this_machine
 from bench.needs import missing
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code is 0 when every row that could be measured met its budget, 1 when one did not, 130 after Ctrl-C."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.what != "readme":
+    if options.what != "pages":
         try:
             rows = run(
                 _chosen(_plans(options, parser), options.only, parser),
@@ -116,13 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         rows = []
     if not options.quick and options.what != "against":
-        readme.rewrite([plan.name for plan in OUR_PLANS], [plan.name for plan in peer_plans(PEERS)], FOLDER)
+        pages.rewrite([plan.name for plan in OUR_PLANS], [plan.name for plan in peer_plans(PEERS)], FOLDER)
     return 0 if all(row.status in ("pass", "not available") for row in rows) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures LLMProxy against its budget.")
-    parser.add_argument("what", nargs="?", choices=("rows", "peers", "against", "readme"), default="rows")
+    parser.add_argument("what", nargs="?", choices=("rows", "peers", "against", "pages"), default="rows")
     parser.add_argument("commit", nargs="?", help="of `against`: the commit that is measured beside what is here")
     parser.add_argument("--only", metavar="ROW[,ROW...]", help="these rows alone")
     parser.add_argument("--quick", action="store_true", help="one short round each; nothing is kept")

@@ -30,7 +30,7 @@ def table(kept: Sequence[Kept]) -> str:
     subjects.sort(key=lambda subject: subject != OURS)
     told = ["| work | " + " | ".join(subjects) + " |", "|---" * (len(subjects) + 1) + "|"]
     for name, title, value in _SHOWN:
-        if name in rows:
+        if name in rows and not all(math.isnan(rows[name].median(subject, value)) for subject in subjects):
             cells = [_cell(rows[name], subject, value) for subject in subjects]
             told.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(told)

@@ -32,9 +32,9 @@ def limited(bucket: Bucket, delay_s: float | None, now: float) -> Bucket:
     return bucket
 
 
-def succeeded(bucket: Bucket) -> Bucket:
+def succeeded(bucket: Bucket, sent: float = 0.0) -> Bucket:
     bucket = copy(bucket)
-    bucket.succeeded()
+    bucket.succeeded(sent)
     return bucket
 
 

@@ -55,6 +55,10 @@ def decision(number: int, **changes: Any) -> Json:
     }  # fmt: skip
 
 
+def worker(number: int, pid: int, in_flight: int = 0) -> Json:
+    return {"number": number, "pid": pid, "started_unix": NOW - 11_532, "in_flight": in_flight}
+
+
 def status(groups: Sequence[Json], decisions: Sequence[Json] = (), **changes: Any) -> Json:
     """The whole; `changes` replace parts of it."""
     requests = sum(each["recent"]["requests"] for each in groups)
@@ -76,7 +80,7 @@ def status(groups: Sequence[Json], decisions: Sequence[Json] = (), **changes: An
             "version": "0.1.0", "generation": 1, "started_unix": NOW - 11_532, "draining": False,
             "reloaded_unix": NOW - 11_532, "reload_refused_unix": None, "reload_refusal": "",
             "in_flight": sum(e["in_flight"] for each in groups for e in each["endpoints"]),
-            "worker": {"pid": 4711, "workers": 1},
+            "worker": {"pid": 4711, "workers": 1}, "workers": [worker(1, 4711)],
         },
         "recent": {"window_s": 300, **traffic(requests, errors)},
         "decisions": list(decisions),
@@ -193,7 +197,8 @@ def large(endpoints: int = 200) -> Json:
             room = limit(600.0, 600 * left, 3.0, 60 * (1 - left))
             members.append(endpoint(f"{name}/{place}", model=name, share=0.1, recent=recent, requests=room, **trouble))
         groups.append(group(name, members, requests=dice.randrange(800, 900)))
-    proxy = busy()["proxy"] | {"worker": {"pid": 4713, "workers": 4}, "in_flight": 812}
+    workers = [worker(number, 4710 + number, in_flight=203) for number in (1, 2, 4)]
+    proxy = busy()["proxy"] | {"worker": {"pid": 4712, "workers": 4}, "workers": workers, "in_flight": 609}
     return status(groups, _mixed(50), proxy=proxy)
 
 

@@ -15,6 +15,7 @@ from adapters.http.server import http_server
 from adapters.http.server.request.known_heads import KnownHeads
 from adapters.stores.memory.owners import MemoryResponseOwners
 from application.endpoints import ledger
+from application.observing.worker_reports import WorkerReports
 from application.state.owners import StateOwners
 from bench.soak.leaks import leak_of
 from bench.soak.probe import App, Probe
@@ -43,11 +44,11 @@ class SoakedHeads(KnownHeads):
         super().__init__()
 
 
-def probed(settings: Settings) -> Container:
+def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
     """What one worker composes."""
     ledger.MAX_BUCKETS = MOST_BUCKETS
     http_server.KnownHeads = SoakedHeads  # type: ignore[misc]
-    container = Container(settings=settings)
+    container = Container(settings=settings, worker_reports=worker_reports)
     owners = providers.Singleton(
         MemoryResponseOwners, container.clock, settings.general.response_affinity_ttl, MOST_OWNERS
     )

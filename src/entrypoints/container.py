@@ -12,11 +12,13 @@ from adapters.http.app import App
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
+from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
 from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
+from adapters.metrics.worker_reports import OwnReport
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.stores.memory.state import MemoryEndpointStateStore
@@ -49,6 +51,8 @@ from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
+from application.observing.tallies import Tallies
+from application.observing.worker_reports import WorkerReports
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
@@ -56,9 +60,9 @@ from application.state.replication import Replication
 from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
-from application.use_cases.overview import ReportOverview
-from application.use_cases.status import ReportHeld, ReportStatus, ReportStores
-from domain.caching.cache_key import CacheState
+from application.use_cases.proxy_report import ReportProxy
+from application.use_cases.status import ReportStatus, ReportStores
+from application.use_cases.workers import AllWorkers, ReportWorker
 from entrypoints.config.settings import Settings
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
@@ -67,7 +71,8 @@ from entrypoints.wiring.access import guard_of
 from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
-from entrypoints.wiring.running import running_now
+from entrypoints.wiring.metrics import metrics_text
+from entrypoints.wiring.running import process_now, running_now
 from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
@@ -77,6 +82,7 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     earlier = providers.Object(Earlier())
     general = providers.Callable(lambda settings: settings.general, settings)
+    worker_reports: providers.Dependency[WorkerReports] = providers.Dependency(default=OwnReport())
 
     clock = providers.Singleton(SystemClock)
     logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
@@ -88,7 +94,8 @@ class Container(containers.DeclarativeContainer):
 
     groups = providers.Singleton(group_wiring.model_groups, settings)
     groups_by_name = providers.Singleton(group_wiring.by_name, groups)
-    counts = providers.Singleton(RequestCounts, groups_by_name, clock)
+    counts = providers.Singleton(RequestCounts, groups_by_name, clock, worker_reports.provided.inherited)
+    tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
     shared_gate = providers.Singleton(
@@ -119,7 +126,7 @@ class Container(containers.DeclarativeContainer):
     stranger_group = providers.Callable(group_wiring.stranger_group_of, general, groups)
     creating = providers.Singleton(group_wiring.creating_group, start_group)
     all_groups = providers.Singleton(group_wiring.routed, groups, accounts, creating)
-    fresh_states = providers.Singleton(endpoint_states, all_groups)
+    fresh_states = providers.Singleton(endpoint_states, all_groups, tallies)
     endpoint_states = providers.Singleton(carried_states, fresh_states, earlier.provided.states)
     ledger = providers.Singleton(
         Ledger, general.provided.rate_limit_reserve, clock.provided.now.call(), earlier.provided.ledger
@@ -195,7 +202,6 @@ class Container(containers.DeclarativeContainer):
         memory=memory_cache,
         redis=providers.Singleton(RedisResponseCache, cache_gate, namespace),
     )
-    cache_counts = providers.Singleton(dict.fromkeys, CacheState, 0)
     cached = providers.Singleton(
         CachedAnswers,
         providers.Callable(store_wiring.cache_policy, general),
@@ -206,7 +212,6 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
-        cache_counts,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -222,6 +227,7 @@ class Container(containers.DeclarativeContainer):
     stored = providers.Singleton(
         AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch, is_closed=closed
     )
+    admin = providers.Callable(lambda general: general.passthrough == "admin", general)
     pass_through = providers.Singleton(
         PassThrough,
         groups_by_name,
@@ -230,25 +236,20 @@ class Container(containers.DeclarativeContainer):
         state_owners,
         dispatch,
         is_closed=closed,
-        is_administrable=providers.Callable(lambda general: general.passthrough == "admin", general),
+        is_administrable=admin,
     )
     models = providers.Singleton(ListModels, groups)
-    health = providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock)
-    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, waiting, alarm, clock)
-    stores = providers.Singleton(
-        ReportStores,
-        providers.Selector(states_type, memory=memory_states, redis=shared_gate),
-        providers.Selector(
-            general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
-        ),
-        cache_counts,
+    status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
+    cache_health = providers.Selector(
+        general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
     )
+    states_health = providers.Selector(states_type, memory=memory_states, redis=shared_gate)
+    stores = providers.Singleton(ReportStores, states_health, cache_health)
 
-    guard = providers.Singleton(guard_of, general)
     in_flight = providers.Singleton(InFlight, general.provided.drain_timeout, held)
     admission = providers.Singleton(
         Admission,
-        guard,
+        providers.Singleton(guard_of, general),
         clock,
         request_log,
         counts,
@@ -257,22 +258,22 @@ class Container(containers.DeclarativeContainer):
         general.provided.stream_idle_timeout,
         tracing=tracing,
         keeps_keys_apart=providers.Callable(lambda general: general.tenancy == "key", general),
+        metrics=general.provided.metrics,
         passes_trace_context=general.provided.propagate_trace_context,
     )
     surface = providers.Singleton(OpenAIRoutes, admission, model_call, stored, detached)
     others = providers.Singleton(PassThroughCalls, admission, pass_through)
-    recent = providers.Singleton(Recent, counts, endpoint_states, clock)
+    connections: providers.Singleton[dict[Connection, None]] = providers.Singleton(dict)
+    process = providers.Singleton(process_now, clock)
+    worker = providers.Singleton(
+        ReportWorker, process, counts, tallies, endpoint_states, waiting, in_flight, connections, detached, cache_health
+    )
+    workers = providers.Singleton(AllWorkers, worker, worker_reports, clock)
+    recent = providers.Singleton(Recent, counts, workers, clock)
     running = providers.Singleton(running_now, general)
-    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=running.provided.started_unix))
-    overview = providers.Singleton(
-        ReportOverview,
-        running,
-        status,
-        stores,
-        providers.Singleton(ReportHeld, held, detached),
-        recent,
-        counts,
-        reloads,
+    reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=process.provided.started_unix))
+    report = providers.Singleton(
+        ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
     )
     behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
     sockets = providers.Singleton(
@@ -287,11 +288,12 @@ class Container(containers.DeclarativeContainer):
     pages = providers.Singleton(
         catalogue_routes,
         models,
-        health,
-        overview,
+        providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock),
+        report,
+        providers.Object(metrics_text),
         providers.Singleton(status_document),
         in_flight,
-        running.provided.started_unix,
+        providers.Callable(lambda process: int(process.started_unix), process),
     )
     lifespan = providers.Factory(lifespan_of, upstream, tokens, gates, sharing, recent, state_owners, recording, logger)
     app = providers.Singleton(
@@ -306,4 +308,7 @@ class Container(containers.DeclarativeContainer):
         asks_for_models=providers.Callable(lambda general: general.passthrough_group is not None, general),
     )
     free_a_file = providers.Callable(upstream_wiring.spare_files, client)
-    server = providers.Factory(HttpServer, app, request_log, free_a_file=free_a_file, held=held)
+    refused = counts.provided.went_wrong
+    server = providers.Factory(
+        HttpServer, app, request_log, free_a_file=free_a_file, held=held, connections=connections, count_refused=refused
+    )

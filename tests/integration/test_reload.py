@@ -43,7 +43,7 @@ async def started(start_proxy: StartProxy, settings: Any) -> Composed:
 
 def shown(proxy: Composed, number: int = 0) -> Any:
     """An endpoint of the first group, as the status shows it."""
-    return proxy.container.status()(proxy.container.recent()())[0].endpoints[number]
+    return proxy.container.report()(0).groups[0].endpoints[number]
 
 
 async def test_streams_that_are_open_end_at_an_endpoint_that_has_gone_and_new_requests_go_to_the_new_one(
@@ -89,7 +89,7 @@ async def test_a_changed_weight_takes_effect_and_the_place_in_the_file_does_not_
 
     assert Counter(headers["x-llmproxy-endpoint"] for headers in replies) == {"gpt/1": 10, "gpt/2": 30}
     assert [shown(proxy, n).attempts for n in (0, 1)] == [4 + 10, 4 + 30]
-    assert [shown(proxy, n).recent.attempts for n in (0, 1)] == [10, 30]  # what they did under other ids is left out
+    assert [shown(proxy, n).recent.attempts for n in (0, 1)] == [14, 34]  # counts are by id, as those of /metrics
     assert one.counts().received == 34
 
 
@@ -197,7 +197,7 @@ async def test_cached_answers_and_the_owners_of_responses_stay(
         assert reply.status == 200
         assert reply.headers["x-llmproxy-endpoint"] != owner  # the same endpoint, now in the other place
         assert reply.headers["x-llmproxy-attempts"] == "1"
-    counts = proxy.container.stores()().cache.requests
+    counts = proxy.container.report()(0).stores.cache.requests
     assert (counts["hit"], counts["miss"]) == (1, 1)
 
     others = [model for model, name in zip(models, ("gpt/1", "gpt/2"), strict=True) if name != owner]

@@ -3,18 +3,16 @@ never arrives as another, and whoever comes next gets the answer that is theirs.
 
 import asyncio
 import json
-import os
 import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
 from tests.integration.composed import Composed, composed
-from tests.integration.harness import ROOT, config, endpoint, eventually, free_port
+from tests.integration.fronts import nginx
+from tests.integration.harness import config, endpoint
 from tests.smuggling import NEXT, PAYLOADS
 
 AT_ONCE = 20
@@ -42,44 +40,6 @@ async def talk(port: int, sent: bytes) -> bytes:
     finally:
         writer.close()
     return got
-
-
-@asynccontextmanager
-async def nginx(folder: Path, proxy_port: int) -> AsyncIterator[int]:
-    """The port of an nginx with the project's configuration, but for ports, folders and names."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        reason = "there is no nginx: apt-get install nginx"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    port = free_port()
-    text = (ROOT / "deploy/nginx.conf").read_text()
-    for pattern, own in {
-        r"listen 8080;": f"listen 127.0.0.1:{port};",
-        r"server proxy:4000 [^;]*;": f"server 127.0.0.1:{proxy_port} max_fails=0;",
-        r"server proxy-2:4000 [^;]*;": "",
-        r"/tmp/": f"{folder}/",
-        r"access_log off;.*": f"log_format asked '$request_uri'; access_log {folder}/asked.log asked;",
-        r"worker_processes auto;": "worker_processes 1;" + (" user root;" if os.getuid() == 0 else ""),
-    }.items():
-        text, count = re.subn(pattern, own, text)
-        assert count, pattern
-    path = folder / "nginx.conf"
-    path.write_text(text)
-    process = await asyncio.create_subprocess_exec(
-        program, "-e", str(folder / "nginx.log"), "-p", str(folder), "-c", str(path), "-g", "daemon off;"
-    )
-    try:
-        await eventually(lambda: process.returncode is not None or is_listening(port))
-        assert process.returncode is None, (folder / "nginx.log").read_text()
-        yield port
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-def is_listening(port: int) -> bool:
-    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 async def attack(proxy: Composed, port: int, most_replies: int) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import instructions, peer_table, python_build, readme
+from bench import instructions, pages, peer_table, python_build
 from bench.charts import Bar, Line, bar_chart, percentile_chart
 from bench.machine import Machine
 from bench.report import figure, lines, table
@@ -77,30 +77,50 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     assert read.machine == MACHINE
 
 
-def test_the_readme_is_rewritten_between_its_markers_alone(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n", encoding="utf-8")
-    results = tmp_path / "results"
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project with the two pages that figures are written into."""
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/figures.md"):
+        (tmp_path / page).write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_pages_are_rewritten_between_their_markers_alone(root: Path) -> None:
+    results = root / "results"
     keep(throughput(check()), MACHINE, results)
 
-    readme.rewrite(["throughput"], ["peers-throughput"], results, page)
-    readme.rewrite(["throughput"], ["peers-throughput"], results, page)
+    pages.rewrite(["throughput"], ["peers-throughput"], results, root)
+    pages.rewrite(["throughput"], ["peers-throughput"], results, root)
 
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n<!-- bench -->\n")
-    assert text.endswith("<!-- /bench -->\nafter\n")
-    assert "old" not in text
-    assert "**0.30** (30 of 100)" in text
-    assert "(results/throughput.svg)" in text
+    for page in ("README.md", "docs/figures.md"):
+        text = (root / page).read_text(encoding="utf-8")
+        assert text.startswith("before\n<!-- bench -->\n")
+        assert text.endswith("<!-- /bench -->\nafter\n")
+        assert "old" not in text
+    assert "**0.30** (30 of 100)" in (root / "docs/figures.md").read_text(encoding="utf-8")
+    assert "(../results/throughput.svg)" in (root / "docs/figures.md").read_text(encoding="utf-8")
 
 
-def test_a_page_without_results_stays_as_it_is(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text("<!-- bench -->\nold\n<!-- /bench -->", encoding="utf-8")
+def test_the_readme_has_one_line_for_each_row(root: Path) -> None:
+    beside = Row(name="peers-throughput", title="", rounds=(*pair(1, 1000, 4000),))
+    keep(throughput(check(), check(0.1)), MACHINE, root / "results")
+    keep(beside, MACHINE, root / "results")
 
-    readme.rewrite(["throughput"], [], tmp_path, page)
+    pages.rewrite(["throughput"], ["peers-throughput"], root / "results", root)
 
-    assert "old" in page.read_text(encoding="utf-8")
+    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines[2].startswith("Measured on 2026-01-02: 2 cores of Test CPU")
+    assert lines[4:6] == [
+        "- 64 connections: of nginx's **0.30**, of nginx's **0.10** ✗",
+        "- Beside others, requests/s with 64 connections, one worker each: llmproxy 1,000, nginx 4,000",
+    ]
+
+
+def test_pages_without_results_stay_as_they_are(root: Path) -> None:
+    pages.rewrite(["throughput"], [], root / "results", root)
+
+    assert "old" in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_row_that_could_not_be_measured_says_why() -> None:

@@ -53,6 +53,11 @@ def test_a_usage_that_cannot_be_read_is_unknown_and_the_answer_good(api: Api, us
         ('{"input_tokens":3,"output_tokens":"two"}', Usage(3, 0)),
         ('{"prompt_tokens":3,"completion_tokens":-2}', Usage(3, 0)),
         (obj(prompt_tokens="3", completion_tokens=HUGE), Usage(3, 0)),
+        ('{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}}', Usage(3, 2, 1)),
+        ('{"input_tokens":3,"output_tokens":2,"input_tokens_details":{"cached_tokens":1.0}}', Usage(3, 2, 1)),
+        ('{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":"all"}}', Usage(3, 2)),
+        ('{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":[1]}', Usage(3, 2)),
+        ('{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":null}', Usage(3, 2)),
     ],
 )
 def test_what_can_be_read_of_a_usage_is(usage: str, read: Usage) -> None:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from entrypoints.config.load import load_settings
 from entrypoints.config.reading.schema import keys_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from tests.unit.config_examples import EXAMPLES, ROOT, environment_of
 
@@ -64,18 +65,3 @@ def test_every_setting_is_documented_and_shown_in_the_full_example(key: str) -> 
 @pytest.mark.parametrize("key", sorted(ParamsSettings.refused))
 def test_every_refused_param_is_documented(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-
-
-def test_the_documented_defaults_of_general_settings_are_the_real_ones() -> None:
-    documentation = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*?) \|", documentation, re.MULTILINE))
-    plain = {
-        key: default
-        for key, default in ((key, getattr(GeneralSettings(), key)) for key in keys_of(GeneralSettings))
-        if isinstance(default, str | float | int)
-    }
-
-    for key, default in plain.items():
-        shown = str(default).lower().removesuffix(".0")
-        documented = rows[key].replace("32 MiB", "33554432").replace("256 MiB", "268435456")
-        assert documented.partition(" ")[0] == shown, key

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.schema import keys_of
-from entrypoints.config.settings import CacheParams, ConfigFile, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
 from tests.examples import examples
 

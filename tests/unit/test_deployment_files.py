@@ -1,6 +1,7 @@
 """What docker-compose.yml, the Dockerfile, deploy/ and docs/deploy.md say of each other and of the proxy is true."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from adapters.stores.redis.settings import RedisSettings
 from bench import python_build
 from domain.secret import Secret
 from entrypoints import http, provider
+from entrypoints.cli.command import COMMANDS
 from entrypoints.config.load import load_settings
-from entrypoints.config.settings import Settings
+from entrypoints.config.settings import GeneralSettings, Settings
 from entrypoints.processes import supervisor
 from simulator.__main__ import parse_arguments
 
@@ -25,6 +27,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
+UNIT = (ROOT / "deploy/llmproxy.service").read_text()
 GUIDE = (ROOT / "docs/deploy.md").read_text()
 PROXIES = ("proxy", "proxy-2")
 CONFIGS = ("llmproxy.yaml", "demo.yaml")
@@ -137,6 +140,30 @@ def test_image_runs_as_the_user_the_guide_names_and_not_as_root() -> None:
 
     assert user is not None
     assert f"uid {user[1]}" in GUIDE and f"runAsUser: {user[1]}" in GUIDE
+
+
+def directives(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT, re.MULTILINE)
+
+
+def test_unit_of_systemd_starts_what_there_is_and_gives_requests_time_to_end() -> None:
+    for command in (*directives("ExecStart"), *directives("ExecReload")):
+        python, m, package, *arguments = command.split()
+
+        assert (python, m, package) == ("/opt/llmproxy/.venv/bin/python", "-m", "llmproxy")
+        assert arguments[0] in COMMANDS
+    assert int(directives("TimeoutStopSec")[0]) > GeneralSettings().drain_timeout + supervisor._KILL_GRACE_S
+    assert directives("RestartPreventExitStatus") == ["2"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_unit_is_valid_to_systemd(tmp_path: Path) -> None:
+    unit = tmp_path / "llmproxy.service"
+    unit.write_text(UNIT.replace("/opt/llmproxy/.venv/bin/python", sys.executable))
+
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+
+    assert [line for line in done.stderr.splitlines() if "llmproxy.service" in line] == []
 
 
 @pytest.mark.parametrize("name", [*PROXIES, "nginx"])

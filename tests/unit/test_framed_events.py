@@ -13,6 +13,7 @@ from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.attempts.event_stream_answer import EventStreamAnswer, StreamSource
 from application.held_bytes import HeldBytes
 from tests.asgi_application import CLIENT
+from tests.fakes import FakeClock
 from tests.unit.http_line import GET, Line, Wire
 
 DONE = b"data: [DONE]\n\n"
@@ -45,7 +46,7 @@ class Stream:
         head = await reply.receive()
         scanner.feed(head)
         nobody: Any = type("Nobody", (), {"release": lambda *_: None, "failed": lambda *_: None})()
-        source = StreamSource(reply, nobody)
+        source = StreamSource(reply, FakeClock())
         answer = EventStreamAnswer(nobody, nobody, nobody, source, scanner, head, lambda _: None, HeldBytes())
         client.start(200, [])
         while not await answer.flow(client.send_chunk, client.send_framed):

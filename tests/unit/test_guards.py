@@ -106,3 +106,22 @@ def test_only_json_is_taken() -> None:
         with pytest.raises(InvalidRequest) as refused:
             check_json(headers)
         assert status_of(refused.value) == 415
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
+def test_what_is_for_this_machine_is_shown_to_clients_on_it(address: str) -> None:
+    for guard in (OPEN, KEYED):
+        guard.check_local({b"host": b"localhost:4000"}, (address, 5000))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.2", "::2", "fe80::1%eth0", "::ffff:10.0.0.1", "", "unix:"])
+def test_what_is_for_this_machine_is_not_shown_to_others(address: str) -> None:
+    for client in ((address, 5000), None):
+        with pytest.raises(NotAllowed, match="metrics: keys"):
+            OPEN.check_local({b"host": b"localhost"}, client)
+
+
+def test_a_page_that_reaches_this_machine_by_a_name_of_its_own_is_not_shown_it_either() -> None:
+    for guard in (OPEN, KEYED):
+        with pytest.raises(NotAllowed, match="allowed_hosts"):
+            guard.check_local({b"host": b"evil.example"}, ("127.0.0.1", 5000))

@@ -6,16 +6,11 @@ from pathlib import Path
 import pytest
 
 from entrypoints.config.reading.schema import Section, keys_of, required_of
-from entrypoints.config.settings import (
-    CacheParams,
-    ConfigFile,
-    EndpointSettings,
-    GeneralSettings,
-    GroupSettings,
-    NamedKey,
-)
+from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings, NamedKey
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
 from entrypoints.schema.command import document, main
+from entrypoints.schema.field_docs import plain
 from entrypoints.schema.json_schema import DIALECT, json_schema
 from tests.unit.config_examples import EXAMPLES, SCHEMA
 
@@ -73,4 +68,10 @@ def test_it_says_nothing_in_pythons_words() -> None:
     told = [line for line in document().splitlines() if '"description"' in line]
 
     assert told
-    assert not [line for line in told if "None" in line or "`" in line]
+    assert not [line for line in told if "None" in line or "`" in line or "](" in line or "**" in line]
+
+
+def test_of_links_that_only_say_where_more_is_nothing_is_left() -> None:
+    told = "Cached or not: [caching](caching.md). Under its name ([more](x.md#a)), by [proxies](#p). [When](y.md)."
+
+    assert plain(told) == "Cached or not. Under its name, by proxies."

@@ -11,7 +11,8 @@ import yaml
 
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.schema import Section, keys_of
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
 from tests.unit.config_examples import EXAMPLES, SCHEMA, environment_of
 

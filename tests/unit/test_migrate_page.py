@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from entrypoints.config.load import load_settings
-from entrypoints.config.settings import CacheParams, EndpointSettings, GeneralSettings
+from entrypoints.config.settings import EndpointSettings, GeneralSettings
+from entrypoints.config.settings_cache import CacheParams
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/migrate.md").read_text()

@@ -1,8 +1,7 @@
-"""What became of requests: errors are counted one by one, the sum of all is exact, labels are few whatever clients
-say, and the last decisions are told in order."""
+"""What became of requests: all counts are exact, labels are few whatever clients say, and the last decisions are told
+in order."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from application.endpoints.endpoint_state import EndpointState
+from application.observing.counted import Counted, Labels, Place
 from application.observing.error_types import ERROR_TYPES, OTHER, error_type
-from application.observing.recent import WINDOW_S, AttemptsOfEndpoint, Recent
-from application.observing.request_counts import DECISIONS, MANY, SAMPLES, RequestCounts
+from application.observing.latencies import Latencies
+from application.observing.recent import WINDOW_S, AttemptsOfEndpoint, Recent, attempts_at, traffic
+from application.observing.request_counts import DECISIONS, MANY, RequestCounts
+from application.observing.tallies import EndpointTally, Tallies
 from application.telemetry_ports import RequestRecord
-from domain.endpoint import Endpoint
 from domain.failure import FailureKind
-from domain.health.cooldown import CooldownPolicy
 from tests.fakes import FakeClock
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -46,57 +45,95 @@ def counting() -> tuple[RequestCounts, FakeClock]:
 
 
 REQUESTS = st.lists(
-    st.tuples(st.sampled_from(["gpt", "small", "whatever clients say"]), st.sampled_from(["chat", "embeddings"]),
-              st.sampled_from([("ok", 200), ("rate_limit_exceeded", 429), ("upstream_timeout", 504)])),
-    max_size=5 * SAMPLES,
+    st.builds(
+        record,
+        group=st.sampled_from(["gpt", "small", "whatever clients say"]),
+        endpoint=st.sampled_from(["gpt/1", "gpt/2", ""]),
+        api=st.sampled_from(["chat", "embeddings", ""]),
+        outcome=st.sampled_from(["ok", "ok", "ok", "rate_limit_exceeded", "upstream_timeout", "something new"]),
+        status=st.sampled_from([200, 429, 504]),
+        cache=st.sampled_from(["hit", "miss", "bypass", "shared"]),
+        stream=st.booleans(),
+        attempts=st.integers(0, 4),
+        overhead_ms=st.floats(0.0, 10.0),
+        first_byte_ms=st.floats(0.0, 1e4),
+        total_ms=st.floats(0.0, 1e6),
+    ),
+    max_size=3 * MANY,
 )  # fmt: skip
 
 
-@given(REQUESTS)
-def test_the_sum_and_all_errors_are_exact(requests: list[tuple[str, str, tuple[str, int]]]) -> None:
+def naive(records: list[RequestRecord]) -> Counted:
+    """One by one, as anybody would write it down."""
+    made = Counted({}, {}, {}, {}, {}, {})
+    for one in records:
+        group = one.group if one.group in ("gpt", "small") else ""
+        kind = error_type(one.outcome)
+        if one.api or kind:
+            labels = Labels(group, one.endpoint, one.api, f"{one.status // 100}xx", kind, one.cache)
+            made.requests[labels] = made.requests.get(labels, 0) + 1
+        if one.status == 429:
+            made.limited[group] = made.limited.get(group, 0) + 1
+        if one.attempts > 1:
+            made.retries[group] = made.retries.get(group, 0) + one.attempts - 1
+            if one.outcome == "ok":
+                made.failovers[group] = made.failovers.get(group, 0) + 1
+        if one.api:
+            where = "cached" if one.cache in ("hit", "shared") else "stream" if one.stream else "whole"
+            latencies = made.latencies.setdefault(Place(group, one.api, where), Latencies())
+            latencies.overhead.add([one.overhead_ms])
+            latencies.first_byte.add([one.first_byte_ms])
+            latencies.total.add([one.total_ms])
+    return made
+
+
+@given(REQUESTS, st.integers(1, 100))
+def test_every_count_is_what_counting_one_by_one_comes_to(records: list[RequestRecord], ask_every: int) -> None:
     counts, clock = counting()
-    for group, api, (outcome, status) in requests:
-        observe(counts, clock, record(group=group, api=api, outcome=outcome, status=status))
+    for number, one in enumerate(records):
+        observe(counts, clock, one)
+        if number % ask_every == 0:
+            counts.counted()
+    found, wanted = counts.counted(), naive(records)
 
-    found = counts.counts()
-    told = Counter({labels: times for labels, times in found.items() if labels.error_type})
-    known = [("" if group.startswith("what") else group, api, outcome) for group, api, (outcome, _) in requests]
-    assert sum(found.values()) == len(requests)
-    assert sum(sum(part.total.counts) for part in counts.latencies().values()) == len(requests)
-    for labels, times in told.items():
-        assert times == sum(
-            (group, api, error_type(outcome)) == (labels.group, labels.api, labels.error_type)
-            for group, api, outcome in known
-        )
-    assert {labels.group for labels in found} <= {"gpt", "small", ""}
-
-
-@given(st.lists(st.sampled_from(["gpt", "small"]), max_size=2 * SAMPLES - 1))
-def test_while_few_come_how_they_divide_is_exact(groups: list[str]) -> None:
-    counts, clock = counting()
-    for group in groups:
-        observe(counts, clock, record(group=group))
-
-    assert Counter({labels.group: times for labels, times in counts.counts().items()}) == Counter(groups)
+    assert found.requests == wanted.requests
+    assert (found.retries, found.failovers, found.limited) == (wanted.retries, wanted.failovers, wanted.limited)
+    assert found.latencies.keys() == wanted.latencies.keys()
+    for place, latencies in found.latencies.items():
+        for name in ("overhead", "first_byte", "total"):
+            one, other = getattr(latencies, name), getattr(wanted.latencies[place], name)
+            assert one.counts == other.counts
+            assert one.sum_ms == pytest.approx(other.sum_ms)
+    assert counts.total == len(records)
 
 
-def test_what_is_folded_stands_for_as_many_as_there_were() -> None:
+def test_many_are_counted_at_a_tick_and_do_not_wait() -> None:
     counts, clock = counting()
     for _ in range(MANY):
         observe(counts, clock, record())
 
     assert counts.went_well == counts.ended == []
-    assert list(counts.counts().values()) == [MANY]
+    assert list(counts.counted().requests.values()) == [MANY]
+
+
+def test_a_group_that_comes_later_is_counted_by_its_name_and_what_was_counted_of_others_stays() -> None:
+    counts, clock = counting()
+    observe(counts, clock, record())
+    counts.name_groups(["new"])
+    observe(counts, clock, record(group="new"))
+
+    assert {labels.group for labels in counts.counted().requests} == {"gpt", "new"}
 
 
 def test_reading_twice_changes_nothing_and_what_was_read_is_a_copy() -> None:
     counts, clock = counting()
     observe(counts, clock, record())
-    before = counts.latencies()
+    before = counts.counted().copy()
     observe(counts, clock, record(total_ms=7.0))
 
-    assert sum(before["gpt", "chat"].total.counts) == 1
-    assert counts.counts() == counts.counts()
+    assert sum(before.latencies[Place("gpt", "chat", "whole")].total.counts) == 1
+    assert list(before.requests.values()) == [1]
+    assert counts.counted() == counts.counted()
     assert counts.decisions() == counts.decisions()
 
 
@@ -105,10 +142,10 @@ def test_pages_that_are_no_call_do_not_count_and_refusals_do() -> None:
     observe(counts, clock, record(api="", group="", endpoint="", attempts=0))
     observe(counts, clock, record(api="", group="", endpoint="", attempts=0, status=401, outcome="invalid_api_key"))
 
-    ((labels, times),) = counts.counts().items()
+    ((labels, times),) = counts.counted().requests.items()
     assert (labels.status_class, labels.error_type, times) == ("4xx", "client_unauthorized", 1)
-    assert counts.latencies() == {}
-    assert [decision.record.outcome for decision in counts.decisions()] == ["invalid_api_key"]
+    assert counts.counted().latencies == {}
+    assert [decision.outcome for decision in counts.decisions()] == ["invalid_api_key"]
 
 
 def test_the_last_decisions_are_told_newest_first_with_their_time_good_and_bad_ones() -> None:
@@ -120,7 +157,7 @@ def test_the_last_decisions_are_told_newest_first_with_their_time_good_and_bad_o
     clock.advance(500.0)
 
     decisions = counts.decisions()
-    assert [decision.record.request_id for decision in decisions] == [f"req_{149 - n}" for n in range(DECISIONS)]
+    assert [decision.request_id for decision in decisions] == [f"req_{149 - n}" for n in range(DECISIONS)]
     assert decisions[0].unix - decisions[-1].unix == DECISIONS - 1
 
 
@@ -164,22 +201,79 @@ def test_what_is_whose_fault(outcome: str, kind: str) -> None:
     assert error_type(outcome) == kind
 
 
+class Alone:
+    """As `Workers`, of one."""
+
+    def __init__(self, counts: RequestCounts, tallies: Tallies) -> None:
+        self._counts = counts
+        self._tallies = tallies
+        self.published = 0
+
+    def counted(self) -> Counted:
+        return structs.replace(self._counts.counted(), endpoints=self._tallies.by_endpoint).copy()
+
+    def publish(self) -> None:
+        self.published += 1
+
+
 def test_what_is_recent_grows_old() -> None:
     counts, clock = counting()
-    states = {"gpt/1": EndpointState(Endpoint("gpt/1", "m", "openai"), CooldownPolicy())}
-    recent = Recent(counts, states, clock)
+    tallies = Tallies()
+    tally = tallies.of("gpt/1", "gpt")
+    workers = Alone(counts, tallies)
+    recent = Recent(counts, workers, clock)
     observe(counts, clock, record())
-    states["gpt/1"].attempts += 1
-    states["gpt/1"].failures["server_error"] += 2
-    before = recent()
+    tally.attempts += 1
+    tally.failures["server_error"] = 2
+    before = recent.since(workers.counted())
     for _ in range(int(WINDOW_S)):
         clock.advance(1.0)
         recent.tick()
     counts.went_wrong(record(outcome="upstream_error", status=502))
-    after = recent()
+    after = recent.since(workers.counted())
 
-    assert before.traffic("gpt").requests == 1 and before.traffic("small").requests == 0
-    assert before.traffic(None).total_ms is not None
-    assert before.attempts_at("gpt/1", 1) == AttemptsOfEndpoint(1, 1.0, {"server_error": 2})
-    assert (after.traffic(None).requests, after.traffic(None).errors) == (1, {"endpoint_error": 1})
-    assert after.attempts_at("gpt/1", 0) == AttemptsOfEndpoint(0, 0.0, {})
+    assert traffic(before, "gpt").requests == 1 and traffic(before, "small").requests == 0
+    assert traffic(before, None).total_ms is not None
+    assert attempts_at(before.endpoints["gpt/1"], 1) == AttemptsOfEndpoint(1, 1.0, {"server_error": 2})
+    assert (traffic(after, None).requests, traffic(after, None).errors) == (1, {"endpoint_error": 1})
+    assert attempts_at(after.endpoints["gpt/1"], 0) == AttemptsOfEndpoint(0, 0.0, {})
+    assert workers.published == WINDOW_S
+
+
+@given(REQUESTS, REQUESTS)
+def test_counts_add_up_over_workers_and_subtract_over_time(
+    first: list[RequestRecord], second: list[RequestRecord]
+) -> None:
+    one, other = naive(first), naive(second)
+    together = one + other
+
+    assert sum(together.requests.values()) == sum(one.requests.values()) + sum(other.requests.values())
+    assert {labels: n for labels, n in together.since(one).requests.items() if n} == other.requests
+    for place, latencies in together.since(one).latencies.items():
+        if place in other.latencies:
+            assert latencies.total.counts == other.latencies[place].total.counts
+
+
+@given(REQUESTS, REQUESTS)
+def test_counting_goes_on_from_what_was_counted_before(first: list[RequestRecord], later: list[RequestRecord]) -> None:
+    clock = FakeClock()
+    before = naive(first)
+    counts = RequestCounts(["gpt", "small"], clock, before.copy())
+    for one in later:
+        observe(counts, clock, one)
+    found, wanted = counts.counted(), naive(first) + naive(later)
+
+    assert (found.requests, found.retries, found.limited) == (wanted.requests, wanted.retries, wanted.limited)
+    for place, latencies in wanted.latencies.items():
+        assert found.latencies[place].total.counts == latencies.total.counts
+    assert before == naive(first), "a copy is one"
+
+
+def test_what_an_endpoint_counted_stays_when_it_is_configured_anew() -> None:
+    tallies = Tallies({"gpt/1": EndpointTally("gpt", attempts=2, failures={"junk_reply": 1})})
+    tallies.of("gpt/1", "other").attempts += 1
+    copy = tallies.by_endpoint["gpt/1"].copy()
+    tallies.of("gpt/1", "other").attempts += 1
+    tallies.of("gpt/1", "other").failures["junk_reply"] = 5
+
+    assert copy == EndpointTally("other", attempts=3, failures={"junk_reply": 1})

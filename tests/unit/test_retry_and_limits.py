@@ -92,7 +92,7 @@ def test_replies_to_requests_in_flight_together_double_once() -> None:
 
 
 def test_a_success_forgets_the_doubling_but_not_the_running_clock() -> None:
-    clock = UNLIMITED.after_limit(None, 0, 0).after_limit(None, 1, 1).after_success()
+    clock = UNLIMITED.after_limit(None, 0, 0).after_limit(None, 1, 1).after_success(1)
 
     assert clock.wait_s(1) == 2
     assert clock.after_limit(None, 3, 3).wait_s(3) == 1

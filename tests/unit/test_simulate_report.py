@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -56,6 +57,21 @@ def test_a_request_over_the_limit_waits_for_the_refill_and_no_429_is_seen(tmp_pa
     assert report.waits.count == 1 and 28.0 <= report.waits.max_s <= 28.6
     assert report.totals.blind_429s == 1 and report.totals.avoided_429s == 1
     assert max(report.timeline.waiting) == 1 and sum(map(bool, report.timeline.waiting)) in (28, 29)
+
+
+@pytest.mark.parametrize("model", ["id: east", "id: east, rpm: 120"])
+@pytest.mark.parametrize("style", ["azure", "openai", "none"])
+def test_twice_as_many_as_a_limit_lets_in_use_all_of_it_and_hardly_any_sees_a_429(
+    tmp_path: Path, model: str, style: Literal["azure", "openai", "none"]
+) -> None:
+    """Azure's windows also where nothing but the headers says so. Of the silent one only 429s tell."""
+    times = [number / 4 for number in range(480)]
+    report = played(settings_of(tmp_path, model), times, [("east", Limits(120, None, style))], Latency(2.0, 0.0))
+
+    is_silent = (model, style) == ("id: east", "none")
+    assert report.totals.received_429s <= (300 if is_silent else 0)
+    # Of two minutes and the 30 s that the last may wait; a bucket is full at the start.
+    assert report.totals.answered >= (300 if style == "azure" else 410)
 
 
 def test_what_waits_too_long_is_told_429(tmp_path: Path) -> None:

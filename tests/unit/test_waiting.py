@@ -150,6 +150,28 @@ async def test_nobody_waits_longer_than_it_may() -> None:
     assert scene.room.waiting("g") == 0
 
 
+async def test_when_a_429s_clock_ends_they_go_in_batches_that_double() -> None:
+    """Of an endpoint that tells nothing of its limit."""
+    scene = Scene()
+    endpoint = Endpoint(id="silent", model="m", provider="openai", bucket="c")
+    scene.group = ModelGroup("g", (endpoint,))
+    picture = Picture([scene.group], scene.clock, reserve=0.0)
+    scene.room = AdmissionQueue(picture.pool, picture.signal, scene.clock)
+    lease = picture.pick(scene.group, "", DEMAND, ())
+    assert lease is not None
+    picture.failed(lease, Failure(FailureKind.RATE_LIMITED, "429", True, 5.0))
+    picture.release(lease)
+    waiting = [scene.wait() for _ in range(20)]
+    await settle()
+    gone = []
+
+    for seconds in (4.9, 0.11, 0.26, 0.26, 0.26, 0.26):
+        await scene.clock.pass_time(seconds)
+        gone.append([task.done() for task in waiting].count(True))
+
+    assert gone == [0, 1, 3, 7, 15, 20]
+
+
 async def test_a_reply_that_says_there_is_room_lets_them_go_at_once() -> None:
     scene = Scene()
     scene.clock.time += 1.01

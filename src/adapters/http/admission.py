@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Sequence
 
-from adapters.http.access.guards import Guard, check_no_page, check_upgrade
+from adapters.http.access.guards import Guard, MetricsAccess, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
 from adapters.http.bodies.decompressed import decompressed
@@ -34,12 +34,14 @@ class Admission:
         *,
         tracing: Tracing | None = None,
         keeps_keys_apart: bool = False,
+        metrics: MetricsAccess = "loopback",
         passes_trace_context: bool = False,
     ) -> None:
         """`max_body_bytes` is for bodies that are held, because they have to be read. `tracing` None = no traces are
-        recorded. `keeps_keys_apart`: is what one key stores nobody's but its own? `passes_trace_context`: does the
-        client's go on to endpoints?"""
+        recorded. `keeps_keys_apart`: is what one key stores nobody's but its own? `metrics`: who may see them, clients
+        on this machine, those with a key, or all. `passes_trace_context`: does the client's go on to endpoints?"""
         self._guard = guard
+        self._metrics = metrics
         self._keep_credentials = not guard.needs_key
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
@@ -90,7 +92,10 @@ class Admission:
     def admit_to_page(self, exchange: Exchange, page: Page) -> bool:
         """Raises `ProxyError` when it may not be shown; False = to a client that shows no key, and may not see all."""
         headers = by_name(exchange.head.headers)
-        holder = self._guard.check(headers, key=page.needs_key, host=not page.is_for_any_host)
+        needs_key = page.needs_key or (page.is_metrics and self._metrics == "keys")
+        holder = self._guard.check(headers, key=needs_key, host=not page.is_for_any_host)
+        if page.is_metrics and self._metrics == "loopback":
+            self._guard.check_local(headers, exchange.client.addresses["client"])
         exchange.key_name = holder.name
         exchange.is_probe = page.is_probe
         return self._guard.is_known(headers)

@@ -3,6 +3,7 @@
 Their handlers are Litestar's. Who may see a page, and that it is written down, is the application's doing.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 from typing import Any
@@ -17,11 +18,14 @@ from adapters.http.exchange.in_flight import InFlight
 from adapters.http.paths.routes import below_root
 from adapters.http.status_page.document import Document
 from application.use_cases.catalogue import ListModels, ReportHealth
-from application.use_cases.overview import ReportOverview
+from application.use_cases.overview import overview_of
+from application.use_cases.proxy_report import MetricsText, ReportProxy
 
 METHODS = ("GET", "HEAD")
 """What watches whether something is up often asks with HEAD."""
 
+_ITSELF = 1
+"""How many of the requests in flight only ask how many there are."""
 _MODEL = "/v1/models/one"
 _STATUS_FIELDS = (("cache-control", "no-cache"), ("vary", "accept"))
 
@@ -38,6 +42,8 @@ class Page(Struct, frozen=True):
     """Is it shown by whatever name the proxy was reached? Load balancers ask by addresses."""
     is_probe: bool = False
     """Is it asked for every few seconds, by what watches the proxy?"""
+    is_metrics: bool = False
+    """Does the setting `metrics` say who may see it?"""
 
 
 _PAGES = {
@@ -45,6 +51,7 @@ _PAGES = {
     "/health/live": Page("/health/live", needs_key=False, is_for_any_host=True, is_probe=True),
     "/health/ready": Page("/health/ready", needs_key=False, is_probe=True),
     "/status": Page("/status", is_probe=True),
+    "/metrics": Page("/metrics", needs_key=False, is_probe=True, is_metrics=True),
 }
 _MODELS = Page("/v1/models")
 _FOR_BROWSERS = Page("/status/page", needs_key=False, is_probe=True)
@@ -90,7 +97,8 @@ def is_text(encoded: str) -> bool:
 def catalogue_routes(
     models: ListModels,
     health: ReportHealth,
-    overview: ReportOverview,
+    report: ReportProxy,
+    metrics_text: MetricsText,
     document: Document,
     in_flight: InFlight,
     started_unix: int,
@@ -110,15 +118,21 @@ def catalogue_routes(
 
     @get("/health", sync_to_thread=False)
     def report_health(request: Request[Any, Any, Any]) -> Response[bytes]:
-        report = health()
-        told = report if request.scope["state"]["shows_all"] else {"status": report.status}
-        return _json(told, 503 if report.status == "unavailable" else 200)
+        found = health()
+        told = found if request.scope["state"]["shows_all"] else {"status": found.status}
+        return _json(told, 503 if found.status == "unavailable" else 200)
 
     @get("/status", sync_to_thread=False)
     def report_status(request: Request[Any, Any, Any]) -> Response[bytes]:
-        others = max(0, len(in_flight) - 1)
-        body = msgspec.json.encode(overview(others, draining=in_flight.draining))
+        body = msgspec.json.encode(overview_of(report(_ITSELF), draining=in_flight.draining))
         return _unless_known(request, body, MediaType.JSON, _STATUS_FIELDS)
+
+    @get("/metrics")
+    async def report_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        # In a thread: of many endpoints it takes long enough for requests to notice.
+        accept = request.headers.get("accept", "")
+        content_type, text = await asyncio.to_thread(metrics_text, report(_ITSELF), accept)
+        return Response(text, media_type=content_type, headers={"vary": "accept"})
 
     @get(_FOR_BROWSERS.path, sync_to_thread=False)
     def show_status(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -132,7 +146,7 @@ def catalogue_routes(
     def ready() -> Response[bytes]:
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
 
-    return [list_models, get_model, report_health, report_status, show_status, live, ready]
+    return [list_models, get_model, report_health, report_status, report_metrics, show_status, live, ready]
 
 
 def _unless_known(

@@ -33,6 +33,10 @@ class StreamSource:
         self._clock = clock
         self._pending: asyncio.Task[bytes] | None = None
 
+    def now(self) -> float:
+        """The time by the clock."""
+        return self._clock.now()
+
     def receive(self) -> Awaitable[bytes]:
         """The next piece, b"" = the end; raises `UpstreamFailed`. To be awaited at once."""
         if self._pending is None:
@@ -90,6 +94,7 @@ class EventStreamAnswer:
     """The rest of a stream whose first content has come. Owns the upstream connection and the lease until `close()`."""
 
     __slots__ = (
+        "_began",
         "_closed",
         "_head",
         "_health",
@@ -124,6 +129,7 @@ class EventStreamAnswer:
         self._pool = pool
         self._health = health
         self._source = source
+        self._began = source.now()
         self._scanner = scanner
         self._head = head
         self._learn = learn
@@ -221,7 +227,10 @@ class EventStreamAnswer:
             self._source.close_at_its_end()
         else:
             self._source.close()
-        self._pool.release(self._lease, self._scanner.usage)
+        usage = self._scanner.usage
+        if usage is not None:
+            self._lease.state.streamed(usage, self._source.now() - self._began)
+        self._pool.release(self._lease, usage)
 
     async def _receive_end(self) -> bytes | None:
         """What follows an end; None = nothing does, or not soon enough."""

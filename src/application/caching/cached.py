@@ -40,7 +40,7 @@ _ASIDE_ABOVE_BYTES = 64 * 1024  # larger ones are read in a thread, not to hold 
 _WORTH_ASKING_AGAIN_S = 1.0
 
 
-_HIT, _BYPASS = CacheState.HIT, CacheState.BYPASS
+_HIT = CacheState.HIT
 
 
 class Responder(Protocol):
@@ -77,9 +77,7 @@ class CachedAnswers:
         clock: Clock,
         draw: Callable[[], float],
         replay_interval_s: float = 0.0,
-        counts: dict[CacheState, int] | None = None,
     ) -> None:
-        """`counts` is added to: how many requests were answered from where. None = from nothing on."""
         self._policy = policy
         self._cache = cache
         self._formats = formats
@@ -90,29 +88,24 @@ class CachedAnswers:
         self._replay_interval_s = replay_interval_s
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
-        self.counts = dict.fromkeys(CacheState, 0) if counts is None else counts
 
     def __call__(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
         """See `Responder`; `Ready` where the cache has it at hand. `trace.cache` says where the answer came from."""
         if not self._policy.may_allow(request.api, request.temperature, request.store):
-            return self._bypass(group, request, trace)
+            return self._dispatch(group, request, trace)
         # What is pinned builds on what one account keeps, and may change.
         goes_past = request.cache_control.no_store or request.binding.pinned is not None
         if goes_past or (not request.tenant and _is_told_apart_elsewhere(group)):
-            return self._bypass(group, request, trace)
+            return self._dispatch(group, request, trace)
         if len(request.body) > _ASIDE_ABOVE_BYTES:
             return self._answer_large(group, request, trace)
         place = self._place(group, request)
-        return self._bypass(group, request, trace) if place is None else self._answer(place, group, request, trace)
-
-    def _bypass(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
-        self.counts[_BYPASS] += 1
-        return self._dispatch(group, request, trace)
+        return self._dispatch(group, request, trace) if place is None else self._answer(place, group, request, trace)
 
     async def _answer_large(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         place = await asyncio.to_thread(self._place_of_large, group, request)
         if place is None:
-            return await self._bypass(group, request, trace)
+            return await self._dispatch(group, request, trace)
         return await self._answer(place, group, request, trace)
 
     def _answer(
@@ -125,7 +118,6 @@ class CachedAnswers:
             entry = self._cache.at_hand(key)
             if entry is not None and entry.shape == shape:
                 trace.cache = _HIT
-                self.counts[_HIT] += 1
                 return Ready(self._replay(entry))
         asked = _Asked(key, shape, refresh, request.patience_s)
         return self._look_or_share(asked, group, request, trace)
@@ -135,15 +127,12 @@ class CachedAnswers:
     ) -> Answer:
         looked = self._clock.now()
         trace.cache = CacheState.REFRESH if asked.refresh else CacheState.MISS
-        try:
-            if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
-                entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
-                if entry is not None:
-                    trace.cache = CacheState.HIT
-                    return self._replay(entry)
-            return await self._share(asked, looked, group, request, trace)
-        finally:
-            self.counts[trace.cache] += 1
+        if not asked.refresh and self._single_flight.under_way(asked, looked) is None:
+            entry = await self._fitting(await self._cache.get(asked.key), asked, request, trace)
+            if entry is not None:
+                trace.cache = CacheState.HIT
+                return self._replay(entry)
+        return await self._share(asked, looked, group, request, trace)
 
     def _place_of_large(self, group: ModelGroup, request: ProxyRequest) -> _Place | None:
         return None if is_heavy(request.body) else self._place(group, request)

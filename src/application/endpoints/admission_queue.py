@@ -60,6 +60,10 @@ class AdmissionQueue:
         hall = self.halls.get(group)
         return hall.waiting if hall else 0
 
+    def all_waiting(self) -> dict[str, int]:
+        """The same of every group for which any do."""
+        return {name: hall.waiting for name, hall in self.halls.items()}
+
     async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
 

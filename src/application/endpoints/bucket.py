@@ -79,7 +79,7 @@ class Bucket:
 
     def is_overloaded(self, now: float) -> bool:
         """Does it rest because it said that it is overloaded, and not because somebody asked for too much?"""
-        return self.throttle.overload and self.throttle.until > now
+        return self.throttle.overload and self.throttle.opens > now
 
     def charge(self, need: float, now: float) -> Reservation:
         """A request is sent that is expected to take `need` tokens: of which it can get no more than the limit, and is
@@ -88,8 +88,15 @@ class Bucket:
         is_too_large = False
         if limit is not None and need > limit:
             is_too_large, need = True, limit
-        self.requests = requests = self.requests.charge(1.0, now)
-        self.tokens = tokens = self.tokens.charge(need, now)
+        before, tokens_before = self.requests, self.tokens
+        self.requests = requests = before.charge(1.0, now)
+        self.tokens = tokens = tokens_before.charge(need, now)
+        if (requests.level is None and before.level is not None) or (
+            tokens.level is None and tokens_before.level is not None
+        ):
+            self.throttle = self.throttle.in_batches(now)
+        if self.throttle.batch:
+            self.throttle = self.throttle.after_charge(now)
         others, others_tokens = self.reserved_requests, self.reserved_tokens
         self.reserved_requests = others + 1.0
         self.reserved_tokens = others_tokens + need
@@ -102,10 +109,12 @@ class Bucket:
             self.requests = self.requests.after_reading(requests, sent, held.requests_mark, now, 1.0, others)
             others, need = held.others_tokens, held.tokens
             self.tokens = self.tokens.after_reading(tokens, sent, held.tokens_mark, now, need, others)
+            if self.throttle.batch and (requests.remaining is not None or tokens.remaining is not None):
+                self.throttle = self.throttle.after_reading(sent)
 
-    def succeeded(self) -> None:
-        """It answered."""
-        self.throttle = self.throttle.after_success()
+    def succeeded(self, sent: float) -> None:
+        """It answered a request that was sent at `sent`."""
+        self.throttle = self.throttle.after_success(sent)
 
     def limited(self, failure: Failure, sent: float, now: float) -> tuple[float, bool]:
         """It answered 429, or with overload: (seconds until it may be asked again, is that new?)."""

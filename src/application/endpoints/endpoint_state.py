@@ -1,12 +1,12 @@
 """One attempt's claim on an endpoint, and what is known of the endpoint it is a claim on."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 from msgspec import Struct
 
 from application.endpoints.bucket import Bucket
+from application.observing.tallies import EndpointTally
 from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.failure import NEVER_SENT, Effect, Failure, FailureKind
@@ -57,19 +57,17 @@ class EndpointState:
     """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
 
     __slots__ = (
-        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "attempts", "endpoint", "failures", "health",
-        "in_flight", "is_heard", "is_withheld", "refuses_key", "silence", "takes_all"
+        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "endpoint", "health", "in_flight", "is_heard",
+        "is_withheld", "refuses_key", "silence", "takes_all", "tally"
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
+    def __init__(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally | None = None) -> None:
+        """`tally` counts what is sent and what comes of it; None = nothing was counted yet."""
         self.endpoint = endpoint
+        self.tally = tally or EndpointTally()
         self._policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
-        self.attempts = 0
-        """Since the start of this worker, also those that are under way."""
-        self.failures: Counter[str] = Counter()
-        """By kind, likewise."""
         self.is_withheld = False
         """Is there nothing to authorize requests with? That is no fault of the endpoint's, and ends at once."""
         self.takes_all = True
@@ -92,10 +90,11 @@ class EndpointState:
         """By which it rests, and comes back."""
         return self._policy
 
-    def configure(self, endpoint: Endpoint, policy: CooldownPolicy) -> None:
-        """The configuration now says this of it; what was found out stays."""
+    def configure(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally) -> None:
+        """The configuration now says this of it; what was found out stays. `tally`: of the id that it has now."""
         self.endpoint = endpoint
         self._policy = policy
+        self.tally = tally
 
     @property
     def longest_s(self) -> float:
@@ -123,7 +122,7 @@ class EndpointState:
     def begin(self, lease: Lease) -> None:
         """A request is sent."""
         self.in_flight += 1
-        self.attempts += 1
+        self.tally.attempts += 1
         if self.takes_all:
             return
         before = self.health
@@ -171,7 +170,8 @@ class EndpointState:
     def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
         """An attempt failed: what is the matter, and what does that do to the endpoint?"""
         lease._is_verdict = True
-        self.failures[failure.kind.value] += 1
+        failures, kind = self.tally.failures, failure.kind.value
+        failures[kind] = failures.get(kind, 0) + 1
         self._hear(lease)
         is_beside, use = lease.query.is_beside, lease.query.use
         if failure.kind in NEVER_SENT:
@@ -199,7 +199,9 @@ class EndpointState:
             asked = hash(lease.query.body)
             self._become(self._policy.after_unknown(before, asked, lease.started, now, draw))
         cools = self.health.open_until > before.open_until
-        if not cools and effect is Effect.SUSPECT:
+        if cools:
+            self.tally.cooldowns += 1
+        elif effect is Effect.SUSPECT:
             lease._is_verdict = False
         return cools
 
@@ -208,7 +210,9 @@ class EndpointState:
         before = self.health
         self._become(self._policy.after_fault(before, now))
         self.refuses_key = failure.kind in _KEY_REFUSED
-        return before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+        is_new = before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+        self.tally.cooldowns += is_new
+        return is_new
 
     def end(self, lease: Lease) -> Ending | None:
         """It is over; if nobody can say how it went, a probe gives its lease back. None = it was over already."""
@@ -223,6 +227,18 @@ class EndpointState:
                 self._become(self._policy.after_abandon(self.health, lease._probe_until))
             self._contact.set()
         return lease._ending
+
+    def took(self, usage: Usage) -> None:
+        """A reply said what its request took."""
+        tally = self.tally
+        tally.input_tokens += usage.prompt_tokens
+        tally.cached_tokens += usage.cached_tokens
+        tally.output_tokens += usage.output_tokens
+
+    def streamed(self, usage: Usage, seconds: float) -> None:
+        """A stream said what it took; so long after its first content it was over."""
+        if usage.output_tokens > 1:
+            self.tally.between_tokens.add([1000.0 * seconds / (usage.output_tokens - 1)])
 
     def report(self) -> CooldownReport:
         """What was found out here."""

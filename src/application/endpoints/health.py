@@ -41,11 +41,11 @@ class HealthTracker:
 
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
-        state = lease.state
+        state, throttle = lease.state, lease.bucket.throttle
         before = state.health
         state.succeeded(lease)
-        if lease.bucket.throttle.unexplained and not lease.query.is_beside:
-            lease.bucket.succeeded()
+        if (throttle.unexplained or throttle.batch) and not lease.query.is_beside:
+            lease.bucket.succeeded(lease.started)
         if state.health is not before:
             if before.open_until and not state.health.open_until:
                 self._alarm.recovered(lease.endpoint)

@@ -10,6 +10,7 @@ from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.ledger import Ledger
 from application.endpoints.room_signal import RoomSignal
+from application.observing.tallies import Tallies
 from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -26,9 +27,15 @@ NO_TIME_S = 1e-9
 _AMPLE, _SCARCE = Room.AMPLE, Room.SCARCE
 
 
-def endpoint_states(groups: Iterable[ModelGroup]) -> Mapping[str, EndpointState]:
-    """By endpoint id. Of several groups with one endpoint the first has the say."""
-    return {e.id: EndpointState(e, group.cooldown) for group in reversed([*groups]) for e in group.endpoints}
+def endpoint_states(groups: Iterable[ModelGroup], tallies: Tallies | None = None) -> Mapping[str, EndpointState]:
+    """By endpoint id. Of several groups with one endpoint the first has the say. `tallies` None = nothing was counted
+    yet."""
+    counts = tallies or Tallies()
+    return {
+        e.id: EndpointState(e, group.cooldown, counts.of(e.id, group.name))
+        for group in reversed([*groups])
+        for e in group.endpoints
+    }
 
 
 class _Turns:
@@ -192,6 +199,7 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
+            lease.state.took(usage)
             lease.bucket.learn(lease.query.demand, usage)
         lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:

@@ -23,6 +23,7 @@ _OWN = {
     "host_not_allowed": "policy_refused",
     "origin_not_allowed": "policy_refused",
     "passthrough_off": "policy_refused",
+    "metrics_not_open": "policy_refused",
     "administration_closed": "policy_refused",
     "not_per_key": "policy_refused",
     "upgrade_not_served": "policy_refused",

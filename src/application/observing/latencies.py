@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import exp2
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 BOUNDS_MS: tuple[float, ...] = tuple(10.0 * 2.0 ** (step / 2) for step in range(-20, 35))
 """The upper bounds of the buckets: each sqrt(2) times the one before, from 0.01 ms to 22 min. Every other one is 10 ms
@@ -18,40 +18,38 @@ class Quantiles(Struct, frozen=True):
     p99: float
 
 
-class Histogram:
+class Histogram(Struct):
     """One distribution, in milliseconds."""
 
-    __slots__ = ("counts", "sum_ms")
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    """In each bucket, not accumulated."""
+    sum_ms: float = 0.0
 
-    def __init__(self, counts: Sequence[int] = (0,) * (len(BOUNDS_MS) + 1), sum_ms: float = 0.0) -> None:
-        self.counts = list(counts)
-        """In each bucket, not accumulated."""
-        self.sum_ms = sum_ms
+    def add(self, values_ms: Sequence[float]) -> None:
+        """Many at once: they are sorted, so that each bucket is touched once."""
+        self.add_sorted(sorted(values_ms))
 
-    def add(self, values_ms: Sequence[float], times: int = 1) -> None:
-        """Many at once: they are sorted, so that each bucket is touched once. Each counts `times`."""
-        ordered = sorted(values_ms)
-        self.sum_ms += sum(ordered) * times
+    def add_sorted(self, ordered: Sequence[float]) -> None:
+        """The same, of values that are in order already."""
+        self.sum_ms += sum(ordered)
         begin, size = 0, len(ordered)
         while begin < size:
             bucket = bisect_left(BOUNDS_MS, ordered[begin])
             end = bisect_right(ordered, BOUNDS_MS[bucket], begin) if bucket < len(BOUNDS_MS) else size
-            self.counts[bucket] += (end - begin) * times
+            self.counts[bucket] += end - begin
             begin = end
 
     def __add__(self, other: "Histogram") -> "Histogram":
         return Histogram([a + b for a, b in zip(self.counts, other.counts, strict=True)], self.sum_ms + other.sum_ms)
 
-    def since(self, earlier: "Histogram | None") -> "Histogram":
-        """What came after an earlier copy of this one; None = all."""
-        if earlier is None:
-            return self
+    def __sub__(self, earlier: "Histogram") -> "Histogram":
+        """What came after an earlier copy of this one."""
         counts = [now - then for now, then in zip(self.counts, earlier.counts, strict=True)]
         return Histogram(counts, self.sum_ms - earlier.sum_ms)
 
     def copy(self) -> "Histogram":
         """As it is now."""
-        return Histogram(self.counts, self.sum_ms)
+        return Histogram(self.counts[:], self.sum_ms)
 
     def quantiles(self) -> Quantiles | None:
         """None = it is empty."""
@@ -67,29 +65,27 @@ class Histogram:
         raise ValueError("a rank beyond all values")
 
 
-class Latencies(Struct, frozen=True):
+class Latencies(Struct):
     """The three distributions of a kind of requests."""
 
-    overhead: Histogram
-    first_byte: Histogram
-    total: Histogram
+    overhead: Histogram = field(default_factory=Histogram)
+    first_byte: Histogram = field(default_factory=Histogram)
+    total: Histogram = field(default_factory=Histogram)
 
-    @classmethod
-    def empty(cls) -> "Latencies":
-        """Of no request."""
-        return cls(Histogram(), Histogram(), Histogram())
+    def add(self, overheads_ms: Sequence[float], first_bytes_ms: Sequence[float], totals_ms: Sequence[float]) -> None:
+        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one."""
+        self.overhead.add(overheads_ms)
+        totals = sorted(totals_ms)
+        self.total.add_sorted(totals)
+        self.first_byte.add_sorted(totals if first_bytes_ms == totals_ms else sorted(first_bytes_ms))
 
     def __add__(self, other: "Latencies") -> "Latencies":
         return Latencies(self.overhead + other.overhead, self.first_byte + other.first_byte, self.total + other.total)
 
-    def since(self, earlier: "Latencies | None") -> "Latencies":
-        """What came after an earlier copy; None = all."""
-        if earlier is None:
-            return self
+    def __sub__(self, earlier: "Latencies") -> "Latencies":
+        """What came after an earlier copy."""
         return Latencies(
-            self.overhead.since(earlier.overhead),
-            self.first_byte.since(earlier.first_byte),
-            self.total.since(earlier.total),
+            self.overhead - earlier.overhead, self.first_byte - earlier.first_byte, self.total - earlier.total
         )
 
     def copy(self) -> "Latencies":

@@ -1,14 +1,15 @@
-"""All that `GET /status` says, of the worker that answers: what is now, what the last minutes brought, the last
-decisions. From memory; nobody is asked."""
+"""All that `GET /status` says: what is now, what the last minutes brought, the last decisions."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from application.observing.recent import WINDOW_S, Recent, Traffic
-from application.observing.reload_state import Reloads
-from application.observing.request_counts import RequestCounts
-from application.use_cases.status import GroupStatus, HeldStatus, ReportHeld, ReportStatus, ReportStores, StoresStatus
+from application.observing.decision import Decision
+from application.observing.recent import WINDOW_S, Traffic, traffic
+from application.observing.request_counts import newest
+from application.use_cases.proxy_report import ProxyReport
+from application.use_cases.status import GroupStatus, HeldStatus, StoresStatus
 
 
 class Worker(Struct, frozen=True):
@@ -16,20 +17,27 @@ class Worker(Struct, frozen=True):
 
     pid: int
     workers: int
-    """How many share the port; what each counts is its own."""
+    """How many share the port; the figures are of all of them."""
 
 
-class Running(Struct, frozen=True):
-    """What runs, and since when."""
+class WorkerStatus(Struct, frozen=True):
+    """One of the workers."""
+
+    number: int
+    pid: int
+    started_unix: int
+    in_flight: int
+    """Requests that it is answering."""
+
+
+class ProxyStatus(Struct, frozen=True):
+    """The proxy as such."""
 
     version: str
     started_unix: int
     worker: Worker
-
-
-class ProxyStatus(Running, frozen=True):
-    """The proxy as such."""
-
+    workers: tuple[WorkerStatus, ...]
+    """Those that there are now, in order."""
     draining: bool
     """Has it been told to stop?"""
     in_flight: int
@@ -51,25 +59,6 @@ class RecentTraffic(Traffic, frozen=True):
     """How far back that is."""
 
 
-class DecisionReport(Struct, frozen=True):
-    """What was decided for one request, as the log says it; nothing of what its client sent."""
-
-    request_id: str
-    unix: float
-    group: str
-    api: str
-    endpoint: str
-    attempts: int
-    reasons: str
-    status: int
-    outcome: str
-    stream: bool
-    cache: str
-    total_ms: float
-    first_byte_ms: float
-    overhead_ms: float
-
-
 class Overview(Struct, frozen=True):
     """All of it."""
 
@@ -78,82 +67,39 @@ class Overview(Struct, frozen=True):
     held: HeldStatus
     proxy: ProxyStatus
     recent: RecentTraffic
-    decisions: Sequence[DecisionReport]
+    decisions: Sequence[Decision]
 
 
-class ReportOverview:
-    """Puts it together."""
+def overview_of(report: ProxyReport, *, draining: bool) -> Overview:
+    """For people."""
+    lately, told = traffic(report.recent, None), newest(chain.from_iterable(each.decisions for each in report.workers))
+    return Overview(
+        report.groups,
+        report.stores,
+        report.held,
+        _proxy(report, draining=draining),
+        RecentTraffic(
+            lately.requests, lately.errors, lately.overhead_ms, lately.first_byte_ms, lately.total_ms, WINDOW_S
+        ),
+        [structs.replace(decision, unix=round(decision.unix, 1)) for decision in told],
+    )
 
-    def __init__(
-        self,
-        running: Running,
-        groups: ReportStatus,
-        stores: ReportStores,
-        held: ReportHeld,
-        recent: Recent,
-        counts: RequestCounts,
-        reloads: Reloads,
-    ) -> None:
-        self._running = running
-        self._groups = groups
-        self._stores = stores
-        self._held = held
-        self._recent = recent
-        self._counts = counts
-        self._reloads = reloads
 
-    def __call__(self, in_flight: int, *, draining: bool) -> Overview:
-        """At this moment."""
-        recent = self._recent()
-        traffic = recent.traffic(None)
-        return Overview(
-            self._groups(recent),
-            self._stores(),
-            self._held(),
-            self._proxy(in_flight, draining=draining),
-            RecentTraffic(
-                traffic.requests,
-                traffic.errors,
-                traffic.overhead_ms,
-                traffic.first_byte_ms,
-                traffic.total_ms,
-                WINDOW_S,
-            ),
-            self._decisions(),
-        )
-
-    def _proxy(self, in_flight: int, *, draining: bool) -> ProxyStatus:
-        running, state = self._running, self._reloads.state
-        refused = state.refused_unix
-        return ProxyStatus(
-            running.version,
-            running.started_unix,
-            running.worker,
-            draining,
-            in_flight,
-            state.generation,
-            int(state.succeeded_unix),
-            None if refused is None else int(refused),
-            state.refusal,
-        )
-
-    def _decisions(self) -> Sequence[DecisionReport]:
-        return [
-            DecisionReport(
-                record.request_id,
-                round(unix, 1),
-                group,
-                record.api,
-                record.endpoint,
-                record.attempts,
-                record.reasons,
-                record.status,
-                record.outcome,
-                record.stream,
-                record.cache,
-                record.total_ms,
-                record.first_byte_ms,
-                record.overhead_ms,
-            )
-            for unix, group, record in self._counts.decisions()
-        ]
+def _proxy(report: ProxyReport, *, draining: bool) -> ProxyStatus:
+    running, reload = report.running, report.reload
+    return ProxyStatus(
+        running.version,
+        int(report.started_unix),
+        Worker(running.pid, running.workers),
+        tuple(
+            WorkerStatus(each.number, each.pid, int(each.started_unix), each.now.in_flight)
+            for each in report.workers
+            if each.now is not None
+        ),
+        draining,
+        sum(now.in_flight for now in report.nows),
+        reload.generation,
+        int(reload.succeeded_unix),
+        None if reload.refused_unix is None else int(reload.refused_unix),
+        reload.refusal,
+    )

@@ -1,17 +1,22 @@
-"""What is known of every endpoint and its limits, for `GET /status`."""
+"""What is known of every endpoint and its limits, and of what is held and kept, for `GET /status` and `GET /metrics`.
 
+What requests are in flight and what was counted is of all workers. What an endpoint is like, and what is left of its
+limits, each worker knows by itself: that is of the one that answers.
+"""
+
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.ledger import Ledger
-from application.held_bytes import HeldBytes
+from application.observing.counted import Counted
 from application.observing.endpoint_troubles import EndpointTroubles
-from application.observing.recent import AttemptsOfEndpoint, Copy, Traffic
+from application.observing.recent import AttemptsOfEndpoint, Traffic, attempts_at, traffic
+from application.observing.tallies import EndpointTally
+from application.observing.worker_reports import WorkerNow, WorkerReport
 from application.ports import Clock
-from application.state.detached import Detached
 from application.store_ports import StoreHealth, StoreReport
 from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
@@ -53,7 +58,7 @@ class EndpointStatusReport(Struct, frozen=True):
     why: str
     """Why it rests; empty = it does not, or nothing is known here."""
     attempts: int
-    """Since the start of this worker."""
+    """Since the start of the proxy."""
     recent: AttemptsOfEndpoint
 
 
@@ -72,7 +77,7 @@ class CacheStatus(Struct, frozen=True):
 
     store: StoreReport
     requests: dict[str, int]
-    """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of this worker."""
+    """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of the proxy."""
 
 
 class StoresStatus(Struct, frozen=True):
@@ -84,44 +89,53 @@ class StoresStatus(Struct, frozen=True):
 
 
 class HeldStatus(Struct, frozen=True):
-    """What this worker holds for its clients."""
+    """What the workers hold for their clients."""
 
     bytes: int
     max_bytes: int
-    """The budget (`max_held_bytes`); 0 = none."""
+    """The budget: `max_held_bytes` for each worker; 0 = none."""
     refused: int
     """How often something did not fit, since the start."""
     detached: int
     """Background requests that go on though their clients have left."""
 
 
-class ReportHeld:
-    """What is held, by the account of it."""
-
-    def __init__(self, held: HeldBytes, detached: Detached) -> None:
-        self._held = held
-        self._detached = detached
-
-    def __call__(self) -> HeldStatus:
-        """At this moment."""
-        held = self._held
-        return HeldStatus(held.held_bytes, held.max_bytes, held.refused, self._detached.count)
-
-
 class ReportStores:
     """How the stores are doing, from memory: none is asked."""
 
-    def __init__(self, states: StoreHealth, cache: StoreHealth | None, counts: Mapping[CacheState, int]) -> None:
+    def __init__(self, states: StoreHealth, cache: StoreHealth | None) -> None:
         self._states = states
         self._cache = cache
-        self._counts = counts
 
-    def __call__(self) -> StoresStatus:
+    def __call__(self, counted: Counted, workers: Sequence[WorkerReport]) -> StoresStatus:
         """At this moment."""
         if self._cache is None:
             return StoresStatus(None, self._states.health())
-        counts = {state.value: self._counts.get(state, 0) for state in CacheState}
-        return StoresStatus(CacheStatus(self._cache.health(), counts), self._states.health())
+        health, requests = self._cache.health(), dict.fromkeys(map(str, CacheState), 0)
+        for labels, times in counted.requests.items():
+            if labels.group:
+                requests[labels.cache] += times
+        kept = [now for now in nows(workers) if now.cache_entries is not None]
+        if kept:
+            entries = sum(now.cache_entries or 0 for now in kept)
+            health = structs.replace(health, entries=entries, bytes=sum(now.cache_bytes or 0 for now in kept))
+        return StoresStatus(CacheStatus(health, requests), self._states.health())
+
+
+def held_by(workers: Sequence[WorkerReport], max_bytes: int) -> HeldStatus:
+    """What all of them hold; each may hold `max_bytes`."""
+    there = nows(workers)
+    return HeldStatus(
+        sum(now.held_bytes for now in there),
+        max_bytes * len(there),
+        sum(report.counted.held_refused for report in workers),
+        sum(now.detached for now in there),
+    )
+
+
+def nows(workers: Sequence[WorkerReport]) -> Sequence[WorkerNow]:
+    """What those have in hand that are there."""
+    return [report.now for report in workers if report.now is not None]
 
 
 class ReportStatus:
@@ -132,30 +146,44 @@ class ReportStatus:
         groups: Sequence[ModelGroup],
         states: Mapping[str, EndpointState],
         ledger: Ledger,
-        waiting: AdmissionQueue,
         troubles: EndpointTroubles,
         clock: Clock,
     ) -> None:
         self._groups = groups
         self._states = states
         self._ledger = ledger
-        self._waiting = waiting
         self._troubles = troubles
         self._clock = clock
 
-    def __call__(self, recent: Copy) -> tuple[GroupStatus, ...]:
+    def __call__(self, counted: Counted, recent: Counted, workers: Sequence[WorkerReport]) -> tuple[GroupStatus, ...]:
         """At this moment, in the order of the configuration; `recent`: what happened in the last minutes."""
-        return tuple(self._group(group, recent) for group in self._groups)
+        in_flight: Counter[str] = Counter()
+        waiting: Counter[str] = Counter()
+        for now in nows(workers):
+            in_flight.update(now.at_endpoints)
+            waiting.update(now.waiting)
+        return tuple(self._group(group, counted, recent, in_flight, waiting[group.name]) for group in self._groups)
 
-    def _group(self, group: ModelGroup, recent: Copy) -> GroupStatus:
-        attempts = sum(recent.attempts[endpoint.id] for endpoint in group.endpoints)
+    def _group(
+        self, group: ModelGroup, counted: Counted, recent: Counted, in_flight: Mapping[str, int], waiting: int
+    ) -> GroupStatus:
+        lately = [recent.endpoints.get(endpoint.id, EndpointTally()) for endpoint in group.endpoints]
+        attempts = sum(tally.attempts for tally in lately)
         endpoints = tuple(
-            self._endpoint(endpoint, share, recent.attempts_at(endpoint.id, attempts))
-            for endpoint, share in zip(group.endpoints, group.shares(), strict=True)
+            self._endpoint(
+                endpoint,
+                share,
+                in_flight[endpoint.id],
+                counted.endpoints.get(endpoint.id, EndpointTally()).attempts,
+                attempts_at(tally, attempts),
+            )
+            for endpoint, share, tally in zip(group.endpoints, group.shares(), lately, strict=True)
         )
-        return GroupStatus(group.name, self._waiting.waiting(group.name), endpoints, recent.traffic(group.name))
+        return GroupStatus(group.name, waiting, endpoints, traffic(recent, group.name))
 
-    def _endpoint(self, endpoint: Endpoint, share: float, recent: AttemptsOfEndpoint) -> EndpointStatusReport:
+    def _endpoint(
+        self, endpoint: Endpoint, share: float, in_flight: int, attempts: int, recent: AttemptsOfEndpoint
+    ) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
         clock_s, bucket = self._ledger.throttled_s(endpoint, now), self._ledger.known(endpoint)
@@ -166,14 +194,14 @@ class ReportStatus:
             weight=endpoint.weight,
             share=round(share, 4),
             state=state.value,
-            in_flight=known.in_flight,
+            in_flight=in_flight,
             cooling_s=round(cooling_s, 1),
             clock_s=round(clock_s, 1),
             requests=_limit(bucket.requests, bucket.reserved_requests, now) if bucket else None,
             tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
             ramp=known.health.ramp,
             why=self._why(endpoint, state, clock_s),
-            attempts=known.attempts,
+            attempts=attempts,
             recent=recent,
         )
 

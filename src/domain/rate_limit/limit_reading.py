@@ -36,6 +36,14 @@ class Reading(Struct, frozen=True, gc=False):
     def is_empty(self) -> bool:
         return self.limit is None and self.remaining is None
 
+    def comes_at_once(self, limit: float) -> bool:
+        """Of a bare reset: does all room of `limit` come back at once then? So it does where that is too early for a
+        limit per minute that refills without pause, with what remains rounded down."""
+        remaining, reset_s = self.remaining, self.reset_s
+        if remaining is None or reset_s is None:
+            return False
+        return reset_s < PER_MINUTE_S * (1.0 - (remaining + 1.0) / limit)
+
     @property
     def is_possible(self) -> bool:
         return (
@@ -63,15 +71,11 @@ class Counting(Struct, frozen=True, gc=False):
         """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""
         return 0.0 if limit is None else max(self.reserve * limit, 1.0)
 
-    def per_window(self, per_minute: float) -> float:
-        """The limit of one window, where one is named per minute. What is too little to be cut into windows is counted
-        by the minute."""
-        limit = per_minute * self.window_s / PER_MINUTE_S
+    def per_window(self, per_minute: float, window_s: float | None = None) -> float:
+        """The limit of one window of `window_s` (None = as long as the provider documents), where one is named per
+        minute. What is too little to be cut into windows is counted by the minute."""
+        limit = per_minute * (self.window_s if window_s is None else window_s) / PER_MINUTE_S
         return limit if limit >= 1.0 else per_minute
-
-    def window_end(self, ended: float, now: float) -> float:
-        """The end of the window that `now` is in, where one ended at `ended`."""
-        return ended + ((now - ended) // self.window_s + 1) * self.window_s
 
 
 def countings(provider: str, reserve: float) -> tuple[Counting, Counting]:

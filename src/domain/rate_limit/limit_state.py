@@ -17,11 +17,8 @@ from msgspec import Struct, structs
 from domain.rate_limit import limit_window
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Counting, Reading, Refill, refill_rate
 from domain.rate_limit.limit_terms import LimitTerms
-from domain.rate_limit.limit_window import ADMISSION_S, SAME_WINDOW_S, Window
+from domain.rate_limit.limit_window import SAME_WINDOW_S, Window
 
-UNSAID_RESET_S = 10.0
-"""How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
-was longer, the provider's 429 will say so."""
 ECHO_S = 0.005
 """Moments that another replica tells and that are no further apart than this are taken for the same."""
 
@@ -45,11 +42,10 @@ class LimitState(Struct, frozen=True, gc=False):
         """A state at the start; `per_minute` is a limit that the configuration knows, None = it knows none."""
         if per_minute is None:
             return cls(None, 0.0, 0.0, 0.0, LimitTerms(meter))
-        # What the configuration limits is ours to count, so it is counted in the way that wastes nothing.
-        meter = structs.replace(meter, refill=_CONTINUOUS)
-        kept = meter.kept(per_minute)
-        terms = LimitTerms(meter, per_minute, kept, kept, per_minute / PER_MINUTE_S, floor=-per_minute)
-        return cls(per_minute, now, 0.0, 0.0, terms)
+        # Until replies say where windows end, it comes back bit by bit: that wastes nothing.
+        limit, rate = meter.per_window(per_minute), per_minute / PER_MINUTE_S
+        kept = meter.kept(limit)
+        return cls(limit, now, 0.0, 0.0, LimitTerms(meter, limit, kept, kept, rate, floor=-limit))
 
     def room(self, now: float) -> float | None:
         """The room at `now`; None = unknown."""
@@ -139,7 +135,7 @@ class LimitState(Struct, frozen=True, gc=False):
             limit = before.limit
         window: Window | None = None
         level: float | None
-        if limit and meter.refill is _CONTINUOUS:
+        if limit and meter.refill is _CONTINUOUS and not (reading.is_bare and reading.comes_at_once(limit)):
             if reading.is_bare:
                 window = self._window(reading, remaining, sent, mark, now, amount, in_flight)
             rate, at, window_end = refill_rate(limit, remaining, reading.reset_s), now, 0.0
@@ -147,13 +143,13 @@ class LimitState(Struct, frozen=True, gc=False):
             level = level if level < limit else limit
         else:
             window, rate = self._window(reading, remaining, sent, mark, now, amount, in_flight), 0.0
-            limit, level, at, window_end = self._in_window(reading, remaining, window, sent, now)
+            limit, level, at, window_end = self._in_window(reading, remaining, window, sent, mark, now)
         debt, floor = 0.0, -(remaining if limit is None else limit)
         if level is not None:
             level -= charged - mark
             if in_flight and meter.is_exact:
                 left = self.room(now)
-                if left is not None and left < level and self._counts(reading, limit, window_end, now):
+                if left is not None and left < level and self._counts(reading, limit, rate, window_end, now):
                     level, mark, debt = max(left, level - in_flight), self.read_mark, before.debt
             if limit is not None and level > limit:
                 level = limit
@@ -223,16 +219,17 @@ class LimitState(Struct, frozen=True, gc=False):
             return LimitState(self.room(now), now, self.charged, self.read_mark, terms)
         if now < terms.window_end:
             return self
-        terms = structs.replace(terms, window_end=terms.meter.window_end(terms.window_end, now))
+        terms = structs.replace(
+            terms, window_end=limit_window.next_end(terms.meter, terms.window, terms.window_end, now)
+        )
         return LimitState(terms.limit, now, self.charged, self.read_mark, terms)
 
     def _limited(self, limit: float, now: float) -> "LimitState":
         """After a reply that names the limit and not what remains of it."""
-        state, meter = self._advanced(now), self.terms.meter
-        if meter.refill is Refill.WINDOW:
-            limit = meter.per_window(limit)
+        state, meter, per_minute = self._advanced(now), self.terms.meter, limit
+        limit = meter.per_window(per_minute)
         terms, level = state.terms, state.level
-        rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else limit / PER_MINUTE_S
+        rate = terms.rate if limit == terms.limit or terms.rate == 0.0 else per_minute / PER_MINUTE_S
         terms = structs.replace(terms, limit=limit, kept=meter.kept(limit), rate=rate, floor=-limit)
         return structs.replace(state, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
@@ -264,7 +261,7 @@ class LimitState(Struct, frozen=True, gc=False):
         return LimitState(self.level, self.at, self.charged, self.read_mark, terms)
 
     def _in_window(
-        self, reading: Reading, remaining: float, window: Window | None, sent: float, now: float
+        self, reading: Reading, remaining: float, window: Window | None, sent: float, mark: float, now: float
     ) -> tuple[float | None, float | None, float, float]:
         """(limit, level, `at`, `window_end`) as of a reading, where all room comes back at once or its limit is not
         known."""
@@ -274,24 +271,28 @@ class LimitState(Struct, frozen=True, gc=False):
             limit = self.terms.limit
             if window is not None and meter.is_exact and (limit is None or limit <= most):
                 limit = most + 1.0
-        elif meter.refill is Refill.WINDOW and most <= meter.per_window(limit):
-            # Azure names the limit per minute also where it counts in slices of 10 s.
-            limit = meter.per_window(limit)
-        admitted = sent + min(now - sent, ADMISSION_S)
-        window_end = admitted + (UNSAID_RESET_S if reading.reset_s is None else reading.reset_s)
+        elif meter.is_exact:
+            # Azure names the limit per minute also where it counts in slices of 10 s. More than that is not hoped for
+            # until it was seen.
+            limit = min(limit, max(most, meter.per_window(limit, limit_window.length_s(meter, window))))
+        window_end = limit_window.said_end(reading.reset_s, sent, now)
+        if reading.reset_s is None and sent < self.terms.window_end < window_end:
+            left = self.room(now)
+            if left is None or remaining - (self.charged - mark) <= left:
+                window_end = self.terms.window_end  # of the same window, as no room has come back
         if sent < now and window_end <= now:
-            return limit, limit, now, meter.window_end(window_end, now)
+            return limit, limit, now, limit_window.next_end(meter, window, window_end, now)
         return limit, remaining, sent, window_end
 
-    def _counts(self, reading: Reading, limit: float | None, window_end: float, now: float) -> bool:
+    def _counts(self, reading: Reading, limit: float | None, rate: float, window_end: float, now: float) -> bool:
         """Is the level at `now` what the last reading left, less every charge since, in the very window or at the very
-        refill that the new `reading` speaks of? `limit` and `window_end` are as it has them."""
+        refill that the new `reading` speaks of? `limit`, `rate` and `window_end` are as it has them."""
         terms = self.terms
         if terms.reading.reset_s is None or reading.reset_s is None:
             return False
-        if terms.meter.refill is _CONTINUOUS:
+        if rate > 0.0:
             return terms.limit == limit and terms.rate > 0.0
-        return abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
+        return terms.rate == 0.0 and abs(window_end - self._advanced(now).terms.window_end) <= SAME_WINDOW_S
 
 
 def _capped(level: float, limit: float | None) -> float:

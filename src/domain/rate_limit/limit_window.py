@@ -15,11 +15,14 @@ room.
 
 from msgspec import Struct, structs
 
-from domain.rate_limit.limit_reading import Counting
+from domain.rate_limit.limit_reading import Counting, Refill
 
 ADMISSION_S = 0.5
 """A request is let in some time after it was sent. A window that runs from then on is taken to begin as late as the
 reply allows, but not later than this: a window that is thought to end too early costs a 429, too late a short wait."""
+UNSAID_RESET_S = 10.0
+"""How long a reading is believed that does not say when its room comes back: the shortest window a provider uses. If it
+was longer, the provider's 429 will say so."""
 ROUNDING_S = 1.0
 SAME_WINDOW_S = ADMISSION_S + ROUNDING_S  # ends of windows no further apart than this are those of one window
 
@@ -98,6 +101,24 @@ class Window(Struct, frozen=True, gc=False):
         return structs.replace(self, left=self.left + amount)
 
 
+def said_end(reset_s: float | None, sent: float, now: float) -> float:
+    """The latest end of a window by the reply to a request sent at `sent`; None = it names no reset."""
+    return sent + min(now - sent, ADMISSION_S) + (UNSAID_RESET_S if reset_s is None else reset_s)
+
+
+def length_s(meter: Counting, window: Window | None) -> float:
+    """How long one is: as the provider documents it, or else as far as replies have shown."""
+    if window is None or meter.refill is Refill.WINDOW:
+        return meter.window_s
+    return max(window.longest, ROUNDING_S)
+
+
+def next_end(meter: Counting, window: Window | None, ended: float, now: float) -> float:
+    """The end of the window that `now` is in, where one ended at `ended`."""
+    each_s = length_s(meter, window)
+    return ended + ((now - ended) // each_s + 1) * each_s
+
+
 def read(
     before: Window | None,
     meter: Counting,
@@ -111,7 +132,7 @@ def read(
     in_flight: float,
 ) -> Window:
     """The window as of a reply to the newest request that was answered, see `LimitState.after_reading`."""
-    opens, ends = sent + max(0.0, reset_s - ROUNDING_S), sent + min(now - sent, ADMISSION_S) + reset_s
+    opens, ends = sent + max(0.0, reset_s - ROUNDING_S), said_end(reset_s, sent, now)
     left, last = remaining - (charged - mark), sent if charged == mark else now
     opened = mark if opens <= now else None
     window = Window(left, charged, last, opens, ends, opened, reset_s, remaining + amount)

@@ -17,7 +17,7 @@ SOFT_WAIT_S = 2.0
 class Room(IntEnum):
     """How well a request fits, worst first."""
 
-    NONE = 0  # used up, or a 429 clock runs: asking would only cost a 429
+    NONE = 0  # used up, or a 429 clock runs, or another 429 may be coming: asking would only cost one
     SCARCE = 1  # it may or may not fit: to be asked only when no other endpoint has room
     AMPLE = 2
 
@@ -27,7 +27,7 @@ _NONE, _AMPLE = Room.NONE, Room.AMPLE
 
 def room_for(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> Room:
     """How well a request of `need` tokens fits."""
-    if now < throttle.until:
+    if now < throttle.opens:
         return _NONE
     need *= TOKEN_MARGIN
     # Mostly there is plenty, and there is no less now than at the last charge or reading.
@@ -45,7 +45,7 @@ def share_left(requests: LimitState, tokens: LimitState, need: float, now: float
 
 def fits_in_s(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> float:
     """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-    return max(throttle.wait_s(now), requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
+    return max(throttle.opens_in_s(now), requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
 
 
 def _room(state: LimitState, amount: float, now: float) -> Room:

@@ -24,7 +24,10 @@ class Usage(Struct, frozen=True, gc=False):
     """What a reply says that its request took."""
 
     prompt_tokens: int
+    """Also those from the provider's prompt cache."""
     output_tokens: int
+    cached_tokens: int = 0
+    """Those of the prompt from the provider's prompt cache; 0 also where the reply does not say."""
 
 
 class Demand(Struct, frozen=True, gc=False):

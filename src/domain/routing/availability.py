@@ -64,7 +64,7 @@ def availability(
         return Availability.READY if weight else Availability.FALLBACK
     if room is Room.SCARCE:
         return Availability.SCARCE
-    if throttle.wait_s(now):
+    if throttle.opens_in_s(now):
         return Availability.THROTTLED
     is_by_requests = requests.fits_in_s(1.0, now) >= tokens.fits_in_s(need * TOKEN_MARGIN, now)
     return Availability.NO_REQUESTS if is_by_requests else Availability.NO_TOKENS

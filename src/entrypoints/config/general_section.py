@@ -30,6 +30,9 @@ def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], rep
     _check_passthrough(general, groups, here)
     _check_cache(general, groups, report)
     _check_keys(general, here)
+    if general.metrics == "keys" and "api_keys" not in here.given:
+        problem = "keys asks for one of api_keys, and there are none"
+        here.add("metrics", problem, "loopback or open, or api_keys", _API_KEYS)
     if general.tenancy == "key":
         _check_tenants(general, here)
 

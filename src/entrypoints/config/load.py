@@ -14,14 +14,8 @@ from entrypoints.config.proxies import check_environment_proxies
 from entrypoints.config.reading.document import read_document
 from entrypoints.config.reading.mistakes import ConfigError, Report
 from entrypoints.config.reading.reader import Reader
-from entrypoints.config.settings import (
-    CacheParams,
-    ConfigFile,
-    EndpointSettings,
-    GeneralSettings,
-    GroupSettings,
-    Settings,
-)
+from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings, Settings
+from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
 from entrypoints.config.telemetry import telemetry_of
 

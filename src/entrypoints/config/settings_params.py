@@ -55,9 +55,9 @@ class TimeoutParts(Section, frozen=True):
     valid: ClassVar = "a mapping of connect, read, write, pool"
 
     connect: Seconds | None = None
-    """Becomes the endpoint's `connect_timeout`."""
+    """Becomes `connect_timeout` of the model."""
     read: Seconds | None = None
-    """Becomes the endpoint's `first_byte_timeout`."""
+    """Becomes `first_byte_timeout` of the model."""
     write: Seconds | None = None
     """Accepted, without effect."""
     pool: Seconds | None = None
@@ -81,10 +81,12 @@ class ParamsSettings(Section, frozen=True):
     }
 
     api_key: ApiKey | None = None
-    """The endpoint's key; None (and neither `azure_ad_token` nor a provider of one) = the client's own credential is
-    passed on."""
+    """Sent as `Authorization: Bearer`; as `api-key` with Azure's arguments (`azure_endpoint`, or `api_version` with
+    `base_url`) and wherever Azure takes it only so, which is below `/openai/deployments/...`. None (and neither
+    `azure_ad_token` nor a provider of one) = the client's own credential is passed on. An empty key is a mistake."""
     base_url: BaseUrl | None = None
-    """Without a slash at its end. After loading never None, except with `azure_endpoint`."""
+    """Where requests go, without a slash at its end; `https://api.openai.com/v1` if nothing says where. After
+    loading never None, except with `azure_endpoint`."""
     organization: Name | None = None
     """Sent as `OpenAI-Organization`."""
     project: Name | None = None
@@ -93,30 +95,37 @@ class ParamsSettings(Section, frozen=True):
         Mapping[HeaderName, HeaderValue],
         Meta(description="a mapping of HTTP header names (not those of the connection, host or length) to texts"),
     ] = {}
-    """Added to every call; secret, because some providers take their key in a header of their own."""
+    """Added to every call. Secret. `Authorization` or `api-key` among them is sent in the place of `api_key`; a
+    gateway's key (`Ocp-Apim-Subscription-Key`) along with it. Not allowed: `Host`, `Content-Length`, `Expect` and
+    the headers of the connection itself."""
     default_query: Annotated[
         Mapping[QueryName, QueryValue], Meta(description="a mapping of query names to texts or numbers")
     ] = {}
-    """Added to every URL. No place for keys: URLs are written down by many."""
+    """Added to every URL. Numbers and dates are taken as they are written (`2024-10-21`). No place for keys: URLs
+    end up in logs."""
     timeout: Seconds | TimeoutParts | None = None
-    """Seconds; stands in for `connect_timeout` and `first_byte_timeout` of the model."""
+    """One number becomes `first_byte_timeout`, and `connect_timeout` where it is smaller than that of
+    general_settings; a mapping says them one by one: [timeout](#timeout). The model's own timeouts win."""
     max_retries: Annotated[int, Meta(ge=0, le=1000)] | None = None
     """Accepted, without effect: `num_retries` says how often the proxy tries."""
     azure_endpoint: AzureUrl | None = None
-    """The Azure resource, without a slash at its end; excludes `base_url`."""
+    """The resource, such as `https://my-resource.openai.azure.com`, instead of `base_url`. Needs `api_version`,
+    unless it ends in `/openai/v1`. More than the resource is cut, with a warning; see below."""
     azure_deployment: DeploymentName | None = None
-    """The deployment in the path; None = the model's name is the deployment's."""
+    """The deployment in the path. None = the `model`. Only with `azure_endpoint`."""
     api_version: ApiVersion | None = None
-    """Sent as the query's `api-version`."""
+    """Sent as the query's `api-version`. With `azure_endpoint`, or with `base_url` for AzureOpenAI's way with it:
+    the deployment (here `model`) is added to the path, unless it has one or ends in `/v1`."""
     azure_ad_token: ApiKey | None = None
-    """An Entra token, sent as Bearer; excludes `api_key`. It expires within hours and is not renewed."""
+    """An Entra token, sent as Bearer, instead of `api_key`. It expires within hours and is not renewed."""
     azure_ad_token_provider: Literal["default"] | None = None
-    """Where Entra tokens come from that are renewed: `default` = azure-identity's `DefaultAzureCredential`. Excludes
-    `api_key` and `azure_ad_token`."""
+    """`default` = Entra tokens that the proxy fetches and renews, by azure-identity's `DefaultAzureCredential`,
+    instead of `api_key` and `azure_ad_token`: [Entra ID](#entra-id). With `azure_endpoint` or `base_url`."""
     azure_ad_scope: Scope = ENTRA_SCOPE
-    """What those tokens are asked for; no argument of the OpenAI client's, whose provider is a function."""
+    """What those tokens are asked for. Not an argument of the client's, whose provider is a function. Older
+    resources may want `https://cognitiveservices.azure.com/.default`."""
     data_residency: Literal["us", "eu", "ae", "au", "in", "jp", "global"] | None = None
-    """Chooses OpenAI's base URL of that region; excludes `base_url`."""
+    """OpenAI's base URL of that region (`https://eu.api.openai.com/v1` and so on), instead of `base_url`."""
 
     @property
     def passes_client_credential(self) -> bool:

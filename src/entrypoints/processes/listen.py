@@ -6,8 +6,10 @@ import resource
 import sys
 from collections.abc import Callable
 
+from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.config.settings import GeneralSettings
 from entrypoints.processes.events import Events
+from entrypoints.processes.parent_watch import inherits_memory
 from entrypoints.processes.supervisor import Workers
 from entrypoints.processes.tcp_port import BACKLOG, Listening
 from entrypoints.reload.reloader import Reloader
@@ -51,6 +53,12 @@ def serve(
 ) -> int:
     """Serve what `reloader` says until a signal comes; the exit code. `on_ready` is called when all workers take
     connections. `hangup_reloads`: see `Workers`."""
+    count = len(listening.by_worker)
+    slots = None if count == 1 else SharedSlots(count) if inherits_memory() else SharedSlots.in_file(count)
     bounds = (_connections_allowed(), BACKLOG)
-    workers = Workers(listening.by_worker, bounds, reloader, events, on_ready, hangup_reloads=hangup_reloads)
-    return workers.run()
+    workers = Workers(listening.by_worker, bounds, slots, reloader, events, on_ready, hangup_reloads=hangup_reloads)
+    try:
+        return workers.run()
+    finally:
+        if slots is not None:
+            slots.remove()

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 
 from msgspec import structs
 
+from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.processes.events import Events
 from entrypoints.processes.heartbeat import BEAT_S, is_traced
 from entrypoints.processes.worker_place import STOP_SIGNALS, Closable, WorkerPlace
@@ -31,15 +32,17 @@ class Workers:
         self,
         sockets: Sequence[Sequence[socket.socket]],
         bounds: tuple[int, int],
+        slots: SharedSlots | None,
         reloader: Reloader,
         events: Events,
         on_ready: Callable[[], None],
         *,
         hangup_reloads: bool = False,
     ) -> None:
-        """`bounds`: how many connections each may take, and how many may wait. A worker that was told to stop, and has
+        """`bounds`: how many connections each may take, and how many may wait. `slots`: where they put down what they
+        count; None = there is but one. A worker that was told to stop, and has
         not `_KILL_GRACE_S` after `drain_timeout`, is killed. `hangup_reloads`: what SIGHUP means, see above."""
-        self._workers = [WorkerPlace(number, socks) for number, socks in enumerate(sockets, 1)]
+        self._workers = [WorkerPlace(number, socks, slots) for number, socks in enumerate(sockets, 1)]
         self._bounds = bounds
         self._reloader = reloader
         self._events = events

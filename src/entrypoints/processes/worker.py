@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
+from adapters.metrics.shared_slots import SharedSlots
+from adapters.metrics.worker_reports import OwnReport, SharedReports
 from entrypoints.container import Container
 from entrypoints.processes.heartbeat import Pulse
 from entrypoints.processes.memory_use import give_memory_back
@@ -17,10 +19,19 @@ _COLLECT_AFTER = (20_000, 20, 50)
 """Objects more than before, collections of the youngest, and of the middle generation."""
 
 
-def work(start: Start, socks: Sequence[socket.socket], orders: Connection, pulse: Pulse) -> None:
-    """What the process does. `orders`: where its parent speaks of reloads. `pulse` is told when requests are taken."""
+def work(
+    start: Start,
+    socks: Sequence[socket.socket],
+    orders: Connection,
+    pulse: Pulse,
+    slots: SharedSlots | None,
+    number: int,
+) -> None:
+    """What the process does. `orders`: where its parent speaks of reloads. `pulse` is told when requests are taken.
+    `slots`: where the workers put down what they count, this one in that of its `number`; None = it is alone."""
     give_memory_back()
-    container = Container(settings=decoded(start.settings))
+    reports = OwnReport() if slots is None else SharedReports(slots, number)
+    container = Container(settings=decoded(start.settings), worker_reports=reports)
     container.reloads().state = start.state
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(container, start, socks, orders, pulse))

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
+from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.processes.heartbeat import Heard, Pulse, Silence
 from entrypoints.processes.parent_watch import die_with, inherits_memory, processes
 from entrypoints.reload.messages import Answer, Order, Start
@@ -34,9 +35,11 @@ class Closable(Protocol):
 class WorkerPlace:
     """One place, and the process that has it."""
 
-    def __init__(self, number: int, socks: Sequence[socket.socket]) -> None:
+    def __init__(self, number: int, socks: Sequence[socket.socket], slots: SharedSlots | None = None) -> None:
+        """`slots`: where workers put down what they count; None = there is no other that would want to know."""
         self.number = number
         self.socks = socks
+        self._slots = slots
         self.due = 0.0
         """When a process is to be started, by the monotonic clock; inf = there is one."""
         self.was_ready = False
@@ -65,7 +68,7 @@ class WorkerPlace:
         told, ready = made.Pipe(duplex=False)
         ours, theirs = _orders()
         inherited = (*others, told, ours) if inherits_memory() else ()
-        arguments = (os.getpid(), self.socks, begin, ready, theirs, inherited)
+        arguments = (os.getpid(), self.number, self.socks, begin, ready, theirs, self._slots, inherited)
         process = made.Process(  # type: ignore[attr-defined] # every context has it
             target=_work, args=arguments, name=f"llmproxy-{self.number}"
         )
@@ -152,20 +155,22 @@ def _orders() -> tuple[Connection, Connection]:
 
 def _work(
     parent: int,
+    number: int,
     socks: Sequence[socket.socket],
     begin: Start,
     ready: Connection,
     orders: Connection,
+    slots: SharedSlots | None,
     others: Sequence[Closable],
 ) -> None:
     die_with(parent)
     signal.set_wakeup_fd(-1)
     # Ctrl-C reaches every process of a terminal at once; when a worker stops is for the parent to say.
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL if number is signal.SIGTERM else signal.SIG_IGN)
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.SIG_DFL if each is signal.SIGTERM else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     for other in others:
         other.close()
     from entrypoints.processes.worker import work  # noqa: PLC0415 - what workers need, their parent does not
 
-    work(begin, socks, orders, Pulse(ready.fileno()))
+    work(begin, socks, orders, Pulse(ready.fileno()), slots, number)

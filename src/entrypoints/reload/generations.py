@@ -23,9 +23,9 @@ from entrypoints.wiring.stores import cache_redis, shared_redis
 from entrypoints.wiring.upstreams import token_users
 
 _FOR_THE_WORKERS_LIFE = (
-    "clock", "logger", "request_log", "alarm", "held", "detached", "counts", "cache_counts", "store_alarm", "room",
+    "clock", "logger", "request_log", "alarm", "held", "detached", "counts", "tallies", "store_alarm", "room",
     "report_due", "token_alarm", "state_owners", "sharing", "recent", "in_flight", "running", "reloads",
-    "behind", "recording",
+    "behind", "recording", "connections", "process", "worker", "workers",
 )  # fmt: skip
 """These are made once."""
 _WAYS_OUT = ("ssl_context", "client", "fetch_token")
@@ -95,10 +95,10 @@ def _take_over(container: Container, earlier: Container) -> None:
     settings: Settings = container.settings()
     general, fresh, states = settings.general, container.fresh_states(), container.endpoint_states()
     for name, endpoint_state in states.items():
-        endpoint_state.configure(fresh[name].endpoint, fresh[name].policy)
+        endpoint_state.configure(fresh[name].endpoint, fresh[name].policy, fresh[name].tally)
     container.ledger().take_over((state.endpoint for state in fresh.values()), container.clock().now())
     container.counts().name_groups(container.groups_by_name())
-    container.recent().watch(states)
+    container.worker().look_at(states, container.waiting(), container.cache_health())
     container.sharing().look_at(container.replica_view(), container.states())
     container.behind().serve_with(container.surface().begin, general.max_body_bytes)
     container.held().allow(general.max_held_bytes, general.max_body_bytes)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
+_LINK = r"\[([^]]*)\]\([^)]*\)"
+
 
 @cache
 def field_docs(owner: type) -> Mapping[str, str]:
@@ -26,7 +28,13 @@ def field_docs(owner: type) -> Mapping[str, str]:
 
 def for_users(text: str) -> str:
     """A docstring in the words of people who write the file: None is what is left out; loading is not named."""
-    line = re.sub(r"\s+", " ", text).replace("`", "").strip()
+    line = re.sub(r"\s+", " ", text).strip()
     line = re.sub(r" ?\bAfter loading [^.]*\.", "", line)
     line = re.sub(r"(^|[.] )None\b", r"\1Left out", line)
     return re.sub(r"\bNone\b", "left out", line)
+
+
+def plain(markdown: str) -> str:
+    """Without Markdown. A link that only says where more is goes with its clause; of others the words stay."""
+    told = re.sub(rf": {_LINK}| \({_LINK}\)|(?<=[.]) {_LINK}[.]", "", markdown)
+    return re.sub(_LINK, r"\1", told).replace("`", "").replace("**", "")

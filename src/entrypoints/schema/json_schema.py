@@ -12,7 +12,7 @@ from msgspec import structs
 
 from entrypoints.config.reading.schema import Form, Kind, Section, keys_of, required_of
 from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings
-from entrypoints.schema.field_docs import field_docs, for_users
+from entrypoints.schema.field_docs import field_docs, for_users, plain
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,7 +37,7 @@ def json_schema() -> JsonSchema:
 def _section(section: type[Section], sections: dict[str, JsonSchema]) -> JsonSchema:
     properties = {key: _property(section, key, kind, sections) for key, kind in keys_of(section).items()}
     schema: JsonSchema = {
-        "description": for_users(section.__doc__ or ""),
+        "description": plain(for_users(section.__doc__ or "")),
         "type": ["object", "null"] if section.is_lenient else "object",
         "properties": properties,
         "additionalProperties": False,
@@ -56,20 +56,20 @@ def _property(section: type[Section], key: str, kind: Kind, sections: dict[str, 
     default = next(field.default for field in structs.fields(section) if field.name == key)
     # An empty text, list or mapping is what the field has without a value, and none that can be written.
     is_plain = isinstance(default, str | int | float) and default != ""
-    if is_plain and not _is_inherited(section, key):
+    if is_plain and not is_inherited(section, key):
         schema["default"] = int(default) if isinstance(default, float) and default.is_integer() else default
     return schema
 
 
 def _description(section: type[Section], key: str, kind: Kind) -> str:
     text = field_docs(section).get(key, "")
-    if _is_inherited(section, key):
+    if is_inherited(section, key):
         text = f"{field_docs(GeneralSettings)[key]} Without it, that of general_settings holds."
     valid = f"Valid: {kind.valid}." if kind.valid and kind.section is None else ""
-    return " ".join(part for part in (text, valid) if part)
+    return " ".join(part for part in (plain(text), valid) if part)
 
 
-def _is_inherited(section: type[Section], key: str) -> bool:
+def is_inherited(section: type[Section], key: str) -> bool:
     """Whether a model that does not say it has what general settings say, so that its default is none of its own."""
     return section is EndpointSettings and key.endswith("_timeout") and key in keys_of(GeneralSettings)
 

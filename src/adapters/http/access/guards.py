@@ -6,6 +6,8 @@ A proxy on localhost is within reach of every web page its user opens. A page ca
 
 import re
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +16,8 @@ from adapters.http.access.origins import Origins, normalised
 from adapters.http.error_replies import Refusal
 from application.errors import Closed, InvalidRequest
 from domain.bounded_memo import Remembered
+
+MetricsAccess = Literal["loopback", "keys", "open"]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -69,13 +73,29 @@ class Guard:
         if origin is not None and not self.origins.allows(origin):
             raise _foreign_page(origin)
         if not self.needs_key:
-            if host and not self._known[headers.get(b"host", b"")]:
-                raise _foreign_name(headers.get(b"host", b""))
+            if host:
+                self._check_host(headers)
             return NOBODY
         holder = self._holders.of(headers) if key else NOBODY
         if holder is None:
             raise WrongKey
         return holder
+
+    def check_local(self, headers: dict[bytes, bytes], address: tuple[str, int] | None) -> None:
+        """For what clients on this machine see without a key: raises `NotAllowed` for all others, and for web pages
+        that reach it by a name of their own. `address`: the client's; None = unknown."""
+        self._check_host(headers)
+        if address is None or not _is_loopback(address[0]):
+            raise NotAllowed(
+                "Metrics are for clients on this machine. For those that have one of its api_keys, write under "
+                "general_settings: metrics: keys; for all who reach it: metrics: open",
+                "metrics_not_open",
+            )
+
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"")
+        if not self._known[host]:
+            raise _foreign_name(host)
 
     def is_known(self, headers: dict[bytes, bytes]) -> bool:
         """Does the client show a key? Where none is needed, everybody is known."""
@@ -84,6 +104,15 @@ class Guard:
     def _knows(self, raw_host: bytes) -> bool:
         host = raw_host.decode("latin-1").lower()
         return host in self._hosts or _PORT.sub("", host) in self._hosts
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def _foreign_page(raw_origin: bytes) -> NotAllowed:

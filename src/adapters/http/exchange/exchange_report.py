@@ -83,6 +83,11 @@ class ExchangeReport:
         self._task: asyncio.Task[None] | None = None
         """None = it does not run in one (yet)."""
 
+    @property
+    def is_streaming(self) -> bool:
+        """See `Interruptible`."""
+        return self._stream is not None
+
     def _add_own(self, fields: list[str]) -> float:
         """What only the proxy can say, as of now; which is returned."""
         trace = self.trace

@@ -10,6 +10,10 @@ from application.held_bytes import HeldBytes
 class Interruptible(Protocol):
     """A request that can be told that the proxy stops."""
 
+    @property
+    def is_streaming(self) -> bool:
+        """Has a stream begun that answers it?"""
+
     def interrupt(self) -> None:
         """End soon, and tell the client why."""
 
@@ -35,6 +39,11 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    @property
+    def streams(self) -> int:
+        """How many of them stream already."""
+        return sum(request.is_streaming for request in self._running)
 
     def drain(self) -> None:
         """The shutdown begins: what runs may go on for `drain_timeout_s`. A second call does nothing."""

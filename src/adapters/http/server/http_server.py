@@ -36,6 +36,8 @@ class HttpServer:
         others: Sequence[socket.socket] = (),
         free_a_file: Callable[[], bool] | None = None,
         held: HeldBytes | None = None,
+        connections: dict[Connection, None] | None = None,
+        count_refused: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         """`sock` and `others`: bound, and not listening yet; one for each address.
 
@@ -46,6 +48,8 @@ class HttpServer:
         has no file left for a connection. None = there is nothing elsewhere.
 
         `held` counts what is held for clients; beyond it those that have stalled for longest are cut. None = no bound.
+        `connections`: where it keeps them, for whoever counts them; None = in a place of its own. `count_refused` is
+        told of what could not be read as a request; None = it counts for nobody.
         """
         self.app = app
         self.heads = KnownHeads()
@@ -59,7 +63,8 @@ class HttpServer:
         self._log = log
         self._max_connections = max_connections
         self._free_elsewhere = free_a_file
-        self._connections: dict[Connection, None] = {}
+        self._count_refused = count_refused
+        self._connections: dict[Connection, None] = {} if connections is None else connections
         """In the order in which they were opened, which decides between those that are idle since the same tick."""
         self._guests: dict[Guest, None] = {}
         """Those that connections were left to."""
@@ -168,6 +173,8 @@ class HttpServer:
             "", "", "", "", 0, "", status_of(error), outcome, False, "bypass", 0.0, 0.0, 0.0, 0, 0, address
         )
         self._log.record(record)
+        if self._count_refused is not None:
+            self._count_refused(record)
 
     # What an acceptor asks.
 

@@ -67,10 +67,22 @@ function showStores({stores, held}) {
   ]);
 }
 
+const since = (unix) => duration(Math.max(0, Date.now() / 1000 - unix));
+
+function showWorkers({proxy}) {
+  const {workers} = proxy.worker;
+  setHidden(byId("workers-section"), workers === 1);
+  pairs(byId("workers"), Array.from({length: workers}, (_, index) => {
+    const found = proxy.workers.find(({number}) => number === index + 1);
+    if (!found) return [`Worker ${index + 1}`, "not there now"];
+    return [`Worker ${index + 1}, ${found.pid}`, `${count(found.in_flight)} in flight, up ${since(found.started_unix)}`];
+  }));
+}
+
 function showAbout({proxy}) {
-  const up = duration(Math.max(0, Date.now() / 1000 - proxy.started_unix));
+  const up = since(proxy.started_unix);
   const {pid, workers} = proxy.worker;
-  const worker = workers > 1 ? `worker ${pid}, one of ${workers}` : `process ${pid}`;
+  const worker = workers > 1 ? `${workers} workers` : `process ${pid}`;
   const draining = proxy.draining ? " · stopping" : "";
   const refused = proxy.reload_refusal ? ` · reload refused: ${proxy.reload_refusal}` : "";
   setText(byId("about"), `Version ${proxy.version} · configuration ${proxy.generation} · ${worker} · up ${up}${draining}${refused}`);

@@ -75,6 +75,7 @@ function show(status) {
   showErrors(status);
   showCache(status);
   showStores(status);
+  showWorkers(status);
   showDecisions(status);
   setText(byId("updated"), `As of ${clockTime(asking.at)}`);
 }

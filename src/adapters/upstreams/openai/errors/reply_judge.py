@@ -23,6 +23,10 @@ MAX_INFLATED_BYTES = 1024 * 1024  # an answer that is longer without its content
 _MAX_TOKENS = 10**12  # more than any request takes: a larger number says nothing
 
 
+class _Details(Struct):
+    cached_tokens: Any = None
+
+
 class UsageWords(Struct):
     """`usage` of chat and of Responses, whose names differ. It is bookkeeping, so its numbers may be anything."""
 
@@ -30,6 +34,8 @@ class UsageWords(Struct):
     completion_tokens: Any = None
     input_tokens: Any = None
     output_tokens: Any = None
+    prompt_tokens_details: _Details | Odd = None
+    input_tokens_details: _Details | Odd = None
 
     def usage(self) -> Usage | None:
         prompt, output = self.prompt_tokens, self.completion_tokens
@@ -37,10 +43,15 @@ class UsageWords(Struct):
             prompt = self.input_tokens
         if output is None:
             output = self.output_tokens
+        details, cached = self.prompt_tokens_details or self.input_tokens_details, 0
+        if isinstance(details, _Details):
+            cached = details.cached_tokens
+            if type(cached) is not int or not 0 <= cached <= _MAX_TOKENS:
+                cached = _count(cached) or 0
         if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
-            return Usage(prompt, output)
+            return Usage(prompt, output, cached)
         prompt = _count(prompt)
-        return None if prompt is None else Usage(prompt, _count(output) or 0)
+        return None if prompt is None else Usage(prompt, _count(output) or 0, cached)
 
 
 def _count(value: Any) -> int | None:

@@ -1,13 +1,14 @@
-"""Writes the charts, and what the README says about performance, from the results: no figure is written by hand."""
+"""Writes the charts, docs/figures.md and the README's lines from the results: no figure is written by hand."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import peer_table
 from bench.charts import Bar, Line, bar_chart, percentile_chart
-from bench.report import NOISY_CORES, table
+from bench.report import NOISY_CORES, figure, table
 from bench.results import Kept, kept
 from bench.servers.children import ROOT
 from bench.world import PACE
@@ -15,22 +16,45 @@ from bench.world import PACE
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
 _REFERENCES = ("nginx", "direct")
+_IN_README = ("throughput", "many-connections", "added-latency", "cache-hits", "streams", "memory", "start", "workers")
 
 
-def rewrite(rows: Sequence[str], peer_rows: Sequence[str], results: Path, readme: Path = ROOT / "README.md") -> None:
-    """Draw the charts into the results' folder and put table and charts between the README's markers."""
+def rewrite(rows: Sequence[str], peer_rows: Sequence[str], results: Path, root: Path = ROOT) -> None:
+    """Draw the charts into the results' folder; put tables and charts between the markers of docs/figures.md, and a
+    line for each row between those of the README."""
     measured, beside = kept(rows, results), kept(peer_rows, results)
     if not measured and not beside:
         return
-    pictures = draw([*measured, *beside], results)
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN in text:
-        told = block(measured, beside, [picture.relative_to(readme.parent) for picture in pictures])
-        readme.write_text(_BLOCK.sub(lambda _: told, text), encoding="utf-8")
+    page = root / "docs/figures.md"
+    pictures = [Path(os.path.relpath(path, page.parent)) for path in draw([*measured, *beside], results)]
+    _fill(page, block(measured, beside, pictures))
+    _fill(root / "README.md", summary(measured, beside))
+
+
+def _fill(page: Path, told: str) -> None:
+    text = page.read_text(encoding="utf-8")
+    page.write_text(_BLOCK.sub(lambda _: told, text), encoding="utf-8")
+
+
+def summary(measured: Sequence[Kept], beside: Sequence[Kept]) -> str:
+    """A line for each row that users may care about, with the markers."""
+    shown = [one for one in measured if one.row.name in _IN_README and one.row.checks]
+    lines = [f"- {one.row.title}: {_checks(one)}" for one in shown]
+    rates = next((one.row for one in beside if one.row.name == "peers-throughput"), None)
+    if rates is not None:
+        told = [f"{subject} {figure(rates.median(subject, 'rps'), '')}" for subject in rates.subjects]
+        lines.append(f"- Beside others, requests/s with 64 connections, one worker each: {', '.join(told)}")
+    return "\n".join([BEGIN, _when_and_where([*measured, *beside]), "", *lines, END])
+
+
+def _checks(one: Kept) -> str:
+    return ", ".join(
+        f"{check.what} **{figure(check.measured, check.unit)}**{'' if check.met else ' ✗'}" for check in one.row.checks
+    )
 
 
 def block(measured: Sequence[Kept], beside: Sequence[Kept], pictures: Sequence[Path]) -> str:
-    """What stands between the markers, which it includes."""
+    """What stands between the markers of docs/figures.md, which it includes."""
     parts = [BEGIN]
     if measured:
         parts += [_where(measured), "", table(measured), ""]
@@ -85,13 +109,19 @@ def _lines(one: Kept) -> list[Line]:
 
 
 def _where(measured: Sequence[Kept]) -> str:
-    machine = max((one.machine for one in measured), key=lambda machine: machine.measured)
     others = max(one.row.busy_cores for one in measured)
     noise = (
         f" Others used up to {others:.1f} cores meanwhile: these figures are too low." if others > NOISY_CORES else ""
     )
     return (
+        f"{_when_and_where(measured)} `make bench` measures yours; "
+        f"[bench/README.md](../bench/README.md) says how, and how far to trust it.{noise}"
+    )
+
+
+def _when_and_where(measured: Sequence[Kept]) -> str:
+    machine = max((one.machine for one in measured), key=lambda machine: machine.measured)
+    return (
         f"Measured on {machine.measured[:10]}: {machine.cores} cores of {machine.cpu}, shared with load and provider; "
-        f"{machine.python}; commit {machine.commit or 'unknown'}. `make bench` measures yours; "
-        f"[bench/README.md](bench/README.md) says how, and how far to trust it.{noise}"
+        f"{machine.python.split(',')[0]}; commit {machine.commit or 'unknown'}."
     )
