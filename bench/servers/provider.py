@@ -69,15 +69,13 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._start_of_body = b""
 
-    def on_url(self, url: bytes) -> None:
-        self._is_response = url == responses.PATH.encode()
-
     def on_body(self, body: bytes) -> None:
         if not self._start_of_body:
             self._start_of_body = body
 
     def on_message_complete(self) -> None:
         if b'"stream":true' in self._start_of_body or b'"stream": true' in self._start_of_body:
+            self._is_response = b'"input":' in self._start_of_body
             self._write(_RESPONSE_START if self._is_response else _STREAM_START)
             self._began, self._sent = self._loop.time(), 0
             self._timer = self._loop.call_at(self._began + 1 / self._pace, self._next)
