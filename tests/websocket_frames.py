@@ -48,7 +48,9 @@ def frames_in(sent: bytes, side: Side) -> list[tuple[int, bytes]]:
         assert sent[0] & 0x70 == 0
         assert bool(sent[1] & 0x80) == (side == "client")
         sent = sent[2:]
-        assert size < 126
+        if size > 125:
+            digits = 2 if size == 126 else 8
+            size, sent = int.from_bytes(sent[:digits], "big"), sent[digits:]
         key, sent = (sent[:4], sent[4:]) if side == "client" else (bytes(4), sent)
         found.append((opcode, bytes(byte ^ key[at % 4] for at, byte in enumerate(sent[:size]))))
         sent = sent[size:]

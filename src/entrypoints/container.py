@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from functools import partial
 
 from dependency_injector import containers, providers
 
@@ -98,23 +99,9 @@ class Container(containers.DeclarativeContainer):
     tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
-    shared_gate = providers.Singleton(
-        RedisGate,
-        providers.Callable(store_wiring.shared_redis, general),
-        store_alarm,
-        clock=clock,
-        draw=draw,
-        namespace=namespace,
-    )
-    own_cache_gate = providers.Singleton(
-        RedisGate,
-        providers.Callable(store_wiring.cache_redis, general),
-        store_alarm,
-        clock=clock,
-        draw=draw,
-        name="cache redis",
-        namespace=namespace,
-    )
+    redis_gate = partial(providers.Singleton, RedisGate, alarm=store_alarm, clock=clock, draw=draw, namespace=namespace)
+    shared_gate = redis_gate(providers.Callable(store_wiring.shared_redis, general))
+    own_cache_gate = redis_gate(providers.Callable(store_wiring.cache_redis, general), name="cache redis")
     cache_gate = providers.Selector(
         providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
     )
@@ -152,16 +139,12 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(MemoryResponseOwners, clock, general.provided.response_affinity_ttl),
         redis=providers.Singleton(RedisResponseOwners, shared_gate, namespace, general.provided.response_affinity_ttl),
     )
+    things = providers.Singleton(OpenAIThings)
     state_owners = providers.Selector(
         general.provided.tenancy,
         shared=providers.Singleton(StateOwners, endpoints, owners),
         key=providers.Singleton(
-            KeyedOwners,
-            endpoints,
-            owners,
-            providers.Singleton(OpenAIThings),
-            clock,
-            others_write=general.provided.uses_redis,
+            KeyedOwners, endpoints, owners, things, clock, others_write=general.provided.uses_redis
         ),
     )
 

@@ -430,6 +430,24 @@ async def test_only_so_many_sockets_are_open_at_a_time(start: StartWorld) -> Non
             assert (await third.answer(store=False))["status"] == "completed"
 
 
+async def test_the_limit_holds_for_sockets_that_are_asked_for_at_once(start: StartWorld) -> None:
+    world = await start(max_websockets=2)
+    port = world.proxy.port
+    lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+    await asyncio.sleep(0.1)
+    for _, writer in lines:  # nothing runs in between
+        writer.write(
+            b"GET /v1/responses HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+        )
+    replies = [await reader.readuntil(b"\r\n") for reader, _ in lines]
+    for _, writer in lines:
+        writer.close()
+    await eventually(lambda: world.proxy.container.behind().open == 0)
+
+    assert sorted(reply.split()[1] for reply in replies) == [b"101"] * 2 + [b"426"] * 4
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -298,6 +298,20 @@ class TestServer:
                 await client.recv()
             assert client.close_code == 1001
 
+    async def test_a_socket_that_is_opened_while_the_server_stops_is_told_as_well(self, served: Served) -> None:
+        served.echo.is_slow.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(HEAD)
+        await eventually(lambda: len(served.server.running) == 1)
+        stopping = asyncio.ensure_future(served.server.stop())
+        await asyncio.sleep(0.2)
+        served.echo.is_slow.set()
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"\r\n\r\n")
+            assert (await reader.readexactly(4))[2:] == struct.pack("!H", 1001)
+            writer.close()
+            await stopping
+
 
 async def ours_to(url_port: int, talk: Callable[[WebSocket], Awaitable[None]], offered: tuple[str, ...] = ()) -> None:
     """A client of ours, with the handshake that our upstream will make."""

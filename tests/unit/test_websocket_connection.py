@@ -373,3 +373,13 @@ def test_both_sides_of_a_handshake_agree_and_a_client_takes_nothing_else_for_an_
 def test_what_stands_in_the_limits_is_what_a_side_holds_at_most() -> None:
     assert connection._WRITE_AHEAD_BYTES <= MOST_WAITING_BYTES == 1 << 20
     assert Wire("server", 1).unread_bytes == 0
+
+
+async def test_a_message_of_several_fragments_is_held_no_more_once_it_is_taken() -> None:
+    held: list[int] = []
+    line = Line(may_hold=lambda size: held.append(size) is None)
+    line.comes(Frame(TEXT, b"x" * 100, is_last=False), Frame(CONT, b"y" * 10))
+    await line.socket.receive()
+
+    assert max(held) == 110
+    assert held[-1] == 0

@@ -157,7 +157,9 @@ class WebSocket(asyncio.Protocol):
                 if piece.is_last:
                     return Piece(b"".join(parts), piece.is_text)
         finally:
-            self._unfinished_bytes = 0
+            if parts:
+                self._unfinished_bytes = 0
+                self._may_hold(self._held_bytes)
 
     async def receive_piece(self) -> Piece | Closed:
         """The next piece as its sender cut it, or why there is none. Not beside `receive`."""

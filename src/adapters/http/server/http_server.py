@@ -137,6 +137,8 @@ class HttpServer:
         self._connections.pop(connection, None)
         self._guests[guest] = None
         guest.when_gone = partial(self._gone, guest)
+        if self.is_draining:
+            self.loop.call_soon(guest.shutdown)  # once it has its connection
 
     def _gone(self, guest: Guest) -> None:
         self._guests.pop(guest, None)

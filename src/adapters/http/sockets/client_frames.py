@@ -46,6 +46,11 @@ class Create(Struct, frozen=True):
     """False = it only warms up: no answer is wanted."""
 
     @property
+    def size(self) -> int:
+        """Of its fields, in bytes."""
+        return sum(map(len, self.fields.values()))
+
+    @property
     def is_stored(self) -> bool:
         """Is the provider to keep the response?"""
         return self.fields.get("store") != _FALSE

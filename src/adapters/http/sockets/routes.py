@@ -59,6 +59,7 @@ class SocketRoutes:
             head, accepted = self._let_in(exchange)
         except ProxyError as refusal:
             return exchange.begin(partial(_raise, refusal))
+        self._behind.open += 1  # before any other is let in; what is returned is awaited in any case
         return self._serve(client, head, accepted, exchange.request_id, exchange.key_name)
 
     def _let_in(self, exchange: Exchange) -> tuple[RequestHead, Accepted]:
@@ -91,10 +92,9 @@ class SocketRoutes:
             "x-llmproxy-websocket: bridge",
             *client.added,
         ]
-        if not client.switch(fields, socket):
-            return
-        behind.open += 1
         try:
+            if not client.switch(fields, socket):
+                return
             closed = await session.run()
         finally:
             behind.open -= 1

@@ -17,7 +17,6 @@ _STATUSES = {
     "invalid_prompt": 400, "context_length_exceeded": 400, "content_filter": 400,
 }  # fmt: skip
 """Of errors inside a stream, which have none of their own; all others are `_BROKEN`."""
-_DONE = b"[DONE]"
 _THOUGHT = "reasoning"
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 
@@ -38,6 +37,10 @@ class Response(Struct, frozen=True):
     output: Sequence[Raw] = ()
 
 
+class _Status(Struct, frozen=True):
+    status: str = ""
+
+
 class _Typed(Struct, frozen=True):
     type: str = ""
 
@@ -51,6 +54,7 @@ class _Item(Struct, frozen=True):
     encrypted_content: str | None = None
 
 
+_status = msgspec.json.Decoder(_Status)
 _typed = msgspec.json.Decoder(_Typed)
 _of_response = msgspec.json.Decoder(_OfResponse)
 _item = msgspec.json.Decoder(_Item)
@@ -59,7 +63,8 @@ encode = msgspec.json.encode
 
 
 def events_in(stream: bytes) -> Iterator[Event]:
-    """Those of a piece of an event stream that has whole ones only. Comments and `[DONE]` are none."""
+    """Those of a piece of an event stream that has whole ones only. Comments, `[DONE]` and all else that is no
+    JSON object are none: a client could not read it."""
     if b"\r" in stream:
         stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in stream.split(b"\n\n"):
@@ -70,7 +75,7 @@ def events_in(stream: bytes) -> Iterator[Event]:
             elif line.startswith(b"event:"):
                 name = line[6:].strip()
         payload = b"\n".join(data)
-        if payload and payload != _DONE:
+        if payload.lstrip()[:1] == b"{":
             yield Event(name.decode("ascii", "replace") or _type_of(payload), payload)
 
 
@@ -79,6 +84,15 @@ def _type_of(payload: bytes) -> str:
         return _typed.decode(payload).type
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def end_of(response: bytes) -> str:
+    """The type of the event that would have ended the stream of a response that came whole."""
+    try:
+        kind = f"response.{_status.decode(response).status}"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        kind = ""
+    return kind if kind in TERMINAL else "response.completed"
 
 
 def response_in(payload: bytes) -> Response:

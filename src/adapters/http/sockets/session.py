@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from adapters.http.server.client import Client
+from adapters.http.server.error_body import status_of
 from adapters.http.server.request.head import RequestHead
 from adapters.http.sockets.client_frames import Addition, BadFrame, Cancel, Create, client_event
 from adapters.http.sockets.server_frames import encode, error_frame, in_lane, is_thought, kept_items, warmed_up
@@ -66,7 +67,8 @@ class Session:
         self._shows_turns = shows_turns
         self._lanes = Lanes()
         self._waiting: defaultdict[str, deque[Create]] = defaultdict(deque)
-        self._waiting_bytes = 0
+        self._queued = Holding(behind.held)
+        """What turns that wait take."""
         self._running: dict[str, Turn] = {}
         """By lane."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,12 +82,14 @@ class Session:
         self._socket.when_stopping = self._drain
         try:
             while isinstance(piece := await self._socket.receive(), Piece):
+                if not self._socket.is_open:
+                    continue  # what is said now, nobody would be answered
                 if piece.is_text:
                     self._take(piece.data)
                 else:
                     self._socket.close(1003, "messages are text")
-                if (draining := self._socket.writable()) is not None:
-                    await draining  # what is said next might be answered as well
+                # Turns begin, others have their turn, and to a client that reads nothing no more is said.
+                await (self._socket.writable() or asyncio.sleep(0))
             return piece
         finally:
             self._ends_because = _CLOSED
@@ -96,6 +100,7 @@ class Session:
             if self._tasks:
                 await asyncio.wait(self._tasks)
             self._memory.close()
+            self._queued.close()
 
     def _take(self, message: bytes) -> None:
         try:
@@ -113,21 +118,24 @@ class Session:
 
     def _offer(self, create: Create) -> None:
         """Have it run when its lane is free."""
-        if self._ends_because:
-            self._hand_over(create.lane, self._ends_because)
+        if self._is_refused(create):
             return
-        size = sum(map(len, create.fields.values()))
-        lanes = self._lanes.offered(create.lane)
-        if isinstance(lanes, Lanes) and self._waiting_bytes + size > self._behind.max_body_bytes and lanes.running:
+        lanes, size = self._lanes.offered(create.lane), create.size
+        waiting_bytes = self._queued.held_bytes + size
+        if isinstance(lanes, Lanes) and waiting_bytes > self._behind.max_body_bytes and lanes.running:
             lanes = LaneRefusal.QUEUE_FULL
         if isinstance(lanes, LaneRefusal):
             status = 429 if lanes is LaneRefusal.QUEUE_FULL else 400
             lane = "" if lanes is LaneRefusal.INVALID_NAME else create.lane
             self._socket.send(error_frame(_REFUSALS[lanes], lanes.value, status, lane, param="stream_id"))
             return
+        try:
+            self._queued.hold(size)
+        except TooMuchHeld as full:
+            self._socket.send(error_frame(str(full), full.code, status_of(full), create.lane))
+            return
         self._lanes = lanes
         self._waiting[create.lane].append(create)
-        self._waiting_bytes += size
         self._start()
 
     def _start(self) -> None:
@@ -135,7 +143,7 @@ class Session:
         while (started := self._lanes.started()) is not None:
             self._lanes, lane = started
             create = self._waiting[lane].popleft()
-            self._waiting_bytes -= sum(map(len, create.fields.values()))
+            self._queued.count(-create.size)
             task = asyncio.get_running_loop().create_task(self._run(create))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -143,6 +151,9 @@ class Session:
     async def _run(self, create: Create) -> None:
         try:
             await self._answer(create)
+        except RecursionError:  # here the stack is deeper than where the message was read
+            told = "The message is nested too deeply."
+            self._socket.send(error_frame(told, "invalid_json", 400, create.lane))
         finally:
             self._running.pop(create.lane, None)
             self._lanes = self._lanes.ended(create.lane)
@@ -151,13 +162,15 @@ class Session:
                 self._say_farewell()
 
     async def _answer(self, create: Create) -> None:
+        if self._is_refused(create):
+            return
         self.turns += 1
         node = self._transcript.find(create.previous) if create.previous else None
         if node is None and create.previous in self._transcript.lost:
             self._hand_over(create.lane, "what this turn builds on was forgotten for want of room")
         elif not create.generate:
             self._warm_up(create, node)
-        elif not await self._ask(create, node, moves=False):
+        elif not await self._ask(create, node, moves=False) and not self._is_refused(create):
             await self._ask(create, node, moves=True)
 
     async def _ask(self, create: Create, node: Node | None, *, moves: bool) -> bool:
@@ -192,8 +205,8 @@ class Session:
     def _warm_up(self, create: Create, node: Node | None) -> None:
         """Answered here: nothing is asked of anybody, as the turns that follow may go to several."""
         response_id = f"resp_{secrets.token_hex(_ID_BYTES)}"
-        model = msgspec.json.decode(create.fields.get("model", b"null"))
-        for payload in warmed_up(response_id, model, int(time.time())):
+        model = create.fields.get("model", b"null")
+        for payload in warmed_up(response_id, msgspec.Raw(model), int(time.time())):
             self._socket.send(in_lane(payload, create.lane))
         unstored = structs.replace(create, fields={**create.fields, "store": b"false"})
         self._remember(unstored, node, response_id, create.items)
@@ -216,10 +229,18 @@ class Session:
 
     def _cancel(self, cancel: Cancel) -> None:
         for lane, turn in self._running.items():
+            if turn.has_ended:
+                continue
             if turn.response_id == cancel.response_id if cancel.response_id else lane == cancel.lane:
                 turn.cancel()
                 return
         self._socket.send(error_frame("No such response runs on this socket.", "response_not_found", 400, cancel.lane))
+
+    def _is_refused(self, create: Create) -> bool:
+        """Are no more turns taken? The client is told, if it is still there."""
+        if self._ends_because and self._ends_because != _CLOSED:
+            self._hand_over(create.lane, self._ends_because)
+        return self._ends_because != ""
 
     def _hand_over(self, lane: str, reason: str) -> None:
         """Tell the client to go on with another socket: every one that recovers at all sends the whole conversation

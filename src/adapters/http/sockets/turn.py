@@ -18,6 +18,7 @@ from adapters.http.sockets.server_frames import (
     Response,
     cancelled,
     encode,
+    end_of,
     events_in,
     in_lane,
     reply_frame,
@@ -58,6 +59,8 @@ class Turn:
         """The one that begins it, and awaits it then."""
         self.wants_another = False
         """Was nothing sent, as only another account can answer?"""
+        self.has_ended = False
+        """Was the client told of its end? Then it is told no more."""
         self.created = b""
         """The event that began its response; empty = none has come."""
         self.response_id = ""
@@ -92,7 +95,7 @@ class Turn:
     def cancel(self) -> None:
         """The client asks for its end."""
         if not self._is_over:
-            self._send(cancelled(self.created))
+            self._end(in_lane(cancelled(self.created), self._lane))
             self.disconnect()
 
     def body_now(self) -> bytes | None:
@@ -110,12 +113,13 @@ class Turn:
         """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
         if status < 400:
             self._show(fields)
-            whole = b'{"type":"response.completed","response":%b}' % body
-            self._send(self._message(Event("response.completed", whole)))
+            kind = end_of(body)
+            whole = b'{"type":"%b","response":%b}' % (kind.encode(), body)
+            self._deliver([self._message(Event(kind, whole))])
         elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
-            self._send(reply_frame(status, fields, body, self._lane))
+            self._end(reply_frame(status, fields, body, self._lane))
         return self._socket.writable()
 
     def start(self, status: int, fields: Fields) -> None:  # noqa: ARG002 - of a stream it is 200
@@ -155,28 +159,37 @@ class Turn:
 
     def _read(self, piece: bytes) -> None:
         events = list(events_in(piece))
-        messages = list(map(self._message, events))
-        if not self._is_over:
-            self.sent_bytes += sum(map(len, messages))
-            self._socket.send_texts(messages)
+        self._deliver(list(filter(None, map(self._message, events))))
         if len(events) == 1 and events[0].type not in _MEANT:
             self._alike.learn(piece, events[0])
 
     def _message(self, event: Event) -> bytes:
-        """What the client is sent of it."""
-        payload, kind = event.payload, event.type
+        """What the client is sent of it; empty = nothing, as it was told of an end before."""
+        payload, kind, had_ended = event.payload, event.type, self.has_ended
         if kind == "error":
             payload = with_status(payload)
         elif kind == _BEGINS:
             self.created, self.response_id = payload, response_in(payload).id
         elif kind in TERMINAL and kind != "response.failed":
             self.answer = response_in(payload)
-        return in_lane(payload, self._lane)
+        self.has_ended = had_ended or kind == "error" or kind in TERMINAL
+        return b"" if had_ended else in_lane(payload, self._lane)
+
+    def _end(self, payload: bytes) -> None:
+        """The last thing that is sent."""
+        self._send(payload)
+        self.has_ended = True
 
     def _send(self, message: bytes) -> None:
-        if not self._is_over:
+        if not (self._is_over or self.has_ended):
             self.sent_bytes += len(message)
             self._socket.send(message)
+
+    def _deliver(self, messages: Sequence[bytes]) -> None:
+        """Those of one piece, the last of which may be the end."""
+        if messages and not self._is_over:
+            self.sent_bytes += sum(map(len, messages))
+            self._socket.send_texts(messages)
 
     def _show(self, fields: Sequence[str]) -> None:
         """What an HTTP client reads in headers of ours."""

@@ -4,13 +4,12 @@ llhttp refuses what could be read in two ways (both framings, folded headers, ba
 number); what it lets pass and could still be mistaken is refused here.
 """
 
-from typing import Protocol
-
 import httptools
 
 from adapters.http.server.request import refusals
 from adapters.http.server.request.head import RequestHead, target_of
 from adapters.http.server.request.known_heads import KnownHeads, Spelling, spelling_of
+from adapters.http.server.request.sinks import BodySink, RequestSink
 from application.errors import InvalidRequest
 
 _UNPARSED_FROM_BYTES = 64 * 1024
@@ -29,27 +28,6 @@ _LEAST_BODY_BYTES = 64
 _PAID_FOR = 8
 """How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `MAX_HEAD_BYTES` at a time:
 an extension means nothing to anybody here, but is read (compare CVE-2023-39326 in Go's net/http)."""
-
-
-class BodySink(Protocol):
-    """Takes the body of one request."""
-
-    def feed(self, piece: bytes) -> None:
-        """A piece of it, never empty."""
-
-    def complete(self) -> None:
-        """That was all."""
-
-
-class RequestSink(Protocol):
-    """Where requests are handed in."""
-
-    def has_room(self) -> bool:
-        """May more be handed in? If not, what has come stays bytes."""
-
-    def arrived(self, head: RequestHead, length: int | None, body: bytes | None = None) -> BodySink:
-        """A request. `length`: of the body; None = only its end will tell. `body`: all of it; None = it is to come, and
-        goes to what is returned."""
 
 
 class _Refused(Exception):
