@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations reloads lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -80,6 +80,10 @@ soak: setup-dev
 # 500 conversations over WebSockets while three accounts fail in turn: bench/conversations.py. ARGS='--count N --seed N'.
 conversations: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.conversations $(ARGS)
+
+# 10,000 WebSockets opened and dropped in every phase: is anything left of them? See bench/soak/README.md.
+sockets: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.soak --dropped-sockets 10000 $(ARGS)
 
 # All attacks at once beside a well-behaved client, for a minute and a half: bench/mixed_attacks.py.
 attack: setup-dev

@@ -8,81 +8,38 @@ import argparse
 import asyncio
 import json
 import sys
-import time
-from array import array
-from collections.abc import Mapping
-from typing import cast
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 import uvloop
 
 from bench.load.distribution import curve
+from bench.load.socket_client import SocketStream, handshake
+from bench.load.timed import Timed, Watch
+from bench.servers import responses
 from bench.servers.payloads import EVENTS_AROUND, question
 from bench.wire import head_of
 
 _TAIL_BYTES = 64
+CHAT_END = b"data: [DONE]"
 
 
-class Watch:
-    """What all streams have in common: whether this is the steady time, and what was seen."""
+class Stream(Timed):
+    """As server-sent events."""
 
-    def __init__(self, streams: int) -> None:
-        self.streams = streams
-        self.began = 0
-        self.ended = 0
-        self.complete = 0
-        self.steady = False
-        self.gaps_ms = array("d")
-        self.problems: dict[str, int] = {}
-        self.all_ended = asyncio.Event()
-
-    def stream_began(self) -> None:
-        self.began += 1
-        if self.began == self.streams:
-            self.steady = True
-            print("steady", flush=True)
-
-    def stream_ended(self, problem: str | None) -> None:
-        if self.steady and self.began == self.streams:
-            self.steady = False
-            print("ending", flush=True)
-        self.ended += 1
-        if problem is None:
-            self.complete += 1
-        else:
-            self.problems[problem] = self.problems.get(problem, 0) + 1
-        if self.ended == self.streams:
-            self.all_ended.set()
-
-
-class Stream(asyncio.Protocol):
-    """One stream on a connection of its own."""
-
-    def __init__(self, watch: Watch, request: bytes, events: int) -> None:
-        self._watch = watch
-        self._request = request
-        self._events = events
+    def __init__(self, watch: Watch, request: bytes, events: int, end: bytes = CHAT_END) -> None:
+        """`end`: what the last event ends with."""
+        super().__init__(watch, request, events)
         self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._last = 0.0
-        self._half_end = b""
-        self._seen = 0
-        self._tail = b""
-        self._over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._request)
+        self._half_end = self._tail = b""
+        self._end_mark = end
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._end("not HTTP")
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
-        self._end("cut off")
 
     def on_body(self, body: bytes) -> None:
         if self._parser.get_status_code() != 200:
@@ -91,41 +48,33 @@ class Stream(asyncio.Protocol):
         found = read.count(b"\n\n")
         self._half_end = b"\n" if read.endswith(b"\n") and not read.endswith(b"\n\n") else b""
         self._tail = body[-_TAIL_BYTES:] if len(body) >= _TAIL_BYTES else (self._tail + body)[-_TAIL_BYTES:]
-        if not found:
-            return
-        now = time.perf_counter()
-        if self._seen == 0:
-            self._watch.stream_began()
-        elif self._watch.steady:
-            self._watch.gaps_ms.append((now - self._last) * 1000)
-            self._watch.gaps_ms.extend([0.0] * (found - 1))
-        self._last = now
-        self._seen += found
+        if found:
+            self._came(found)
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status != 200:
             self._end(f"status {status}")
-        elif not self._tail.rstrip().endswith(b"data: [DONE]"):
-            self._end("no [DONE]")
-        elif self._events and self._seen != self._events:
-            self._end("events missing" if self._seen < self._events else "too many events")
+        elif not self._tail.rstrip().endswith(self._end_mark):
+            self._end("no [DONE]" if self._end_mark == CHAT_END else "no end")
         else:
-            self._end(None)
-
-    def _end(self, problem: str | None) -> None:
-        if self._over:
-            return
-        self._over = True
-        self._watch.stream_ended(problem)
-        if self._transport is not None:
-            self._transport.close()
+            self._end_well()
 
 
-def request(url: str, headers: Mapping[str, str], model: str) -> bytes:
-    """The whole request of a stream; `headers` without those that follow from its body."""
-    body = question(stream=True, model=model)
-    return head_of("POST", urlsplit(url).path, {**headers, "accept": "text/event-stream"}, len(body)) + body
+def kind_of_stream(url: SplitResult, headers: Mapping[str, str], model: str) -> tuple[Callable[..., Timed], int]:
+    """Makes one stream, given the `Watch` and how many events must come, by what the address asks for; and how many
+    events it has besides its tokens. `headers` without those that follow from the body."""
+    if url.scheme == "ws":
+        opening = handshake(url.path, headers)
+        return lambda watch, events: SocketStream(
+            watch, opening, events, responses.turn(model)
+        ), responses.EVENTS_AROUND
+    is_response = url.path == responses.PATH
+    body = responses.asked(model) if is_response else question(stream=True, model=model)
+    request = head_of("POST", url.path, {**headers, "accept": "text/event-stream"}, len(body)) + body
+    if is_response:
+        return lambda watch, events: Stream(watch, request, events, responses.END), responses.EVENTS_AROUND
+    return lambda watch, events: Stream(watch, request, events), EVENTS_AROUND
 
 
 async def watch(options: argparse.Namespace) -> dict[str, object]:
@@ -133,13 +82,13 @@ async def watch(options: argparse.Namespace) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     target = urlsplit(options.url)
     shared = Watch(options.streams)
-    sent = request(options.url, json.loads(options.headers), options.model)
-    events = options.tokens + EVENTS_AROUND if options.exact else 0
+    make, around = kind_of_stream(target, json.loads(options.headers), options.model)
+    events = options.tokens + around if options.exact else 0
     opening = []
     began = loop.time()
     for number in range(options.streams):
         await asyncio.sleep(max(0.0, began + options.ramp * number / options.streams - loop.time()))
-        opening.append(asyncio.ensure_future(_open(shared, sent, events, target.port or 80)))
+        opening.append(asyncio.ensure_future(_open(shared, lambda: make(shared, events), target.port or 80)))
     await asyncio.gather(*opening)
     try:
         await asyncio.wait_for(shared.all_ended.wait(), options.patience)
@@ -154,10 +103,10 @@ async def watch(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-async def _open(shared: Watch, sent: bytes, events: int, port: int) -> None:
+async def _open(shared: Watch, make: Callable[[], Timed], port: int) -> None:
     loop = asyncio.get_running_loop()
     try:
-        await loop.create_connection(lambda: Stream(shared, sent, events), "127.0.0.1", port)
+        await loop.create_connection(make, "127.0.0.1", port)
     except OSError:
         shared.stream_ended("not connected")
 

@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 import uvloop
 
+from bench.servers import responses
 from bench.servers.payloads import FIRST_EVENT, LAST_EVENTS, OTHER_TOKEN_EVENT, REPLY, REPLY_HEADERS, TOKEN_EVENT
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in REPLY_HEADERS.items()).encode()
@@ -30,6 +31,8 @@ def _chunk(data: bytes) -> bytes:
 _STREAM_START = _STREAM % _HEADERS + _chunk(FIRST_EVENT)
 _TOKENS = (_chunk(TOKEN_EVENT), _chunk(OTHER_TOKEN_EVENT))
 _STREAM_END = _chunk(LAST_EVENTS) + b"0\r\n\r\n"
+_RESPONSE_START = _STREAM % _HEADERS + _chunk(responses.FIRST_EVENT)
+_RESPONSE_END = _chunk(responses.LAST_EVENT) + b"0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -43,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._start_of_body = b""
+        self._is_response = False
         self._timer: asyncio.TimerHandle | None = None
         self._began = 0.0
         self._sent = 0
@@ -71,7 +75,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if b'"stream":true' in self._start_of_body or b'"stream": true' in self._start_of_body:
-            self._write(_STREAM_START)
+            self._is_response = b'"input":' in self._start_of_body
+            self._write(_RESPONSE_START if self._is_response else _STREAM_START)
             self._began, self._sent = self._loop.time(), 0
             self._timer = self._loop.call_at(self._began + 1 / self._pace, self._next)
         elif self._latency_s:
@@ -82,9 +87,9 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         self._sent += 1
         if self._sent > self._tokens:
-            self._write(_STREAM_END)
+            self._write(_RESPONSE_END if self._is_response else _STREAM_END)
             return
-        self._write(_TOKENS[self._sent % 2])
+        self._write(_chunk(responses.delta(self._sent)) if self._is_response else _TOKENS[self._sent % 2])
         self._timer = self._loop.call_at(self._began + (self._sent + 1) / self._pace, self._next)
 
     def _write(self, data: bytes) -> None:

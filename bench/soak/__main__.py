@@ -1,4 +1,5 @@
-"""`python -m bench.soak [--minutes 20] [--rate 150] [--plant-leak KIND] [--aborted-streams N]`; README.md says more.
+"""`python -m bench.soak [--minutes 20] [--rate 150] [--plant-leak KIND] [--aborted-streams N]
+[--dropped-sockets N]`; README.md says more.
 
 The exit code is 1 where something leaks or a client saw what nothing explains, else 0.
 """
@@ -13,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.soak import report
-from bench.soak.aborted import abort_streams, told
+from bench.soak.aborted import abort_all, abort_stream, told
+from bench.soak.dropped import drop_socket
 from bench.soak.leaks import KINDS
 from bench.soak.load import Load
+from bench.soak.mix import Kind
 from bench.soak.proxy import SoakedProxy
 from bench.soak.run import soak
 from bench.soak.verdict import compare, conclude, judge
@@ -52,16 +55,19 @@ async def run(options: argparse.Namespace) -> bool:
             try:
                 await proxy.start()
                 if options.aborted_streams:
-                    return await _aborted(world, proxy, options)
+                    return await _aborted(world, proxy, abort_stream, options.aborted_streams, options)
+                if options.dropped_sockets:
+                    return await _aborted(world, proxy, drop_socket, options.dropped_sockets, options)
                 return await _soaked(world, proxy, options)
             finally:
                 await proxy.stop()
 
 
-async def _aborted(world: World, proxy: SoakedProxy, options: argparse.Namespace) -> bool:
-    passed, lines, everything = told(await abort_streams(world, proxy, options.aborted_streams, Progress()))
+async def _aborted(world: World, proxy: SoakedProxy, kind: Kind, count: int, options: argparse.Namespace) -> bool:
+    passed, lines, everything = told(await abort_all(world, proxy, kind, count, Progress()))
     print("\n".join(lines))
-    _written(report.write(options.results, options.name or "soak-aborted", {**_about(options), **everything}))
+    name = options.name or ("soak-aborted" if kind is abort_stream else "soak-dropped")
+    _written(report.write(options.results, name, {**_about(options), **everything}))
     return passed
 
 
@@ -129,8 +135,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--plant-leak", choices=KINDS, help="make the worker leak, to see that it is found")
     parser.add_argument("--upstream-client", help="what the proxy speaks to providers with; default: the proxy's")
     parser.add_argument("--aborted-streams", type=int, metavar="N", help="instead of a soak: abort N streams")
+    parser.add_argument(
+        "--dropped-sockets", type=int, metavar="N", help="instead of a soak: open N WebSockets, and drop them"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
-    parser.add_argument("--name", help="of the results; default: soak, or soak-aborted")
+    parser.add_argument("--name", help="of the results; default: soak, soak-aborted or soak-dropped")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Thousands of streams whose client leaves in the middle: what is there more of afterwards?"""
+"""Thousands of streams, or of sockets, whose client leaves in the middle: what is there more of afterwards?"""
 
 import asyncio
 from collections import Counter
@@ -31,21 +31,21 @@ _STREAM_BYTES = 100
 class Aborted(NamedTuple):
     """The comparison."""
 
-    streams: int
+    count: int
     outcomes: Counter[str]
     before: Rest
     after: Rest
     grown: list[str]
 
 
-async def abort_streams(world: World, proxy: SoakedProxy, count: int, tell: Tell) -> Aborted:
-    """Abort `count` of them, after some that are not counted, and see that streams still work."""
+async def abort_all(world: World, proxy: SoakedProxy, kind: Kind, count: int, tell: Tell) -> Aborted:
+    """Have `count` clients of this kind leave, after some that are not counted, and see that streams still work."""
     client, dice, outcomes = Client(proxy.port), Dice(2), Counter[str]()
     load = Load(client, 1)
     await load.fill()
-    await _abort_all(client, dice, _WARM_UP, Counter(), tell)
+    await _abort_all(client, dice, kind, _WARM_UP, Counter(), tell)
     before = await rest(world, proxy, load)
-    await _abort_all(client, dice, count, outcomes, tell)
+    await _abort_all(client, dice, kind, count, outcomes, tell)
     for _ in range(100):
         outcomes[f"afterwards: {await _try(chat_stream, client, dice)}"] += 1
     after = await rest(world, proxy, load)
@@ -58,14 +58,14 @@ async def abort_streams(world: World, proxy: SoakedProxy, count: int, tell: Tell
     return Aborted(count, outcomes, before, after, grown)
 
 
-async def _abort_all(client: Client, dice: Dice, count: int, outcomes: Counter[str], tell: Tell) -> None:
+async def _abort_all(client: Client, dice: Dice, kind: Kind, count: int, outcomes: Counter[str], tell: Tell) -> None:
     left = iter(range(count))
 
     async def one_after_another() -> None:
         for number in left:
-            outcomes[await _try(_abort_one, client, dice)] += 1
+            outcomes[await _try(kind, client, dice)] += 1
             if number % 500 == 0:
-                tell(f"{number} of {count} streams aborted")
+                tell(f"{number} of {count} have left")
 
     await asyncio.gather(*(one_after_another() for _ in range(_AT_ONCE)))
 
@@ -77,7 +77,7 @@ async def _try(kind: Kind, client: Client, dice: Dice) -> str:
         return f"unexpected: {type(error).__name__}: {error}"[:200]
 
 
-async def _abort_one(client: Client, dice: Dice) -> str:
+async def abort_stream(client: Client, dice: Dice) -> str:
     """Chat or responses, cacheable or not, paced or as fast as it goes; after one event or after some."""
     stream: dict[str, Any] = {"stream": True}
     if dice.random.random() < 0.3:
@@ -109,9 +109,10 @@ def told(aborted: Aborted) -> tuple[bool, list[str], Mapping[str, Any]]:
     unexpected = sum(n for outcome, n in aborted.outcomes.items() if "unexpected" in outcome)
     passed = not aborted.grown and not unexpected
     names = ("tasks", "fds", "threads", "client_connections", "upstream_connections", "pool_lent", "pool_idle", "rss",
-             "uss", "live_blocks", "live_malloc", "objects", "owners", "cache_entries")  # fmt: skip
+             "uss", "live_blocks", "live_malloc", "objects", "owners", "cache_entries", "in_flight", "sockets",
+             "held_bytes")  # fmt: skip
     numbers = {name: (aborted.before.metrics[name], aborted.after.metrics[name]) for name in names}
-    lines = [f"{'PASS' if passed else 'FAIL'}. {aborted.streams} streams aborted in the middle."]
+    lines = [f"{'PASS' if passed else 'FAIL'}. {aborted.count} clients left in the middle."]
     lines += [f"{name:22} {before:14.0f} before {after:14.0f} after" for name, (before, after) in numbers.items()]
     lines += [f"GREW: {each}" for each in aborted.grown]
     lines += [f"{outcome}: {n}" for outcome, n in aborted.outcomes.items()]
@@ -120,7 +121,7 @@ def told(aborted: Aborted) -> tuple[bool, list[str], Mapping[str, Any]]:
         lines,
         {
             "passed": passed,
-            "streams": aborted.streams,
+            "count": aborted.count,
             "before_and_after": numbers,
             "grown": aborted.grown,
             "outcomes": dict(aborted.outcomes),

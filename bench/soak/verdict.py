@@ -149,6 +149,8 @@ REST_ALLOWS: Mapping[str, float] = {
     "upstream_connections": 0,
     "pool_lent": 0,
     "in_flight": 0,
+    "sockets": 0,
+    "held_bytes": 0,
 }
 """By how much two rests may differ upwards."""
 

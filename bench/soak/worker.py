@@ -64,6 +64,8 @@ def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
             "owners": len(owners()._owners),
             "buckets": len(container.ledger()._own) + len(container.ledger()._clients),
             "in_flight": len(container.in_flight()._running),
+            "sockets": container.behind().open,
+            "held_bytes": container.held().held_bytes,
         }
 
     app = cast(App, container.app())

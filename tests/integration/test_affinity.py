@@ -73,6 +73,17 @@ async def test_the_users_identifier_is_the_key_where_there_is_none_and_without_e
     assert by_weight == {"a": 20, "b": 10, "c": 10}
 
 
+async def test_a_session_named_by_a_header_is_the_key_of_a_body_without_one(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    proxy = await start_proxy(with_affinity(await three(start_provider)))
+    first = await owners(http, proxy, KEYS[:10])
+
+    for key in KEYS[:10]:
+        async with http.post(f"{proxy.url}/v1/responses", json=RESPONSE, headers={"session_id": key}) as reply:
+            assert reply.headers["x-llmproxy-endpoint"] == first[key]
+
+
 async def test_the_keys_of_an_owner_that_cools_move_and_no_others(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:

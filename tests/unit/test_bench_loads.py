@@ -12,7 +12,8 @@ from bench.load import wrk
 from bench.load.distribution import at, curve, median, median_curve, percentile
 from bench.load.steady_client import Schedule
 from bench.load.steady_client import run as run_steadily
-from bench.load.stream_client import Stream, Watch
+from bench.load.stream_client import Stream
+from bench.load.timed import Watch
 from bench.servers.payloads import question
 from bench.servers.provider import Connection
 from bench.servers.subjects import HEADERS

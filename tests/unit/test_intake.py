@@ -47,6 +47,20 @@ def parse(body: bytes, path_model: str | None = None, keep: bool = True, headers
     return request
 
 
+@pytest.mark.parametrize("name", [b"session_id", b"session-id"])
+def test_a_session_that_the_head_names_stands_in_for_a_key_that_the_body_lacks(name: bytes) -> None:
+    def shared(body: bytes, *headers: tuple[bytes, bytes]) -> str:
+        return parse(body, headers=headers).affinity
+
+    asked = b'{"model":"gpt","messages":[]}'
+    with_key = b'{"model":"gpt","messages":[],"prompt_cache_key":"key"}'
+
+    assert shared(asked, (name, b"0199")) == "0199"
+    assert shared(with_key, (name, b"0199")) == "key"
+    assert shared(asked.replace(b"[]", b'[],"user":7'), (name, b"0199")) == "0199"
+    assert shared(asked, (name, b"")) == shared(asked) == ""
+
+
 async def test_a_body_is_joined_from_its_parts() -> None:
     assert await read_body(receiver(part(b"ab", True), part(b"", True), part(b"c")), None, 10, held()) == b"abc"
 

@@ -177,6 +177,8 @@ CALM = {
     "upstream_connections": 0,
     "pool_lent": 0,
     "in_flight": 0,
+    "sockets": 0,
+    "held_bytes": 0,
     "live_blocks": 400_000,
     "live_malloc": 21e6,
 }

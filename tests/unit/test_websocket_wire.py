@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame as LibraryFrame
+from websockets.frames import Opcode
 
 from adapters.websocket.messages import LOST, NO_CODE, Closed, Piece
 from adapters.websocket.wire import MOST_FRAGMENTS, Wire, cut, may_be_sent
@@ -201,8 +204,8 @@ def test_our_close_is_over_when_it_was_answered_and_what_comes_before_that_is_re
     wire = Wire(side, MAX_BYTES)
     wire.close(1001, "going")
     wire.close(1000, "twice")
-    wire.send(b"late", is_text=True)
 
+    assert wire.send(b"late", is_text=True) == b""
     assert frames_in(b"".join(wire.to_send()), side) == [(CLOSE, b"\x03\xe9going")]
     assert wire.receive(Frame(TEXT, b"crossed").to(side)) == [text(b"crossed")]
     assert wire.receive(closing(1001).to(side)) == [Closed(1001, "going", "us")]
@@ -235,10 +238,9 @@ def test_what_one_side_sends_the_other_reads(side: Side, data: bytes, is_text: b
     data = data.hex().encode() if is_text else data
     here, there = Wire(side, MAX_BYTES), Wire("client" if side == "server" else "server", MAX_BYTES)
     size = -(-len(data) // pieces)
-    for at in range(pieces):
-        part = data[at * size : (at + 1) * size]
-        here.send(part, is_text=is_text, is_first=at == 0, is_last=at == pieces - 1)
-    got = there.receive(b"".join(here.to_send()))
+    parts = [data[at * size : (at + 1) * size] for at in range(pieces)]
+    sent = [here.send(part, is_text, at == 0, at == pieces - 1) for at, part in enumerate(parts)]
+    got = there.receive(b"".join(sent))
 
     assert [(each.is_text, each.is_first, each.is_last) for each in got if isinstance(each, Piece)] == [
         (is_text, at == 0, at == pieces - 1) for at in range(pieces)
@@ -246,13 +248,43 @@ def test_what_one_side_sends_the_other_reads(side: Side, data: bytes, is_text: b
     assert b"".join(each.data for each in got if isinstance(each, Piece)) == data
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 127, 65_535, 65_536])
+@pytest.mark.parametrize("is_text", [True, False])
+def test_a_servers_whole_messages_are_framed_as_the_library_frames_them(size: int, is_text: bool) -> None:
+    data = b"x" * size
+    by_library = LibraryFrame(Opcode.TEXT if is_text else Opcode.BINARY, data).serialize(mask=False)
+
+    assert Wire("server", MAX_BYTES).send(data, is_text) == by_library
+
+
+def test_within_a_fragmented_message_no_other_is_sent() -> None:
+    wire = Wire("server", MAX_BYTES)
+    wire.send(b"a", is_text=True, is_last=False)
+
+    with pytest.raises(ProtocolError):
+        wire.send(b"b", is_text=True)
+
+
 def test_a_peer_that_does_not_read_gets_the_latest_pong_only() -> None:
     wire = Wire("server", MAX_BYTES)
     wire.receive(b"".join(Frame(PING, b"%d" % n).to("server") for n in range(50)))
-    wire.send(b"a", is_text=True)
 
-    assert frames_in(b"".join(wire.to_send(with_pongs=False)), "server") == [(PONG, b"49"), (TEXT, b"a")]
-    assert wire.control_frames == 50
+    assert not wire.to_send(with_pongs=False)
+    wire.receive(Frame(PING, b"50").to("server"))
+    assert not wire.to_send(with_pongs=False)
+    assert frames_in(b"".join(wire.to_send()), "server") == [(PONG, b"50")]
+    assert not wire.to_send()
+    assert wire.control_frames == 51
+
+
+def test_after_a_close_no_pong_is_sent_that_waited() -> None:
+    wire = Wire("server", MAX_BYTES)
+    wire.receive(Frame(PING, b"a").to("server"))
+    assert not wire.to_send(with_pongs=False)
+    wire.close(1000)
+
+    assert frames_in(b"".join(wire.to_send(with_pongs=False)), "server") == [(CLOSE, b"\x03\xe8")]
+    assert not wire.to_send()
 
 
 def test_codes_that_may_not_be_sent_and_reasons_that_are_too_long_are_mended() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, cast
 
 from adapters.websocket.messages import Closed, Piece
@@ -65,7 +65,8 @@ class WebSocket(asyncio.Protocol):
         self._unfinished_bytes = 0
         self._closes_by = _NEVER
         self._waiter: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self.draining: asyncio.Future[None] | None = None
+        """Done when the peer has taken enough; None = it takes what is sent."""
         self._is_reading = True
         self._is_asked = False
         """Was the peer pinged since it was heard last?"""
@@ -118,13 +119,13 @@ class WebSocket(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stuck_since = self.loop.time()
-        if self._drained is None:
-            self._drained = self.loop.create_future()
+        if self.draining is None:
+            self.draining = self.loop.create_future()
         self._set_deadline()
 
     def resume_writing(self) -> None:
         self._stuck_since = _NEVER
-        drained, self._drained = self._drained, None
+        drained, self.draining = self.draining, None
         if drained is not None and not drained.done():
             drained.set_result(None)
         if self._transport is not None:
@@ -188,12 +189,17 @@ class WebSocket(asyncio.Protocol):
         """A message, or a piece of one."""
         self.sent_frames += 1
         self.sent_bytes += len(data)
-        self._wire.send(data, is_text=is_text, is_first=is_first, is_last=is_last)
-        self._flush()
+        self._write(self._wire.send(data, is_text, is_first, is_last))
+
+    def send_texts(self, messages: Sequence[bytes]) -> None:
+        """Whole messages, written together."""
+        self.sent_frames += len(messages)
+        self.sent_bytes += sum(map(len, messages))
+        self._write(b"".join([self._wire.send(message, is_text=True) for message in messages]))
 
     def writable(self) -> Awaitable[None] | None:
         """To be awaited before the next `send`; None = no need."""
-        return None if self._drained is None else asyncio.shield(self._drained)
+        return None if self.draining is None else asyncio.shield(self.draining)
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin to close; what has come before can still be received."""
@@ -263,13 +269,16 @@ class WebSocket(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _write(self, frames: bytes) -> None:
+        transport = self._transport
+        if frames and transport is not None and not transport.is_closing():
+            transport.write(frames)
+
     def _flush(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        frames = self._wire.to_send(with_pongs=self._drained is None)
-        if frames:
-            transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        self._write(b"".join(self._wire.to_send(with_pongs=self.draining is None)))
         if self._wire.is_half_closed:
             self._end(transport)
 

@@ -8,6 +8,7 @@ fragments, and nothing is logged, since it would log payloads.
 import codecs
 import logging
 from collections.abc import Sequence
+from struct import Struct
 from typing import Literal
 
 from websockets.exceptions import InvalidState
@@ -25,6 +26,8 @@ MOST_REASON_BYTES = 123
 _HALF_CLOSE = b""
 """`websockets.protocol.SEND_EOF`."""
 _PONG = 0x80 | Opcode.PONG
+_WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
+_SMALL, _MEDIUM, _LARGE = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 _silent = logging.Logger("llmproxy.websockets", logging.CRITICAL + 1)
@@ -34,20 +37,26 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Wire:
-    """From the end of the handshake to the end of the connection. Does no I/O: `to_send` says what is to be written."""
+    """From the end of the handshake to the end of the connection. Does no I/O: `send`, and after all else `to_send`,
+    say what is to be written."""
 
     __slots__ = (
-        "_decoder", "_fragments", "_has_failed", "_is_text", "_protocol", "closed", "control_frames", "is_half_closed",
+        "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_late_pong", "_protocol", "closed",
+        "control_frames", "is_half_closed",
     )  # fmt: skip
 
     def __init__(self, side: Literal["server", "client"], max_message_bytes: int) -> None:
         """A message that is larger fails the connection with 1009, as soon as its size is known."""
-        side_of = SERVER if side == "server" else CLIENT
-        self._protocol = Protocol(side_of, state=OPEN, max_size=max_message_bytes, logger=_silent)
+        self._is_server = side == "server"
+        self._protocol = Protocol(
+            SERVER if self._is_server else CLIENT, state=OPEN, max_size=max_message_bytes, logger=_silent
+        )
         self._decoder = _utf8()
         self._is_text = False
         self._fragments = 0
         self._has_failed = False
+        self._late_pong = b""
+        """Waits until the peer takes what it is sent."""
         self.control_frames = 0
         """Pings, pongs and closes that have come."""
         self.closed: Closed | None = None
@@ -97,17 +106,21 @@ class Wire:
         self.closed = Closed(LOST, "", "peer")
         return self.closed
 
-    def send(self, data: bytes, *, is_text: bool, is_first: bool = True, is_last: bool = True) -> None:
-        """A message or a piece of one; nothing when the connection is not open any more."""
+    def send(self, data: bytes, is_text: bool, is_first: bool = True, is_last: bool = True) -> bytes:
+        """A message or a piece of one, to be written now, behind all that `to_send` has said; empty when the connection
+        is not open any more."""
         protocol = self._protocol
         if protocol.state is not State.OPEN:
-            return
+            return b""
+        if is_first and is_last and self._is_server and not protocol.expect_continuation_frame:
+            return _unmasked(_WHOLE_TEXT if is_text else _WHOLE_BINARY, data)
         if not is_first:
             protocol.send_continuation(data, is_last)
         elif is_text:
             protocol.send_text(data, is_last)
         else:
             protocol.send_binary(data, is_last)
+        return b"".join(protocol.data_to_send())
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -138,16 +151,18 @@ class Wire:
 
     def to_send(self, *, with_pongs: bool = True) -> Sequence[bytes]:
         """To be written now. `with_pongs` False = the peer does not take what it is sent: of the answers to its pings
-        it gets the latest only (RFC 6455, 5.5.3)."""
+        it gets the latest only (RFC 6455, 5.5.3), and that when it does."""
         frames = self._protocol.data_to_send()
-        if not frames:
-            return frames
-        if frames[-1] == _HALF_CLOSE:
+        if self._late_pong and (with_pongs or not self.is_open):
+            frames = [self._late_pong, *frames] if self.is_open else frames
+            self._late_pong = b""
+        if frames and frames[-1] == _HALF_CLOSE:
             self.is_half_closed = True
             del frames[-1]
-        if not with_pongs and len(frames) > 1:
-            pongs = [frame for frame in frames if frame[0] == _PONG]
-            frames = [frame for frame in frames if frame[0] != _PONG or frame is pongs[-1]]
+        if not with_pongs:
+            for pong in [frame for frame in frames if frame[0] == _PONG]:
+                frames.remove(pong)
+                self._late_pong = pong
         return frames
 
     def _piece(self, opcode: int, data: bytes, is_last: bool) -> Piece | None:
@@ -181,6 +196,15 @@ class Wire:
         elif has_failed or protocol.state is State.CLOSED:
             self.closed = Closed(LOST, "", "peer")
         return self.closed
+
+
+def _unmasked(first: int, data: bytes) -> bytes:
+    """A frame without a mask (RFC 6455, 5.2). A server sends one for every event; the library takes several times as
+    long to make it."""
+    size = len(data)
+    if size < 126:
+        return _SMALL.pack(first, size) + data
+    return (_MEDIUM.pack(first, 126, size) if size <= 0xFFFF else _LARGE.pack(first, 127, size)) + data
 
 
 def may_be_sent(code: int) -> bool:

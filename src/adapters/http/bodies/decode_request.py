@@ -44,6 +44,8 @@ class Arrival(Struct):
     """Of the proxy's own key that it came with, if that has one."""
     key_tenant: str = ""
     """The tenant of its key; empty = all keys are one tenant."""
+    session: str = ""
+    """What the client calls its session, as Codex does; empty = it names none."""
     route: Route | None = None
     """What it asks for; None = nobody has looked yet."""
     is_json: bool = False
@@ -68,7 +70,8 @@ class Arrival(Struct):
         kept = (credentials, digest) if keep_credentials else ((), "")
         tenant = key_tenant or digest
         patience = patience_s(headers)
-        return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant)
+        session = (headers.get(b"session_id") or headers.get(b"session-id") or b"").decode("latin-1")
+        return cls(method, query, headers, onward, *kept, tenant, control, patience, key_name, key_tenant, session)
 
     def without_coding(self) -> "Arrival":
         """The same with a body that has lost its codings."""
@@ -182,7 +185,7 @@ def request_of(
     api = route.api
     model = fields.model
     shares = fields.prompt_cache_key or fields.safety_identifier or fields.user
-    affinity = _affinity(fields) if shares else ""
+    affinity = (_affinity(fields) if shares else "") or arrival.session
     if arrival.key_tenant and affinity:
         affinity = f"{arrival.key_tenant}\n{affinity}"
     # By position: of a Struct this wide the keywords take several times as long as the making.

@@ -11,8 +11,10 @@ from typing import Any
 from adapters.http.server.client import Guest
 from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.alike import AlikeEvents
 from adapters.http.sockets.server_frames import (
     TERMINAL,
+    Event,
     Response,
     cancelled,
     encode,
@@ -26,6 +28,9 @@ from adapters.http.sockets.server_frames import (
 from adapters.websocket.connection import WebSocket
 
 _OWN_PREFIX = "x-llmproxy-"
+_BEGINS = "response.created"
+_MEANT = TERMINAL | {_BEGINS, "error"}
+"""Types that something follows from."""
 _KEEPER_IS_AWAY = frozenset({404, 429, 502, 503, 504})
 """What a request is told whose only account cannot answer it."""
 _KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content"')
@@ -63,6 +68,7 @@ class Turn:
         self.answer: Response | None = None
         """The whole response; None = it did not come to an end, or to a bad one."""
         self._socket = socket
+        self._alike = AlikeEvents()
         self._lane = lane
         self._body: bytes | None = body
         self._shows_itself = options.get("shows_itself", False)
@@ -108,7 +114,8 @@ class Turn:
         if status < 400:
             self._show(fields)
             kind = end_of(body)
-            self._take(b'{"type":"%b","response":%b}' % (kind.encode(), body), kind)
+            whole = b'{"type":"%b","response":%b}' % (kind.encode(), body)
+            self._deliver([self._message(Event(kind, whole))])
         elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
         else:
@@ -121,16 +128,23 @@ class Turn:
 
     def send_chunk(self, piece: bytes) -> bool:
         """See `Client`."""
-        for event in events_in(piece):
-            if event.type == "error":
-                self._end(in_lane(with_status(event.payload), self._lane))
-            else:
-                self._take(event.payload, event.type)
-        return self._socket.writable() is None
+        payload = self._alike.payload(piece, 0, len(piece))
+        if payload is None:
+            self._read(piece)
+        else:
+            self._send(in_lane(payload, self._lane) if self._lane else payload)
+        return self._socket.draining is None
 
-    def send_framed(self, _framed: bytes, _line: bytes, _size: int, /) -> bool:
-        """See `Client`: messages have no chunks."""
-        return False
+    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
+        """See `Client`. Messages have no chunks, so what is in this one is sent."""
+        if self._socket.draining is not None:
+            return False
+        start = len(line)
+        payload = self._alike.payload(framed, start, start + size)
+        if payload is None:
+            return False
+        self._send(in_lane(payload, self._lane) if self._lane else payload)
+        return True
 
     def finish(self) -> None:
         """See `Client`."""
@@ -143,25 +157,39 @@ class Turn:
         """See `Client`; a turn is no request that upgrades."""
         raise NotImplementedError
 
-    def _take(self, payload: bytes, kind: str) -> None:
-        if kind == "response.created":
+    def _read(self, piece: bytes) -> None:
+        events = list(events_in(piece))
+        self._deliver(list(filter(None, map(self._message, events))))
+        if len(events) == 1 and events[0].type not in _MEANT:
+            self._alike.learn(piece, events[0])
+
+    def _message(self, event: Event) -> bytes:
+        """What the client is sent of it; empty = nothing, as it was told of an end before."""
+        payload, kind, had_ended = event.payload, event.type, self.has_ended
+        if kind == "error":
+            payload = with_status(payload)
+        elif kind == _BEGINS:
             self.created, self.response_id = payload, response_in(payload).id
-        if kind not in TERMINAL:
-            self._send(in_lane(payload, self._lane))
-            return
-        if kind != "response.failed":
+        elif kind in TERMINAL and kind != "response.failed":
             self.answer = response_in(payload)
-        self._end(in_lane(payload, self._lane))
+        self.has_ended = had_ended or kind == "error" or kind in TERMINAL
+        return b"" if had_ended else in_lane(payload, self._lane)
 
     def _end(self, payload: bytes) -> None:
         """The last thing that is sent."""
         self._send(payload)
         self.has_ended = True
 
-    def _send(self, payload: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         if not (self._is_over or self.has_ended):
-            self.sent_bytes += len(payload)
-            self._socket.send(payload)
+            self.sent_bytes += len(message)
+            self._socket.send(message)
+
+    def _deliver(self, messages: Sequence[bytes]) -> None:
+        """Those of one piece, the last of which may be the end."""
+        if messages and not self._is_over:
+            self.sent_bytes += sum(map(len, messages))
+            self._socket.send_texts(messages)
 
     def _show(self, fields: Sequence[str]) -> None:
         """What an HTTP client reads in headers of ours."""
