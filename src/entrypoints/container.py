@@ -1,13 +1,10 @@
 """Composition: the one place that knows every class. Nothing is built before it is asked for, nothing does I/O then."""
 
 import asyncio
-import random
 import uuid
-from functools import partial
 
-from dependency_injector import containers, providers
+from dependency_injector import providers
 
-from adapters.clock import SystemClock
 from adapters.http.admission import Admission
 from adapters.http.app import App
 from adapters.http.exchange.in_flight import InFlight
@@ -20,17 +17,13 @@ from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
-from adapters.metrics.worker_reports import OwnReport
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.stores.memory.state import MemoryEndpointStateStore
 from adapters.stores.redis.cache import RedisResponseCache
-from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
-from adapters.telemetry.alarm_lines import EndpointAlarmLines, StoreAlarmLines, TokenAlarmLines
-from adapters.telemetry.log_lines import start_logging
-from adapters.telemetry.request_log import RequestLogLines
+from adapters.telemetry.alarm_lines import TokenAlarmLines
 from adapters.telemetry.socket_lines import SocketLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from adapters.upstreams.openai.realtime_events import RealtimeEvents
@@ -49,15 +42,9 @@ from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
-from application.held_bytes import HeldBytes
-from application.observing.endpoint_troubles import EndpointTroubles
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
-from application.observing.request_counts import RequestCounts
-from application.observing.tallies import Tallies
-from application.observing.worker_reports import WorkerReports
 from application.sockets.attempt import SocketAttempt
-from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
@@ -67,12 +54,11 @@ from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.proxy_report import ReportProxy
 from application.use_cases.status import ReportStatus, ReportStores
 from application.use_cases.workers import AllWorkers, ReportWorker
-from entrypoints.config.settings import Settings
+from entrypoints.foundations import Foundations
 from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
 from entrypoints.wiring.access import guard_of
-from entrypoints.wiring.earlier import Earlier
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.metrics import metrics_text
@@ -80,35 +66,16 @@ from entrypoints.wiring.running import process_now, running_now
 from entrypoints.wiring.tracing import recording_of, tracing_of
 
 
-class Container(containers.DeclarativeContainer):
+class Container(Foundations):
     """Everything one worker needs, from its settings."""
 
-    settings = providers.Dependency(instance_of=Settings)
-    earlier = providers.Object(Earlier())
-    general = providers.Callable(lambda settings: settings.general, settings)
-    worker_reports: providers.Dependency[WorkerReports] = providers.Dependency(default=OwnReport())
-
-    clock = providers.Singleton(SystemClock)
-    logger = providers.Singleton(start_logging, general.provided.log_level, general.provided.log_format)
-    request_log = providers.Singleton(RequestLogLines, logger)
-    alarm = providers.Singleton(EndpointTroubles, providers.Singleton(EndpointAlarmLines, logger))
-    draw = providers.Object(random.random)
-    held = providers.Singleton(HeldBytes, general.provided.max_held_bytes, general.provided.max_body_bytes)
-    detached = providers.Singleton(Detached, held)
-
-    groups = providers.Singleton(group_wiring.model_groups, settings)
-    groups_by_name = providers.Singleton(group_wiring.by_name, groups)
-    counts = providers.Singleton(RequestCounts, groups_by_name, clock, worker_reports.provided.inherited)
-    tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
-    namespace = general.provided.cache_params.namespace
-    store_alarm = providers.Singleton(StoreAlarmLines, logger)
-    redis_gate = partial(providers.Singleton, RedisGate, alarm=store_alarm, clock=clock, draw=draw, namespace=namespace)
-    shared_gate = redis_gate(providers.Callable(store_wiring.shared_redis, general))
-    own_cache_gate = redis_gate(providers.Callable(store_wiring.cache_redis, general), name="cache redis")
-    cache_gate = providers.Selector(
-        providers.Callable(store_wiring.kind_of_cache_gate, general), shared=shared_gate, own=own_cache_gate
-    )
-    gates = providers.Callable(store_wiring.gates, general, shared_gate.provider, cache_gate.provider)
+    settings, general, earlier = Foundations.settings, Foundations.general, Foundations.earlier
+    worker_reports, counts, tallies = Foundations.worker_reports, Foundations.counts, Foundations.tallies
+    clock, draw, namespace = Foundations.clock, Foundations.draw, Foundations.namespace
+    logger, request_log, alarm = Foundations.logger, Foundations.request_log, Foundations.alarm
+    held, detached = Foundations.held, Foundations.detached
+    groups, groups_by_name = Foundations.groups, Foundations.groups_by_name
+    shared_gate, cache_gate, gates = Foundations.shared_gate, Foundations.cache_gate, Foundations.gates
 
     states_type = providers.Callable(store_wiring.kind_of_states, general)
     accounts = providers.Singleton(group_wiring.accounts_group, groups)
