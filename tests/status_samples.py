@@ -20,9 +20,11 @@ def endpoint(name: str, **changes: Any) -> Json:
     """One that is well and has had a sixth of some traffic."""
     recent = {"attempts": 412, "share": 0.5, "failures": {}, **changes.pop("recent", {})}
     return {
-        "id": name, "model": "gpt-4o", "provider": "openai", "weight": 1, "share": 0.5, "state": "closed",
-        "in_flight": 3, "cooling_s": 0.0, "clock_s": 0.0, "requests": limit(600.0, 588.0, 3.0, 1.2),
+        "id": name, "model": "gpt-4o", "provider": "openai", "weight": 1, "share": 0.5, "tier": "first",
+        "state": "closed", "in_flight": 3, "cooling_s": 0.0, "clock_s": 0.0,
+        "requests": limit(600.0, 588.0, 3.0, 1.2),
         "tokens": limit(150_000.0, 141_020.5, 2812.0, 3.6), "ramp": 0, "why": "", "attempts": 18_204, "recent": recent,
+        "cost": None,
         **changes,
     }  # fmt: skip
 
@@ -42,8 +44,17 @@ def group(name: str, endpoints: Sequence[Json], waiting: int = 0, **recent: Any)
         "model_group": name,
         "waiting": waiting,
         "endpoints": list(endpoints),
+        "cost": recent.pop("cost", None),
         "recent": traffic(recent.pop("requests", 824), **recent),
     }
+
+
+def cost(spent: float, replies: int = 18_000, hits: int | None = 3120, **changes: Any) -> Json:
+    """What traffic cost that is mostly known."""
+    return {
+        "spent": spent, "saved_by_cache": spent / 8, "saved_by_routing": spent / 5, "per_hour": 0.0, "replies": replies,
+        "priced_replies": replies * 9 // 10, "hits": hits, "priced_hits": 2980, "cached_share": 0.412, **changes,
+    }  # fmt: skip
 
 
 def decision(number: int, **changes: Any) -> Json:
@@ -83,6 +94,7 @@ def status(groups: Sequence[Json], decisions: Sequence[Json] = (), **changes: An
             "worker": {"pid": 4711, "workers": 1}, "workers": [worker(1, 4711)],
         },
         "recent": {"window_s": 300, **traffic(requests, errors)},
+        "currency": "USD", "cost": None,
         "decisions": list(decisions),
         **changes,
     }  # fmt: skip
@@ -112,8 +124,9 @@ def busy() -> Json:
     """All is well, and there is much to do."""
     azure: Json = {"model": "gpt-4o-dep", "provider": "azure"}
     chat = [
-        endpoint("gpt-4o/1", weight=2, in_flight=9, recent=some(640, 0.504)),
+        endpoint("gpt-4o/1", weight=2, in_flight=9, recent=some(640, 0.504), cost=cost(214.3, hits=None)),
         endpoint("gpt-4o/2", share=0.25, in_flight=4, recent=some(320, 0.252, rate_limited=2),
+                 cost=cost(96.04, hits=None),
                  requests=limit(300.0, 121.0, 4.0, 35.8), tokens=limit(60_000.0, 7_411.0, 3120.0, 52.6)),
         endpoint("sweden-central", share=0.25, in_flight=5, recent=some(310, 0.244), **azure,
                  requests=limit(480.0, 466.0, 5.0, 1.8), tokens=limit(80_000.0, 71_208.0, 4020.0, 6.6)),
@@ -124,11 +137,11 @@ def busy() -> Json:
     one = endpoint(f"{name}/1", model=name, share=1.0, in_flight=2, requests=limit(3000.0, 2994.0, 2.0, 0.1),
                    recent=some(96, 1.0))  # fmt: skip
     groups = [
-        group("gpt-4o", chat, requests=1268, errors={"client_invalid_request": 3}),
+        group("gpt-4o", chat, requests=1268, errors={"client_invalid_request": 3}, cost=cost(310.34)),
         group("gpt-4o-mini", small, requests=4418, first=(188, 910)),
         group(name, [one], requests=96, first=(62, 240)),
     ]
-    return status(groups, _mixed(50))
+    return status(groups, _mixed(50), cost=cost(310.34))
 
 
 OVERLOADED = "server_error (503 upstream overloaded)"

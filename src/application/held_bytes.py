@@ -128,6 +128,14 @@ class Holding:
         else:
             self.count(more)
 
+    def may_hold(self, size: int) -> bool:
+        """Does it take so much in all? False = it may not, and is as before."""
+        try:
+            self.hold_in_all(size)
+        except TooMuchHeld:
+            return False
+        return True
+
     def close(self) -> None:
         """It takes nothing any more. A second call does nothing."""
         budget, self._budget = self._budget, None

@@ -1,6 +1,7 @@
 """What passes between the proxy's edges and its use cases: requests as they came, replies as they go."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     COMPLETIONS = "completions"
     MODERATIONS = "moderations"
+    REALTIME = "realtime"  # a WebSocket on which both sides talk
     STORED = "stored"  # what a provider keeps: one response, conversation or stored completion, and what is below it
     OTHER = "other"  # any other path: passed through without being understood
 
@@ -179,6 +181,13 @@ class Attempt(Struct, frozen=True, gc=False):
     outcome: str  # `ok`, or the failure in a few safe words
 
 
+class Bill(Struct):
+    """What one attempt adds to the provider's bill."""
+
+    cost: Decimal | None = None
+    """In units of the currency; None = not known (yet)."""
+
+
 class RequestTrace(Struct):
     """What happened to one request on its way; filled in as it goes, read when it is logged."""
 
@@ -187,6 +196,8 @@ class RequestTrace(Struct):
     cache: CacheState = CacheState.BYPASS
     span: RequestSpan | None = None
     """None = no traces are recorded."""
+    bill: Bill | None = None
+    """Of the last endpoint that was asked and has a price; None = none was."""
 
     @property
     def endpoint(self) -> str | None:

@@ -1,6 +1,7 @@
 """The stores, as the use cases see them. What they lose can be learned again; none of them may fail a request."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Protocol
 
 from msgspec import Struct
@@ -28,6 +29,8 @@ class CachedAnswer(Struct, frozen=True):
     headers: Headers  # only those that still mean something later
     chunks: tuple[bytes, ...]  # the body: of a stream the whole events, grouped as they passed; else in one piece
     stored_unix: float  # when it was kept, in unix seconds
+    origin: str = ""  # the id of the endpoint that gave it; empty = nobody asks
+    cost: Decimal | None = None  # what that charged for it, in units of the currency; None = not known
 
     @property
     def size(self) -> int:

@@ -88,7 +88,7 @@ class SocketEnd(Struct, frozen=True):
     request_id: str
     """Of the socket."""
     kind: str
-    """`bridge`."""
+    """`bridge` or `realtime`."""
     turns: int
     frames_in: int
     frames_out: int
@@ -98,11 +98,13 @@ class SocketEnd(Struct, frozen=True):
     close_code: int
     """1006 = it was lost."""
     closed_by: str
-    """`peer` or `us`."""
+    """`peer` or `us`; of `realtime` it is `client`, `endpoint` or `proxy`."""
     handovers: int
     """How often the client was told to go on with another socket."""
     key_name: str = ""
     """Of the proxy's own key that the client came with, never the key."""
+    endpoint: str = ""
+    """The endpoint whose socket it was joined to; empty = its turns went wherever they were due."""
 
 
 class SocketLog(Protocol):

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from domain.cost import Price
+
 
 class Endpoint(Struct, frozen=True):
     """A model at one provider account, as the router sees it: no URL, no key.
@@ -13,7 +15,7 @@ class Endpoint(Struct, frozen=True):
     id: str  # What people see in logs and headers: `group/1`, `group/2`, ... or the `id` of the config.
     model: str  # the upstream's own name of the model, or of the Azure deployment
     provider: str  # `openai` or `azure`: whose words the answers are in
-    weight: int = 1  # share of the traffic within the group; 0 = only when no endpoint with a weight can serve
+    weight: int = 1  # share of the traffic within its tier; 0 = only when no endpoint with a weight can serve
     bucket: str = ""  # digest of host, key and model: endpoints that are equal here share one rate limit
     account: str = ""  # digest of host, key, organization and project: shares a bill, and what is stored
     identity: str = ""  # digest of host, path, model, api-version and key: the same on all replicas
@@ -25,3 +27,6 @@ class Endpoint(Struct, frozen=True):
     whole_reply_timeout_s: float = 600.0  # not streamed: the first byte comes when all is generated
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 600.0
+    price: Price | None = None  # None = unknown
+    baseline: Price | None = None  # what the same tokens are held against; None = the price itself, or nothing
+    priority: int = 0  # the lower, the earlier its tier is used; of weight 0 it says nothing

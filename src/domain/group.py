@@ -1,5 +1,6 @@
 """A model group: one public model name, the endpoints behind it, and the policies they are run by."""
 
+from collections import Counter
 from functools import cached_property
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ class ModelGroup(Struct, frozen=True, dict=True):
     cooldown: CooldownPolicy = CooldownPolicy()
     retry: RetryPolicy = RetryPolicy()
     affinity: Affinity = Affinity.NONE
+    max_wait_for_tier_s: float = 0.0  # how long a request waits for an earlier tier before it goes to a later one
 
     def __post_init__(self) -> None:
         if not self.endpoints:
@@ -32,8 +34,30 @@ class ModelGroup(Struct, frozen=True, dict=True):
             return tuple(endpoint.weight for endpoint in self.endpoints)
         return (1,) * len(self.endpoints)
 
+    def tiers(self) -> tuple[int, ...]:
+        """The tier of each endpoint, in the order of the endpoints: 0 is used first, and each later one only for what
+        those before it cannot take. A tier is a priority; weight 0 is the last one, whatever the priority."""
+        weighted = zip(self.endpoints, self.weights(), strict=True)
+        ranks = [(0, endpoint.priority) if weight else (1, 0) for endpoint, weight in weighted]
+        order = sorted({*ranks})
+        return tuple(order.index(rank) for rank in ranks)
+
+    def tier_names(self) -> tuple[str, ...]:
+        """What people call the tier of each endpoint: `first`, then `priority 1`, ..., and `fallback` for weight 0."""
+        each = zip(self.endpoints, self.tiers(), self.weights(), strict=True)
+        return tuple(
+            "first" if not tier else f"priority {endpoint.priority}" if weight else "fallback"
+            for endpoint, tier, weight in each
+        )
+
+    def tier_shares(self) -> tuple[float, ...]:
+        """The fraction each endpoint gets of what its tier gets while all of the tier are well."""
+        tiers, weights = self.tiers(), [weight or 1 for weight in self.weights()]
+        totals: Counter[int] = Counter()
+        for tier, weight in zip(tiers, weights, strict=True):
+            totals[tier] += weight
+        return tuple(weight / totals[tier] for tier, weight in zip(tiers, weights, strict=True))
+
     def shares(self) -> tuple[float, ...]:
-        """The fraction of traffic each endpoint gets while all are well, in the order of the endpoints."""
-        weights = self.weights()
-        total = sum(weights)
-        return tuple(weight / total for weight in weights)
+        """The fraction of traffic each endpoint gets while all are well and have room: the first tier takes all."""
+        return tuple(0.0 if tier else share for tier, share in zip(self.tiers(), self.tier_shares(), strict=True))

@@ -34,8 +34,9 @@ def banner(settings: Settings, *, demo: bool) -> str:
     lines = [f"LLMProxy listens on {_url(general)}, {workers}, configured by {settings.path}"]
     for group, configured in zip(model_groups(settings), settings.groups, strict=True):
         lines.append(f"  {group.name}")
-        for endpoint, share, model in zip(group.endpoints, group.shares(), configured.models, strict=True):
-            part = f"{share:.1%}" if share else "fallback"
+        members = zip(group.endpoints, group.shares(), group.tier_names(), configured.models, strict=True)
+        for endpoint, share, tier, model in members:
+            part = f"{share:.1%}" if share else tier
             lines.append(f"    {endpoint.id:<20} {part:>8}  {endpoint.model} at {host_of(model)}")
     lines.append(f"  stores: {_states(general)}; {_cache(general)}")
     if demo:

@@ -15,6 +15,7 @@ from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
+from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.routes import SocketRoutes
 from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
@@ -32,6 +33,7 @@ from adapters.telemetry.log_lines import start_logging
 from adapters.telemetry.request_log import RequestLogLines
 from adapters.telemetry.socket_lines import SocketLines
 from adapters.upstreams.openai.dialect import OpenAIDialect
+from adapters.upstreams.openai.realtime_events import RealtimeEvents
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
@@ -54,11 +56,12 @@ from application.observing.reload_state import Reloads, ReloadState
 from application.observing.request_counts import RequestCounts
 from application.observing.tallies import Tallies
 from application.observing.worker_reports import WorkerReports
+from application.sockets.attempt import SocketAttempt
 from application.state.detached import Detached
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
-from application.use_cases.by_account import AnswerStored, PassThrough
+from application.use_cases.by_account import AnswerStored, OpenSocket, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.proxy_report import ReportProxy
@@ -195,6 +198,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         draw,
         general.provided.cache_params.replay_interval,
+        tallies.provided.saved,
     )
     found = providers.Selector(general.provided.cache_type, off=dispatch, memory=cached, redis=cached)
     answers = providers.Selector(
@@ -220,6 +224,16 @@ class Container(containers.DeclarativeContainer):
         dispatch,
         is_closed=closed,
         is_administrable=admin,
+    )
+    socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
+    socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
+    socket_parts = (*attempt_parts[:2], socket_upstream, *attempt_parts[3:])
+    socket_attempt = providers.Singleton(SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents))
+    socket_dispatch = providers.Singleton(
+        Dispatch, pool, waiting, socket_attempt, clock, draw, general.provided.max_wait
+    )
+    open_socket = providers.Singleton(
+        OpenSocket, groups_by_name, accounts, start_group, state_owners, socket_dispatch, is_closed=closed
     )
     models = providers.Singleton(ListModels, groups)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
@@ -256,14 +270,33 @@ class Container(containers.DeclarativeContainer):
     running = providers.Singleton(running_now, general)
     reloads = providers.Singleton(Reloads, providers.Factory(ReloadState, succeeded_unix=process.provided.started_unix))
     report = providers.Singleton(
-        ReportProxy, running, status, stores, general.provided.max_held_bytes, recent, workers, reloads
+        ReportProxy,
+        running,
+        status,
+        stores,
+        general.provided.max_held_bytes,
+        recent,
+        workers,
+        reloads,
+        general.provided.currency,
     )
     behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
+    socket_log = providers.Singleton(SocketLines, logger)
+    realtime = providers.Singleton(
+        RealtimeCalls,
+        admission,
+        open_socket,
+        behind,
+        socket_log,
+        general.provided.websockets,
+        general.provided.max_websockets,
+    )
     sockets = providers.Singleton(
         SocketRoutes,
         admission,
         behind,
-        providers.Singleton(SocketLines, logger),
+        realtime,
+        socket_log,
         general.provided.websockets,
         general.provided.max_websockets,
         general.provided.stream_idle_timeout,

@@ -25,10 +25,10 @@ from simulator.content.streams import chat_stream_reply, completions_stream_repl
 from simulator.content.text import Turn, digest_of
 from simulator.doorkeeper import denied
 from simulator.kept import Kept
-from simulator.limits import Limiter, token_cost
+from simulator.limits import Limiter, Verdict, token_cost
 from simulator.protocol import errors
 from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for
-from simulator.protocol.reply import Reply
+from simulator.protocol.reply import Reply, header_lines
 from simulator.settings import ProviderSettings
 
 _MAX_LIMITERS = 10_000
@@ -42,6 +42,8 @@ class Account:
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._kept = Kept()
+        self._calls: set[str] = set()
+        """Ids of Realtime calls."""
         self._limiters: OrderedDict[tuple[str | None, str], Limiter] = OrderedDict()
         self.settings = settings
 
@@ -73,6 +75,24 @@ class Account:
         if self.settings.rpm is None and self.settings.tpm is None:
             return self._create(call, model, now_s, now_unix_s)
         return self._create_within_limits(call, model, now_s, now_unix_s)
+
+    def lacks(self, model: str) -> bool:
+        """Is there no such model?"""
+        return self._is_unknown(model)
+
+    def has_call(self, call_id: str) -> bool:
+        """Was that Realtime call made here?"""
+        return call_id in self._calls
+
+    def unique(self) -> str:
+        """Makes ids."""
+        return self._kept.unique()
+
+    def charge(self, credential: str | None, model: str, tokens: int, now_s: float) -> Verdict | None:
+        """A response on a socket; None = there are no limits."""
+        if self.settings.rpm is None and self.settings.tpm is None:
+            return None
+        return self._limiter(credential, model).admit(tokens, now_s)
 
     def _is_unknown(self, model: str | None) -> bool:
         return bool(model and self.settings.models and model not in self.settings.models)
@@ -136,6 +156,11 @@ class Account:
                 if self.settings.models and route.resource_id not in self.settings.models:
                     return errors.unknown_model(route.resource_id, route)
                 return model_reply(route.resource_id, deleted=call.request.method == "DELETE")
+            case "realtime_call":
+                call_id = f"rtc_{self.unique()}"
+                self._calls.add(call_id)
+                location = header_lines({"location": f"/v1/realtime/calls/{call_id}"})
+                return Reply(201, b"v=0\r\n", b"application/sdp", location)
         return self._kept.answer(call, now_s, now_unix_s)
 
     def identity_headers(self, call: Call) -> bytes:

@@ -57,6 +57,11 @@ class Request(Struct, gc=False):
     body: bytes
     keep_alive: bool = True
 
+    @property
+    def is_upgrade(self) -> bool:
+        """Is a WebSocket to be opened?"""
+        return (self.header(b"upgrade") or "").lower() == "websocket"
+
     def header(self, name: bytes) -> str | None:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
 
@@ -71,8 +76,16 @@ class Call(Struct):
 
     @property
     def model(self) -> str | None:
-        """The deployment in the path of a dated Azure call, whatever its body says; else the body's model."""
+        """The deployment in the path of a dated Azure call, whatever its body says; else the body's model, of a socket
+        the query's."""
+        if self.route.operation == "realtime":
+            named = self.route.query.get("model") or self.route.query.get("deployment")
+            return named[0] if named else None
         return self.route.deployment or (None if self.question is None else self.question.model)
+
+    @property
+    def opens_socket(self) -> bool:
+        return self.route.operation == "realtime" and self.request.is_upgrade
 
     @property
     def stream(self) -> bool:

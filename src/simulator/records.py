@@ -11,6 +11,7 @@ MAX_RECORDS = 10_000
 MAX_BODIES_BYTES = 256 * 1024 * 1024
 
 IN_FLIGHT = "in_flight"
+SWITCHED = 101
 COMPLETE = "complete"
 CLIENT_CLOSED = "client_closed"
 
@@ -38,6 +39,15 @@ class Record(Struct, kw_only=True, gc=False):
     limited: bool = False
     epoch: int = 0
     """Which reset it came after."""
+    messages: list[bytes] = msgspec.field(default_factory=list)
+    """What the client said on a socket."""
+    close_code: int | None = None
+    """With which a socket was closed, by whichever side was first; None: it is none, or is open."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Of its body and its messages."""
+        return len(self.body) + sum(map(len, self.messages))
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -68,7 +78,11 @@ class Record(Struct, kw_only=True, gc=False):
             "connection": self.connection,
             "limited": self.limited,
         }
+        if self.status == SWITCHED:
+            shown["close_code"] = self.close_code
         if with_body:
+            if self.messages:
+                shown["messages"] = [message.decode("utf-8", "replace") for message in self.messages]
             try:
                 shown["body"] = self.body.decode()
             except UnicodeDecodeError:
@@ -139,11 +153,20 @@ class Records:
             epoch=self._epoch,
         )
         self.kept.append(record)
-        self._bodies_bytes += len(body)
-        while len(self.kept) > MAX_RECORDS or (self._bodies_bytes > MAX_BODIES_BYTES and len(self.kept) > 1):
-            self._bodies_bytes -= len(self.kept.popleft().body)
+        self._hold(len(body))
         self._max_in_flight = max(self._max_in_flight, self._serial - self._ended)
         return record
+
+    def heard(self, record: Record, message: bytes) -> None:
+        """The client said that on its socket."""
+        if record.epoch == self._epoch:
+            record.messages.append(message)
+            self._hold(len(message))
+
+    def _hold(self, more_bytes: int) -> None:
+        self._bodies_bytes += more_bytes
+        while len(self.kept) > MAX_RECORDS or (self._bodies_bytes > MAX_BODIES_BYTES and len(self.kept) > 1):
+            self._bodies_bytes -= self.kept.popleft().held_bytes
 
     def answered(self, record: Record, status: int, *, limited: bool = False) -> None:
         """Headers with this status are on their way."""

@@ -14,11 +14,12 @@ from simulator.calls import Call, Request, understand
 from simulator.control import PREFIX, changed, control
 from simulator.faults.breakage import Breakage
 from simulator.faults.reshape import replacement, replaces, reshaped
-from simulator.faults.rules import AnyAction, Arrival, FaultPlan, Rule
+from simulator.faults.rules import AnyAction, Arrival, FaultPlan, Latency, Rule, SocketFault
 from simulator.faults.wire_faults import needs_reply, performance_of
 from simulator.protocol.reply import Reply
 from simulator.records import COMPLETE, Counts, Record, Records
 from simulator.settings import ProviderSettings
+from simulator.sockets.sockets import Sockets
 from simulator.wire.connection import Connection
 from simulator.wire.delivery import Delivery
 from simulator.wire.listening import bound, bound_again, require_loopback
@@ -34,6 +35,7 @@ class SimulatedProvider:
         self.faults = FaultPlan(faults, settings.seed)
         self._account = Account(settings)
         self._records = Records()
+        self._sockets = Sockets(self._account, self._records, self._deliver_refusal)
         self._connections: set[Connection] = set()
         self._deserted = asyncio.Event()
         self._deserted.set()
@@ -175,7 +177,9 @@ class SimulatedProvider:
             connection.serial,
         )
         action = self._fault_for(call) if self.faults.rules else None
-        if action is None:
+        if call.opens_socket and (action is None or isinstance(action, SocketFault | Latency)):
+            self._sockets.open(connection, call, record, action)
+        elif action is None:
             self._deliver(connection, request, record, self._reply(call), COMPLETE)
         elif performance := performance_of(action):
             self._break(connection, call, record, action, performance)
@@ -184,9 +188,12 @@ class SimulatedProvider:
             reply = reshaped(action, reply, call.route)
             self._deliver(connection, request, record, reply, f"fault:{action.kind}")
 
+    def _deliver_refusal(self, connection: Connection, request: Request, record: Record, reply: Reply) -> None:
+        self._deliver(connection, request, record, reply, COMPLETE)
+
     def _fault_for(self, call: Call) -> AnyAction | None:
         request = call.request
-        return self.faults.choose(Arrival(request.target, call.model, call.stream, request.headers))
+        return self.faults.choose(Arrival(request.target, call.model, call.stream, request.headers, call.opens_socket))
 
     def _reply(self, call: Call) -> Reply:
         reply = self._account.answer(call, asyncio.get_running_loop().time(), time.time())

@@ -40,6 +40,8 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     denials: Annotated[int, Meta(ge=0)] = 0
     """How often each new response is denied, as `previous_response_id`, before it is found: Azure is known to deny for
     a moment what it has just made (dotnet/extensions#7704)."""
+    session_s: Annotated[float, Meta(gt=0, le=86_400)] = field(default=3600.0, name="session")
+    """How long a Realtime session may last."""
     region: str = "East US 2"
     """What Azure replies say in `x-ms-region` and in refusals."""
     seed: int = 0

@@ -1,6 +1,6 @@
 """Fixtures: simulated providers and proxies in the test's own loop; proxies as processes, ended whatever happens.
 
-Tests run on asyncio's loop, and on uvloop as well where their class says `on_both_loops`.
+Tests run on asyncio's loop, and on uvloop as well where their class or module says `on_both_loops`.
 """
 
 import asyncio
@@ -67,6 +67,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Called by pytest-asyncio for each test."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if getattr(getattr(item, "cls", None), "on_both_loops", False):
+    owners = (getattr(item, "cls", None), getattr(item, "module", None))
+    if any(getattr(owner, "on_both_loops", False) for owner in owners):
         factories["uvloop"] = uvloop.new_event_loop
     return factories

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from adapters.metrics.table import METRICS
@@ -16,6 +14,7 @@ from tests.contracts.scripted_server import Peer, ScriptedServer, reply
 from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
 from tests.integration.raw_http import JSON
+from tests.integration.scraped import scrape, values
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,8 +30,6 @@ EVENTS = (
     b'data: {"choices":[],' + USAGE + b"}\n\ndata: [DONE]\n\n"
 )
 LIMITS = b"x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 60\r\nx-ratelimit-reset-requests: 1h\r\n"
-
-Values = Mapping[tuple[str, ...], float]
 
 
 async def good(peer: Peer) -> None:
@@ -56,29 +53,6 @@ async def proxy(tmp_path: Path) -> AsyncIterator[Composed]:
         models = [endpoint(broken.url("/v1"), id="broken"), endpoint(well.url("/v1"), id="well")]
         async with composed(tmp_path, config(models)) as running:
             yield running
-
-
-async def scrape(proxy: Composed, *headers: bytes) -> list[Sample]:
-    told = await proxy.ask("GET", "/metrics", *headers)
-    assert told.status == 200
-    text = told.body.decode()
-    assert "canary" not in text
-    families: Any
-    if "openmetrics" in (told.one("content-type") or ""):
-        families = openmetrics.text_string_to_metric_families(text)
-    else:
-        families = text_string_to_metric_families(text)
-    return [sample for family in families for sample in family.samples]
-
-
-def values(samples: list[Sample], name: str, *labels: str) -> Values:
-    """By those labels, added up."""
-    found: dict[tuple[str, ...], float] = {}
-    for sample in samples:
-        if sample.name == name:
-            key = tuple(sample.labels.get(label, "") for label in labels)
-            found[key] = found.get(key, 0.0) + sample.value
-    return found
 
 
 def _steady(samples: list[Sample]) -> Mapping[tuple[Any, ...], float]:

@@ -10,6 +10,8 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.faults.rules import AnyAction
@@ -443,3 +445,39 @@ def test_every_kind_of_fault_is_tested_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
 
     assert {kind for kind in kinds if f'"{kind}"' not in source} == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "end"),
+    [
+        ({"code": 1013, "reason": "busy"}, [], (1013, "busy")),
+        ({"after_events": 1, "code": 4001}, ["session.created"], (4001, "")),
+        ({"after_events": 1, "then": "drop"}, ["session.created"], (1006, "")),
+        ({"frame": '{"type":"error"}', "then": "close", "code": 3000}, ["error"], (3000, "")),
+        ({"after_events": 1, "frame": '{"type":"error"}', "then": "go_on"}, ["session.created", "error"], None),
+        ({"then": "silent"}, [], None),
+    ],
+)
+async def test_socket(
+    provider: SimulatedProvider, fields: dict[str, Any], said: list[str], end: tuple[int, str] | None
+) -> None:
+    fail(provider, "socket", **fields)
+    url = f"ws://{provider.host}:{provider.port}/v1/realtime?model=m"
+
+    async with connect(url) as socket:
+        kinds = []
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(0.2 if end is None else LONG_S):
+                while True:
+                    kinds.append(json.loads(await socket.recv())["type"])
+        ended = None if end is None else (socket.close_code, socket.close_reason)
+
+    assert (kinds, ended) == (said, end)
+
+
+async def test_a_rule_about_sockets_passes_over_other_requests(provider: SimulatedProvider) -> None:
+    fail(provider, "socket")
+
+    async with Wire(provider) as wire:
+        wire.ask()
+        assert (await wire.reply())[0].startswith(b"HTTP/1.1 200")

@@ -129,7 +129,7 @@ async def test_a_model_that_is_not_served_is_told_and_changes_no_line(world: Wor
         ("POST", "/v1/chat/completions", [KEY, b"content-type: text/plain"], CHAT, 415, "unsupported_media_type"),
         ("POST", "/v1/chat/completions", [JSON, KEY], b"{", 400, "invalid_json"),
         ("POST", "/v1/chat/completions", [JSON, KEY, b"api-key: a", b"api-key: b"], CHAT, 400, "repeated_header"),
-        ("GET", "/v1/realtime", [KEY, b"upgrade: websocket", b"connection: upgrade"], b"", 426, "upgrade_not_served"),
+        ("GET", "/v1/files", [KEY, b"upgrade: websocket", b"connection: upgrade"], b"", 426, "upgrade_not_served"),
         ("GET", "/v1/models", [KEY], b"", 200, "ok"),
         ("GET", "/v1/models/gpt", [KEY], b"", 200, "ok"),
         ("HEAD", "/v1/models", [KEY], b"", 200, "ok"),

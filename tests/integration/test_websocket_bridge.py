@@ -624,14 +624,6 @@ class TestSdk:
         assert event.type == "error"
 
 
-async def test_realtime_is_not_served_yet_and_says_so(start: StartWorld) -> None:
-    world = await start()
-    with pytest.raises(InvalidStatus) as refused:
-        async with talking(world.proxy, "/v1/realtime?model=gpt"):
-            pass
-    assert refused.value.response.status_code == 426
-
-
 async def test_a_socket_that_is_open_over_a_reload_has_its_turns_answered_by_the_new_configuration(
     start: StartWorld,
 ) -> None:

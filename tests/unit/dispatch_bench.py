@@ -58,14 +58,23 @@ class Bench:
         max_wait_s: float = 30.0,
         fails: int = 1,
         key: str = "k",
+        priorities: Sequence[int] | None = None,
+        max_wait_for_tier_s: float = 0.0,
+        clock: FakeClock | None = None,
     ) -> None:
         weights = weights or [1] * len(scripts)
         endpoints = tuple(
-            Endpoint(id=f"e{i}", model="m", provider="openai", weight=w, bucket=f"b{i}", account=f"a{i}")
-            for i, w in enumerate(weights, 1)
+            Endpoint(id=f"e{i}", model="m", provider="openai", weight=w, bucket=f"b{i}", account=f"a{i}", priority=p)
+            for i, (w, p) in enumerate(zip(weights, priorities or [0] * len(scripts), strict=True), 1)
         )
-        self.group = ModelGroup("g", endpoints, CooldownPolicy(allowed_fails=fails), RetryPolicy(num_retries=retries))
-        self.clock = FakeClock()
+        self.group = ModelGroup(
+            "g",
+            endpoints,
+            CooldownPolicy(allowed_fails=fails),
+            RetryPolicy(num_retries=retries),
+            max_wait_for_tier_s=max_wait_for_tier_s,
+        )
+        self.clock = clock or FakeClock()
         self.alarm = RecordingAlarm()
         self.upstream = ScriptedUpstream({f"http://e{i}/": script for i, script in enumerate(scripts, 1)})
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(key)) for e in endpoints}

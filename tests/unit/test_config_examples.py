@@ -11,6 +11,7 @@ from entrypoints.config.reading.schema import keys_of
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
+from entrypoints.config.settings_price import PriceSettings
 from tests.unit.config_examples import EXAMPLES, ROOT, environment_of
 
 SECTIONS: list[type[Struct]] = [
@@ -18,6 +19,7 @@ SECTIONS: list[type[Struct]] = [
     CacheParams,
     GroupSettings,
     EndpointSettings,
+    PriceSettings,
     ParamsSettings,
     TimeoutParts,
 ]

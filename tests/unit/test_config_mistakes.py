@@ -383,3 +383,40 @@ def test_a_file_of_thousands_of_mistakes_is_told_shortly(tmp_path: Path) -> None
 
     assert len(message.splitlines()) == 101
     assert message.endswith("and 2901 more")
+
+
+@pytest.mark.parametrize(
+    ("price", "key", "says"),
+    [
+        ("{input: 1}", "", "has no output; valid: input and output, both, or per_hour alone; fix: write output too"),
+        ("{cached_input: 1}", "", "has no input and no output"),
+        ("{per_hour: 36, output: 1}", ".output", "excludes per_hour"),
+        ("{input: -1, output: 1}", ".input", "got -1; valid: a number from 0"),
+        ("{input: 1, output: 1, prompt: 1}", ".prompt", "valid: input, cached_input, cache_write, output, per_hour"),
+        ("2.5", "", "valid: a mapping of input, cached_input"),
+    ],
+)
+def test_a_price_is_by_token_or_by_the_hour(tmp_path: Path, price: str, key: str, says: str) -> None:
+    message = refusal(tmp_path, f"model_groups: [{{model_group: g, models: [{{model: m, price: {price}}}]}}]\n")
+
+    assert is_told(message, f"model_groups[0].models[0].price{key}")
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [
+        ("[{model: m}]", "no model of this group has a price by token"),
+        ("[{model: m, price: {per_hour: 1}}]", "no model of this group has a price by token"),
+        ("[{model: m, price: {input: 1, output: 2}}]", "with a price by token: g/1; fix: write g/1"),
+    ],
+)
+def test_a_baseline_is_a_model_of_the_group_with_a_price_by_token(tmp_path: Path, models: str, says: str) -> None:
+    message = refusal(tmp_path, f"model_groups: [{{model_group: g, price_baseline: other, models: {models}}}]\n")
+
+    assert is_told(message, "model_groups[0].price_baseline")
+    assert says in message
+
+
+def test_a_currency_is_three_capital_letters(tmp_path: Path) -> None:
+    assert "three capital letters" in refusal(tmp_path, "general_settings: {currency: dollars}\n")

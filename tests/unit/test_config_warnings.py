@@ -47,6 +47,23 @@ def test_weights_that_are_all_zero_are_told(tmp_path: Path) -> None:
     assert "model_groups[0].models: all weights are 0" in told[0]
 
 
+def test_a_priority_beside_weight_0_is_told_where_others_have_a_weight(tmp_path: Path) -> None:
+    (told,) = warnings(tmp_path, "{model: m}, {model: n, weight: 0, priority: 2}")
+
+    assert "model_groups[0].models[1].priority: has no effect" in told
+    assert len(warnings(tmp_path, "{model: m, weight: 0}, {model: n, weight: 0, priority: 2}")) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "count"),
+    [("{model: n, weight: 2}", 1), ("{model: n, priority: 1}", 0), ("{model: n, weight: 0}", 0)],
+)
+def test_a_wait_for_tiers_is_told_where_there_are_none(tmp_path: Path, other: str, count: int) -> None:
+    told = warnings(tmp_path, f"{ONE}, {other}", "{max_wait_for_tier: 2}")
+
+    assert [("max_wait_for_tier" in each) for each in told] == [True] * count
+
+
 def test_one_spare_beside_a_primary_is_nothing_to_tell(tmp_path: Path) -> None:
     assert warnings(tmp_path, "{model: m, weight: 0}, {model: n}") == ()
 

@@ -161,13 +161,28 @@ def test_a_credential_is_written_where_it_is_named_and_the_entrys_own_comes_firs
         ([{"tpm": 90_000}, {"tpm": 30_000}], [3, 1]),
         ([{}, {"weight": 7}], [1, 1]),
         ([{}, {}], [1, 1]),
-        ([{"order": 2}, {"order": 1}, {"order": 3}], [0, 1, 0]),
-        ([{"order": 1, "weight": 3}, {"order": 1, "weight": 1}, {"weight": 9}], [3, 1, 0]),
+        ([{"order": 1, "weight": 3}, {"order": 1, "weight": 1}, {"weight": 9}], [3, 1, 9]),
         ([{"weight": "os.environ/W"}, {"weight": 2}], ["os.environ/W", 2]),
     ],
 )
 def test_weights_are_what_litellm_would_choose_by(given: list[dict[str, Any]], weights: list[Any]) -> None:
     assert [each["weight"] for each in models(of(*(entry("m", **each) for each in given)))] == weights
+
+
+@pytest.mark.parametrize(
+    ("orders", "priorities"),
+    [
+        ([None, None], [0, 0]),
+        ([2, 1, 3], [1, 0, 2]),
+        ([10, 5, 10, None], [1, 0, 1, 2]),
+        ([1.5, 1], [1, 0]),
+        ([2, 1, "os.environ/ORDER"], [1, 0, 0]),
+    ],
+)
+def test_order_becomes_priority_and_what_has_none_comes_last(orders: list[Any], priorities: list[int]) -> None:
+    entries = [entry("m", **({} if order is None else {"order": order})) for order in orders]
+
+    assert [each.get("priority", 0) for each in models(of(*entries))] == priorities
 
 
 def test_limits_beside_litellm_params_count_too() -> None:
@@ -377,3 +392,30 @@ def test_the_same_secret_has_one_variable_and_another_one_another_that_is_free()
 )
 def test_what_makes_no_sense_here_is_told(sections: dict[str, Any], path: str) -> None:
     assert path in told({**of(), **sections})
+
+
+@pytest.mark.parametrize("place", ["litellm_params", "model_info"])
+def test_costs_per_token_become_a_price_per_million(place: str) -> None:
+    costs = {
+        "input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05,
+        "cache_read_input_token_cost": 3.125e-07, "cache_creation_input_token_cost": "0.00000313",
+    }  # fmt: skip
+    given = entry("m")
+    given.setdefault(place, {}).update(costs)
+
+    assert models(of(given))[0]["price"] == {"input": 2.5, "output": 10, "cached_input": 0.3125, "cache_write": 3.13}
+    assert not [path for path in told(of(given)) if "cost" in path]
+
+
+def test_half_a_price_and_other_costs_are_named() -> None:
+    given = entry("m", input_cost_per_token=1e-06, output_cost_per_second=0.1)
+
+    assert "price" not in models(of(given))[0]
+    assert {path.rpartition(".")[2] for path in told(of(given))} == {"input_cost_per_token", "output_cost_per_second"}
+
+
+def test_a_cost_in_a_variable_is_named_as_it_is_for_a_token() -> None:
+    given = entry("m", input_cost_per_token="os.environ/COST", output_cost_per_token=1e-06)
+
+    assert "price" not in models(of(given))[0]
+    assert "for a million tokens" in " ".join(told(of(given)).values())

@@ -2,6 +2,7 @@
 
 from application.endpoints.endpoint_state import EndpointState
 from application.endpoints.pool import endpoint_states
+from application.observing.cost_tally import CostTally
 from application.observing.tallies import EndpointTally, Tallies
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -40,4 +41,6 @@ def test_what_is_counted_outlives_what_is_known() -> None:
     anew.took(Usage(1, 2))
 
     assert anew is not first
-    assert tallies.by_endpoint == {"gpt/1": EndpointTally("gpt", input_tokens=2, output_tokens=4)}
+    assert tallies.by_endpoint == {
+        "gpt/1": EndpointTally("gpt", input_tokens=2, output_tokens=4, costs=CostTally(unpriced=2))
+    }

@@ -195,3 +195,42 @@ def test_a_status_of_another_configuration_is_told(tmp_path: Path) -> None:
 
 def test_requests_that_wait_already_are_told(tmp_path: Path) -> None:
     assert "3 request(s) wait" in words(explained(tmp_path, config(), status(waiting=3, a={}, b={}, c={})))
+
+
+PRIORITIES = """\
+    - {id: a, model: m, priority: 1, weight: 3, params: {api_key: %(key)s, base_url: 'https://a.example/v1'}}
+    - {id: b, model: m, params: {api_key: %(key)s, base_url: 'https://b.example/v1'}}
+    - {id: c, model: m, priority: 1, params: {api_key: %(key)s, base_url: 'https://c.example/v1'}}
+    - {id: d, model: m, priority: 2, params: {api_key: %(key)s, base_url: 'https://d.example/v1'}}
+"""
+FULL = {"requests": {"limit": 100, "remaining": 0, "reserved": 0, "reset_s": 100}, "clock_s": 3.0}
+
+
+def test_a_later_tier_is_told_as_one_and_follows_the_earlier_ones(tmp_path: Path) -> None:
+    told = explained(tmp_path, config(PRIORITIES))
+
+    assert said(told) == {"a": "tier", "b": "ready", "c": "tier", "d": "tier"}
+    assert order(told) == ["b", "a", "c", "d"]
+    assert {each.endpoint: (each.tier, each.share, each.share_now) for each in told.candidates} == {
+        "a": ("priority 1", 75.0, 0.0),
+        "b": ("first", 100.0, 100.0),
+        "c": ("priority 1", 25.0, 0.0),
+        "d": ("priority 2", 100.0, 0.0),
+    }
+    assert "only while no endpoint of an earlier tier can" in words(told)
+
+
+def test_the_earliest_tier_with_room_shares_what_spills(tmp_path: Path) -> None:
+    told = explained(tmp_path, config(PRIORITIES), status(a={}, b=FULL, c={}, d={}))
+
+    assert (told.outcome.kind, told.outcome.endpoint) == ("asked", "a")
+    assert {each.endpoint: each.share_now for each in told.candidates} == {"a": 75.0, "b": 0.0, "c": 25.0, "d": 0.0}
+    assert set(told.next) == {"a", "c"}
+
+
+def test_a_request_that_may_wait_for_the_first_tier_is_said_to(tmp_path: Path) -> None:
+    told = explained(tmp_path, config(PRIORITIES, "{max_wait_for_tier: 5}"), status(a={}, b=FULL, c={}, d={}))
+
+    assert (told.outcome.kind, told.outcome.endpoint) == ("waits", "b")
+    assert 3.0 <= told.outcome.after_s < 4.0
+    assert any("max_wait_for_tier" in note for note in told.notes)

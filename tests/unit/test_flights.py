@@ -40,7 +40,7 @@ class Airfield:
         self.calls.append(call)
         return await call
 
-    async def judge(self, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
+    async def judge(self, headers: Headers, chunks: tuple[bytes, ...], _: RequestTrace) -> CachedAnswer | None:
         await self.judging.wait()
         return CachedAnswer(Shape(), (), chunks, 0.0) if self.keeps else None
 

@@ -20,6 +20,7 @@ OWN_CACHE = replace(PLAIN, cache=True, cache_params=CacheParams(type="redis", ho
     [
         (PLAIN, {"bind_address": "0.0.0.0", "bind_port": 1}, ["bind_address", "bind_port"]),
         (PLAIN, {"workers": "auto", "log_format": "json"}, ["workers", "log_format"]),
+        (PLAIN, {"currency": "EUR"}, ["currency"]),
         (PLAIN, {"tenancy": "key", "response_affinity_ttl": 5}, ["tenancy", "response_affinity_ttl"]),
         (PLAIN, {"redis_host": "r"}, ["redis_host"]),
         (PLAIN, {"redis_port": 7}, []),  # without a host it means nothing

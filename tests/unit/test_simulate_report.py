@@ -94,6 +94,43 @@ def test_a_full_endpoint_is_passed_over_while_another_has_room(tmp_path: Path) -
     assert report.totals.routed_round == spare.requests == report.totals.avoided_429s
 
 
+def test_a_later_tier_gets_only_what_those_before_it_have_no_room_for(tmp_path: Path) -> None:
+    members = ("id: dear, priority: 1", "id: cheap", "id: cheap2, weight: 2")
+    limits = [("cheap", Limits(60, None)), ("cheap2", Limits(60, None))]
+
+    report = played(settings_of(tmp_path, *members), [number / 4 for number in range(2400)], limits, length_s=600)
+
+    first, second = report.tiers
+    assert (first.tier, list(first.endpoints)) == ("first", ["cheap", "cheap2"])
+    assert (second.tier, list(second.endpoints), second.used_at_spill) == ("priority 1", ["dear"], None)
+    assert first.used_at_spill is not None and first.used_at_spill >= 97.0
+    assert first.requests + second.requests == report.totals.answered == 2400
+    assert first.share + second.share == pytest.approx(100.0)
+    assert report.totals.received_429s == report.totals.client_429s == 0
+    assert [each.endpoint for each in report.timeline.endpoints] == ["cheap", "cheap2", "dear"]
+    assert ">priority 1</text>" in timeline_svg(report)
+
+
+def test_traffic_that_fits_the_first_tier_never_leaves_it(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "id: dear, priority: 1", "id: cheap")
+
+    report = played(settings, [2 * number for number in range(50)], [("cheap", Limits(60, None))])
+
+    assert [(each.requests, each.used_at_spill) for each in report.tiers] == [(50, None), (0, None)]
+
+
+def test_waiting_for_the_first_tier_lets_a_burst_stay_there(tmp_path: Path) -> None:
+    members, burst = ("id: dear, priority: 1", "id: cheap"), [0.0] * 65
+    limits = [("cheap", Limits(60, None))]
+
+    at_once = played(settings_of(tmp_path, *members), burst, limits)
+    waiting = played(settings_of(tmp_path, *members, general="max_wait_for_tier: 10"), burst, limits)
+
+    assert at_once.endpoints[0].requests >= 5 and at_once.waits.count == 0
+    assert waiting.endpoints[0].requests == 0 and waiting.waits.count >= 5
+    assert waiting.waits.max_s <= 10.0
+
+
 def test_an_outage_is_a_cooldown_that_ends_with_a_good_probe(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "id: east", "id: west", general="cooldown_time: 10")
     times = [number / 2 for number in range(200)]

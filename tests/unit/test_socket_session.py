@@ -10,7 +10,7 @@ from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
 from adapters.http.sockets.session import Behind, Session
 from application.held_bytes import HeldBytes
-from tests.unit.test_websocket_connection import Line
+from tests.unit.socket_line import Line
 from tests.websocket_frames import BINARY, TEXT, Frame, closing
 
 CREATED = b'data: {"type":"response.created","response":{"id":"resp_1"}}\n\n'

@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec import structs
 
 from adapters.metrics.shared_slots import LONGEST_BYTES, SharedSlots
 from adapters.metrics.worker_reports import OwnReport, SharedReports
+from application.observing.cost_tally import CostTally
 from application.observing.counted import NOTHING, Counted, Labels, Place
 from application.observing.decision import Decision
 from application.observing.latencies import Latencies
@@ -30,7 +32,9 @@ DECISION = Decision("req_1", 1.5, "gpt", "chat", "gpt/1", 1, "gpt/1: ok", 200, "
 def some() -> Counted:
     latencies = Latencies()
     latencies.total.add([1.0, 20.0])
-    tally = EndpointTally("gpt", 3, {"server_error": 1}, 1, 10, 5, 7)
+    tally = EndpointTally(
+        "gpt", 3, {"server_error": 1}, 1, 10, 5, 0, 7, costs=CostTally(2, 1, Decimal(10**15) + Decimal("1e-12"))
+    )
     return Counted({LABELS: 2}, {Place("gpt", "chat", "whole"): latencies}, {"gpt/1": tally}, {"gpt": 1}, cpu_s=0.25)
 
 

@@ -7,12 +7,13 @@ from adapters.http.paths.routes import METHODS
 
 _READABLE = ", ".join((
     "x-llmproxy-request-id", "x-llmproxy-endpoint", "x-llmproxy-attempts", "x-llmproxy-reasons", "x-llmproxy-cache",
-    "x-llmproxy-overhead-ms", "x-request-id", "x-ratelimit-limit-requests", "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-requests",
-    "x-ratelimit-reset-tokens", "retry-after", "retry-after-ms", "x-should-retry", "openai-organization",
-    "openai-processing-ms", "openai-project", "openai-version", "openai-model", "apim-request-id", "x-ms-region",
-    "x-ms-client-request-id", "x-ms-deployment-name", "azureml-model-session", "operation-location", "location",
-    "content-disposition", "content-range", "etag", "www-authenticate", "allow", "date", "deprecation", "sunset",
+    "x-llmproxy-cost", "x-llmproxy-overhead-ms", "x-request-id", "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens", "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-requests", "x-ratelimit-reset-tokens", "retry-after", "retry-after-ms", "x-should-retry",
+    "openai-organization", "openai-processing-ms", "openai-project", "openai-version", "openai-model",
+    "apim-request-id", "x-ms-region", "x-ms-client-request-id", "x-ms-deployment-name", "azureml-model-session",
+    "operation-location", "location", "content-disposition", "content-range", "etag", "www-authenticate", "allow",
+    "date", "deprecation", "sunset",
 ))  # fmt: skip
 """What a page may read besides the body: a list, as `*` means nothing to pages that send credentials."""
 

@@ -17,7 +17,13 @@ Sample = tuple[Sequence[str], Number | Histogram]
 
 def samples(report: ProxyReport) -> Mapping[str, Iterable[Sample]]:
     """By the name of the metric."""
-    return {**_of_requests(report), **_of_tallies(report), **_of_endpoints(report), **_of_proxy(report)}
+    return {
+        **_of_requests(report),
+        **_of_tallies(report),
+        **_of_costs(report),
+        **_of_endpoints(report),
+        **_of_proxy(report),
+    }
 
 
 def _of_requests(report: ProxyReport) -> dict[str, Iterable[Sample]]:
@@ -65,7 +71,30 @@ def _of_tallies(report: ProxyReport) -> dict[str, Iterable[Sample]]:
         "llmproxy_cooldowns_total": [(place, tally.cooldowns) for place, tally in tallies],
         "llmproxy_input_tokens_total": [(place, tally.input_tokens) for place, tally in tallies],
         "llmproxy_cached_input_tokens_total": [(place, tally.cached_tokens) for place, tally in tallies],
+        "llmproxy_cache_write_input_tokens_total": [(place, tally.written_tokens) for place, tally in tallies],
         "llmproxy_output_tokens_total": [(place, tally.output_tokens) for place, tally in tallies],
+        "llmproxy_replies_total": [(place, tally.costs.replies) for place, tally in tallies],
+    }
+
+
+def _of_costs(report: ProxyReport) -> dict[str, Iterable[Sample]]:
+    """Empty where nothing has a price: zeros would look like sums."""
+    is_known = report.cost is not None
+    costs = [((it.group, name), it.costs) for name, it in report.counted.endpoints.items() if is_known]
+    hourly = [
+        ((group.model_group, each.id), each.cost.per_hour)
+        for group in report.groups
+        for each in group.endpoints
+        if each.cost is not None and each.cost.per_hour
+    ]
+    return {
+        "llmproxy_priced_replies_total": [(place, each.priced) for place, each in costs],
+        "llmproxy_cost_total": [(place, float(each.spent)) for place, each in costs],
+        "llmproxy_baseline_cost_total": [(place, float(each.baseline)) for place, each in costs],
+        "llmproxy_priced_cache_hits_total": [(place, each.priced_hits) for place, each in costs],
+        "llmproxy_cache_saved_cost_total": [(place, float(each.saved_by_cache)) for place, each in costs],
+        "llmproxy_currency_info": [((report.currency,), 1)] if is_known else [],
+        "llmproxy_provisioned_cost_per_hour": hourly,
     }
 
 

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import hmac
 import zlib
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,7 @@ from application.messages import Headers
 from application.store_ports import CachedAnswer, Shape
 from domain.caching.cache_key import CacheKey
 
-VERSION = 1  # raised when the layout or its meaning changes; entries of other versions are misses
+VERSION = 2  # raised when the layout or its meaning changes; entries of other versions are misses
 MAX_ENTRY_BYTES = 1 << 20  # the longest entry that is kept, and that is looked at when it is read
 MAX_UNPACKED_BYTES = 8 << 20  # of one entry: a recorded stream packs to about a twentieth, prose to half
 COMPRESS_ABOVE_BYTES = 8 << 10  # shorter bodies are kept as they are: compressing would cost more than moving them
@@ -44,6 +45,8 @@ class _Entry(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     headers: Headers
     chunks: tuple[bytes, ...]
     stored_unix: float
+    origin: str
+    cost: Decimal | None
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -56,7 +59,17 @@ def encode_entry(key: CacheKey, answer: CachedAnswer) -> bytes | None:
         return None
     shape = answer.shape
     try:
-        packed = _ENCODER.encode(_Entry(shape.stream, shape.options, answer.headers, answer.chunks, answer.stored_unix))
+        packed = _ENCODER.encode(
+            _Entry(
+                shape.stream,
+                shape.options,
+                answer.headers,
+                answer.chunks,
+                answer.stored_unix,
+                answer.origin,
+                answer.cost,
+            )
+        )
     except ValueError:  # text that is not Unicode
         return None
     if len(packed) > MAX_UNPACKED_BYTES:
@@ -84,7 +97,7 @@ def decode_entry(key: CacheKey, entry: bytes) -> CachedAnswer | None:
     except (ValueError, zlib.error):
         return None
     shape = Shape(found.stream, found.options)
-    return CachedAnswer(shape, found.headers, found.chunks, found.stored_unix)
+    return CachedAnswer(shape, found.headers, found.chunks, found.stored_unix, found.origin, found.cost)
 
 
 async def write_entry(key: CacheKey, answer: CachedAnswer) -> bytes | None:

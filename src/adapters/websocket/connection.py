@@ -176,6 +176,11 @@ class WebSocket(asyncio.Protocol):
         self._may_hold(self._held_bytes)
         return piece
 
+    async def next_piece(self) -> Piece | None:
+        """As `receive_piece`; None = there is none, and `closed` says why."""
+        piece = await self.receive_piece()
+        return piece if isinstance(piece, Piece) else None
+
     @property
     def _held_bytes(self) -> int:
         return self._waiting_bytes + self._unfinished_bytes + self._wire.unread_bytes

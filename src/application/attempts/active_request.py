@@ -23,6 +23,8 @@ class ActiveRequest(Struct, eq=False):
     state: RetryState
     replies: list[WholeReply | None] = []
     """What the endpoint said at each failure of `state`; None = nothing that could be shown."""
+    spill_at: float = 0.0
+    """Until when it may wait for an earlier tier; 0 = it does not, or not again."""
 
     @classmethod
     def of(
@@ -41,7 +43,10 @@ class ActiveRequest(Struct, eq=False):
         demand = Demand.of(request.body, request.max_output_tokens)
         is_beside = not request.model or request.api is _STORED
         query = RouteQuery(demand, request.client, request.affinity, request.api, is_beside, request.body)
-        return cls(group, request, trace, query, state)
+        active = cls(group, request, trace, query, state)
+        if group.max_wait_for_tier_s:
+            active.spill_at = now + group.max_wait_for_tier_s
+        return active
 
     @property
     def is_spent(self) -> bool:

@@ -11,7 +11,7 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
-from application.messages import Api, Attempt, ProxyRequest, RequestTrace, WholeReply
+from application.messages import Api, Attempt, Bill, Headers, ProxyRequest, RequestTrace, WholeReply, header
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 from domain.retry import time_limit
@@ -60,6 +60,8 @@ class SendAttempt:
         """
         endpoint, api, is_stream = lease.endpoint, request.api, request.stream
         began = self._clock.now()
+        if endpoint.price is not None:
+            trace.bill = lease.bill = Bill()
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and is_stream)
         first_byte_s = endpoint.first_byte_timeout_s if is_stream else endpoint.whole_reply_timeout_s
@@ -92,7 +94,7 @@ class SendAttempt:
                 self._learn(endpoint, request, answer.body)
                 usage = verdict.usage
         except BaseException as error:
-            failed = _as_failure(error, late, first_byte_s)
+            failed = as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
             self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
             if failed is None:
@@ -138,14 +140,20 @@ class SendAttempt:
         except BaseException:
             reply.close()
             raise
-        self._learn(lease.endpoint, request, body)
+        self._learn(lease.endpoint, request, body or _made_at(reply.headers))
         if not is_whole:
             return RawAnswer(lease, self._pool, self._health, reply, self._held, body, scanner)
         reply.close()
         return WholeReply(reply.status, reply.headers, body)
 
 
-def _as_failure(error: BaseException, late: FailureKind, limit_s: float) -> AttemptFailed | None:
+def _made_at(headers: Headers) -> bytes:
+    """The id of what was made, as JSON, where only a header says it: of a Realtime call. Empty = none does."""
+    place = header(headers, "location")
+    return b"" if place is None else b'"%b"' % place.rpartition("/")[2].encode("latin-1")
+
+
+def as_failure(error: BaseException, late: FailureKind, limit_s: float) -> AttemptFailed | None:
     """What ended the attempt, as a failure of it; None = it is none: the client left, or the proxy is at fault."""
     if isinstance(error, AttemptFailed):
         return error

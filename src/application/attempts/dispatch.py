@@ -17,6 +17,7 @@ from application.attempts.active_request import ActiveRequest
 from application.attempts.attempt import SendAttempt
 from application.attempts.final_error import FinalError
 from application.attempts.opening import AttemptFailed
+from application.attempts.tier_wait import TierWait
 from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
@@ -43,6 +44,7 @@ class Dispatch:
         self._waiting = waiting
         self._attempt = attempt.__call__  # an instance that is called takes a detour before Python 3.12
         self._final_error = FinalError(pool, clock)
+        self._tier_wait = TierWait(pool, waiting)
         self._clock = clock
         self._draw = draw
         self._max_wait_s = max_wait_s
@@ -144,13 +146,17 @@ class Dispatch:
             self._waiting.serve_noted()
         elif self._waiting.halls and self._waiting.waiting(group.name):
             return None
+        if active.spill_at and self._tier_wait.barred(active, now) is not None:
+            return None
         return self._pool.pick(group, active.query, state.standings, now)
 
     async def _pick_or_wait(self, active: ActiveRequest) -> Lease | None:
-        """Wait for a rate limit that passes in time; else ask an endpoint that failed or is not well, if the budget
-        allows; else back off (None). Raises `_OutOfOptions`."""
+        """Wait for an earlier tier, or for a rate limit that passes in time; else ask an endpoint that failed or is
+        not well, if the budget allows; else back off (None). Raises `_OutOfOptions`."""
         now = self._clock.now()
         try:
+            if active.spill_at and (barred := self._tier_wait.barred(active, now)) is not None:
+                return await self._tier_wait.lease(active, barred)
             if self._limit_passes(active, now):
                 return await self._queue(active)
             if active.state.is_unexplained:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from math import floor
 from typing import Protocol
 
@@ -77,7 +78,9 @@ class CachedAnswers:
         clock: Clock,
         draw: Callable[[], float],
         replay_interval_s: float = 0.0,
+        saved: Callable[[str, Decimal], None] | None = None,
     ) -> None:
+        """`saved` is told the endpoint of each answer from the cache whose cost is known, and that cost."""
         self._policy = policy
         self._cache = cache
         self._formats = formats
@@ -86,6 +89,7 @@ class CachedAnswers:
         self._clock = clock
         self._draw = draw
         self._replay_interval_s = replay_interval_s
+        self._saved = saved
         self._places = Remembered(self._find_place, most=_REMEMBERED, longest=_REMEMBERED_BYTES, size=_size_of)
         self._decisive = Remembered(_decisive, most=_REMEMBERED // 4, longest=_REMEMBERED_BYTES, size=lengths)
 
@@ -171,6 +175,8 @@ class CachedAnswers:
         return await asyncio.to_thread(self._formats.reshaped, request.api, entry, asked.shape)
 
     def _replay(self, entry: CachedAnswer) -> Answer:
+        if entry.cost is not None and self._saved is not None:
+            self._saved(entry.origin, entry.cost)
         age_s = floor(self._age_s(entry))
         if entry.shape.stream:
             headers = (*entry.headers, ("age", str(age_s)))
@@ -213,8 +219,8 @@ class CachedAnswers:
             trace.span = span
             return self._dispatch(group, request, trace)
 
-        def judge(headers: Headers, chunks: tuple[bytes, ...]) -> Awaitable[CachedAnswer | None]:
-            return self._judge(asked.shape, request.api, headers, chunks)
+        def judge(headers: Headers, chunks: tuple[bytes, ...], trace: RequestTrace) -> Awaitable[CachedAnswer | None]:
+            return self._judge(asked.shape, request.api, headers, chunks, trace)
 
         def store(answer: CachedAnswer) -> Awaitable[None]:
             return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
@@ -224,15 +230,21 @@ class CachedAnswers:
     async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()
         try:
-            return await call.join()
+            answer = await call.join()
+            if is_leader and isinstance(answer, WholeAnswer):
+                trace.bill = call.trace.bill
+            return answer
         finally:
             trace.attempts[:] = call.trace.attempts
             waited_s = self._clock.now() - began
             trace.upstream_s += min(call.trace.upstream_s, waited_s) if is_leader else waited_s
 
-    async def _judge(self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...]) -> CachedAnswer | None:
+    async def _judge(
+        self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...], trace: RequestTrace
+    ) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)
-        answer = CachedAnswer(shape, kept, chunks, self._clock.unix())
+        origin, cost = (trace.endpoint or "", trace.bill.cost) if trace.bill is not None else ("", None)
+        answer = CachedAnswer(shape, kept, chunks, self._clock.unix(), origin, cost)
         if answer.size < _ASIDE_ABOVE_BYTES:
             ended_well = self._formats.ended_well(api, answer)
         else:

@@ -26,7 +26,8 @@ FINISH_S = 0.5
 they were sent is worth keeping."""
 
 Ask = Callable[[RequestTrace], Awaitable[Answer]]
-Judge = Callable[[Headers, tuple[bytes, ...]], Awaitable[CachedAnswer | None]]  # what is to be kept; None = nothing
+Judge = Callable[[Headers, tuple[bytes, ...], RequestTrace], Awaitable[CachedAnswer | None]]
+"""What is to be kept; None = nothing."""
 
 Store = Callable[[CachedAnswer], Awaitable[None]]  # keeps it
 
@@ -186,7 +187,7 @@ class SharedCall:
         return (answer.headers, self._buffer.chunks) if whole else None
 
     async def _keep(self, headers: Headers, chunks: tuple[bytes, ...]) -> None:
-        self._entry = await self._judge(headers, chunks)
+        self._entry = await self._judge(headers, chunks, self.trace)
         self._judged.set()
         if self._entry is not None:
             await self._store(self._entry)

@@ -112,6 +112,16 @@ class Bucket:
             if self.throttle.batch and (requests.remaining is not None or tokens.remaining is not None):
                 self.throttle = self.throttle.after_reading(sent)
 
+    def told(self, readings: Readings, now: float) -> None:
+        """The provider says so now, of its own accord."""
+        others, others_tokens = self.reserved_requests, self.reserved_tokens
+        now_held = Reservation(0.0, self.requests.charged, self.tokens.charged, others, others_tokens)
+        self.read(readings, now_held, now, now)
+
+    def spend(self, usage: Usage, now: float) -> None:
+        """Tokens were taken for which nothing was reserved."""
+        self.tokens = self.tokens.charge(usage.prompt_tokens + usage.output_tokens, now)
+
     def succeeded(self, sent: float) -> None:
         """It answered a request that was sent at `sent`."""
         self.throttle = self.throttle.after_success(sent)

@@ -39,6 +39,12 @@ class HealthTracker:
         if self._room.is_heard:
             self._room.at(lease)
 
+    def told(self, lease: Lease, readings: Readings) -> None:
+        """The endpoint says on its socket, unasked, how its limits stand."""
+        lease.bucket.told(readings, self._clock.now())
+        if self._room.is_heard:
+            self._room.at(lease)
+
     def succeeded(self, lease: Lease) -> None:
         """The endpoint answered well (a stream: its first content came)."""
         state, throttle = lease.state, lease.bucket.throttle

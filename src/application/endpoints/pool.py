@@ -14,6 +14,7 @@ from application.observing.tallies import Tallies
 from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
+from domain.rate_limit.reservation import Ending
 from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
@@ -25,6 +26,7 @@ NO_TIME_S = 1e-9
 """Of a limit that lets nothing in, and should by its own account."""
 
 _AMPLE, _SCARCE = Room.AMPLE, Room.SCARCE
+_ANSWERED = Ending.ANSWERED
 
 
 def endpoint_states(groups: Iterable[ModelGroup], tallies: Tallies | None = None) -> Mapping[str, EndpointState]:
@@ -39,16 +41,23 @@ def endpoint_states(groups: Iterable[ModelGroup], tallies: Tallies | None = None
 
 
 class _Turns:
-    """The endpoints of one group, and whose turn it is."""
+    """The endpoints of one group by their tiers, and whose turn it is."""
 
-    __slots__ = ("members", "rendezvous", "selector", "weights")
+    __slots__ = ("has_priorities", "members", "rendezvous", "selector", "tier_of", "tiers", "weights")
 
     def __init__(self, group: ModelGroup, states: Mapping[str, EndpointState], ledger: Ledger) -> None:
         self.weights = group.weights()
+        self.tier_of = group.tiers()
         self.members = tuple(
-            (index, endpoint, states[endpoint.id], ledger.own(endpoint), weight)
-            for index, (endpoint, weight) in enumerate(zip(group.endpoints, self.weights, strict=True))
+            (index, endpoint, states[endpoint.id], ledger.own(endpoint))
+            for index, endpoint in enumerate(group.endpoints)
         )
+        self.tiers = tuple(
+            tuple(member for member in self.members if self.tier_of[member[0]] == tier)
+            for tier in range(max(self.tier_of) + 1)
+        )
+        self.has_priorities = any(w and tier for w, tier in zip(self.weights, self.tier_of, strict=True))
+        # One for all tiers: only candidates earn and pay, and those are of one tier, so that none knows of the others.
         self.selector = Selector.fresh(len(group.endpoints))
         self.rendezvous = Rendezvous.of(e.identity or e.id for e in group.endpoints)
 
@@ -73,42 +82,39 @@ class EndpointPool:
     def pick(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str], now: float) -> Lease | None:
         """Claim at `now` the endpoint whose turn it is, among those that are well, have room and are not `passed_over`.
 
-        None = there is none. Endpoints of weight 0 are taken only when no other can be; one whose room is scarce only
-        when none has ample room: then the one with the most. In a group with affinity a request that has an affinity
-        key takes, instead of whose turn it is, the one that its key prefers of those; nobody's turn is used up.
+        None = there is none. A tier is used only where none before it has an endpoint with ample room; one whose room
+        is scarce only when none at all has: then that of the earliest tier with the most, where priorities are
+        configured, else of all. In a group with affinity a request that has an affinity key takes, instead of whose
+        turn it is, the one that its key prefers of those; nobody's turn is used up.
         """
         turns = self._turns[group.name]
         # By index, the tokens that the request is expected to take there.
-        primary: dict[int, float] = {}
-        fallback: dict[int, float] = {}
+        candidates: dict[int, float] = {}
         scarce: dict[int, float] = {}
         demand = query.demand
-        for index, endpoint, state, own, weight in turns.members:
-            if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
-                continue
-            bucket = own or self._ledger.seen(endpoint, query.client)
-            need = bucket.estimate.tokens(demand)
-            room = room_for(bucket.requests, bucket.tokens, bucket.throttle, need, now)
-            if room is _AMPLE:
-                if weight:
-                    primary[index] = need
+        for tier in turns.tiers:
+            for index, endpoint, state, own in tier:
+                if (passed_over and endpoint.id in passed_over) or not (state.takes_all or state.admits(now)):
+                    continue
+                bucket = own or self._ledger.seen(endpoint, query.client)
+                need = bucket.estimate.tokens(demand)
+                room = room_for(bucket.requests, bucket.tokens, bucket.throttle, need, now)
+                if room is _AMPLE:
+                    candidates[index] = need
+                elif room is _SCARCE:
+                    scarce[index] = need
+            if candidates:
+                if query.affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
+                    chosen = turns.rendezvous.order(query.affinity, turns.weights, candidates)[0]
                 else:
-                    fallback[index] = need
-            elif room is _SCARCE:
-                scarce[index] = need
-        candidates = primary or fallback
-        if candidates:
-            if query.affinity and group.affinity is Affinity.PROMPT_CACHE_KEY:
-                chosen = turns.rendezvous.order(query.affinity, turns.weights, candidates)[0]
-            else:
-                chosen, turns.selector = turns.selector.choose(turns.weights, candidates)
-        elif scarce:
-            candidates = scarce
-            left = {i: self._ledger.seen(group.endpoints[i], query.client).share_left(scarce[i], now) for i in scarce}
-            chosen = max(left, key=left.__getitem__)
+                    chosen, turns.selector = turns.selector.choose(turns.weights, candidates)
+                break
         else:
-            return None
-        _, endpoint, state, own, _ = turns.members[chosen]
+            if not scarce:
+                return None
+            candidates = scarce
+            chosen = self._most_room(turns, query, scarce, now)
+        _, endpoint, state, own = turns.members[chosen]
         bucket = own or self._ledger.charged(endpoint, query.client)
         lease = Lease(endpoint, query, state, bucket, bucket.charge(candidates[chosen], now), now)
         state.begin(lease)
@@ -118,12 +124,13 @@ class EndpointPool:
         self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str], now: float
     ) -> list[Availability]:
         """For people: how `pick` sees each endpoint, in the order of the group. Nothing is claimed."""
-        weights = self._turns[group.name].weights
-        told = [Availability.TRIED] * len(weights)
+        turns = self._turns[group.name]
+        told = [Availability.TRIED] * len(turns.members)
         for index, state, bucket in self._not_barred(group, query, passed_over):
             told[index] = availability(
                 state.health, bucket.requests, bucket.tokens, bucket.throttle,
-                weight=weights[index], need=bucket.need(query.demand), now=now, is_withheld=state.is_withheld,
+                tier=turns.tier_of[index], weight=turns.weights[index], need=bucket.need(query.demand), now=now,
+                is_withheld=state.is_withheld,
             )  # fmt: skip
         return told
 
@@ -137,7 +144,7 @@ class EndpointPool:
         ]
         if not candidates:
             return None
-        _, endpoint, state, _, _ = self._turns[group.name].members[min(candidates)[2]]
+        _, endpoint, state, _ = self._turns[group.name].members[min(candidates)[2]]
         bucket = self._ledger.charged(endpoint, query.client)
         held = bucket.charge(bucket.need(query.demand), now)
         lease = Lease(endpoint, query, state, bucket, held, now, is_last_resort=True)
@@ -147,7 +154,7 @@ class EndpointPool:
     def has_another(self, group: ModelGroup, lease: Lease, tried: Collection[str]) -> bool:
         """Is there an endpoint that could take over at once, should this lease's come to nothing?"""
         now = self._clock.now()
-        for _, other, state, _, _ in self._turns[group.name].members:
+        for _, other, state, _ in self._turns[group.name].members:
             if other.id != lease.endpoint.id and other.id not in tried and state.admits(now):
                 return True
         return False
@@ -199,8 +206,12 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            lease.state.took(usage)
+            cost = lease.state.took(usage)
+            if cost is not None and lease.bill is not None:
+                lease.bill.cost = cost
             lease.bucket.learn(lease.query.demand, usage)
+        elif ending is _ANSWERED and not lease.query.is_beside:
+            lease.state.took_unknown()
         lease.bucket.settle(lease.held, ending, self._clock.now())
         if self._room.is_heard:
             self._room.at(lease)
@@ -213,10 +224,20 @@ class EndpointPool:
             self._states[name].withhold(withheld)
         self._room.anywhere()
 
+    def _most_room(self, turns: _Turns, query: RouteQuery, scarce: Mapping[int, float], now: float) -> int:
+        """The index of the best of those whose room is scarce; `scarce`: what the request takes there, by index."""
+
+        def rank(index: int) -> tuple[int, float, int]:
+            _, endpoint, _, _ = turns.members[index]
+            left = self._ledger.seen(endpoint, query.client).share_left(scarce[index], now)
+            return turns.tier_of[index] if turns.has_priorities else 0, -left, index
+
+        return min(scarce, key=rank)
+
     def _not_barred(
         self, group: ModelGroup, query: RouteQuery, barred: Collection[str]
     ) -> Iterator[tuple[int, EndpointState, Bucket]]:
-        for index, endpoint, state, own, _ in self._turns[group.name].members:
+        for index, endpoint, state, own in self._turns[group.name].members:
             if endpoint.id not in barred:
                 yield index, state, own or self._ledger.seen(endpoint, query.client)
 

@@ -41,6 +41,7 @@ _OWN = {
     "proxy_shutting_down": "proxy_shutting_down",
     "proxy_out_of_resources": "proxy_out_of_resources",
     "proxy_out_of_memory": "proxy_out_of_memory",
+    "too_many_websockets": "proxy_out_of_resources",
     "owners_unavailable": "proxy_store_unavailable",
 }
 _INVALID = (

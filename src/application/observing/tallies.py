@@ -5,9 +5,12 @@ that has gone stay.
 """
 
 from collections.abc import Mapping
+from copy import copy
+from decimal import Decimal
 
 from msgspec import Struct, field, structs
 
+from application.observing.cost_tally import CostTally
 from application.observing.latencies import Histogram
 from application.observing.sums import added, less
 
@@ -26,13 +29,18 @@ class EndpointTally(Struct):
     input_tokens: int = 0
     """As its replies say, those from the provider's prompt cache included. A reply may not say."""
     cached_tokens: int = 0
+    written_tokens: int = 0
+    """Those written to it."""
     output_tokens: int = 0
     between_tokens: Histogram = field(default_factory=Histogram)
     """Of each stream that says its tokens: the mean time from one to the next, after its first content."""
+    costs: CostTally = field(default_factory=CostTally)
 
     def copy(self) -> "EndpointTally":
         """As it is now."""
-        return structs.replace(self, failures=dict(self.failures), between_tokens=self.between_tokens.copy())
+        return structs.replace(
+            self, failures=dict(self.failures), between_tokens=self.between_tokens.copy(), costs=copy(self.costs)
+        )
 
     def __add__(self, other: "EndpointTally") -> "EndpointTally":
         return EndpointTally(
@@ -42,8 +50,10 @@ class EndpointTally(Struct):
             self.cooldowns + other.cooldowns,
             self.input_tokens + other.input_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.written_tokens + other.written_tokens,
             self.output_tokens + other.output_tokens,
             self.between_tokens + other.between_tokens,
+            self.costs + other.costs,
         )
 
     def __sub__(self, earlier: "EndpointTally") -> "EndpointTally":
@@ -55,8 +65,10 @@ class EndpointTally(Struct):
             self.cooldowns - earlier.cooldowns,
             self.input_tokens - earlier.input_tokens,
             self.cached_tokens - earlier.cached_tokens,
+            self.written_tokens - earlier.written_tokens,
             self.output_tokens - earlier.output_tokens,
             self.between_tokens - earlier.between_tokens,
+            self.costs - earlier.costs,
         )
 
 
@@ -73,3 +85,10 @@ class Tallies:
         tally = self.by_endpoint.setdefault(endpoint, EndpointTally())
         tally.group = group
         return tally
+
+    def saved(self, endpoint: str, cost: Decimal) -> None:
+        """An answer that this endpoint gave for `cost` was given once more, from the cache. Of endpoints that are not
+        known (to another replica they may be) nothing is counted."""
+        if (tally := self.by_endpoint.get(endpoint)) is not None:
+            tally.costs.priced_hits += 1
+            tally.costs.saved_by_cache += cost

@@ -26,9 +26,9 @@ _DIGIT = re.compile(r"[0-9]")
 
 MAX_IDS = 256  # more ids than this in one text are not looked up, nor learned: the first are the ones that matter
 
-_STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.OTHER})
+_STATEFUL = frozenset({Api.RESPONSES, Api.STORED, Api.REALTIME, Api.OTHER})
 _WITH_ITEMS = frozenset({Api.RESPONSES, Api.STORED})
-_WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.OTHER})
+_WITH_IDS_IN_PATH = frozenset({Api.STORED, Api.REALTIME, Api.OTHER})
 _FILE, _AUDIO = b'"file_id"', b'"audio"'  # fields of chat requests that name what is kept
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')

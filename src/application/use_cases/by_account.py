@@ -65,6 +65,21 @@ class PassThrough(_ByAccount, frozen=True):
         return self._by_account(structs.replace(request, model=""), trace)
 
 
+class OpenSocket(_ByAccount, frozen=True):
+    """The use case behind Realtime sockets: a model, a call that an account keeps, or neither."""
+
+    def __call__(self, request: ProxyRequest, trace: RequestTrace) -> Awaitable[Answer]:
+        """The open socket, or a provider's refusal; raises `ProxyError`."""
+        group = self._groups.get(request.model)
+        if group is not None:
+            return self._in_group(group, request, trace)
+        if request.model:
+            raise UnknownModel(request.model, sorted(self._groups))
+        if self.is_closed:
+            raise Closed.passthrough(request.path)
+        return self._by_account(request, trace)
+
+
 def _model_asked_for(request: ProxyRequest) -> str:
     """Whose stored completions a list is of, by its query; empty = anybody's. Raises `InvalidRequest`."""
     if request.method != "GET" or "model=" not in request.query:

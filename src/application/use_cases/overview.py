@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from application.observing.decision import Decision
 from application.observing.recent import WINDOW_S, Traffic, traffic
 from application.observing.request_counts import newest
+from application.use_cases.costs import CostStatus
 from application.use_cases.proxy_report import ProxyReport
 from application.use_cases.status import GroupStatus, HeldStatus, StoresStatus
 
@@ -67,6 +68,9 @@ class Overview(Struct, frozen=True):
     held: HeldStatus
     proxy: ProxyStatus
     recent: RecentTraffic
+    currency: str
+    cost: CostStatus | None
+    """Of all groups, in that currency; None = no endpoint has a price."""
     decisions: Sequence[Decision]
 
 
@@ -81,6 +85,8 @@ def overview_of(report: ProxyReport, *, draining: bool) -> Overview:
         RecentTraffic(
             lately.requests, lately.errors, lately.overhead_ms, lately.first_byte_ms, lately.total_ms, WINDOW_S
         ),
+        report.currency,
+        report.cost,
         [structs.replace(decision, unix=round(decision.unix, 1)) for decision in told],
     )
 

@@ -9,6 +9,7 @@ from application.observing.counted import Counted
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
 from application.observing.worker_reports import WorkerNow, WorkerReport
+from application.use_cases.costs import CostStatus
 from application.use_cases.status import (
     GroupStatus,
     HeldStatus,
@@ -44,6 +45,10 @@ class ProxyReport(Struct, frozen=True):
     groups: tuple[GroupStatus, ...]
     stores: StoresStatus
     held: HeldStatus
+    currency: str
+    """What all costs are in."""
+    cost: CostStatus | None
+    """Of all groups; None = no endpoint has a price."""
 
     @property
     def nows(self) -> Sequence[WorkerNow]:
@@ -68,6 +73,7 @@ class ReportProxy:
         recent: Recent,
         workers: AllWorkers,
         reloads: Reloads,
+        currency: str,
     ) -> None:
         self._running = running
         self._groups = groups
@@ -76,6 +82,7 @@ class ReportProxy:
         self._recent = recent
         self._workers = workers
         self._reloads = reloads
+        self._currency = currency
 
     def __call__(self, besides: int) -> ProxyReport:
         """At this moment. So many requests in flight only ask for this."""
@@ -91,6 +98,8 @@ class ReportProxy:
             self._groups(counted, recent, workers),
             self._stores(counted, workers),
             held_by(workers, self._max_held_bytes),
+            self._currency,
+            self._groups.cost(counted),
         )
 
 

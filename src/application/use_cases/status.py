@@ -18,6 +18,7 @@ from application.observing.tallies import EndpointTally
 from application.observing.worker_reports import WorkerNow, WorkerReport
 from application.ports import Clock
 from application.store_ports import StoreHealth, StoreReport
+from application.use_cases.costs import CostStatus, cost_of, cost_of_groups, has_prices
 from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -45,6 +46,8 @@ class EndpointStatusReport(Struct, frozen=True):
     provider: str
     weight: int
     share: float
+    tier: str
+    """What people call it: `first`, `priority 1`, ..., `fallback`."""
     state: str
     in_flight: int
     cooling_s: float
@@ -60,6 +63,8 @@ class EndpointStatusReport(Struct, frozen=True):
     attempts: int
     """Since the start of the proxy."""
     recent: AttemptsOfEndpoint
+    cost: CostStatus | None
+    """None = no endpoint of the configuration has a price."""
 
 
 class GroupStatus(Struct, frozen=True):
@@ -70,6 +75,8 @@ class GroupStatus(Struct, frozen=True):
     """Requests that wait for room."""
     endpoints: tuple[EndpointStatusReport, ...]
     recent: Traffic
+    cost: CostStatus | None
+    """As with endpoints."""
 
 
 class CacheStatus(Struct, frozen=True):
@@ -154,6 +161,7 @@ class ReportStatus:
         self._ledger = ledger
         self._troubles = troubles
         self._clock = clock
+        self._has_prices = has_prices(groups)
 
     def __call__(self, counted: Counted, recent: Counted, workers: Sequence[WorkerReport]) -> tuple[GroupStatus, ...]:
         """At this moment, in the order of the configuration; `recent`: what happened in the last minutes."""
@@ -173,16 +181,30 @@ class ReportStatus:
             self._endpoint(
                 endpoint,
                 share,
+                tier,
                 in_flight[endpoint.id],
-                counted.endpoints.get(endpoint.id, EndpointTally()).attempts,
+                counted,
                 attempts_at(tally, attempts),
             )
-            for endpoint, share, tally in zip(group.endpoints, group.shares(), lately, strict=True)
+            for endpoint, share, tier, tally in zip(
+                group.endpoints, group.shares(), group.tier_names(), lately, strict=True
+            )
         )
-        return GroupStatus(group.name, waiting, endpoints, traffic(recent, group.name))
+        cost = cost_of_groups([group], counted) if self._has_prices else None
+        return GroupStatus(group.name, waiting, endpoints, traffic(recent, group.name), cost)
+
+    def cost(self, counted: Counted) -> CostStatus | None:
+        """Of all groups; None = no endpoint has a price."""
+        return cost_of_groups(self._groups, counted) if self._has_prices else None
 
     def _endpoint(
-        self, endpoint: Endpoint, share: float, in_flight: int, attempts: int, recent: AttemptsOfEndpoint
+        self,
+        endpoint: Endpoint,
+        share: float,
+        tier: str,
+        in_flight: int,
+        counted: Counted,
+        recent: AttemptsOfEndpoint,
     ) -> EndpointStatusReport:
         now, known = self._clock.now(), self._states[endpoint.id]
         state, cooling_s = known.shown(now)
@@ -193,6 +215,7 @@ class ReportStatus:
             provider=endpoint.provider,
             weight=endpoint.weight,
             share=round(share, 4),
+            tier=tier,
             state=state.value,
             in_flight=in_flight,
             cooling_s=round(cooling_s, 1),
@@ -201,8 +224,9 @@ class ReportStatus:
             tokens=_limit(bucket.tokens, bucket.reserved_tokens, now) if bucket else None,
             ramp=known.health.ramp,
             why=self._why(endpoint, state, clock_s),
-            attempts=attempts,
+            attempts=counted.endpoints.get(endpoint.id, EndpointTally()).attempts,
             recent=recent,
+            cost=cost_of(endpoint, counted) if self._has_prices else None,
         )
 
     def _why(self, endpoint: Endpoint, state: HealthState, clock_s: float) -> str:

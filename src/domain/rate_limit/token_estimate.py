@@ -28,6 +28,8 @@ class Usage(Struct, frozen=True, gc=False):
     output_tokens: int
     cached_tokens: int = 0
     """Those of the prompt from the provider's prompt cache; 0 also where the reply does not say."""
+    written_tokens: int = 0
+    """Those of the prompt that were written to it, likewise."""
 
 
 class Demand(Struct, frozen=True, gc=False):

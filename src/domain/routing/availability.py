@@ -12,11 +12,13 @@ from domain.rate_limit.throttle import Throttle
 
 
 class Availability(StrEnum):
-    """What one endpoint is for one request at one moment. The first three may be picked, in this order."""
+    """What one endpoint is for one request at one moment. The first four may be picked, in this order."""
 
     READY = "ready"
+    LATER_TIER = "tier"
+    """It could take the request, and does where no endpoint of an earlier tier can."""
     FALLBACK = "fallback"
-    """It could take the request, and does where no endpoint with a weight can."""
+    """The same of the last tier, that of weight 0."""
     SCARCE = "scarce"
     """The request may or may not fit its limits: asked only where no other endpoint has ample room."""
     THROTTLED = "throttled"
@@ -32,8 +34,10 @@ class Availability(StrEnum):
     TRIED = "already tried"
 
 
-PICKED = (Availability.READY, Availability.FALLBACK, Availability.SCARCE)
-"""What a pick takes: the first of these that there is."""
+AMPLE = (Availability.READY, Availability.LATER_TIER, Availability.FALLBACK)
+"""What has room for certain."""
+PICKED = (*AMPLE, Availability.SCARCE)
+"""What a pick takes: the first of these that there is, and of later tiers the earliest."""
 
 _BY_HEALTH = {
     HealthState.COOLING: Availability.COOLING,
@@ -48,20 +52,22 @@ def availability(
     tokens: LimitState,
     throttle: Throttle,
     *,
+    tier: int,
     weight: int,
     need: float,
     now: float,
     is_withheld: bool = False,
 ) -> Availability:
-    """Of an endpoint that was not tried, for a request of `need` tokens. `weight` is the effective one of its group;
-    `is_withheld`: has it no credential now?"""
+    """Of an endpoint that was not tried, for a request of `need` tokens. `tier` and `weight` are the effective ones
+    of its group; `is_withheld`: has it no credential now?"""
     if is_withheld:
         return Availability.NO_CREDENTIAL
     if not health.admits(now):
         return _BY_HEALTH[health.state(now)]
     room = room_for(requests, tokens, throttle, need, now)
     if room is Room.AMPLE:
-        return Availability.READY if weight else Availability.FALLBACK
+        later = Availability.LATER_TIER if weight else Availability.FALLBACK
+        return later if tier else Availability.READY
     if room is Room.SCARCE:
         return Availability.SCARCE
     if throttle.opens_in_s(now):

@@ -27,7 +27,7 @@ class Route(Struct, frozen=True):
     model: str  # as the endpoint knows it; of Azure's dated API the deployment
     weight: int
     share: float  # of the group's requests while all are well, in percent
-    tier: str  # `first`, or `fallback`: only when no endpoint of the first can take the request
+    tier: str  # `first`, `priority 1` and so on, or `fallback`: only when no endpoint of an earlier one can
     rpm: int | None  # requests a minute; None = only replies tell
     tpm: int | None
     timeouts: Mapping[str, float]  # those that differ from general_settings, in seconds
@@ -39,8 +39,8 @@ def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
     routes, general = [], settings.general
     groups = zip(model_groups(settings), settings.groups, strict=True)
     for index, (group, configured) in enumerate(groups):
-        members = zip(group.endpoints, group.shares(), configured.models, strict=True)
-        for number, (endpoint, share, model) in enumerate(members):
+        members = zip(group.endpoints, group.shares(), group.tier_names(), configured.models, strict=True)
+        for number, (endpoint, share, tier, model) in enumerate(members):
             own = {name: getattr(model, name) for name in _TIMEOUTS}
             route = Route(
                 group=group.name,
@@ -50,7 +50,7 @@ def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
                 model=model.params.azure_deployment or model.model,
                 weight=model.weight,
                 share=round(100 * share, 2),
-                tier="first" if share else "fallback",
+                tier=tier,
                 rpm=model.rpm,
                 tpm=model.tpm,
                 timeouts={name: value for name, value in own.items() if value != getattr(general, name)},

@@ -14,6 +14,10 @@ _NO_WILDCARDS = "wildcards are not routes here"
 
 
 def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings, report: Report) -> None:
+    if general.max_wait_for_tier and all(len(set(map(_tier, group.models))) == 1 for group in groups):
+        report.warn(
+            "general_settings.max_wait_for_tier", "has no effect: each group has one tier (priority, weight: 0)"
+        )
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
         if "*" in group.model_group:
@@ -21,6 +25,9 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
             report.warn(f"{path}.model_group", advice)
         if all(model.weight == 0 for model in group.models):
             report.warn(f"{path}.models", "all weights are 0, so all of them are used as if they were equal")
+        for number, model in enumerate(group.models):
+            if model.priority and not model.weight and any(each.weight for each in group.models):
+                report.warn(f"{path}.models[{number}].priority", "has no effect: weight 0 is the last tier in any case")
         if group.affinity != "none" and len(group.models) == 1:
             report.warn(f"{path}.affinity", "has no effect in a group of one model")
         for number, first in _twins(group):
@@ -32,6 +39,10 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
                 report.warn(f"{place}.model", name_advice)
             for key, params_advice in _params_advice(model.params, general):
                 report.warn(f"{place}.params{key and '.'}{key}", params_advice)
+
+
+def _tier(model: EndpointSettings) -> int | None:
+    return model.priority if model.weight else None
 
 
 def _model_advice(model: EndpointSettings) -> Iterator[str]:

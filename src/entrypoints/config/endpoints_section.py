@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from application.messages import PROVIDER_KEY_HEADERS
 from entrypoints.config.azure_address import V1, is_dated, taken_apart
 from entrypoints.config.plain_http import check_plain_http
+from entrypoints.config.prices_section import check_baseline, check_price
 from entrypoints.config.reading.mistakes import Place, Report
 from entrypoints.config.reading.shown import shown_path
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings
@@ -32,7 +33,7 @@ def settle_groups(
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
     general_given = report.at("general_settings").given
-    settled = []
+    settled: list[GroupSettings] = []
     for index, group in enumerate(groups):
         path = f"model_groups[{index}]"
         _check_unique(names, group.model_group, "model_group", report.at(path))
@@ -40,12 +41,15 @@ def settle_groups(
         for number, model in enumerate(group.models):
             here, in_params = report.at(f"{path}.models[{number}]"), report.at(f"{path}.models[{number}].params")
             _check_unique(ids, model.id, "id", here)
+            if model.price is not None:
+                check_price(report.at(f"{path}.models[{number}].price"))
             params = _settle_params(model.params, in_params)
             check_plain_http(params, general.plain_http_hosts, in_params)
             endpoint_id = model.id or f"{group.model_group}/{number + 1}"
             timed = _with_timeouts(model, general, here.given, general_given)
             models.append(replace(timed, id=endpoint_id, params=_with_base_url(params)))
         settled.append(replace(group, models=tuple(models)))
+        check_baseline(settled[-1], report.at(path))
     return tuple(settled)
 
 

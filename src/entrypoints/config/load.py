@@ -17,12 +17,13 @@ from entrypoints.config.reading.reader import Reader
 from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSettings, GroupSettings, Settings
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.settings_price import PriceSettings
 from entrypoints.config.telemetry import telemetry_of
 
 __all__ = ["ConfigError", "load_settings"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_SECTIONS = (GeneralSettings, CacheParams, EndpointSettings, ParamsSettings, GroupSettings, ConfigFile)
+_SECTIONS = (GeneralSettings, CacheParams, EndpointSettings, ParamsSettings, PriceSettings, GroupSettings, ConfigFile)
 
 
 def load_settings(

@@ -18,6 +18,7 @@ from entrypoints.config.plain_http import PlainHttpHost
 from entrypoints.config.reading.schema import COMPUTED, Form, Section
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.settings_price import PriceSettings
 from entrypoints.config.telemetry import NO_TELEMETRY, Telemetry
 
 _ENDPOINT = Endpoint("", "", "")
@@ -92,6 +93,9 @@ class GeneralSettings(Section, frozen=True):
     max_wait: values.SecondsOrZero = 30
     """How long a request waits when its whole group is rate limited, in seconds; 0 = it is answered 429 at once:
     [rate limits](rate-limits.md)."""
+    max_wait_for_tier: values.SecondsOrZero = 0
+    """How long a request may wait for an earlier tier before it goes to a later one, in seconds; 0 = not at all:
+    [tiers](tiers.md#waiting-for-an-earlier-tier)."""
     rate_limit_reserve: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     """The part of an endpoint's limit that is left unused while another endpoint has room."""
     response_affinity_ttl: values.LongSeconds = 2_592_000
@@ -130,14 +134,16 @@ class GeneralSettings(Section, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
     """Processes that serve; auto = one per CPU."""
 
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="three capital letters, such as USD")] = "USD"
+    """What all prices are in (ISO 4217): [costs](cost.md)."""
     metrics: Literal["loopback", "keys", "open"] = "loopback"
     """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all:
     [metrics](metrics.md#who-sees-them)."""
     websockets: Literal["bridge", "off"] = "bridge"
-    """Whether Responses are served [over WebSocket](websockets.md), each turn as a request; off = clients are told to
-    use HTTP (426)."""
+    """Whether Responses (each turn as a request) and Realtime are served [over WebSocket](websockets.md); off = clients
+    are told to use HTTP (426)."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
-    """The most open WebSockets, per worker; beyond it: 426."""
+    """The most open WebSockets, per worker; beyond it: 426, for Realtime 503."""
 
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over its connections, for [transports of
@@ -199,7 +205,11 @@ class EndpointSettings(Section, frozen=True):
     weight: Annotated[
         int, Meta(ge=0, le=1_000_000), Form(whole_hint="use whole numbers, e.g. 7 and 3 instead of 0.7 and 0.3")
     ] = 1
-    """Its share: 7 and 3 for 70 and 30 %. 0 = only when no endpoint with a weight can take the request."""
+    """Its share within its tier: 7 and 3 for 70 and 30 %. 0 = only when no endpoint with a weight can take the
+    request."""
+    priority: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Its [tier](tiers.md): 0 is used first, and a higher one only while no lower one can take the request. Of weight
+    0 it says nothing."""
     params: ParamsSettings = ParamsSettings()
     """How it is reached: [params](#params)."""
     connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s
@@ -217,6 +227,8 @@ class EndpointSettings(Section, frozen=True):
     outbound_proxy: urls.ProxyUrlOrNone | None = None
     """The [proxy](#proxies) for calls to this endpoint; none = it is called directly. Connections are not shared
     with other ways to the same host. None = as general_settings and `trust_env` say. Secret."""
+    price: PriceSettings | None = None
+    """What the provider charges: [price](#price). None = unknown: its replies are counted as without a known cost."""
 
 
 class GroupSettings(Section, frozen=True):
@@ -232,6 +244,9 @@ class GroupSettings(Section, frozen=True):
     affinity: Literal["none", "prompt_cache_key"] = "none"
     """Whether requests with the same `prompt_cache_key` go to one endpoint, so that its prompt cache is hit:
     [affinity](affinity.md)."""
+    price_baseline: values.Name | None = None
+    """The `id` of the model of this group whose price costs are [held against](cost.md#sums), to say what routing
+    saved; None = the one whose input and output together cost the most."""
 
 
 def models_of(groups: Sequence[GroupSettings]) -> Iterator[tuple[str, EndpointSettings]]:

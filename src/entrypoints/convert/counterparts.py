@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 UNKNOWN = "has no counterpart here"
 _CLIENTS = "is the client's to say: requests are passed on as they come, so it has to send this itself"
-_COST = "costs are not reckoned here"
+_COST = "costs are counted, and bound nothing; see docs/cost.md"
+_PRICE = "is no part of price, which has input, output, cached_input and cache_write: docs/cost.md"
 _CREDENTIALS = "is for providers that this proxy does not call"
 _LOG = "the log has one line for each request, in JSON, to be collected from there; OTEL_* variables switch on traces"
 _DATABASE = "there is no database: keys stand under api_keys, each with a name if wanted"
@@ -47,7 +48,8 @@ PARAMS = by_key(
         "used",
         "drop_params additional_drop_params allowed_openai_params merge_reasoning_content_in_choices": _NO_TRANSLATION,
         "cache_control_injection_points": _NO_TRANSLATION,
-        "max_budget budget_duration input_cost_* output_cost_* cache_creation_* cache_read_*": _COST,
+        "max_budget budget_duration": _COST,
+        "input_cost_* output_cost_* cache_creation_* cache_read_*": _PRICE,
         "aws_* vertex_* s3_* watsonx_* azure_username azure_password": _CREDENTIALS,
         "temperature max_tokens max_completion_tokens top_p n stop seed stream presence_penalty": _CLIENTS,
         "frequency_penalty logit_bias user response_format tools tool_choice reasoning_effort thinking": _CLIENTS,
@@ -60,7 +62,7 @@ PARAMS = by_key(
 
 MODEL_INFO = by_key(
     {
-        "input_cost_* output_cost_* cache_*": _COST,
+        "input_cost_* output_cost_* cache_*": _PRICE + "; or litellm_params says it too",
         "mode": "the path of a request says what it is",
         "access_groups": "every key may use every group",
         "supported_environments": "write a configuration for each environment",

@@ -48,7 +48,10 @@ def _lines(converted: Converted, name: str) -> Iterator[str]:
 
 def _endpoint(endpoint: Endpoint) -> Iterator[str]:
     first: dict[str, Any] = {} if endpoint.id is None else {"id": endpoint.id}
-    keys = {**first, "model": endpoint.model, "weight": endpoint.weight, **endpoint.settings, "params": endpoint.params}
+    shares: dict[str, Any] = {"weight": endpoint.weight}
+    if endpoint.priority:
+        shares["priority"] = endpoint.priority
+    keys = {**first, "model": endpoint.model, **shares, **endpoint.settings, "params": endpoint.params}
     for number, line in enumerate(_mapping(keys, " " * 8)):
         yield line if number else f"{' ' * 6}- {line.lstrip()}"
 

@@ -9,7 +9,7 @@ from adapters.http.error_replies import MAX_RETRY_AFTER_S
 from adapters.http.server.error_body import status_of
 from domain.group import ModelGroup
 from domain.routing.affinity import Affinity
-from domain.routing.availability import PICKED, Availability
+from domain.routing.availability import AMPLE, PICKED, Availability
 from entrypoints.config.settings import Settings
 from entrypoints.explain.live_status import LiveEndpoint, LiveLimit, LiveStatus
 from entrypoints.explain.rehearsal import Candidate, Rehearsal, Rehearsed, Wanted
@@ -37,7 +37,7 @@ class Explained(Struct, frozen=True):
     model: str
     weight: int
     tier: str
-    """`first`, or `fallback`: only when no endpoint of the first can take the request."""
+    """`first`, `priority 1` and so on, or `fallback`: only when no endpoint of an earlier one can take the request."""
     share: float
     """By weight, of what its tier gets while all of it are well, in percent."""
     share_now: float
@@ -146,10 +146,10 @@ def _explained(
     first = dispatched.asked[0].endpoint if dispatched.asked else None
     shares_now = _shares_now(group, seen, first, has_affinity=has_affinity)
     told = {each.id: each for each in live.endpoints} if live else {}
-    tiers, explained = _tier_shares(group), []
-    for endpoint, candidate, share_now in zip(group.endpoints, seen, shares_now, strict=True):
+    explained = []
+    members = zip(group.endpoints, group.tier_names(), group.tier_shares(), seen, shares_now, strict=True)
+    for endpoint, tier, share, candidate, share_now in members:
         order, attempt = asked.get(endpoint.id, (None, None))
-        tier, share = tiers[endpoint.id]
         health = candidate.health
         explained.append(
             Explained(
@@ -176,21 +176,15 @@ def _explained(
     return sorted(explained, key=lambda each: each.order or len(explained) + 1)
 
 
-def _tier_shares(group: ModelGroup) -> dict[str, tuple[str, float]]:
-    weights = dict(zip((endpoint.id for endpoint in group.endpoints), group.weights(), strict=True))
-    fallbacks = sum(not weight for weight in weights.values())
-    total = sum(weights.values())
-    return {name: ("first", w / total) if w else ("fallback", 1 / fallbacks) for name, w in weights.items()}
-
-
 def _shares_now(group: ModelGroup, seen: Sequence[Candidate], first: str | None, *, has_affinity: bool) -> list[float]:
     """Of requests that come now and are alike. Where no turns are taken all go where the first one does."""
-    best = next((each for each in PICKED if any(candidate.availability is each for candidate in seen)), None)
-    if has_affinity or best in (None, Availability.SCARCE):
+    tiers = group.tiers()
+    used = min((tier for each, tier in zip(seen, tiers, strict=True) if each.availability in AMPLE), default=None)
+    if has_affinity or used is None:
         return [float(candidate.endpoint == first) for candidate in seen]
     weights = [
-        (weight or 1) if candidate.availability is best else 0
-        for candidate, weight in zip(seen, group.weights(), strict=True)
+        (weight or 1) if tier == used and candidate.availability in AMPLE else 0
+        for candidate, tier, weight in zip(seen, tiers, group.weights(), strict=True)
     ]
     return [weight / sum(weights) for weight in weights]
 
@@ -205,6 +199,9 @@ def _notes(group: ModelGroup, wanted: Wanted, settings: Settings, live: LiveStat
         notes.append("where clients bring their own keys, each has limits of its own, which are not known here")
     if len(group.endpoints) > group.retry.max_attempts:
         notes.append(f"num_retries ends it: no more than {group.retry.max_attempts} endpoints are asked")
+    if group.max_wait_for_tier_s and any(group.tiers()):
+        wait = f"{group.max_wait_for_tier_s:g} s"
+        notes.append(f"max_wait_for_tier: each may wait {wait} for an earlier tier; shares are told as if none did")
     if live is None:
         notes.append("limits and cooldowns are those after a start; --status takes those of a proxy that runs")
         return notes

@@ -12,6 +12,7 @@ from entrypoints.explain.live_status import LiveLimit
 _HEADERS = ("endpoint", "order", "weight", "share", "now", "requests left", "tokens left", "why")
 _WORDS = {
     Availability.READY: "takes it",
+    Availability.LATER_TIER: "tier: takes it only while no endpoint of an earlier tier can",
     Availability.FALLBACK: "takes it only while no endpoint with a weight can",
     Availability.SCARCE: "little room left: only where no other has more",
     Availability.THROTTLED: "its provider said 429",

@@ -3,7 +3,7 @@
 from entrypoints.config.settings import GeneralSettings
 from entrypoints.wiring.stores import cache_redis, shared_redis
 
-_ALWAYS = ("bind_address", "bind_port", "workers", "log_format", "tenancy", "response_affinity_ttl")
+_ALWAYS = ("bind_address", "bind_port", "workers", "log_format", "tenancy", "response_affinity_ttl", "currency")
 _SHARED_REDIS = ("redis_url", "redis_host", "redis_port", "redis_username", "redis_password", "redis_ssl", "ca_bundle")
 _CACHE_REDIS = ("type", "host", "port", "password")
 

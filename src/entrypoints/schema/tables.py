@@ -17,13 +17,23 @@ from entrypoints.config.reading.schema import Kind, Section, keys_of, required_o
 from entrypoints.config.settings import EndpointSettings, GeneralSettings, GroupSettings, NamedKey
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings, TimeoutParts
+from entrypoints.config.settings_price import PriceSettings
 from entrypoints.config.value_types import SIZE
 from entrypoints.schema.field_docs import field_docs
 from entrypoints.schema.json_schema import is_inherited
 
 SECTIONS: dict[str, type[Section]] = {
     each.__name__: each
-    for each in (GeneralSettings, CacheParams, NamedKey, GroupSettings, EndpointSettings, ParamsSettings, TimeoutParts)
+    for each in (
+        GeneralSettings,
+        CacheParams,
+        NamedKey,
+        GroupSettings,
+        EndpointSettings,
+        PriceSettings,
+        ParamsSettings,
+        TimeoutParts,
+    )
 }
 _BLOCK = re.compile(r"(<!-- (settings|refused|metrics): (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -10,10 +11,12 @@ from adapters.upstreams.openai.azure_target import azure_base_target, azure_targ
 from adapters.upstreams.openai.target import Extras, Target, openai_target
 from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
+from domain.cost import Price
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
 from entrypoints.config.settings import EndpointSettings, Settings
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.settings_price import PriceSettings
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -41,6 +44,26 @@ def address_of(model: EndpointSettings) -> tuple[str, int]:
     return url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
 
 
+def price_of(price: PriceSettings | None) -> Price | None:
+    """None = the configuration does not say."""
+    if price is None:
+        return None
+    if price.per_hour is not None:
+        return Price(per_hour=_exact(price.per_hour))
+    cached, written = price.cached_input, price.cache_write
+    return Price.per_million(
+        _exact(price.input or 0),
+        _exact(price.output or 0),
+        None if cached is None else _exact(cached),
+        None if written is None else _exact(written),
+    )
+
+
+def _exact(number: float) -> Decimal:
+    """As it stands in the file."""
+    return Decimal(str(number))
+
+
 def endpoint_of(model: EndpointSettings) -> Endpoint:
     params = model.params
     url = urlsplit(_base(params))
@@ -65,6 +88,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         whole_reply_timeout_s=model.whole_reply_timeout,
         stream_idle_timeout_s=model.stream_idle_timeout,
         request_timeout_s=model.request_timeout,
+        priority=model.priority,
     )
 
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from domain.cost import dearest
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.health.cooldown import CooldownPolicy
 from domain.retry import RetryPolicy
 from domain.routing.affinity import Affinity
 from entrypoints.config.settings import GeneralSettings, GroupSettings, Settings
-from entrypoints.wiring.endpoints import endpoint_of
+from entrypoints.wiring.endpoints import endpoint_of, price_of
 
 ACCOUNTS = "all accounts "  # the name of the group of all accounts; no model can be called so, as a space ends it
 
@@ -33,8 +34,8 @@ def creating_group(start_group: ModelGroup | None) -> ModelGroup | None:
     (files, vector stores, batches) has to end up in one place, or nothing could be made of two of them."""
     if start_group is None:
         return None
-    weighted = zip(start_group.endpoints, start_group.weights(), strict=True)
-    account = next(endpoint for endpoint, weight in weighted if weight).account
+    tiers = zip(start_group.endpoints, start_group.tiers(), strict=True)
+    account = next(endpoint for endpoint, tier in tiers if not tier).account
     weights = (
         w if e.account == account else 0 for e, w in zip(start_group.endpoints, start_group.weights(), strict=True)
     )
@@ -64,7 +65,13 @@ def routed(groups: Sequence[ModelGroup], *others: ModelGroup | None) -> tuple[Mo
 
 
 def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
-    endpoints = tuple(endpoint_of(model) for model in group.models)
+    priced = [(endpoint_of(model), price_of(model.price)) for model in group.models]
+    prices = {endpoint.id: price for endpoint, price in priced}
+    baseline = prices[group.price_baseline] if group.price_baseline else dearest(prices.values())
+    endpoints = tuple(
+        structs.replace(endpoint, price=price, baseline=None if price == baseline else baseline)
+        for endpoint, price in priced
+    )
     cooldown = CooldownPolicy(
         allowed_fails=general.allowed_fails,
         cooldown_s=general.cooldown_time,
@@ -75,4 +82,6 @@ def _group(group: GroupSettings, general: GeneralSettings) -> ModelGroup:
         ),
     )
     retry = RetryPolicy(num_retries=general.num_retries)
-    return ModelGroup(group.model_group, endpoints, cooldown, retry, Affinity(group.affinity))
+    return ModelGroup(
+        group.model_group, endpoints, cooldown, retry, Affinity(group.affinity), general.max_wait_for_tier
+    )

@@ -6,9 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from adapters.http.sockets.realtime import TAKES_NOTHING_S
 from adapters.upstreams.entra import DefaultAzureTokens
 from adapters.upstreams.http1.client import Http1Upstream
+from adapters.upstreams.http1.connector import Connecting
+from adapters.upstreams.http1.socket import MAX_HEAD_BYTES, SocketUpstream
+from adapters.upstreams.outbound.proxies import OutboundProxies
 from application.endpoints.pool import EndpointPool
+from application.held_bytes import HeldBytes
 from application.ports import Clock, Upstream
 from application.state.access_tokens import FetchToken, TokenSource
 from application.state.token_upstream import TokenUpstream
@@ -29,6 +34,19 @@ def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upst
         outbound_proxy=general.outbound_proxy.reveal() if general.outbound_proxy else None,
         trust_env=general.trust_env,
     )
+
+
+def socket_upstream(
+    upstream: Upstream, general: GeneralSettings, ssl_context: ssl.SSLContext, held: HeldBytes
+) -> Upstream:
+    """What opens sockets to endpoints, the same way out as `upstream`."""
+    connecting: Connecting | None = getattr(upstream, "connecting", None)
+    if connecting is None:  # somebody else's client
+        proxies = OutboundProxies(
+            general.outbound_proxy.reveal() if general.outbound_proxy else None, trust_env=general.trust_env
+        )
+        connecting = Connecting(ssl_context, proxies, MAX_HEAD_BYTES)
+    return SocketUpstream(connecting, held, general.max_body_bytes, TAKES_NOTHING_S)
 
 
 def spare_files(upstream: Upstream) -> Callable[[], bool] | None:

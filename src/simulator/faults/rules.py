@@ -147,6 +147,18 @@ class EarlyCloseIdle(Action, tag="early_close_idle", frozen=True):
     delay_ms: Annotated[float, Meta(ge=0)] = field(default=0, name="ms")
 
 
+class SocketFault(Action, tag="socket", frozen=True):
+    """What happens on a Realtime socket after so many events of the provider; 0 = before the first."""
+
+    after_events: Count = 0
+    frame: str | None = None
+    """A text message sent verbatim first, such as an error; None: nothing is."""
+    then: Literal["close", "drop", "silent", "go_on"] = "close"
+    """A close frame; RST without one; nothing is said any more; or as if nothing had been."""
+    code: Annotated[int, Meta(ge=1000, le=4999)] = 1011
+    reason: str = ""
+
+
 AnyAction = (
     Status
     | Junk
@@ -166,6 +178,7 @@ AnyAction = (
     | Chop
     | Refuse
     | EarlyCloseIdle
+    | SocketFault
 )
 
 
@@ -198,6 +211,7 @@ class Arrival(Struct, frozen=True):
     model: str | None
     stream: bool
     headers: Sequence[tuple[bytes, bytes]]
+    is_socket: bool = False
 
 
 def fits(match: Match, arrival: Arrival) -> bool:
@@ -211,6 +225,11 @@ def fits(match: Match, arrival: Arrival) -> bool:
         name, value = match.header
         return (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) in arrival.headers
     return True
+
+
+def needs_socket(action: Action) -> bool:
+    """True for what can only happen on a socket: such a rule passes over other requests by itself."""
+    return isinstance(action, SocketFault)
 
 
 def needs_stream(action: Action) -> bool:
@@ -231,6 +250,8 @@ class FaultPlan:
         """The action for this request, None when nothing goes wrong. Counts the request."""
         for index, rule in enumerate(self.rules):
             if needs_stream(rule.action) and not arrival.stream:
+                continue
+            if needs_socket(rule.action) and not arrival.is_socket:
                 continue
             if fits(rule.match, arrival) and self._is_due(index, rule):
                 self.acted[index] += 1

@@ -43,6 +43,8 @@ Operation = Literal[
     "speech",
     "transcription",
     "image",
+    "realtime",
+    "realtime_call",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused", "api_version_not_allowed"]
 
@@ -78,6 +80,8 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("images", "generations"), ("POST",), "image"),
     (("images", "edits"), ("POST",), "image"),
     (("images", "variations"), ("POST",), "image"),
+    (("realtime",), ("GET",), "realtime"),
+    (("realtime", "calls"), ("POST",), "realtime_call"),
 )
 """Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
 

@@ -4,10 +4,12 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from functools import partial
 from typing import Protocol, cast
 
 import httptools
 
+from adapters.websocket.connection import WebSocket
 from simulator.calls import Request
 from simulator.records import CLIENT_CLOSED
 
@@ -56,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self.serial = 0
         self.ongoing: Ongoing | None = None
+        self._guest: WebSocket | None = None
         self.is_paused = False
         self.lost_outcome = CLIENT_CLOSED
         """What a lost connection means for the reply under way; another value when the provider cuts it itself."""
@@ -76,8 +79,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.close()  # the request has been answered as an ordinary one; what follows is not HTTP
+        except httptools.HttpParserUpgrade as upgrade:
+            behind = data[upgrade.args[0] :]
+            if self._guest is not None:
+                if behind:
+                    self._guest.data_received(behind)
+            elif self.ongoing is None:
+                self.close()  # the request has been answered as an ordinary one; what follows is not HTTP
         except httptools.HttpParserError:
             self.write(_BAD_REQUEST)
             self.close()
@@ -123,7 +131,7 @@ class Connection(asyncio.Protocol):
             target=self._target.decode("latin-1"),
             headers=self._headers,
             body=b"".join(self._body),
-            keep_alive=self._parser.should_keep_alive(),
+            keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
         )
         self._body = []
         if self.ongoing is None and not self._waiting:
@@ -139,6 +147,10 @@ class Connection(asyncio.Protocol):
 
     # What a reply does.
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
     def release(self) -> None:
         """The reply under way is over: the next request may be answered, had it come early or not."""
         self.ongoing = None
@@ -148,6 +160,18 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+    def switch(self, head: bytes, guest: WebSocket) -> None:
+        """From here on it is a WebSocket; `head` is the answer to the handshake."""
+        transport = self._transport
+        if transport is None:
+            return
+        transport.write(head)
+        transport.set_protocol(guest)
+        self._guest = guest
+        guest.when_gone = partial(self.connection_lost, None)
+        guest.connection_made(transport)
+        guest.watch()
 
     def close(self) -> None:
         """FIN, once everything written is on its way."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from adapters.http.error_replies import ShuttingDown, error_fields, relayed_error_fields
 from adapters.http.exchange.exchange_report import ExchangeReport
 from adapters.http.headers import RELAYED_AGAIN, announced, relayed, sendable
+from adapters.http.server.client import Guest
 from adapters.http.server.error_body import error_body, status_of
 from adapters.http.server.reply_head import BODILESS
 from application.answers import Answer, StreamedAnswer, WholeAnswer
@@ -15,6 +16,7 @@ from application.held_bytes import SMALL_BYTES, Holding
 from application.messages import ClientLeft
 from application.ready import Ready
 
+SWITCHED = 101
 _CACHE_CONTROL = "cache-control: "
 _STREAM_FIELDS = (f"{_CACHE_CONTROL}no-cache", "x-accel-buffering: no")
 
@@ -25,9 +27,9 @@ class Exchange(ExchangeReport):
 
     __slots__ = ()
 
-    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer] | Ready[Answer]]) -> Awaitable[None] | None:
-        """Have `answer` read the request and find an answer, and send it. A whole one that is `Ready` is sent at once,
-        and so is an error that is raised at once.
+    def begin(self, answer: Callable[["Exchange"], Awaitable[Answer | None] | Ready[Answer]]) -> Awaitable[None] | None:
+        """Have `answer` read the request and find an answer, and send it; None = it was sent already. A whole one that
+        is `Ready` is sent at once, and so is an error that is raised at once.
 
         None = all is done; else what is returned does the rest, in a task.
         """
@@ -96,6 +98,18 @@ class Exchange(ExchangeReport):
         else:
             self.client.on_disconnect(self._leave)
         return work
+
+    def switch(self, fields: list[str], guest: Guest) -> None:
+        """Answer a request that upgrades with 101, and leave the connection to `guest`; see `is_switched`."""
+        now = self._add_own(fields)
+        self._client_left = not self.client.switch(sendable(fields), guest)
+        if not self._client_left:
+            self._status, self._first_byte, self._finished = SWITCHED, now, True
+
+    @property
+    def is_switched(self) -> bool:
+        """Was the connection left to another protocol?"""
+        return self._status == SWITCHED
 
     def interrupt(self) -> None:
         """The proxy stops: end this request and tell the client."""

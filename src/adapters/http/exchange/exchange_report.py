@@ -19,6 +19,7 @@ from application.shown_text import LONGEST_PATH, LONGEST_TEXT, SHOWN_HEADERS, sh
 from application.telemetry_ports import RequestLog, RequestRecord, Tracing
 from domain.bounded_memo import Remembered
 from domain.caching.cache_key import CacheState
+from domain.cost import amount_text
 from domain.failure import Blame
 
 CLIENT_CLOSED_REQUEST = 499
@@ -106,6 +107,8 @@ class ExchangeReport:
             fields.append(f"x-llmproxy-endpoint: {HEADER_TEXTS[attempts[-1].endpoint]}")
             if len(attempts) > 1:
                 fields.append(f"x-llmproxy-reasons: {HEADER_TEXTS[reasons(attempts)]}")
+            if trace.bill is not None and trace.bill.cost is not None:
+                fields.append(f"x-llmproxy-cost: {amount_text(trace.bill.cost)}")
         return now
 
     def _record(self, now: float | None) -> None:

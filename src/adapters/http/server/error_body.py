@@ -21,6 +21,7 @@ _CODES_BY_STATUS = {
         "proxy_out_of_memory",
         "proxy_out_of_resources",
         "proxy_shutting_down",
+        "too_many_websockets",
         "upstream_credential_unavailable",
         "upstream_overloaded",
     ),

@@ -1,4 +1,4 @@
-"""Requests that open a WebSocket: those for Responses are bridged, if they may come in."""
+"""Requests that open a WebSocket: those for Responses are bridged, Realtime is relayed, if they may come in."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -13,11 +13,12 @@ from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import below_root
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.session import Behind, Session
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.handshake import Accepted, BadHandshake, accept
 from application.errors import InvalidRequest, ProxyError
-from application.held_bytes import Holding, TooMuchHeld
+from application.held_bytes import Holding
 from application.telemetry_ports import SocketEnd, SocketLog
 
 PATIENCE_S = 240.0
@@ -29,12 +30,13 @@ _BETA, _BETA_OF_SOCKETS = b"openai-beta", b"responses_websockets="
 
 
 class SocketRoutes:
-    """Lets sockets in, and keeps account of how many there are."""
+    """Lets sockets in."""
 
     def __init__(
         self,
         admission: Admission,
         behind: Behind,
+        realtime: RealtimeCalls,
         log: SocketLog,
         mode: Literal["bridge", "off"],
         max_sockets: int,
@@ -43,17 +45,19 @@ class SocketRoutes:
         """`max_sockets`: of this worker. `write_timeout_s`: a client that takes nothing for so long is cut off."""
         self._admission = admission
         self._behind = behind
+        self._realtime = realtime
         self._log = log
         self._max_sockets = max_sockets if mode == "bridge" else 0
         self._write_timeout_s = write_timeout_s
 
     def serves(self, head: RequestHead) -> bool:
         """Is it a path that sockets are served at, whether any may be opened or not?"""
-        below = below_root(head.raw_path.decode("latin-1"))
-        return below is not None and below.path == "/responses"
+        return _is_for_responses(head) or self._realtime.serves(head)
 
     def begin(self, client: Client) -> Awaitable[None] | None:
         """See `Application`."""
+        if not _is_for_responses(client.head):
+            return self._realtime.begin(client)
         exchange = Exchange(client, self._admission.context)
         try:
             head, accepted = self._let_in(exchange)
@@ -83,7 +87,7 @@ class SocketRoutes:
         loop = asyncio.get_running_loop()
         behind, began = self._behind, loop.time()
         holding = Holding(behind.held)
-        socket = WebSocket("server", loop, behind.max_body_bytes, self._write_timeout_s, partial(_may_hold, holding))
+        socket = WebSocket("server", loop, behind.max_body_bytes, self._write_timeout_s, holding.may_hold)
         shows_turns = client.head.by_name.get(b"x-llmproxy-events", b"").strip().lower() == b"true"
         session = Session(socket, head, client.addresses, behind, shows_turns=shows_turns)
         fields = [
@@ -106,6 +110,11 @@ class SocketRoutes:
         self._log.closed(end)
 
 
+def _is_for_responses(head: RequestHead) -> bool:
+    below = below_root(head.raw_path.decode("latin-1"))
+    return below is not None and below.path == "/responses"
+
+
 def _head_of_turns(asked: RequestHead) -> RequestHead:
     """What each turn would have been asked with over HTTP."""
     headers = [
@@ -118,14 +127,6 @@ def _head_of_turns(asked: RequestHead) -> RequestHead:
     headers = [pair for pair in headers if pair[0] != _BETA] + ([(_BETA, b", ".join(kept))] if kept else [])
     headers += _TURN_FIELDS
     return RequestHead("POST", "1.1", asked.raw_path, asked.path, asked.query_string, headers, keeps=True)
-
-
-def _may_hold(holding: Holding, size: int) -> bool:
-    try:
-        holding.hold_in_all(size)
-    except TooMuchHeld:
-        return False
-    return True
 
 
 def _raise(error: ProxyError, _: Exchange) -> NoReturn:

@@ -42,7 +42,7 @@ function shareCell() {
   return {node: cell("Share", "", text, bar, detail), update(endpoint) {
     const {attempts, share} = endpoint.recent;
     setText(text, attempts ? percent(share, 1) : "–");
-    setText(detail, endpoint.share ? `of ${percent(endpoint.share)} · weight ${endpoint.weight}` : "fallback · weight 0");
+    setText(detail, `${endpoint.share ? `of ${percent(endpoint.share)}` : endpoint.tier} · weight ${endpoint.weight}`);
     setWidth(seen, attempts ? share : 0);
     setHidden(aim, !endpoint.share);
     const left = `calc(${(endpoint.share * 100).toFixed(1)}% - 1px)`;
@@ -97,7 +97,9 @@ function endpointRow(endpoint) {
   const [state, share, requests, tokens, failed] = parts.map((part) => part.node);
   const node = make("tr", {role: "row"}, name, state, share, inFlight, requests, tokens, failed);
   return {node, update(now) {
-    setText(model, `${now.model} · ${now.provider}`);
+    const {cost} = now;
+    const spent = cost === null ? "" : ` · spent ${money(cost.spent)}${coverage(cost.priced_replies, cost.replies)}`;
+    setText(model, `${now.model} · ${now.provider}${spent}`);
     setText(inFlight, count(now.in_flight));
     for (const part of parts) part.update(now, node);
     setHidden(node, !isWanted(now));
@@ -106,6 +108,13 @@ function endpointRow(endpoint) {
 
 const COLUMNS = [["Endpoint", "18%"], ["State", "22%"], ["Share", "12%"], ["In flight", "7%", "number"],
   ["Requests left", "14%"], ["Tokens left", "14%"], ["Failed", "13%"]];
+
+function costFacts(cost) {
+  if (cost === null) return [];
+  return [["Spent", money(cost.spent) + coverage(cost.priced_replies, cost.replies)],
+    ["Saved by routing", money(cost.saved_by_routing)],
+    ["by the cache", money(cost.saved_by_cache) + coverage(cost.priced_hits, cost.hits)]];
+}
 
 function groupSection(group) {
   const title = make("h3", {textContent: group.model_group});
@@ -120,6 +129,7 @@ function groupSection(group) {
     const failed = Object.values(errors).reduce((sum, times) => sum + times, 0);
     const told = [["Requests", count(requests)], ["Errors", count(failed)], ["Waiting", count(now.waiting)],
       ["First byte", medianAndMost(firstByte)], ["Total", medianAndMost(total)]];
+    told.push(...costFacts(now.cost));
     keyed(facts, told, ([name]) => name, ([name]) => {
       const value = make("b");
       return {node: make("span", {className: "nowrap"}, `${name} `, value), update: (fact) => setText(value, fact[1])};

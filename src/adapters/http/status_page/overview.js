@@ -58,6 +58,20 @@ function showCache({stores}) {
   ]);
 }
 
+function showCost({cost, currency}) {
+  setHidden(byId("cost-section"), cost === null);
+  if (cost === null) return;
+  pairs(byId("cost"), [
+    [`Spent, ${currency}`, money(cost.spent)],
+    ["Saved by routing", money(cost.saved_by_routing)],
+    ["Replies with a known cost", cost.replies ? `${percent(cost.priced_replies / cost.replies)} of ${count(cost.replies)}` : "–"],
+    ["Saved by the cache", money(cost.saved_by_cache)],
+    ["Hits with a known cost", cost.hits ? `${percent(cost.priced_hits / cost.hits)} of ${count(cost.hits)}` : "–"],
+    ["Provisioned, an hour", cost.per_hour ? money(cost.per_hour) : "–"],
+    ["Prompt tokens cached by providers", cost.cached_share === null ? "–" : percent(cost.cached_share)],
+  ]);
+}
+
 function showStores({stores, held}) {
   pairs(byId("stores"), [
     ["Endpoint state", storeWords(stores.endpoint_state)],

@@ -74,6 +74,7 @@ function show(status) {
   showGroups(status.groups);
   showErrors(status);
   showCache(status);
+  showCost(status);
   showStores(status);
   showWorkers(status);
   showDecisions(status);

@@ -11,6 +11,15 @@ function percent(fraction, digits = fraction > 0 && fraction < 0.1 ? 1 : 0) {
 }
 
 
+// Of a currency: two decimals, six where these would say nothing.
+function money(amount) {
+  const digits = amount !== 0 && Math.abs(amount) < 0.01 ? 6 : 2;
+  return amount.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+}
+
+// Beside a sum the part of the traffic that is in it.
+const coverage = (known, all) => (all ? ` (${percent(known / all)} known)` : "");
+
 function milliseconds(value) {
   if (value === null || value === undefined) return "–";
   if (value < 10) return `${value.toFixed(2)} ms`;

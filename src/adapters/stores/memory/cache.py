@@ -119,5 +119,6 @@ def _is_text(headers: Headers) -> bool:
 def _size_of(answer: CachedAnswer) -> int:
     """What it takes in memory, with all that belongs to it."""
     parts = sys.getsizeof(answer) + sys.getsizeof(answer.shape) + len(answer.shape.options)
+    parts += 0 if answer.cost is None else sys.getsizeof(answer.cost)
     parts += sys.getsizeof(answer.chunks) + sum(map(sys.getsizeof, answer.chunks)) + sys.getsizeof(answer.headers)
     return parts + sum([sys.getsizeof(pair) + sum(map(sys.getsizeof, pair)) for pair in answer.headers])

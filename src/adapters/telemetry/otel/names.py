@@ -147,4 +147,4 @@ def span_name(operation: str, model: str, api: str, method: str) -> str:
     """`chat gpt-5`; of what the conventions do not name, the method alone: paths have ids in them."""
     if operation:
         return f"{operation} {model}" if model else operation
-    return api if api == Api.MODERATIONS else method or "request"
+    return api if api in (Api.MODERATIONS, Api.REALTIME) else method or "request"

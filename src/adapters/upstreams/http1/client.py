@@ -57,12 +57,13 @@ class Http1Upstream:
         self._max_connections = max_connections
         self._keepalive_s = keepalive_s
         self._spare = Spare(max_idle)
-        self._connecting = Connecting(
+        self.connecting = Connecting(
             ssl_context or ssl.create_default_context(),
             OutboundProxies(outbound_proxy, trust_env=trust_env),
             max_reply_header_bytes,
             on_stage,
         )
+        """For whoever needs a connection to itself as well."""
         self._routes: dict[Origin | tuple[Origin, str], _Route] = {}  # by origin, and by the endpoint's own proxy
         self._is_closed = False
 
@@ -109,13 +110,13 @@ class Http1Upstream:
     def _route(self, origin: Origin, own: str | None) -> _Route:
         if self._is_closed:
             raise UpstreamFailed(LOST)
-        proxy = self._connecting.proxy_for(origin, own)
+        proxy = self.connecting.proxy_for(origin, own)
         pool = Pool(
-            partial(self._connecting.open, origin, proxy),
+            partial(self.connecting.open, origin, proxy),
             self._max_connections,
             self._keepalive_s,
             self._spare,
-            self._connecting.keep_session if origin.is_tls else None,
+            self.connecting.keep_session if origin.is_tls else None,
         )
         route = self._routes[origin if own is None else (origin, own)] = _Route(pool, proxy)
         return route
@@ -128,7 +129,7 @@ class Http1Upstream:
         self._is_closed = True
         for route in self._routes.values():
             route.pool.close()
-        self._connecting.close()
+        self.connecting.close()
 
 
 def _start(connection: Connection, call: UpstreamCall, head: bytes, deadline: float) -> Http1Reply:

@@ -64,6 +64,8 @@ class HttpxUpstream:
         """
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write down each request
         self._http1 = Http1Upstream(**http1)
+        self.connecting = self._http1.connecting
+        """See `Http1Upstream`."""
         self._client = httpx.AsyncClient(
             transport=Http1Transport(self._http1),
             mounts={pattern: each and MountedTransport(each) for pattern, each in (mounts or {}).items()},

@@ -43,7 +43,9 @@ class OpenAIDialect:
         is_bare = not query and not target.query
         call = UpstreamCall(
             method,
-            target.url_for(method, path) if is_bare else target.url(path, query and _query(endpoint, request), method),
+            target.url_for(method, path)
+            if is_bare
+            else target.url(path, query and _query(endpoint, request, target), method),
             target.headers(request.headers + _IDENTITY, request.credentials),
             _body(endpoint, request),
             endpoint.connect_timeout_s,
@@ -96,12 +98,13 @@ def _path(target: Target, request: ProxyRequest) -> str:
     return f"/deployments/{quote(request.body_model, safe='')}{request.path}"
 
 
-def _query(endpoint: Endpoint, request: ProxyRequest) -> str:
-    """The query, where a list is asked for by its model with the endpoint's name for that."""
+def _query(endpoint: Endpoint, request: ProxyRequest, target: Target) -> str:
+    """The query, where a list or a socket is asked for by its model with the endpoint's name for that."""
     if request.method != "GET" or not request.model:
         return request.query
+    name = "deployment" if request.api is Api.REALTIME and target.names_deployment else "model"
     parts = request.query.split("&")
-    return "&".join(f"model={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
+    return "&".join(f"{name}={quote(endpoint.model)}" if part.startswith("model=") else part for part in parts)
 
 
 def _body_again(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload | None:

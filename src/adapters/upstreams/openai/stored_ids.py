@@ -17,7 +17,7 @@ from domain.elided import elide_long_strings
 _ROOTS = ("resp_", "conv_")  # of what dialogues go on from: nobody else's words begin so
 _PREFIXES = (
     "rs_", "cmp_", "fc_", "ctc_", "ws_", "fs_", "ci_", "ig_", "mcp_", "mcpl_", "cu_", "pmpt_", "chatcmpl-", "file-",
-    "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_", "ftjob-", "ftckpt_", "asst_", "evalrun_",
+    "assistant-", "vs_", "vsfb_", "cntr_", "cfile_", "batch_", "ftjob-", "ftckpt_", "asst_", "evalrun_", "rtc_",
 )  # fmt: skip
 _WORDS = (
     "item_", "msg_", "audio_", "file_", "upload_", "thread_", "run_", "step_", "video_", "eval_", "skill_",

@@ -66,7 +66,7 @@ _SENTENCES = {  # what to do: theirs
     "write stream_idle_timeout in general_settings or beside model": "stream_timeout",
     "write request_timeout in general_settings or beside model": "api_timeout",
     "write the fallback as one more of the group's models, with weight: 0": "fallbacks fallback default_fallbacks",
-    "write weight: 0 for the models that are only used when no other can": "order priority",
+    "write priority beside model: 0 is used first, 1 takes what 0 has no room for": "order",
     "write weight beside model: weights share the requests, 0 is a fallback": "routing_strategy strategy",
     "write model_groups, with one of models for each target": "targets",
     "write model beside params; the rest of a request is passed on as it comes": "override_params",

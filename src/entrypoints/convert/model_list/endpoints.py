@@ -10,6 +10,7 @@ from entrypoints.convert.literals import Literals
 from entrypoints.convert.model_list.addresses import base_url
 from entrypoints.convert.model_list.azure import write_address, write_credential
 from entrypoints.convert.model_list.context import Context
+from entrypoints.convert.model_list.prices import price_of
 from entrypoints.convert.model_list.providers import Resolved, resolve
 from entrypoints.convert.notes import Notes, Section, is_variable
 from entrypoints.convert.source import VARIABLE, Node
@@ -30,6 +31,7 @@ class Endpoint(Struct):
     notes: Notes
     id: str | None = None
     weight: int | str = 1
+    priority: int = 0
     shares: dict[str, tuple[Node, int | float | str]] = {}  # what LiteLLM chooses by: weight, rpm, tpm, order
     settings: dict[str, Any] = {}  # what stands beside `model`: rpm, tpm, timeouts
     params: dict[str, Any] = {}
@@ -67,6 +69,7 @@ def endpoints_of(entry: Node, group: str, params: Section, context: Context) -> 
         _key(entry, resolved, endpoint.params, params, name, context)
         params.leave("api_version", "is Azure's; this provider is sent none")
     _limits(endpoint, params)
+    endpoint.settings |= price_of(params)
     endpoint.settings |= first_byte_timeout(params)
     params.leave("stream_timeout", _STREAM_TIMEOUT)
     _headers(endpoint, params, context.literals)

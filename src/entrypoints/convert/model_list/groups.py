@@ -9,6 +9,7 @@ from msgspec import Struct
 from entrypoints.convert.counterparts import UNKNOWN
 from entrypoints.convert.model_list.context import Context
 from entrypoints.convert.model_list.endpoints import Endpoint, endpoints_of, model_info
+from entrypoints.convert.model_list.prices import KEYS as PRICE_KEYS
 from entrypoints.convert.model_list.providers import Resolved, resolve
 from entrypoints.convert.notes import Notes, Section, is_variable
 from entrypoints.convert.source import Node
@@ -79,11 +80,15 @@ def _add(entry: Node, result: Groups, context: Context, ids: set[str], wildcard:
     public = _REST if name == wildcard else name
     params = Section(given, notes)
     params.add({each: node for each in ("rpm", "tpm") if (node := section.take(each)) is not None})
+    info = Section(section.take("model_info"), notes)
+    for key in PRICE_KEYS:
+        if not params.has(key):
+            params.rename(info, key, key)
     found = endpoints_of(entry, public, params, context)
     if isinstance(found, str):
         result.notes.left(entry, found)
         return
-    model_info(found, Section(section.take("model_info"), notes), ids)
+    model_info(found, info, ids)
     section.leave_rest({}, UNKNOWN)
     group = result.groups.setdefault(public, Group(public, Notes(), []))
     group.endpoints += found
@@ -118,17 +123,14 @@ def _share(group: Group) -> None:
 
 
 def _put_in_order(endpoints: Sequence[Endpoint]) -> None:
+    """The levels of `order` become priorities from 0 on; LiteLLM asks those without one after all others."""
     levels = sorted({order for each in endpoints if isinstance(order := _said(each, "order"), int | float)})
     for endpoint in endpoints:
         order = _said(endpoint, "order")
         if is_variable(order):
-            endpoint.notes.left(endpoint.shares["order"][0], "is a variable; write weight: 0 for what comes second")
-        elif levels and order != levels[0]:
-            endpoint.weight = 0
-        if order is not None and len(levels) > 2:
-            endpoint.notes.differs(
-                endpoint.shares["order"][0], "there are two levels here: those that come after the first have weight 0"
-            )
+            endpoint.notes.left(endpoint.shares["order"][0], "is a variable; write priority: 1 for what comes second")
+        elif levels:
+            endpoint.priority = levels.index(order) if isinstance(order, int | float) else len(levels)
 
 
 def _said(endpoint: Endpoint, what: str) -> int | float | str | None:
@@ -192,7 +194,12 @@ def _add_fallback(
 
 def _copy(endpoint: Endpoint, weight: int | str) -> Endpoint:
     return Endpoint(
-        endpoint.model, Notes(), weight=weight, settings=dict(endpoint.settings), params=dict(endpoint.params)
+        endpoint.model,
+        Notes(),
+        weight=weight,
+        priority=endpoint.priority,
+        settings=dict(endpoint.settings),
+        params=dict(endpoint.params),
     )
 
 

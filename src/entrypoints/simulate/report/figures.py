@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from domain.failure import FailureKind
 from domain.group import ModelGroup
+from entrypoints.simulate.report.tiers import TierFigures, tiers_of
 from entrypoints.simulate.run import Played
 from entrypoints.simulate.scenario import Plan, Scenario
 from entrypoints.simulate.world.journal import BINS, Cooldown, EndpointBooks, Journal
@@ -63,8 +64,9 @@ class EndpointFigures(Struct, frozen=True):
     group: str
     endpoint: str
     weight: int
+    tier: str
     wanted_share: float
-    """Of the group's answers, by the weights, in percent; the tier of weight 0 is wanted for none."""
+    """Of the group's answers, by the weights, in percent; of later tiers than the first none is wanted."""
     got_share: float
     requests: int
     """That it answered."""
@@ -147,6 +149,8 @@ class Report(Struct, frozen=True):
     durations: Waits
     """Of requests that were answered, from arrival to answer."""
     groups: Sequence[Group]
+    tiers: Sequence[TierFigures]
+    """Of groups with several, in the order in which they are used."""
     endpoints: Sequence[EndpointFigures]
     cooldowns: Sequence[CooldownFigures]
     timeline: Timeline
@@ -182,9 +186,10 @@ def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
         Waits.of(outcomes.waits_s),
         Waits.of(outcomes.durations_s),
         groups,
+        [tier for group, _ in scenario.groups for tier in tiers_of(group, scenario.plans, played)],
         endpoints,
         [_cooldown(each) for each in journal.cooldowns],
-        _timeline(journal),
+        _timeline(journal, scenario),
     )
 
 
@@ -210,7 +215,7 @@ def _endpoints(group: ModelGroup, plans: Mapping[str, Plan], played: Played) -> 
     books_of = played.journal.books
     total = sum(sum(books_of[endpoint.id].answered) for endpoint in group.endpoints) or 1
     found = []
-    for endpoint, share in zip(group.endpoints, group.shares(), strict=True):
+    for endpoint, share, tier in zip(group.endpoints, group.shares(), group.tier_names(), strict=True):
         plan, books, state = plans[endpoint.id], books_of[endpoint.id], played.states[endpoint.id]
         cooldowns = [each for each in played.journal.cooldowns if each.endpoint == endpoint.id]
         answered, limits = sum(books.answered), plan.provider
@@ -220,6 +225,7 @@ def _endpoints(group: ModelGroup, plans: Mapping[str, Plan], played: Played) -> 
                 group.name,
                 endpoint.id,
                 endpoint.weight,
+                tier,
                 round(100 * share, 2),
                 round(100 * answered / total, 2),
                 answered,
@@ -253,8 +259,14 @@ def _cooldown(cooldown: Cooldown) -> CooldownFigures:
     return CooldownFigures(cooldown.endpoint, round(cooldown.from_s, 3), until_s, cooldown.why, cooldown.times)
 
 
-def _timeline(journal: Journal) -> Timeline:
-    lines = [_line(name, books) for name, books in journal.books.items()]
+def _timeline(journal: Journal, scenario: Scenario) -> Timeline:
+    """Endpoints by their tiers, so that what is spilled lies on top of the rest."""
+    tier_of = {
+        endpoint.id: tier
+        for group, _ in scenario.groups
+        for endpoint, tier in zip(group.endpoints, group.tiers(), strict=True)
+    }
+    lines = [_line(name, journal.books[name]) for name in sorted(journal.books, key=tier_of.__getitem__)]
     return Timeline(round(journal.bin_s, 6), lines, journal.waiting[:BINS], journal.failed[:BINS])
 
 

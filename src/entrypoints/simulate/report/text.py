@@ -6,8 +6,10 @@ from typing import TextIO
 
 from entrypoints.cli.tables import print_columns
 from entrypoints.simulate.report.figures import EndpointFigures, Report
+from entrypoints.simulate.report.tiers import TierFigures
 
 _HEADERS = ("endpoint", "weight", "wanted", "got", "answered", "attempts", "429s", "cooling", "failures")
+_OF_TIERS = ("tier", "endpoints", "answered", "share", "used when the next was asked")
 _OF_LIMITS = ("endpoint", "peak rpm", "peak tpm", "tokens/min in", "out")
 
 
@@ -19,6 +21,8 @@ def print_report(report: Report, stream: TextIO) -> None:
     names = [f"{each.group}: {each.endpoint}" if several else each.endpoint for each in report.endpoints]
     named = list(zip(names, report.endpoints, strict=True))
     print_columns("Endpoints", _HEADERS, [(name, *_row(figures)) for name, figures in named], stream)
+    tiers = [(f"{each.group}: {each.tier}" if several else each.tier, *_tier(each)) for each in report.tiers]
+    print_columns("Tiers", _OF_TIERS, tiers, stream)
     print_columns("Limits", _OF_LIMITS, [(name, *_limits(figures)) for name, figures in named], stream)
     unlimited = [name for name, figures in named if figures.rpm is None and figures.tpm is None]
     if unlimited:
@@ -85,6 +89,15 @@ def _row(figures: EndpointFigures) -> tuple[str, ...]:
         f"{figures.received_429s:,}",
         f"{figures.cooling_s:.0f} s" if figures.cooldowns else "",
         ", ".join(f"{kind} {count:,}" for kind, count in figures.failures.items()),
+    )
+
+
+def _tier(figures: TierFigures) -> tuple[str, ...]:
+    return (
+        ", ".join(figures.endpoints),
+        f"{figures.requests:,}",
+        f"{figures.share:.1f} %",
+        "" if figures.used_at_spill is None else f"{figures.used_at_spill:.1f} %",
     )
 
 

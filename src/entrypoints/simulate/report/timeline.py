@@ -133,6 +133,8 @@ def _row(line: EndpointLine, number: int, top: float, report: Report, axis: _Axi
     ys = [top + _ROW * (1 - left) for left in line.room_left]
     area = "".join(f"L{axis.x(n):.1f} {y:.1f}H{axis.x(n + 1):.1f}" for n, y in enumerate(ys))
     drawn.append(f'<path class="{colour} room" d="M{_LEFT} {top + _ROW}{area}V{top + _ROW}Z"/>')
+    later = (each.tier for each in report.tiers if line.endpoint in each.endpoints and each.tier != "first")
+    drawn += [f'<text class="faint" x="{_LEFT + 6}" y="{top + 15}">{escape(tier)}</text>' for tier in later]
     end_s = report.timeline.part_s * len(line.answered)
     for cooldown in report.cooldowns:
         if cooldown.endpoint == line.endpoint and cooldown.from_s < end_s:

@@ -20,8 +20,8 @@ class BlindRouting:
     def ask(self, group: ModelGroup, body_bytes: int, answered: int, at_s: float) -> None:
         """One request, so many seconds after the start."""
         weights = group.weights()
-        weighted = [index for index, weight in enumerate(weights) if weight]
-        chosen, self._selectors[group.name] = self._selectors[group.name].choose(weights, weighted)
+        first = [index for index, tier in enumerate(group.tiers()) if not tier]
+        chosen, self._selectors[group.name] = self._selectors[group.name].choose(weights, first)
         plan = self._plans[group.endpoints[chosen].id]
         trouble = trouble_at(plan, at_s)
         if trouble is None:

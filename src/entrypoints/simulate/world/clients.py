@@ -44,7 +44,7 @@ class Outcomes(Struct):
     retries: Counter[str]
     """Attempts after the first of a request."""
     routed_round: int = 0
-    """Requests that came when an endpoint with a weight had no room to spare, and were answered by another at once."""
+    """Requests that came when an endpoint of the first tier had no room to spare, and another one answered at once."""
     waits_s: list[float] = []
     """Of those that waited for room, whether they got it or not."""
     durations_s: list[float] = []
@@ -106,11 +106,11 @@ class Clients:
         outcomes.routed_round += bool(full) and not waited and trace.endpoint not in full
 
     def _without_room(self, group: ModelGroup, demand: Demand) -> list[str]:
-        """The endpoints with a weight that a request of this size would rather not be sent to, for their limits."""
+        """The endpoints of the first tier that a request of this size would rather not be sent to, for their limits."""
         now, found = self._clock.now(), []
-        for endpoint, weight in zip(group.endpoints, group.weights(), strict=True):
+        for endpoint, tier in zip(group.endpoints, group.tiers(), strict=True):
             bucket = self._ledger.seen(endpoint, "")
-            if weight and bucket.room_for(bucket.need(demand), now) is not Room.AMPLE:
+            if not tier and bucket.room_for(bucket.need(demand), now) is not Room.AMPLE:
                 found.append(endpoint.id)
         return found
 

@@ -25,6 +25,7 @@ _MAX_TOKENS = 10**12  # more than any request takes: a larger number says nothin
 
 class _Details(Struct):
     cached_tokens: Any = None
+    cache_write_tokens: Any = None
 
 
 class UsageWords(Struct):
@@ -43,15 +44,17 @@ class UsageWords(Struct):
             prompt = self.input_tokens
         if output is None:
             output = self.output_tokens
-        details, cached = self.prompt_tokens_details or self.input_tokens_details, 0
+        details, cached, written = self.prompt_tokens_details or self.input_tokens_details, 0, 0
         if isinstance(details, _Details):
             cached = details.cached_tokens
             if type(cached) is not int or not 0 <= cached <= _MAX_TOKENS:
                 cached = _count(cached) or 0
+            if details.cache_write_tokens is not None:
+                written = _count(details.cache_write_tokens) or 0
         if type(prompt) is int and type(output) is int and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
-            return Usage(prompt, output, cached)
+            return Usage(prompt, output, cached, written)
         prompt = _count(prompt)
-        return None if prompt is None else Usage(prompt, _count(output) or 0, cached)
+        return None if prompt is None else Usage(prompt, _count(output) or 0, cached, written)
 
 
 def _count(value: Any) -> int | None:

@@ -1,0 +1,113 @@
+"""One attempt to open a socket at an endpoint: it has succeeded with the first thing that the endpoint says on it.
+
+Providers refuse keys and models after the handshake, with an error and a close: until then another endpoint can be
+asked, and the client's handshake is not answered.
+"""
+
+from typing import Any
+
+from application.answers import WholeAnswer
+from application.attempts.attempt import SendAttempt, as_failure
+from application.attempts.opening import AttemptFailed
+from application.endpoints.endpoint_state import Lease
+from application.messages import ProxyRequest, RequestTrace, WholeReply
+from application.ports import UpstreamReply
+from application.socket_ports import LOST, OpenedSocket, Piece, Socket, SocketEvents
+from application.sockets.relay import Relay
+from application.sockets.whole_messages import WholeMessages
+from domain.failure import Failure, FailureKind
+from domain.retry import time_limit
+
+REFUSAL_S = 1.0
+"""So long after an error the close is waited for that says how it is meant."""
+SILENCE_S = 1.0
+"""A socket beside a call that runs already may have nothing to say: it is taken for good after so long."""
+
+
+class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
+    """The reply is the one to the handshake; all else comes over the relay, which has to be run or closed."""
+
+    relay: Relay
+
+
+class SocketAttempt(SendAttempt):
+    """See `SendAttempt`. The lease is released at the end of the socket."""
+
+    def __init__(self, *parts: Any, events: SocketEvents) -> None:
+        """`parts` are those of `SendAttempt`."""
+        super().__init__(*parts)
+        self._events = events
+
+    async def __call__(
+        self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
+    ) -> SocketAnswer | AttemptFailed:
+        """The open socket, or why there is none. See `SendAttempt`."""
+        endpoint, began, is_silent = lease.endpoint, self._clock.now(), True
+        until, late = time_limit(began, deadline, sign_by, endpoint.first_byte_timeout_s)
+        try:
+            reply = await self._upstream.send(self._providers.call(endpoint, request, until - began))
+            is_silent = False
+            self._health.replied(lease, self._providers.readings(reply.headers))
+            if not isinstance(reply, OpenedSocket):
+                with self._clock.timeout_at(deadline):
+                    raise await self._refused(lease, request, reply)  # noqa: TRY301 - is noted below, as all others
+            begun = await self._begin(lease, request, reply.socket, until)
+        except BaseException as error:
+            failed = as_failure(error, late, until - began)
+            self._end(lease, request, failed, is_silent=is_silent)
+            self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
+            if failed is None:
+                raise
+            return self._as_value(lease, failed)
+        self._health.succeeded(lease)
+        self._note(lease, "ok", began, trace)
+        relay = Relay(lease, self._pool, self._health, self._events, self._clock, reply.socket, begun)
+        return SocketAnswer(WholeReply(reply.status, reply.headers, b""), relay=relay)
+
+    async def _refused(self, lease: Lease, request: ProxyRequest, reply: UpstreamReply) -> AttemptFailed:
+        """What the reply to a handshake means that is no 101."""
+        whole = await self._whole(reply, None)
+        failure = self._providers.judge(lease.endpoint, request, whole).failure
+        if failure is None:
+            return AttemptFailed(Failure(FailureKind.JUNK, f"answered a WebSocket handshake with {whole.status}"))
+        return AttemptFailed(failure, whole)
+
+    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> tuple[Piece, ...]:
+        """The first message, in its pieces; none of a socket that may be silent. Raises `AttemptFailed` where it is a
+        refusal, and `TimeoutError`."""
+        may_be_silent = bool(request.binding.ids)
+        begun: list[Piece] = []
+        try:
+            message = await self._first_message(
+                socket, begun, min(until, self._clock.now() + SILENCE_S) if may_be_silent else until
+            )
+            event = self._events.event(lease.endpoint, message) if message else None
+            if message is None or (event is not None and event.is_error):
+                code = await self._close_code(socket)
+                raise AttemptFailed(*self._events.refusal(lease.endpoint, message or b"", code))  # noqa: TRY301 - below
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and may_be_silent and not begun:
+                return ()
+            socket.abort()
+            raise
+        return tuple(begun)
+
+    async def _first_message(self, socket: Socket, begun: list[Piece], until: float) -> bytes | None:
+        """None = there is none; empty = it is not to be read."""
+        messages = WholeMessages()
+        with self._clock.timeout_at(until):
+            while (piece := await socket.next_piece()) is not None:
+                begun.append(piece)
+                message = messages.add(piece)
+                if message is not None:
+                    return message
+        return None
+
+    async def _close_code(self, socket: Socket) -> int:
+        try:
+            with self._clock.timeout_at(self._clock.now() + REFUSAL_S):
+                while await socket.next_piece() is not None:
+                    pass
+        except TimeoutError:
+            pass
+        return LOST if socket.closed is None else socket.closed.code

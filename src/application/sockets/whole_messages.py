@@ -1,0 +1,35 @@
+"""Messages put together from their pieces, to be read beside the relay."""
+
+from application.socket_ports import Piece
+
+MOST_BYTES = 1024 * 1024
+"""Of a message that is put together: a longer one is only passed on."""
+
+
+class WholeMessages:
+    """Of one side of a socket."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, piece: Piece) -> bytes | None:
+        """The message that this piece completes, empty where it is none to be read; None = it is not complete."""
+        if piece.is_first:
+            if piece.is_last:
+                return _text(piece, piece.data)
+            self._parts, self._bytes = [], 0
+        self._bytes += len(piece.data)
+        if self._bytes <= MOST_BYTES:
+            self._parts.append(piece.data)
+        else:
+            self._parts = []
+        if not piece.is_last:
+            return None
+        parts, self._parts = self._parts, []
+        return _text(piece, b"".join(parts))
+
+
+def _text(piece: Piece, message: bytes) -> bytes:
+    """Empty for what cannot be read."""
+    return message if piece.is_text and len(message) <= MOST_BYTES else b""

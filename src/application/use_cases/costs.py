@@ -1,0 +1,74 @@
+"""What traffic cost and what was saved, for people; beside each sum how much of the traffic is in it."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from functools import reduce
+from operator import add
+
+from msgspec import Struct
+
+from application.observing.counted import Counted
+from application.observing.tallies import EndpointTally
+from domain.caching.cache_key import CacheState
+from domain.endpoint import Endpoint
+from domain.group import ModelGroup
+
+_HIT = CacheState.HIT
+
+
+class CostStatus(Struct, frozen=True):
+    """Since the start of the proxy, in units of the currency."""
+
+    spent: float
+    """What the priced replies cost."""
+    saved_by_cache: float
+    """What the answers of priced hits had cost."""
+    saved_by_routing: float
+    """What the priced replies would have cost more at the group's `price_baseline`; below 0 = less."""
+    per_hour: float
+    """Of provisioned capacity, whatever is asked of it; in no other sum."""
+    replies: int
+    priced_replies: int
+    """Those of them whose cost is known."""
+    hits: int | None
+    """Answers from the cache; None = not known for one endpoint alone."""
+    priced_hits: int
+    """Those of them whose cost is known."""
+    cached_share: float | None
+    """Of the tokens of prompts, how many came from the provider's prompt cache; None = there were none."""
+
+
+def has_prices(groups: Iterable[ModelGroup]) -> bool:
+    """Is there anything to reckon with?"""
+    return any(endpoint.price is not None for group in groups for endpoint in group.endpoints)
+
+
+def cost_of(endpoint: Endpoint, counted: Counted) -> CostStatus:
+    """Of one endpoint."""
+    return _told([endpoint], [counted.endpoints.get(endpoint.id, EndpointTally())], None)
+
+
+def cost_of_groups(groups: Sequence[ModelGroup], counted: Counted) -> CostStatus:
+    """Of these groups together; also what endpoints cost that they no longer have."""
+    names = {group.name for group in groups}
+    hits = sum(times for it, times in counted.requests.items() if it.cache == _HIT and it.group in names)
+    tallies = [tally for tally in counted.endpoints.values() if tally.group in names]
+    return _told([endpoint for group in groups for endpoint in group.endpoints], tallies, hits)
+
+
+def _told(endpoints: Iterable[Endpoint], tallies: Sequence[EndpointTally], hits: int | None) -> CostStatus:
+    tally = reduce(add, tallies, EndpointTally())
+    costs = tally.costs
+    prices = (endpoint.price for endpoint in endpoints)
+    per_hour = sum((price.per_hour for price in prices if price and price.per_hour is not None), Decimal(0))
+    return CostStatus(
+        float(costs.spent),
+        float(costs.saved_by_cache),
+        float(costs.saved_by_routing),
+        float(per_hour),
+        costs.replies,
+        costs.priced,
+        hits,
+        costs.priced_hits,
+        round(tally.cached_tokens / tally.input_tokens, 4) if tally.input_tokens else None,
+    )
