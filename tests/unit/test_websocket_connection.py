@@ -288,7 +288,7 @@ def test_both_sides_of_a_handshake_agree_and_a_client_takes_nothing_else_for_an_
 
 
 def test_what_stands_in_the_limits_is_what_a_side_holds_at_most() -> None:
-    assert connection._WRITE_AHEAD_BYTES <= MOST_WAITING_BYTES == 1 << 20
+    assert connection._WRITE_AHEAD_BYTES <= MOST_WAITING_BYTES == 1 << 18
     assert Wire("server", 1).unread_bytes == 0
 
 

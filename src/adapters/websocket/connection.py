@@ -18,7 +18,7 @@ CLOSE_S = 10.0
 MOST_CONTROL_FRAMES = 100
 """A second. Each is answered, and none says anything."""
 
-MOST_WAITING_BYTES = 1024 * 1024
+MOST_WAITING_BYTES = 256 * 1024
 """When more than this waits to be taken, no more is read."""
 _WRITE_AHEAD_BYTES = 256 * 1024
 _NEVER = float("inf")
