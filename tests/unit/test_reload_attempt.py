@@ -105,6 +105,16 @@ def test_answers_to_an_earlier_attempt_and_of_workers_that_were_not_asked_mean_n
     assert not tried.is_ready
 
 
+def test_a_problem_that_is_told_after_all_have_prepared_comes_too_late() -> None:
+    tried = attempt(FakeWorker(1))
+    tried.heard(1, Answer(7))
+    tried.commit(STATE, now=0.0)
+    tried.heard(1, Answer(7, problem="no"))
+    assert tried.stage is Stage.COMMITTING
+    tried.heard(1, Answer(7, is_committed=True))
+    assert tried.stage is Stage.COMMITTED
+
+
 def test_without_a_worker_it_is_ready_at_once() -> None:
     tried = attempt()
     assert tried.is_ready

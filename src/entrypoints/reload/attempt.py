@@ -77,8 +77,9 @@ class Attempt:
         if answer.attempt != self._number or worker not in self._awaited:
             return
         if answer.problem:
-            self.may_pass = False
-            self._fail(worker, answer.problem)
+            if self.stage is Stage.PREPARING:  # else it comes too late: there is no way back
+                self.may_pass = False
+                self._fail(worker, answer.problem)
         elif answer.is_committed is (self.stage is Stage.COMMITTING):
             self.said[worker] = "serves with it" if answer.is_committed else "prepared"
             self._awaited.discard(worker)
