@@ -1,6 +1,6 @@
 """`python -m bench.soak.worker ...`: the proxy as `python -m entrypoints.http ...` runs it, with a probe around it.
 
-Two bounds are lowered, since a soak of minutes would never reach them, and would see them fill and call it a leak.
+Three bounds are lowered, since a soak of minutes would never reach them, and would see them fill and call it a leak.
 """
 
 import gc
@@ -15,6 +15,7 @@ from adapters.http.server import http_server
 from adapters.http.server.request.known_heads import KnownHeads
 from adapters.stores.memory.owners import MemoryResponseOwners
 from application.endpoints import ledger
+from application.observing import recent
 from application.observing.worker_reports import WorkerReports
 from application.state.owners import StateOwners
 from bench.soak.leaks import leak_of
@@ -47,6 +48,7 @@ class SoakedHeads(KnownHeads):
 def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
     """What one worker composes."""
     ledger.MAX_BUCKETS = MOST_BUCKETS
+    recent.COPIES = 1  # else copies of the counts would come for five minutes, and look like a leak
     http_server.KnownHeads = SoakedHeads  # type: ignore[misc]
     container = Container(settings=settings, worker_reports=worker_reports)
     owners = providers.Singleton(
@@ -76,9 +78,6 @@ def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
             memo.clear()
         for heads in SoakedHeads.made:
             heads.forget()
-        copies = container.recent()._copies  # of the counts of the last minutes: more of them until five are over
-        while len(copies) > 1:
-            copies.popleft()
 
     container.app.override(providers.Object(Probe(app, sizes, forget, leak)))
     return container
