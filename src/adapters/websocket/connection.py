@@ -30,7 +30,7 @@ def _any_size(_: int) -> bool:
 
 
 class WebSocket(asyncio.Protocol):
-    """From the end of the handshake on. Who has it looks at `deadline` about once a second and calls `expire`; `watch`
+    """From the end of the handshake on. Its owner looks at `deadline` about once a second, calls `expire`; `watch`
     does so for those who have nobody that looks.
 
     Nothing raises: what is sent to a socket that is closed is dropped, and `receive` says why it is.

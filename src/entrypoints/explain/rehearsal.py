@@ -145,7 +145,7 @@ class Rehearsal:
             ]
 
     def dispatched(self) -> Rehearsed:
-        """Who is asked, in the order of failover."""
+        """The endpoints that are asked, in the order of failover."""
         with closing(VirtualLoop()) as loop:
             container, group, active = self._composed(loop)
             attempts = _NobodyAnswers(container.pool(), began := loop.time())

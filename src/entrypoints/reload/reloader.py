@@ -1,4 +1,4 @@
-"""The parent's side of a reload: who asks for one, what is read, and what became of it."""
+"""The parent's side of a reload: the wish for one, what is read, and what became of it."""
 
 import socket
 import time

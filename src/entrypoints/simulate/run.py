@@ -86,7 +86,7 @@ async def _tick(
     scenario: Scenario,
     progress: Callable[[float], None],
 ) -> None:
-    """Looks a few times in each part of the timeline at who waits."""
+    """Looks a few times in each part of the timeline at the requests that wait."""
     looks = 4
     for look in range(BINS * looks):
         await clock.sleep(START_S + look * journal.bin_s / looks - clock.now())

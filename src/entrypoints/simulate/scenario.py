@@ -1,4 +1,4 @@
-"""What is played: the endpoints with their limits, latency and troubles, and who asks for which group how often."""
+"""What is played: the endpoints with their limits, latency and troubles, and how often each group is asked for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Who asks when, and for how much: arrivals by chance (a Poisson process, from a seed), or those of a trace.
+"""When requests come, and for how much: arrivals by chance (a Poisson process, from a seed), or those of a trace.
 
 A trace is a CSV file with the columns TIMESTAMP, ContextTokens and GeneratedTokens, as Microsoft publishes those of
 Azure's LLM services (Azure Public Dataset, 2023 and 2024).
