@@ -99,6 +99,14 @@ def test_a_close_before_anything_else_is_one_too(code: int, kind: str) -> None:
     assert (failure.kind.value, reply) == (kind, None)
 
 
+@pytest.mark.parametrize("error", [b"Infinity", b'{"message":"\\ud800","code":"x"}', b"[" * 5000, b'"half'])
+def test_a_refusal_that_is_no_strict_json_is_one_too(error: bytes) -> None:
+    failure, reply = EVENTS.refusal(ENDPOINT, b'{"type":"error","error":%b}' % error, 3000)
+
+    assert failure.kind is FailureKind.AUTH
+    assert reply is None or error in reply.body
+
+
 @given(
     st.sampled_from(["error", "response.done", "response.created", "rate_limits.updated"]),
     st.recursive(

@@ -1,6 +1,7 @@
 """A Responses socket over a transport that does nothing, and an application that the test plays."""
 
 import asyncio
+import gc
 import json
 from typing import Any
 
@@ -216,3 +217,42 @@ async def test_what_is_nested_as_deeply_as_can_just_be_read_is_answered() -> Non
         await asyncio.wait_for(scene.over, 5)
 
         assert [event["error"]["code"] for event in told] == ([] if scene.turns else ["invalid_json"])
+
+
+async def test_a_turn_on_which_the_proxy_fails_ends_and_frees_its_lane() -> None:
+    scene, crashed = Scene(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: crashed.append(context.get("exception")))
+    await scene.says(create(stream_id="a"), create(stream_id="a"))
+    scene._ends[0].set_exception(LookupError("a fault of the proxy's own"))
+    await settled()
+    asked = len(scene.turns)
+    scene._ends.clear()
+    scene.turns.clear()
+    gc.collect()
+
+    (event,) = scene.told()
+    assert (event["status"], event["stream_id"], event["error"]["code"]) == (500, "a", "internal_error")
+    assert "fault" not in event["error"]["message"]
+    assert asked == 2
+    assert [type(error) for error in crashed] == [LookupError]
+
+
+@pytest.mark.parametrize("junk", [b"[1]", b"null", b"{", b'{"a":"\\ud800"}', b"[" * 5000, b'{"x":' + b"[" * 5000])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_whatever_a_provider_says_in_a_whole_reply_ends_the_turn(status: int, junk: bytes) -> None:
+    scene = Scene()
+    await scene.says(create())
+    scene.turns[0].reply(status, [], junk)
+
+    assert scene.line.sent()[-1][0] == TEXT
+
+
+@pytest.mark.parametrize("kind", ["response.created", "response.completed", "error", ""])
+async def test_an_event_that_is_nested_too_deeply_is_sent_on(kind: str) -> None:
+    scene = Scene()
+    await scene.says(create())
+    event = b'data: {"type":"%b","response":{"x":%b}}\n\n' % (kind.encode(), b"[" * 5000 + b"]" * 5000)
+    scene.turns[0].send_chunk(event)
+    scene.turns[0].send_chunk(COMPLETED)
+
+    assert scene.line.sent()

@@ -63,7 +63,7 @@ class Create(Struct, frozen=True):
             return (b'{"type":"message","role":"user","content":%b}' % value,)
         try:
             return [bytes(item) for item in _items.decode(value)]
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return ()
 
     def with_items(self, items: Sequence[bytes]) -> "Create":
@@ -116,7 +116,7 @@ def client_event(data: bytes) -> ClientEvent:
         raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
     try:
         fields = _fields.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise BadFrame("The message is no JSON object.", "invalid_json") from None
     kind = _string(fields, "type")
     lane = _string(fields, "stream_id")
@@ -147,7 +147,7 @@ def _create(fields: Mapping[str, Raw], lane: str) -> Create:
 def _prewarms(raw: Mapping[str, bytes]) -> bool:
     try:
         return _cache_options.decode(raw.get("prompt_cache_options", b"{}")).prewarm
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -155,7 +155,7 @@ def _string(fields: Mapping[str, Raw], name: str) -> str:
     """Empty = it is not there, or no text."""
     try:
         return _text.decode(fields[name]) if name in fields else ""
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -166,6 +166,6 @@ def _with_reasoning(include: bytes) -> bytes:
     """What is thought has to be read again by whoever answers the next turn, and nobody keeps it but the client."""
     try:
         listed = [bytes(each) for each in _items.decode(include)]
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         listed = []
     return b"[%b]" % b",".join(listed if _REASONING in listed else [*listed, _REASONING])

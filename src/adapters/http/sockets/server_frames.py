@@ -82,7 +82,7 @@ def events_in(stream: bytes) -> Iterator[Event]:
 def _type_of(payload: bytes) -> str:
     try:
         return _typed.decode(payload).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -90,7 +90,7 @@ def end_of(response: bytes) -> str:
     """The type of the event that would have ended the stream of a response that came whole."""
     try:
         kind = f"response.{_status.decode(response).status}"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         kind = ""
     return kind if kind in TERMINAL else "response.completed"
 
@@ -99,7 +99,7 @@ def response_in(payload: bytes) -> Response:
     """That of an event about a whole one; an empty one if there is none that can be read."""
     try:
         return _of_response.decode(payload).response
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return Response()
 
 
@@ -118,7 +118,7 @@ def is_thought(item: bytes) -> bool:
 def _read(item: bytes) -> _Item:
     try:
         return _item.decode(item)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return _Item()
 
 
@@ -153,7 +153,7 @@ def reply_frame(status: int, fields: Sequence[str], body: bytes, lane: str) -> b
     headers = dict(field.split(": ", 1) for field in fields if field.startswith(_RELAYED_PREFIXES))
     try:
         error = _any.decode(body).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         error = None
     if not isinstance(error, dict):
         error = {"type": "server_error", "code": None, "message": body[:500].decode(errors="replace"), "param": None}
@@ -165,7 +165,7 @@ def with_status(payload: bytes) -> bytes:
     """An error inside a stream, in the shape that sockets have for it."""
     try:
         told = _any.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         told = {}
     if isinstance(told.get("status"), int) and isinstance(told.get("error"), dict):
         return payload
@@ -189,7 +189,7 @@ def cancelled(created: bytes) -> bytes:
     """The end of a response that was cancelled, made of the event that began it. No provider documents one."""
     try:
         response = _any.decode(created).get("response")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         response = None
     ended = {"status": "incomplete", "incomplete_details": {"reason": "cancelled"}}
     whole = (response if isinstance(response, dict) else {"object": "response", "output": []}) | ended

@@ -154,6 +154,12 @@ class Session:
         except RecursionError:  # here the stack is deeper than where the message was read
             told = "The message is nested too deeply."
             self._socket.send(error_frame(told, "invalid_json", 400, create.lane))
+        except Exception:  # no reason to let the client wait; the loop logs it
+            turn = self._running.get(create.lane)
+            if turn is None or not turn.has_ended:
+                told = "The proxy failed to handle this turn."
+                self._socket.send(error_frame(told, "internal_error", 500, create.lane))
+            raise
         finally:
             self._running.pop(create.lane, None)
             self._lanes = self._lanes.ended(create.lane)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify_in_stream
 from adapters.upstreams.openai.errors.reply_judge import UsageWords
+from adapters.upstreams.openai.lenient_json import decode
 from application.messages import WholeReply
 from application.socket_ports import LOST, SocketEvent
 from domain.endpoint import Endpoint
@@ -64,8 +65,13 @@ class _Done(Struct):
     response: _Response = _Response()
 
 
+class _Refusal(Struct):
+    error: Raw = Raw(b"null")
+
+
 _limits = msgspec.json.Decoder(_Limits)
 _done = msgspec.json.Decoder(_Done)
+_refusal = msgspec.json.Decoder(_Refusal)
 _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
 
@@ -82,10 +88,10 @@ class RealtimeEvents:
                 case b"response.created":
                     return SocketEvent(turn="begins")
                 case b"rate_limits.updated":
-                    return SocketEvent(readings=_readings(_limits.decode(message).rate_limits))
+                    return SocketEvent(readings=_readings(decode(_limits, message).rate_limits))
                 case b"response.done":
-                    return _ended(_done.decode(message).response, endpoint)
-            words = ErrorFields.of_body(_any.decode(message))
+                    return _ended(decode(_done, message).response, endpoint)
+            words = ErrorFields.of_body(decode(_any, message))
         except (ValueError, RecursionError):
             return SocketEvent(turn="ends") if found[1] == b"response.done" else None
         return SocketEvent(is_error=True, failure=classify_in_stream(words, owns_credential=endpoint.owns_credential))
@@ -97,10 +103,11 @@ class RealtimeEvents:
         if failure is None or failure.kind is FailureKind.UNKNOWN:
             kind, words = _KINDS.get(close_code, (FailureKind.UNKNOWN if failure else FailureKind.TRUNCATED, ""))
             failure = Failure(kind, words or f"socket closed with {close_code}")
-        if not message:
+        try:
+            error = _refusal.decode(message).error
+        except (ValueError, RecursionError):
             return failure, None
-        said = _any.decode(message)
-        body = msgspec.json.encode({"error": said.get("error") if isinstance(said, dict) else None})
+        body = b'{"error":%b}' % error
         return failure, WholeReply(_STATUSES.get(failure.kind, 400), (("content-type", "application/json"),), body)
 
 
