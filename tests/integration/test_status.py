@@ -128,6 +128,14 @@ async def test_no_foreign_name_or_page_gets_it(proxy: Composed) -> None:
         assert (await proxy.ask("GET", "/status", accept, b"origin: https://evil.example")).status == 403
 
 
+@pytest.mark.parametrize("host", ["local/../host", "a b", "[", "\xff", "x:y:z", "/"])
+async def test_a_name_that_is_none_is_the_guards_to_judge(proxy: Composed, host: str) -> None:
+    live = await proxy.ask("GET", "/health/live", b"host: " + host.encode("latin-1"), host="")
+    health = await proxy.ask("GET", "/health", b"host: " + host.encode("latin-1"), host="")
+
+    assert (live.status, health.status, health.error["code"]) == (200, 403, "host_not_allowed")
+
+
 async def test_questions_about_the_status_are_no_requests_of_note(proxy: Composed) -> None:
     before = await status(proxy)
     for _ in range(3):
