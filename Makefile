@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -89,6 +89,11 @@ sockets: setup-dev
 attack: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.mixed_attacks $(ARGS)
 
+# 100,000 mutated requests, then the requests that schemathesis makes of /openapi.json: docs/fuzzing.md. ARGS='--requests N'.
+fuzz: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz $(ARGS)
+	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz.surface
+
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
@@ -133,4 +138,4 @@ lock: setup-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers bench/.fuzz

@@ -128,9 +128,8 @@ def _pages() -> dict[str, Json]:
     found = {path: _shown(told, path, needs_key=PAGES[path].needs_key) for path, told in _SHOWN.items()}
     found["/"] = _shown("The status page, for browsers.", "/", needs_key=False)
     found["/v1/models"] = _shown("The names of the model groups.", "/v1/models")
-    one = _shown("Whether there is such a group; of no group's model `passthrough_group` knows.", "/v1/models/{model}")
-    others = _each((method for method in METHODS if method not in PAGE_METHODS), "Of a model of `passthrough_group`.")
-    return found | {"/v1/models/{model}": {"parameters": [_MODEL], **one, **others}}
+    one = _each(METHODS, "Whether there is such a group; what is no group's `passthrough_group` is asked about.")
+    return found | {"/v1/models/{model}": {"parameters": [_MODEL], **one}}
 
 
 def _shown(told: str, path: str, *, needs_key: bool = True) -> Json:
