@@ -66,7 +66,7 @@ async def run(options: argparse.Namespace) -> bool:
         judge.own[b"host"] = [f"127.0.0.1:{provider.port}".encode()]
         judge.own[b"authorization"] = [f"Bearer {key}".encode() for key in KEYS]
         with tempfile.TemporaryDirectory() as folder:
-            proxy = SoakedProxy(Path(folder), settings(provider.url), provider.port)
+            proxy = SoakedProxy(Path(folder), settings(provider.url, tenants=options.tenants), provider.port)
             await proxy.start()
             try:
                 work = Run(judge, proxy.port, options)
@@ -104,6 +104,7 @@ def report(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": (machine := this_machine({})).cpu, "python": machine.python, "commit": machine.commit},
         "seed": options.seed,
+        "tenants": options.tenants,
         "requests": sent,
         "connections": judge.ends.total(),
         "took_s": round(took_s),
@@ -131,6 +132,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60, help="at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, metavar="CASE", help="the case to begin with")
+    parser.add_argument("--tenants", action="store_true", help="the proxy has keys, and keeps them apart")
     parser.add_argument("--show", type=int, metavar="CASE", help="print this case, and do nothing else")
     parser.add_argument("--result", type=Path, default=RESULTS / "fuzz.json", metavar="FILE")
     return parser.parse_args(arguments)

@@ -11,7 +11,7 @@ from bench.fuzz.reading import sent_of
 AT_ONCE = 32
 _PATIENCE_S = 30.0
 _SILENCE_S = 0.5
-"""After this the client leaves, where what it sent is no whole request: the proxy may wait for more."""
+"""After this the client leaves where it did not ask for the end: the proxy may wait for more."""
 
 
 async def attack(
@@ -31,7 +31,7 @@ async def attack(
 
 async def talk(port: int, case: Case) -> Talk:
     """One case on a connection of its own."""
-    silence_s = _PATIENCE_S if sent_of(case.sent).is_whole else _SILENCE_S
+    silence_s = _PATIENCE_S if sent_of(case.sent).asks_for_end else _SILENCE_S
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received, end = b"", "silence"
     try:

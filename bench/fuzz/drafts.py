@@ -8,6 +8,7 @@ from pathlib import Path
 
 TOKEN_BYTES = 18
 GROUP = "gpt"
+CLIENT_KEY = "sk-of-the-client"
 _LINES = Path(__file__).parents[2] / "tests/data/openai_requests.txt"
 _FORM = b"multipart/form-data; boundary=limit"
 _SDK_HEADERS = (
@@ -15,7 +16,7 @@ _SDK_HEADERS = (
     (b"x-stainless-lang", b"python"),
     (b"x-stainless-retry-count", b"0"),
     (b"x-stainless-read-timeout", b"600"),
-    (b"Authorization", b"Bearer sk-of-the-client"),
+    (b"Authorization", b"Bearer " + CLIENT_KEY.encode()),
     (b"OpenAI-Beta", b"assistants=v2"),
 )
 

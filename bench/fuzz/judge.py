@@ -95,7 +95,7 @@ class Judge:
         for reply in replies.whole:
             self._check(case, reply)
         self.ends[talk.end] += 1
-        if sent.is_whole and talk.end == "silence":
+        if sent.asks_for_end and talk.end == "silence":
             self.found("no end", case.number, f"{len(replies.whole)} replies to {len(sent.requests)} requests")
         if talk.end == "end" and not replies.is_whole:
             self.found("cut reply", case.number, f"{talk.received[-300:]!r}")

@@ -12,7 +12,9 @@ class Sent(NamedTuple):
     requests: list[tuple[bytes, bytes, bytes]]
     """Method, target and body."""
     is_whole: bool
-    """Was all of it read, to the end or to a request that asks for the end?"""
+    """Was all of it read, to its end or to a request after which there is none?"""
+    asks_for_end: bool = False
+    """Does the last request ask for the end of the connection?"""
 
 
 def sent_of(data: bytes) -> Sent:
@@ -35,7 +37,7 @@ def sent_of(data: bytes) -> Sent:
                 connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
                 connection.send(h11.EndOfMessage())
                 if connection.our_state is h11.MUST_CLOSE:
-                    return Sent(found, is_whole=True)
+                    return Sent(found, is_whole=True, asks_for_end=True)
                 connection.start_next_cycle()
             else:
                 is_idle = connection.their_state is h11.IDLE

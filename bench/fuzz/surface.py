@@ -30,7 +30,7 @@ _CHECKS = (
     "response_schema_conformance",
     "own_errors_are_in_the_document",
 )
-"""Not checked is which data is good, and which methods there are behind a parameter: that is for the provider to say."""
+"""Not checked is which data is good, and which methods there are behind a parameter: providers say that."""
 
 
 def install() -> None:
