@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from adapters.websocket import connection
-from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, MOST_WAITING_BYTES, PING_S, PONG_S
+from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, PING_S, PONG_S
 from adapters.websocket.handshake import BadHandshake, Opening, accept
+from adapters.websocket.inbox import MOST_WAITING_BYTES
 from adapters.websocket.messages import LOST, Closed, Piece
 from adapters.websocket.paced import MOST_FRAMES_AT_ONCE
 from adapters.websocket.wire import Wire
