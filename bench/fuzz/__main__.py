@@ -59,7 +59,7 @@ class Run:
 
 async def run(options: argparse.Namespace) -> bool:
     """Was nothing found?"""
-    judge = Judge()
+    judge = Judge(lambda finding: print(finding, file=sys.stderr, flush=True))
     provider = WatchedProvider(judge.received, lambda text: judge.found("odd call", -1, text))
     began = time.monotonic()
     async with provider:
@@ -80,8 +80,6 @@ async def run(options: argparse.Namespace) -> bool:
     if code:
         told["failures"].append(f"the proxy ended with {code}")
     print(json.dumps({key: value for key, value in told.items() if key != "findings"}, indent=2))
-    for finding in judge.findings[:20]:
-        print(f"{finding.kind}: case {finding.case}: {finding.text[:500]}")
     options.result.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print("written:", options.result)
     return not told["failures"]

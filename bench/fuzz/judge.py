@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -42,7 +42,9 @@ class _Open:
 class Judge:
     """Of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], object] = lambda _: None) -> None:
+        """`tell` is told of each finding at once."""
+        self.tell = tell
         self.own: dict[bytes, Sequence[bytes]] = {}
         """The values that the proxy's own headers may have at the provider."""
         self.findings: list[Finding] = []
@@ -57,6 +59,7 @@ class Judge:
     def found(self, kind: str, case: int, text: str) -> None:
         """Take it down."""
         self.kinds[kind] += 1
+        self.tell(f"{kind}: case {case}: {text[:500]}")
         if len(self.findings) < _KEPT:
             self.findings.append(Finding(kind, case, text))
 
@@ -95,6 +98,8 @@ class Judge:
         for reply in replies.whole:
             self._check(case, reply)
         self.ends[talk.end] += 1
+        if talk.end == "reset":
+            self.found("reset", case.number, f"{len(replies.whole)} replies came before it")
         if sent.asks_for_end and talk.end == "silence":
             self.found("no end", case.number, f"{len(replies.whole)} replies to {len(sent.requests)} requests")
         if talk.end == "end" and not replies.is_whole:

@@ -16,7 +16,7 @@ _CALM_S = 2.0
 
 _ALLOWED = {
     "rss": 16e6,
-    "live_malloc": 4e6,
+    "live_malloc_without_cache": 4e6,
     **dict.fromkeys(("tasks", "fds", "client_connections", "upstream_connections", "pool_lent"), 0),
     **dict.fromkeys(("in_flight", "held_bytes", "sockets"), 0),
 }
@@ -36,7 +36,8 @@ async def rest_of(proxy: SoakedProxy, provider_port: int) -> Rest:
     await asyncio.sleep(_CALM_S)
     found = read_processes(family(proxy.pid)) | read_connections(proxy.port, [provider_port])
     found |= told["metrics"] | {"pool_lent": told["types"]["pool_lent"]}
-    return {name: found[name] for name in _ALLOWED}
+    found["live_malloc_without_cache"] = found["live_malloc"] - found["cache_bytes"]
+    return {name: found[name] for name in (*_ALLOWED, "live_malloc", "cache_bytes", "owners", "buckets")}
 
 
 def grown(before: Rest, after: Rest) -> Rest:

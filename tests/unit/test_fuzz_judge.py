@@ -92,6 +92,7 @@ def test_a_client_that_asked_for_the_end_gets_it() -> None:
 
     assert judged(request(), sent=asking, end="silence") == {"no end": 1}
     assert judged(request(), end="silence") == {}
+    assert judged(request(), end="reset") == {"reset": 1}
 
 
 def test_replies_are_told_apart() -> None:

@@ -272,13 +272,13 @@ class Connection(asyncio.Protocol):
         return self.cycle is None and not self._is_closing and self._rest_of is None
 
     def _close(self, cycle: RequestCycle | None = None) -> None:
-        """Nothing is answered any more. `cycle`: the last one; what is left of it is let in, and thrown away."""
+        """Nothing is answered any more. `cycle`: the last one; what is left of it, or is no request, is thrown away."""
         self._queue.clear()
         self._inflow.count(0)
         transport = self.transport
         if transport is None:
             return
-        if cycle is None or cycle.is_complete:
+        if cycle is None or (cycle.is_complete and not self._is_closing):
             self._is_closing = True
             self.deadline = self.loop.time() + IDLE_S
             transport.close()
@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self.deadline = self.idle_since + LINGER_S
         self._inflow.resume()
-        if cycle.is_cut_short or cycle.waits_for_100:
+        if self._is_closing or cycle.is_cut_short or cycle.waits_for_100:
             self._is_closing = True
             transport.write_eof()
         else:
