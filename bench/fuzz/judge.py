@@ -34,9 +34,10 @@ class Talk(NamedTuple):
 
 
 class _Open:
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, unmarked: int) -> None:
         self.case = case
         self.calls = 0
+        self.unmarked = unmarked
 
 
 class Judge:
@@ -55,6 +56,8 @@ class Judge:
         self.calls = 0
         self._open: dict[bytes, _Open] = {}
         self._known: dict[bytes, int] = {}
+        self._unmarked = 0
+        """Requests that lost their mark to the mutations: any client that is there may have sent them."""
 
     def found(self, kind: str, case: int, text: str) -> None:
         """Take it down."""
@@ -65,7 +68,7 @@ class Judge:
 
     def began(self, case: Case) -> None:
         """It is about to be sent."""
-        self._open[case.token] = _Open(case)
+        self._open[case.token] = _Open(case, self._unmarked)
         self._known[case.token] = case.number
 
     def received(self, request: Request) -> None:
@@ -77,6 +80,7 @@ class Judge:
             self.found("mixed", -1, f"{line} is of the cases {sorted(self._known[token] for token in tokens)}")
         if tokens and not tokens & self._open.keys():
             return  # its client has gone meanwhile
+        self._unmarked += not tokens
         candidates = [self._open[token] for token in tokens if token in self._open] or list(self._open.values())
         for each in candidates:
             foreign = foreign_parts(request, each.case.sent, self.own)
@@ -107,7 +111,8 @@ class Judge:
         if sent.is_whole and len(replies.whole) > len(sent.requests):
             self.found("more replies", case.number, f"{len(replies.whole)} to {len(sent.requests)} requests")
         attempts = sum(int(reply.headers.get(b"x-llmproxy-attempts", b"0")) for reply in replies.whole)
-        if talk.end == "end" and not replies.is_switched and opened.calls != attempts:
+        is_counted = not replies.is_switched and opened.unmarked == self._unmarked
+        if talk.end == "end" and is_counted and opened.calls != attempts:
             reasons = [reply.headers.get(b"x-llmproxy-reasons", b"") for reply in replies.whole]
             self.found("calls", case.number, f"{opened.calls} calls arrived, replies tell of {attempts}: {reasons}")
         return None
