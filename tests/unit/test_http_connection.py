@@ -190,10 +190,11 @@ async def test_who_is_answered_early_may_send_the_rest_which_is_thrown_away() ->
     assert b"\r\nconnection: close\r\n" in line.wire.sent
     assert not line.wire.events
 
-    await line.feed(bytes(200_000))
+    await line.feed(bytes(200_000), GET)
 
-    assert line.wire.events == ["close"]
+    assert line.wire.events == ["eof"]  # to close might take the reply from a client that sends more
     assert line.wire.is_reading
+    assert len(line.replies("POST")) == 1
 
 
 async def test_what_follows_the_rest_of_an_early_answered_request_is_not_answered() -> None:
@@ -202,7 +203,7 @@ async def test_what_follows_the_rest_of_an_early_answered_request_is_not_answere
     await line.feed(HELD, bytes(300_000) + GET)
 
     assert len(line.replies("POST")) == 1
-    assert line.wire.events == ["close"]
+    assert line.wire.events == ["eof"]
 
 
 async def test_after_something_that_is_no_request_the_reason_is_given_and_the_connection_closed() -> None:

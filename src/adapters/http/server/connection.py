@@ -294,7 +294,6 @@ class Connection(asyncio.Protocol):
 
     def _linger(self, cycle: RequestCycle, data: bytes, *, is_lost: bool) -> None:
         self._inflow.discard(data)
-        if is_lost and self.transport is not None:
-            self.transport.abort()
-        elif cycle.is_complete:
-            self._close()
+        if self.transport is not None and (is_lost or cycle.is_complete):
+            self._is_closing = True  # more may follow, and is thrown away as well
+            self.transport.write_eof()
