@@ -110,6 +110,7 @@ def report(
         "replies": dict(sorted(judge.statuses.items())),
         "errors_of_the_proxy": dict(judge.codes.most_common()),
         "connections_ended_by": dict(judge.ends),
+        "log": dict(log),
         "rest": {"before": before, "after": after},
         "failures": failures,
         "findings": [finding._asdict() for finding in judge.findings],
