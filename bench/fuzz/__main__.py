@@ -61,7 +61,7 @@ async def run(options: argparse.Namespace) -> bool:
     """Was nothing found?"""
     judge = Judge(lambda finding: print(finding, file=sys.stderr, flush=True))
     provider = WatchedProvider(judge.received, lambda text: judge.found("odd call", -1, text))
-    began = time.monotonic()
+    began, machine = time.monotonic(), this_machine({})
     async with provider:
         judge.own[b"host"] = [f"127.0.0.1:{provider.port}".encode()]
         judge.own[b"authorization"] = [f"Bearer {key}".encode() for key in KEYS]
@@ -76,7 +76,11 @@ async def run(options: argparse.Namespace) -> bool:
                 after = await rest_of(proxy, provider.port)
             finally:
                 code = await proxy.stop()
-    told = report(judge, work.sent, before, after, proxy.log_counts, options, time.monotonic() - began)
+    told = report(judge, work.sent, before, after, proxy.log_counts, options)
+    told |= {
+        "took_s": round(time.monotonic() - began),
+        "machine": {"cpu": machine.cpu, "python": machine.python, "commit": machine.commit},
+    }
     if code:
         told["failures"].append(f"the proxy ended with {code}")
     print(json.dumps({key: value for key, value in told.items() if key != "findings"}, indent=2))
@@ -100,12 +104,10 @@ def report(
     failures += [f"log: {line}: {n}" for line, n in log.items() if "internal error" in line or "no log line" in line]
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpu": (machine := this_machine({})).cpu, "python": machine.python, "commit": machine.commit},
         "seed": options.seed,
         "tenants": options.tenants,
         "requests": sent,
         "connections": judge.ends.total(),
-        "took_s": round(took_s),
         "calls_at_the_provider": judge.calls,
         "replies": dict(sorted(judge.statuses.items())),
         "errors_of_the_proxy": dict(judge.codes.most_common()),
