@@ -4,13 +4,14 @@ Providers refuse keys and models after the handshake, with an error and a close:
 asked, and the client's handshake is not answered.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from application.answers import WholeAnswer
 from application.attempts.attempt import SendAttempt, as_failure
 from application.attempts.opening import AttemptFailed
 from application.endpoints.endpoint_state import Lease
-from application.messages import ProxyRequest, RequestTrace, WholeReply
+from application.messages import ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import UpstreamReply
 from application.socket_ports import LOST, OpenedSocket, Piece, Socket, SocketEvents
 from application.sockets.relay import Relay
@@ -31,7 +32,7 @@ class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
 
 
 class SocketAttempt(SendAttempt):
-    """See `SendAttempt`. The lease is released at the end of the socket."""
+    """See `SendAttempt`. A body is the first message. The lease is released at the end of the socket."""
 
     def __init__(self, *parts: Any, events: SocketEvents) -> None:
         """`parts` are those of `SendAttempt`."""
@@ -45,12 +46,15 @@ class SocketAttempt(SendAttempt):
         endpoint, began, is_silent = lease.endpoint, self._clock.now(), True
         until, late = time_limit(began, deadline, sign_by, endpoint.first_byte_timeout_s)
         try:
-            reply = await self._upstream.send(self._providers.call(endpoint, request, until - began))
+            call = self._providers.call(endpoint, request, until - began)
+            reply = await self._upstream.send(call)
             is_silent = False
             self._health.replied(lease, self._providers.readings(reply.headers))
             if not isinstance(reply, OpenedSocket):
                 with self._clock.timeout_at(deadline):
                     raise await self._refused(lease, request, reply)  # noqa: TRY301 - is noted below, as all others
+            if call.body:
+                reply.socket.send(as_message(call))
             begun = await self._begin(lease, request, reply.socket, until)
         except BaseException as error:
             failed = as_failure(error, late, until - began)
@@ -61,6 +65,9 @@ class SocketAttempt(SendAttempt):
             return self._as_value(lease, failed)
         self._health.succeeded(lease)
         self._note(lease, "ok", began, trace)
+        return self._answer(lease, request, reply, begun)
+
+    def _answer(self, lease: Lease, _: ProxyRequest, reply: OpenedSocket, begun: Sequence[Piece]) -> SocketAnswer:
         relay = Relay(lease, self._pool, self._health, self._events, self._clock, reply.socket, begun)
         return SocketAnswer(WholeReply(reply.status, reply.headers, b""), relay=relay)
 
@@ -72,7 +79,7 @@ class SocketAttempt(SendAttempt):
             return AttemptFailed(Failure(FailureKind.JUNK, f"answered a WebSocket handshake with {whole.status}"))
         return AttemptFailed(failure, whole)
 
-    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> tuple[Piece, ...]:
+    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> Sequence[Piece]:
         """The first message, in its pieces; none of a socket that may be silent. Raises `AttemptFailed` where it is a
         refusal, and `TimeoutError`."""
         may_be_silent = bool(request.binding.ids)
@@ -111,3 +118,9 @@ class SocketAttempt(SendAttempt):
         except TimeoutError:
             pass
         return LOST if socket.closed is None else socket.closed.code
+
+
+def as_message(call: UpstreamCall) -> bytes:
+    """The body of a call, which is no upload, in one piece."""
+    body = call.body
+    return b"".join(body) if isinstance(body, tuple) else body if isinstance(body, bytes) else b""

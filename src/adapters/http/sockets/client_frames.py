@@ -1,10 +1,12 @@
 """What clients say on a Responses socket: one JSON object a message (OpenAI's reference, "WebSocket client events")."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from adapters.websocket.messages import Piece
 from application.body.narrowed import MAX_MARKS, has_too_many_marks
 from domain.sockets.lanes import DEFAULT_LANE
 
@@ -21,6 +23,13 @@ class _CacheOptions(Struct):
     prewarm: bool = False
 
 
+class _Seen(Struct):
+    type: Any = None
+    stream_id: Any = None
+    model: Any = None
+
+
+_seen = msgspec.json.Decoder(_Seen)
 _cache_options = msgspec.json.Decoder(_CacheOptions)
 
 
@@ -44,6 +53,14 @@ class Create(Struct, frozen=True):
     """The id of the response that it builds on; empty = it builds on none."""
     generate: bool
     """False = it only warms up: no answer is wanted."""
+
+    @property
+    def model(self) -> str:
+        """Empty = it names none."""
+        try:
+            return _text.decode(self.fields.get("model", b'""'))
+        except (ValueError, RecursionError):
+            return ""
 
     @property
     def size(self) -> int:
@@ -85,6 +102,14 @@ class Create(Struct, frozen=True):
             fields["include"] = _with_reasoning(fields.get("include", _NULL))
         fields["stream"] = _TRUE
         return b"{%b}" % b",".join([b"%b:%b" % (msgspec.json.encode(name), raw) for name, raw in fields.items()])
+
+
+class Asked(Struct, frozen=True):
+    """A turn that is asked for, as far as it has to be known where it is passed on."""
+
+    lane: str
+    model: str
+    """Empty = it names none."""
 
 
 class Cancel(Struct, frozen=True):
@@ -134,6 +159,22 @@ def client_event(data: bytes) -> ClientEvent:
         case "response.processed":
             return Processed()
     raise BadFrame("'type' must be response.create or response.cancel.", "unknown_event_type", lane, "type")
+
+
+def turn_in(said: Piece) -> Asked | None:
+    """The turn that a message asks for; None = it asks for none, or cannot be read."""
+    if not said.is_text:
+        return None
+    if len(said.data) > MAX_MARKS and has_too_many_marks(said.data):
+        return Asked(DEFAULT_LANE, "")  # which is refused by whoever reads it
+    try:
+        seen = _seen.decode(said.data)
+    except (ValueError, RecursionError):
+        return None
+    if seen.type != "response.create":
+        return None
+    lane = seen.stream_id if isinstance(seen.stream_id, str) else DEFAULT_LANE
+    return Asked(lane, seen.model if isinstance(seen.model, str) else "")
 
 
 def _create(fields: Mapping[str, Raw], lane: str) -> Create:

@@ -14,6 +14,7 @@ _RELAYED_PREFIXES = ("retry-after", "x-ratelimit-", "x-request-id", "x-should-re
 _BROKEN = 502
 _STATUSES = {
     "rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "proxy_shutting_down": 503,
+    "websocket_connection_limit_reached": 400,
     "invalid_prompt": 400, "context_length_exceeded": 400, "content_filter": 400,
 }  # fmt: skip
 """Of errors inside a stream, which have none of their own; all others are `_BROKEN`."""
