@@ -13,7 +13,7 @@ from adapters.websocket.messages import LOST, NO_CODE, Closed, Piece
 from application.endpoints.endpoint_state import Lease
 from application.messages import Api
 from application.sockets.relay import Ending, Relay
-from application.sockets.whole_messages import MOST_BYTES, WholeMessages
+from application.sockets.whole_messages import BEGINNING_BYTES, MOST_BYTES, WholeMessages
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from tests.unit.dispatch_bench import Bench, good
@@ -215,7 +215,7 @@ async def test_a_stop_without_a_turn_or_without_patience_is_the_end() -> None:
         line = Line()
         line.endpoint.say(*([CREATED] if is_answering else []))
         await line.settled()
-        line.relay.interrupt() if is_answering else line.relay._stop()
+        line.relay.interrupt() if is_answering else line.relay.stop()
 
         assert await line.run == Ending(1001, "proxy")
         assert line.is_free
@@ -244,9 +244,11 @@ def test_messages_are_what_their_pieces_make(messages: list[tuple[list[bytes], b
     assert found == [b"".join(parts) if is_text else b"" for parts, is_text in messages]
 
 
-def test_a_message_that_is_too_long_is_not_held() -> None:
+def test_of_a_message_that_is_too_long_only_the_beginning_is_held() -> None:
     whole = WholeMessages()
-    half = bytes(MOST_BYTES // 2 + 1)
+    half = b"begin" + bytes(MOST_BYTES // 2)
+    beginning = half[:BEGINNING_BYTES]
 
-    assert [whole.add(Piece(half, True, n == 0, n == 2)) for n in range(3)] == [None, None, b""]
-    assert whole.add(Piece(half + half, True)) == b""
+    assert [whole.add(Piece(half, True, n == 0, n == 3)) for n in range(4)] == [None, None, None, beginning]
+    assert whole.add(Piece(half + half, True)) == beginning
+    assert whole.add(Piece(half + half, False)) == b""

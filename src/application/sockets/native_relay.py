@@ -4,7 +4,6 @@ So rate limits, cooldown and costs hold for turns as for requests. A turn that t
 one may, is handed over: the client goes on with another socket.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -104,7 +103,7 @@ class NativeRelay(Relay):
         if not self._running and self._is_stopping:
             self._over.set()
         elif not self._running and self.handovers:
-            asyncio.get_running_loop().call_later(FAREWELL_S, self._over.set)
+            self._clock.call_at(self._clock.now() + FAREWELL_S, self._over.set)
 
     def _read(self, piece: Piece) -> bool:
         message = self._messages.add(piece)

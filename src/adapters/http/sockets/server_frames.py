@@ -44,6 +44,7 @@ class _Status(Struct, frozen=True):
 
 class _Typed(Struct, frozen=True):
     type: str = ""
+    error: Raw = Raw(b"null")
 
 
 class _OfResponse(Struct, frozen=True):
@@ -81,8 +82,10 @@ def events_in(stream: bytes) -> Iterator[Event]:
 
 
 def _type_of(payload: bytes) -> str:
+    """An error without a type, as Chat has them, is one as well."""
     try:
-        return _typed.decode(payload).type
+        typed = _typed.decode(payload)
+        return typed.type or ("error" if bytes(typed.error) != b"null" else "")
     except (ValueError, RecursionError):
         return ""
 
