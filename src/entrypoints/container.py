@@ -198,10 +198,13 @@ class Container(Foundations):
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
     socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
     socket_parts = (*attempt_parts[:2], socket_upstream, *attempt_parts[3:])
-    realtime_attempt = providers.Singleton(SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents))
+    propagates = general.provided.propagate_trace_context
+    realtime_attempt = providers.Singleton(
+        SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents), propagates=propagates
+    )
     native_attempt = providers.Singleton(
-        NativeAttempt, *socket_parts,
-        groups=groups_by_name, stream_hold_s=general.provided.stream_hold, events=providers.Singleton(ResponsesEvents),
+        NativeAttempt, *socket_parts, groups=groups_by_name, stream_hold_s=general.provided.stream_hold,
+        events=providers.Singleton(ResponsesEvents), propagates=propagates,
     )  # fmt: skip
     openers = (
         pool, waiting, clock, draw, general.provided.max_wait,

@@ -517,7 +517,7 @@ class TestAReload:
     async def test_of_an_endpoint_that_goes_hands_over_the_next_turn(self, start: StartWorld, change: str) -> None:
         world = await start(a={"tokens_per_second": 50})
         (group,) = world.settings["model_groups"]
-        first, second = group["models"]
+        _, second = group["models"]
         changed = {
             "removed": group | {"model_group": "another", "models": [second]},
             "bridge": group | {"websockets": "bridge"},

@@ -31,13 +31,18 @@ class NativeAnswer(SocketAnswer, frozen=True, kw_only=True):
     relay: NativeRelay
     turn: NativeTurn
 
+    @property
+    def error(self) -> str:
+        """See `Ended`."""
+        return self.turn.error
+
 
 class NativeAttempt(SocketAttempt):
     """See `SocketAttempt`. The lease is the first turn's."""
 
-    def __init__(self, *parts: Any, groups: Mapping[str, ModelGroup], stream_hold_s: float, **events: Any) -> None:
+    def __init__(self, *parts: Any, groups: Mapping[str, ModelGroup], stream_hold_s: float, **more: Any) -> None:
         """`groups` by name; `stream_hold_s` as in `StreamOpening`; for the rest see `SocketAttempt`."""
-        super().__init__(*parts, **events)
+        super().__init__(*parts, **more)
         self._groups = groups
         self._hold_s = stream_hold_s
 

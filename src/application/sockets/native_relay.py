@@ -6,14 +6,15 @@ one may, is handed over: the client goes on with another socket.
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from application.attempts.opening import Learn
 from application.errors import HandedOver, InvalidRequest
 from application.messages import Attempt, Bill, ProxyRequest, RequestTrace
-from application.ports import Providers
+from application.ports import Providers, Timer
 from application.socket_ports import Closed, Piece, SocketEvent
-from application.sockets.attempt import as_message
+from application.sockets.attempt import as_message, end_span
 from application.sockets.native_turn import NativeTurn
 from application.sockets.relay import OF_THE_ENDPOINT, Relay
 from domain.failure import Blame, Failure, FailureKind
@@ -25,6 +26,7 @@ FAREWELL_S = 5.0
 """After a handover the client has so long to go by itself."""
 MOST_TURNS = 80
 """That run or wait at the endpoint: as many as where turns are requests."""
+_SILENT = Failure(FailureKind.IDLE_TIMEOUT, "nothing came while a turn ran")
 _LOST = Failure(FailureKind.RESET, "the socket ended within the turn")
 
 
@@ -41,6 +43,9 @@ class NativeRelay(Relay):
         self._providers = providers
         self._running: dict[str, deque[NativeTurn]] = {}
         """By lane, in their order; none is empty."""
+        self._heard = 0.0
+        self._timer: Timer | None = None
+        self._is_silent = False
         self._add(first)
 
     def begin(self, request: ProxyRequest, lane: str, trace: RequestTrace) -> tuple[NativeTurn, bytes]:
@@ -63,6 +68,9 @@ class NativeRelay(Relay):
             trace.bill = lease.bill = Bill()
         trace.attempts.append(Attempt(self.endpoint.id, "ok"))
         turn = NativeTurn(lease, request, lane, self._pool, self._providers, ())
+        if trace.span is not None:
+            span = trace.span.attempt(self.endpoint, request.api, request.method, request.path, stream=True)
+            lease.when_released = partial(end_span, span, turn)
         self._add(turn)
         return turn, as_message(self._providers.call(self.endpoint, request, 0.0))
 
@@ -81,6 +89,8 @@ class NativeRelay(Relay):
     def close(self) -> None:
         """See `Relay`."""
         self._socket.abort()
+        if self._timer is not None:
+            self._timer.cancel()
         for turn in self._turns:
             turn.end(None, turn.failure or _LOST)
         self._running.clear()
@@ -91,7 +101,21 @@ class NativeRelay(Relay):
 
     def _add(self, turn: NativeTurn) -> None:
         turn.when_abandoned = self._over.set
+        if not self._running:
+            self._heard = self._clock.now()
         self._running.setdefault(turn.lane, deque()).append(turn)
+        self._watch()
+
+    def _watch(self) -> None:
+        """While turns run, the endpoint may not be silent for longer than inside a stream."""
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._heard + self.endpoint.stream_idle_timeout_s
+        if self._running and self._clock.now() >= due:
+            self._is_silent = True
+            self._socket.abort()
+        elif self._running:
+            self._timer = self._clock.call_at(due, self._watch)
 
     def stop(self) -> None:
         """See `Relay`."""
@@ -106,14 +130,27 @@ class NativeRelay(Relay):
             self._clock.call_at(self._clock.now() + FAREWELL_S, self._over.set)
 
     def _read(self, piece: Piece) -> bool:
+        self._heard = self._clock.now()
         message = self._messages.add(piece)
         event = self._events.event(self.endpoint, message) if message else None
-        if event is not None and event.lane in self._running:
-            return self._heed_turn(self._running[event.lane][0], event, message or b"", piece)
-        if message is not None and event is None:
+        if event is not None:
+            turn = self._turn_of(event)
+            if turn is not None:
+                return self._heed_turn(turn, event, message or b"", piece)
+            if event.usage is not None:  # of a turn that the endpoint has begun by itself, after a steered one
+                self._lease.state.took(event.usage)
+                self._lease.bucket.spend(event.usage, self._heard)
+        elif message is not None:
             for turn in self._turns:
                 turn.has_content = True
         return True
+
+    def _turn_of(self, event: SocketEvent) -> NativeTurn | None:
+        """None = there is none. An endpoint that knows no lanes names none."""
+        turns = self._running.get(event.lane)
+        if turns is None and not event.lane:
+            turns = next(iter(self._running.values()), None)
+        return turns[0] if turns else None
 
     def _heed_turn(self, turn: NativeTurn, event: SocketEvent, message: bytes, piece: Piece) -> bool:
         """Is the event for the client?"""
@@ -143,7 +180,7 @@ class NativeRelay(Relay):
         turns = self._turns
         if not turns or ended.by != "peer":
             return
-        failure, _ = self._events.refusal(self.endpoint, b"", ended.code)
+        failure = _SILENT if self._is_silent else self._events.refusal(self.endpoint, b"", ended.code)[0]
         self._health.failed(turns[0].lease, failure)
         for turn in turns:
             turn.failure = failure

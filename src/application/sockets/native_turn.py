@@ -12,6 +12,7 @@ from application.errors import HandedOver
 from application.flow import Take, TakeFramed
 from application.messages import Headers, ProxyRequest
 from application.ports import Providers
+from application.telemetry_ports import CANCELLED
 from domain.failure import Failure
 from domain.rate_limit.token_estimate import Usage
 
@@ -55,6 +56,13 @@ class NativeTurn:
         self.complete = failure is None
         self._pool.release(self.lease, usage)
         self._over.set()
+
+    @property
+    def error(self) -> str:
+        """See `Ended`."""
+        if self.failure is not None:
+            return self.failure.kind.value
+        return "" if self.complete else CANCELLED
 
     def error_frame(self, message: str, code: str) -> bytes:
         """See `StreamedAnswer`."""

@@ -19,21 +19,22 @@ class SocketModes(Struct, frozen=True):
     """How sockets are served, by what the configuration says of model groups."""
 
     default: SocketMode = "bridge"
-    """Of models that are no group's, and of sockets that name none."""
+    """Of models that are no group's, and of sockets that name none: native is as good as bridge there."""
     by_group: Mapping[str, SocketMode] = MappingProxyType({})
 
     def of(self, model: str) -> SocketMode:
         """Of a group, by its name."""
         return self.by_group.get(model, self.default)
 
-    def has(self, mode: SocketMode) -> bool:
-        """Is any model served so?"""
-        return mode == self.default or mode in self.by_group.values()
+    @property
+    def has_native(self) -> bool:
+        """Is any group?"""
+        return "native" in self.by_group.values()
 
     @property
     def is_off(self) -> bool:
         """Is none served at all?"""
-        return not (self.has("bridge") or self.has("native"))
+        return {self.default, *self.by_group.values()} == {"off"}
 
 
 class Native(Struct, frozen=True):

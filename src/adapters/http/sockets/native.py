@@ -16,15 +16,18 @@ from adapters.http.paths.routes import Route
 from adapters.http.server.request.head import RequestHead
 from adapters.http.sockets.behind import Behind, Native
 from adapters.http.sockets.client_frames import Asked, turn_in
+from adapters.http.sockets.session import REFUSALS
 from adapters.http.sockets.turn import Turn
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.messages import Closed, Piece
 from application.answers import Answer
+from application.errors import InvalidRequest
 from application.messages import Api, ProxyRequest
 from application.sockets.native_attempt import NativeAnswer
 from application.sockets.native_relay import NativeRelay
 from application.sockets.native_turn import NativeTurn
 from application.sockets.relay import Ending
+from domain.sockets.lanes import LaneRefusal, Lanes
 
 _ROUTE = Route(Api.RESPONSES, "/responses", None)
 _STOPS = "the proxy stops"
@@ -55,6 +58,8 @@ class NativeSession:
         """What the client says next."""
         self._onward: bytes | None = None
         """What the endpoint is to be told of the turn that has just begun."""
+        self._lanes = Lanes()
+        """Their names alone: the endpoint has them run."""
         self._is_stopping = False
 
     async def run(self) -> Ending | Closed | Piece:
@@ -64,7 +69,7 @@ class NativeSession:
             said = await self._socket.receive()
             while isinstance(said, Piece):
                 asked = turn_in(said)
-                if asked is None or self._behind.modes.of(asked.model) != "native":
+                if asked is None or self._behind.modes.by_group.get(asked.model) != "native":
                     return said
                 self._ahead = asyncio.ensure_future(self._socket.receive())
                 if await self._is_opened(asked, said.data):
@@ -134,6 +139,9 @@ class NativeSession:
             await (self._socket.writable() or asyncio.sleep(0))
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
+        for turn in self._turns.values():
+            turn.sent_bytes += len(data)  # of the oldest: in most messages nothing says whose it is
+            break
         self._socket.send(data, is_text=is_text, is_first=is_first, is_last=is_last)
 
     def writable(self) -> Awaitable[None] | None:
@@ -178,6 +186,10 @@ class NativeSession:
         """Raises `ProxyError`."""
         request, relay = self._request(native, message, exchange), self.relay
         exchange.request = request
+        lanes = self._lanes.offered(lane)
+        if isinstance(lanes, LaneRefusal):
+            raise InvalidRequest(REFUSALS[lanes], param="stream_id", code=lanes.value)
+        self._lanes = Lanes(lanes.names)
         if relay is None:
             return exchange.while_connected(self._opened(native, request, exchange))
         name, endpoint = relay.group.name, relay.endpoint

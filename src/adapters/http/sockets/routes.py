@@ -93,7 +93,7 @@ class SocketRoutes:
         holding = Holding(behind.held)
         socket = WebSocket("server", loop, behind.max_body_bytes, self._write_timeout_s, holding.may_hold)
         fields = [*accepted.fields, f"x-llmproxy-request-id: {socket_id}", *client.added]
-        if not behind.modes.has("native"):
+        if not behind.modes.has_native:
             fields.append("x-llmproxy-websocket: bridge")
         try:
             if not client.switch(fields, socket):
@@ -115,7 +115,7 @@ class SocketRoutes:
         behind, by_name = self._behind, client.head.by_name
         shows_turns = by_name.get(b"x-llmproxy-events", b"").strip().lower() == b"true"
         first: Piece | None = None
-        if behind.modes.has("native"):
+        if behind.modes.has_native:
             beta = by_name.get(_BETA, b"").decode("latin-1")
             native = NativeSession(socket, head, beta, client.addresses, behind, shows_turns=shows_turns)
             end = await native.run()

@@ -29,7 +29,7 @@ FAREWELL_S = 5.0
 _ID_BYTES = 24
 _CLOSED = "the socket is closed"
 
-_REFUSALS = {
+REFUSALS = {
     LaneRefusal.INVALID_NAME: "'stream_id' has up to 256 of the characters A-Z a-z 0-9 _ . -",
     LaneRefusal.TOO_MANY_NAMES: "This socket has had 32 named lanes; open another socket.",
     LaneRefusal.QUEUE_FULL: "Too many turns wait on this socket; wait for one to end.",
@@ -113,7 +113,7 @@ class Session:
         if isinstance(lanes, LaneRefusal):
             status = 429 if lanes is LaneRefusal.QUEUE_FULL else 400
             lane = "" if lanes is LaneRefusal.INVALID_NAME else create.lane
-            self._socket.send(error_frame(_REFUSALS[lanes], lanes.value, status, lane, param="stream_id"))
+            self._socket.send(error_frame(REFUSALS[lanes], lanes.value, status, lane, param="stream_id"))
             return
         try:
             self._queued.hold(size)
