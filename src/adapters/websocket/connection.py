@@ -189,7 +189,10 @@ class WebSocket(asyncio.Protocol):
         """A message, or a piece of one."""
         self.sent_frames += 1
         self.sent_bytes += len(data)
-        self._write(self._wire.send(data, is_text, is_first, is_last))
+        frames = self._wire.send(data, is_text, is_first, is_last)
+        transport = self._transport
+        if transport is not None and frames and not transport.is_closing():
+            transport.write(frames)
 
     def send_texts(self, messages: Sequence[bytes]) -> None:
         """Whole messages, written together."""
