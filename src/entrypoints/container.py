@@ -25,7 +25,7 @@ from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.telemetry.alarm_lines import TokenAlarmLines
 from adapters.telemetry.socket_lines import SocketLines
-from adapters.upstreams.openai.dialect import OpenAIDialect
+from adapters.upstreams.openai.dialect import OpenAIDialect, SocketDialect
 from adapters.upstreams.openai.realtime_events import RealtimeEvents
 from adapters.upstreams.openai.responses_events import ResponsesEvents
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
@@ -103,7 +103,8 @@ class Container(Foundations):
     tokens = providers.Singleton(
         upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
     )
-    endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
+    endpoint_targets = providers.Singleton(targets, settings, tokens)
+    endpoints = providers.Singleton(OpenAIDialect, endpoint_targets)
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
 
@@ -197,7 +198,8 @@ class Container(Foundations):
     )
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
     socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
-    socket_parts = (*attempt_parts[:2], socket_upstream, *attempt_parts[3:])
+    socket_dialect = providers.Singleton(SocketDialect, endpoint_targets)
+    socket_parts = (*attempt_parts[:2], socket_upstream, socket_dialect, *attempt_parts[4:])
     propagates = general.provided.propagate_trace_context
     realtime_attempt = providers.Singleton(
         SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents), propagates=propagates
@@ -259,14 +261,10 @@ class Container(Foundations):
     )
     modes = providers.Singleton(socket_wiring.socket_modes, settings)
     native = providers.Singleton(Native, admission, open_native, groups_by_name)
-    behind = providers.Singleton(
-        Behind, surface.provided.begin, held, general.provided.max_body_bytes, modes, native
-    )  # fmt: skip
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes, modes, native)
     socket_log = providers.Singleton(SocketLines, logger)
     most_sockets = general.provided.max_websockets
-    realtime = providers.Singleton(
-        RealtimeCalls, admission, open_realtime, behind, socket_log, modes, most_sockets
-    )  # fmt: skip
+    realtime = providers.Singleton(RealtimeCalls, admission, open_realtime, behind, socket_log, modes, most_sockets)
     sockets = providers.Singleton(
         SocketRoutes, admission, behind, realtime, socket_log, modes, most_sockets, general.provided.stream_idle_timeout
     )

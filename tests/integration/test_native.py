@@ -373,6 +373,26 @@ async def test_compression_is_declined_on_both_sides(start: StartWorld) -> None:
     assert world.a.records[0].header("sec-websocket-extensions") is None
 
 
+async def test_azure_gets_its_key_as_bearer(start: StartWorld) -> None:
+    def more(url: str) -> list[dict[str, Any]]:
+        params = {
+            "api_key": "0123456789abcdef0123456789abcdef",
+            "azure_endpoint": f"{url.removesuffix('/v1')}/openai/v1",
+        }
+        model = {"model": "gpt-sim", "params": params}
+        return [{"model_group": "azure", "websockets": "native", "models": [model]}]
+
+    world = await start(more=more)
+
+    async with talking(world.proxy) as talk:
+        await talk.answer(model="azure")
+
+    (record,) = world.b.records
+    assert record.path == "/openai/v1/responses"
+    assert record.header("authorization") == "Bearer 0123456789abcdef0123456789abcdef"
+    assert record.header("api-key") is None
+
+
 async def test_a_turn_tells_of_itself_where_it_is_asked_to(start: StartWorld) -> None:
     world = await start()
 
