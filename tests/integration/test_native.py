@@ -297,6 +297,49 @@ class TestLaterTurns:
         ]  # fmt: skip
 
 
+REFUSED_MESSAGES = [
+    ('{"type": "x", "type": "y", "model": "other-sim"}', "invalid_request"),
+    ('{"type": "response.create", "type": "response.steer", "model": "other-sim"}', "invalid_request"),
+    ('{"type": "response.steer", "mod\\u0065l": "other-sim"}', "invalid_request"),
+    ('{"type": "response.create", "model": "gpt", "model": "other-sim"}', "repeated_field"),
+    ('{"type": "response.create", "model": "other-sim", "temperature": NaN}', "invalid_json"),
+    ('{"type": "response.create", "model": "other-sim"} x', "invalid_json"),
+    ('[{"type": "response.create", "model": "other-sim"}]', "invalid_json"),
+    ("[" * 100_000, "invalid_json"),
+    ('{"type": "response.create", "model": "gpt", "stream_id": "no such name!"}', "invalid_stream_id"),
+]
+
+
+@pytest.mark.parametrize(("said", "code"), REFUSED_MESSAGES)
+async def test_what_could_be_taken_for_a_turn_of_another_model_does_not_pass(
+    start: StartWorld, said: str, code: str
+) -> None:
+    world = await start()
+
+    async with talking(world.proxy) as talk:
+        await talk.answer()
+        await talk.socket.send(said)
+        error = await talk.event()
+        assert (error["type"], error["status"], error["error"]["code"]) == ("error", 400, code)
+        await talk.answer()
+
+    assert len(world.heard(world.a)) == 2
+    assert world.leases == 0
+
+
+async def test_half_an_emoji_passes_and_a_binary_message_is_the_end(start: StartWorld) -> None:
+    world = await start()
+
+    async with talking(world.proxy) as talk:
+        await talk.answer()
+        await talk.socket.send('{"type":"response.create","model":"gpt","input":"\\ud83d"}')
+        await talk.until_end()  # in an error: the simulated provider judges so
+        await talk.socket.send(b'{"type":"response.create","model":"other-sim"}')
+        assert await talk.close_code() == 1003
+
+    assert world.a.records[0].messages[1:] == [b'{"type":"response.create","model":"gpt-sim","input":"\\ud83d"}']
+
+
 async def test_a_group_that_is_not_native_is_bridged_and_one_that_is_off_refused(start: StartWorld) -> None:
     def more(url: str) -> list[dict[str, Any]]:
         return [

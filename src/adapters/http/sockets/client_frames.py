@@ -1,12 +1,13 @@
 """What clients say on a Responses socket: one JSON object a message (OpenAI's reference, "WebSocket client events")."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from adapters.websocket.messages import Piece
+from application.body.model_key import TooManyKeys, model_keys
 from application.body.narrowed import MAX_MARKS, has_too_many_marks
 from domain.sockets.lanes import DEFAULT_LANE
 
@@ -137,8 +138,7 @@ ClientEvent = Create | Cancel | Addition | Processed
 
 def client_event(data: bytes) -> ClientEvent:
     """What a message says. Raises `BadFrame`."""
-    if len(data) > MAX_MARKS and has_too_many_marks(data):
-        raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
+    _check_marks(data)
     try:
         fields = _fields.decode(data)
     except (ValueError, RecursionError):
@@ -161,20 +161,47 @@ def client_event(data: bytes) -> ClientEvent:
     raise BadFrame("'type' must be response.create or response.cancel.", "unknown_event_type", lane, "type")
 
 
-def turn_in(said: Piece) -> Asked | None:
-    """The turn that a message asks for; None = it asks for none, or cannot be read."""
-    if not said.is_text:
-        return None
-    if len(said.data) > MAX_MARKS and has_too_many_marks(said.data):
-        return Asked(DEFAULT_LANE, "")  # which is refused by whoever reads it
+def turn_in(message: bytes) -> Asked | None:
+    """The turn that a message asks for; None = it asks for none.
+
+    Raises `BadFrame` for what one reader could take for a turn and another not: the endpoint would be asked for a model
+    that nobody has looked at.
+    """
+    _check_marks(message)
     try:
-        seen = _seen.decode(said.data)
+        seen = _seen.decode(message)
     except (ValueError, RecursionError):
-        return None
-    if seen.type != "response.create":
-        return None
-    lane = seen.stream_id if isinstance(seen.stream_id, str) else DEFAULT_LANE
-    return Asked(lane, seen.model if isinstance(seen.model, str) else "")
+        seen = _leniently_seen(message)
+    if seen.type == "response.create":
+        lane = seen.stream_id if isinstance(seen.stream_id, str) else DEFAULT_LANE
+        return Asked(lane, seen.model if isinstance(seen.model, str) else "")
+    try:
+        names_model = bool(model_keys(message))
+    except TooManyKeys:
+        names_model = True
+    if names_model:
+        raise BadFrame("Only response.create names a model.", "invalid_request", param="model")
+    return None
+
+
+def _leniently_seen(message: bytes) -> _Seen:
+    """Half an emoji is for the provider to judge."""
+    try:
+        found = json.loads(message, parse_constant=_refuse_constant) if b"\\u" in message else None
+        if isinstance(found, dict):
+            return msgspec.convert(found, _Seen)
+    except (ValueError, RecursionError):
+        pass
+    raise BadFrame("The message is no JSON object.", "invalid_json")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_marks(message: bytes) -> None:
+    if len(message) > MAX_MARKS and has_too_many_marks(message):
+        raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
 
 
 def _create(fields: Mapping[str, Raw], lane: str) -> Create:

@@ -15,7 +15,8 @@ from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import Route
 from adapters.http.server.request.head import RequestHead
 from adapters.http.sockets.behind import Behind, Native
-from adapters.http.sockets.client_frames import Asked, turn_in
+from adapters.http.sockets.client_frames import Asked, BadFrame, turn_in
+from adapters.http.sockets.server_frames import error_frame
 from adapters.http.sockets.session import REFUSALS
 from adapters.http.sockets.turn import Turn
 from adapters.websocket.connection import WebSocket
@@ -68,7 +69,7 @@ class NativeSession:
         try:
             said = await self._socket.receive()
             while isinstance(said, Piece):
-                asked = turn_in(said)
+                asked = self._asked(said)
                 if asked is None or self._behind.modes.by_group.get(asked.model) != "native":
                     return said
                 self._ahead = asyncio.ensure_future(self._socket.receive())
@@ -85,6 +86,14 @@ class NativeSession:
                 turn.disconnect()
             if self._turns:
                 await asyncio.wait(self._turns)
+
+    @staticmethod
+    def _asked(said: Piece) -> Asked | None:
+        """The first turn; None = what was said is for the bridge to answer."""
+        try:
+            return turn_in(said.data) if said.is_text else None
+        except BadFrame:
+            return None
 
     async def _is_opened(self, asked: Asked, message: bytes) -> bool:
         """Does an endpoint take the turn? Else the client has been told, or has left."""
@@ -130,10 +139,16 @@ class NativeSession:
             said = await ahead
             if isinstance(said, Closed):
                 return None
-            asked = turn_in(said)
-            if asked is None:
-                return said
-            onward = self._begin(asked, said.data)
+            if not said.is_text:
+                self._socket.close(1003, "messages are text")
+                continue
+            try:
+                asked = turn_in(said.data)
+            except BadFrame as bad:
+                self._socket.send(error_frame(str(bad), bad.code, 400, bad.lane, param=bad.param))
+                onward = None
+            else:
+                onward = said.data if asked is None else self._begin(asked, said.data)
             if onward is not None:
                 return Piece(onward, is_text=True)
             await (self._socket.writable() or asyncio.sleep(0))
