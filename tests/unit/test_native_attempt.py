@@ -21,8 +21,7 @@ from domain.routing.route_query import RouteQuery
 from domain.secret import Secret
 from tests.fakes import FakeReply, ScriptedUpstream
 from tests.unit.dispatch_bench import Bench, good
-from tests.unit.test_native_relay import CREATED, DELTA, OVERLOADED, in_lane
-from tests.unit.test_socket_relay import FakeSocket
+from tests.unit.fake_socket import CREATED, DELTA, OVERLOADED, FakeSocket, in_lane
 
 HOLD_S, FIRST_BYTE_S = 5.0, 120.0
 LIMITS = (("x-ratelimit-limit-requests", "100"), ("x-ratelimit-remaining-requests", "7"))

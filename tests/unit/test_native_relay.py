@@ -23,17 +23,7 @@ from domain.rate_limit.token_estimate import Demand, Usage
 from domain.routing.route_query import RouteQuery
 from domain.secret import Secret
 from tests.unit.dispatch_bench import Bench, good
-from tests.unit.test_socket_relay import FakeSocket
-
-CREATED = b'{"type":"response.created","response":{"id":"r"}}'
-DELTA = b'{"type":"response.output_text.delta","delta":"x"}'
-DONE = b'{"type":"response.completed","response":{"usage":{"input_tokens":20,"output_tokens":10}}}'
-OVERLOADED = b'{"type":"error","status":503,"error":{"code":"server_is_overloaded"}}'
-INVALID = b'{"type":"error","status":400,"error":{"code":"invalid_value"}}'
-
-
-def in_lane(event: bytes, lane: str) -> bytes:
-    return b'{"stream_id":"%b",%b' % (lane.encode(), event[1:])
+from tests.unit.fake_socket import CREATED, DELTA, DONE, INVALID, OVERLOADED, FakeSocket, in_lane
 
 
 class FakeSpan:

@@ -1,7 +1,7 @@
 """The relay of two sockets: what passes, what is read beside it, and how either's end ends the other."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,48 +17,10 @@ from application.sockets.whole_messages import BEGINNING_BYTES, MOST_BYTES, Whol
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from tests.unit.dispatch_bench import Bench, good
+from tests.unit.fake_socket import FakeSocket
 
 DONE = b'{"type":"response.done","response":{"usage":{"input_tokens":20,"output_tokens":10}}}'
 CREATED = b'{"type":"response.created"}'
-
-
-class FakeSocket:
-    """Says what it is told, and keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[Piece] = []
-        self.closed: Closed | None = None
-        self.told: tuple[int, str] | None = None
-        self.is_cut = False
-        self.when_stopping: Callable[[], None] | None = None
-        self.full: asyncio.Future[None] | None = None
-        self._said: asyncio.Queue[Piece | Closed] = asyncio.Queue()
-
-    def say(self, *said: Piece | Closed | bytes) -> None:
-        for each in said:
-            self._said.put_nowait(Piece(each, True) if isinstance(each, bytes) else each)
-
-    async def next_piece(self) -> Piece | None:
-        said = await self._said.get()
-        if isinstance(said, Piece):
-            return said
-        self.closed = said
-        self._said.put_nowait(said)
-        return None
-
-    def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
-        self.sent.append(Piece(data, is_text, is_first, is_last))
-
-    def writable(self) -> asyncio.Future[None] | None:
-        return self.full
-
-    def close(self, code: int, reason: str = "") -> None:
-        if self.told is None:
-            self.told = code, reason
-            self.say(Closed(code, reason, "us"))
-
-    def abort(self) -> None:
-        self.is_cut = True
 
 
 class Line:
