@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, cast
 
 from adapters.websocket.messages import Closed, Piece
+from adapters.websocket.paced import Paced
 from adapters.websocket.wire import Wire
 
 PING_S = 20.0
@@ -56,6 +57,9 @@ class WebSocket(asyncio.Protocol):
         self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
         """Of messages, not of what is around them."""
         self._wire = Wire(side, max_message_bytes)
+        self._paced = Paced(loop, self._read, self._caught_up)
+        self._ends_then = False
+        """Has the peer ended, behind what is not read yet?"""
         self._is_server = side == "server"
         self._write_timeout_s = write_timeout_s
         self._may_hold = may_hold
@@ -83,7 +87,13 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._hears()
+        self._paced.feed(data)
+        if self._paced.waiting:
+            self._pause_reading()
+
+    def _read(self, data: bytes) -> int:
         wire = self._wire
+        before = self.received_frames + wire.control_frames
         for event in wire.receive(data):
             if isinstance(event, Piece):
                 self.received_frames += 1
@@ -100,8 +110,19 @@ class WebSocket(asyncio.Protocol):
         self._flush()
         if self._pieces or wire.closed is not None:
             self._wake()
+        return self.received_frames + wire.control_frames - before
+
+    def _caught_up(self) -> None:
+        self._resume_reading()
+        transport = self._transport
+        if self._ends_then and transport is not None:
+            self.eof_received()
+            transport.close()
 
     def eof_received(self) -> bool:
+        if self._paced.waiting:
+            self._ends_then = True
+            return True
         self._wire.receive_end()
         self._flush()
         self._wake()
@@ -170,9 +191,7 @@ class WebSocket(asyncio.Protocol):
             await self._waiter
         piece = self._pieces.popleft()
         self._waiting_bytes -= len(piece.data)
-        if self._waiting_bytes <= MOST_WAITING_BYTES and not self._is_reading and self._transport is not None:
-            self._is_reading = True
-            self._transport.resume_reading()
+        self._resume_reading()
         self._may_hold(self._held_bytes)
         return piece
 
@@ -183,13 +202,16 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def _held_bytes(self) -> int:
-        return self._waiting_bytes + self._unfinished_bytes + self._wire.unread_bytes
+        return self._waiting_bytes + self._unfinished_bytes + len(self._paced.waiting) + self._wire.unread_bytes
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
         """A message, or a piece of one."""
         self.sent_frames += 1
         self.sent_bytes += len(data)
-        self._write(self._wire.send(data, is_text, is_first, is_last))
+        frames = self._wire.send(data, is_text, is_first, is_last)
+        transport = self._transport
+        if transport is not None and frames and not transport.is_closing():
+            transport.write(frames)
 
     def send_texts(self, messages: Sequence[bytes]) -> None:
         """Whole messages, written together."""
@@ -263,6 +285,12 @@ class WebSocket(asyncio.Protocol):
         if self._is_reading and self._transport is not None:
             self._is_reading = False
             self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        has_room = self._waiting_bytes <= MOST_WAITING_BYTES and not self._paced.waiting
+        if has_room and not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._transport.resume_reading()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
