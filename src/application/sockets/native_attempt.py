@@ -9,7 +9,7 @@ from typing import Any
 
 from application.attempts.opening import AttemptFailed
 from application.endpoints.endpoint_state import Lease
-from application.messages import Bill, ProxyRequest, RequestTrace, WholeReply
+from application.messages import ProxyRequest, RequestTrace, WholeReply
 from application.ports import UpstreamReply
 from application.socket_ports import OpenedSocket, Piece, Socket
 from application.sockets.attempt import SocketAnswer, SocketAttempt
@@ -51,7 +51,7 @@ class NativeAttempt(SocketAttempt):
     ) -> SocketAnswer | AttemptFailed:
         """See `SocketAttempt`."""
         if lease.endpoint.price is not None:
-            trace.bill = lease.bill = Bill()
+            lease.trace = trace
         return await super().__call__(lease, request, deadline, sign_by, trace)
 
     def _answer(self, lease: Lease, request: ProxyRequest, reply: OpenedSocket, begun: Sequence[Piece]) -> SocketAnswer:

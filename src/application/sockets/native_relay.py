@@ -11,7 +11,7 @@ from typing import Any
 
 from application.attempts.opening import Learn
 from application.errors import HandedOver, InvalidRequest
-from application.messages import Attempt, Bill, ProxyRequest, RequestTrace
+from application.messages import Attempt, ProxyRequest, RequestTrace
 from application.ports import Providers, Timer
 from application.socket_ports import Closed, Piece, SocketEvent
 from application.sockets.attempt import as_message, end_span
@@ -65,7 +65,7 @@ class NativeRelay(Relay):
         if lease is None:
             raise self.hand_over("the endpoint of this one rests, or is at its rate limit")
         if self.endpoint.price is not None:
-            trace.bill = lease.bill = Bill()
+            lease.trace = trace
         trace.attempts.append(Attempt(self.endpoint.id, "ok"))
         turn = NativeTurn(lease, request, lane, self._pool, self._providers, ())
         if trace.span is not None:
