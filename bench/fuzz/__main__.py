@@ -96,7 +96,6 @@ def report(
     after: Rest,
     log: Mapping[str, int],
     options: argparse.Namespace,
-    took_s: float,
 ) -> dict[str, Any]:
     """All that was seen, as it is written down."""
     failures = [f"{kind}: {number}" for kind, number in judge.kinds.items()]
