@@ -1,7 +1,7 @@
 """Holds what the provider received and what clients were answered against what was sent."""
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from bench.fuzz.reading import Odd, Reply, replies_of, sent_of
 from simulator.calls import Request
 
 _KEPT = 200
+_LEFT = 100
 _NOT_OURS = 505
 """A client that asks for another version of HTTP is answered so."""
 
@@ -55,6 +56,8 @@ class Judge:
         self.ends: Counter[str] = Counter()
         self.calls = 0
         self._open: dict[bytes, _Open] = {}
+        self._left: deque[_Open] = deque(maxlen=_LEFT)
+        """Those whose clients left last: what they asked for may still be on its way."""
         self._known: dict[bytes, int] = {}
         self._unmarked = 0
         """Requests that lost their mark to the mutations: any client that is there may have sent them."""
@@ -62,7 +65,7 @@ class Judge:
     def found(self, kind: str, case: int, text: str) -> None:
         """Take it down."""
         self.kinds[kind] += 1
-        self.tell(f"{kind}: case {case}: {text[:500]}")
+        self.tell(f"{kind}: case {case}: {text[:2000]}")
         if len(self.findings) < _KEPT:
             self.findings.append(Finding(kind, case, text))
 
@@ -81,7 +84,8 @@ class Judge:
         if tokens and not tokens & self._open.keys():
             return  # its client has gone meanwhile
         self._unmarked += not tokens
-        candidates = [self._open[token] for token in tokens if token in self._open] or list(self._open.values())
+        marked = [self._open[token] for token in tokens if token in self._open]
+        candidates = marked or [*self._open.values(), *self._left]
         for each in candidates:
             foreign = foreign_parts(request, each.case.sent, self.own)
             if not foreign:
@@ -94,6 +98,8 @@ class Judge:
     def ended(self, case: Case, talk: Talk) -> None:
         """What came back for it."""
         opened = self._open.pop(case.token)
+        if talk.end == "silence":
+            self._left.append(opened)
         sent = sent_of(case.sent)
         try:
             replies = replies_of(talk.received, [method for method, _, _ in sent.requests])
@@ -105,7 +111,8 @@ class Judge:
         if talk.end == "reset":
             self.found("reset", case.number, f"{len(replies.whole)} replies came before it")
         if sent.asks_for_end and talk.end == "silence":
-            self.found("no end", case.number, f"{len(replies.whole)} replies to {len(sent.requests)} requests")
+            seen = f"{len(replies.whole)} replies to {len(sent.requests)} requests"
+            self.found("no end", case.number, f"{seen}: {talk.received[-1500:]!r}")
         if talk.end == "end" and not replies.is_whole:
             self.found("cut reply", case.number, f"{talk.received[-300:]!r}")
         if sent.is_whole and len(replies.whole) > len(sent.requests):
@@ -128,7 +135,7 @@ class Judge:
                 self.found("no error", case.number, f"{reply.status} {reply.body[:300]!r}")
         of = self._known.get(reply.headers.get(SEEN, b""), case.number)
         if of != case.number and reply.headers.get(b"x-llmproxy-cache") not in (b"hit", b"shared"):
-            self.found("another's reply", case.number, f"it is of {of}: {reply.body[:300]!r}")
+            self.found("another's reply", case.number, f"it is of {of}: {reply.headers} {reply.body[:300]!r}")
 
 
 def _code_of(reply: Reply) -> str:

@@ -11,7 +11,7 @@ KEYS = ("sk-fuzz-1", "sk-fuzz-2")
 def settings(url: str, *, tenants: bool = False) -> dict[str, Any]:
     """In front of the provider at `url`; as much as possible is switched on. `tenants`: the client has a key, and is a
     tenant of its own."""
-    access = {"api_keys": [CLIENT_KEY, "sk-of-another"], "tenancy": "key"} if tenants else {}
+    access = {"api_keys": [CLIENT_KEY, "sk-of-another"], "tenancy": "key", "passthrough": "on"} if tenants else {}
     models = [{"model": GROUP, "params": {"api_key": key, "base_url": f"{url}/v1"}} for key in KEYS]
     return {
         "model_groups": [{"model_group": GROUP, "models": models}],

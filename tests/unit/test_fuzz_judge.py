@@ -95,6 +95,17 @@ def test_a_client_that_asked_for_the_end_gets_it() -> None:
     assert judged(request(), end="reset") == {"reset": 1}
 
 
+def test_what_a_client_asked_for_that_has_left_may_still_arrive() -> None:
+    judge = Judge()
+    judge.began(case(b"POST /v1/files HTTP/1.1\r\n\r\nnonsense"))
+    judge.ended(case(b"POST /v1/files HTTP/1.1\r\n\r\nnonsense"), Talk(b"", "silence"))
+
+    judge.received(Request("POST", "/v1/files", [], b""))
+    assert judge.findings == []
+    judge.received(Request("POST", "/v1/others", [], b""))
+    assert [finding.kind for finding in judge.findings] == ["never sent"]
+
+
 def test_replies_are_told_apart() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
     chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"

@@ -12,6 +12,7 @@ from adapters.http.server.request.known_heads import LONGEST_HEAD_BYTES, KnownHe
 from tests.unit.http_read import Read, get, post, sized
 from tests.unit.random_requests import requests
 
+GET = b"GET /v1/responses/resp_1 HTTP/1.1\r\nhost: here\r\nauthorization: Bearer sk-somebody\r\n\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\nContent-Length: %d\r\nx-key: 7\r\n\r\n%b"
 
 
@@ -99,6 +100,16 @@ def test_what_is_known_is_read_as_it_was_read_first(raws: list[bytes], data: st.
     assert Read(text, heads=heads).told() == first.told()
     assert Read(*[piece for piece in pieces if piece], heads=heads).told() == first.told()
     assert Read(*raws, heads=heads).told() == first.told()
+
+
+@pytest.mark.parametrize("cut", [1, 30, len(GET) - 2])
+@pytest.mark.parametrize("blank", [b"\r\n", b"\r\n\r\n", b"\r\n\r\n\r\n", b"\n\n"])
+def test_empty_lines_are_never_another_clients_request(blank: bytes, cut: int) -> None:
+    heads = KnownHeads()
+    Read(GET[:cut], GET[cut:], blank, blank, heads=heads)
+
+    assert Read(blank, blank, heads=heads).requests == []
+    assert len(Read(blank, GET, heads=heads).requests) == 1
 
 
 def test_heads_that_come_once_do_not_drive_out_those_that_come_again() -> None:

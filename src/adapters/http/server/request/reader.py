@@ -112,6 +112,7 @@ class RequestReader:
 
     def _read_head(self, raw: bytes, key: bytes, length: int | None) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
+        self._head = None  # not that of a request before: of empty lines the parser makes no head
         refusal = self._parse(raw)
         head, self._head = self._head, None
         if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
