@@ -12,7 +12,7 @@ from tests.integration.composed import composed
 
 CASES = 1200
 FOUND_BEFORE = (545, 146, 231, 663)
-"""Of the first run: a Host that is no name broke a page, and small bodies in chunks went to one account alone."""
+"""A Host that is no name broke a page, and small bodies in chunks went to one account alone."""
 
 
 @pytest.mark.parametrize(("numbers", "seed"), [(FOUND_BEFORE, 1), (range(CASES), 2)], ids=["found before", "others"])
