@@ -69,9 +69,9 @@ class Bucket:
         """To choose among the scarce: the fraction of the limit that would be left."""
         return share_left(self.requests, self.tokens, need, now)
 
-    def fits_in_s(self, need: float, now: float) -> float:
-        """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-        return fits_in_s(self.requests, self.tokens, self.throttle, need, now)
+    def fits_in_s(self, need: float, now: float, count: float = 1.0) -> float:
+        """Seconds until `count` requests of `need` tokens in all fit, as far as is known; 0 = now."""
+        return fits_in_s(self.requests, self.tokens, self.throttle, need, now, count)
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""

@@ -19,7 +19,7 @@ from domain.rate_limit.room import Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
 from domain.routing.availability import Availability, availability
-from domain.routing.route_query import RouteQuery
+from domain.routing.route_query import Ahead, RouteQuery
 from domain.routing.selector import Selector
 
 NO_TIME_S = 1e-9
@@ -164,6 +164,19 @@ class EndpointPool:
         now = self._clock.now()
         full, demand = self._full(group, query, barred, now), query.demand
         return min((bucket.fits_in_s(bucket.need(demand), now) for bucket in full), default=None)
+
+    def turn_in_s(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], ahead: Ahead) -> float | None:
+        """Seconds until an endpoint that is well should have room for the request after its part, by weight, of those
+        `ahead`; None = none is well."""
+        now, weights, soonest = self._clock.now(), self._turns[group.name].weights, None
+        well = [each for each in self._not_barred(group, query, barred) if each[1].admits(now)]
+        total = sum(weights[index] or 1 for index, _, _ in well)
+        for index, _, bucket in well:
+            part = (weights[index] or 1) / total
+            need = bucket.need(query.demand) + part * ahead.tokens
+            fits_in_s = bucket.fits_in_s(need, now, 1.0 + part * ahead.requests)
+            soonest = fits_in_s if soonest is None else min(soonest, fits_in_s)
+        return soonest
 
     def is_overload(self, group: ModelGroup, query: RouteQuery, barred: Collection[str]) -> bool:
         """Is overload all that takes the room? To be asked where `limited_s` found an endpoint without."""

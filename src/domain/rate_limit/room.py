@@ -43,9 +43,11 @@ def share_left(requests: LimitState, tokens: LimitState, need: float, now: float
     return min(_share_left(requests, 1.0, now), _share_left(tokens, need, now))
 
 
-def fits_in_s(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> float:
-    """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-    return max(throttle.opens_in_s(now), requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
+def fits_in_s(
+    requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float, count: float = 1.0
+) -> float:
+    """Seconds until `count` requests of `need` tokens in all fit, as far as is known; 0 = now."""
+    return max(throttle.opens_in_s(now), requests.fits_in_s(count, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
 
 
 def _room(state: LimitState, amount: float, now: float) -> Room:
