@@ -25,6 +25,8 @@ class Reservation(Struct, frozen=True, gc=False):
     others_tokens: float = 0.0  # ... that take so much
     is_too_large: bool = False  # Is it expected to take more than the whole limit? Then `tokens` is the limit.
 
+    is_elsewhere: bool = False  # Did the provider have another deployment answer it, so that nothing of it counts here?
+
     def unused(self, ending: Ending, limit: float | None) -> float:
         """The tokens that come back at its end, where all of a limit is `limit`; None = that is unknown."""
         is_over = limit is not None and self.tokens > limit  # charged when the limit was not known yet
