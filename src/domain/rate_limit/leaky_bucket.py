@@ -12,6 +12,8 @@ too high a rate costs one refusal, which mends it; too low a one would never be 
 monotonic seconds. Whoever else uses the deployment makes it drain slower.
 """
 
+from math import exp2
+
 from msgspec import Struct, structs
 
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Counting, Refill
@@ -22,7 +24,7 @@ _COUNTING = Counting(Refill.LEAKY)
 _HELD_S, _LEAST_HELD_S = PER_MINUTE_S, 2.0
 """It is taken to hold what drains in so long, until a refusal says that it holds less; at least so much."""
 _HELD_GROWS = 1.05
-_MARGIN_NEEDS, _MARGIN_S = 2.0, 0.5
+_MARGIN_NEEDS, _MARGIN_S = 3.0, 0.5
 """So many requests, or what drains in so long, are kept free while another endpoint has room: whichever is more."""
 _LEAST_MARGINS = 8.0
 """It holds at least so many margins."""
@@ -98,7 +100,7 @@ class LeakyBucket(Struct, frozen=True, gc=False):
     def _pressed(self) -> float:
         """1 = it was refused, or had much room, just now; doubles with each so many requests without either."""
         needs = (self.sent - self.pressed_from) / max(self.need, 1.0)
-        return 2.0 ** min(needs / _DOUBLES_EVERY, 10.0)
+        return exp2(min(needs / _DOUBLES_EVERY, 10.0))
 
     def limit_state(self) -> LimitState:
         """As a limit, which routing, waiting and people look at."""

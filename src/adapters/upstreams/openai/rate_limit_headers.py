@@ -20,7 +20,7 @@ def _names(of: str) -> tuple[str, str, str]:
 _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
 _FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
-_SPILLED = "x-ms-spillover-from-"
+_SPILLED_FROM = "x-ms-spillover-from-"
 _SILENT = Reading()
 _LONGEST_NUMBER = 64
 """In characters. A longer one says nothing."""
@@ -37,9 +37,9 @@ def readings(headers: Headers) -> Readings:
 
 
 def is_spilled(headers: Headers) -> bool:
-    """Did Azure have a standard deployment answer, as the provisioned one was full or failed? The name of the header
-    ends with that of the provisioned one (Azure OpenAI spillover guide)."""
-    return any(name.startswith(_SPILLED) for name, _ in headers)
+    """Did Azure have a standard deployment answer, as the provisioned one was full or failed? The header ends with
+    `deployment` or with the name of one (Azure OpenAI spillover guide, then and now)."""
+    return any(name.startswith(_SPILLED_FROM) for name, _ in headers)
 
 
 def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
