@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
 
-from bench.cost.market import LIST, TIER_WAIT_S, discounted
-from bench.cost.play import Outcome, at_list_price, by_weight, optimum, repeating, routed
+from bench.cost.market import LIST, TIER_WAIT_S, discounted, provisioned
+from bench.cost.play import Optimum, Outcome, at_list_price, by_weight, optimum, repeating, routed
 from entrypoints.simulate.traffic import Arrival
 from simulator.settings import HeaderStyle
 
 REPEATED = 0.2
 """So many of the requests repeat an earlier one, where there is a cache."""
 _STYLES: tuple[tuple[HeaderStyle, str], ...] = (("openai", "OpenAI's"), ("azure", "Azure's"))
+PROVISIONED = "provisioned"
 _NINE_TO_ONE = (45, 27, 8)
 """Nine of ten requests go to the two discounted endpoints, in proportion to their limits."""
 
@@ -28,7 +29,7 @@ class Line(Struct, frozen=True, kw_only=True):
     tier_wait_s: float = 0.0
     list_price: float = 0.0
     """What the same requests cost at the list price, without a cache."""
-    optimum: float | None = None
+    optimum: Optimum | None = None
     """The least that they could cost with these limits and waits; None = there is no choice."""
 
     @property
@@ -39,7 +40,14 @@ class Line(Struct, frozen=True, kw_only=True):
     @property
     def above_optimum(self) -> float | None:
         """How much it is dearer than the optimum, in percent of that; None = there is none to compare with."""
-        return None if self.optimum is None else 100 * (self.outcome.cost / self.optimum - 1)
+        return None if self.optimum is None else 100 * (self.outcome.cost / self.optimum.cost - 1)
+
+    @property
+    def room_used(self) -> float | None:
+        """Of the most tokens that the first tier could have let in, in percent."""
+        if self.optimum is None:
+            return None
+        return 100 * self.outcome.first_tier_tokens / self.optimum.first_tier_tokens
 
 
 def lines_of(trace: str, arrivals: Sequence[Arrival]) -> Iterator[Line]:
@@ -62,3 +70,8 @@ def _ways(asked: Sequence[Arrival], *, caches: bool) -> Iterator[Line]:
         least = optimum(asked, offers, TIER_WAIT_S, caches=caches)
         waited = routed(asked, offers, TIER_WAIT_S, caches=caches)
         yield Line(way="tiers, waiting", limits=name, tier_wait_s=TIER_WAIT_S, optimum=least, outcome=waited)
+    offers = provisioned()
+    for wait_s, way in ((0.0, PROVISIONED), (TIER_WAIT_S, f"{PROVISIONED}, waiting")):
+        least = optimum(asked, offers, wait_s, caches=caches)
+        outcome = routed(asked, offers, wait_s, caches=caches)
+        yield Line(way=way, limits="PTU", tier_wait_s=wait_s, optimum=least, outcome=outcome)

@@ -15,6 +15,8 @@ INPUT, OUTPUT = 2.5, 10.0
 """The list price, in dollars per million tokens; the dearest."""
 SPREAD = 0.5
 """By so much of it the discounted endpoints are cheaper."""
+PER_HOUR = 24.0
+"""Of the provisioned deployment, in dollars."""
 TIER_WAIT_S = 2.0
 """`max_wait_for_tier` where requests wait."""
 
@@ -30,12 +32,15 @@ class Offer(Struct, frozen=True):
     style: HeaderStyle
     """How its provider counts."""
     spread: float = 0.0
-    """How much cheaper it is than the list price, of 1."""
+    """How much cheaper a token is than at the list price, of 1."""
+    per_hour: float | None = None
+    """What it costs, whatever is asked of it, where it is provisioned; None = tokens are paid."""
 
     @property
     def limits(self) -> Limits:
-        """Six requests a minute for each thousand tokens a minute, as Azure gives them out: tokens are what binds."""
-        return Limits(6 * self.tpm // 1000, self.tpm, self.style)
+        """Six requests a minute for each thousand tokens a minute, as Azure gives them out, so that tokens are what
+        binds; provisioned ones have no limit of requests."""
+        return Limits(None if self.style == "ptu" else 6 * self.tpm // 1000, self.tpm, self.style)
 
     def cost(self, given: int, answered: int) -> float:
         """What so many tokens cost here, in dollars."""
@@ -43,11 +48,14 @@ class Offer(Struct, frozen=True):
 
     def as_yaml(self) -> str:
         """Its entry in the configuration."""
-        host = f"{self.name}.openai.azure.com/openai" if self.style == "azure" else "api.openai.com"
+        host = "api.openai.com" if self.style == "openai" else f"{self.name}.openai.azure.com/openai"
         rest = 1 - self.spread
+        price = f"input: {rest * INPUT:g}, output: {rest * OUTPUT:g}"
+        if self.per_hour is not None:
+            price = f"per_hour: {self.per_hour:g}"
         return (
-            f"{{id: {self.name}, model: m, priority: {self.tier}, weight: {self.weight}, "
-            f"price: {{input: {rest * INPUT:g}, output: {rest * OUTPUT:g}}}, "
+            f"{{id: {self.name}, model: m, priority: {self.tier}, weight: {self.weight}, price: {{{price}}}, "
+            f"capacity: {'provisioned' if self.style == 'ptu' else 'metered'}, "
             f"params: {{api_key: {self.name}-key, base_url: 'https://{host}/v1'}}}}"
         )
 
@@ -63,6 +71,11 @@ def discounted(style: HeaderStyle) -> tuple[Offer, ...]:
         Offer("west", 0, 3, 150_000, style, SPREAD),
         LIST,
     )
+
+
+def provisioned() -> tuple[Offer, ...]:
+    """A provisioned deployment that takes as much as both discounted endpoints, and the list price for the rest."""
+    return (Offer("reserved", 0, 1, 400_000, "ptu", 1.0, PER_HOUR), LIST)
 
 
 def settings_of(offers: Sequence[Offer], tier_wait_s: float) -> Settings:

@@ -43,6 +43,13 @@ class Limit(Struct, frozen=True):
     per_minute: float
     opens_s: float = 0.0
     """When its first window begins."""
+    holds: float | None = None
+    """How much its bucket lets in at once; None = as much as in a minute."""
+
+    @property
+    def burst(self) -> float:
+        """The same, as a number."""
+        return self.per_minute if self.holds is None else self.holds
 
 
 class Pool(Struct, frozen=True):
@@ -79,14 +86,14 @@ def _most_saved(demands: Sequence[Demand], savings: Sequence[float], pool: Pool,
 def most_let_in(demands: Iterable[Demand], pool: Pool, wait_s: float) -> float:
     """The most tokens of these requests that can be let in, each within `wait_s` of its arrival; in time order."""
     if pool.counting == "bucket":
-        return _through_bucket(demands, sum(limit.per_minute for limit in pool.limits), wait_s)
+        return _through_bucket(demands, pool.limits, wait_s)
     return _through_windows(demands, pool.limits, wait_s)
 
 
-def _through_bucket(demands: Iterable[Demand], per_minute: float, wait_s: float) -> float:
+def _through_bucket(demands: Iterable[Demand], limits: Sequence[Limit], wait_s: float) -> float:
     """To wait for a refill is to borrow it: the bucket is larger by what comes back meanwhile."""
-    rate = per_minute / _MINUTE_S
-    most = level = per_minute + rate * wait_s
+    rate = sum(limit.per_minute for limit in limits) / _MINUTE_S
+    most = level = sum(limit.burst for limit in limits) + rate * wait_s
     total = at_s = 0.0
     for demand in demands:
         level = min(most, level + rate * (demand.at_s - at_s))

@@ -8,7 +8,7 @@ from math import ceil
 from msgspec import Struct, structs
 
 from bench.cost.market import LIST, Offer, settings_of
-from bench.cost.optimum import Counting, Demand, Limit, Pool, least_cost
+from bench.cost.optimum import Counting, Demand, Limit, Pool, least_cost, most_let_in
 from bench.cost.shuffle import shared_by_weight
 from domain.group import ModelGroup
 from entrypoints.simulate.run import Played, play
@@ -16,6 +16,16 @@ from entrypoints.simulate.scenario import Scenario, scenario_of
 from entrypoints.simulate.traffic import Arrival
 from entrypoints.wiring.groups import model_groups
 from simulator.limits import token_cost
+from simulator.provisioned import HOLDS_S
+
+
+class Optimum(Struct, frozen=True):
+    """As good as it could be, see `optimum`."""
+
+    cost: float
+    """The least, in dollars."""
+    first_tier_tokens: float
+    """The most that the first tier can let in of all requests."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -31,6 +41,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     wait_p99_s: float = 0.0
     tier_shares: tuple[float, ...] = ()
     """What each tier answered, in percent of what was not answered from the cache."""
+    first_tier_tokens: int = 0
+    """That the limits of the first tier let in."""
 
 
 def at_list_price(arrivals: Sequence[Arrival]) -> float:
@@ -68,6 +80,7 @@ def routed(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: fl
     books = played.journal.books
     cost = sum(offer.cost(books[offer.name].given_tokens, books[offer.name].answered_tokens) for offer in offers)
     _check_books(played, cost)
+    cost += _hours_price(offers, arrivals)
     outcomes = played.outcomes
     waits = [*outcomes.waits_s, *[0.0] * (len(arrivals) - len(outcomes.waits_s))]
     return Outcome(
@@ -77,6 +90,7 @@ def routed(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: fl
         wait_p50_s=_percentile(waits, 0.5),
         wait_p99_s=_percentile(waits, 0.99),
         tier_shares=_shares(offers, {name: sum(each.answered) for name, each in books.items()}),
+        first_tier_tokens=sum(sum(books[o.name].charged_tokens.values()) for o in offers if not o.tier),
     )
 
 
@@ -91,29 +105,50 @@ def by_weight(arrivals: Sequence[Arrival], offers: Sequence[Offer], weights: Seq
         client_errors=shared.client_429s,
         provider_429s=shared.provider_429s,
         tier_shares=_shares(offers, shared.answered),
+        first_tier_tokens=sum(shared.charged_tokens[offer.name] for offer in offers if not offer.tier),
     )
 
 
-def optimum(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: float, *, caches: bool) -> float:
+def optimum(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: float, *, caches: bool) -> Optimum:
     """The least that these requests can cost; with a cache each that is no repeat, once."""
     tiers = sorted({offer.tier for offer in offers})
     cheapest = [max((o for o in offers if o.tier == tier), key=lambda o: o.spread) for tier in tiers]
     demands = [
         Demand(
             each.at_s,
-            token_cost(4 * each.given_tokens, each.answered_tokens),
+            _charged(each, offers[0]),
             tuple(offer.cost(each.given_tokens, each.answered_tokens) for offer in cheapest),
         )
         for each in arrivals
         if each.repeats is None or not caches
     ]
+    # A provisioned deployment lets any request in while it is not full, however large.
+    largest = max(demand.tokens for demand in demands)
     pools = []
     for tier in tiers[:-1]:
         within = [offer for offer in offers if offer.tier <= tier]
         counting: Counting = "windows" if within[0].style == "azure" else "bucket"
         opens_s = [demand.at_s for demand in demands[: len(within)]]
-        pools.append(Pool(tuple(Limit(o.tpm, at_s) for o, at_s in zip(within, opens_s, strict=False)), counting))
-    return least_cost(demands, pools, tier_wait_s)
+        limits = tuple(
+            Limit(offer.tpm, at_s, offer.tpm / 60 * HOLDS_S + largest if offer.style == "ptu" else None)
+            for offer, at_s in zip(within, opens_s, strict=False)
+        )
+        pools.append(Pool(limits, counting))
+    cost = least_cost(demands, pools, tier_wait_s) + _hours_price(offers, arrivals)
+    return Optimum(cost, most_let_in(demands, pools[0], tier_wait_s))
+
+
+def _charged(arrival: Arrival, offer: Offer) -> int:
+    """Of the limit of such endpoints, in the end."""
+    if offer.style == "ptu":
+        return arrival.given_tokens + arrival.answered_tokens
+    return token_cost(4 * arrival.given_tokens, arrival.answered_tokens)
+
+
+def _hours_price(offers: Sequence[Offer], arrivals: Sequence[Arrival]) -> float:
+    """Of provisioned capacity, by the hours that have begun."""
+    hours = ceil(max(1.0, arrivals[-1].at_s) / 3600)
+    return hours * sum(offer.per_hour for offer in offers if offer.per_hour is not None)
 
 
 def _scenario(group: ModelGroup, offers: Sequence[Offer]) -> Scenario:

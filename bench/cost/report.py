@@ -9,13 +9,16 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.cost.lines import Line
-from bench.cost.market import SPREAD, TIER_WAIT_S
+from bench.cost.lines import PROVISIONED, Line
+from bench.cost.market import PER_HOUR, SPREAD, TIER_WAIT_S
 
 BEGIN, END = "<!-- bench: cost -->", "<!-- /bench: cost -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+_MOST_ABOVE, _LEAST_USED = 5.0, 95.0
+"""In percent. Of provisioned capacity only the second: what else it costs more than the optimum is foresight."""
 _HEADS = (
-    "limits", "way", "cost", "saved", "above the optimum", "errors", "429s of providers", "wait p50, p99", "tiers",
+    "limits", "way", "cost", "saved", "above the optimum", "room used", "errors", "429s of providers", "wait p50, p99",
+    "tiers",
 )  # fmt: skip
 
 
@@ -81,6 +84,7 @@ def _cells(line: Line) -> list[str]:
         f"${outcome.cost:.2f}",
         f"{max(0.0, line.saved):.1f} %",
         "" if above is None else f"{above:.1f} %",
+        "" if line.room_used is None else f"{line.room_used:.1f} %",
         f"{outcome.client_errors:,}",
         f"{outcome.provider_429s:,}",
         f"{outcome.wait_p50_s:g} s, {outcome.wait_p99_s:g} s",
@@ -89,9 +93,15 @@ def _cells(line: Line) -> list[str]:
 
 
 def _spreads(lines: Sequence[Line]) -> list[str]:
-    """At which spreads a way saves a third: the routing does not look at prices, so what it saves is in proportion."""
+    """At which prices a way saves how much: the routing does not look at prices, so what it saves is in proportion."""
     told = []
     for line in lines:
+        if line.way == PROVISIONED:
+            rest = line.outcome.cost - PER_HOUR
+            told.append(
+                f"Provisioned capacity is ${PER_HOUR:g} an hour here. It saves something below "
+                f"${line.list_price - rest:.2f}, and 30 % up to ${max(0.0, 0.7 * line.list_price - rest):.2f}."
+            )
         if line.way == "tiers" and not line.cached:
             a_point = line.saved / (100 * SPREAD)
             told.append(
@@ -105,15 +115,18 @@ def judged(lines: Sequence[Line]) -> list[str]:
     """What is not as it should be of the proxy's own ways; empty = all is."""
     wrong = []
     for line in lines:
-        if not line.way.startswith("tiers"):
+        if not line.way.startswith(("tiers", PROVISIONED)):
             continue
         name, above = f"{line.trace}, {line.limits} limits, {line.way}", line.above_optimum
-        if above is not None and above > 5:
-            wrong.append(f"{name}: {above:.1f} % above the optimum, more than 5 %")
+        is_by_token, room_used = not line.way.startswith(PROVISIONED), line.room_used
+        if is_by_token and above is not None and above > _MOST_ABOVE:
+            wrong.append(f"{name}: {above:.1f} % above the optimum, more than {_MOST_ABOVE:g} %")
+        if room_used is not None and room_used < _LEAST_USED:
+            wrong.append(f"{name}: {room_used:.1f} % of the first tier used, less than {_LEAST_USED:g} %")
         if line.outcome.client_errors:
             wrong.append(f"{name}: {line.outcome.client_errors} errors to clients")
         if line.tier_wait_s and line.outcome.wait_p99_s >= TIER_WAIT_S:
             wrong.append(f"{name}: waits of {line.outcome.wait_p99_s:g} s at the 99th percentile")
-        if not line.cached and not 30 <= line.saved <= 50:
+        if is_by_token and not line.cached and not 30 <= line.saved <= 50:
             wrong.append(f"{name}: saves {line.saved:.1f} %, not 30 to 50 %")
     return wrong

@@ -30,6 +30,8 @@ class Shared(Struct):
     answered: Counter[str]
     given_tokens: Counter[str]
     answered_tokens: Counter[str]
+    charged_tokens: Counter[str]
+    """By the limits."""
     provider_429s: int = 0
     client_429s: int = 0
 
@@ -41,7 +43,7 @@ def shared_by_weight(
     dice = random.Random(f"{seed} shuffle")  # noqa: S311 - repeatable on purpose
     limiters = {name: limiter_for(plan.provider) for name, plan in plans.items()}
     rests_until = dict.fromkeys(plans, 0.0)
-    told = Shared(Counter(), Counter(), Counter())
+    told = Shared(Counter(), Counter(), Counter(), Counter())
     for arrival in arrivals:
         cost = token_cost(4 * arrival.given_tokens, arrival.answered_tokens)
         for _ in range(MOST_ATTEMPTS):
@@ -54,6 +56,7 @@ def shared_by_weight(
                 told.answered[chosen] += 1
                 told.given_tokens[chosen] += arrival.given_tokens
                 told.answered_tokens[chosen] += arrival.answered_tokens
+                told.charged_tokens[chosen] += cost
                 break
             told.provider_429s += 1
             rests_until[chosen] = arrival.at_s + _cooldown_s(verdict.wait_s)

@@ -20,8 +20,9 @@ from application.endpoints.pool import EndpointPool
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock
 from domain.group import ModelGroup
+from domain.rate_limit.room import NOBODY, Ahead
 from domain.rate_limit.token_estimate import UNTAUGHT
-from domain.routing.route_query import NOBODY, Ahead, RouteQuery
+from domain.routing.route_query import RouteQuery
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 64 * 1024 * 1024

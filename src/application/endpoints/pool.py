@@ -15,11 +15,11 @@ from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.rate_limit.reservation import Ending
-from domain.rate_limit.room import Room, room_for
+from domain.rate_limit.room import Ahead, Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
 from domain.routing.availability import Availability, availability
-from domain.routing.route_query import Ahead, RouteQuery
+from domain.routing.route_query import RouteQuery
 from domain.routing.selector import Selector
 
 NO_TIME_S = 1e-9
@@ -172,9 +172,8 @@ class EndpointPool:
         well = [each for each in self._not_barred(group, query, barred) if each[1].admits(now)]
         total = sum(weights[index] or 1 for index, _, _ in well)
         for index, _, bucket in well:
-            part = (weights[index] or 1) / total
-            need = bucket.need(query.demand) + part * ahead.tokens
-            fits_in_s = bucket.fits_in_s(need, now, 1.0 + part * ahead.requests)
+            part = ahead.part((weights[index] or 1) / total)
+            fits_in_s = bucket.fits_in_s(bucket.need(query.demand), now, part)
             soonest = fits_in_s if soonest is None else min(soonest, fits_in_s)
         return soonest
 

@@ -1,4 +1,4 @@
-"""What is known of a request when an endpoint is sought for it, and of those that wait before it."""
+"""What is known of a request when an endpoint is sought for it."""
 
 from msgspec import Struct
 
@@ -19,13 +19,3 @@ class RouteQuery(Struct, frozen=True, gc=False):
     def size(self) -> int:
         """What the request holds in memory, in bytes."""
         return len(self.body)
-
-
-class Ahead(Struct, frozen=True, gc=False):
-    """The requests that wait already for the endpoints of a group."""
-
-    requests: int = 0
-    tokens: float = 0.0  # that they take together, by their length
-
-
-NOBODY = Ahead()
