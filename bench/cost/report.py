@@ -96,7 +96,7 @@ def _spreads(lines: Sequence[Line]) -> list[str]:
     """At which prices a way saves how much: the routing does not look at prices, so what it saves is in proportion."""
     told = []
     for line in lines:
-        if line.way == PROVISIONED:
+        if line.way == PROVISIONED and not line.cached:
             rest = line.outcome.cost - PER_HOUR
             told.append(
                 f"Provisioned capacity is ${PER_HOUR:g} an hour here. It saves something below "
