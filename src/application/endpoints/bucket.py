@@ -142,12 +142,12 @@ class Bucket:
         self.throttle = self.throttle.after_limit(failure.retry_after_s, sent, now, overload=overload)
         return self.throttle.wait_s(now), is_new
 
-    def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> tuple[float, bool]:  # noqa: ARG002
-        """The same, in reply to a request that was charged."""
-        return self.limited(failure, sent, now)
+    def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> Reservation:  # noqa: ARG002
+        """It answered so to a request that holds this: what the request holds from now on."""
+        return held
 
     def spilled(self, held: Reservation, now: float) -> Reservation:  # noqa: ARG002
-        """The provider had another deployment answer a request: what it holds from now on."""
+        """The provider had another deployment answer a request: what the request holds from now on."""
         return held
 
     def settle(self, held: Reservation, ending: Ending, now: float, usage: Usage | None = None) -> None:  # noqa: ARG002

@@ -85,7 +85,8 @@ class HealthTracker:
             self._report_due.set()
 
     def _throttle(self, lease: Lease, failure: Failure, now: float) -> None:
-        seconds, is_new = lease.bucket.refused(failure, lease.held, lease.started, now)
+        seconds, is_new = lease.bucket.limited(failure, lease.started, now)
+        lease.held = lease.bucket.refused(failure, lease.held, lease.started, now)
         if is_new:
             self._alarm.limited(lease.endpoint, failure, seconds)
             if lease.endpoint.owns_credential:

@@ -54,25 +54,25 @@ class ProvisionedBucket(Bucket):
         """See `Bucket`."""
         self._become(self._leaky.correct(-_taken(usage), now))
 
-    def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> tuple[float, bool]:
-        """See `Bucket`. Only a 429 of its own tells how full it is."""
-        told = self.limited(failure, sent, now)
-        if failure.kind is FailureKind.RATE_LIMITED and not held.is_elsewhere:
-            leaky = self._leaky.after_refusal(failure.retry_after_s, held.tokens, held.tokens_mark, sent, now)
+    def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> Reservation:
+        """See `Bucket`. It took nothing; only a 429 of its own tells how full it is."""
+        if held.is_void:
+            return held
+        leaky = self._leaky
+        if failure.kind is FailureKind.RATE_LIMITED:
+            leaky = leaky.after_refusal(failure.retry_after_s, held.tokens, held.tokens_mark, sent, now)
             if leaky.measured:  # then it is known how many may go when the throttle ends
                 self.throttle = self.throttle.after_reading(self.throttle.until)
-            self._become(leaky)
-        return told
+        return self._voided(leaky, held, now)
 
     def spilled(self, held: Reservation, now: float) -> Reservation:
         """See `Bucket`."""
-        self._become(self._leaky.correct(held.tokens, now))
-        return structs.replace(held, is_elsewhere=True)
+        return self._voided(self._leaky, held, now)
 
     def settle(self, held: Reservation, ending: Ending, now: float, usage: Usage | None = None) -> None:
         """See `Bucket`. What the request took is known where its reply says so."""
         self._release(held)
-        if held.is_elsewhere:
+        if held.is_void:
             return
         taken = held.tokens if ending in (Ending.ANSWERED, Ending.LEFT) else 0.0
         if usage is not None and usage.prompt_tokens <= MAX_REQUEST_TOKENS and usage.output_tokens <= MAX_OUTPUT_TOKENS:
@@ -91,6 +91,10 @@ class ProvisionedBucket(Bucket):
                 self.throttle = self.throttle.after_reading(self.throttle.until)
                 self._become(self._leaky.after_peer_report(self.throttle.until, now))
         return self.throttle is not before
+
+    def _voided(self, leaky: LeakyBucket, held: Reservation, now: float) -> Reservation:
+        self._become(leaky.correct(held.tokens, now))
+        return structs.replace(held, is_void=True)
 
     def _become(self, leaky: LeakyBucket) -> None:
         self._leaky = leaky

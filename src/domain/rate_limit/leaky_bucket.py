@@ -120,7 +120,8 @@ class LeakyBucket(Struct, frozen=True, gc=False):
     def correct(self, less: float, now: float) -> "LeakyBucket":
         """A request is over, and took so much less than it was charged; negative = more."""
         seen = self._at(now)
-        return structs.replace(seen, room=seen.room + less, given_back=seen.given_back + less)
+        room = seen.room + less if seen.rate is None else min(seen.room + less, seen._held(seen.rate))
+        return structs.replace(seen, room=room, given_back=seen.given_back + less)
 
     def after_refusal(self, wait_s: float | None, amount: float, mark: float, sent: float, now: float) -> "LeakyBucket":
         """A request that was charged `amount`, up to `mark`, and sent at `sent` was told to wait `wait_s` seconds;
@@ -168,8 +169,10 @@ class LeakyBucket(Struct, frozen=True, gc=False):
 
     def _at(self, now: float) -> "LeakyBucket":
         """The same, seen at `now`."""
-        if self.rate is None or now <= self.at:
+        if now <= self.at:
             return self
+        if self.rate is None:
+            return structs.replace(self, at=now)
         room = self.room + self.rate * (1.0 + self.added) * (now - self.at)
         room = min(room, self._held(self.rate))
         seen = structs.replace(self, room=room, at=now, peak=max(self.peak, room))

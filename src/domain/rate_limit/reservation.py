@@ -25,7 +25,7 @@ class Reservation(Struct, frozen=True, gc=False):
     others_tokens: float = 0.0  # ... that take so much
     is_too_large: bool = False  # Is it expected to take more than the whole limit? Then `tokens` is the limit.
 
-    is_elsewhere: bool = False  # Did the provider have another deployment answer it, so that nothing of it counts here?
+    is_void: bool = False  # Is it given back already, as the bucket took nothing of the request?
 
     def unused(self, ending: Ending, limit: float | None) -> float:
         """The tokens that come back at its end, where all of a limit is `limit`; None = that is unknown."""
