@@ -156,7 +156,10 @@ def _scenario(group: ModelGroup, offers: Sequence[Offer]) -> Scenario:
 
 
 def _check_books(played: Played, cost: float) -> None:
-    spent = sum((state.tally.costs.spent for state in played.states.values()), Decimal(0))
+    costs = [state.tally.costs for state in played.states.values()]
+    for each in costs:
+        each.fold()
+    spent = sum((each.spent for each in costs), Decimal(0))
     if abs(float(spent) - cost) > 1e-6:
         raise AssertionError(f"the proxy reckons {spent}, the providers {cost}")
 
