@@ -112,9 +112,11 @@ class RequestReader:
 
     def _read_head(self, raw: bytes, key: bytes, length: int | None) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
-        self._head = None  # not that of a request before: of empty lines the parser makes no head
+        earlier = self._head
         refusal = self._parse(raw)
         head, self._head = self._head, None
+        if head is earlier:  # of empty lines the parser makes no head
+            return refusal
         if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
             return refusal
         if head.has_length == (length is not None) and self._due_bytes == (length or 0):
