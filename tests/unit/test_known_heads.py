@@ -102,6 +102,18 @@ def test_what_is_known_is_read_as_it_was_read_first(raws: list[bytes], data: st.
     assert Read(*raws, heads=heads).told() == first.told()
 
 
+@pytest.mark.parametrize("cut", [1, 4, 30, 50, len(GET) - 4, len(GET) - 1])
+def test_the_rest_of_a_head_that_began_behind_another_request_is_no_head_of_its_own(cut: int) -> None:
+    other = GET.replace(b"resp_1", b"resp_2")
+    heads = KnownHeads()
+
+    first = Read(other[:9], other[9:] + GET[:cut], GET[cut:], heads=heads)
+    second = Read(GET[:9], GET[9:] + other[:cut], other[cut:], heads=heads)
+
+    assert [request.scope["path"][-6:] for request in first.requests] == ["resp_2", "resp_1"]
+    assert [request.scope["path"][-6:] for request in second.requests] == ["resp_1", "resp_2"]
+
+
 @pytest.mark.parametrize("cut", [1, 30, len(GET) - 2])
 @pytest.mark.parametrize("blank", [b"\r\n", b"\r\n\r\n", b"\r\n\r\n\r\n", b"\n\n"])
 def test_empty_lines_are_never_another_clients_request(blank: bytes, cut: int) -> None:

@@ -209,6 +209,10 @@ class RequestReader:
 
     # What llhttp tells us.
 
+    def on_message_begin(self) -> None:
+        # Also behind the end of another: what comes next is the rest of a head then, and no head that may be known.
+        self.overhead_bytes = self.overhead_bytes or 1
+
     def on_url(self, url: bytes) -> None:
         self._url += url
 
