@@ -36,13 +36,13 @@ from application.attempts.traced_attempt import TracedAttempt
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
+from application.endpoints.waiting_queue import WaitingQueue
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
 from application.sockets.attempt import SocketAttempt
@@ -122,7 +122,7 @@ class Container(Foundations):
         ),
     )
 
-    waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
+    waiting = providers.Singleton(WaitingQueue, pool, room, clock)
     recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
     tracing = providers.Singleton(tracing_of, recording, settings, clock)
     attempt_parts = (

@@ -1,9 +1,9 @@
 """Whether a request waits for an earlier tier, though a later one could take it now (`max_wait_for_tier`)."""
 
 from application.attempts.active_request import ActiveRequest
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
+from application.endpoints.waiting_queue import WaitingQueue
 from domain.routing.availability import AMPLE, Availability
 
 PUNCTUALITY = 0.9
@@ -11,9 +11,9 @@ PUNCTUALITY = 0.9
 
 
 class TierWait:
-    """Waits in the admission queue, at the endpoints of the earlier tiers alone."""
+    """Waits in the waiting queue, at the endpoints of the earlier tiers alone."""
 
-    def __init__(self, pool: EndpointPool, waiting: AdmissionQueue) -> None:
+    def __init__(self, pool: EndpointPool, waiting: WaitingQueue) -> None:
         self._pool = pool
         self._waiting = waiting
 

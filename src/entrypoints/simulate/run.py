@@ -10,8 +10,8 @@ from dependency_injector import providers
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.waiting_queue import WaitingQueue
 from application.state.access_tokens import AccessToken
 from domain.secret import Secret
 from entrypoints.config.settings import EndpointSettings, Settings
@@ -82,7 +82,7 @@ async def _play(
 async def _tick(
     clock: VirtualClock,
     journal: Journal,
-    queue: AdmissionQueue,
+    queue: WaitingQueue,
     scenario: Scenario,
     progress: Callable[[float], None],
 ) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from adapters.http.sockets.behind import SocketMode, SocketModes
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.pool import EndpointPool
+from application.endpoints.waiting_queue import WaitingQueue
 from application.ports import Clock, Draw
 from application.state.owners import StateOwners
 from application.use_cases.by_account import OpenSocket
@@ -26,7 +26,7 @@ def socket_modes(settings: Settings) -> SocketModes:
 def opener(
     attempt: SendAttempt,
     pool: EndpointPool,
-    waiting: AdmissionQueue,
+    waiting: WaitingQueue,
     clock: Clock,
     draw: Draw,
     max_wait_s: float,

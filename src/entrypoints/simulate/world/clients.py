@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
 from application.caching.cached import Responder
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.ledger import Ledger
+from application.endpoints.waiting_queue import WaitingQueue
 from application.errors import ProxyError
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.failure import Failure
@@ -128,11 +128,11 @@ async def _read(answer: Answer) -> Failure | None:
         answer.close()
 
 
-class TimedQueue(AdmissionQueue):
+class TimedQueue(WaitingQueue):
     """Notes how long each request waited."""
 
     async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
-        """See `AdmissionQueue`."""
+        """See `WaitingQueue`."""
         began = self._clock.now()
         try:
             return await super().lease(group, query, barred, until)

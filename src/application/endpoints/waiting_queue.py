@@ -13,11 +13,11 @@ already in hand, so as many leave as there is room for and no more.
 import asyncio
 from heapq import heappop, heappush
 
-from application.endpoints.admission_lanes import Door, Hall, Key, Line, Waiter
-from application.endpoints.admission_timers import Timers
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
 from application.endpoints.room_signal import RoomSignal
+from application.endpoints.waiting_lines import Door, Hall, Key, Line, Waiter
+from application.endpoints.waiting_timers import Timers
 from application.ports import Clock
 from domain.group import ModelGroup
 from domain.rate_limit.room import NOBODY, Ahead
@@ -32,7 +32,7 @@ _SHORTEST_SLEEP_S = 0.002
 _LONGEST_FUTILE_S = 1.0
 
 
-class AdmissionQueue:
+class WaitingQueue:
     """Holds requests until there is room for them."""
 
     def __init__(
