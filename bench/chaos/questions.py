@@ -77,7 +77,7 @@ def judged(question: Question, reply: Answer) -> str:
     said = read(question, reply.body)
     if said.is_told and not said.is_ended:
         return TOLD
-    if not reply.ended or not said.is_ended:
+    if not reply.ended or (question.is_stream and not said.is_ended):
         return CUT
     return _compared(question, said.text)
 

@@ -3,6 +3,7 @@ what `location /` answers says which replica it is from."""
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def start(children: Children, folder: Path, ports: Sequence[int]) -> tuple[Child
     )
     child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/live"))
     return child, port
+
+
+def troubles(folder: Path) -> Counter[str]:
+    """What it said of replicas, but for those that took no connection: then it asked the other one."""
+    said = (folder / "front/error.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line.partition(": *")[2].partition(" ")[2].partition(", client:")[0] for line in said]
+    return Counter(line for line in lines if line and "while connecting" not in line)
 
 
 def _server(port: int | None, options: str) -> str:

@@ -1,5 +1,6 @@
 """What an exchange sends at once, and what it leaves out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
@@ -95,3 +96,22 @@ async def test_a_refusal_is_told_at_once_and_a_mistake_of_the_proxys_is_not_expl
     assert b"the prompt" not in client.told[0][2]
     assert [type(error) for error in log.crashes] == [ZeroDivisionError]
     assert (log.records[0].client, log.records[0].user_agent, log.records[0].path) == ("10.0.0.1", "me", "/v1/x")
+
+
+async def test_who_comes_when_the_time_of_a_shutdown_is_up_is_told_so_as_well() -> None:
+    class Late:
+        is_streaming = False
+        interrupted = 0
+
+        def interrupt(self) -> None:
+            self.interrupted += 1
+
+    in_flight, early, late = InFlight(0.0, HeldBytes()), Late(), Late()
+    in_flight.add(early)
+    in_flight.drain()
+    await asyncio.sleep(0.001)
+    in_flight.add(late)
+    assert not late.interrupted
+    await asyncio.sleep(0)
+
+    assert (early.interrupted, late.interrupted, len(in_flight)) == (1, 1, 2)

@@ -51,5 +51,11 @@ class InFlight:
             self._timer = asyncio.get_running_loop().call_later(self.drain_timeout_s, self._interrupt_all)
 
     def _interrupt_all(self) -> None:
+        self.add = self._add_too_late
         for request in tuple(self._running):
             request.interrupt()
+
+    def _add_too_late(self, request: Interruptible) -> None:
+        """One that came after the time was up, over a connection that was kept."""
+        self._running.add(request)
+        asyncio.get_running_loop().call_soon(request.interrupt)

@@ -156,13 +156,16 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops: close after the current reply, or now."""
+        """The server stops: close after the current reply, if that can still say so."""
         if self.cycle is not None:
-            self.cycle.keeps = False
-        elif self._is_idle:
-            self._close()
-        elif self.transport is not None and not self.transport.get_write_buffer_size():
+            self.cycle.ask_to_be_last()
+        elif not self._is_idle and self.transport is not None and not self.transport.get_write_buffer_size():
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
+
+    def close_if_idle(self, since: float) -> None:
+        """Close, unless there was or is anything to do after that moment."""
+        if self._is_idle and self.idle_since <= since:
+            self._close()
 
     # What the reader tells us.
 
