@@ -201,19 +201,20 @@ async def _started(children: Children, folder: Path, origin: str, count: int) ->
     return replicas
 
 
-async def upgrade(children: Children, folder: Path, options: argparse.Namespace) -> list[Upgrade]:
-    """Both phases."""
+async def upgrade(children: Children, folder: Path, options: argparse.Namespace) -> bool:
+    """Both phases: did they pass?"""
     upstream = free_port()
     program = [sys.executable, "-m", "bench.servers.provider", f"--port={upstream}", "--tokens=30", "--pace=100"]
     provider = children.start("provider", program)
     origin = f"http://127.0.0.1:{upstream}"
     provider.wait_until(lambda: answers(origin))
-    phases = []
-    if options.restarts:
-        phases.append(await restarts(children, folder / "restarts", origin, options.restarts, options.rate))
-    if options.reloads:
-        phases.append(await reloads(children, folder / "reloads", origin, options.reloads, options.rate))
-    return phases
+    passed = True
+    for phase, count in ((restarts, options.restarts), (reloads, options.reloads)):
+        if count:
+            done = await phase(children, folder / phase.__name__, origin, count, options.rate)
+            print("\n".join(done.lines()), flush=True)
+            passed = passed and done.passed
+    return passed
 
 
 def main() -> int:
@@ -228,9 +229,7 @@ def main() -> int:
         Children(Path(name)) as children,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        phases = asyncio.run(upgrade(children, Path(name), options))
-        print("\n".join(line for phase in phases for line in phase.lines()))
-        return 0 if all(phase.passed for phase in phases) else 1
+        return 0 if asyncio.run(upgrade(children, Path(name), options)) else 1
     return 1
 
 

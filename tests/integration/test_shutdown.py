@@ -99,7 +99,7 @@ async def test_a_second_signal_ends_it_at_once(
         await running
 
 
-async def test_an_idle_proxy_with_open_keepalive_connections_stops_at_once(
+async def test_an_idle_proxy_with_open_keepalive_connections_stops_long_before_its_time_is_up(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
     proxy = await start_proxy(config([endpoint(await start_provider())], drain_timeout=60), process=False)
