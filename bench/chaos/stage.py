@@ -21,6 +21,7 @@ from bench.chaos.faults import (
     REPLICAS,
     SITE_FAULTS,
     SITES,
+    SLOW,
     UNAUTHORIZED,
     WORKER_KILLED,
     Fault,
@@ -108,11 +109,8 @@ class Stage:
             for provider in providers:
                 provider.refuse(fault.seconds)
         else:
-            rule = {"action": SITE_FAULTS[fault.kind].action}
-            if fault.share < 1:
-                rule["probability"] = fault.share
             for provider in providers:
-                provider.set_faults([rule])
+                provider.set_faults([self._rule(fault, provider)])
         await asyncio.sleep(fault.seconds)
         self._resolve(site, gone=False)
         for provider in providers:
@@ -121,6 +119,12 @@ class Stage:
             self._keys[site] += 1
             for replica in self.replicas.values():
                 await self._reload(replica, is_refused=False)
+
+    def _rule(self, fault: Fault, provider: SimulatedProvider) -> dict[str, Any]:
+        action = dict(SITE_FAULTS[fault.kind].action or {})
+        if fault.kind == SLOW:  # no answer takes a minute
+            action["bytes_per_second"] *= provider.settings.answer_tokens // WORDS
+        return {"action": action, "probability": fault.share}
 
     def _resolve(self, site: str, *, gone: bool) -> None:
         for replica in self.replicas.values():
