@@ -6,7 +6,6 @@ from typing import Protocol
 
 from application.held_bytes import HeldBytes
 
-
 LATE_S = 3.0
 """What a request has that comes when the time of a shutdown is up. The process has five seconds then."""
 
