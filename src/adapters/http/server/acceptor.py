@@ -157,9 +157,9 @@ class Acceptor:
 
 
 def hear_nothing(sock: socket.socket) -> None:
-    """Whoever asks for a connection from here on gets no answer, asks again a second later, and is refused if the socket
-    is closed by then. A connection that the kernel took between the last accept and the close would be reset instead,
-    with the request on it. Elsewhere than on Linux nothing changes."""
+    """A client that asks for a connection from here on gets no answer, asks again a second later, and is refused if the
+    socket is closed by then. A connection that the kernel took between the last accept and the close would be reset
+    instead, with the request on it. Elsewhere than on Linux nothing changes."""
     if sys.platform == "linux":
         program = array("B", _TAKE_NOTHING)
         with suppress(OSError):  # a kernel without filters
