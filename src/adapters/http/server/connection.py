@@ -13,17 +13,15 @@ from adapters.http.server.asgi import addresses_of
 from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
-from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
+from adapters.http.server.flow_control import Inflow, Outflow, has_unread, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
-from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
+from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
 from adapters.http.server.switching import Switching
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
-
-_NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         if self.cycle is not None:
-            self.deadline = _NEVER
+            self.deadline = NEVER
         self._host.moves(self)
         self._wake_writer()
 
@@ -164,7 +162,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self, since: float) -> None:
         """Close, unless there was or is anything to do after that moment."""
-        if self._is_idle and self.idle_since <= since:
+        if self._is_idle and self.idle_since <= since and not (self.transport and has_unread(self.transport)):
             self._close()
 
     # What the reader tells us.
@@ -190,7 +188,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, cycle: RequestCycle) -> None:
         self.cycle = cycle
         # Before this one is answered, the client has to take enough of what was sent before.
-        self.deadline = _NEVER if self.can_write else self.loop.time() + IDLE_S
+        self.deadline = NEVER if self.can_write else self.loop.time() + IDLE_S
 
     # What a cycle tells us.
 
@@ -282,8 +280,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         if cycle is None or cycle.is_complete:
-            self._is_closing = True
-            self.deadline = self.loop.time() + IDLE_S
+            self._is_closing, self.deadline = True, self.loop.time() + IDLE_S
             transport.close()
             return
         self.idle_since = self.loop.time()

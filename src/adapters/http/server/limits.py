@@ -22,3 +22,6 @@ READ_AHEAD_BYTES = 256 * 1024
 READ_AHEAD_REQUESTS = 16
 """When this many requests, or more than this of bodies, wait for the application, nothing is read from the socket. As
 long as something is, we see when the client leaves."""
+
+NEVER = float("inf")
+"""A deadline that does not come."""
