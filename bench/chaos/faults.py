@@ -36,7 +36,7 @@ def key_of(site: str, number: int) -> str:
     return f"sk-chaos-canary-{site}-{number}"
 
 
-UNAUTHORIZED, DNS, REFUSED, SLOW = "401", "DNS gone", "refused", "slow"
+UNAUTHORIZED, DNS, REFUSED = "401", "DNS gone", "refused"
 
 SITE_FAULTS: dict[str, SiteFault] = {
     "429": SiteFault(_status(429, "slow down", "rate_limit_exceeded", retry_after="1"), settle_s=4),
@@ -53,7 +53,7 @@ SITE_FAULTS: dict[str, SiteFault] = {
     "stream reset": SiteFault({"kind": "reset", "when": "mid_stream", "after_events": 8}, breaks_streams=True),
     "error in a stream": SiteFault({"kind": "stream_error", "after_events": 8}, breaks_streams=True),
     "stream without end": SiteFault({"kind": "no_done"}, breaks_streams=True),
-    SLOW: SiteFault({"kind": "slow", "bytes_per_second": 4000}, breaks_streams=True),
+    "slow": SiteFault({"kind": "slow", "bytes_per_second": 4000}, breaks_streams=True),
     "in pieces": SiteFault({"kind": "chop", "bytes": 61, "delay_ms": 2}),
     "junk": SiteFault({"kind": "junk", "body": "<html>busy</html>", "content_type": "text/html"}),
     "empty": SiteFault({"kind": "empty"}),

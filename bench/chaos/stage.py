@@ -21,7 +21,6 @@ from bench.chaos.faults import (
     REPLICAS,
     SITE_FAULTS,
     SITES,
-    SLOW,
     UNAUTHORIZED,
     WORKER_KILLED,
     Fault,
@@ -122,8 +121,9 @@ class Stage:
 
     def _rule(self, fault: Fault, provider: SimulatedProvider) -> dict[str, Any]:
         action = dict(SITE_FAULTS[fault.kind].action or {})
-        if fault.kind == SLOW:  # no answer takes a minute
-            action["bytes_per_second"] *= provider.settings.answer_tokens // WORDS
+        for measure in ("bytes_per_second", "bytes"):  # long answers do not take long either
+            if measure in action:
+                action[measure] *= provider.settings.answer_tokens // WORDS
         return {"action": action, "probability": fault.share}
 
     def _resolve(self, site: str, *, gone: bool) -> None:
