@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost lock sbom licences audit clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -97,6 +97,14 @@ fuzz: setup-dev
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
+
+# Two replicas, Redis and nginx under random faults for 20 minutes: docs/chaos.md. ARGS='--minutes N --seed N --rate N'.
+chaos: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.chaos $(ARGS)
+
+# Rolling restarts of two replicas behind nginx, and reloads of one, under 200 requests a second: docs/chaos.md.
+upgrades: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.upgrades $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench release deploy
