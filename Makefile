@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack faults conversations sockets reloads lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -88,6 +88,10 @@ sockets: setup-dev
 # All attacks at once beside a well-behaved client, for a minute and a half: bench/mixed_attacks.py.
 attack: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.mixed_attacks $(ARGS)
+
+# Every way to fail, one after the other, in less than a quarter of an hour; writes docs/reliability.md. ARGS='--only NAME', '--list'.
+faults: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.faults $(ARGS)
 
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
