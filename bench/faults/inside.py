@@ -66,8 +66,9 @@ async def look(replica: Replica, redis_ports: frozenset[int] = frozenset()) -> d
 async def _one(replica: Replica, redis_ports: frozenset[int]) -> Inside:
     client = Client(replica.port)
     try:
-        census = json.loads((await client.ask("GET", CENSUS_PATH, ASKS)).body)
         status = json.loads((await client.ask("GET", "/status", ASKS)).body)
+        # Second, when the task that takes this very connection has ended.
+        census = json.loads((await client.ask("GET", CENSUS_PATH, ASKS)).body)
         pid = int(census["metrics"]["pid"])
         ends = connections(pid)
     finally:
