@@ -7,6 +7,7 @@ make faults ARGS='--list'            their names
 
 import argparse
 import asyncio
+import logging
 import os
 import resource
 import sys
@@ -70,9 +71,9 @@ def _told(result: Result) -> str:
     return "\n".join(lines)
 
 
-async def _try_all(cases: list[Case], logs: Path | None) -> list[Result]:
+async def _try_all(chosen: list[Case], logs: Path | None) -> list[Result]:
     found = []
-    for case in cases:
+    for case in chosen:
         found.append(await tried(case, logs))
         print(_told(found[-1]), flush=True)
     return found
@@ -93,6 +94,7 @@ def main() -> int:
         return 2
     if options.logs is not None:
         options.logs.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of providers whose clients have left
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard), hard))

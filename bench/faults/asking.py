@@ -167,8 +167,8 @@ class Asker:
         number = 0
         while not until():
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            fields = _streamed_in_turn(number, dict(differs(number)))
-            task = asyncio.create_task(self.ask(number, **fields))
+            fields = {"number": number, **_streamed_in_turn(number, dict(differs(number)))}
+            task = asyncio.create_task(self.ask(**fields))
             running.add(task)
             task.add_done_callback(running.discard)
             task.add_done_callback(lambda done: asked.append(done.result()))

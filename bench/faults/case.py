@@ -21,10 +21,14 @@ class Figure(Struct, frozen=True):
     unit: str = ""
     note: str = ""
     """What was seen, where it does not hold."""
+    floor: float | None = None
+    """Below which it may not be either; None = the bound is all."""
 
     @property
     def holds(self) -> bool:
         """Is it within its bound?"""
+        if self.floor is not None and self.measured < self.floor:
+            return False
         if self.relation == "=":
             return self.measured == self.bound
         return self.measured <= self.bound if self.relation == "<=" else self.measured >= self.bound
@@ -45,6 +49,10 @@ def at_most(what: str, measured: float, bound: float, unit: str = "", note: str 
 
 def at_least(what: str, measured: float, bound: float, unit: str = "", note: str = "") -> Figure:
     return Figure(what, round(measured, 3), ">=", bound, unit, note)
+
+
+def between(low: float, what: str, measured: float, high: float, unit: str = "", note: str = "") -> Figure:
+    return Figure(what, round(measured, 3), "<=", high, unit, note, low)
 
 
 Run = Callable[["World"], Awaitable[Sequence[Figure]]]

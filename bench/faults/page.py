@@ -72,6 +72,8 @@ def _measured(figures: Iterable[Figure]) -> str:
 def _bound(figure: Figure) -> str:
     if figure.relation == "=":
         return "" if figure.holds else f" (not {figure.bound:,g})"
+    if figure.floor is not None:
+        return f" ({figure.floor:,g} to {figure.bound:,g})"
     return f" ({'at most' if figure.relation == '<=' else 'at least'} {figure.bound:,g})"
 
 

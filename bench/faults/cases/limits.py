@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.asking import OK, Tally
-from bench.faults.case import Figure, at_least, at_most, cases_of, exactly, none
+from bench.faults.case import Figure, at_least, at_most, between, cases_of, exactly, none
 from bench.faults.general import PROVIDER_KEY
 from bench.faults.world import World, config, model
 from simulator import SimulatedProvider
@@ -46,8 +46,7 @@ async def with_delay(world: World) -> list[Figure]:
     pause = min(later, default=first) - first
     return [
         none(f"failed of {len(tally.asked)}", tally.failed(), tally.errors()),
-        at_least("seconds without a call", pause, 2.95, "s"),
-        at_most("seconds without a call", pause, 4.0, "s"),
+        between(2.95, "seconds without a call", pause, 4.0, "s"),
         at_least("calls after that", len(later), 10),
     ]
 
@@ -78,10 +77,8 @@ async def odd_delays(world: World) -> list[Figure]:
         at_most(
             "longest delay without a hint or with junk", max(clocks[n] for n in ("none", "negative", "letters")), 2, "s"
         ),
-        at_most("a day became", clocks["day"], 300, "s"),
-        at_least("a day became", clocks["day"], 295, "s"),
-        at_most("the date in 20 s became", clocks["date"], 20.5, "s"),
-        at_least("the date in 20 s became", clocks["date"], 15, "s"),
+        between(295, "a day became", clocks["day"], 300, "s"),
+        between(15, "the date in 20 s became", clocks["date"], 20.5, "s"),
         none("endpoints that cool", states.count("cooling")),
     ]
 

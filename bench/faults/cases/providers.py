@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.asking import TOLD
-from bench.faults.case import Figure, at_least, at_most, cases_of, exactly, none
+from bench.faults.case import Figure, at_least, at_most, between, cases_of, exactly, none
 from bench.faults.world import World, config, model
 from bench.servers.children import free_port
 
@@ -65,8 +65,7 @@ async def black_hole(world: World) -> list[Figure]:
         asker.close()
     return [
         none("failed of 401", tally.failed() + (first.outcome != "ok"), tally.errors()),
-        at_least("the first took", first.took_s, 0.45, "s"),
-        at_most("the first took", first.took_s, 1.5, "s"),
+        between(0.45, "the first took", first.took_s, 1.5, "s"),
         at_most("calls of the hole", calls, 5),
     ]
 
@@ -129,8 +128,7 @@ async def never_answers(world: World) -> list[Figure]:
     tally = await asker.many(100)
     return [
         none("failed of 101", tally.failed() + (first.outcome != "ok"), tally.errors()),
-        at_least("the first took", first.took_s, 1.8, "s"),
-        at_most("the first took", first.took_s, 3.0, "s"),
+        between(1.8, "the first took", first.took_s, 3.0, "s"),
         none("calls still open there", sick.counts().in_flight),
     ]
 
