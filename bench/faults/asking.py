@@ -97,8 +97,11 @@ class Tally:
 class Asker:
     """A client of one proxy that keeps its connections, and remembers every error that it was shown."""
 
-    def __init__(self, port: int, group: str = GROUP, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, port: int, group: str = GROUP, headers: Mapping[str, str] | None = None, tries: int = 1) -> None:
+        """`tries`: so often it asks where a connection breaks before a reply; the OpenAI SDKs ask three times."""
         self.client = Client(port)
+        self.tries = tries
+        self.tried_again = 0
         self.group = group
         self.headers = {**_JSON, **(headers or {})}
         self.shown: list[bytes] = []
@@ -135,12 +138,17 @@ class Asker:
         stream: bool = False,
     ) -> Asked:
         """Any request."""
-        began = time.monotonic()
-        try:
-            answer = await self.client.ask(method, path, {**self.headers, **headers}, body)
-        except TimeoutError:
-            return Asked("timeout", began, time.monotonic() - began)
-        except (OSError, Cut):
+        began, answer = time.monotonic(), None
+        for number in range(self.tries):
+            self.tried_again += number > 0
+            try:
+                answer = await self.client.ask(method, path, {**self.headers, **headers}, body)
+            except TimeoutError:
+                return Asked("timeout", began, time.monotonic() - began)
+            except (OSError, Cut):
+                continue
+            break
+        if answer is None:
             return Asked("no reply", began, time.monotonic() - began)
         outcome = outcome_of(body or b"", answer, stream=stream)
         if outcome != OK:

@@ -18,7 +18,7 @@ CANARIES = (PROVIDER_KEY, CLIENT_KEY, REDIS_PASSWORD, PROMPT)
 REST_S = 15.0
 """Within which nothing may be left of a case."""
 
-MORE_FILES = 2
+MORE_FILES = 3
 MOST_REDIS_CONNECTIONS = 33
 """The pool of a worker and the background's own connection (`adapters.stores.redis`)."""
 
@@ -27,10 +27,12 @@ _PAGES = ("/status", "/metrics", "/health", "/health/ready", "/v1/models", "/")
 
 def leftovers(before: Mapping[int, Inside], now: Mapping[int, Inside]) -> list[str]:
     """Sentences about what is left in workers after a case; none = nothing is. A worker that was not there before is
-    held against the first that was."""
+    held against those that were."""
     if not now:
         return ["no worker answers"]
     left = []
+    # One that is started later inherits some of the files that its parent has for those before.
+    most_files = max(inside.files for inside in before.values()) + MORE_FILES
     for pid, inside in now.items():
         base = before.get(pid) or next(iter(before.values()))
         counts = {
@@ -43,7 +45,7 @@ def leftovers(before: Mapping[int, Inside], now: Mapping[int, Inside]) -> list[s
             "connections lent by the pool": inside.pool_lent,
             "connections to providers that the pool does not know": max(0, inside.to_providers - inside.pool_idle),
             **{f"tasks {what}": max(0, count - base.tasks.get(what, 0)) for what, count in inside.tasks.items()},
-            "files": max(0, inside.files - base.files - MORE_FILES),
+            "files": max(0, inside.files - most_files),
             "connections to Redis above its pool": max(0, inside.to_redis - MOST_REDIS_CONNECTIONS),
         }
         left += [f"{count} {what}" for what, count in counts.items() if count]

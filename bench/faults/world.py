@@ -10,7 +10,7 @@ from typing import Any
 from bench.faults import general
 from bench.faults.asking import GROUP, Asker
 from bench.faults.case import Figure, none
-from bench.faults.inside import Inside, look
+from bench.faults.inside import Inside, look, open_files
 from bench.faults.proxy import Replica
 from simulator import ProviderSettings, SimulatedProvider
 from tests.contracts.scripted_server import Script, ScriptedServer
@@ -60,6 +60,7 @@ class World:
         self._stack = AsyncExitStack()
         self.replicas: dict[Replica, Mapping[int, Inside]] = {}
         """Those whose general checks are made, with what was in them before."""
+        self._parents_files: dict[Replica, int] = {}
         self.askers: list[Asker] = []
         self.providers: list[SimulatedProvider] = []
         self.redis_servers: list[RedisServer] = []
@@ -124,6 +125,7 @@ class World:
         replica = Replica(self.folder, settings, environ, before)
         await replica.start()
         self.replicas[replica] = await look(replica, frozenset(self.redis_ports))
+        self._parents_files[replica] = open_files(replica.pid)
         return replica, self.asker(replica)
 
     def asker(self, replica: Replica, **options: Any) -> Asker:
@@ -145,6 +147,8 @@ class World:
         for replica, before in self.replicas.items():
             if replica.is_running:
                 left += await general.rest(replica, before, frozenset(self.redis_ports))
+                more = open_files(replica.pid) - self._parents_files[replica] - general.MORE_FILES
+                left += [f"{more} files of the parent"] * (more > 0)
                 wrong += filter(None, [await general.told_by_health(replica)])
                 inside = await look(replica, frozenset(self.redis_ports))
                 self.worst_lag_ms = max(self.worst_lag_ms, *(one.loop_lag_ms for one in inside.values()))
