@@ -1,5 +1,25 @@
 """The cases; to import this package is to have them all."""
 
-from bench.faults.cases import answers, clients, judgement, limits, mistakes, processes, providers, redis_trouble
+from bench.faults.cases import (
+    answers,
+    clients,
+    judgement,
+    limits,
+    mistakes,
+    processes,
+    providers,
+    redis_trouble,
+    streams,
+)
 
-__all__ = ["answers", "clients", "judgement", "limits", "mistakes", "processes", "providers", "redis_trouble"]
+__all__ = [
+    "answers",
+    "clients",
+    "judgement",
+    "limits",
+    "mistakes",
+    "processes",
+    "providers",
+    "redis_trouble",
+    "streams",
+]

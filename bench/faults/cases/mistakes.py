@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from bench.faults.asking import OK, TOLD
+from bench.faults.asking import OK, TOLD, Asker
 from bench.faults.case import Figure, at_least, at_most, cases_of, exactly, none
 from bench.faults.general import CANARIES, PROVIDER_KEY
 from bench.faults.world import World, config, model
 from bench.servers.children import ROOT, free_port
-from simulator import SimulatedProvider
+from bench.servers.payloads import REPLY
+from tests.contracts.scripted_server import ScriptedServer, answering, reply
 
 case = cases_of("Configuration and start")
 
@@ -227,28 +228,13 @@ async def azure(world: World) -> list[Figure]:
     ]
 
 
-async def _through(world: World, environ: Mapping[str, str], target: SimulatedProvider, base: str) -> tuple[int, int]:
-    """One request with these proxy variables: did it come to the target, and how many connections did the proxy of the
-    environment see?"""
-    seen = 0
-
-    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal seen
-        seen += 1
-        writer.close()
-
-    server = await asyncio.start_server(count, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    variables = {"HTTP_PROXY": f"http://127.0.0.1:{port}", "http_proxy": f"http://127.0.0.1:{port}", **environ}
-    target.reset()
-    try:
-        replica, asker = await world.proxy(config(model(base), trust_env=True, num_retries=0), variables)
-        await asker.ask(stream=False)
-        asker.close()
-        await replica.stop()
-    finally:
-        server.close()
-    return target.counts().received, seen
+def own_address() -> str:
+    """An address of this machine that others may reach, where it has one: no proxy is asked for loopback anyway."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with contextlib.suppress(OSError):
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            return str(probe.getsockname()[0])
+    return "127.0.0.1"
 
 
 @case(
@@ -257,24 +243,70 @@ async def _through(world: World, environ: Mapping[str, str], target: SimulatedPr
     "the endpoint is called directly, as Go and curl read the variable: its key does not reach the proxy",
 )
 async def no_proxy(world: World) -> list[Figure]:
-    target = await world.provider()
-    inside = {
-        "network": "127.0.0.0/8",
-        "port": f"127.0.0.1:{target.port}",
-        "address": "127.0.0.1",
-        "name": ".example,127.0.0.1",
+    address = own_address()
+    seen: list[str] = []
+
+    async def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append("")
+        writer.close()
+
+    between: asyncio.Server = await asyncio.start_server(count, "127.0.0.1", 0)
+    port = between.sockets[0].getsockname()[1]
+    answer = answering(reply(REPLY, "content-type: application/json"))
+    target: ScriptedServer = await world.entered(ScriptedServer(answer, host=address))
+    values = {
+        "network": f"{address.rpartition('.')[0]}.0/24",
+        "port": f"{address}:{target.port}",
+        "address": f"somewhere.example, {address}",
         "everything": "*",
+        "none of them": "elsewhere.example",
     }
-    direct = seen = 0
-    for value in inside.values():
-        came, went = await _through(world, {"NO_PROXY": value, "no_proxy": value}, target, f"{target.url}/v1")
-        direct, seen = direct + came, seen + went
-    _, otherwise = await _through(world, {"NO_PROXY": "elsewhere", "no_proxy": "elsewhere"}, target, f"{target.url}/v1")
+    settings = config(model(target), trust_env=True, num_retries=0, plain_http_hosts=[address])
+    direct, outcomes = {}, {}
+    for name, value in values.items():
+        before = len(target.requests)
+        seen.clear()
+        proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), f"http://127.0.0.1:{port}")
+        replica, asker = await world.proxy(settings, {**proxies, "NO_PROXY": value, "no_proxy": value})
+        await asker.ask(stream=False)
+        asker.close()
+        await replica.stop()
+        direct[name] = len(target.requests) - before
+        outcomes[name] = len(seen)
+    between.close()
+    without = outcomes.pop("none of them")
     return [
-        exactly("without it: connections that the proxy of the environment saw", otherwise, 1),
-        exactly(f"direct calls of {len(inside)}", direct, len(inside)),
-        none("connections that the proxy of the environment saw", seen),
+        exactly("calls directly of 4", sum(direct.values()), 4, str(direct)),
+        none("connections that the proxy saw", sum(outcomes.values()), str(outcomes)),
+        exactly("and without such a NO_PROXY", without, int(not address.startswith("127."))),
     ]
+
+
+@case("demo", "`make run` with flags and without a configuration", "the demo serves, with its simulated providers")
+async def demo(world: World) -> list[Figure]:
+    port = free_port()
+    command = [sys.executable, "-m", "entrypoints.http", "--or-demo", "--port", str(port)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(  # noqa: S603 - a command of our own
+        command, cwd=world.folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    ) as process:
+        asker = Asker(port)
+        try:
+            models: list[str] = []
+            async with asyncio.timeout(_START_S):
+                while not models:
+                    told = await asker.send("/v1/models", None, method="GET")
+                    models = [each["id"] for each in json.loads(told.body or b'{"data":[]}')["data"]]
+                    await asyncio.sleep(0.1)
+            asker.group = models[0]
+            tally = await asker.many(50)
+            asker.close()
+            process.send_signal(signal.SIGTERM)
+            code = await asyncio.to_thread(process.wait, 60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return [none("failed of 50", tally.failed(OK, "another's"), tally.errors()), exactly("exit code", code, 0)]
 
 
 @case(
