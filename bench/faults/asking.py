@@ -26,8 +26,9 @@ answer to another request), `no reply`, `timeout`.
 """
 
 _JSON = {"content-type": "application/json", **ASKS}
-_SIGNATURE = re.compile(rb"[\w-]+/([0-9a-f]{12})/\d")
-_NAME = re.compile(rb"([\w-]+)/[0-9a-f]{12}/\d")
+_SIGNATURE = re.compile(rb"([\w-]{1,40})/([0-9a-f]{12})/\d")
+_BEGINNING = 4096
+"""Of an answer, in which the provider says its name and what it was asked."""
 _ENDS = (b"data: [DONE]\n\n", b"event: response.completed\n", b"event: response.incomplete\n")
 _PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "completions": "/v1/completions"}
 
@@ -45,7 +46,7 @@ class Asked(NamedTuple):
     @property
     def by(self) -> str:
         """The provider that answered, by its name; empty = nobody did, or it does not say."""
-        found = _NAME.search(self.body)
+        found = _SIGNATURE.search(self.body[:_BEGINNING])
         return found.group(1).decode() if found else ""
 
     @property
@@ -203,8 +204,8 @@ def outcome_of(question: bytes, answer: Answer, *, stream: bool) -> str:
             return TOLD if answer.ended and b'"error"' in answer.body else "undeclared"
     elif not answer.ended or not _is_json(answer.body):
         return "undeclared"
-    found = _SIGNATURE.search(answer.body)
-    if found and found.group(1).decode() != digest_of(question):
+    found = _SIGNATURE.search(answer.body[:_BEGINNING])
+    if found and found.group(2).decode() != digest_of(question):
         return "another's"
     return OK
 
