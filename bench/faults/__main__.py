@@ -1,6 +1,8 @@
 """`make faults`: all cases, or some; the exit code is 1 when one does not hold.
 
-make faults                          all, in less than a quarter of an hour; writes bench/results/faults.json and docs/reliability.md
+A whole run writes bench/results/faults.json, and docs/reliability.md from it.
+
+make faults                          all, in about a quarter of an hour; writes the page
 make faults ARGS='--only redis'      those with `redis` in their name; writes nothing
 make faults ARGS='--list'            their names
 """

@@ -162,8 +162,7 @@ class Asker:
         asked: list[Asked] = []
 
         async def some() -> None:
-            for number in numbers:
-                asked.append(await self.ask(number, **_streamed_in_turn(number, fields)))
+            asked.extend([await self.ask(number, **_streamed_in_turn(number, fields)) for number in numbers])
 
         await asyncio.gather(*(some() for _ in range(at_once)))
         return Tally(asked)

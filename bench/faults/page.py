@@ -11,22 +11,27 @@ PAGE = ROOT / "docs/reliability.md"
 _HEAD = """\
 # Reliability
 
-What happens when something fails, each case tried against the real server process with a real Redis and the [simulated provider](provider.md) (or a server that says bytes that no provider
-should). `{command}` tries them all again, `make faults ARGS='--list'` names them, `make faults ARGS='--only NAME'` tries one. This page is made of the results.
+What happens when something fails. Each case is tried against the real server process with a real Redis, and the
+[simulated provider](provider.md) or a server that says bytes that no provider should. `{command}` tries all of them
+again, `make faults ARGS='--list'` names them, `make faults ARGS='--only NAME'` tries one. This page is made of the
+results.
 
-**{held} of {all} cases held.** Measured on {date}: {cores} cores of {cpu}, shared with clients, providers and Redis; {python}; commit {commit}; {took:.0f} minutes. Others used {busy:.1f} cores
-just before.
+**{held} of {all} cases held.** Measured on {date}: {cores} cores of {cpu}, shared with clients, providers and Redis;
+{python}; commit {commit}; {took:.0f} minutes. Others used {busy:.1f} cores just before.
 
-Each case has a proxy of its own. Its settings are short, so that a minute sees what an hour would: connect 0.5 s, first byte 2 s, silence in a stream 2 s, a cooldown 1 s, 3 attempts. Figures of time
-are ceilings on a machine that everything shares.
+Each case has a proxy of its own. Its settings are short, so that a minute sees what an hour would: connect 0.5 s, first
+byte 2 s, silence in a stream 2 s, a cooldown 1 s, three attempts. Bounds of time are ceilings for a machine that
+everything shares.
 
 After **every** case it is also checked that
 
-- within 15 s nothing is left in any worker: no request, lease, waiting request, WebSocket, task, file, connection of a client, lent connection to a provider, or byte held for a client;
+- within 15 s nothing is left in any worker: no request, lease, waiting request, WebSocket, task, file, connection of a
+  client, connection lent by the pool, or byte held for a client;
 - `/health` says what the states of the endpoints say, and the log has neither an internal error nor a traceback;
-- the keys of provider, client and Redis and the words of the prompts are in no log line, page, metric, error, nor anywhere in Redis.
+- the keys of provider, client and Redis and the words of the prompts are in no log line, page, metric or error, and
+  nowhere in Redis.
 
-In the tables `0 of 200` means that 200 were tried. What is behind a bound was measured.
+Bounds stand in brackets; what has none had to be just so: `failed of 400 0`, for one.
 """
 
 

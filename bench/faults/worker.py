@@ -50,7 +50,7 @@ def main() -> int:
                 "in_flight": len(container.in_flight()._running),
                 "sockets": container.behind().open,
                 "held_bytes": container.held().held_bytes,
-                **Counter(f"task {task.get_coro().__qualname__}" for task in asyncio.all_tasks()),
+                **Counter(f"task {getattr(task.get_coro(), '__qualname__', '?')}" for task in asyncio.all_tasks()),
             }
 
         app = Probe(cast(App, container.app()), sizes, lambda: None)
@@ -58,7 +58,7 @@ def main() -> int:
         return container
 
     die_with(os.getppid())
-    worker.Container = probed  # type: ignore[assignment,misc]
+    worker.Container = probed  # type: ignore[assignment,attr-defined]
     return http.main()
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ def config(*models: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
         "model_groups": [{"model_group": name, "models": list(each)} for name, each in groups.items()],
         "general_settings": {**QUICK, **settings},
     }
+
+
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> float:
+    """Wait until it is, or so long; the seconds that it took."""
+    began = time.monotonic()
+    while not true():
+        if time.monotonic() - began > seconds:
+            break
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
 
 
 class World:

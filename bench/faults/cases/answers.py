@@ -105,7 +105,8 @@ def _end_of_chat() -> str:
 @case(
     "wrong-length",
     "a body that is shorter, or longer, than its content-length says",
-    "shorter: another endpoint answers; longer: the answer passes, what follows is nobody's and the connection is not used again",
+    "shorter: another endpoint answers; longer: the answer passes, what follows is nobody's and the "
+    "connection is not used again",
 )
 async def wrong_length(world: World) -> list[Figure]:
     short, long, well = await world.failing({"kind": "truncate"}), await world.provider("long"), await world.provider()
@@ -151,7 +152,7 @@ async def _bombed(world: World, said: Mapping[str, bytes], **general: Any) -> tu
     models = [model(well, 0, "warm")]
     for name, reply in said.items():
         models += [model(await world.scripted(saying(reply)), group=name), model(well, 0, group=name)]
-    replica, asker = await world.proxy(config(*models, num_retries=1, **general))
+    replica, _ = await world.proxy(config(*models, num_retries=1, **general))
     await world.asker(replica, group="warm").many(50)
     before = await resident(world)
     found = {name: await world.asker(replica, group=name).ask(stream=False) for name in said}

@@ -54,7 +54,8 @@ async def with_delay(world: World) -> list[Figure]:
 @case(
     "429-odd-delays",
     "429 without a hint; with a delay of a day, negative, in letters, as a date",
-    "without a hint and with junk 1 s and then twice as much; a longer delay than 300 s counts as 300 s; no endpoint is held against its health",
+    "without a hint and with junk 1 s and then twice as much; a longer delay than 300 s counts as 300 s; "
+    "no endpoint is held against its health",
 )
 async def odd_delays(world: World) -> list[Figure]:
     date = email.utils.formatdate(time.time() + 20, usegmt=True)
@@ -125,10 +126,15 @@ async def _outage(
 )
 async def storm(world: World) -> list[Figure]:
     providers = [await world.provider(name) for name in ("a", "b", "c")]
-    down = lambda provider: provider.set_faults([{"action": dict(UNAVAILABLE)}])  # noqa: E731
-    while_down, after, calls = await _outage(
-        world, down, lambda: [provider.set_faults([]) for provider in providers], providers, 60
-    )
+
+    def down(provider: SimulatedProvider) -> None:
+        provider.set_faults([{"action": dict(UNAVAILABLE)}])
+
+    def back() -> None:
+        for provider in providers:
+            provider.set_faults([])
+
+    while_down, after, calls = await _outage(world, down, back, providers, 60)
     asked = len(while_down.asked)
     late = Tally(one for one in after.asked if one.at_s - after.asked[0].at_s > 2)
     return [

@@ -1,4 +1,4 @@
-"""Signals, workers and replicas that die, files that run out, clocks that jump, and a Redis cluster that loses a node."""
+"""Signals, workers and replicas that die, files that run out, clocks that jump, a cluster that loses a node."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from bench.faults.case import Figure, at_least, at_most, between, cases_of, exac
 from bench.faults.cases.limits import limited
 from bench.faults.inside import look
 from bench.faults.worker import CLOCK_FILE_VARIABLE, CLOCK_VARIABLE
-from bench.faults.world import World, config, model
+from bench.faults.world import World, config, model, until
 from bench.servers.processes import cpu_s
 from bench.wire import Call
 from tests.redis_server import RedisServer
@@ -43,8 +43,7 @@ async def sigterm(world: World) -> list[Figure]:
         asyncio.create_task(asker.many(50, 50, stream=True)),
         asyncio.create_task(others.many(50, 50, stream=True)),
     ]
-    while short.counts().in_flight + endless.counts().in_flight < 100:
-        await asyncio.sleep(0.01)
+    await until(lambda: short.counts().in_flight + endless.counts().in_flight >= 100)
     began = time.monotonic()
     replica.send_signal(signal.SIGTERM)
     await asyncio.sleep(0.5)
@@ -55,8 +54,7 @@ async def sigterm(world: World) -> list[Figure]:
 
     again, more = await world.proxy(config(model(endless, group="group"), drain_timeout=60))
     stuck = asyncio.create_task(more.ask(stream=True))
-    while not endless.counts().in_flight:
-        await asyncio.sleep(0.01)
+    await until(lambda: endless.counts().in_flight > 0)
     again.send_signal(signal.SIGTERM)
     await asyncio.sleep(0.5)
     began = time.monotonic()
@@ -87,14 +85,12 @@ async def worker_killed(world: World) -> list[Figure]:
     for _ in range(5):
         await asyncio.sleep(0.7)
         os.kill(replica.workers()[0], signal.SIGKILL)
-        began = time.monotonic()
-        while len(replica.workers()) < 2 and time.monotonic() - began < 10:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(replica.workers()) == 2)
     await asyncio.sleep(0.7)
     over.set()
     tally = await asking
-    while len(await look(replica)) < 2:
-        await asyncio.sleep(0.1)
+    await until(lambda: len(replica.log("worker lost")) == 5 and len(replica.workers()) == 2, 30)
+    await look(replica)
     later = await asker.many(200)
     return [
         at_most(f"connections lost under {len(tally.asked)} requests, which were sent again", asker.tried_again, 40),

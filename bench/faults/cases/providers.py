@@ -156,7 +156,8 @@ async def silent_stream(world: World) -> list[Figure]:
 @case(
     "dripping",
     "a reply of 1 byte a second; a stream of many small pieces",
-    "dripped headers are cut at first_byte_timeout (2 s) and another endpoint answers; a slow stream that is never silent for long comes whole",
+    "dripped headers are cut at first_byte_timeout (2 s) and another endpoint answers; a slow stream "
+    "that is never silent for long comes whole",
 )
 async def dripping(world: World) -> list[Figure]:
     sick, well = await world.failing({"kind": "slow", "bytes_per_second": 1}), await world.provider()
