@@ -8,7 +8,7 @@ What each module does, for other runs that want a part of it (`make chaos` takes
 - `general.py`: the general checks: what must be so after every case (`Leftovers`, `canaries_in`, `told_by_health`).
 - `asking.py`: `Asker`, requests and what became of them, as a client can tell; one at a time, many at once, at a rate.
 - `world.py`: `World`, what a case has at hand, closed with the case: providers, scripted servers, Redis, proxies.
-- `slow_way.py`: a way to a server that delays what comes back.
+- `slow_way.py`: a way to a server that delays what comes back, in a process of its own.
 - `case.py`: `Figure` (what was measured, and its bound), `Case`, and the list of all cases.
 - `results.py`, `page.py`: what is kept in bench/results/faults.json, and docs/reliability.md, which is made of it.
 - `cases/`: the cases, a module for each kind of thing that fails.

@@ -24,7 +24,7 @@ from bench.faults import (
 )
 from bench.faults.case import Case, Figure, in_order
 from bench.faults.results import Result, Results
-from bench.faults.world import World
+from bench.faults.world import SETTINGS, World
 from bench.machine import this_machine
 from bench.servers.processes import busy_cores
 
@@ -86,7 +86,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a part of the names of those that are to be tried")
     parser.add_argument("--list", action="store_true", help="their names")
     parser.add_argument("--logs", type=Path, help="a folder for the logs of the proxies; without it they are not kept")
+    parser.add_argument("--upstream-client", help="httpx instead of the default; writes nothing")
     options = parser.parse_args()
+    if options.upstream_client:
+        SETTINGS["upstream_client"] = options.upstream_client
     chosen = [case for case in in_order() if options.only in case.name]
     if options.list:
         print("\n".join(f"{case.name:<28} {case.title}" for case in chosen))
@@ -105,7 +108,7 @@ def main() -> int:
     began = time.monotonic()
     found = asyncio.run(_try_all(chosen, options.logs))
     held = sum(result.held for result in found)
-    if not options.only:
+    if not options.only and not options.upstream_client:
         results.keep(
             Results(
                 command="make faults",

@@ -13,11 +13,12 @@ from bench.faults.asking import GROUP, Asker
 from bench.faults.case import Figure, none
 from bench.faults.inside import Inside, look, open_files
 from bench.faults.proxy import Replica
+from bench.faults.slow_way import slow_way
 from simulator import ProviderSettings, SimulatedProvider
 from tests.contracts.scripted_server import Script, ScriptedServer
 from tests.redis_server import RedisServer, private_redis
 
-QUICK: Mapping[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "connect_timeout": 0.5,
     "first_byte_timeout": 2,
     "stream_idle_timeout": 2,
@@ -50,7 +51,7 @@ def config(*models: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
         groups.setdefault(each["model"], []).append(each)
     return {
         "model_groups": [{"model_group": name, "models": list(each)} for name, each in groups.items()],
-        "general_settings": {**QUICK, **settings},
+        "general_settings": {**SETTINGS, **settings},
     }
 
 
@@ -120,6 +121,12 @@ class World:
         self.redis_ports.add(server.port)
         return server
 
+    def slow_way(self, server: RedisServer, delay_s: float) -> int:
+        """The port of a way to it that delays every answer by so long."""
+        port = self._stack.enter_context(slow_way(server.port, delay_s))
+        self.redis_ports.add(port)
+        return port
+
     async def entered(self, thing: Any) -> Any:
         """Whatever else is to end with the case."""
         return await self._stack.enter_async_context(thing)
@@ -134,6 +141,7 @@ class World:
     ) -> tuple[Replica, Asker]:
         """A proxy that serves, and a client of it."""
         replica = Replica(self.folder, settings, environ, before)
+        self.replicas[replica] = {}
         await replica.start()
         self.replicas[replica] = await look(replica, frozenset(self.redis_ports))
         self._parents_files[replica] = open_files(replica.pid)
