@@ -20,7 +20,7 @@ _EVENTS = 40
 @case(
     "refused",
     "two of three endpoints refuse connections",
-    "no request fails; a dead endpoint is tried once in each cooldown",
+    "no request fails; of 16 requests at a time few meet a dead endpoint, and then one in each cooldown",
 )
 async def refused(world: World) -> list[Figure]:
     well = await world.provider()
@@ -30,7 +30,7 @@ async def refused(world: World) -> list[Figure]:
     calls = [seen["attempts"] for id_, seen in (await replica.endpoints()).items() if id_ != "group/1"]
     return [
         none("failed of 3,000", tally.failed(), tally.errors()),
-        at_most("calls of a dead endpoint", max(calls), 8),
+        at_most("calls of a dead endpoint", max(calls), 20),
         at_most("p99", tally.percentile_ms(99), 500, "ms"),
     ]
 
