@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 PerMinute = Annotated[int, Meta(ge=1)]
-HeaderStyle = Literal["openai", "azure", "none"]
+HeaderStyle = Literal["openai", "azure", "none", "ptu"]
 Windows = Literal["fixed", "aligned", "sliding"]
 
 
@@ -29,6 +29,8 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     counts."""
     windows: Windows = "fixed"
     """Where the windows lie: one after the other from the first request on, by the clock, or before each request."""
+    spillover: bool = False
+    """Whether a standard deployment answers what a provisioned one (style `ptu`) refuses, as Azure has it."""
     api_keys: tuple[str, ...] = ()
     """Credentials that are let in; empty: every request is, but for keys where Azure wants an Entra token."""
     entra_tokens: tuple[str, ...] = ()

@@ -206,13 +206,11 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            cost = lease.state.took(usage)
-            if cost is not None and lease.bill is not None:
-                lease.bill.cost = cost
+            lease.state.took(usage, lease.trace)
             lease.bucket.learn(lease.query.demand, usage)
         elif ending is _ANSWERED and not lease.query.is_beside:
             lease.state.took_unknown()
-        lease.bucket.settle(lease.held, ending, self._clock.now())
+        lease.bucket.settle(lease.held, ending, self._clock.now(), usage)
         if self._room.is_heard:
             self._room.at(lease)
         if lease.when_released is not None:

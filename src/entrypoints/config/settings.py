@@ -210,6 +210,9 @@ class EndpointSettings(Section, frozen=True):
     priority: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Its [tier](tiers.md): 0 is used first, and a higher one only while no lower one can take the request. Of weight
     0 it says nothing."""
+    capacity: Literal["metered", "provisioned"] = "metered"
+    """metered: its replies say what is left of its rate limit. provisioned: reserved capacity such as an Azure PTU,
+    whose replies do not; how much there is the proxy learns from its 429s: [provisioned capacity](provisioned.md)."""
     params: ParamsSettings = ParamsSettings()
     """How it is reached: [params](#params)."""
     connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s

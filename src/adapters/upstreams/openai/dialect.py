@@ -11,7 +11,7 @@ from adapters.upstreams.openai.credential_mask import CredentialMask
 from adapters.upstreams.openai.errors.reply_judge import judge
 from adapters.upstreams.openai.inflated_reply import plain
 from adapters.upstreams.openai.model_rewrite import replace_model
-from adapters.upstreams.openai.rate_limit_headers import readings
+from adapters.upstreams.openai.rate_limit_headers import is_spilled, readings
 from adapters.upstreams.openai.stored_ids import made_ids, state_ids
 from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
@@ -29,6 +29,7 @@ class OpenAIDialect:
     """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
 
     readings = staticmethod(readings)
+    is_spilled = staticmethod(is_spilled)
     state_ids = staticmethod(state_ids)
     made_ids = staticmethod(made_ids)
     plain = staticmethod(plain)
