@@ -30,7 +30,7 @@ class Inside(Struct, frozen=True, kw_only=True):
     clients: int
     """Connections of clients, without the one that asks."""
     to_redis: int
-    """Connections to Redis."""
+    """Connections to Redis; in a cluster to the node that has most."""
     to_providers: int
     """All others that go out from here."""
     in_flight: int
@@ -81,7 +81,7 @@ async def _one(replica: Replica, redis_ports: frozenset[int]) -> Inside:
         tasks={name[len("task ") :]: int(count) for name, count in metrics.items() if name.startswith("task ")},
         files=open_files(pid),
         clients=sum(count for (here, _), count in ends.items() if here in ours) - 1,
-        to_redis=sum(count for (here, there), count in ends.items() if here not in ours and there in redis_ports),
+        to_redis=max((_to(port, ends) for port in redis_ports), default=0),
         to_providers=sum(
             count for (here, there), count in ends.items() if here not in ours and there not in redis_ports
         ),
@@ -113,6 +113,10 @@ def connections(pid: int) -> Mapping[tuple[int, int], int]:
                 if fields[3] == _ESTABLISHED and fields[9] in inodes:
                     found[_port(fields[1]), _port(fields[2])] += 1
     return found
+
+
+def _to(port: int, ends: Mapping[tuple[int, int], int]) -> int:
+    return sum(count for (_, there), count in ends.items() if there == port)
 
 
 def _port(address: str) -> int:
