@@ -147,7 +147,7 @@ async def storm(world: World) -> list[Figure]:
 @case(
     "all-refuse",
     "all endpoints refuse connections for 15 s, then are there",
-    "an error at once and not a wait; answers within a second of their return",
+    "an error after the retries and their backoff, and no wait beyond; answers within a second of their return",
 )
 async def all_refuse(world: World) -> list[Figure]:
     providers = [await world.provider(name) for name in ("a", "b")]
