@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -93,6 +93,10 @@ attack: setup-dev
 fuzz: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz $(ARGS)
 	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz.surface
+
+# Every way to fail, one after the other, in less than a quarter of an hour; writes docs/reliability.md. ARGS='--only NAME', '--list'.
+faults: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.faults $(ARGS)
 
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
