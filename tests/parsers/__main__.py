@@ -8,7 +8,7 @@ from tests.parsers.loop import Fuzzing
 from tests.parsers.seeds import keep, seeds
 from tests.parsers.targets import TARGETS
 
-_SHOWN_BYTES = 2000
+_SHOWN_BYTES = 500
 
 
 def main() -> int:

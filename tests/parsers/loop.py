@@ -96,13 +96,15 @@ class Fuzzing:
         began = thread_time()
         try:
             self._coverage.of(self.target.run, data)
-            if self._coverage.steps > FREE_STEPS + self.target.steps_a_byte * len(data):
-                raise TooMuchWork(f"{self._coverage.steps} lines for {len(data)} bytes")
-            if thread_time() - began > SLOW_S:
-                raise TooMuchWork(f"{thread_time() - began:.1f} s for {len(data)} bytes")
+            self._check_work(len(data), thread_time() - began)
         except Exception as error:
             return error
         return None
+
+    def _check_work(self, size: int, seconds: float) -> None:
+        steps = self._coverage.steps
+        if steps > FREE_STEPS + self.target.steps_a_byte * size or seconds > SLOW_S:
+            raise TooMuchWork(f"{steps} lines and {seconds:.1f} s for {size} bytes")
 
     def _note(self, data: bytes, place: str) -> None:
         size, tries = max(1, len(data) // 2), 0

@@ -1,14 +1,18 @@
 """Another input made of those that are there: bytes changed, words put in, pieces dropped, moved and repeated."""
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 
 _MARKS = b"\0\t\n\r \"'#%&()*+,-./0189:;<=>?@AZ[\\]_az{|}~\x7f\x80\xbf\xc3\xed\xef\xf0\xff"
 _NUMBERS = (
     b"0", b"-1", b"1", b"65536", b"2147483648", b"9223372036854775808", b"18446744073709551616", b"1e400", b"-1e400",
-    b"9" * 310, b"9" * 5000, b"0.1", b"1e-400", b"NaN", b"Infinity", b"-Infinity", b"00", b"+1", b"0x10", b"1_0", b"fff",
+    b"9" * 310, b"9" * 5000, b"0.1", b"1e-400", b"NaN", b"Infinity", b"-Infinity", b"00", b"+1", b"0x10", b"1_0",
+    b"fff",
 )  # fmt: skip
 _LONGEST_REPEATED = 64
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|\b(?:true|false|null)\b')
+_FORMS = (b"@", b"@", b"@", b"[@]", b'{"type":@}', b"$,@", b'$:@,"x"', b"[$,@]", b'{"error":$}', b"{@:$}")
 
 
 def mutated(dice: Random, corpus: Sequence[bytes], words: Sequence[bytes], longest_bytes: int) -> bytes:
@@ -82,6 +86,15 @@ def _splice(dice: Random, data: bytearray, corpus: Sequence[bytes], _: object) -
     data[at:until] = other[start:end]
 
 
+def _swap_a_token(dice: Random, data: bytearray, corpus: Sequence[bytes], _: object) -> None:
+    """A text, number or word in JSON for another, or for one with more in it: what results mostly is JSON as well."""
+    tokens = [found.span() for found in _TOKEN.finditer(data)]
+    others = _TOKEN.findall(dice.choice(corpus))
+    if tokens and others:
+        start, end = dice.choice(tokens)
+        data[start:end] = dice.choice(_FORMS).replace(b"@", dice.choice(others)).replace(b"$", data[start:end])
+
+
 def _repeat(dice: Random, data: bytearray, *_: object) -> None:
     start, end = _piece(dice, data)
     if 0 < end - start <= _LONGEST_REPEATED:
@@ -97,5 +110,5 @@ def _multiply(dice: Random, data: bytearray, longest_bytes: int) -> None:
 _Change = Callable[[Random, bytearray, Sequence[bytes], Sequence[bytes]], None]
 _CHANGES: Sequence[_Change] = (
     _change_a_byte, _change_a_byte, _insert_a_mark, _insert_a_word, _insert_a_word, _insert_a_number, _drop, _drop,
-    _copy, _splice, _splice, _repeat,
+    _copy, _splice, _splice, _repeat, _swap_a_token, _swap_a_token,
 )  # fmt: skip

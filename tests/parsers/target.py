@@ -35,6 +35,19 @@ def cut(data: bytes) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
+def by_lines(data: bytes) -> list[bytes]:
+    """In pieces that end where blank lines do, as who asks for one thing after the other sends them; half of them are
+    put together with what begins the next."""
+    dice = Random(zlib.crc32(data))
+    parts = data.split(b"\r\n\r\n")
+    pieces = [part + b"\r\n\r\n" for part in parts[:-1]] + [parts[-1]]
+    for at in range(len(pieces) - 1):
+        if dice.random() < 0.5 and pieces[at + 1]:
+            shared = dice.randrange(len(pieces[at + 1]))
+            pieces[at], pieces[at + 1] = pieces[at] + pieces[at + 1][:shared], pieces[at + 1][shared:]
+    return [piece for piece in pieces if piece]
+
+
 def led(data: bytes) -> tuple[int, bytes]:
     """The first byte, which picks a variant, and the rest."""
     return (data[0], data[1:]) if data else (0, b"")

@@ -22,6 +22,8 @@ from tests.parsers.target import Target, cut, finished, led
 
 _BOUNDARY = b"xYz"
 _MAX_BYTES = 4 << 20
+_MAX_REPLY_BYTES = 256 * 1024
+_LONG = "long enough"
 
 
 def _forms(data: bytes) -> Hashable:
@@ -98,7 +100,7 @@ def _inflated(data: bytes) -> Hashable:
     coding = ("gzip", "deflate", "x-gzip")[variant % 3]
     headers = (("content-encoding", coding),)
     whole, pieces = _replied([data] if data else [], coding), _replied(cut(data), coding)
-    assert whole == pieces, "cut"
+    assert whole == pieces or _LONG in (whole[1], pieces[1]), "cut"
     try:
         text, is_all = beginning(headers, data, 4096)
     except ValueError:
@@ -112,14 +114,16 @@ def _replied(pieces: list[bytes], coding: str) -> tuple[bytes, str]:
     """What comes of it, and how it fails; what came before that is a matter of pieces."""
     reply: Any = InflatedReply(FakeReply(200, [piece for piece in pieces if piece]), coding)
 
-    async def read() -> bytes:
+    async def read() -> tuple[bytes, str]:
         found = bytearray()
-        while (piece := await reply.receive()) and len(found) < _MAX_BYTES:
+        while piece := await reply.receive():
             found += piece
-        return bytes(found[:_MAX_BYTES])
+            if len(found) > _MAX_REPLY_BYTES:
+                return b"", _LONG
+        return bytes(found), ""
 
     try:
-        return finished(read()), ""
+        return finished(read())
     except UpstreamFailed as failed:
         return b"", failed.failure.kind.value
 
@@ -144,12 +148,16 @@ TARGETS = (
         "forms",
         _forms,
         (
-            _DELIMITER, b"\r\n--xYz--\r\n", _FIELD % b"model" + b"gpt-4o\r\n", _FIELD % b"file_id" + b"file-1\r\n", b"--xYz--",
-            b'content-disposition: form-data; name="file"; filename="a"\r\ncontent-type: text/plain\r\n\r\nx\r\n', b"\r\n--xYz",
-            _DELIMITER + _FIELD % b"model" + b"whisper\r\n" + _DELIMITER + _FIELD % b"a[b]" + b'{"file_id":"f"}\r\n--xYz--\r\n',
-            b"content-transfer-encoding: base64\r\n", b"Content-Type: application/json\r\n", b"\r\n\r\n", b"; name=model", b"; ",
+            _DELIMITER, b"\r\n--xYz--\r\n", _FIELD % b"model" + b"gpt-4o\r\n", _FIELD % b"file_id" + b"file-1\r\n",
+            b"--xYz--",
+            b'content-disposition: form-data; name="file"; filename="a"\r\ncontent-type: text/plain\r\n\r\nx\r\n',
+            b"\r\n--xYz",
+            _DELIMITER + _FIELD % b"model" + b"w\r\n" + _DELIMITER + _FIELD % b"a[b]" + b'{"file_id":"f"}\r\n--xYz--',
+            b"content-transfer-encoding: base64\r\n", b"Content-Type: application/json\r\n", b"\r\n\r\n",
+            b"; name=model", b"; ",
         ),
     ),
     Target("codings", _codings, tuple(chain(_zipped(b"hello"), _zipped(b"a" * 3000), (b"\0" * 40, b"\x80", b"\x85")))),
-    Target("inflated-replies", _inflated, tuple(chain(_zipped(b"hello")[:3], _zipped(b"a" * 9000)[:3], (b"\0" * 40, b"\x02")))),
+    Target("inflated-replies", _inflated, tuple(chain(_zipped(b"hello")[:3], _zipped(b"a" * 9000)[:3], (b"\0" * 40,
+    b"\x02")))),
 )  # fmt: skip

@@ -38,7 +38,7 @@ def _settings(data: bytes) -> Hashable:
 def _litellm(data: bytes) -> Hashable:
     _PATH.write_bytes(data)
     try:
-        converted = convert(read_source(_PATH))
+        converted = convert(read_source(_PATH), literals_kept=False)
     except SourceError as error:
         return str(error)[-40:]
     text = document(converted, _PATH.name)
@@ -51,9 +51,12 @@ def _litellm(data: bytes) -> Hashable:
 
 
 _YAML = (
-    b": ", b"- ", b"\n", b"\n  ", b"\n    ", b"&a ", b"*a", b"<<: *a\n", b"!!str ", b"!!python/object:x ", b"|\n", b">-\n", b"'", b'"',
-    b"{", b"}", b"[", b"]", b", ", b"# ", b"---\n", b"...\n", b"? ", b"\t", b"os.environ/FULL", b"os.environ/NONE", b"~", b"0o17", b"0x1f",
-    b"1:30", b".inf", b"2026-01-01", b"60s", b"32MiB", b"https://h.example/v1", b"http://10.0.0.1", b"redis://r:1/0", b"auto",
+    b": ", b"- ", b"\n", b"\n  ", b"\n    ", b"&a ", b"*a", b"<<: *a\n", b"!!str ", b"!!python/object:x ", b"|\n",
+    b">-\n", b"'", b'"',
+    b"{", b"}", b"[", b"]", b", ", b"# ", b"---\n", b"...\n", b"? ", b"\t", b"os.environ/FULL", b"os.environ/NONE",
+    b"~", b"0o17", b"0x1f",
+    b"1:30", b".inf", b"2026-01-01", b"60s", b"32MiB", b"https://h.example/v1", b"http://10.0.0.1", b"redis://r:1/0",
+    b"auto",
     b"\xc2\x85", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"%YAML 1.1\n", b"!", b"<<",
 )  # fmt: skip
 _KEYS = tuple(
@@ -61,7 +64,9 @@ _KEYS = tuple(
     for section in (GeneralSettings, EndpointSettings, GroupSettings, ConfigFile, ParamsSettings)
     for key in sorted(keys_of(section))
 )
-_SMALL = b"model_groups:\n- model_group: g\n  models:\n  - params:\n      model: openai/m\n      api_key: os.environ/FULL\n"
+_SMALL = (
+    b"model_groups:\n- model_group: g\n  models:\n  - params:\n      model: openai/m\n      api_key: os.environ/FULL\n"
+)
 _LITELLM = (
     b"model_list:\n- model_name: g\n  litellm_params:\n    model: azure/d\n    api_base: https://x.openai.azure.com\n"
     b"    api_key: os.environ/FULL\n    rpm: 5\nrouter_settings:\n  num_retries: 2\n  fallbacks: [{g: [h]}]\n"
@@ -73,8 +78,10 @@ TARGETS = (
         "litellm-files",
         _litellm,
         (
-            *_YAML, _LITELLM, b"include: [file.yaml]\n", b"litellm_settings:\n  cache: true\n  cache_params: {type: redis}\n",
-            b"general_settings:\n  master_key: sk-x\n", b"model_info: {mode: chat}\n", b"tpm: ", b"order: ", b"timeout: ",
+            *_YAML, _LITELLM, b"include: [file.yaml]\n",
+            b"litellm_settings:\n  cache: true\n  cache_params: {type: redis}\n",
+            b"general_settings:\n  master_key: sk-x\n", b"model_info: {mode: chat}\n", b"tpm: ", b"order: ",
+            b"timeout: ",
         ),
     ),
 )  # fmt: skip

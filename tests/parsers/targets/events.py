@@ -1,4 +1,4 @@
-"""Event streams: the scanner of OpenAI's streams, what holds back an event that is not whole, and who reads one again."""
+"""Event streams: the scanner of OpenAI's, what holds back an event that is not whole, and who reads one again."""
 
 from collections.abc import Hashable, Sequence
 
@@ -38,8 +38,13 @@ def _fed(pieces: Sequence[bytes], expected: ExpectedStream) -> tuple[Sequence[ob
     rest = scanner.finish()
     came = b"".join(frame.data for frame in frames) + rest
     assert came == b"".join(pieces), "bytes in are bytes out"
-    told = [(frame.kind, frame.failure) for frame in frames if frame.data.strip(b"\r\n")]
-    return (*told, scanner.is_body, rest), scanner
+    told = [(frame.kind, frame.failure) for frame in frames if _has_fields(frame.data)]
+    return (*told, scanner.is_body, rest.lstrip(b"\r\n") if _has_fields(rest) else b""), scanner
+
+
+def _has_fields(event: bytes) -> bool:
+    """Comments and empty lines before an event pass as soon as they are there, so with which event is by the cut."""
+    return any(line and not line.startswith(b":") for line in event.replace(b"\r", b"\n").split(b"\n"))
 
 
 def _relayed(pieces: Sequence[bytes], expected: ExpectedStream) -> OpenAIStreamScanner:
@@ -113,18 +118,19 @@ _WORDS = (
     b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n',
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
     b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n', b'data: {"error":{"code":"x"}}\n\n',
-    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":7,"delta":"x"}\n\n',
+    b'event: response.output_text.delta\n',
+    b'data: {"type":"response.output_text.delta","sequence_number":7,"delta":"x"}\n\n',
     b'data: {"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}\n\n',
-    b'data: {"type":"response.completed","response":{"id":"r","object":"response","status":"completed","output":[{"type"'
-    b':"message","content":[{"type":"output_text","text":"x"}]}]}}\n\n',
+    b'data: {"type":"response.completed","response":{"id":"r","object":"response","status":"completed","output":[{'
+    b'"type":"message","content":[{"type":"output_text","text":"x"}]}]}}\n\n',
 )  # fmt: skip
 _WHOLE = (
     b'\x00{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":'
     b'"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}',
     b'\x01{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"x","finish_reason":'
     b'"stop","logprobs":null}]}',
-    b'\x05data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":'
-    b'"assistant","content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    b'\x05data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{'
+    b'"role":"assistant","content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
     b'\x03{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1]}],"model":"m"}',
     b'\x04{"id":"m","model":"m","results":[{"flagged":false}]}',
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable
 from contextlib import suppress
+from string import ascii_letters, digits
 
 from websockets.utils import accept_key
 
@@ -21,16 +22,18 @@ from application.errors import InvalidRequest
 from tests.parsers.target import Target, led
 
 _NOW = 1.8e9
+_OF_NAMES = b"!#$%&'*+-.^_`|~" + (digits + ascii_letters).encode()
+_CONTROLS = bytes({*range(32), 127} - {9})
 _GUARD = Guard("127.0.0.1", ["proxy.example"], ["https://*.example", "app://x", "http://localhost:*"])
 
 
 def _pairs(data: bytes) -> list[tuple[bytes, bytes]]:
-    """As llhttp would hand them over: names in lower case, no line ends or NULs in values."""
+    """As llhttp hands them over: names of letters, in lower case, and values without controls."""
     found = []
     for line in data.split(b"\n"):
-        name, colon, value = line.partition(b":")
-        if colon:
-            found.append((name.strip().lower(), value.strip(b" \t").replace(b"\r", b"").replace(b"\0", b"")))
+        name, _, value = line.partition(b":")
+        if name and not name.translate(None, _OF_NAMES):
+            found.append((name.lower(), value.translate(None, _CONTROLS).strip(b" \t")))
     return found
 
 
@@ -120,8 +123,10 @@ TARGETS = (
             b"x-ratelimit-limit-requests: 60\nx-ratelimit-remaining-requests: 0\nx-ratelimit-reset-requests: 6m0s\n",
             b"x-ratelimit-limit-tokens: 150000\nx-ratelimit-remaining-tokens: -1\nx-ratelimit-reset-tokens: 86400\n",
             b"x-ratelimit-limit-project-tokens: 5\nx-ratelimit-remaining-tokens_usage_based: 7\n", b"retry-after: 5\n",
-            b"x-rate-limit-reset-tokens: 20ms\n", b"retry-after: Wed, 21 Oct 2026 07:28:00 GMT\n", b"retry-after-ms: 1500\n",
-            b"message: Please try again in 1m30.5s.\n", b"message: retry after 60 seconds\n", b"1800000100", b"2027-01-15T08:01:00Z",
+            b"x-rate-limit-reset-tokens: 20ms\n", b"retry-after: Wed, 21 Oct 2026 07:28:00 GMT\n",
+            b"retry-after-ms: 1500\n",
+            b"message: Please try again in 1m30.5s.\n", b"message: retry after 60 seconds\n", b"1800000100",
+            b"2027-01-15T08:01:00Z",
             b"1800000100000", b"\xc2\xb5s", b"days", b"h", b"ns", b"GMT", b"inf", b"nan", b"\xd9\xa3",
         ),
     ),
@@ -133,15 +138,18 @@ TARGETS = (
             b"origin: null\n", b"connection: x-a, close\n", b"x-a: b\n", b"authorization: Bearer k\n", b"api-key: k\n",
             b"content-type: multipart/form-data; boundary=\"xx\"\n", b"content-type: application/json; charset=x\n",
             b"content-encoding: gzip, br\n", b"cache-control: no-cache, max-age=\"3\"\n", b"session_id: s\n",
-            b"x-stainless-read-timeout: 60\n", b"upgrade: websocket\n", b"set-cookie: a=b\n", b"forwarded: for=1.2.3.4\n",
-            b"x-forwarded-for: 1\n", b"cookie: a\n", b"openai-organization: o\n", b"content-length: 3\n", b"expect: 100-continue\n",
+            b"x-stainless-read-timeout: 60\n", b"upgrade: websocket\n", b"set-cookie: a=b\n",
+            b"forwarded: for=1.2.3.4\n",
+            b"x-forwarded-for: 1\n", b"cookie: a\n", b"openai-organization: o\n", b"content-length: 3\n",
+            b"expect: 100-continue\n",
         ),
     ),
     Target(
         "handshakes",
         _handshakes,
         (
-            b"upgrade: websocket\nconnection: Upgrade\nsec-websocket-version: 13\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n",
+            b"upgrade: websocket\nconnection: Upgrade\nsec-websocket-version: 13\n",
+            b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n",
             b"sec-websocket-protocol: realtime, b\n", b"sec-websocket-extensions: permessage-deflate; x=\"y\"\n",
             b"sec-websocket-accept: KEY\n", b"sec-websocket-version: 8, 13\n", b"connection: keep-alive\n",
         ),
@@ -150,9 +158,12 @@ TARGETS = (
         "paths",
         _paths,
         (
-            b"\x01/v1/chat/completions", b"/openai/deployments/d%20x/", b"chat/completions", b"/v1/responses/resp_1", b"/input_items",
-            b"/v1/files/file-1/content", b"%2e%2e", b"..", b"//", b"%ff", b"/v1", b"/models", b"/completions", b"/embeddings",
-            b"?api-version=1", b"&file_id=file-0123456789abcdefgh", b"/azure", b"/batches", b"/conversations", b"\\", b"%2F",
+            b"\x01/v1/chat/completions", b"/openai/deployments/d%20x/", b"chat/completions", b"/v1/responses/resp_1",
+            b"/input_items",
+            b"/v1/files/file-1/content", b"%2e%2e", b"..", b"//", b"%ff", b"/v1", b"/models", b"/completions",
+            b"/embeddings",
+            b"?api-version=1", b"&file_id=file-0123456789abcdefgh", b"/azure", b"/batches", b"/conversations", b"\\",
+            b"%2F",
         ),
     ),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from application.body.narrowed import Narrowed
 from application.body.readable import readable
 from application.errors import InvalidRequest
 from tests.parsers.target import Target
-from tests.parsers.texts import JSON_WORDS, by_json, is_json
+from tests.parsers.texts import JSON_OBJECTS, JSON_WORDS, by_json, is_json
 
 _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 _NAMES = ("model", "error", "usage", "choices")
@@ -104,12 +104,13 @@ def _ends(work: Any) -> str:
 
 
 def _same(one: Any, two: Any) -> bool:
-    """Equal, with NaN, numbers too large for a float, and halves of surrogate pairs being what they are. Integers that a
-    reader has as floats are the floats."""
+    """Equal, or written alike, as NaN is."""
     return repr(one) == repr(two) or one == two
 
 
 TARGETS = (
-    Target("json-requests", _requests, (*JSON_WORDS, b'"stream":true', b'"\\u006dodel":"x"', b'"n":2', b'"temperature":0')),
-    Target("json-replies", _texts, (*JSON_WORDS, b'"encrypted_content":"' + b"x" * 20 + b'"', b'"file-1a"', b'{"id":"y"}')),
+    Target("json-requests", _requests, (*JSON_OBJECTS, *JSON_WORDS, b'"stream":true', b'"\\u006dodel":"x"', b'"n":2',
+    b'"temperature":0')),
+    Target("json-replies", _texts, (*JSON_OBJECTS, *JSON_WORDS, b'"encrypted_content":"' + b"x" * 20 + b'"',
+    b'"file-1a"', b'{"id":"y"}')),
 )  # fmt: skip

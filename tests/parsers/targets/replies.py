@@ -9,7 +9,7 @@ from adapters.upstreams.stored_things.claims import claims
 from application.messages import Api, WholeReply
 from domain.endpoint import Endpoint
 from tests.parsers.target import Target, led
-from tests.parsers.texts import JSON_WORDS, is_json
+from tests.parsers.texts import JSON_OBJECTS, JSON_WORDS, is_json
 
 _APIS = tuple(Api)
 _STATUSES = (200, 201, 304, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 529)
@@ -28,7 +28,7 @@ def _verdicts(data: bytes) -> Hashable:
     kinds = []
     for verdict in verdicts:
         failure, usage = verdict.failure, verdict.usage
-        assert usage is None or all(0 <= count <= _MOST_TOKENS for count in (usage.prompt, usage.completion))
+        assert usage is None or all(0 <= count <= _MOST_TOKENS for count in (usage.prompt_tokens, usage.output_tokens))
         assert failure is None or failure.retry_after_s is None or failure.retry_after_s >= 0
         kinds.append(failure and failure.kind)
     made = claims(data, is_dialogue=True)
@@ -53,15 +53,18 @@ def _realtime(data: bytes) -> Hashable:
 
 
 TARGETS = (
-    Target("verdicts", _verdicts, JSON_WORDS),
+    Target("verdicts", _verdicts, (*(b"\0" + each for each in JSON_OBJECTS), *JSON_WORDS)),
     Target(
         "realtime",
         _realtime,
         (
-            *JSON_WORDS, b'{"type":"rate_limits.updated","rate_limits":[{"name":"requests","limit":5,"remaining":4,"reset_seconds":1.5}]}',
+            *JSON_WORDS,
+            b'{"type":"rate_limits.updated","rate_limits":[{"name":"requests","limit":5,"remaining":4,"reset_seconds":1.5}]}',
             b'{"type":"response.done","response":{"status":"failed","usage":{"input_tokens":3,"output_tokens":4},'
-            b'"status_details":{"error":{"type":"server_error","code":"rate_limit_exceeded"}}}}', b'{"type":"response.created"}',
-            b'{"type":"error","error":{"type":"invalid_request_error","code":"x","message":"m"}}', b'{"type" : "response.done"}',
+            b'"status_details":{"error":{"type":"server_error","code":"rate_limit_exceeded"}}}}',
+            b'{"type":"response.created"}',
+            b'{"type":"error","error":{"type":"invalid_request_error","code":"x","message":"m"}}',
+            b'{"type" : "response.done"}',
         ),
     ),
 )  # fmt: skip

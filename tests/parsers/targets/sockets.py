@@ -27,14 +27,21 @@ def _frames(data: bytes) -> Hashable:
     side: Side = "server" if variant % 2 else "client"
     whole, sent = _received(side, [data])
     pieces, sent_in_pieces = _received(side, cut(data))
-    assert pieces == whole, "cut"
-    assert b"".join(sent_in_pieces) == b"".join(sent)
     answers = frames_in(b"".join(sent), side)
+    if not _breaks_two_rules(whole, pieces):
+        assert pieces == whole, "cut"
+        assert frames_in(b"".join(sent_in_pieces), side) == answers, "cut"
     assert all(opcode in (CLOSE, 10) for opcode, _ in answers)
     messages = [each for each in whole if isinstance(each, Piece)]
     closed = whole[-1] if whole and isinstance(whole[-1], Closed) else None
     _check_messages(messages, is_cut=closed is not None)
     return min(3, len(messages)), closed and (closed.code, closed.by), len(answers) > 0
+
+
+def _breaks_two_rules(whole: Sequence[Piece | Closed], pieces: Sequence[Piece | Closed]) -> bool:
+    """Which is told first is a matter of pieces."""
+    ends = [each[-1] for each in (whole, pieces) if each]
+    return len(ends) == 2 and all(isinstance(end, Closed) and end.by == "us" and end.code != 1000 for end in ends)
 
 
 def _received(side: Side, pieces: Sequence[bytes]) -> tuple[list[Piece | Closed], list[bytes]]:
@@ -118,17 +125,22 @@ TARGETS = (
         "client-events",
         _client_events,
         (
-            *JSON_WORDS, b'{"type":"response.create","model":"m","input":"hi"}', b'"stream_id":"a"', b'"generate":false',
-            b'{"type":"response.create","store":false,"input":[{"role":"user"}],"previous_response_id":"resp_1"}', b'"background":false',
-            b'{"type":"response.cancel","response_id":"resp_1"}', b'{"type":"response.steer","previous_response_id":"r","input":[]}',
-            b'"prompt_cache_options":{"prewarm":true}', b'"include":["x"]', b'{"type":"response.processed"}', b'"temperature":0',
+            *JSON_WORDS, b'{"type":"response.create","model":"m","input":"hi"}', b'"stream_id":"a"',
+            b'"generate":false',
+            b'{"type":"response.create","store":false,"input":[{"role":"user"}],"previous_response_id":"resp_1"}',
+            b'"background":false',
+            b'{"type":"response.cancel","response_id":"resp_1"}',
+            b'{"type":"response.steer","previous_response_id":"r","input":[]}',
+            b'"prompt_cache_options":{"prewarm":true}', b'"include":["x"]', b'{"type":"response.processed"}',
+            b'"temperature":0',
         ),
     ),
     Target(
         "server-events",
         _server_frames,
         (
-            *JSON_WORDS, b'\x00{"type":"error","error":{"code":"rate_limit_exceeded","message":"m"},"sequence_number":3}',
+            *JSON_WORDS,
+            b'\x00{"type":"error","error":{"code":"rate_limit_exceeded","message":"m"},"sequence_number":3}',
             b'\x00{"type":"response.created","response":{"id":"r","output":[{"type":"reasoning","encrypted_content":"x"}]}}',
             b'{"status":"incomplete"}', b'\x01{"error":{"code":1}}', b'"error_type":"x"',
         ),

@@ -50,7 +50,9 @@ _REPORT = ReplicaReport(
 )
 _WRITTEN = encode_entry(_KEY, _ANSWER) or b""
 _TOLD = encode_report(_REPORT) or b""
-_NUMBERS = tuple(map(msgspec.msgpack.encode, (None, True, -1, 2**63, -(2**63), 1e300, float("nan"), float("inf"), "x", [], {})))
+_NUMBERS = tuple(
+    map(msgspec.msgpack.encode, (None, True, -1, 2**63, -(2**63), 1e300, float("nan"), float("inf"), "x", [], {}))
+)
 
 TARGETS = (
     Target("cache-entries", _entries, (_WRITTEN[17:], b"\x01x\x9c", b"\x02", *_NUMBERS)),
