@@ -15,7 +15,8 @@ FREE_STEPS = 20_000
 SLOW_S = 2.0
 """Processor seconds: an input of 64 KiB takes a hundredth."""
 _MOST_FINDINGS = 20
-_MOST_TRIES = 2000
+_SHORTEN_S = 20.0
+"""So long an input is tried with less of it, once something did not hold."""
 _KEPT_BYTES = 512
 _KEPT = 60
 
@@ -60,7 +61,7 @@ class Fuzzing:
         until = monotonic() + seconds
         target = self.target
         while monotonic() < until and len(self.findings) < _MOST_FINDINGS:
-            for _ in range(50):
+            for _ in range(10):
                 self._try(mutated(self._dice, self._corpus, target.words, target.longest_bytes))
 
     def kept(self) -> list[bytes]:
@@ -107,12 +108,12 @@ class Fuzzing:
             raise TooMuchWork(f"{steps} lines and {seconds:.1f} s for {size} bytes")
 
     def _note(self, data: bytes, place: str) -> None:
-        size, tries = max(1, len(data) // 2), 0
-        while size and tries < _MOST_TRIES:
+        size, until = max(1, len(data) // 2), monotonic() + _SHORTEN_S
+        while size and monotonic() < until:
             at = 0
-            while at < len(data) and tries < _MOST_TRIES:
+            while at < len(data) and monotonic() < until:
                 shorter = data[:at] + data[at + size :]
-                fault, tries = self._fault(shorter), tries + 1
+                fault = self._fault(shorter)
                 if fault is not None and _place(fault) == place:
                     data = shorter
                 else:
