@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads fuzz-parsers lock clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -92,6 +92,10 @@ attack: setup-dev
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
+
+# Parsers under fuzz, guided by coverage, a minute each: tests/parsers/README.md. ARGS='--minutes 60 --only requests replies'.
+fuzz-parsers: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m tests.parsers $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench

@@ -1,1 +1,1 @@
-"""Parsers under fuzz, coverage-guided: `make fuzz-parsers`, see README.md here. A unit test replays the seeds."""
+"""Parsers under fuzz, guided by coverage: README.md here says how. A unit test replays the seeds."""

@@ -59,10 +59,14 @@ class Fuzzing:
     def go_on(self, seconds: float) -> None:
         """For so long, or until too much was found."""
         until = monotonic() + seconds
-        target = self.target
         while monotonic() < until and len(self.findings) < _MOST_FINDINGS:
-            for _ in range(10):
-                self._try(mutated(self._dice, self._corpus, target.words, target.longest_bytes))
+            self.try_some(10)
+
+    def try_some(self, count: int) -> None:
+        """So many inputs."""
+        target = self.target
+        for _ in range(count):
+            self._try(mutated(self._dice, self._corpus, target.words, target.longest_bytes))
 
     def kept(self) -> list[bytes]:
         """The shortest inputs that together go most of the ways that were seen."""
