@@ -26,12 +26,13 @@ class Coverage:
         self._places: dict[CodeType, int] = {}
         self._last = 0
 
-    def of(self, run: Callable[[bytes], Hashable], data: bytes) -> None:
-        """Run it; raises what it raises."""
+    def of(self, run: Callable[[bytes], Hashable], data: bytes, *, is_traced: bool = True) -> None:
+        """Run it; raises what it raises. Without a trace, in a third of the time, only its end is seen."""
         self.features = set()
         self.steps = self._last = 0
         before = sys.gettrace()
-        sys.settrace(self._called)
+        if is_traced:
+            sys.settrace(self._called)
         try:
             end = run(data)
         finally:

@@ -15,6 +15,8 @@ FREE_STEPS = 20_000
 SLOW_S = 2.0
 """Processor seconds: an input of 64 KiB takes a hundredth."""
 _MOST_FINDINGS = 20
+_TRACED = 0.2
+"""So many of the inputs are traced, and all that come to a new end."""
 _SHORTEN_S = 20.0
 """So long an input is tried with less of it, once something did not hold."""
 _KEPT_BYTES = 512
@@ -66,7 +68,8 @@ class Fuzzing:
         """So many inputs."""
         target = self.target
         for _ in range(count):
-            self._try(mutated(self._dice, self._corpus, target.words, target.longest_bytes))
+            data = mutated(self._dice, self._corpus, target.words, target.longest_bytes)
+            self._try(data, is_traced=self._dice.random() < _TRACED)
 
     def kept(self) -> list[bytes]:
         """The shortest inputs that together go most of the ways that were seen."""
@@ -85,9 +88,11 @@ class Fuzzing:
             kept.append(best)
         return sorted(kept)
 
-    def _try(self, data: bytes) -> None:
+    def _try(self, data: bytes, *, is_traced: bool = True) -> None:
         self.executions += 1
-        fault = self._fault(data)
+        fault = self._fault(data, is_traced=is_traced)
+        if fault is None and not is_traced and self._coverage.features - self._seen:
+            fault = self._fault(data)
         new = self._coverage.features - self._seen
         if fault is not None:
             place = _place(fault)
@@ -97,10 +102,10 @@ class Fuzzing:
             self._seen |= new
             self._corpus.append(data)
 
-    def _fault(self, data: bytes) -> Exception | None:
+    def _fault(self, data: bytes, *, is_traced: bool = True) -> Exception | None:
         began = thread_time()
         try:
-            self._coverage.of(self.target.run, data)
+            self._coverage.of(self.target.run, data, is_traced=is_traced)
             self._check_work(len(data), thread_time() - began)
         except Exception as error:
             return error

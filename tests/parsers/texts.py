@@ -35,6 +35,7 @@ JSON_OBJECTS = (
 def is_json(text: bytes) -> bool:
     """Can a strict reader read it?"""
     try:
+        text.decode()
         msgspec.json.decode(text, type=msgspec.Raw)
     except (ValueError, RecursionError):
         return False

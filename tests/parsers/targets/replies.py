@@ -8,6 +8,7 @@ from adapters.upstreams.openai.realtime_events import RealtimeEvents
 from adapters.upstreams.stored_things.claims import claims
 from application.messages import Api, WholeReply
 from domain.endpoint import Endpoint
+from entrypoints.check.ping.answers import listed
 from tests.parsers.target import Target, led
 from tests.parsers.texts import JSON_OBJECTS, JSON_WORDS, is_json
 
@@ -31,6 +32,7 @@ def _verdicts(data: bytes) -> Hashable:
         assert usage is None or all(0 <= count <= _MOST_TOKENS for count in (usage.prompt_tokens, usage.output_tokens))
         assert failure is None or failure.retry_after_s is None or failure.retry_after_s >= 0
         kinds.append(failure and failure.kind)
+    listed(reply)
     made = claims(data, is_dialogue=True)
     assert all(len(name) <= 200 for name in made)
     masked = CredentialMask([_CANARY]).reply(WholeReply(status, (("x-a", _CANARY),), data + _CANARY.encode()))
