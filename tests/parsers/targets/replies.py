@@ -41,6 +41,8 @@ def _verdicts(data: bytes) -> Hashable:
 
 
 def _realtime(data: bytes) -> Hashable:
+    """A message of text, which the framing holds to UTF-8."""
+    data = data.decode("utf-8", "ignore").encode()
     events = RealtimeEvents()
     event = events.event(_ENDPOINT, data)
     if event is not None and event.readings is not None:
