@@ -26,7 +26,7 @@ JSON_OBJECTS = (
     b'{"error":{"message":"Please try again in 1.5s","type":"requests","param":null,"code":"rate_limit_exceeded"}}',
     b'{"error":{"code":"429","innererror":{"code":"x"},"status":429}}',
     b'[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]',
-    b'{"detail":[{"msg":"m","type":"missing"}]}', b'{"a":{"model":"x"},"\u006dodel":"y"}', b'{"model":"gpt"}', b"{}",
+    b'{"detail":[{"msg":"m","type":"missing"}]}', b'{"a":{"model":"x"},"\\u006dodel":"y"}', b'{"model":"gpt"}', b"{}",
     b'{"model":null,"input":[{"type":"item_reference","id":"msg_1"}],"previous_response_id":"resp_2","conversation":{"id":"c"}}',
 )  # fmt: skip
 """Beginnings for those who read JSON."""

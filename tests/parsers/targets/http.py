@@ -25,6 +25,9 @@ def _requests(data: bytes) -> Hashable:
     again = [http_read.Read(*pieces, heads=heads) for pieces in ([data], cut(data), cut(data), by_lines(data))]
 
     assert _told(pieces) == _told(whole), "cut"
+    assert _told(_patient([data])) == _told(_patient(cut(data))) == _told(whole), (
+        "where there is room now and then only"
+    )
     assert all(_told(each) == _told(whole) for each in again), "with heads that are known"
     complete = [each for each in whole.requests if each.is_complete]
     if whole.refusal is None and whole.behind is None and (others := requests_by_h11(data)) is not None:
@@ -34,6 +37,32 @@ def _requests(data: bytes) -> Hashable:
         assert len(both) == len(others) or is_due, "h11 sees more"
     refusal = whole.refusal and (whole.refusal.code, str(whole.refusal))
     return refusal, min(len(complete), 3), whole.behind is None, bool(complete and complete[-1].head.is_chunked)
+
+
+class _NowAndThen(http_read.Read):
+    """Has room every other time that it is asked."""
+
+    is_full = True
+
+    def has_room(self) -> bool:
+        self.is_full = not self.is_full
+        return not self.is_full and super().has_room()
+
+
+def _patient(pieces: list[bytes]) -> http_read.Read:
+    read = _NowAndThen()
+    for piece in pieces:
+        if read.behind is not None:
+            read.behind += piece
+            continue
+        read.refusal = read.reader.feed(piece)
+        while read.refusal is None and read.reader.rest and http_read.Read.has_room(read):
+            read.refusal = read.reader.go_on()
+        if read.refusal is not None:
+            break
+        if not http_read.Read.has_room(read):
+            read.behind = read.reader.close()
+    return read
 
 
 def _told(read: http_read.Read) -> object:
