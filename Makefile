@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads fuzz-parsers lock clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads fuzz-parsers lock sbom licences audit clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -68,8 +68,8 @@ else
 endif
 
 check: setup-dev
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench release deploy
+	$(BIN)/ruff check src tests bench release deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -98,8 +98,8 @@ fuzz-parsers: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m tests.parsers $(ARGS)
 
 format: setup-dev
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench release deploy
+	$(BIN)/ruff check --fix src tests bench release deploy
 
 # The JSON Schema of the configuration, and the tables of the pages that are made of the code.
 docs: setup
@@ -136,5 +136,21 @@ lock: setup-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
+# The bill of materials of what is locked, in CycloneDX's form: llmproxy.cdx.json.
+sbom: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m release.sbom llmproxy.cdx.json
+
+# Writes docs/licences.md; fails for a licence that is not allowed.
+licences: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m release.licences
+
+# Known vulnerabilities of what is locked: exit code 2. Where no database can be reached: 1, and it says so.
+audit: setup-dev $(VENV)-audit/bin/pip-audit
+	PYTHONPATH=src:. $(BIN)/python -m release.audit $(VENV)-audit/bin/pip-audit
+
+$(VENV)-audit/bin/pip-audit:
+	$(BIN)/python -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers
+	rm -rf $(VENV) $(VENV)-audit llmproxy.cdx.json .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers

@@ -3,8 +3,9 @@
 Every kind is warmed up first. Run under an instruction counter with N and with none: the difference is what N times
 cost, start-up cancels out.
 
-`chat`, `hit` and `stream` are the real application: requests enter as bytes off a connection, and leave at the
-`Upstream` port, which answers at once. So parsing, guards, routing, ledger, header filters, cache and log line count.
+`chat`, `hit`, `stream` and `priced` (a chat at endpoints with prices) are the real application: requests enter as bytes
+off a connection, and leave at the `Upstream` port, which answers at once. So parsing, guards, routing, ledger, header
+filters, cache and log line count.
 `upstream` is the adapter behind that port, with a provider in the same loop (whose cost is part of the count, and
 always the same): the one piece that cannot do without a socket.
 """
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 import yaml
@@ -39,10 +40,14 @@ from entrypoints.container import Container
 
 Work = Callable[[], Awaitable[object]]
 
+PRICED = "gpt-4o-priced"
+_PRICE = {"input": 2.5, "cached_input": 1.25, "output": 10}
+
 REQUESTS: Mapping[str, tuple[bytes, bytes]] = {
     "chat": (question(), b"bypass"),
     "hit": (question(temperature=0), b"hit"),
     "stream": (question(stream=True), b"bypass"),
+    "priced": (question(model=PRICED), b"bypass"),
 }
 """What is asked, and what the cache then says of itself."""
 
@@ -55,7 +60,7 @@ def composed() -> tuple[HttpServer, Upstream]:
     """What `entrypoints.http` composes: the server, but for network, wall clock and log file; and the adapter."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "llmproxy.yaml"
-        path.write_text(yaml.safe_dump(configuration("http://127.0.0.1:9")), encoding="utf-8")
+        path.write_text(yaml.safe_dump(with_prices(configuration("http://127.0.0.1:9"))), encoding="utf-8")
         parts = Container(settings=load_settings(path, {}, {}))
     parts.clock.override(providers.Object(SteppingClock()))  # first: what is built before keeps another
     upstream = parts.upstream()
@@ -69,6 +74,16 @@ def composed() -> tuple[HttpServer, Upstream]:
     nowhere.setFormatter(JsonLines())
     logger.handlers = [nowhere]
     return parts.server(socket.socket(), 1), upstream
+
+
+def with_prices(settings: dict[str, Any]) -> dict[str, Any]:
+    """Its group once more, with prices that differ, so that each reply is also held against the dearer one."""
+    (plain,) = settings["model_groups"]
+    models = [
+        {**model, "price": {kind: amount * model["weight"] for kind, amount in _PRICE.items()}}
+        for model in plain["models"]
+    ]
+    return {**settings, "model_groups": [plain, {"model_group": PRICED, "models": models}]}
 
 
 class Wire:

@@ -1,7 +1,6 @@
 """What passes between the proxy's edges and its use cases: requests as they came, replies as they go."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
@@ -181,13 +180,6 @@ class Attempt(Struct, frozen=True, gc=False):
     outcome: str  # `ok`, or the failure in a few safe words
 
 
-class Bill(Struct):
-    """What one attempt adds to the provider's bill."""
-
-    cost: Decimal | None = None
-    """In units of the currency; None = not known (yet)."""
-
-
 class RequestTrace(Struct):
     """What happened to one request on its way; filled in as it goes, read when it is logged."""
 
@@ -196,8 +188,8 @@ class RequestTrace(Struct):
     cache: CacheState = CacheState.BYPASS
     span: RequestSpan | None = None
     """None = no traces are recorded."""
-    bill: Bill | None = None
-    """Of the last endpoint that was asked and has a price; None = none was."""
+    cost: int | None = None
+    """What the reply cost, in picos, see `domain.cost`; None = not known (yet)."""
 
     @property
     def endpoint(self) -> str | None:

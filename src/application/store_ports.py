@@ -1,7 +1,6 @@
 """The stores, as the use cases see them. What they lose can be learned again; none of them may fail a request."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Protocol
 
 from msgspec import Struct
@@ -30,7 +29,7 @@ class CachedAnswer(Struct, frozen=True):
     chunks: tuple[bytes, ...]  # the body: of a stream the whole events, grouped as they passed; else in one piece
     stored_unix: float  # when it was kept, in unix seconds
     origin: str = ""  # the id of the endpoint that gave it; empty = nobody asks
-    cost: Decimal | None = None  # what that charged for it, in units of the currency; None = not known
+    cost: int | None = None  # what that charged for it, in picos, see `domain.cost`; None = not known
 
     @property
     def size(self) -> int:

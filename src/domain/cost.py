@@ -1,8 +1,7 @@
 """What replies cost, by the prices of the configuration: exact, and never guessed.
 
-Amounts are decimals in units of the currency. A price per million tokens is kept as the price of one token in picos
-(10**-12 units), a whole number where the price has no more than six decimals; so costs are whole numbers of picos, and
-their sums exact in any order, as far as 28 digits go (`decimal`'s default): up to 10**16 units.
+Amounts are whole numbers of picos, 10**-12 units of the currency. A price per million tokens with no more than six
+decimals is a whole number of them for each token; so costs and their sums are exact, in any order.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,9 @@ from domain.rate_limit.token_estimate import Usage
 PRICE_DECIMALS = 6
 """More than so many of a price per million tokens are not kept."""
 
-_PICO = Decimal("1e-12")
+PICOS = 10**12
+"""In a unit of the currency."""
+
 _MICRO = Decimal("1e-6")
 
 
@@ -42,16 +43,15 @@ class Price(Struct, frozen=True, gc=False):
         written = prompt if written is None else written
         return cls(_picos(prompt), _picos(cached), _picos(written), _picos(output))
 
-    def cost(self, usage: Usage) -> Decimal | None:
-        """What a reply adds to the bill that says this of itself; None = what it says does not add up."""
-        cached, written = usage.cached_tokens, usage.written_tokens
-        rest = usage.prompt_tokens - cached - written
-        if rest < 0:
-            return None
-        picos = rest * self.input + usage.output_tokens * self.output
+    def cost(self, usage: Usage) -> int | None:
+        """What a reply adds to the bill that says this of itself, in picos; None = what it says does not add up."""
+        prompt, cached, written = usage.prompt_tokens, usage.cached_tokens, usage.written_tokens
+        picos = prompt * self.input + usage.output_tokens * self.output
         if cached or written:
-            picos += cached * self.cached_input + written * self.cache_write
-        return picos * _PICO
+            if cached + written > prompt:
+                return None
+            picos += cached * (self.cached_input - self.input) + written * (self.cache_write - self.input)
+        return picos
 
 
 def dearest(prices: Iterable[Price | None]) -> Price | None:
@@ -61,12 +61,10 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
     return max(by_token, key=lambda price: price.input + price.output, default=None)
 
 
-def amount_text(amount: Decimal) -> str:
-    """Without an exponent, and without zeros at its end: `0.0105`."""
-    text = str(amount)  # a third of the price of a format
-    if "E" in text:
-        text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def amount_text(picos: int) -> str:
+    """In units, without an exponent and without zeros at its end: `0.0105`. Not for amounts below 0."""
+    units, rest = divmod(picos, PICOS)
+    return f"{units}.{rest:012}".rstrip("0").rstrip(".")
 
 
 def _picos(per_million: Decimal) -> int:

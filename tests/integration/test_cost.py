@@ -1,6 +1,8 @@
 """Prices over the composed proxy: sums are those of the providers' own books, and beside them is what is not known."""
 
+import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from simulator import ProviderSettings, SimulatedProvider
+from simulator.faults.rules import Rule, Status
 from tests.contracts.scripted_server import Peer, ScriptedServer, reply
 from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint
@@ -55,13 +58,14 @@ async def endpoint_costs(proxy: Composed) -> dict[str, dict[str, Any]]:
     return {each["id"]: each["cost"] for group in status["groups"] for each in group["endpoints"]}
 
 
-def books(provider: SimulatedProvider, price: dict[str, float], *, streams_with_usage: bool = True) -> Fraction:
-    """What the provider bills for what it has answered: by its own records and its own rule of counting."""
+def books(provider: SimulatedProvider, price: dict[str, float], *, only_kept: bool = False) -> Fraction:
+    """What the provider bills for what it has answered and said the usage of: by its own records and its own rule of
+    counting. `only_kept`: of what a cache may keep."""
     total = Fraction(0)
     for record in provider.records:
         sent = record.json()
         tells = not record.stream or sent.get("stream_options", {}).get("include_usage", False)
-        if record.status == 200 and (tells or not streams_with_usage):
+        if record.status == 200 and tells and not (only_kept and sent["temperature"]):
             output = min(sent.get("max_tokens", ANSWER_TOKENS), ANSWER_TOKENS)
             total += max(1, len(record.body) // 4) * Fraction(str(price["input"]))
             total += output * Fraction(str(price["output"]))
@@ -96,6 +100,63 @@ async def test_sums_are_those_of_the_providers_books(tmp_path: Path, provider: S
         assert whole["saved_by_routing"] == float(at_baseline - total) > 0
         assert round(baseline, 9) == round(float(at_baseline), 9)
         assert whole["replies"] == whole["priced_replies"] == len(provider.records) + len(other.records) == 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_random_mix_comes_to_what_providers_bill_and_to_what_was_not_asked_of_them(
+    tmp_path: Path, provider: SimulatedProvider, seed: int
+) -> None:
+    """Whole and streamed, with usage and without, refused and asked again, cached there, cached here, and shared."""
+    dice, prompted = random.Random(seed), 0
+
+    async def caching(peer: Peer) -> None:
+        nonlocal prompted
+        while True:
+            await peer.request()
+            prompted += 1
+            await peer.send(reply(CACHING, JSON.decode()))
+
+    def question(number: int) -> tuple[bytes, int]:
+        fields: dict[str, Any] = {"temperature": dice.choice((0, 1))}
+        if fields["temperature"]:  # what ends at a limit is not kept here
+            fields["max_tokens"] = dice.randrange(2, 9)
+        if dice.random() < 0.5:
+            fields |= {"stream": True, "stream_options": {"include_usage": dice.random() < 0.7}}
+        return body(f"{number}: {'x' * dice.randrange(400)}", **fields), 1 if fields["temperature"] else 3
+
+    async with (
+        SimulatedProvider(ProviderSettings(name="b", answer_tokens=ANSWER_TOKENS)) as other,
+        ScriptedServer(caching) as server,
+    ):
+        other.set_faults([Rule(action=Status(503), every=4), Rule(action=Status(429), every=9)])
+        models = [endpoint(provider, id="dear", price=DEAR), endpoint(other, id="cheap", price=CHEAP, weight=2)]
+        small = [endpoint(server.url("/v1"), id="caching", price=DEAR)]
+        settings = config(models, cache=True, allowed_fails=100)
+        settings["model_groups"].append({"model_group": "small", "models": small})
+        async with composed(tmp_path, settings) as proxy:
+            asked = [question(number) for number in range(60)]
+            for sent, times in asked:
+                await asyncio.gather(*(ask(proxy, sent) for _ in range(times)))
+                if times > 1:
+                    await ask(proxy, sent)
+                if dice.random() < 0.2:
+                    await ask(
+                        proxy, sent.replace(b'"gpt"', b'"small"').replace(b'"temperature": 0', b'"temperature": 1')
+                    )
+            whole, by_endpoint = await cost(proxy), await endpoint_costs(proxy)
+
+        billed = {
+            "dear": books(provider, DEAR),
+            "cheap": books(other, CHEAP),
+            "caching": prompted * Fraction("0.0024375"),
+        }
+        kept = [books(one, price, only_kept=True) for one, price in ((provider, DEAR), (other, CHEAP))]
+        assert {name: each["spent"] for name, each in by_endpoint.items()} == {n: float(b) for n, b in billed.items()}
+        assert whole["spent"] == float(sum(billed.values()))
+        assert whole["saved_by_cache"] == float(3 * sum(kept)) > 0
+        assert by_endpoint["cheap"]["saved_by_routing"] == float(books(other, DEAR) - books(other, CHEAP)) > 0
+        assert whole["replies"] > whole["priced_replies"] and whole["hits"] > whole["priced_hits"] > 0
+        assert any(record.status == 503 for record in other.records) and prompted
 
 
 async def test_what_has_no_usage_or_no_price_is_in_no_sum_and_counted(

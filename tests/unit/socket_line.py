@@ -23,6 +23,9 @@ class StillLoop:
     def create_future(self) -> "asyncio.Future[None]":
         return asyncio.get_running_loop().create_future()
 
+    def call_soon(self, call: Any) -> None:
+        asyncio.get_running_loop().call_soon(call)
+
     def call_later(self, seconds: float, call: Any) -> None:
         self.later.append((seconds, call))
 

@@ -71,14 +71,18 @@ class Shop:
         self.asked = 0
         self.reply: Any = whole
         self.answers = CachedAnswers(
-            policy, self.cache, OpenAIAnswerFormats(), self.single_flight, self._dispatch, self.clock, lambda: 0.5
-        )
+            policy, self.cache, OpenAIAnswerFormats(), self.single_flight, self._dispatch, self.clock, lambda: 0.5,
+            saved=lambda *told: self.saved.append(told),
+        )  # fmt: skip
+        self.cost: int | None = None
+        self.saved: list[tuple[str, int, int]] = []
         self.trace = RequestTrace()
 
     async def _dispatch(self, group: ModelGroup, request: ProxyRequest, trace: RequestTrace) -> Answer:
         self.asked += 1
         await asyncio.sleep(0)
         trace.attempts.append(Attempt("e1", "ok"))
+        trace.cost = self.cost
         answer = self.reply()
         if isinstance(answer, Exception):
             raise answer
@@ -367,6 +371,24 @@ async def test_identical_misses_are_one_call_and_say_so() -> None:
     assert len({answer.reply.body for answer in answers if isinstance(answer, WholeAnswer)}) == 1
     assert [trace.cache for trace in trails] == [CacheState.MISS] + [CacheState.SHARED] * 199
     assert all([a.endpoint for a in trace.attempts] == ["e1"] for trace in trails)
+
+
+@pytest.mark.parametrize(("fields", "times"), [({}, 2), ({"cache_control": CacheControl(no_cache=True)}, 0)])
+async def test_requests_that_share_a_call_save_its_cost_unless_they_ask_anew(
+    fields: dict[str, Any], times: int
+) -> None:
+    shop = Shop()
+    shop.cost = 70
+    await asyncio.gather(*(shop.answers(GROUP, request(**fields), RequestTrace()) for _ in range(3)))
+
+    assert shop.saved == ([("e1", 70, times)] if times else [])
+
+
+async def test_requests_that_share_a_call_without_a_known_cost_save_nothing_known() -> None:
+    shop = Shop()
+    await asyncio.gather(*(shop.answers(GROUP, request(), RequestTrace()) for _ in range(3)))
+
+    assert not shop.saved
 
 
 async def test_a_patient_client_is_not_told_the_end_of_anothers_patience() -> None:

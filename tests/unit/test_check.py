@@ -165,6 +165,20 @@ def test_the_document_for_machines_has_routes_and_warnings(file: Path, capsys: p
     assert told["warnings"][0]["setting"] == "model_groups[1].models"
 
 
+def test_what_endpoints_charge_is_in_the_table_where_the_file_says_it(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(file)]) == 0
+    assert " price " not in capsys.readouterr().out
+    models = "{model: m, price: {input: 2.5, output: 10}}, {model: n, price: {per_hour: 36.5}}"
+    file.write_text(f"model_groups: [{{model_group: g, models: [{models}]}}]")
+
+    assert main([str(file)]) == 0
+    _, heads, *rows = capsys.readouterr().out.splitlines()
+    assert [row[heads.index("price") :].partition("  ")[0] for row in rows] == ["input 2.5, output 10", "per_hour 36.5"]
+    assert [route.price for route in routes(file)] == [{"input": 2.5, "output": 10}, {"per_hour": 36.5}]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

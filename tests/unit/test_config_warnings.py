@@ -1,5 +1,6 @@
 """What is valid and yet seldom meant is told without stopping the start."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,39 @@ def test_an_origin_that_any_page_can_have_is_told_unless_a_key_is_needed(tmp_pat
 
     assert "allowed_origins[1]: any web page can have the origin null" in told
     assert warnings(tmp_path, ONE, "{allowed_origins: ['null', '*'], api_keys: [k]}") == ()
+
+
+BY_TOKEN = "{input: 2.5, output: 10}"
+
+
+@pytest.mark.parametrize(
+    ("models", "setting", "says"),
+    [
+        (f"{{model: m, price: {BY_TOKEN}}}, {{model: n}}", "models[1]", "has no price, as others .*; fix: write its"),
+        ("{model: m, price: {input: 1, output: 2, cached_input: 1.5}}", "models[0].price.cached_input",
+         "is more than input, 1; fix: write 1 or less"),
+        ("{model: m, price: {input: 0.0000025, output: 10}}", "models[0].price.input",
+         "is for a million tokens, .*; fix: write 2.5 if 2.5e-06 is for one token"),
+        ("{model: m, price: {input: 0.1234567, output: 10}}", "models[0].price.input",
+         "has more than 6 decimals; fix: write 0.123457,"),
+    ],
+)  # fmt: skip
+def test_prices_that_are_seldom_meant_are_told_with_their_place(
+    tmp_path: Path, models: str, setting: str, says: str
+) -> None:
+    (told,) = warnings(tmp_path, models)
+
+    assert re.search(rf":2:[0-9]+: model_groups\[0\]\.{re.escape(setting)}: {says}", told)
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        f"{{model: m, price: {BY_TOKEN}}}, {{model: n, price: {{per_hour: 36}}}}",
+        "{model: m}, {model: n}",
+        "{model: m, price: {input: 0.02, output: 0, cached_input: 0.02, cache_write: 0.025}}",
+        "{model: m, price: {input: 0, output: 0}}",
+    ],
+)
+def test_prices_that_may_be_meant_are_not_told(tmp_path: Path, models: str) -> None:
+    assert warnings(tmp_path, models) == ()

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.endpoints.endpoint_state import EndpointState, Lease
-from application.messages import Bill
+from application.messages import RequestTrace
 from application.observing.cost_tally import CostTally
 from application.observing.tallies import EndpointTally, Tallies
-from domain.cost import Price, amount_text, dearest
+from domain.cost import PICOS, Price, amount_text, dearest
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -24,6 +24,8 @@ from tests.fakes import FakeClock
 from tests.picture import Picture
 
 PRICE = Price.per_million(Decimal("2.5"), Decimal(10), Decimal("1.25"), Decimal("3.125"))
+DEAR_PRICES = (Decimal(5), Decimal(5), Decimal(5), Decimal(20))
+DEAR = Price.per_million(Decimal(5), Decimal(20))
 TOKENS = st.integers(0, 2_000_000)
 AMOUNTS = st.decimals(0, 1000, places=6)
 USAGES = st.builds(
@@ -51,16 +53,28 @@ def test_sums_are_exact_in_any_order_and_over_any_workers(
     price = Price.per_million(rest, output, cached, written)
     workers = [CostTally() for _ in range(3)]
     for usage in dice.sample(usages, len(usages)):
-        cost = price.cost(usage)
-        assert cost is not None
         tally = dice.choice(workers)
-        tally.priced += 1
-        tally.spent += cost
+        assert tally.charge(usage, price, DEAR) is not None
+        if dice.random() < 0.3:
+            tally.fold()
+    for tally in workers:
+        tally.fold()
     whole = workers[0] + workers[1] + workers[2]
 
     assert Fraction(whole.spent) == books(prices, usages)
+    assert Fraction(whole.baseline) == books(DEAR_PRICES, usages)
     assert whole.priced == len(usages)
     assert whole - workers[1] == workers[0] + workers[2]
+
+
+@given(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS), USAGES)
+def test_what_a_reply_says_of_its_cost_is_all_of_it(
+    prices: tuple[Decimal, Decimal, Decimal, Decimal], usage: Usage
+) -> None:
+    rest, cached, written, output = prices
+    cost = Price.per_million(rest, output, cached, written).cost(usage)
+
+    assert cost is not None and Fraction(amount_text(cost)) == books(prices, [usage])
 
 
 @given(AMOUNTS, AMOUNTS, USAGES)
@@ -86,7 +100,7 @@ def test_more_tokens_never_cost_less(one: Usage, other: Usage) -> None:
 
 def test_a_usage_that_does_not_add_up_has_no_cost() -> None:
     assert PRICE.cost(Usage(10, 5, 8, 3)) is None
-    assert PRICE.cost(Usage(11, 5, 8, 3)) == Decimal("0.000069375")
+    assert PRICE.cost(Usage(11, 5, 8, 3)) == 69_375_000
 
 
 def test_provisioned_capacity_costs_by_the_hour_and_no_token_more() -> None:
@@ -103,21 +117,31 @@ def test_the_dearest_is_paid_by_token_and_the_first_of_equals() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [("0.0105000", "0.0105"), ("0E-12", "0"), ("1E+3", "1000"), ("0.000000000001", "0.000000000001")],
+    [
+        (10_500_000_000, "0.0105"),
+        (0, "0"),
+        (1000 * PICOS, "1000"),
+        (1, "0.000000000001"),
+        (PICOS + 1, "1.000000000001"),
+    ],
 )
-def test_amounts_are_written_out(amount: str, text: str) -> None:
-    assert amount_text(Decimal(amount)) == text
+def test_amounts_are_written_out(amount: int, text: str) -> None:
+    assert amount_text(amount) == text
 
 
-DEAR = Price.per_million(Decimal(5), Decimal(20))
 ENDPOINT = Endpoint("gpt/1", "m", "openai", price=PRICE, baseline=DEAR)
+
+
+def sums(state: EndpointState) -> CostTally:
+    state.tally.costs.fold()
+    return state.tally.costs
 
 
 def lease_of(picture: Picture, group: ModelGroup, *, is_beside: bool = False) -> Lease:
     query = RouteQuery(Demand(100), is_beside=is_beside)
     lease = picture.pool.pick(group, query, (), picture.clock.now())
     assert lease is not None
-    lease.bill = Bill()
+    lease.trace = RequestTrace()
     return lease
 
 
@@ -129,10 +153,10 @@ def test_a_reply_is_charged_and_held_against_the_baseline() -> None:
     for _ in range(2):
         picture.release(lease, Usage(1000, 100, 200, 80))
 
-    costs = picture.states["gpt/1"].tally.costs
+    costs = sums(picture.states["gpt/1"])
     assert (costs.replies, costs.priced) == (1, 1)
     assert costs.spent == Decimal("0.00330") and costs.baseline == Decimal("0.007")
-    assert lease.bill is not None and lease.bill.cost == costs.spent
+    assert lease.trace is not None and lease.trace.cost == costs.spent * PICOS
 
 
 def test_replies_without_usage_are_counted_and_failures_and_what_is_beside_are_not() -> None:
@@ -142,7 +166,7 @@ def test_replies_without_usage_are_counted_and_failures_and_what_is_beside_are_n
         lease = lease_of(picture, group, is_beside=is_beside)
         picture.succeeded(lease)
         picture.release(lease)
-        assert lease.bill is not None and lease.bill.cost is None
+        assert lease.trace is not None and lease.trace.cost is None
     picture.release(lease_of(picture, group))  # the client left
     failed = lease_of(picture, group)
     picture.failed(failed, Failure(FailureKind.SERVER_ERROR, "500"))
@@ -154,15 +178,16 @@ def test_replies_without_usage_are_counted_and_failures_and_what_is_beside_are_n
 def test_without_a_price_and_with_a_usage_that_does_not_add_up_nothing_is_guessed() -> None:
     for endpoint, usage in ((Endpoint("e", "m", "openai"), Usage(9, 9)), (ENDPOINT, Usage(1, 1, 2))):
         state = EndpointState(endpoint, CooldownPolicy())
-        assert state.took(usage) is None
-        assert state.tally.costs == CostTally(unpriced=1)
+        trace = RequestTrace()
+        state.took(usage, trace)
+        assert state.tally.costs == CostTally(unpriced=1) and trace.cost is None
 
 
 def test_a_price_of_its_own_baseline_is_held_against_itself() -> None:
     state = EndpointState(Endpoint("e", "m", "openai", price=PRICE), CooldownPolicy())
     state.took(Usage(1000, 100))
 
-    assert state.tally.costs.spent == state.tally.costs.baseline == Decimal("0.0035")
+    assert sums(state).spent == sums(state).baseline == Decimal("0.0035")
 
 
 def test_a_changed_price_holds_for_what_comes_then() -> None:
@@ -171,22 +196,23 @@ def test_a_changed_price_holds_for_what_comes_then() -> None:
     state.configure(Endpoint("e", "m", "openai", price=DEAR), CooldownPolicy(), state.tally)
     state.took(Usage(1_000_000, 0))
 
-    assert state.tally.costs.spent == Decimal("7.5")
+    assert sums(state).spent == Decimal("7.5")
 
 
 def test_hits_count_for_the_endpoint_that_gave_the_answer_if_it_is_known() -> None:
     tallies = Tallies({"gpt/1": EndpointTally("gpt")})
-    tallies.saved("gpt/1", Decimal("0.5"))
-    tallies.saved("another-replicas", Decimal(9))
+    tallies.saved("gpt/1", PICOS // 2, 3)
+    tallies.saved("another-replicas", 9, 1)
 
-    assert tallies.by_endpoint == {
-        "gpt/1": EndpointTally("gpt", costs=CostTally(priced_hits=1, saved_by_cache=Decimal("0.5")))
+    assert tallies.counted() == {
+        "gpt/1": EndpointTally("gpt", costs=CostTally(priced_hits=3, saved_by_cache=Decimal("1.5")))
     }
 
 
 def test_a_copy_is_not_counted_on() -> None:
     tally = EndpointTally("gpt")
     copy = tally.copy()
-    tally.costs.spent += 1
+    tally.costs.new_spent += 1
+    tally.costs.fold()
 
     assert copy.costs == CostTally()

@@ -14,6 +14,7 @@ import yaml
 from adapters.http.server import connection
 from adapters.stores.redis.settings import RedisSettings
 from bench import python_build
+from deploy import only_python
 from domain.secret import Secret
 from entrypoints import http, provider
 from entrypoints.cli.command import COMMANDS
@@ -88,7 +89,7 @@ def test_every_file_that_is_mounted_or_copied_exists() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
     demo = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "deploy/demo.env").read_text(), re.MULTILINE))
 
-    assert len(mounted) == 3 and len(copied) == 3
+    assert len(mounted) == 3 and len(copied) == 4
     assert [path for path in (*mounted, *copied, demo["LLMPROXY_FILE"]) if not (ROOT / path).exists()] == []
 
 
@@ -235,3 +236,32 @@ def test_an_image_is_made_of_an_optimised_python_alone() -> None:
 
     assert (done.returncode == 0) is python_build.is_optimised()
     assert python_build.is_optimised() or "choose another BASE" in done.stderr
+
+
+def test_image_is_left_with_no_program_but_python(tmp_path: Path) -> None:
+    stays = [
+        "usr/bin/python3.11",
+        "usr/bin/python3",
+        "usr/lib/libc.so.6",
+        "usr/lib/python3.11/os.py",
+        "var/lib/dpkg/status",
+    ]
+    goes = ["usr/bin/sh", "usr/bin/apt-get", "usr/bin/env", "usr/local/bin/pip", "usr/sbin/chroot", "usr/libexec/x"]
+    installers = ["usr/lib/python3.11/pip/__init__.py", "usr/lib/python3.11/ensurepip/__init__.py"]
+    for path in (*stays, *goes, *installers):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "bin").symlink_to("usr/bin")
+
+    for path in only_python.needless(tmp_path, [tmp_path / "usr/lib/python3.11"]):
+        only_python.remove(path)
+
+    assert {path for path in (*stays, *goes, *installers) if (tmp_path / path).exists()} == set(stays)
+
+
+def test_image_ends_without_its_builder_and_what_it_is_stripped_by() -> None:
+    last_build, final = DOCKERFILE.split("\nFROM scratch\n")
+
+    assert last_build.rstrip().endswith('RUN ["python", "/build/only_python.py"]')
+    assert re.findall(r"^(?:COPY|ADD|RUN) .*$", final, re.MULTILINE) == ["COPY --from=build / /"]
+    assert re.findall(r"^ *(?:CMD|ENTRYPOINT) (?!\[).*$", final, re.MULTILINE) == [], "there is no shell for these"

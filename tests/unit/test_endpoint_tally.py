@@ -41,6 +41,6 @@ def test_what_is_counted_outlives_what_is_known() -> None:
     anew.took(Usage(1, 2))
 
     assert anew is not first
-    assert tallies.by_endpoint == {
+    assert tallies.counted() == {
         "gpt/1": EndpointTally("gpt", input_tokens=2, output_tokens=4, costs=CostTally(unpriced=2))
     }

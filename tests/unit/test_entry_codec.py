@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from adapters.stores import entry_codec
 from adapters.stores.entry_codec import (
@@ -44,6 +45,13 @@ def signed(packing: int, packed: bytes) -> bytes:
 @settings(max_examples=examples(80), deadline=None)
 def test_any_answer_comes_back_byte_for_byte(answer: CachedAnswer) -> None:
     assert decode_entry(KEY, encoded(answer)) == answer
+
+
+def test_cost_comes_back_and_an_answer_with_one_beyond_all_measure_is_not_kept() -> None:
+    for cost in (None, 0, 2**63):
+        priced = structs.replace(SHORT, origin="gpt/1", cost=cost)
+        assert decode_entry(KEY, encoded(priced)) == priced
+    assert encode_entry(KEY, structs.replace(SHORT, cost=10**27)) is None
 
 
 @pytest.mark.parametrize("answer", [SHORT, LONG])

@@ -34,6 +34,7 @@ class Airfield:
         self.store.set()
         self.keeps = True
         self.breaks = False
+        self.spared: list[int] = []
 
     async def ask(self, trace: RequestTrace) -> Answer:
         call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -52,7 +53,9 @@ class Airfield:
 
     def flight(self) -> SharedCall:
         found = self.single_flight.under_way("same", self.clock.now())
-        return found or self.single_flight.start("same", self.ask, self.judge, self.put, self.clock.now())
+        return found or self.single_flight.start(
+            "same", self.ask, self.judge, self.put, self.clock.now(), spared=lambda _, times: self.spared.append(times)
+        )
 
     async def clients(self, count: int) -> list[asyncio.Task[Answer]]:
         tasks = [asyncio.ensure_future(self.flight().join()) for _ in range(count)]
@@ -441,3 +444,39 @@ async def test_a_reader_that_breaks_ends_its_own_flow_and_no_other() -> None:
     assert await text(good) == b"ab"
     with pytest.raises(KeyError):
         await flow
+
+
+async def test_those_who_get_an_answer_spare_all_calls_but_one() -> None:
+    field = Airfield()
+    clients = await field.clients(20)
+    for client in clients[:10]:
+        client.cancel()
+    await settled()
+    assert not field.spared
+    field.calls[0].set_result(whole())
+    await asyncio.gather(*clients[10:])
+
+    assert field.spared == [9]
+
+
+async def test_one_client_alone_spares_no_call() -> None:
+    field = Airfield()
+    (client,) = await field.clients(1)
+    field.calls[0].set_result(whole())
+    await client
+
+    assert not field.spared
+
+
+async def test_of_a_stream_those_spare_calls_who_stay_until_it_is_complete() -> None:
+    field = Airfield()
+    live, (early, one, other, last) = await field.streams(4)
+    live.feed(b"a")
+    await settled()
+    early.close()
+    live.complete = True
+    one.close()
+    live.feed(b"[DONE]", b"")
+    await asyncio.gather(text(other), text(last))
+
+    assert field.spared == [2]

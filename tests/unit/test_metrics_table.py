@@ -106,6 +106,17 @@ def _left(expression: str) -> set[str]:
     return {*found.labels, "job", "instance"}
 
 
+def test_the_dashboard_has_what_was_spent_and_saved_and_of_how_much_of_the_traffic() -> None:
+    panels = dashboard()["panels"]
+    asked = {metric.name for metric in METRICS if any(metric.name in each for each in expressions())}
+    costs = {name for name in BY_NAME if "cost" in name or "priced" in name}
+    places = [(panel["gridPos"]["y"], panel["gridPos"]["x"]) for panel in panels]
+
+    assert costs <= asked
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert places == sorted(set(places))
+
+
 def test_every_alert_that_was_promised_is_there() -> None:
     assert len(alerts()) == 7
     for rule in alerts():

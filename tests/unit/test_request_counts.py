@@ -210,7 +210,7 @@ class Alone:
         self.published = 0
 
     def counted(self) -> Counted:
-        return structs.replace(self._counts.counted(), endpoints=self._tallies.by_endpoint).copy()
+        return structs.replace(self._counts.counted(), endpoints=self._tallies.counted()).copy()
 
     def publish(self) -> None:
         self.published += 1
@@ -272,7 +272,7 @@ def test_counting_goes_on_from_what_was_counted_before(first: list[RequestRecord
 def test_what_an_endpoint_counted_stays_when_it_is_configured_anew() -> None:
     tallies = Tallies({"gpt/1": EndpointTally("gpt", attempts=2, failures={"junk_reply": 1})})
     tallies.of("gpt/1", "other").attempts += 1
-    copy = tallies.by_endpoint["gpt/1"].copy()
+    copy = tallies.counted()["gpt/1"].copy()
     tallies.of("gpt/1", "other").attempts += 1
     tallies.of("gpt/1", "other").failures["junk_reply"] = 5
 

@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 
 from adapters.websocket import connection
-from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, MOST_WAITING_BYTES, PING_S, PONG_S
+from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, PING_S, PONG_S
 from adapters.websocket.handshake import BadHandshake, Opening, accept
+from adapters.websocket.inbox import MOST_WAITING_BYTES
 from adapters.websocket.messages import LOST, Closed, Piece
+from adapters.websocket.paced import MOST_FRAMES_AT_ONCE
 from adapters.websocket.wire import Wire
 from tests.unit.socket_line import WRITE_S, Line
 from tests.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, closing
@@ -132,6 +134,44 @@ async def test_a_message_in_many_pieces_larger_than_what_may_wait_is_read_all_th
         line.comes(Frame(CONT if at else BINARY, bytes(MOST_WAITING_BYTES // 4), is_last=at == 11))
 
     assert len((await taking).data) == 3 * MOST_WAITING_BYTES  # type: ignore[union-attr]
+
+
+async def test_many_small_frames_are_read_in_several_goes_and_in_their_order() -> None:
+    line = Line()
+    line.comes(*[Frame(TEXT, b"%d" % number) for number in range(3 * MOST_FRAMES_AT_ONCE)])
+    first = line.socket.received_frames
+    assert MOST_FRAMES_AT_ONCE <= first < 2 * MOST_FRAMES_AT_ONCE
+    assert not line.transport.is_reading
+    line.comes(Frame(TEXT, b"last"))
+    assert line.socket.eof_received()
+    assert line.socket.received_frames == first
+
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+    expected = [*(b"%d" % number for number in range(3 * MOST_FRAMES_AT_ONCE)), b"last"]
+    assert [(await line.socket.receive()).data for _ in expected] == expected  # type: ignore[union-attr]
+    assert await line.socket.receive() == Closed(LOST, "", "peer")
+    assert line.transport.is_closed
+
+
+async def test_what_waits_to_be_read_is_dropped_with_the_connection() -> None:
+    line = Line()
+    line.comes(*[Frame(TEXT, b"x")] * 3 * MOST_FRAMES_AT_ONCE)
+    taken = line.socket.received_frames
+    line.socket.connection_lost(None)
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+    assert line.socket.received_frames == taken
+
+
+async def test_a_large_message_is_read_in_one_go() -> None:
+    line = Line()
+    line.comes(Frame(BINARY, bytes(200_000)))
+
+    assert line.socket.received_bytes == 200_000
+    assert line.transport.is_reading
 
 
 async def test_what_is_held_is_told_and_where_there_is_no_room_the_socket_fails() -> None:

@@ -85,7 +85,8 @@ METRICS: tuple[Metric, ...] = (
            "What the same tokens would have cost at the group's price_baseline; less llmproxy_cost_total: saved by "
            "routing."),
     Metric("llmproxy_priced_cache_hits_total", "counter", _ENDPOINT,
-           "Answers from the cache whose cost is known, by the endpoint that gave them first."),
+           "Answers from the cache, or of a call that another request shared, whose cost is known; by the endpoint "
+           "that gave them first."),
     Metric("llmproxy_cache_saved_cost_total", "counter", _ENDPOINT, "What these had cost then: saved by the cache."),
     Metric("llmproxy_currency_info", "info", ("currency",), "1; the currency is its label."),
     Metric("llmproxy_provisioned_cost_per_hour", "gauge", _ENDPOINT,

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import hmac
 import zlib
-from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +20,7 @@ from application.messages import Headers
 from application.store_ports import CachedAnswer, Shape
 from domain.caching.cache_key import CacheKey
 
-VERSION = 2  # raised when the layout or its meaning changes; entries of other versions are misses
+VERSION = 3  # raised when the layout or its meaning changes; entries of other versions are misses
 MAX_ENTRY_BYTES = 1 << 20  # the longest entry that is kept, and that is looked at when it is read
 MAX_UNPACKED_BYTES = 8 << 20  # of one entry: a recorded stream packs to about a twentieth, prose to half
 COMPRESS_ABOVE_BYTES = 8 << 10  # shorter bodies are kept as they are: compressing would cost more than moving them
@@ -46,7 +45,7 @@ class _Entry(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     chunks: tuple[bytes, ...]
     stored_unix: float
     origin: str
-    cost: Decimal | None
+    cost: int | None
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -70,7 +69,7 @@ def encode_entry(key: CacheKey, answer: CachedAnswer) -> bytes | None:
                 answer.cost,
             )
         )
-    except ValueError:  # text that is not Unicode
+    except (ValueError, OverflowError):  # text that is not Unicode; a cost of more than 64 bits
         return None
     if len(packed) > MAX_UNPACKED_BYTES:
         return None

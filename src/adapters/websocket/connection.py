@@ -1,11 +1,12 @@
 """An open WebSocket on a transport, either side: messages in and out, signs of life, and an end in order."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, cast
 
+from adapters.websocket.inbox import Inbox
 from adapters.websocket.messages import Closed, Piece
+from adapters.websocket.paced import Paced
 from adapters.websocket.wire import Wire
 
 PING_S = 20.0
@@ -18,8 +19,6 @@ CLOSE_S = 10.0
 MOST_CONTROL_FRAMES = 100
 """A second. Each is answered, and none says anything."""
 
-MOST_WAITING_BYTES = 256 * 1024
-"""When more than this waits to be taken, no more is read."""
 _WRITE_AHEAD_BYTES = 256 * 1024
 _NEVER = float("inf")
 
@@ -56,15 +55,15 @@ class WebSocket(asyncio.Protocol):
         self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
         """Of messages, not of what is around them."""
         self._wire = Wire(side, max_message_bytes)
+        self._paced = Paced(loop, self._read, self._caught_up)
+        self._ends_then = False
+        """Has the peer ended, behind what is not read yet?"""
         self._is_server = side == "server"
         self._write_timeout_s = write_timeout_s
         self._may_hold = may_hold
         self._transport: asyncio.Transport | None = None
-        self._pieces: deque[Piece] = deque()
-        self._waiting_bytes = 0
-        self._unfinished_bytes = 0
+        self._inbox = Inbox(loop, self._taken, lambda: self.closed)
         self._closes_by = _NEVER
-        self._waiter: asyncio.Future[None] | None = None
         self.draining: asyncio.Future[None] | None = None
         """Done when the peer has taken enough; None = it takes what is sent."""
         self._is_reading = True
@@ -83,35 +82,50 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._hears()
+        self._paced.feed(data)
+        if self._paced.waiting:
+            self._pause_reading()
+
+    def _read(self, data: bytes) -> int:
         wire = self._wire
+        before = self.received_frames + wire.control_frames
         for event in wire.receive(data):
             if isinstance(event, Piece):
                 self.received_frames += 1
                 self.received_bytes += len(event.data)
-                self._pieces.append(event)
-                self._waiting_bytes += len(event.data)
+                self._inbox.put(event)
         if wire.control_frames > self._control_frames + MOST_CONTROL_FRAMES and self._is_flood():
             wire.fail(1008, f"more than {MOST_CONTROL_FRAMES} control frames a second")
         held = self._held_bytes
         if held and not self._may_hold(held):
             wire.fail(1013, "no room for what was sent; try again later")
-        elif self._waiting_bytes > MOST_WAITING_BYTES:
+        elif self._inbox.is_full:
             self._pause_reading()
         self._flush()
-        if self._pieces or wire.closed is not None:
-            self._wake()
+        self._inbox.wake()
+        return self.received_frames + wire.control_frames - before
+
+    def _caught_up(self) -> None:
+        self._resume_reading()
+        transport = self._transport
+        if self._ends_then and transport is not None:
+            self.eof_received()
+            transport.close()
 
     def eof_received(self) -> bool:
+        if self._paced.waiting:
+            self._ends_then = True
+            return True
         self._wire.receive_end()
         self._flush()
-        self._wake()
+        self._inbox.wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._transport = None
         self.deadline = _NEVER
         self._wire.lose()
-        self._wake()
+        self._inbox.wake()
         self.resume_writing()
         gone, self.when_gone = self.when_gone, None
         if gone is not None:
@@ -146,35 +160,11 @@ class WebSocket(asyncio.Protocol):
 
     async def receive(self) -> Piece | Closed:
         """The next message as a whole, or why there is none."""
-        parts: list[bytes] = []
-        try:
-            while True:
-                piece = await self.receive_piece()
-                if isinstance(piece, Closed) or (piece.is_first and piece.is_last):
-                    return piece
-                parts.append(piece.data)
-                self._unfinished_bytes += len(piece.data)
-                if piece.is_last:
-                    return Piece(b"".join(parts), piece.is_text)
-        finally:
-            if parts:
-                self._unfinished_bytes = 0
-                self._may_hold(self._held_bytes)
+        return await self._inbox.message()
 
     async def receive_piece(self) -> Piece | Closed:
         """The next piece as its sender cut it, or why there is none. Not beside `receive`."""
-        while not self._pieces:
-            if self._wire.closed is not None:
-                return self._wire.closed
-            self._waiter = self.loop.create_future()
-            await self._waiter
-        piece = self._pieces.popleft()
-        self._waiting_bytes -= len(piece.data)
-        if self._waiting_bytes <= MOST_WAITING_BYTES and not self._is_reading and self._transport is not None:
-            self._is_reading = True
-            self._transport.resume_reading()
-        self._may_hold(self._held_bytes)
-        return piece
+        return await self._inbox.piece()
 
     async def next_piece(self) -> Piece | None:
         """As `receive_piece`; None = there is none, and `closed` says why."""
@@ -183,13 +173,16 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def _held_bytes(self) -> int:
-        return self._waiting_bytes + self._unfinished_bytes + self._wire.unread_bytes
+        return self._inbox.held_bytes + len(self._paced.waiting) + self._wire.unread_bytes
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
         """A message, or a piece of one."""
         self.sent_frames += 1
         self.sent_bytes += len(data)
-        self._write(self._wire.send(data, is_text, is_first, is_last))
+        frames = self._wire.send(data, is_text, is_first, is_last)
+        transport = self._transport
+        if transport is not None and frames and not transport.is_closing():
+            transport.write(frames)
 
     def send_texts(self, messages: Sequence[bytes]) -> None:
         """Whole messages, written together."""
@@ -264,10 +257,15 @@ class WebSocket(asyncio.Protocol):
             self._is_reading = False
             self._transport.pause_reading()
 
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def _taken(self) -> None:
+        self._resume_reading()
+        self._may_hold(self._held_bytes)
+
+    def _resume_reading(self) -> None:
+        has_room = not self._inbox.is_full and not self._paced.waiting
+        if has_room and not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._transport.resume_reading()
 
     def _write(self, frames: bytes) -> None:
         transport = self._transport

@@ -28,6 +28,9 @@ _HALF_CLOSE = b""
 _PONG = 0x80 | Opcode.PONG
 _WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
 _SMALL, _MEDIUM, _LARGE = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
+_OPEN = State.OPEN
+_USUAL_BYTES = 2048
+"""The head of a text message that is smaller is looked up."""
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 _silent = logging.Logger("llmproxy.websockets", logging.CRITICAL + 1)
@@ -110,10 +113,13 @@ class Wire:
         """A message or a piece of one, to be written now, behind all that `to_send` has said; empty when the connection
         is not open any more."""
         protocol = self._protocol
-        if protocol.state is not State.OPEN:
+        if protocol.state is not _OPEN:
             return b""
         if is_first and is_last and self._is_server and not protocol.expect_continuation_frame:
-            return _unmasked(_WHOLE_TEXT if is_text else _WHOLE_BINARY, data)
+            size = len(data)
+            if is_text and size < _USUAL_BYTES:
+                return _TEXT_HEADS[size] + data
+            return _head(_WHOLE_TEXT if is_text else _WHOLE_BINARY, size) + data
         if not is_first:
             protocol.send_continuation(data, is_last)
         elif is_text:
@@ -198,13 +204,15 @@ class Wire:
         return self.closed
 
 
-def _unmasked(first: int, data: bytes) -> bytes:
-    """A frame without a mask (RFC 6455, 5.2). A server sends one for every event; the library takes several times as
+def _head(first: int, size: int) -> bytes:
+    """Of a frame without a mask (RFC 6455, 5.2). A server sends one for every event; the library takes several times as
     long to make it."""
-    size = len(data)
     if size < 126:
-        return _SMALL.pack(first, size) + data
-    return (_MEDIUM.pack(first, 126, size) if size <= 0xFFFF else _LARGE.pack(first, 127, size)) + data
+        return _SMALL.pack(first, size)
+    return _MEDIUM.pack(first, 126, size) if size <= 0xFFFF else _LARGE.pack(first, 127, size)
+
+
+_TEXT_HEADS = tuple(_head(_WHOLE_TEXT, size) for size in range(_USUAL_BYTES))
 
 
 def may_be_sent(code: int) -> bool:

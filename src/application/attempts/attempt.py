@@ -11,7 +11,7 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
-from application.messages import Api, Attempt, Bill, Headers, ProxyRequest, RequestTrace, WholeReply, header
+from application.messages import Api, Attempt, Headers, ProxyRequest, RequestTrace, WholeReply, header
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 from domain.retry import time_limit
@@ -61,7 +61,7 @@ class SendAttempt:
         endpoint, api, is_stream = lease.endpoint, request.api, request.stream
         began = self._clock.now()
         if endpoint.price is not None:
-            trace.bill = lease.bill = Bill()
+            lease.trace = trace
         # A stream that is kept is replayed: an error in it is what happened then, and no news of the endpoint.
         passes = api is _OTHER or (api is _STORED and is_stream)
         first_byte_s = endpoint.first_byte_timeout_s if is_stream else endpoint.whole_reply_timeout_s

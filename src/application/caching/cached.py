@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from math import floor
 from typing import Protocol
 
@@ -51,6 +50,10 @@ class Responder(Protocol):
         """The answer; a stream must be closed by its taker."""
 
 
+Saved = Callable[[str, int, int], None]
+"""Told the endpoint of an answer that took no call of its own, what it had cost there, in picos, and how often it was
+given so; where that cost is known."""
+
 _Question = tuple[str, str, str, str, str, tuple[str, ...], bool, bytes]
 """API, group, tenant, path, query, the headers that decide, whether it asks for a stream, and its body."""
 _Place = tuple[CacheKey, Shape]
@@ -78,9 +81,9 @@ class CachedAnswers:
         clock: Clock,
         draw: Callable[[], float],
         replay_interval_s: float = 0.0,
-        saved: Callable[[str, Decimal], None] | None = None,
+        saved: Saved | None = None,
     ) -> None:
-        """`saved` is told the endpoint of each answer from the cache whose cost is known, and that cost."""
+        """`saved` None = nobody asks."""
         self._policy = policy
         self._cache = cache
         self._formats = formats
@@ -176,7 +179,7 @@ class CachedAnswers:
 
     def _replay(self, entry: CachedAnswer) -> Answer:
         if entry.cost is not None and self._saved is not None:
-            self._saved(entry.origin, entry.cost)
+            self._saved(entry.origin, entry.cost, 1)
         age_s = floor(self._age_s(entry))
         if entry.shape.stream:
             headers = (*entry.headers, ("age", str(age_s)))
@@ -225,14 +228,18 @@ class CachedAnswers:
         def store(answer: CachedAnswer) -> Awaitable[None]:
             return self._cache.put(asked.key, answer, self._policy.lifetime_s(self._draw()))
 
-        return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body))
+        def spared(trace: RequestTrace, times: int) -> None:
+            if trace.cost is not None and self._saved is not None and not asked.refresh:
+                self._saved(trace.endpoint or "", trace.cost, times)
+
+        return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body), spared)
 
     async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()
         try:
             answer = await call.join()
             if is_leader and isinstance(answer, WholeAnswer):
-                trace.bill = call.trace.bill
+                trace.cost = call.trace.cost
             return answer
         finally:
             trace.attempts[:] = call.trace.attempts
@@ -243,8 +250,8 @@ class CachedAnswers:
         self, shape: Shape, api: Api, headers: Headers, chunks: tuple[bytes, ...], trace: RequestTrace
     ) -> CachedAnswer | None:
         kept = tuple(pair for pair in headers if pair[0] in _KEPT_HEADERS)
-        origin, cost = (trace.endpoint or "", trace.bill.cost) if trace.bill is not None else ("", None)
-        answer = CachedAnswer(shape, kept, chunks, self._clock.unix(), origin, cost)
+        origin = "" if trace.cost is None else trace.endpoint or ""
+        answer = CachedAnswer(shape, kept, chunks, self._clock.unix(), origin, trace.cost)
         if answer.size < _ASIDE_ABOVE_BYTES:
             ended_well = self._formats.ended_well(api, answer)
         else:

@@ -30,6 +30,8 @@ Judge = Callable[[Headers, tuple[bytes, ...], RequestTrace], Awaitable[CachedAns
 """What is to be kept; None = nothing."""
 
 Store = Callable[[CachedAnswer], Awaitable[None]]  # keeps it
+Spared = Callable[[RequestTrace, int], None]
+"""Told at the end of a call of so many that were spared, as another one was for the same answer."""
 
 
 class SingleFlight:
@@ -45,10 +47,18 @@ class SingleFlight:
         return call if call is not None and call.can_be_joined(looked) else None
 
     def start(
-        self, identity: object, ask: Ask, judge: Judge, store: Store, received: float, asked_bytes: int = 0
+        self,
+        identity: object,
+        ask: Ask,
+        judge: Judge,
+        store: Store,
+        received: float,
+        asked_bytes: int = 0,
+        spared: Spared | None = None,
     ) -> "SharedCall":
-        """A new call; `received` is when its first request came, and `asked_bytes` what that holds."""
-        call = SharedCall(self, identity, ask, judge, store, received, asked_bytes)
+        """A new call; `received` is when its first request came, and `asked_bytes` what that holds. `spared` None =
+        nobody asks."""
+        call = SharedCall(self, identity, ask, judge, store, received, asked_bytes, spared)
         self._calls[identity] = call
         return call
 
@@ -60,7 +70,7 @@ class SingleFlight:
 class SharedCall:
     __slots__ = (
         "_ask", "_asked", "_asked_bytes", "_buffer", "_ending", "_entry", "_judge", "_judged", "_opened", "_over",
-        "_single_flight", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
+        "_served", "_single_flight", "_spared", "_store", "_task", "_whole", "identity", "kept_at", "received", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -72,12 +82,16 @@ class SharedCall:
         store: Store,
         received: float,
         asked_bytes: int,
+        spared: Spared | None,
     ) -> None:
         self._single_flight = single_flight
         self.identity = identity
         self._ask = ask
         self._judge = judge
         self._store = store
+        self._spared = spared
+        self._served = 0
+        """Requests that have its answer, or still wait for it: not those whose client left before its end."""
         self.received = received
         self._asked_bytes = asked_bytes
         self._asked = Holding(single_flight.held)
@@ -104,6 +118,7 @@ class SharedCall:
         """Wait for the answer; raises what the call raised. A stream begins at its start, whenever one joins."""
         subscriber = SharedStream(self._buffer, self.leave)
         self._buffer.readers.add(subscriber)
+        self._served += 1
         subscriber.asked_bytes, self._asked_bytes = self._asked_bytes, 0
         if self._ending is not None:
             self._ending.cancel()
@@ -131,12 +146,15 @@ class SharedCall:
         if subscriber not in recording.readers:
             return
         recording.readers.remove(subscriber)
+        is_complete = recording.source is not None and recording.source.complete
+        if not (recording.over or is_complete):
+            self._served -= 1
         if recording.readers:
             self._asked.count(subscriber.asked_bytes)  # it is held on, and its client counts it no longer
             recording.advanced()
         elif recording.over:
             self._release()
-        elif recording.source is not None and recording.source.complete and recording.kept:
+        elif is_complete and recording.kept:
             clock = self._single_flight.clock
             self._ending = clock.call_at(clock.now() + FINISH_S, self._task.cancel)
         else:
@@ -153,6 +171,8 @@ class SharedCall:
             self._buffer.error = error
         self._opened.set()
         self._buffer.finish()
+        if self._spared is not None and self._served > 1:
+            self._spared(self.trace, self._served - 1)
         self._asked.close()
         del self._ask  # which holds the request
         try:

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from decimal import Decimal
 
 from msgspec import Struct
 
 from application.endpoints.bucket import Bucket
-from application.messages import Bill
+from application.messages import RequestTrace
 from application.observing.tallies import EndpointTally
 from application.ports import Clock
 from domain.endpoint import Endpoint
@@ -30,7 +29,7 @@ _KEY_REFUSED = frozenset({FailureKind.AUTH, FailureKind.KEY})
 
 class Lease(Struct, eq=False):
     """One attempt's claim on an endpoint, from the pick to the last byte. Only `EndpointState` changes it, but for
-    `when_released` and `bill`."""
+    `when_released` and `trace`."""
 
     endpoint: Endpoint
     query: RouteQuery
@@ -41,7 +40,7 @@ class Lease(Struct, eq=False):
     is_last_resort: bool = False
     when_released: Callable[[Usage | None], None] | None = None
     """Told once, with what the reply said that it took; None = nobody asks."""
-    bill: Bill | None = None
+    trace: RequestTrace | None = None
     """Where to write what the reply cost; None = nobody asks."""
     _is_open: bool = True
     _probe_until: float = 0.0
@@ -232,24 +231,22 @@ class EndpointState:
             self._contact.set()
         return lease._ending
 
-    def took(self, usage: Usage) -> Decimal | None:
-        """A reply said what its request took; what it cost, None = not known."""
+    def took(self, usage: Usage, trace: RequestTrace | None = None) -> None:
+        """A reply said what its request took. `trace`: where to write what that costs; None = nobody asks."""
         tally = self.tally
         tally.input_tokens += usage.prompt_tokens
-        tally.cached_tokens += usage.cached_tokens
         tally.output_tokens += usage.output_tokens
+        if usage.cached_tokens:
+            tally.cached_tokens += usage.cached_tokens
         if usage.written_tokens:
             tally.written_tokens += usage.written_tokens
-        costs, price = tally.costs, self.endpoint.price
-        cost = None if price is None else price.cost(usage)
-        if cost is None:
-            costs.unpriced += 1
-            return None
-        costs.priced += 1
-        costs.spent += cost
-        if self.endpoint.baseline is not None:
-            costs.saved_by_routing += (self.endpoint.baseline.cost(usage) or 0) - cost
-        return cost
+        price = self.endpoint.price
+        if price is None:
+            tally.costs.unpriced += 1
+            return
+        cost = tally.costs.charge(usage, price, self.endpoint.baseline)
+        if trace is not None:
+            trace.cost = cost
 
     def took_unknown(self) -> None:
         """A reply did not say what its request took."""

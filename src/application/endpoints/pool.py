@@ -206,9 +206,7 @@ class EndpointPool:
         if ending is None:
             return
         if usage is not None:
-            cost = lease.state.took(usage)
-            if cost is not None and lease.bill is not None:
-                lease.bill.cost = cost
+            lease.state.took(usage, lease.trace)
             lease.bucket.learn(lease.query.demand, usage)
         elif ending is _ANSWERED and not lease.query.is_beside:
             lease.state.took_unknown()

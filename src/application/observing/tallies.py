@@ -6,7 +6,6 @@ that has gone stay.
 
 from collections.abc import Mapping
 from copy import copy
-from decimal import Decimal
 
 from msgspec import Struct, field, structs
 
@@ -77,18 +76,23 @@ class Tallies:
 
     def __init__(self, before: Mapping[str, EndpointTally] | None = None) -> None:
         """`before`: what was counted in this worker's place before, which goes on here; None = nothing."""
-        self.by_endpoint: dict[str, EndpointTally] = {} if before is None else dict(before)
-        """By endpoint id; to be read."""
+        self._by_endpoint: dict[str, EndpointTally] = {} if before is None else dict(before)
 
     def of(self, endpoint: str, group: str) -> EndpointTally:
         """The counters of the endpoint with that id, always the same."""
-        tally = self.by_endpoint.setdefault(endpoint, EndpointTally())
+        tally = self._by_endpoint.setdefault(endpoint, EndpointTally())
         tally.group = group
         return tally
 
-    def saved(self, endpoint: str, cost: Decimal) -> None:
-        """An answer that this endpoint gave for `cost` was given once more, from the cache. Of endpoints that are not
-        known (to another replica they may be) nothing is counted."""
-        if (tally := self.by_endpoint.get(endpoint)) is not None:
-            tally.costs.priced_hits += 1
-            tally.costs.saved_by_cache += cost
+    def counted(self) -> dict[str, EndpointTally]:
+        """By endpoint id, with sums that are up to date; not a copy."""
+        for tally in self._by_endpoint.values():
+            tally.costs.fold()
+        return self._by_endpoint
+
+    def saved(self, endpoint: str, cost: int, times: int) -> None:
+        """An answer that this endpoint gave for `cost` picos was given so often again. Of endpoints that are not known
+        (to another replica they may be) nothing is counted."""
+        if (tally := self._by_endpoint.get(endpoint)) is not None:
+            tally.costs.priced_hits += times
+            tally.costs.new_saved_by_cache += cost * times

@@ -13,7 +13,7 @@ from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
-_HIT = CacheState.HIT
+_SPARED = frozenset({CacheState.HIT, CacheState.SHARED})
 
 
 class CostStatus(Struct, frozen=True):
@@ -22,7 +22,7 @@ class CostStatus(Struct, frozen=True):
     spent: float
     """What the priced replies cost."""
     saved_by_cache: float
-    """What the answers of priced hits had cost."""
+    """What the answers of `priced_hits` had cost."""
     saved_by_routing: float
     """What the priced replies would have cost more at the group's `price_baseline`; below 0 = less."""
     per_hour: float
@@ -31,7 +31,7 @@ class CostStatus(Struct, frozen=True):
     priced_replies: int
     """Those of them whose cost is known."""
     hits: int | None
-    """Answers from the cache; None = not known for one endpoint alone."""
+    """Answers from the cache, or of a call that another request shared; None = not known for one endpoint alone."""
     priced_hits: int
     """Those of them whose cost is known."""
     cached_share: float | None
@@ -51,7 +51,11 @@ def cost_of(endpoint: Endpoint, counted: Counted) -> CostStatus:
 def cost_of_groups(groups: Sequence[ModelGroup], counted: Counted) -> CostStatus:
     """Of these groups together; also what endpoints cost that they no longer have."""
     names = {group.name for group in groups}
-    hits = sum(times for it, times in counted.requests.items() if it.cache == _HIT and it.group in names)
+    hits = sum(
+        times
+        for it, times in counted.requests.items()
+        if it.cache in _SPARED and it.status_class == "2xx" and it.group in names
+    )
     tallies = [tally for tally in counted.endpoints.values() if tally.group in names]
     return _told([endpoint for group in groups for endpoint in group.endpoints], tallies, hits)
 

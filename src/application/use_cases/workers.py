@@ -77,7 +77,7 @@ class ReportWorker:
         from."""
         return structs.replace(
             self.counts.counted(),
-            endpoints=self._tallies.by_endpoint,
+            endpoints=self._tallies.counted(),
             held_refused=before.held_refused + self.requests.held.refused,
             worker_starts=before.worker_starts + 1,
             cpu_s=before.cpu_s + self.process.use().cpu_s,

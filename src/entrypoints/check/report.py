@@ -11,7 +11,20 @@ from entrypoints.check.routes import Route
 from entrypoints.cli.tables import print_columns
 from entrypoints.config.reading.mistakes import Mistake
 
-_HEADERS = ("group", "endpoint", "provider", "host", "model", "weight", "share", "tier", "limits", "time-outs", "key")
+_HEADERS = (
+    "group",
+    "endpoint",
+    "provider",
+    "host",
+    "model",
+    "weight",
+    "share",
+    "tier",
+    "limits",
+    "price",
+    "time-outs",
+    "key",
+)
 _SERVES = {True: "serves", False: "does not serve", None: "unclear"}
 
 
@@ -66,6 +79,7 @@ def _row(route: Route) -> tuple[str, ...]:
         f"{route.share:.4g} %",
         route.tier,
         ", ".join(f"{name} {value}" for name, value in limits if value is not None),
+        ", ".join(f"{name} {amount:.12g}" for name, amount in route.price.items()),
         ", ".join(f"{name.removesuffix('_timeout')} {value:g} s" for name, value in route.timeouts.items()),
         route.key,
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from application.messages import KEY_HEADERS
 from entrypoints.config.reading.secret_files import PREFIX
 from entrypoints.config.reading.shown import shown_path
 from entrypoints.config.settings import Settings
 from entrypoints.config.settings_params import ParamsSettings
+from entrypoints.config.settings_price import PriceSettings
 from entrypoints.wiring.endpoints import host_of
 from entrypoints.wiring.groups import model_groups
 
@@ -30,6 +31,7 @@ class Route(Struct, frozen=True):
     tier: str  # `first`, `priority 1` and so on, or `fallback`: only when no endpoint of an earlier one can
     rpm: int | None  # requests a minute; None = only replies tell
     tpm: int | None
+    price: Mapping[str, float]  # what the file says of it; empty = nothing
     timeouts: Mapping[str, float]  # those that differ from general_settings, in seconds
     key: str  # where it is from, never what it is
 
@@ -53,11 +55,17 @@ def routes_of(settings: Settings, variables: Mapping[str, str]) -> list[Route]:
                 tier=tier,
                 rpm=model.rpm,
                 tpm=model.tpm,
+                price=_price(model.price),
                 timeouts={name: value for name, value in own.items() if value != getattr(general, name)},
                 key=_key(model.params, f"model_groups[{index}].models[{number}].params", variables),
             )
             routes.append(route)
     return routes
+
+
+def _price(price: PriceSettings | None) -> Mapping[str, float]:
+    told = {} if price is None else structs.asdict(price)
+    return {name: amount for name, amount in told.items() if amount is not None}
 
 
 def _key(params: ParamsSettings, path: str, variables: Mapping[str, str]) -> str:

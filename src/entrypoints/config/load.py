@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from entrypoints.config.advice import warn_about_groups
 from entrypoints.config.endpoints_section import settle_groups
 from entrypoints.config.general_section import check_general, warn_about_general
+from entrypoints.config.prices_section import warn_about_prices
 from entrypoints.config.proxies import check_environment_proxies
 from entrypoints.config.reading.document import read_document
 from entrypoints.config.reading.mistakes import ConfigError, Report
@@ -51,6 +52,7 @@ def load_settings(
     check_environment_proxies(groups, general, environ, report)
     report.raise_if_any()
     warn_about_groups(groups, general, report)
+    warn_about_prices(groups, report)
     warn_about_general(general, report)
     telemetry = telemetry_of(environ, report)
     return Settings(general, groups, tuple(map(str, report.warnings)), path, telemetry)

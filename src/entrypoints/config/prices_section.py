@@ -1,9 +1,16 @@
-"""What prices demand: an endpoint is paid by token or by the hour, and a baseline has a price by token."""
+"""What prices demand: an endpoint is paid by token or by the hour, and a baseline has a price by token. And what is
+seldom meant."""
 
-from entrypoints.config.reading.mistakes import Place
+from collections.abc import Sequence
+
+from domain.cost import PRICE_DECIMALS
+from entrypoints.config.reading.mistakes import Place, Report
 from entrypoints.config.settings import GroupSettings
+from entrypoints.config.settings_price import PriceSettings
 
 _BY_TOKEN = ("input", "output")
+_CHEAPEST = 0.001
+"""Per million tokens; what is below it was most likely meant for one token."""
 _VALID = "input and output, both, or per_hour alone"
 
 
@@ -33,3 +40,30 @@ def check_baseline(group: GroupSettings, here: Place) -> None:
         else:
             valid = "the id of a model of this group with a price by token: " + " or ".join(by_token)
             here.add("price_baseline", "is none of them", valid, f"write {by_token[0]}")
+
+
+def warn_about_prices(groups: Sequence[GroupSettings], report: Report) -> None:
+    """Of groups whose defaults are worked out."""
+    for index, group in enumerate(groups):
+        is_priced = any(model.price is not None for model in group.models)
+        for number, model in enumerate(group.models):
+            path = f"model_groups[{index}].models[{number}]"
+            if model.price is not None:
+                _warn_about(model.price, f"{path}.price", report)
+            elif is_priced:
+                problem = "has no price, as others of its group have: its replies are in no sum of costs"
+                report.warn(path, problem, "write its price, with 0 where it costs nothing")
+
+
+def _warn_about(price: PriceSettings, path: str, report: Report) -> None:
+    if price.input is not None and price.cached_input is not None and price.cached_input > price.input:
+        fix = f"write {price.input:g} or less, or leave it out where cached tokens cost the same"
+        report.warn(f"{path}.cached_input", f"is more than input, {price.input:g}", fix)
+    for key in ("input", "cached_input", "cache_write", "output"):
+        amount = getattr(price, key)
+        if amount and amount < _CHEAPEST:
+            fix = f"write {amount * 1e6:g} if {amount:g} is for one token"
+            report.warn(f"{path}.{key}", "is for a million tokens, and very little for so many", fix)
+        elif amount and round(amount, PRICE_DECIMALS) != amount:
+            kept = f"{round(amount, PRICE_DECIMALS):.{PRICE_DECIMALS}f}"
+            report.warn(f"{path}.{key}", f"has more than {PRICE_DECIMALS} decimals", f"write {kept}, which is counted")

@@ -107,8 +107,8 @@ class ExchangeReport:
             fields.append(f"x-llmproxy-endpoint: {HEADER_TEXTS[attempts[-1].endpoint]}")
             if len(attempts) > 1:
                 fields.append(f"x-llmproxy-reasons: {HEADER_TEXTS[reasons(attempts)]}")
-            if trace.bill is not None and trace.bill.cost is not None:
-                fields.append(f"x-llmproxy-cost: {amount_text(trace.bill.cost)}")
+            if trace.cost is not None:
+                fields.append(f"x-llmproxy-cost: {amount_text(trace.cost)}")
         return now
 
     def _record(self, now: float | None) -> None:

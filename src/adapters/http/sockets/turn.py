@@ -137,13 +137,18 @@ class Turn:
 
     def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
         """See `Client`. Messages have no chunks, so what is in this one is sent."""
-        if self._socket.draining is not None:
+        socket = self._socket
+        if socket.draining is not None:
             return False
         start = len(line)
         payload = self._alike.payload(framed, start, start + size)
         if payload is None:
             return False
-        self._send(in_lane(payload, self._lane) if self._lane else payload)
+        if not (self._is_over or self.has_ended):
+            if self._lane:
+                payload = in_lane(payload, self._lane)
+            self.sent_bytes += len(payload)
+            socket.send(payload)
         return True
 
     def finish(self) -> None:

@@ -71,9 +71,9 @@ class Report:
         line, column = at or self._positions.get(path) or (None, None)
         self.mistakes.append(Mistake(str(self.file), problem, line, column, path, valid, fix))
 
-    def warn(self, path: str, text: str) -> None:
+    def warn(self, path: str, text: str, fix: str = "") -> None:
         line, column = self._positions.get(path) or (None, None)
-        self.warnings.append(Mistake(str(self.file), text, line, column, path))
+        self.warnings.append(Mistake(str(self.file), text, line, column, path, fix=fix))
 
     def fail(self, problem: str, valid: str = "", fix: str = "", at: Position | None = None) -> NoReturn:
         """Give up at once: what comes after this mistake cannot be read."""
