@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 from adapters.http.sockets.server_frames import events_in, in_lane, with_status
 from adapters.telemetry.otel.reply_facts import ReplyFacts
+from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS, LINE_END
 from adapters.upstreams.openai.streams.event_buffer import EventBuffer
 from adapters.upstreams.openai.streams.expected_end import ExpectedStream
 from adapters.upstreams.openai.streams.sse import read_whole, split_events
@@ -25,8 +26,9 @@ def _streams(data: bytes) -> Hashable:
     assert _fed([data], expected)[0] == kinds, "cut"
     relayed = _relayed(list(split_events(data)), expected)
     passed = _passed(list(split_events(data)), expected)
-    assert _said(relayed) == _said(passed), "what passes unread"
-    for scanner in (fed, relayed, passed):
+    framed = _passed(list(split_events(data)), expected, in_frames=True)
+    assert _said(relayed) == _said(passed) == _said(framed), "what passes unread"
+    for scanner in (fed, relayed, passed, framed):
         assert is_json(scanner.error_frame("m", "c").strip().rpartition(b"data: ")[2])
     return kinds[-3:], _said(fed)[:5], _said(relayed)[:5]
 
@@ -54,8 +56,8 @@ def _relayed(pieces: Sequence[bytes], expected: ExpectedStream) -> OpenAIStreamS
     return scanner
 
 
-def _passed(pieces: Sequence[bytes], expected: ExpectedStream) -> OpenAIStreamScanner:
-    """As `_relayed`, but for events that are like the one before."""
+def _passed(pieces: Sequence[bytes], expected: ExpectedStream, *, in_frames: bool = False) -> OpenAIStreamScanner:
+    """As `_relayed`, but for events that are like the one before; `in_frames`: each as the chunk that it came in."""
     scanner = OpenAIStreamScanner(owns_credential=True, expected=expected)
 
     def take(_: bytes) -> bool:
@@ -65,9 +67,15 @@ def _passed(pieces: Sequence[bytes], expected: ExpectedStream) -> OpenAIStreamSc
         scanner.relay(chunk)
         return True
 
-    pass_on = scanner.passing(take, read)
+    def take_framed(framed: bytes, line: bytes, size: int) -> bool:
+        assert len(framed) == len(line) + size + 2
+        return True
+
+    pass_on, pass_frame = scanner.passing(take, read), scanner.passing_framed(take_framed)
     for piece in pieces:
-        pass_on(piece)
+        line, size = FRAMINGS[min(len(b"%x\r\n%b\r\n" % (len(piece), piece)), LENGTHS - 1)]
+        if not (in_frames and size == len(piece) and pass_frame(line + piece + LINE_END, line, size)):
+            pass_on(piece)
     scanner.finish()
     return scanner
 
