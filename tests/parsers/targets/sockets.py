@@ -67,6 +67,8 @@ def _check_messages(pieces: Sequence[Piece], is_cut: bool) -> None:
 
 
 def _client_events(data: bytes) -> Hashable:
+    """A message of text, which the framing holds to UTF-8."""
+    data = data.decode("utf-8", "ignore").encode()
     try:
         event = client_event(data)
     except BadFrame as bad:
