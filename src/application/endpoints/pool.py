@@ -210,7 +210,7 @@ class EndpointPool:
             lease.bucket.learn(lease.query.demand, usage)
         elif ending is _ANSWERED and not lease.query.is_beside:
             lease.state.took_unknown()
-        lease.bucket.settle(lease.held, ending, self._clock.now())
+        lease.bucket.settle(lease.held, ending, self._clock.now(), usage)
         if self._room.is_heard:
             self._room.at(lease)
         if lease.when_released is not None:

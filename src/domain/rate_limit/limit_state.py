@@ -182,6 +182,7 @@ class LimitState(Struct, frozen=True, gc=False):
         level, terms = state.level, state.terms
         if level is None:
             return 0.0
+        amount = terms.meter.asked(amount)
         need = amount if terms.limit is None else min(amount, terms.limit)
         if level >= need:
             return 0.0

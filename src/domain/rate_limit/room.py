@@ -50,6 +50,7 @@ def fits_in_s(requests: LimitState, tokens: LimitState, throttle: Throttle, need
 
 def _room(state: LimitState, amount: float, now: float) -> Room:
     level, limit, kept = state.room(now), state.terms.limit, state.terms.kept
+    amount = state.terms.meter.asked(amount)
     if level is None or _is_ample(state, amount, now):
         return _AMPLE
     need = amount if limit is None else min(amount, limit - kept)
