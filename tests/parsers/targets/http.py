@@ -67,9 +67,10 @@ def _patient(pieces: list[bytes]) -> http_read.Read:
 
 def _told(read: http_read.Read) -> object:
     """All complete requests, and the head of the one that is not: how much of a body comes before what is wrong with it
-    is a matter of pieces."""
+    is a matter of pieces, and so is which of two mistakes is told."""
     requests = [each.told() if each.is_complete else (each.head.method, each.length) for each in read.requests]
-    return requests, read.refusal and read.refusal.code, read.behind
+    code = read.refusal and read.refusal.code
+    return requests, "malformed_request" if code == "headers_too_large" else code, read.behind
 
 
 def _target(request: http_read.Request) -> bytes:
@@ -95,7 +96,7 @@ def _outcome(read: reply_read.Read, data: bytes) -> object:
     """Line breaks behind a reply are seen by most cuts only; llhttp skips those before the next one."""
     reader, reply = read.reader, read.reply
     if read.failure is not None:
-        return read.failure
+        return read.failure.kind  # what is wrong in two ways is told by what comes first
     head = None if reader.in_head else (reply.status, reply.headers)
     return (
         head,
