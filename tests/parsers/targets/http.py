@@ -69,6 +69,9 @@ def _told(read: http_read.Read) -> object:
     """All complete requests, and the head of the one that is not: how much of a body comes before what is wrong with it
     is a matter of pieces, and so is which of two mistakes is told."""
     requests = [each.told() if each.is_complete else (each.head.method, each.length) for each in read.requests]
+    for number, each in enumerate(read.requests):
+        if each.is_complete and not each.head.keeps and not each.head.upgrades:
+            return requests[: number + 1]  # the connection ends with its reply, whatever comes behind it
     code = read.refusal and read.refusal.code
     return requests, "malformed_request" if code == "headers_too_large" else code, read.behind
 
