@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults fuzz-parsers
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -109,6 +109,10 @@ chaos: setup-dev
 # Rolling restarts of two replicas behind nginx, and reloads of one, under 200 requests a second: docs/chaos.md.
 upgrades: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.upgrades $(ARGS)
+
+# Parsers under fuzz, guided by coverage, a minute each: tests/parsers/README.md. ARGS='--minutes 60 --only requests replies'.
+fuzz-parsers: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m tests.parsers $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench release deploy

@@ -89,6 +89,30 @@ def test_a_head_that_comes_in_pieces_is_the_parsers() -> None:
     assert len(heads) == 1
 
 
+@pytest.mark.parametrize("blank", [b"\r\n\r\n", b"\n\r\n\r\n", b"\r\n\r\r\n\r\n"])
+def test_blank_lines_are_no_request_whoever_asked_before(blank: bytes) -> None:
+    """They would be answered as the request before them, with its credentials, and to whoever sends them next."""
+    heads = KnownHeads()
+    secret = get(headers=b"host: here\r\nauthorization: Bearer k\r\n")
+    before = Read(secret[:10], secret[10:], blank, blank, heads=heads)
+
+    assert len(before.requests) == 1
+    assert len(heads) == 0
+    assert Read(blank, heads=heads).requests == []
+
+
+@pytest.mark.parametrize("begun", [b"X", b"POST /x HTTP/1.1\r\nx: ", b"POST /x HTTP/1.1\r\n"])
+def test_a_head_that_is_known_is_none_inside_of_another_that_came_with_the_request_before(begun: bytes) -> None:
+    """Else whatever stands in a header could become a request of its own, where front proxies cut between the two."""
+    heads = KnownHeads()
+    known, first = get(), post(b"content-length: 1\r\n", b"")
+    Read(known, heads=heads)
+
+    in_two = Read(first[:9], first[9:], b"a" + begun, known, heads=heads)
+
+    assert in_two.told() == Read(first + b"a" + begun + known).told()
+
+
 @given(st.lists(requests(), min_size=1, max_size=3), st.data())
 def test_what_is_known_is_read_as_it_was_read_first(raws: list[bytes], data: st.DataObject) -> None:
     text = b"".join(raws)
