@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads lock sbom licences audit clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads counts lock sbom licences audit clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -92,6 +92,11 @@ attack: setup-dev
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
+
+# 10,000 mixed requests through two workers, one of which is killed: do /metrics, the log and the providers agree on all
+# counts? bench/counts/. ARGS='--requests 2000'.
+counts: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.counts $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench release deploy
