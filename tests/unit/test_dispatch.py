@@ -521,7 +521,8 @@ async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() 
 async def test_a_request_that_leaves_before_it_is_sent_is_no_attempt() -> None:
     bench = Bench([good])
     first = picked(bench)
-    second = asyncio.ensure_future(bench.ask())  # waits for what becomes of the first at an endpoint never heard of
+    assert await bench.picture.pool.first_contact(first)
+    second = asyncio.ensure_future(bench.ask())  # waits for what becomes of the first
     await settled()
     second.cancel()
     await asyncio.wait([second])
