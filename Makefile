@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads counts lock sbom licences audit clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads counts bench-cost lock sbom licences audit clean
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -115,6 +115,10 @@ bench: bench-setup
 # ARGS="--peer 'gomodel=./gomodel --config {config:my.yaml}'"; bench/README.md.
 bench-peers: bench-setup
 	PYTHONPATH=src:. $(BIN)/python -m bench peers $(ARGS)
+
+# What tiers and the cache save on two public traces, in virtual time: make bench-cost ARGS='--traces DIR'; docs/cost.md.
+bench-cost: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.cost $(ARGS)
 
 # Another commit beside what is here and nginx, in one run: make bench-against COMMIT=v1.0.
 bench-against: bench-setup

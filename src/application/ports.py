@@ -167,6 +167,9 @@ class Providers(Protocol):
     def readings(self, headers: Headers) -> Readings:
         """What a reply's headers say about its rate limits; of any reply, good or not."""
 
+    def is_spilled(self, headers: Headers) -> bool:
+        """Do a reply's headers say that the provider had another deployment answer it than the one that was asked?"""
+
     def judge(self, endpoint: Endpoint, request: ProxyRequest, reply: WholeReply) -> Verdict:
         """What a whole reply to this request means. Also finds errors and junk under status 200."""
 

@@ -85,7 +85,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         ("--answer-tokens", {"type": int, "metavar": "N", "help": "words in an answer (default 16)"}),
         ("--rpm", {"type": int, "metavar": "N", "help": "requests a minute for each key and model"}),
         ("--tpm", {"type": int, "metavar": "N", "help": "tokens a minute for each key and model"}),
-        ("--header-style", {"choices": ["openai", "azure", "none"], "help": "how limits count and show"}),
+        ("--header-style", {"choices": ["openai", "azure", "none", "ptu"], "help": "how limits count and show"}),
         ("--window", {"type": float, "metavar": "SECONDS", "help": "count both limits in windows of that length"}),
         ("--windows", {"choices": ["fixed", "aligned", "sliding"], "help": "where they lie (default fixed)"}),
     ]

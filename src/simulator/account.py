@@ -1,6 +1,7 @@
 """The provider without its sockets: a request in, a reply out. Keys, limits and models live here."""
 
 from collections import OrderedDict
+from math import ceil
 from typing import Any
 
 from simulator.calls import MODEL_OPERATIONS, Call, credential_of
@@ -27,8 +28,9 @@ from simulator.doorkeeper import denied
 from simulator.kept import Kept
 from simulator.limits import Limiter, Verdict, token_cost
 from simulator.protocol import errors
-from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for
+from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for, spillover_headers
 from simulator.protocol.reply import Reply, header_lines
+from simulator.provisioned import CONTEXT_TOKENS
 from simulator.settings import ProviderSettings
 
 _MAX_LIMITERS = 10_000
@@ -100,10 +102,22 @@ class Account:
     def _create_within_limits(self, call: Call, model: str, now_s: float, now_unix_s: float) -> Reply:
         limiter = self._limiter(credential_of(call.request), model)
         most = getattr(call.question, "output_limit", None)
-        verdict = limiter.admit(token_cost(len(call.request.body), most), now_s)
+        given, settings = ceil(len(call.request.body) / 4), self.settings
+        is_provisioned = settings.header_style == "ptu"
+        if is_provisioned and given > CONTEXT_TOKENS and not settings.spillover:
+            return errors.context_too_long(given, CONTEXT_TOKENS)
+        cost = token_cost(len(call.request.body), most)
+        verdict = limiter.admit(cost, now_s)
         if verdict.refused_by is not None:
-            return limit_refusal(verdict, model, call.route, self.settings)
+            if not (is_provisioned and settings.spillover):
+                return limit_refusal(verdict, model, call.route, settings)
+            reply = self._create(call, model, now_s, now_unix_s)
+            reply.headers += spillover_headers(model)
+            return reply
         reply = self._create(call, model, now_s, now_unix_s)
+        answered = settings.answer_tokens if most is None else min(most, settings.answer_tokens)
+        pace_s = answered / settings.tokens_per_second if settings.tokens_per_second and call.stream else 0.0
+        limiter.correct(cost - given - answered, now_s + settings.latency_s + pace_s)
         reply.headers += limit_headers(verdict, self.settings.header_style)
         return reply
 

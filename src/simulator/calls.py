@@ -1,7 +1,7 @@
 """A request as it came, and what it asks for."""
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from simulator.content.questions import (
     ChatQuestion,
@@ -42,6 +42,7 @@ _THINGS: dict[Operation, msgspec.json.Decoder[Question]] = dict.fromkeys(
 """Bodies that may be missing, and are with other methods than POST."""
 _OF_FORMS = ("transcription", "image")
 """What may be asked for with a form."""
+_SOCKETS = ("realtime", "responses_socket")
 _ANY_QUESTION = msgspec.json.Decoder(Question)
 _MOST_CHOICES = 128
 _HAVE_A_MODEL = ("moderations", "image")
@@ -85,7 +86,7 @@ class Call(Struct):
 
     @property
     def opens_socket(self) -> bool:
-        return self.route.operation == "realtime" and self.request.is_upgrade
+        return self.route.operation in _SOCKETS and self.request.is_upgrade
 
     @property
     def stream(self) -> bool:
@@ -97,6 +98,8 @@ class Call(Struct):
 def understand(request: Request) -> Call:
     """Route and body of a request."""
     route = find_route(request.method, request.target)
+    if route.fault == "no_such_method" and request.is_upgrade:
+        route = _with_socket(route, request)
     if route.fault is not None:
         return Call(request, route, _glance(request.body), errors.route_refused(route))
     decoder = _QUESTIONS.get(route.operation) if route.operation else None
@@ -117,6 +120,13 @@ def understand(request: Request) -> Call:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Call(request, route, refusal=errors.not_json())
     return Call(request, route, question, _incomplete(question, route))
+
+
+def _with_socket(route: Route, request: Request) -> Route:
+    """That of Responses over WebSocket, where it is asked for; Azure documents none with a dated version."""
+    posted = find_route("POST", request.target)
+    is_served = request.method == "GET" and posted.operation == "responses" and not posted.is_dated
+    return structs.replace(posted, method="GET", operation="responses_socket") if is_served else route
 
 
 def _glance(body: bytes) -> Question | None:

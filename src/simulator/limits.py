@@ -172,6 +172,10 @@ class Limiter:
             self._tokens.take(tokens, now_s)
         return self._verdict(now_s, None, 0, 0.0)
 
+    def correct(self, less: float, at_s: float) -> None:
+        """A request that was let in takes so much less than it was charged, which is known at `at_s`. Here it stays
+        charged."""
+
     def _verdict(self, now_s: float, refused_by: Dimension | None, requested: int, wait_s: float) -> Verdict:
         return Verdict(
             refused_by=refused_by,

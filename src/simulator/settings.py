@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 PerMinute = Annotated[int, Meta(ge=1)]
-HeaderStyle = Literal["openai", "azure", "none"]
+HeaderStyle = Literal["openai", "azure", "none", "ptu"]
 Windows = Literal["fixed", "aligned", "sliding"]
 
 
@@ -29,6 +29,8 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     counts."""
     windows: Windows = "fixed"
     """Where the windows lie: one after the other from the first request on, by the clock, or before each request."""
+    spillover: bool = False
+    """Whether a standard deployment answers what a provisioned one (style `ptu`) refuses, as Azure has it."""
     api_keys: tuple[str, ...] = ()
     """Credentials that are let in; empty: every request is, but for keys where Azure wants an Entra token."""
     entra_tokens: tuple[str, ...] = ()
@@ -41,7 +43,9 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """How often each new response is denied, as `previous_response_id`, before it is found: Azure is known to deny for
     a moment what it has just made (dotnet/extensions#7704)."""
     session_s: Annotated[float, Meta(gt=0, le=86_400)] = field(default=3600.0, name="session")
-    """How long a Realtime session may last."""
+    """How long a Realtime session may last; a Responses socket takes no more turns then."""
+    message_bytes: Annotated[int, Meta(ge=1, le=1 << 28)] = 16 << 20
+    """The largest message that is taken on a Responses socket; a larger one closes it with 1009."""
     region: str = "East US 2"
     """What Azure replies say in `x-ms-region` and in refusals."""
     seed: int = 0

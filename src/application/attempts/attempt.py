@@ -75,6 +75,8 @@ class SendAttempt:
             reply = await self._upstream.send(self._providers.call(endpoint, request, first_byte_s))
             is_silent = False
             self._health.replied(lease, self._providers.readings(reply.headers))
+            if endpoint.is_provisioned and self._providers.is_spilled(reply.headers):
+                self._health.spilled(lease)
             is_good = 200 <= reply.status < 300
             passes = passes and is_good
             body = None if passes or is_stream else reply.whole_now()

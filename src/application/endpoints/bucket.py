@@ -11,7 +11,7 @@ from domain.rate_limit.limit_reading import NO_READINGS, Readings, countings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.reservation import Ending, Reservation
-from domain.rate_limit.room import Room, fits_in_s, room_for, share_left
+from domain.rate_limit.room import NOBODY, Ahead, Room, fits_in_s, room_for, share_left
 from domain.rate_limit.throttle import UNLIMITED, Throttle
 from domain.rate_limit.token_estimate import UNTAUGHT, Demand, TokenEstimate, Usage
 
@@ -22,6 +22,8 @@ class Bucket:
     """Alone writes its state."""
 
     __slots__ = ("_configured", "estimate", "requests", "reserved_requests", "reserved_tokens", "throttle", "tokens")
+
+    is_leaky = False
 
     def __init__(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> None:
         """Nothing was heard of it; `rpm` and `tpm` are what the configuration knows, None = nothing. The fraction
@@ -69,9 +71,9 @@ class Bucket:
         """To choose among the scarce: the fraction of the limit that would be left."""
         return share_left(self.requests, self.tokens, need, now)
 
-    def fits_in_s(self, need: float, now: float) -> float:
-        """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-        return fits_in_s(self.requests, self.tokens, self.throttle, need, now)
+    def fits_in_s(self, need: float, now: float, ahead: Ahead = NOBODY) -> float:
+        """Seconds until a request of `need` tokens fits, after those `ahead` of it, as far as is known; 0 = now."""
+        return fits_in_s(self.requests, self.tokens, self.throttle, need, now, ahead)
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""
@@ -118,6 +120,13 @@ class Bucket:
         now_held = Reservation(0.0, self.requests.charged, self.tokens.charged, others, others_tokens)
         self.read(readings, now_held, now, now)
 
+    def restore(self, readings: Readings, now: float) -> None:
+        """The limits are as a status of the proxy showed them."""
+        charged, tokens = self.charged, readings.tokens
+        # As if one request had taken all that is missing: so much fits into a window.
+        taken = max(1.0, (tokens.limit or 0.0) - (tokens.remaining or 0.0))
+        self.read(readings, Reservation(taken, charged.requests, charged.tokens), now, now)
+
     def spend(self, usage: Usage, now: float) -> None:
         """Tokens were taken for which nothing was reserved."""
         self.tokens = self.tokens.charge(usage.prompt_tokens + usage.output_tokens, now)
@@ -133,8 +142,17 @@ class Bucket:
         self.throttle = self.throttle.after_limit(failure.retry_after_s, sent, now, overload=overload)
         return self.throttle.wait_s(now), is_new
 
-    def settle(self, held: Reservation, ending: Ending, now: float) -> None:
-        """A request is over; to be called once for each `charge`."""
+    def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> Reservation:  # noqa: ARG002
+        """It answered so to a request that holds this: what the request holds from now on."""
+        return held
+
+    def spilled(self, held: Reservation, now: float) -> Reservation:  # noqa: ARG002
+        """The provider had another deployment answer a request: what the request holds from now on."""
+        return held
+
+    def settle(self, held: Reservation, ending: Ending, now: float, usage: Usage | None = None) -> None:  # noqa: ARG002
+        """A request is over; to be called once for each `charge`. `usage`: what its reply says that it took, which
+        counts where that is charged and not what was expected; None = it does not say."""
         limit = self.tokens.terms.limit
         if ending is not _ANSWERED or (limit is not None and held.tokens > limit):
             unused = held.unused(ending, limit)
@@ -142,6 +160,10 @@ class Bucket:
                 self.tokens = self.tokens.refund(unused, held.tokens_mark, now)
             if ending is Ending.UNSENT:
                 self.requests = self.requests.refund(1.0, held.requests_mark, now)
+        self._release(held)
+
+    def _release(self, held: Reservation) -> None:
+        """It is no longer on its way."""
         self.reserved_requests = left = self.reserved_requests - 1.0
         # Sums of fractions need not come to exactly nothing.
         tokens = self.reserved_tokens - held.tokens

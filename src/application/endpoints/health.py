@@ -39,6 +39,10 @@ class HealthTracker:
         if self._room.is_heard:
             self._room.at(lease)
 
+    def spilled(self, lease: Lease) -> None:
+        """The endpoint had another deployment of its provider answer."""
+        lease.held = lease.bucket.spilled(lease.held, self._clock.now())
+
     def told(self, lease: Lease, readings: Readings) -> None:
         """The endpoint says on its socket, unasked, how its limits stand."""
         lease.bucket.told(readings, self._clock.now())
@@ -82,6 +86,7 @@ class HealthTracker:
 
     def _throttle(self, lease: Lease, failure: Failure, now: float) -> None:
         seconds, is_new = lease.bucket.limited(failure, lease.started, now)
+        lease.held = lease.bucket.refused(failure, lease.held, lease.started, now)
         if is_new:
             self._alarm.limited(lease.endpoint, failure, seconds)
             if lease.endpoint.owns_credential:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from application.endpoints.bucket import Bucket
+from application.endpoints.provisioned_bucket import ProvisionedBucket
 from domain.endpoint import Endpoint
 from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, Charged
 
@@ -146,20 +147,22 @@ class Ledger:
                 bucket.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
             elif earlier is not None:
                 for name, known in earlier._clients.items():
-                    if name.startswith(f"{endpoint.bucket}/"):
+                    if name.startswith(f"{endpoint.bucket}/") and known.is_leaky is endpoint.is_provisioned:
                         known.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
                         self._clients[name] = known
 
     def _carried(self, endpoint: Endpoint) -> Bucket | None:
         name, earlier = endpoint.bucket, self._earlier
-        if earlier is None or name not in earlier._own:
+        known = None if earlier is None else earlier._own.get(name)
+        if earlier is None or known is None or known.is_leaky is not endpoint.is_provisioned:
             self._charges.begin(name)
             return None
         self._charges.carry(name, earlier._charges)
-        return earlier._own[name]
+        return known
 
     def _opened(self, endpoint: Endpoint) -> Bucket:
-        return Bucket(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve)
+        kind = ProvisionedBucket if endpoint.is_provisioned else Bucket
+        return kind(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve)
 
 
 def _of_client(endpoint: Endpoint, client: str) -> str:

@@ -90,11 +90,13 @@ class Latencies(Struct):
     total: Histogram = field(default_factory=Histogram)
 
     def add(self, overheads_ms: Sequence[float], first_bytes_ms: Sequence[float], totals_ms: Sequence[float]) -> None:
-        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one."""
+        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one; where no endpoint
+        was asked, all three are."""
         totals = spread(totals_ms)
-        self.overhead.add(overheads_ms)
+        first_bytes = totals if first_bytes_ms == totals_ms else spread(first_bytes_ms)
         self.total.take(totals)
-        self.first_byte.take(totals if first_bytes_ms == totals_ms else spread(first_bytes_ms))
+        self.first_byte.take(first_bytes)
+        self.overhead.take(first_bytes if overheads_ms == first_bytes_ms else spread(overheads_ms))
 
     def __add__(self, other: "Latencies") -> "Latencies":
         return Latencies(self.overhead + other.overhead, self.first_byte + other.first_byte, self.total + other.total)

@@ -26,8 +26,8 @@ DECISIONS = 50
 
 _TOO_MANY_REQUESTS = 429
 _NOT_ASKED_FOR = frozenset((CacheState.HIT, CacheState.SHARED))
-_Alike = tuple[str, str, str, int, str, str, bool, int]
-"""What requests are counted by, as their records say it."""
+_Alike = tuple[str, str, str, int, str, bool, int]
+"""What requests of one outcome are counted by, as their records say it."""
 
 
 class RequestCounts:
@@ -65,7 +65,7 @@ class RequestCounts:
     def went_wrong(self, record: RequestRecord) -> None:
         """A request is over that did not go well."""
         self._last_errors.append(self._decision(record, self._clock.unix()))
-        self._count([record])
+        self._count([record], record.outcome)
 
     def counted(self) -> Counted:
         """What is counted from here on is added to the same: whoever keeps it takes a copy. Endpoints and processes are
@@ -87,19 +87,20 @@ class RequestCounts:
             return
         offset_s = self._clock.unix() - self._clock.now()
         self._last_well.extend(zip(records[-DECISIONS:], ended[-DECISIONS:], repeat(offset_s)))
-        self._count(records)
+        self._count(records, "ok")
         records.clear()
         ended.clear()
 
-    def _count(self, records: Sequence[RequestRecord]) -> None:
-        """Once for each kind of request, and the durations once for each place: there are few of both among many."""
+    def _count(self, records: Sequence[RequestRecord], outcome: str) -> None:
+        """All of one outcome. Once for each kind of request, and durations once for each place: there are few of both
+        among many."""
         self.total += len(records)
         kinds: defaultdict[_Alike, list[RequestRecord]] = defaultdict(list)
         for it in records:  # attribute by attribute: an attrgetter takes twice as long
-            kinds[it.group, it.endpoint, it.api, it.status, it.outcome, it.cache, it.stream, it.attempts].append(it)
+            kinds[it.group, it.endpoint, it.api, it.status, it.cache, it.stream, it.attempts].append(it)
         places: defaultdict[Place, list[RequestRecord]] = defaultdict(list)
         for alike, several in kinds.items():
-            place = self._count_kind(alike, len(several))
+            place = self._count_kind(alike, outcome, len(several))
             if place is not None:
                 places[place] += several
         for place, several in places.items():
@@ -109,9 +110,9 @@ class RequestCounts:
                 [it.total_ms for it in several],
             )
 
-    def _count_kind(self, alike: _Alike, times: int) -> Place | None:
+    def _count_kind(self, alike: _Alike, outcome: str, times: int) -> Place | None:
         """So many requests, and where their durations belong: None = nowhere."""
-        named, endpoint, api, status, outcome, cache, stream, attempts = alike
+        named, endpoint, api, status, cache, stream, attempts = alike
         group, kind = self._known(named), error_type(outcome)
         if api or kind:
             labels = Labels(group, endpoint, str(api), f"{status // 100}xx", kind, str(cache))

@@ -20,6 +20,8 @@ _LEAST_RESET_S = 0.001  # shorter resets are no more than that, and would make t
 class Refill(Enum):
     CONTINUOUS = "continuous"
     WINDOW = "window"
+    LEAKY = "leaky"
+    """Without pause, and a request of any size is let in while there is any room (`domain.rate_limit.leaky_bucket`)."""
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -66,6 +68,10 @@ class Counting(Struct, frozen=True, gc=False):
     window_s: float = PER_MINUTE_S  # after how long the room is back, where no reading says so
     is_exact: bool = False  # is what is charged known, and no estimate?
     reserve: float = 0.0  # the fraction of the limit that is kept untouched while another bucket has room
+
+    def asked(self, amount: float) -> float:
+        """The room without which a request of `amount` is not let in."""
+        return 1.0 if self.refill is Refill.LEAKY else amount
 
     def kept(self, limit: float | None) -> float:
         """How much of the room is kept untouched: the reserve, but at least 1; nothing where no limit is known."""

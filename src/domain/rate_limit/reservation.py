@@ -25,6 +25,8 @@ class Reservation(Struct, frozen=True, gc=False):
     others_tokens: float = 0.0  # ... that take so much
     is_too_large: bool = False  # Is it expected to take more than the whole limit? Then `tokens` is the limit.
 
+    is_void: bool = False  # Is it given back already, as the bucket took nothing of the request?
+
     def unused(self, ending: Ending, limit: float | None) -> float:
         """The tokens that come back at its end, where all of a limit is `limit`; None = that is unknown."""
         is_over = limit is not None and self.tokens > limit  # charged when the limit was not known yet

@@ -17,7 +17,6 @@ from domain.health.cooldown import HealthState
 from domain.health.cooldown_report import CooldownReport
 from domain.rate_limit.limit_reading import PER_MINUTE_S, Reading, Readings, Refill
 from domain.rate_limit.limit_state import LimitState
-from domain.rate_limit.reservation import Reservation
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from entrypoints.explain.live_status import LiveEndpoint, LiveLimit, LiveStatus
@@ -85,12 +84,8 @@ class LiveState:
         return self._pool.pick_last_resort(group, _NOTHING, others)
 
     def _take_limits(self, bucket: Bucket, live: LiveEndpoint) -> None:
-        now, charged = self._now, bucket.charged
-        readings = Readings(_reading(live.requests, bucket.requests), _reading(live.tokens, bucket.tokens))
-        tokens = readings.tokens
-        # As if one request had taken all that is missing: so much fits into a window.
-        taken = max(1.0, (tokens.limit or 0.0) - (tokens.remaining or 0.0))
-        bucket.read(readings, Reservation(taken, charged.requests, charged.tokens), now, now)
+        now = self._now
+        bucket.restore(Readings(_reading(live.requests, bucket.requests), _reading(live.tokens, bucket.tokens)), now)
         if live.clock_s:
             # The provider's last word is all that tells the two apart.
             is_overload = live.state is HealthState.CLOSED and live.why.startswith(FailureKind.OVERLOADED)

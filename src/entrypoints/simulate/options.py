@@ -13,7 +13,7 @@ TroubleKind = Literal["connect", "503", "timeout", "429"]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
-_LIMITS = re.compile(r"(\d+|none)/(\d+|none)(?::(openai|azure|none))?")
+_LIMITS = re.compile(r"(\d+|none)/(\d+|none)(?::(openai|azure|none|ptu))?")
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)\+(\d+(?:\.\d+)?)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 MOST_TOKENS = 1_000_000
@@ -77,7 +77,12 @@ def limits(text: str) -> tuple[str | None, Limits]:
     if match is None or "0" in (match[1], match[2]):
         raise ArgumentTypeError(
             f"'{text}' says no limits; valid: [ENDPOINT=]RPM/TPM, whole numbers from 1 or none, with :openai, "
-            ":azure or :none after it to say how they are counted, such as east=600/90000:azure"
+            ":azure, :none or :ptu after it to say how they are counted, such as east=600/90000:azure"
+        )
+    if match[3] == "ptu" and (match[1] != "none" or match[2] == "none"):
+        raise ArgumentTypeError(
+            f"'{text}' is no provisioned deployment; valid: [ENDPOINT=]none/TPM:ptu, such as "
+            "east=none/300000:ptu, as it has a limit of tokens alone"
         )
     rpm, tpm = (None if number == "none" else int(number) for number in (match[1], match[2]))
     style: HeaderStyle | None = match[3]  # type: ignore[assignment] # the pattern has no other words

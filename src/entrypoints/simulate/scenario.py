@@ -5,9 +5,10 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from entrypoints.simulate.options import Latency, Limits, Trouble
-from simulator.settings import ProviderSettings
+from simulator.settings import HeaderStyle, ProviderSettings
 
 
 class ScenarioError(Exception):
@@ -34,6 +35,8 @@ class Scenario(Struct, frozen=True):
     plans: Mapping[str, Plan]
     streams: bool = False
     """Are the answers streamed?"""
+    caches: bool = False
+    """Are answers given again to requests that repeat others?"""
 
 
 _Value = TypeVar("_Value")
@@ -68,7 +71,7 @@ def scenario_of(
         of_file = (endpoints[name] for name in sharing)
         first = next((each for each in of_file if each.rpm is not None or each.tpm is not None), endpoint)
         chosen = Limits(first.rpm, first.tpm) if told is None else told
-        style = chosen.style or ("azure" if endpoint.provider == "azure" else "openai")
+        style = chosen.style or _style(endpoint, chosen)
         plans[endpoint.id] = Plan(
             endpoint.bucket,
             ProviderSettings(name=endpoint.id[:100], rpm=chosen.rpm, tpm=chosen.tpm, header_style=style),
@@ -77,6 +80,12 @@ def scenario_of(
             tuple(trouble for trouble in troubles if trouble.endpoint == endpoint.id),
         )
     return Scenario(asked, plans, streams)
+
+
+def _style(endpoint: Endpoint, limits: Limits) -> HeaderStyle:
+    if endpoint.is_provisioned and limits.tpm is not None:
+        return "ptu"
+    return "azure" if endpoint.provider == "azure" else "openai"
 
 
 def _asked(groups: Sequence[ModelGroup], models: Sequence[tuple[str, float]]) -> tuple[tuple[ModelGroup, float], ...]:

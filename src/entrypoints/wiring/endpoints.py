@@ -89,6 +89,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         stream_idle_timeout_s=model.stream_idle_timeout,
         request_timeout_s=model.request_timeout,
         priority=model.priority,
+        is_provisioned=model.capacity == "provisioned",
     )
 
 

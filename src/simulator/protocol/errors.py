@@ -97,6 +97,16 @@ def invalid_parameter(name: str | None, reason: str) -> Reply:
     return openai_error(400, f"Invalid value: {reason}", param=name, code="invalid_value")
 
 
+def context_too_long(tokens: int, most: int) -> Reply:
+    return openai_error(
+        400,
+        f"This model's maximum context length is {most} tokens. However, your messages resulted in {tokens} tokens. "
+        "Please reduce the length of the messages.",
+        param="messages",
+        code="context_length_exceeded",
+    )
+
+
 def unknown_model(model: str, route: Route) -> Reply:
     if route.is_azure:
         return azure_error(

@@ -2,7 +2,8 @@
 
 OpenAI: Go durations, `retry-after` in whole seconds (OpenAI rate-limits guide). Azure: bare numbers, `retry-after-ms`
 (Azure OpenAI quota documentation); a request larger than the whole limit is told to wait a day
-(vanderschaarlab/climb#1).
+(vanderschaarlab/climb#1). A provisioned deployment tells how full it is (Azure/azure-openai-benchmark), and not what
+remains.
 """
 
 from math import ceil, isinf
@@ -19,6 +20,7 @@ from simulator.limits import (
 from simulator.protocol.errors import azure_error, openai_error
 from simulator.protocol.reply import Reply, header_lines
 from simulator.protocol.routes import Route
+from simulator.provisioned import ProvisionedLimiter
 from simulator.settings import HeaderStyle, ProviderSettings
 
 _ORGANIZATION = "org-simulated"
@@ -29,6 +31,8 @@ _A_DAY_S = 86_400
 
 def limiter_for(settings: ProviderSettings) -> Limiter:
     """A fresh limiter that counts as the settings say."""
+    if settings.header_style == "ptu" and settings.tpm is not None:
+        return ProvisionedLimiter(settings.tpm)
     if settings.window_s is not None:
         return limiter_of_windows(settings.rpm, settings.tpm, settings.window_s, settings.windows)
     make = windowed_limiter if settings.header_style == "azure" else continuous_limiter
@@ -39,6 +43,8 @@ def limit_headers(verdict: Verdict, style: HeaderStyle) -> bytes:
     """The `x-ratelimit-*` lines; nothing for a dimension without a limit, nothing at all in style `none`."""
     if style == "none":
         return b""
+    if style == "ptu":
+        return _utilization(verdict)
     lines = b""
     for dimension, gauge in ((b"requests", verdict.requests), (b"tokens", verdict.tokens)):
         if gauge is not None:
@@ -51,6 +57,24 @@ def limit_headers(verdict: Verdict, style: HeaderStyle) -> bytes:
                 _reset(gauge, style),
             )
     return lines
+
+
+def _utilization(verdict: Verdict) -> bytes:
+    gauge = verdict.tokens
+    if gauge is None:
+        return b""
+    return b"azure-openai-deployment-utilization: %.1f%%\r\n" % (100 * (1 - gauge.remaining / gauge.limit))
+
+
+def spillover_headers(model: str) -> bytes:
+    """Of a reply of the standard deployment, where the provisioned one called `model` was full (Azure OpenAI spillover
+    guide)."""
+    told = {
+        "x-ms-spillover-from-deployment": model,
+        "x-ms-deployment-name": f"{model}-standard",
+        "x-ms-spillover-error": "429",
+    }
+    return header_lines(told)
 
 
 def _reset(gauge: Gauge, style: HeaderStyle) -> bytes:
@@ -75,7 +99,7 @@ def limit_refusal(verdict: Verdict, model: str, route: Route, settings: Provider
     style = settings.header_style
     if style == "none":
         return openai_error(429, "Too Many Requests", kind="rate_limit_error", limited=True)
-    reply = (_azure_refusal if style == "azure" else _openai_refusal)(verdict, model, route, settings)
+    reply = (_azure_refusal if style in ("azure", "ptu") else _openai_refusal)(verdict, model, route, settings)
     reply.headers = limit_headers(verdict, style) + reply.headers
     reply.limited = True
     return reply

@@ -5,6 +5,7 @@ import msgspec
 from application.errors import InvalidRequest, ProxyError
 
 _CODES_BY_STATUS = {
+    400: ("websocket_connection_limit_reached",),
     401: ("invalid_api_key",),
     403: ("passthrough_off", "administration_closed", "not_per_key", "origin_not_allowed", "host_not_allowed"),
     404: ("model_not_found", "no_model_group", "not_found", "unknown_path"),
@@ -13,7 +14,7 @@ _CODES_BY_STATUS = {
     413: ("request_too_large",),
     415: ("unsupported_media_type", "unsupported_encoding"),
     426: ("upgrade_not_served",),
-    429: ("rate_limit_exceeded",),
+    429: ("rate_limit_exceeded", "websocket_queue_full"),
     431: ("headers_too_large",),
     502: ("upstream_error", "upstream_auth_failed", "upstream_misconfigured", "upstream_path_refused"),
     503: (

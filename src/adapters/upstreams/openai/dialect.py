@@ -11,7 +11,7 @@ from adapters.upstreams.openai.credential_mask import CredentialMask
 from adapters.upstreams.openai.errors.reply_judge import judge
 from adapters.upstreams.openai.inflated_reply import plain
 from adapters.upstreams.openai.model_rewrite import replace_model
-from adapters.upstreams.openai.rate_limit_headers import readings
+from adapters.upstreams.openai.rate_limit_headers import is_spilled, readings
 from adapters.upstreams.openai.stored_ids import made_ids, state_ids
 from adapters.upstreams.openai.streams.expected_end import expected_stream
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
@@ -29,6 +29,7 @@ class OpenAIDialect:
     """OpenAI and Azure OpenAI: one dialect, two ways to address it. `targets` by endpoint id."""
 
     readings = staticmethod(readings)
+    is_spilled = staticmethod(is_spilled)
     state_ids = staticmethod(state_ids)
     made_ids = staticmethod(made_ids)
     plain = staticmethod(plain)
@@ -72,6 +73,18 @@ class OpenAIDialect:
 
     def scanner(self, endpoint: Endpoint, request: ProxyRequest) -> OpenAIStreamScanner:
         return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
+
+
+class SocketDialect(OpenAIDialect):
+    """The same where a WebSocket is opened. For that of Responses Azure documents its keys as Bearer alone."""
+
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
+        call = super().call(endpoint, request, first_byte_s)
+        named = dict(call.headers)
+        if request.api is not Api.RESPONSES or "authorization" in named or "api-key" not in named:
+            return call
+        headers = [pair for pair in call.headers if pair[0] != "api-key"]
+        return structs.replace(call, headers=(*headers, ("authorization", f"Bearer {named['api-key']}")))
 
 
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:

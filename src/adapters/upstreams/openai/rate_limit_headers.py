@@ -20,6 +20,7 @@ def _names(of: str) -> tuple[str, str, str]:
 _REQUESTS, _TOKENS = _names("requests"), _names("tokens")
 _PROJECT_TOKENS, _USAGE_TOKENS = _names("project-tokens"), _names("tokens_usage_based")
 _FURTHER = frozenset((*_PROJECT_TOKENS[:2], *_USAGE_TOKENS[:2]))
+_SPILLED_FROM = "x-ms-spillover-from-"
 _SILENT = Reading()
 _LONGEST_NUMBER = 64
 """In characters. A longer one says nothing."""
@@ -33,6 +34,12 @@ def readings(headers: Headers) -> Readings:
         limits = (_reading(said, names) for names in (_TOKENS, _PROJECT_TOKENS, _USAGE_TOKENS))
         tokens = min((reading for reading in limits if not reading.is_empty), key=_scarcity, default=tokens)
     return NO_READINGS if requests is _SILENT and tokens is _SILENT else Readings(requests, tokens)
+
+
+def is_spilled(headers: Headers) -> bool:
+    """Did Azure have a standard deployment answer, as the provisioned one was full or failed? The header ends with
+    `deployment` or with the name of one (Azure OpenAI spillover guide, then and now)."""
+    return any(name.startswith(_SPILLED_FROM) for name, _ in headers)
 
 
 def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:

@@ -13,10 +13,11 @@ from entrypoints.simulate.world.journal import Journal
 from entrypoints.simulate.world.replies import SimulatedReply, SimulatedStream, whole
 from entrypoints.virtual_time import VirtualClock
 from simulator.limits import Limiter, Verdict, token_cost
-from simulator.protocol.errors import openai_error
+from simulator.protocol.errors import context_too_long, openai_error
 from simulator.protocol.limit_headers import limit_headers, limit_refusal, limiter_for
 from simulator.protocol.reply import Reply, header_lines
 from simulator.protocol.routes import find_route
+from simulator.provisioned import CONTEXT_TOKENS
 
 ENDPOINT = "x-simulated-endpoint"
 """The header of a call that says which endpoint it is for."""
@@ -45,12 +46,19 @@ class SimulatedProviders:
         trouble = trouble_at(plan, self._clock.passed_s())
         if trouble is not None:
             return await self._troubled(trouble, call, name)
-        cost = token_cost(len(call.body) if isinstance(call.body, bytes) else 0, answered)
+        size = len(call.body) if isinstance(call.body, bytes) else 0
+        if plan.provider.header_style == "ptu" and size > 4 * CONTEXT_TOKENS:
+            await self._wait(WAY_S, call)
+            return _simulated(context_too_long(size // 4, CONTEXT_TOKENS))
+        cost = token_cost(size, answered)
         verdict = self._limiters[plan.bucket].admit(cost, self._clock.now())
         self._journal.asked(name, cost, _left(verdict, plan), is_refused=verdict.refused_by is not None)
         if verdict.refused_by is not None:
             return await self._refused(verdict, call, plan)
-        return await self._answered(name, plan, verdict, call, answered)
+        reply = await self._answered(name, plan, verdict, call, answered)
+        takes_s = plan.latency.token_s * answered if self._streams else 0.0
+        self._limiters[plan.bucket].correct(cost - size // 4 - answered, self._clock.now() + takes_s)
+        return reply
 
     async def close(self) -> None:
         """See `Upstream`."""

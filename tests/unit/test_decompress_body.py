@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.bodies import decompressed as module
+from adapters.http.bodies import decompress_body as module
 from adapters.http.bodies.content_codings import content_codings, without_coding
-from adapters.http.bodies.decompressed import FREE_BYTES, MOST_EXPANSION, STEP_BYTES, decompressed
+from adapters.http.bodies.decompress_body import FREE_BYTES, MOST_EXPANSION, STEP_BYTES, decompressed
 from adapters.http.error_replies import Refusal
 from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest

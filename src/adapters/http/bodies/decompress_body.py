@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from adapters.http.bodies.body import too_large
-from adapters.http.bodies.decompressors import BEGINNING_BYTES, BrokenCoding, Decompressor, decompressor_of
+from adapters.http.bodies.coding_libraries import BEGINNING_BYTES, BrokenCoding, Decompressor, decompressor_of
 from application.errors import InvalidRequest
 from application.held_bytes import Holding
 

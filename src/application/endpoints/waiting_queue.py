@@ -13,13 +13,15 @@ already in hand, so as many leave as there is room for and no more.
 import asyncio
 from heapq import heappop, heappush
 
-from application.endpoints.admission_lanes import Door, Hall, Key, Line, Waiter
-from application.endpoints.admission_timers import Timers
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
 from application.endpoints.room_signal import RoomSignal
+from application.endpoints.waiting_lines import Door, Hall, Key, Line, Waiter
+from application.endpoints.waiting_timers import Timers
 from application.ports import Clock
 from domain.group import ModelGroup
+from domain.rate_limit.room import NOBODY, Ahead
+from domain.rate_limit.token_estimate import UNTAUGHT
 from domain.routing.route_query import RouteQuery
 
 MAX_WAITING = 1000
@@ -30,7 +32,7 @@ _SHORTEST_SLEEP_S = 0.002
 _LONGEST_FUTILE_S = 1.0
 
 
-class AdmissionQueue:
+class WaitingQueue:
     """Holds requests until there is room for them."""
 
     def __init__(
@@ -59,6 +61,11 @@ class AdmissionQueue:
         """How many wait for this group now."""
         hall = self.halls.get(group)
         return hall.waiting if hall else 0
+
+    def ahead(self, group: str) -> Ahead:
+        """Those who wait for this group now."""
+        hall = self.halls.get(group)
+        return Ahead(hall.waiting, hall.tokens) if hall else NOBODY
 
     def all_waiting(self) -> dict[str, int]:
         """The same of every group for which any do."""
@@ -152,6 +159,7 @@ class AdmissionQueue:
     def _enter(self, hall: Hall, waiter: Waiter) -> None:
         hall.waiting += 1
         hall.bytes += waiter.query.size
+        hall.tokens += UNTAUGHT.tokens(waiter.query.demand)
         waiter.lines = tuple(self._line(door, waiter) for door in hall.doors if door.endpoint.id not in waiter.barred)
         for line in waiter.lines:
             if line.join(waiter):
@@ -185,6 +193,7 @@ class AdmissionQueue:
         hall = self.halls[waiter.group.name]
         hall.waiting -= 1
         hall.bytes -= waiter.query.size
+        hall.tokens -= UNTAUGHT.tokens(waiter.query.demand)
         if not hall.waiting:
             self._close(waiter.group.name)
         elif self._noted:

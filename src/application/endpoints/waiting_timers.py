@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from application.endpoints.admission_lanes import SPARE, Door, Line
+from application.endpoints.waiting_lines import SPARE, Door, Line
 from application.ports import Clock
 
 
