@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults fuzz-parsers
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults fuzz-parsers counts
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -113,6 +113,11 @@ upgrades: setup-dev
 # Parsers under fuzz, guided by coverage, a minute each: tests/parsers/README.md. ARGS='--minutes 60 --only requests replies'.
 fuzz-parsers: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m tests.parsers $(ARGS)
+
+# 10,000 mixed requests through two workers, one of which is killed: do /metrics, the log and the providers agree on all
+# counts? bench/counts/. ARGS='--requests 2000'.
+counts: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.counts $(ARGS)
 
 format: setup-dev
 	$(BIN)/ruff format src tests bench release deploy

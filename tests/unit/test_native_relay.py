@@ -57,6 +57,7 @@ class Line:
         query = RouteQuery(Demand.of(request.body, None), "", "", Api.RESPONSES, False, request.body)
         lease = picture.pool.pick(self.bench.group, query, (), self.bench.clock.now())
         assert lease is not None
+        lease.state.send()
         self.first = NativeTurn(lease, request, lane, picture.pool, providers, ())
         self.relay = NativeRelay(
             self.bench.group, self.first, lambda _, __, text: self.learned.append(text), providers,

@@ -64,6 +64,7 @@ class Dispatch:
                 if lease is None or not lease.state.is_heard:
                     lease = await self._next(active, lease)
                 sign_by = self._first_sign_by(active, lease) if request.stream or lease.state.silence.requests else inf
+                lease.state.send()
                 outcome = await self._attempt(lease, active.request, active.state.deadline, sign_by, trace)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome

@@ -64,6 +64,7 @@ class NativeRelay(Relay):
         lease = self._pool.pick(self.group, query, others, self._clock.now())
         if lease is None:
             raise self.hand_over("the endpoint of this one rests, or is at its rate limit")
+        lease.state.send()
         if self.endpoint.price is not None:
             lease.trace = trace
         trace.attempts.append(Attempt(self.endpoint.id, "ok"))
