@@ -6,8 +6,8 @@ up to it, and the room is what the reading said, less the charges beyond its mar
 
 Providers give room back in two ways. OpenAI refills without pause, and its reset is the time until all of it is back
 (OpenAI rate-limits guide). Azure counts in fixed windows and gives all back at the end of one: requests in slices of
-10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds.
-All of this is made anew with every request, and holds no cycles: the collector is spared it (`gc=False`).
+10 s, tokens by the minute (Azure OpenAI quota guide). Times are monotonic seconds. All of this is made anew with every
+request, without cycles, so the collector is spared it (`gc=False`).
 """
 
 import math
@@ -236,14 +236,7 @@ class LimitState(Struct, frozen=True, gc=False):
         return structs.replace(state, level=None if level is None else min(max(level, -limit), limit), terms=terms)
 
     def _window(
-        self,
-        reading: Reading,
-        remaining: float,
-        sent: float,
-        mark: float,
-        now: float,
-        amount: float,
-        in_flight: float,
+        self, reading: Reading, remaining: float, sent: float, mark: float, now: float, amount: float, in_flight: float
     ) -> Window | None:
         """What is sure as of a reading; None = as much as the level says."""
         terms, reset_s = self.terms, reading.reset_s

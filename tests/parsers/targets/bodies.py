@@ -9,7 +9,7 @@ from typing import Any
 
 import brotli  # type: ignore[import-untyped]
 
-from adapters.http.bodies.decompressed import FREE_BYTES, MOST_EXPANSION, decompressed
+from adapters.http.bodies.decompress_body import FREE_BYTES, MOST_EXPANSION, decompressed
 from adapters.http.bodies.form_fields import form_fields
 from adapters.http.bodies.multipart_model import find_model, is_name_broken
 from adapters.upstreams.openai.inflated_reply import InflatedReply, beginning
