@@ -1,10 +1,11 @@
-"""What passes a Realtime socket, byte for byte: every size, text and binary, in one frame and in many, through SDKs too."""
+"""What passes a Realtime socket, byte for byte: text and binary of every size, in one frame and in many."""
 
 import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def cut(message: Message, rng: random.Random) -> Message | Sequence[Message]:
     if rng.random() < 0.5:
         return message
     ends = [0, *sorted(rng.randint(0, len(message)) for _ in range(rng.randint(0, 4))), len(message)]
-    return [message[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [message[start:end] for start, end in pairwise(ends)]
 
 
 class Provider:
