@@ -11,13 +11,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from bench.instructions_driver import WORKS
+from application.observing.request_counts import MANY
+from bench.instructions_driver import COUNTING, WORKS
 from bench.report import lines
 from bench.results import Check, Round, Row
 from bench.servers.children import ROOT
@@ -26,6 +27,8 @@ from bench.world import Plan, World
 RECORD = Path(__file__).parent / "instructions.json"
 _BUILD = Path(__file__).parent / "python_build.py"
 TOLERANCE = 1.05
+METRICS_SHARES: Mapping[str, float] = {"chat": 0.02, "hit": 0.025}
+"""So much of a request's instructions may be its counting for metrics."""
 _TIMES = 200
 _AT_A_TIME = 2
 _LIMIT_S = 300
@@ -54,13 +57,26 @@ def record(build: str, counts: Counts, path: Path = RECORD) -> None:
     path.write_bytes(text + b"\n")
 
 
-def count_all(python: str = sys.executable) -> Counts:
+def count_all(python: str = sys.executable, works: Sequence[str] = WORKS) -> Counts:
     """What one more request costs. Two runs at a time: that changes no count."""
-    driver(python, WORKS[0], 0)  # leaves compiled modules behind, or the first run would count the compiling
-    runs = [(WORKS[0], 0), *((work, _TIMES) for work in WORKS)]
+    driver(python, works[0], 0)  # leaves compiled modules behind, or the first run would count the compiling
+    runs = [(works[0], 0), *((work, _TIMES) for work in works)]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         base, *totals = pool.map(lambda run: total(driver(python, *run, *_COUNTED)), runs)
-    return {work: round((counted - base) / _TIMES) for work, counted in zip(WORKS, totals, strict=True)}
+    return {work: round((counted - base) / _TIMES) for work, counted in zip(works, totals, strict=True)}
+
+
+def metrics_shares(counts: Counts) -> Mapping[str, float]:
+    """What part of a request of each kind it is to count it."""
+    return {kind: counts[work] / MANY / counts[kind] for work, kind in COUNTING.items()}
+
+
+def print_metrics_shares(python: str) -> int:
+    """The exit code is 1 where one is above its bound."""
+    shares = metrics_shares(count_all(python, (*COUNTING.values(), *COUNTING)))
+    for kind, share in shares.items():
+        print(f"{kind:8} {share:.2%} of its instructions count it for metrics, at most {METRICS_SHARES[kind]:.1%}")
+    return int(any(share > METRICS_SHARES[kind] for kind, share in shares.items()))
 
 
 def total(said: str) -> int:
@@ -141,7 +157,10 @@ def main() -> int:
         default=sys.executable,
         help="the interpreter of an environment (make setup-dev VENV=)",
     )
+    parser.add_argument("--metrics", action="store_true", help="what part of a request it is to count it, alone")
     options = parser.parse_args()
+    if options.metrics:
+        return print_metrics_shares(options.python)
     build, counts = build_of(options.python), count_all(options.python)
     for work, count in counts.items():
         print(f"{work:8} {count:>12,} instructions a request")

@@ -30,6 +30,7 @@ from adapters.http.server.connection import Connection as Inbound
 from adapters.http.server.http_server import HttpServer
 from adapters.telemetry.log_lines import JsonLines
 from application.messages import UpstreamCall
+from application.observing.request_counts import MANY, RequestCounts
 from application.ports import Upstream
 from bench.canned import CannedUpstream, LinesNowhere, NothingToShare, SteppingClock
 from bench.servers.llmproxy import configuration
@@ -52,12 +53,15 @@ REQUESTS: Mapping[str, tuple[bytes, bytes]] = {
 """What is asked, and what the cache then says of itself."""
 
 WORKS = (*REQUESTS, "upstream")
+COUNTING = {"counting chats": "chat", "counting hits": "hit"}
+"""What metrics take of requests of that kind, for `MANY` at a time."""
 _WARMING = 30
 _PATIENCE_S = 60.0
 
 
-def composed() -> tuple[HttpServer, Upstream]:
-    """What `entrypoints.http` composes: the server, but for network, wall clock and log file; and the adapter."""
+def composed() -> tuple[HttpServer, Upstream, RequestCounts]:
+    """What `entrypoints.http` composes: the server, but for network, wall clock and log file; the adapter, and what
+    counts requests."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "llmproxy.yaml"
         path.write_text(yaml.safe_dump(with_prices(configuration("http://127.0.0.1:9"))), encoding="utf-8")
@@ -73,7 +77,7 @@ def composed() -> tuple[HttpServer, Upstream]:
     nowhere = LinesNowhere()
     nowhere.setFormatter(JsonLines())
     logger.handlers = [nowhere]
-    return parts.server(socket.socket(), 1), upstream
+    return parts.server(socket.socket(), 1), upstream, parts.counts()
 
 
 def with_prices(settings: dict[str, Any]) -> dict[str, Any]:
@@ -157,10 +161,25 @@ async def calling(upstream: Upstream) -> AsyncIterator[Work]:
     server.close()
 
 
+def counting(counts: RequestCounts, kind: str) -> Work:
+    """Requests of that kind were answered well, as many as are counted at once."""
+    is_hit = kind == "hit"
+    known = [it for it in counts.went_well if not it.stream and (it.cache == "hit") is is_hit and it.group != PRICED]
+    records = (known * MANY)[:MANY]
+
+    async def count() -> None:
+        for record in records:
+            counts.went_well.append(record)
+            counts.ended.append(0.0)
+        counts.tick()
+
+    return count
+
+
 async def main() -> None:
     """Warm up, then work."""
     chosen, times = sys.argv[1], int(sys.argv[2])
-    server, adapter = composed()
+    server, adapter, counts = composed()
     async with server.app.lifespan(), calling(adapter) as called:
         wire = Wire(server)
         works: dict[str, Work] = {
@@ -174,6 +193,10 @@ async def main() -> None:
                 raise RuntimeError(f"{name}: the proxy answered {reply!r}")
         for _ in range(_WARMING):
             await called()
+        works |= {name: counting(counts, kind) for name, kind in COUNTING.items()}
+        counts.counted()
+        for name in COUNTING:
+            await works[name]()
         gc.collect()
         gc.disable()  # when it runs depends on what start-up left behind
         for _ in range(times):

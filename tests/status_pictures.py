@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from tests.integration.status_browser import SampleProxy, chromium, sampled
+from tests.palette import with_palette
 from tests.status_samples import SAMPLES
 
-WIDE, NARROW = (1280, 900), (360, 780)
+WIDE, HIGH, NARROW = (1280, 900), (1280, 1500), (360, 780)
 PICTURES = {
     "status-empty": ("empty", WIDE, "light"),
-    "status-busy": ("busy", WIDE, "light"),
+    "status-busy": ("busy", HIGH, "light"),
     "status-failing": ("failing", WIDE, "dark"),
     "status-200-endpoints": ("large", WIDE, "light"),
     "status-narrow": ("failing", NARROW, "light"),
@@ -25,7 +26,8 @@ async def main(folder: Path) -> None:
             size = {"width": width, "height": height}
             async with sampled(browser, SampleProxy(SAMPLES[sample]()), viewport=size, color_scheme=scheme) as watched:
                 await watched.page.clock.run_for(1000)
-                await watched.page.screenshot(path=folder / f"{name}.png", animations="disabled")
+                taken = await watched.page.screenshot(animations="disabled")
+                (folder / f"{name}.png").write_bytes(with_palette(taken))
 
 
 if __name__ == "__main__":

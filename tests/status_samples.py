@@ -129,8 +129,10 @@ def busy() -> Json:
                  cost=cost(96.04, hits=None),
                  requests=limit(300.0, 121.0, 4.0, 35.8), tokens=limit(60_000.0, 7_411.0, 3120.0, 52.6)),
         endpoint("sweden-central", share=0.25, in_flight=5, recent=some(310, 0.244), **azure,
+                 cost=cost(0.0, hits=None, per_hour=12.5),
                  requests=limit(480.0, 466.0, 5.0, 1.8), tokens=limit(80_000.0, 71_208.0, 4020.0, 6.6)),
-        endpoint("overflow", share=0.0, weight=0, in_flight=0, recent=some(0, 0.0), requests=None, tokens=None),
+        endpoint("overflow", share=0.0, weight=0, tier="fallback", in_flight=0, recent=some(0, 0.0),
+                 requests=None, tokens=None),
     ]  # fmt: skip
     small = [endpoint(name, model="gpt-4o-mini", in_flight=12, recent=some(2209, 0.5)) for name in ("east", "west")]
     name = "text-embedding-3-small"
@@ -141,7 +143,10 @@ def busy() -> Json:
         group("gpt-4o-mini", small, requests=4418, first=(188, 910)),
         group(name, [one], requests=96, first=(62, 240)),
     ]
-    return status(groups, _mixed(50), cost=cost(310.34))
+    workers = [worker(1, 4711, in_flight=23), worker(2, 4712, in_flight=21)]
+    whole = status(groups, _mixed(50), cost=cost(310.34, per_hour=12.5))
+    whole["proxy"] |= {"worker": {"pid": 4711, "workers": 2}, "workers": workers}
+    return whole
 
 
 OVERLOADED = "server_error (503 upstream overloaded)"

@@ -134,6 +134,17 @@ class AllLimited(ProxyError):
         self.retry_after_s = retry_after_s
 
 
+class HandedOver(ProxyError):
+    """Another endpoint, and so another socket, is to answer this turn. Clients that recover at this code send the whole
+    conversation there (Codex, pi, opencode), and at no other."""
+
+    code = "websocket_connection_limit_reached"
+    type = "invalid_request_error"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Go on with a new socket, and the whole input: {reason}.")
+
+
 class UpstreamsFailed(ProxyError):
     """No endpoint could answer; `failure` is the one that tells most."""
 

@@ -110,6 +110,8 @@ class SocketEvent(Struct, frozen=True):
     """What the turn took; None = it does not say."""
     failure: Failure | None = None
     """What went wrong; None = nothing."""
+    lane: str = ""
+    """Of the turn that it is about, on a Responses socket; empty = the one without a name."""
 
 
 class SocketEvents(Protocol):

@@ -12,9 +12,9 @@ from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls
 from adapters.http.server.connection import Connection
 from adapters.http.server.http_server import HttpServer
+from adapters.http.sockets.behind import Behind, Native
 from adapters.http.sockets.realtime import RealtimeCalls
 from adapters.http.sockets.routes import SocketRoutes
-from adapters.http.sockets.session import Behind
 from adapters.http.status_page.document import status_document
 from adapters.http.status_routes import catalogue_routes
 from adapters.stores.memory.cache import MemoryResponseCache
@@ -25,8 +25,9 @@ from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
 from adapters.telemetry.alarm_lines import TokenAlarmLines
 from adapters.telemetry.socket_lines import SocketLines
-from adapters.upstreams.openai.dialect import OpenAIDialect
+from adapters.upstreams.openai.dialect import OpenAIDialect, SocketDialect
 from adapters.upstreams.openai.realtime_events import RealtimeEvents
+from adapters.upstreams.openai.responses_events import ResponsesEvents
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from adapters.upstreams.stored_things.openai_things import OpenAIThings
 from application.attempts.attempt import SendAttempt
@@ -35,20 +36,21 @@ from application.attempts.traced_attempt import TracedAttempt
 from application.caching.cached import CachedAnswers
 from application.caching.keep_alive import KeepAlive
 from application.caching.single_flight import SingleFlight
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.carried_states import carried_states
 from application.endpoints.health import HealthTracker
 from application.endpoints.ledger import Ledger
 from application.endpoints.pool import EndpointPool, endpoint_states
 from application.endpoints.replica_view import ReplicaView
 from application.endpoints.room_signal import RoomSignal
+from application.endpoints.waiting_queue import WaitingQueue
 from application.observing.recent import Recent
 from application.observing.reload_state import Reloads, ReloadState
 from application.sockets.attempt import SocketAttempt
+from application.sockets.native_attempt import NativeAttempt
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
-from application.use_cases.by_account import AnswerStored, OpenSocket, PassThrough
+from application.use_cases.by_account import AnswerStored, PassThrough
 from application.use_cases.catalogue import ListModels, ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.proxy_report import ReportProxy
@@ -56,9 +58,10 @@ from application.use_cases.status import ReportStatus, ReportStores
 from application.use_cases.workers import AllWorkers, ReportWorker
 from entrypoints.foundations import Foundations
 from entrypoints.wiring import groups as group_wiring
+from entrypoints.wiring import sockets as socket_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
-from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.access import description_of, guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.metrics import metrics_text
@@ -100,7 +103,8 @@ class Container(Foundations):
     tokens = providers.Singleton(
         upstream_wiring.token_sources, settings, earlier.provided.tokens, fetch_token, clock, draw, token_alarm, pool
     )
-    endpoints = providers.Singleton(OpenAIDialect, providers.Singleton(targets, settings, tokens))
+    endpoint_targets = providers.Singleton(targets, settings, tokens)
+    endpoints = providers.Singleton(OpenAIDialect, endpoint_targets)
     client = providers.Singleton(upstream_wiring.http_upstream, general, ssl_context)
     upstream = providers.Singleton(upstream_wiring.with_tokens, client, tokens, clock)
 
@@ -118,7 +122,7 @@ class Container(Foundations):
         ),
     )
 
-    waiting = providers.Singleton(AdmissionQueue, pool, room, clock)
+    waiting = providers.Singleton(WaitingQueue, pool, room, clock)
     recording = providers.Singleton(recording_of, settings.provided.telemetry, logger)
     tracing = providers.Singleton(tracing_of, recording, settings, clock)
     attempt_parts = (
@@ -194,14 +198,22 @@ class Container(Foundations):
     )
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
     socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
-    socket_parts = (*attempt_parts[:2], socket_upstream, *attempt_parts[3:])
-    socket_attempt = providers.Singleton(SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents))
-    socket_dispatch = providers.Singleton(
-        Dispatch, pool, waiting, socket_attempt, clock, draw, general.provided.max_wait
+    socket_dialect = providers.Singleton(SocketDialect, endpoint_targets)
+    socket_parts = (*attempt_parts[:2], socket_upstream, socket_dialect, *attempt_parts[4:])
+    propagates = general.provided.propagate_trace_context
+    realtime_attempt = providers.Singleton(
+        SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents), propagates=propagates
     )
-    open_socket = providers.Singleton(
-        OpenSocket, groups_by_name, accounts, start_group, state_owners, socket_dispatch, is_closed=closed
-    )
+    native_attempt = providers.Singleton(
+        NativeAttempt, *socket_parts, groups=groups_by_name, stream_hold_s=general.provided.stream_hold,
+        events=providers.Singleton(ResponsesEvents), propagates=propagates,
+    )  # fmt: skip
+    openers = (
+        pool, waiting, clock, draw, general.provided.max_wait,
+        groups_by_name, accounts, start_group, state_owners, closed,
+    )  # fmt: skip
+    open_realtime = providers.Singleton(socket_wiring.opener, realtime_attempt, *openers)
+    open_native = providers.Singleton(socket_wiring.opener, native_attempt, *openers)
     models = providers.Singleton(ListModels, groups)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
     cache_health = providers.Selector(
@@ -247,26 +259,14 @@ class Container(Foundations):
         reloads,
         general.provided.currency,
     )
-    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes)
+    modes = providers.Singleton(socket_wiring.socket_modes, settings)
+    native = providers.Singleton(Native, admission, open_native, groups_by_name)
+    behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes, modes, native)
     socket_log = providers.Singleton(SocketLines, logger)
-    realtime = providers.Singleton(
-        RealtimeCalls,
-        admission,
-        open_socket,
-        behind,
-        socket_log,
-        general.provided.websockets,
-        general.provided.max_websockets,
-    )
+    most_sockets = general.provided.max_websockets
+    realtime = providers.Singleton(RealtimeCalls, admission, open_realtime, behind, socket_log, modes, most_sockets)
     sockets = providers.Singleton(
-        SocketRoutes,
-        admission,
-        behind,
-        realtime,
-        socket_log,
-        general.provided.websockets,
-        general.provided.max_websockets,
-        general.provided.stream_idle_timeout,
+        SocketRoutes, admission, behind, realtime, socket_log, modes, most_sockets, general.provided.stream_idle_timeout
     )
     pages = providers.Singleton(
         catalogue_routes,
@@ -275,6 +275,7 @@ class Container(Foundations):
         report,
         providers.Object(metrics_text),
         providers.Singleton(status_document),
+        providers.Singleton(description_of, general),
         in_flight,
         providers.Callable(lambda process: int(process.started_unix), process),
     )

@@ -6,7 +6,7 @@ from functools import partial
 from dependency_injector import containers, providers
 
 from adapters.clock import SystemClock
-from adapters.metrics.worker_reports import OwnReport
+from adapters.metrics.shared_memory import OwnReport
 from adapters.stores.redis.gate import RedisGate
 from adapters.telemetry.alarm_lines import EndpointAlarmLines, StoreAlarmLines
 from adapters.telemetry.log_lines import start_logging

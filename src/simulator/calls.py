@@ -1,7 +1,7 @@
 """A request as it came, and what it asks for."""
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from simulator.content.questions import (
     ChatQuestion,
@@ -42,6 +42,7 @@ _THINGS: dict[Operation, msgspec.json.Decoder[Question]] = dict.fromkeys(
 """Bodies that may be missing, and are with other methods than POST."""
 _OF_FORMS = ("transcription", "image")
 """What may be asked for with a form."""
+_SOCKETS = ("realtime", "responses_socket")
 _ANY_QUESTION = msgspec.json.Decoder(Question)
 _MOST_CHOICES = 128
 _HAVE_A_MODEL = ("moderations", "image")
@@ -85,7 +86,7 @@ class Call(Struct):
 
     @property
     def opens_socket(self) -> bool:
-        return self.route.operation == "realtime" and self.request.is_upgrade
+        return self.route.operation in _SOCKETS and self.request.is_upgrade
 
     @property
     def stream(self) -> bool:
@@ -97,6 +98,8 @@ class Call(Struct):
 def understand(request: Request) -> Call:
     """Route and body of a request."""
     route = find_route(request.method, request.target)
+    if route.fault == "no_such_method" and request.is_upgrade:
+        route = _with_socket(route, request)
     if route.fault is not None:
         return Call(request, route, _glance(request.body), errors.route_refused(route))
     decoder = _QUESTIONS.get(route.operation) if route.operation else None
@@ -119,6 +122,13 @@ def understand(request: Request) -> Call:
     return Call(request, route, question, _incomplete(question, route))
 
 
+def _with_socket(route: Route, request: Request) -> Route:
+    """That of Responses over WebSocket, where it is asked for; Azure documents none with a dated version."""
+    posted = find_route("POST", request.target)
+    is_served = request.method == "GET" and posted.operation == "responses" and not posted.is_dated
+    return structs.replace(posted, method="GET", operation="responses_socket") if is_served else route
+
+
 def _glance(body: bytes) -> Question | None:
     """Model and stream flag of a body we do not otherwise understand."""
     try:
@@ -134,6 +144,8 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
         return errors.missing_parameter("model")
     if isinstance(question, ChatQuestion) and not bytes(question.messages):
         return errors.missing_parameter("messages")
+    if isinstance(question, ChatQuestion) and bytes(question.messages)[:1] != b"[":
+        return errors.invalid_parameter("messages", "expected a list")
     if (
         isinstance(question, ResponsesQuestion)
         and not bytes(question.input)
@@ -141,7 +153,9 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
         and not has_prompt
     ):
         return errors.missing_parameter("input")
-    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
+    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion | MediaQuestion) else None
+    if isinstance(choices, str):  # of a form
+        choices = int(choices) if choices.isdecimal() and len(choices) <= len(str(_MOST_CHOICES)) else 0
     if choices is not None and not 1 <= choices <= _MOST_CHOICES:
         return errors.invalid_parameter("n", f"expected 1 to {_MOST_CHOICES}, got {choices}")
     return None

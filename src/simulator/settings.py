@@ -43,7 +43,9 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """How often each new response is denied, as `previous_response_id`, before it is found: Azure is known to deny for
     a moment what it has just made (dotnet/extensions#7704)."""
     session_s: Annotated[float, Meta(gt=0, le=86_400)] = field(default=3600.0, name="session")
-    """How long a Realtime session may last."""
+    """How long a Realtime session may last; a Responses socket takes no more turns then."""
+    message_bytes: Annotated[int, Meta(ge=1, le=1 << 28)] = 16 << 20
+    """The largest message that is taken on a Responses socket; a larger one closes it with 1009."""
     region: str = "East US 2"
     """What Azure replies say in `x-ms-region` and in refusals."""
     seed: int = 0

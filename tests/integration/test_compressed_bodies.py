@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI
 
-from adapters.http.bodies.decompressors import zstd
+from adapters.http.bodies.coding_libraries import zstd
 from simulator import ProviderSettings, SimulatedProvider
 from tests.integration.composed import Composed
 from tests.integration.harness import endpoint

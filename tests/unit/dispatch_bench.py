@@ -10,7 +10,7 @@ from application.answers import Answer, WholeAnswer
 from application.attempts.attempt import SendAttempt
 from application.attempts.dispatch import Dispatch
 from application.attempts.event_stream_answer import EventStreamAnswer
-from application.endpoints.admission_queue import AdmissionQueue
+from application.endpoints.waiting_queue import WaitingQueue
 from application.held_bytes import HeldBytes
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.endpoint import Endpoint
@@ -80,7 +80,7 @@ class Bench:
         targets = {e.id: openai_target(f"http://{e.id}/v1", Secret(key)) for e in endpoints}
         draw = lambda: 0.5  # noqa: E731
         self.picture = Picture([self.group], self.clock, self.alarm)
-        self.waiting = AdmissionQueue(self.picture.pool, self.picture.signal, self.clock)
+        self.waiting = WaitingQueue(self.picture.pool, self.picture.signal, self.clock)
         attempt = SendAttempt(
             self.picture.pool,
             self.picture.health,

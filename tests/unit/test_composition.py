@@ -1,10 +1,14 @@
 """The container composes, from every example, and the four packages are this repository's."""
 
+import gc
 import importlib
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
+from dependency_injector import providers
 
+from application.attempts.traced_attempt import TracedAttempt
 from entrypoints.banner import banner
 from entrypoints.container import Container
 from entrypoints.wiring.endpoints import targets
@@ -26,6 +30,33 @@ def test_a_container_builds_the_application_without_touching_the_network(tmp_pat
     container.check_dependencies()
 
     assert container.app() is container.app()
+
+
+def composed_of(root: object) -> list[object]:
+    """All objects that it leads to, but for classes, modules and what functions find in theirs."""
+    found, left = {id(root): root}, [root]
+    while left:
+        it = left.pop()
+        referents = (
+            (it.__closure__ or (), it.__defaults__ or ()) if isinstance(it, FunctionType) else gc.get_referents(it)
+        )
+        for each in referents:
+            if id(each) not in found and not isinstance(each, type | ModuleType):
+                found[id(each)] = each
+                left.append(each)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_without_tracing_nothing_of_it_stands_on_the_way_of_a_request(tmp_path: Path, *, is_traced: bool) -> None:
+    container = Container(settings=settings_of(tmp_path, TWO))
+    if is_traced:
+        container.tracing.override(providers.Object(object()))
+    parts = composed_of(container.app())
+
+    assert len(parts) > 500
+    assert any(isinstance(each, TracedAttempt) for each in parts) is is_traced
+    assert not any(type(each).__module__.startswith(("adapters.telemetry.otel", "opentelemetry")) for each in parts)
 
 
 def test_the_banner_names_address_groups_endpoints_shares_stores_and_no_key(tmp_path: Path) -> None:

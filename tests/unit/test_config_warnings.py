@@ -127,6 +127,41 @@ def test_an_origin_that_any_page_can_have_is_told_unless_a_key_is_needed(tmp_pat
     assert warnings(tmp_path, ONE, "{allowed_origins: ['null', '*'], api_keys: [k]}") == ()
 
 
+@pytest.mark.parametrize(
+    ("general", "version", "told"),
+    [
+        (
+            "{websockets: native}",
+            "2025-04-01-preview",
+            "models[0].params.api_version: Azure has Responses over WebSocket",
+        ),
+        ("{websockets: native}", None, ""),
+        ("{websockets: bridge}", "2025-04-01-preview", ""),
+    ],
+)
+def test_an_endpoint_that_has_no_sockets_is_told_in_a_native_group(
+    tmp_path: Path, general: str, version: str | None, told: str
+) -> None:
+    dated = f", api_version: {version}" if version else ", api_version: preview"
+    params = f"{{api_key: k, azure_endpoint: 'https://r.openai.azure.com'{dated}}}"
+    found = [each for each in warnings(tmp_path, f"{{model: m, params: {params}}}", general) if "WebSocket" in each]
+
+    assert len(found) == bool(told)
+    assert all(told in each for each in found)
+
+
+def test_native_beside_keys_that_are_kept_apart_is_told_to_be_bridged(tmp_path: Path) -> None:
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(
+        "general_settings: {tenancy: key, api_keys: [sk-0123456789abcdef0123]}\n"
+        f"model_groups: [{{model_group: g, websockets: native, models: [{ONE}]}}]\n",
+        encoding="utf-8",
+    )
+
+    (told,) = [each for each in load_settings(path, {}).warnings if "websockets" in each]
+    assert "model_groups[0].websockets: native has no effect with tenancy: key" in told
+
+
 BY_TOKEN = "{input: 2.5, output: 10}"
 
 

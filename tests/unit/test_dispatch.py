@@ -17,7 +17,7 @@ from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from tests.fakes import FakeReply
-from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, refused, status, stream
+from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, refused, settled, status, stream
 
 
 async def test_a_good_first_answer_is_the_answer() -> None:
@@ -516,6 +516,22 @@ async def test_an_unknown_endpoint_after_a_fault_of_its_account_does_not_spin() 
 
     async with asyncio.timeout(5):
         assert body_of(await bench.ask()) == GOOD
+
+
+async def test_a_request_that_leaves_before_it_is_sent_is_no_attempt() -> None:
+    bench = Bench([good])
+    first = picked(bench)
+    assert await bench.picture.pool.first_contact(first)
+    second = asyncio.ensure_future(bench.ask())  # waits for what becomes of the first
+    await settled()
+    second.cancel()
+    await asyncio.wait([second])
+    tally = bench.picture.states["e1"].tally
+    assert tally.attempts == 0
+
+    bench.picture.release(first)
+    assert body_of(await bench.ask()) == GOOD
+    assert tally.attempts == 1
 
 
 async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed() -> None:

@@ -198,3 +198,26 @@ def test_another_replicas_refusal_says_when_there_is_room_and_nothing_of_the_rat
 
     assert told.rate == bucket.rate
     assert told.limit_state().room(10.0) == pytest.approx(-3000.0)
+
+
+def test_quiet_before_the_first_refusal_is_not_taken_for_a_slow_drain() -> None:
+    bucket = LeakyBucket.of(None, 0.0).charge(1000.0, 0.0).correct(0.0, 3.0)
+    for step in range(201):
+        bucket = bucket.charge(1000.0, 600.0 + step / 10)
+    told = bucket.after_refusal(0.0, 1000.0, bucket.sent, 620.0, 620.0)
+
+    assert told.rate == pytest.approx(10_000.0, rel=0.01)
+
+
+def test_a_first_guess_is_not_lowered_by_what_was_used_of_it_in_quiet_times() -> None:
+    bucket = LeakyBucket.of(None, 0.0)
+    for step in range(101):
+        bucket = bucket.charge(1000.0, step / 10)
+    guessed = bucket.after_refusal(0.0, 1000.0, bucket.sent, 10.0, 10.0)
+    later = guessed.correct(1000.0, 10.0)
+    for step in range(80):
+        later = later.charge(1000.0, 300.0 + step / 100)
+    told = later.after_refusal(0.1, 1000.0, later.sent, 301.0, 301.0)
+
+    assert told.rate == guessed.rate
+    assert not told.measured

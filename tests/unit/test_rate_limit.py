@@ -9,6 +9,7 @@ from application.endpoints.bucket import Bucket
 from domain.rate_limit.limit_reading import AZURE_REQUEST_SLICE_S, Counting, Reading, Readings, Refill
 from domain.rate_limit.limit_report import NO_LIMIT, BucketReport, Charged, ReadingReport
 from domain.rate_limit.limit_state import ECHO_S, LimitState
+from domain.rate_limit.limit_terms import LimitTerms
 from domain.rate_limit.reservation import Ending, Reservation
 from domain.rate_limit.room import Room
 from domain.rate_limit.throttle import MAX_DELAY_S
@@ -124,6 +125,22 @@ def test_too_few_tokens_are_waited_for_shortly_and_asked_for_after_all_if_it_wou
     assert soon.room_for(NEED, 0.0) is Room.NONE
     assert 0 < soon.fits_in_s(NEED, 0.0) < 0.1
     assert late.room_for(NEED, 0.0) is Room.SCARCE, "an estimate does not park an endpoint for a minute"
+
+
+def test_what_goes_ahead_of_a_request_takes_its_part_of_the_refill_however_much_it_is() -> None:
+    state = said(bucket(), tokens=Reading(600, 0, 60.0)).tokens
+
+    assert state.fits_in_s(20.0, 0.0) == pytest.approx(2.0)
+    assert state.fits_in_s(20.0, 0.0, ahead=30.0) == pytest.approx(5.0)
+    assert state.refills_in_s(9000.0, 0.0, ahead=30.0) == pytest.approx(63.0), "larger than the limit, after the others"
+
+
+def test_what_goes_ahead_of_a_request_counts_where_its_own_size_does_not() -> None:
+    terms = LimitTerms(Counting(Refill.LEAKY), limit=100.0, rate=10.0)
+    state = LimitState(-9.0, 0.0, 0.0, 0.0, terms)
+
+    assert state.refills_in_s(500.0, 0.0) == pytest.approx(1.0)
+    assert state.refills_in_s(500.0, 0.0, ahead=40.0) == pytest.approx(5.0)
 
 
 def test_a_request_larger_than_the_limit_may_be_tried_when_all_room_is_there() -> None:

@@ -59,7 +59,7 @@ REQUESTS = st.lists(
         first_byte_ms=st.floats(0.0, 1e4),
         total_ms=st.floats(0.0, 1e6),
     ),
-    max_size=3 * MANY,
+    max_size=200,
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.waiting_queue import WaitingQueue
 from application.messages import RequestTrace
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -155,7 +155,7 @@ def test_weight_0_owns_no_key_and_inherits_them_when_all_others_are_out() -> Non
 async def test_who_had_to_wait_goes_to_its_owner_if_that_has_room() -> None:
     scene = Scene(1, 1, 1)
     owners = scene.owners()
-    room = AdmissionQueue(scene.picture.pool, scene.picture.signal, scene.clock)
+    room = WaitingQueue(scene.picture.pool, scene.picture.signal, scene.clock)
 
     leases = await asyncio.gather(
         *(room.lease(scene.group, RouteQuery(DEMAND, "", key), frozenset(), scene.clock.now() + 5) for key in KEYS)

@@ -1,7 +1,7 @@
 """The relay of two sockets: what passes, what is read beside it, and how either's end ends the other."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,52 +13,14 @@ from adapters.websocket.messages import LOST, NO_CODE, Closed, Piece
 from application.endpoints.endpoint_state import Lease
 from application.messages import Api
 from application.sockets.relay import Ending, Relay
-from application.sockets.whole_messages import MOST_BYTES, WholeMessages
+from application.sockets.whole_messages import BEGINNING_BYTES, MOST_BYTES, WholeMessages
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from tests.unit.dispatch_bench import Bench, good
+from tests.unit.fake_socket import FakeSocket
 
 DONE = b'{"type":"response.done","response":{"usage":{"input_tokens":20,"output_tokens":10}}}'
 CREATED = b'{"type":"response.created"}'
-
-
-class FakeSocket:
-    """Says what it is told, and keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[Piece] = []
-        self.closed: Closed | None = None
-        self.told: tuple[int, str] | None = None
-        self.is_cut = False
-        self.when_stopping: Callable[[], None] | None = None
-        self.full: asyncio.Future[None] | None = None
-        self._said: asyncio.Queue[Piece | Closed] = asyncio.Queue()
-
-    def say(self, *said: Piece | Closed | bytes) -> None:
-        for each in said:
-            self._said.put_nowait(Piece(each, True) if isinstance(each, bytes) else each)
-
-    async def next_piece(self) -> Piece | None:
-        said = await self._said.get()
-        if isinstance(said, Piece):
-            return said
-        self.closed = said
-        self._said.put_nowait(said)
-        return None
-
-    def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
-        self.sent.append(Piece(data, is_text, is_first, is_last))
-
-    def writable(self) -> asyncio.Future[None] | None:
-        return self.full
-
-    def close(self, code: int, reason: str = "") -> None:
-        if self.told is None:
-            self.told = code, reason
-            self.say(Closed(code, reason, "us"))
-
-    def abort(self) -> None:
-        self.is_cut = True
 
 
 class Line:
@@ -215,7 +177,7 @@ async def test_a_stop_without_a_turn_or_without_patience_is_the_end() -> None:
         line = Line()
         line.endpoint.say(*([CREATED] if is_answering else []))
         await line.settled()
-        line.relay.interrupt() if is_answering else line.relay._stop()
+        line.relay.interrupt() if is_answering else line.relay.stop()
 
         assert await line.run == Ending(1001, "proxy")
         assert line.is_free
@@ -244,9 +206,11 @@ def test_messages_are_what_their_pieces_make(messages: list[tuple[list[bytes], b
     assert found == [b"".join(parts) if is_text else b"" for parts, is_text in messages]
 
 
-def test_a_message_that_is_too_long_is_not_held() -> None:
+def test_of_a_message_that_is_too_long_only_the_beginning_is_held() -> None:
     whole = WholeMessages()
-    half = bytes(MOST_BYTES // 2 + 1)
+    half = b"begin" + bytes(MOST_BYTES // 2)
+    beginning = half[:BEGINNING_BYTES]
 
-    assert [whole.add(Piece(half, True, n == 0, n == 2)) for n in range(3)] == [None, None, b""]
-    assert whole.add(Piece(half + half, True)) == b""
+    assert [whole.add(Piece(half, True, n == 0, n == 3)) for n in range(4)] == [None, None, None, beginning]
+    assert whole.add(Piece(half + half, True)) == beginning
+    assert whole.add(Piece(half + half, False)) == b""

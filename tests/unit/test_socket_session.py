@@ -9,7 +9,8 @@ import pytest
 
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
-from adapters.http.sockets.session import Behind, Session
+from adapters.http.sockets.behind import Behind
+from adapters.http.sockets.session import Session
 from application.held_bytes import HeldBytes
 from tests.unit.socket_line import Line
 from tests.websocket_frames import BINARY, TEXT, Frame, closing

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.waiting_queue import WaitingQueue
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -27,7 +27,7 @@ class Scene:
         self.endpoint = Endpoint(id="e", model="m", provider="openai", bucket="b")
         self.group = ModelGroup("g", (self.endpoint,))
         self.picture = Picture([self.group], self.clock, reserve=0.0)
-        self.room = AdmissionQueue(self.picture.pool, self.picture.signal, self.clock, **limits)
+        self.room = WaitingQueue(self.picture.pool, self.picture.signal, self.clock, **limits)
         lease = self.picture.pick(self.group, "", DEMAND, ())
         assert lease is not None
         self.picture.replied(lease, Readings(Reading(60, 0, 60.0)))
@@ -69,7 +69,7 @@ async def test_who_waits_for_one_endpoint_does_not_make_others_wait_as_long_for_
     other = Endpoint(id="f", model="m", provider="openai", bucket="c")
     group = ModelGroup("g", (scene.endpoint, other))
     picture = Picture([group], scene.clock, reserve=0.0)
-    room = AdmissionQueue(picture.pool, picture.signal, scene.clock)
+    room = WaitingQueue(picture.pool, picture.signal, scene.clock)
     for endpoint, reset_s in ((scene.endpoint, 25.0), (other, 1.0)):
         lease = picture.pick(group, "", DEMAND, {"e", "f"} - {endpoint.id})
         assert lease is not None
@@ -156,7 +156,7 @@ async def test_when_a_429s_clock_ends_they_go_in_batches_that_double() -> None:
     endpoint = Endpoint(id="silent", model="m", provider="openai", bucket="c")
     scene.group = ModelGroup("g", (endpoint,))
     picture = Picture([scene.group], scene.clock, reserve=0.0)
-    scene.room = AdmissionQueue(picture.pool, picture.signal, scene.clock)
+    scene.room = WaitingQueue(picture.pool, picture.signal, scene.clock)
     lease = picture.pick(scene.group, "", DEMAND, ())
     assert lease is not None
     picture.failed(lease, Failure(FailureKind.RATE_LIMITED, "429", True, 5.0))
@@ -237,7 +237,7 @@ async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> No
     other = Endpoint(id="f", model="m", provider="openai", bucket="c", weight=100)
     group = ModelGroup("g", (scene.endpoint, other))
     picture = Picture([group], scene.clock, reserve=0.0)
-    room = AdmissionQueue(picture.pool, picture.signal, scene.clock)
+    room = WaitingQueue(picture.pool, picture.signal, scene.clock)
     used = {}
     for endpoint in group.endpoints:
         lease = picture.pick(group, "", SMALL, {"e", "f"} - {endpoint.id})
@@ -263,7 +263,7 @@ async def test_an_endpoint_that_has_recovered_takes_those_that_wait_while_the_st
     clock = HeldClock()
     group = ModelGroup("g", (Endpoint(id="e", model="m", provider="openai", bucket="b"),))
     picture = Picture([group], clock, reserve=0.0)
-    room = AdmissionQueue(picture.pool, picture.signal, clock)
+    room = WaitingQueue(picture.pool, picture.signal, clock)
     failed = picture.pick(group, "", DEMAND, ())
     assert failed is not None
     picture.failed(failed, Failure(FailureKind.RESET))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from application.endpoints.admission_lanes import SPARE
-from application.endpoints.admission_queue import LOOKS_A_TURN, AdmissionQueue
 from application.endpoints.endpoint_state import Lease
+from application.endpoints.waiting_lines import SPARE
+from application.endpoints.waiting_queue import LOOKS_A_TURN, WaitingQueue
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -60,7 +60,7 @@ class Crowd:
         )
         self.group = ModelGroup("g", tuple(made))
         self.picture = Picture([self.group], self.clock, reserve=0.0)
-        self.room = AdmissionQueue(self.picture.pool, self.picture.signal, self.clock, max_waiting=20_000)
+        self.room = WaitingQueue(self.picture.pool, self.picture.signal, self.clock, max_waiting=20_000)
         self.tasks: list[asyncio.Task[Lease | None]] = []
 
     def begin(self, client: str, index: int = 0) -> Lease:

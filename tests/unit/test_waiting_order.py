@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
+from application.endpoints.waiting_queue import WaitingQueue
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 from domain.group import ModelGroup
@@ -115,7 +115,7 @@ class AnyCrowd(RuleBasedStateMachine):
     def begin(self) -> None:
         self.loop = asyncio.Runner()
         self.real, self.naive = World(), World()
-        self.room, self.model = AdmissionQueue(self.real.pool, self.real.signal, self.real.clock), NaiveRoom(self.naive)
+        self.room, self.model = WaitingQueue(self.real.pool, self.real.signal, self.real.clock), NaiveRoom(self.naive)
         self.tasks: dict[int, asyncio.Task[Lease | None]] = {}
         self.number = 0
 

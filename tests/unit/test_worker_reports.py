@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from adapters.metrics.shared_memory import OwnReport, SharedReports
 from adapters.metrics.shared_slots import LONGEST_BYTES, SharedSlots
-from adapters.metrics.worker_reports import OwnReport, SharedReports
 from application.observing.cost_tally import CostTally
 from application.observing.counted import NOTHING, Counted, Labels, Place
 from application.observing.decision import Decision

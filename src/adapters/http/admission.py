@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from adapters.http.access.guards import Guard, MetricsAccess, check_no_page, check_upgrade
 from adapters.http.bodies.body import read_body, too_large
 from adapters.http.bodies.decode_request import Arrival
-from adapters.http.bodies.decompressed import decompressed
+from adapters.http.bodies.decompress_body import decompressed
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight

@@ -18,9 +18,9 @@ from application.attempts.attempt import SendAttempt
 from application.attempts.final_error import FinalError
 from application.attempts.opening import AttemptFailed
 from application.attempts.tier_wait import TierWait
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
+from application.endpoints.waiting_queue import WaitingQueue
 from application.messages import Api, ProxyRequest, RequestTrace
 from application.ports import Clock, Draw
 from domain.failure import FailureKind
@@ -34,7 +34,7 @@ class Dispatch:
     def __init__(
         self,
         pool: EndpointPool,
-        waiting: AdmissionQueue,
+        waiting: WaitingQueue,
         attempt: SendAttempt,
         clock: Clock,
         draw: Draw,
@@ -64,6 +64,7 @@ class Dispatch:
                 if lease is None or not lease.state.is_heard:
                     lease = await self._next(active, lease)
                 sign_by = self._first_sign_by(active, lease) if request.stream or lease.state.silence.requests else inf
+                lease.state.send()
                 outcome = await self._attempt(lease, active.request, active.state.deadline, sign_by, trace)
                 if not isinstance(outcome, AttemptFailed):
                     return outcome

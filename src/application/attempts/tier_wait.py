@@ -1,16 +1,19 @@
 """Whether a request waits for an earlier tier, though a later one could take it now (`max_wait_for_tier`)."""
 
 from application.attempts.active_request import ActiveRequest
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.pool import EndpointPool
+from application.endpoints.waiting_queue import WaitingQueue
 from domain.routing.availability import AMPLE, Availability
+
+PUNCTUALITY = 0.9
+"""A turn is an estimate: one that is due in the last tenth of the time comes too late as often as not."""
 
 
 class TierWait:
-    """Waits in the admission queue, at the endpoints of the earlier tiers alone."""
+    """Waits in the waiting queue, at the endpoints of the earlier tiers alone."""
 
-    def __init__(self, pool: EndpointPool, waiting: AdmissionQueue) -> None:
+    def __init__(self, pool: EndpointPool, waiting: WaitingQueue) -> None:
         self._pool = pool
         self._waiting = waiting
 
@@ -18,7 +21,9 @@ class TierWait:
         """Endpoints (ids) that are not waited for: those of the first tier that could take the request at once and of
         all after it, and those that it cannot go to anyway. None = it does not wait.
 
-        What is scarce in an earlier tier is taken without a wait: there is nothing better to keep it for.
+        What is scarce in an earlier tier is taken without a wait: there is nothing better to keep it for. Behind others
+        it waits only if they should leave room for it in time: a line that is too long makes all late, and fills no
+        tier better.
         """
         if now >= active.spill_at:
             return None
@@ -34,10 +39,12 @@ class TierWait:
         if ready == 0:
             # It stands behind those that came before it. A request that failed somewhere goes on at once.
             return barred if not state.failures and self._waiting.waiting(group.name) else None
-        if any(tier < first and each is Availability.SCARCE for tier, each in zip(tiers, seen, strict=True)):
+        ahead = self._waiting.ahead(group.name)
+        is_scarce = any(tier < first and each is Availability.SCARCE for tier, each in zip(tiers, seen, strict=True))
+        if is_scarce and not ahead.requests:
             return barred
-        limited_s = self._pool.limited_s(group, query, barred)
-        return barred if limited_s is not None and now + limited_s <= _until(active) else None
+        turn_s = self._pool.turn_in_s(group, query, barred, ahead)
+        return barred if turn_s is not None and turn_s <= PUNCTUALITY * (_until(active) - now) else None
 
     async def lease(self, active: ActiveRequest, barred: frozenset[str]) -> Lease | None:
         """A lease on whichever endpoint that is not `barred` has room first. None = none had in time; the request does

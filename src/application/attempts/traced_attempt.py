@@ -57,8 +57,7 @@ class TracedAttempt(SendAttempt):
         self._spans[request.request_id] = span
         lease.when_released = partial(self._released, span, request.request_id)
         if self._propagates:
-            kept = tuple(pair for pair in request.headers if pair[0] not in _REPLACED)
-            request = structs.replace(request, headers=kept + span.context)
+            request = with_context(request, span)
         try:
             outcome = await super().__call__(lease, request, deadline, sign_by, trace)
         except BaseException as error:
@@ -91,3 +90,9 @@ class TracedAttempt(SendAttempt):
         span = self._spans.get(request.request_id)
         if span is not None:
             span.read(text)
+
+
+def with_context(request: ProxyRequest, span: AttemptSpan) -> ProxyRequest:
+    """The request as a child of the span, in place of the client's own."""
+    kept = tuple(pair for pair in request.headers if pair[0] not in _REPLACED)
+    return structs.replace(request, headers=kept + span.context)

@@ -11,7 +11,7 @@ from domain.rate_limit.limit_reading import NO_READINGS, Readings, countings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.reservation import Ending, Reservation
-from domain.rate_limit.room import Room, fits_in_s, room_for, share_left
+from domain.rate_limit.room import NOBODY, Ahead, Room, fits_in_s, room_for, share_left
 from domain.rate_limit.throttle import UNLIMITED, Throttle
 from domain.rate_limit.token_estimate import UNTAUGHT, Demand, TokenEstimate, Usage
 
@@ -71,9 +71,9 @@ class Bucket:
         """To choose among the scarce: the fraction of the limit that would be left."""
         return share_left(self.requests, self.tokens, need, now)
 
-    def fits_in_s(self, need: float, now: float) -> float:
-        """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-        return fits_in_s(self.requests, self.tokens, self.throttle, need, now)
+    def fits_in_s(self, need: float, now: float, ahead: Ahead = NOBODY) -> float:
+        """Seconds until a request of `need` tokens fits, after those `ahead` of it, as far as is known; 0 = now."""
+        return fits_in_s(self.requests, self.tokens, self.throttle, need, now, ahead)
 
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""

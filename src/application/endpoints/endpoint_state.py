@@ -123,9 +123,8 @@ class EndpointState:
         self._become(self.health)
 
     def begin(self, lease: Lease) -> None:
-        """A request is sent."""
+        """A request is about to be sent."""
         self.in_flight += 1
-        self.tally.attempts += 1
         if self.takes_all:
             return
         before = self.health
@@ -151,6 +150,10 @@ class EndpointState:
                 return self._is_kept(lease, clock)
         cooling = self.health.state(clock.now()) is HealthState.COOLING
         return not cooling and self._is_kept(lease, clock)
+
+    def send(self) -> None:
+        """A request is sent. Not each that began is: one may be released unsent."""
+        self.tally.attempts += 1
 
     def replied(self) -> None:
         """A byte came after silence."""

@@ -15,7 +15,7 @@ from application.ports import Clock
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 from domain.rate_limit.reservation import Ending
-from domain.rate_limit.room import Room, room_for
+from domain.rate_limit.room import Ahead, Room, room_for
 from domain.rate_limit.token_estimate import Usage
 from domain.routing.affinity import Affinity, Rendezvous
 from domain.routing.availability import Availability, availability
@@ -164,6 +164,18 @@ class EndpointPool:
         now = self._clock.now()
         full, demand = self._full(group, query, barred, now), query.demand
         return min((bucket.fits_in_s(bucket.need(demand), now) for bucket in full), default=None)
+
+    def turn_in_s(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], ahead: Ahead) -> float | None:
+        """Seconds until an endpoint that is well should have room for the request after its part, by weight, of those
+        `ahead`; None = none is well."""
+        now, weights, soonest = self._clock.now(), self._turns[group.name].weights, None
+        well = [each for each in self._not_barred(group, query, barred) if each[1].admits(now)]
+        total = sum(weights[index] or 1 for index, _, _ in well)
+        for index, _, bucket in well:
+            part = ahead.part((weights[index] or 1) / total)
+            fits_in_s = bucket.fits_in_s(bucket.need(query.demand), now, part)
+            soonest = fits_in_s if soonest is None else min(soonest, fits_in_s)
+        return soonest
 
     def is_overload(self, group: ModelGroup, query: RouteQuery, barred: Collection[str]) -> bool:
         """Is overload all that takes the room? To be asked where `limited_s` found an endpoint without."""

@@ -43,6 +43,8 @@ _OWN = {
     "proxy_out_of_memory": "proxy_out_of_memory",
     "too_many_websockets": "proxy_out_of_resources",
     "owners_unavailable": "proxy_store_unavailable",
+    "websocket_connection_limit_reached": "proxy_handed_over",
+    "websocket_queue_full": "client_invalid_request",
 }
 _INVALID = (
     "invalid_request", "invalid_json", "invalid_form", "too_many_values", "repeated_field", "repeated_header",

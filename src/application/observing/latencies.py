@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import exp2
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -18,6 +19,25 @@ class Quantiles(Struct, frozen=True):
     p99: float
 
 
+class Spread(NamedTuple):
+    """Many values at once: their sum, and how many are in each bucket that has any."""
+
+    sum_ms: float
+    buckets: list[tuple[int, int]]
+
+
+def spread(values_ms: Sequence[float]) -> Spread:
+    """The values are sorted, so that each bucket is looked for once."""
+    ordered = sorted(values_ms)
+    begin, size, buckets = 0, len(ordered), []
+    while begin < size:
+        bucket = bisect_left(BOUNDS_MS, ordered[begin])
+        end = bisect_right(ordered, BOUNDS_MS[bucket], begin) if bucket < len(BOUNDS_MS) else size
+        buckets.append((bucket, end - begin))
+        begin = end
+    return Spread(sum(ordered), buckets)
+
+
 class Histogram(Struct):
     """One distribution, in milliseconds."""
 
@@ -26,18 +46,15 @@ class Histogram(Struct):
     sum_ms: float = 0.0
 
     def add(self, values_ms: Sequence[float]) -> None:
-        """Many at once: they are sorted, so that each bucket is touched once."""
-        self.add_sorted(sorted(values_ms))
+        """Many at once."""
+        self.take(spread(values_ms))
 
-    def add_sorted(self, ordered: Sequence[float]) -> None:
-        """The same, of values that are in order already."""
-        self.sum_ms += sum(ordered)
-        begin, size = 0, len(ordered)
-        while begin < size:
-            bucket = bisect_left(BOUNDS_MS, ordered[begin])
-            end = bisect_right(ordered, BOUNDS_MS[bucket], begin) if bucket < len(BOUNDS_MS) else size
-            self.counts[bucket] += end - begin
-            begin = end
+    def take(self, spread: "Spread") -> None:
+        """The same, of values whose buckets are known already."""
+        self.sum_ms += spread.sum_ms
+        counts = self.counts
+        for bucket, times in spread.buckets:
+            counts[bucket] += times
 
     def __add__(self, other: "Histogram") -> "Histogram":
         return Histogram([a + b for a, b in zip(self.counts, other.counts, strict=True)], self.sum_ms + other.sum_ms)
@@ -73,11 +90,13 @@ class Latencies(Struct):
     total: Histogram = field(default_factory=Histogram)
 
     def add(self, overheads_ms: Sequence[float], first_bytes_ms: Sequence[float], totals_ms: Sequence[float]) -> None:
-        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one."""
-        self.overhead.add(overheads_ms)
-        totals = sorted(totals_ms)
-        self.total.add_sorted(totals)
-        self.first_byte.add_sorted(totals if first_bytes_ms == totals_ms else sorted(first_bytes_ms))
+        """Of as many requests. A whole reply is mostly sent at once: then two of the times are one; where no endpoint
+        was asked, all three are."""
+        totals = spread(totals_ms)
+        first_bytes = totals if first_bytes_ms == totals_ms else spread(first_bytes_ms)
+        self.total.take(totals)
+        self.first_byte.take(first_bytes)
+        self.overhead.take(first_bytes if overheads_ms == first_bytes_ms else spread(overheads_ms))
 
     def __add__(self, other: "Latencies") -> "Latencies":
         return Latencies(self.overhead + other.overhead, self.first_byte + other.first_byte, self.total + other.total)

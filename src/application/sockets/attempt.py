@@ -4,18 +4,24 @@ Providers refuse keys and models after the handshake, with an error and a close:
 asked, and the client's handshake is not answered.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from application.answers import WholeAnswer
 from application.attempts.attempt import SendAttempt, as_failure
 from application.attempts.opening import AttemptFailed
+from application.attempts.traced_attempt import with_context
 from application.endpoints.endpoint_state import Lease
-from application.messages import ProxyRequest, RequestTrace, WholeReply
+from application.messages import ClientLeft, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import UpstreamReply
 from application.socket_ports import LOST, OpenedSocket, Piece, Socket, SocketEvents
 from application.sockets.relay import Relay
 from application.sockets.whole_messages import WholeMessages
+from application.telemetry_ports import CANCELLED, PROXY_FAILED, AttemptSpan
 from domain.failure import Failure, FailureKind
+from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
 
 REFUSAL_S = 1.0
@@ -29,28 +35,62 @@ class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
 
     relay: Relay
 
+    @property
+    def error(self) -> str:
+        """See `Ended`."""
+        return ""
+
+    @property
+    def status(self) -> int:
+        """See `Ended`."""
+        return self.reply.status
+
 
 class SocketAttempt(SendAttempt):
-    """See `SendAttempt`. The lease is released at the end of the socket."""
+    """See `SendAttempt`. A body is the first message. The lease is released at the end of the socket."""
 
-    def __init__(self, *parts: Any, events: SocketEvents) -> None:
-        """`parts` are those of `SendAttempt`."""
+    def __init__(self, *parts: Any, events: SocketEvents, propagates: bool) -> None:
+        """`parts` are those of `SendAttempt`. `propagates`: see `TracedAttempt`."""
         super().__init__(*parts)
         self._events = events
+        self._propagates = propagates
 
     async def __call__(
         self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
     ) -> SocketAnswer | AttemptFailed:
-        """The open socket, or why there is none. See `SendAttempt`."""
+        """The open socket, or why there is none. See `SendAttempt`. Its span ends with the lease."""
+        if trace.span is None:
+            return await self._opened(lease, request, deadline, sign_by, trace)
+        span = trace.span.attempt(lease.endpoint, request.api, request.method, request.path, stream=True)
+        if self._propagates:
+            request = with_context(request, span)
+        try:
+            outcome = await self._opened(lease, request, deadline, sign_by, trace)
+        except BaseException as error:
+            span.end(0, CANCELLED if isinstance(error, asyncio.CancelledError | ClientLeft) else PROXY_FAILED)
+            raise
+        if isinstance(outcome, AttemptFailed):
+            span.end(0 if outcome.reply is None else outcome.reply.status, outcome.failure.kind.value)
+        else:
+            span.opened()
+            lease.when_released = partial(end_span, span, outcome)
+        return outcome
+
+    async def _opened(
+        self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
+    ) -> SocketAnswer | AttemptFailed:
         endpoint, began, is_silent = lease.endpoint, self._clock.now(), True
         until, late = time_limit(began, deadline, sign_by, endpoint.first_byte_timeout_s)
         try:
-            reply = await self._upstream.send(self._providers.call(endpoint, request, until - began))
+            call = self._providers.call(endpoint, request, until - began)
+            reply = await self._upstream.send(call)
             is_silent = False
             self._health.replied(lease, self._providers.readings(reply.headers))
             if not isinstance(reply, OpenedSocket):
                 with self._clock.timeout_at(deadline):
                     raise await self._refused(lease, request, reply)  # noqa: TRY301 - is noted below, as all others
+            if call.body:
+                reply.socket.send(as_message(call))
             begun = await self._begin(lease, request, reply.socket, until)
         except BaseException as error:
             failed = as_failure(error, late, until - began)
@@ -61,6 +101,9 @@ class SocketAttempt(SendAttempt):
             return self._as_value(lease, failed)
         self._health.succeeded(lease)
         self._note(lease, "ok", began, trace)
+        return self._answer(lease, request, reply, begun)
+
+    def _answer(self, lease: Lease, _: ProxyRequest, reply: OpenedSocket, begun: Sequence[Piece]) -> SocketAnswer:
         relay = Relay(lease, self._pool, self._health, self._events, self._clock, reply.socket, begun)
         return SocketAnswer(WholeReply(reply.status, reply.headers, b""), relay=relay)
 
@@ -72,7 +115,7 @@ class SocketAttempt(SendAttempt):
             return AttemptFailed(Failure(FailureKind.JUNK, f"answered a WebSocket handshake with {whole.status}"))
         return AttemptFailed(failure, whole)
 
-    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> tuple[Piece, ...]:
+    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> Sequence[Piece]:
         """The first message, in its pieces; none of a socket that may be silent. Raises `AttemptFailed` where it is a
         refusal, and `TimeoutError`."""
         may_be_silent = bool(request.binding.ids)
@@ -111,3 +154,26 @@ class SocketAttempt(SendAttempt):
         except TimeoutError:
             pass
         return LOST if socket.closed is None else socket.closed.code
+
+
+class Ended(Protocol):
+    """What a span of a socket is about."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def error(self) -> str:
+        """The kind of its failure; empty = none."""
+
+
+def end_span(span: AttemptSpan, ended: Ended, usage: Usage | None) -> None:
+    """The lease is released; `usage` as in `EndpointPool.release`."""
+    span.took(usage)
+    span.end(ended.status, ended.error)
+
+
+def as_message(call: UpstreamCall) -> bytes:
+    """The body of a call, which is no upload, in one piece."""
+    body = call.body
+    return b"".join(body) if isinstance(body, tuple) else body if isinstance(body, bytes) else b""

@@ -13,7 +13,7 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.ports import Clock
-from application.socket_ports import LOST, Closed, Piece, Socket, SocketEvents
+from application.socket_ports import LOST, Closed, Piece, Socket, SocketEvent, SocketEvents
 from application.sockets.whole_messages import WholeMessages
 from domain.failure import Blame
 from domain.rate_limit.limit_reading import NO_READINGS
@@ -24,7 +24,7 @@ FAREWELL_S = 1.0
 """So long an endpoint may take to close, once its client has left."""
 
 _GOES_AWAY, _FAILED = 1001, 1011
-_OF_THE_ENDPOINT = frozenset({Blame.ENDPOINT, Blame.LIMIT, Blame.KEY})
+OF_THE_ENDPOINT = frozenset({Blame.ENDPOINT, Blame.LIMIT, Blame.KEY})
 
 
 class Ending(Struct, frozen=True):
@@ -61,14 +61,15 @@ class Relay:
         self._began = clock.now()
         self._messages = WholeMessages()
         self._is_answering = self._is_stopping = self._is_told = False
+        self._farewell = "the proxy stops"
         self._over = asyncio.Event()  # set when the proxy wants it to end
 
     async def run(self, client: Socket) -> Ending:
         """Until either is closed; then the other is closed as well, for the same reason."""
-        client.when_stopping = self._stop
+        client.when_stopping = self.stop
         for piece in self._begun:
-            self._read(piece)
-            _pass_on(piece, client)
+            if self._read(piece):
+                _pass_on(piece, client)
         down = asyncio.ensure_future(_pump(self._socket, client, self._read))
         others = [asyncio.ensure_future(_pump(client, self._socket, _unread)), asyncio.ensure_future(self._over.wait())]
         try:
@@ -95,7 +96,7 @@ class Relay:
         self._socket.abort()
         self._pool.release(self._lease)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """The proxy stops: a turn that runs may end."""
         self._is_stopping = True
         if not self._is_answering:
@@ -113,21 +114,24 @@ class Relay:
             client.close(*((_FAILED, "the provider's socket was lost") if is_lost else (ended.code, ended.reason)))
             return Ending(ended.code, "endpoint" if ended.by == "peer" else "proxy")
         for each in (self._socket, client):
-            each.close(_GOES_AWAY, "the proxy stops")
+            each.close(_GOES_AWAY, self._farewell)
         return Ending(_GOES_AWAY, "proxy")
 
-    def _read(self, piece: Piece) -> None:
-        """What passes to the client."""
+    def _read(self, piece: Piece) -> bool:
+        """The endpoint says it; is it for the client?"""
         message = self._messages.add(piece)
         event = self._events.event(self._lease.endpoint, message) if message else None
-        if event is None:
-            return
+        if event is not None:
+            self._heed(event)
+        return True
+
+    def _heed(self, event: SocketEvent) -> None:
         if event.readings is not NO_READINGS:
             self._is_told = True
             self._health.told(self._lease, event.readings)
         elif event.usage is not None and not self._is_told:
             self._lease.bucket.spend(event.usage, self._clock.now())
-        if event.failure is not None and event.failure.meaning.blame in _OF_THE_ENDPOINT:
+        if event.failure is not None and event.failure.meaning.blame in OF_THE_ENDPOINT:
             self._health.failed(self._lease, event.failure)
         if event.turn:
             self._is_answering = event.turn == "begins"
@@ -140,7 +144,7 @@ class Relay:
         is_young = self._clock.now() - self._began < YOUNG_S
         if ended.by == "peer" and (self._is_answering or is_young):
             failure, _ = self._events.refusal(self._lease.endpoint, b"", ended.code)
-            if failure.meaning.blame in _OF_THE_ENDPOINT:
+            if failure.meaning.blame in OF_THE_ENDPOINT:
                 self._health.failed(self._lease, failure)
 
 
@@ -149,11 +153,11 @@ def _is_broken(closed: Closed) -> bool:
     return closed.code == LOST or closed.by == "us"
 
 
-async def _pump(source: Socket, sink: Socket, read: Callable[[Piece], None]) -> None:
+async def _pump(source: Socket, sink: Socket, read: Callable[[Piece], bool]) -> None:
     """All that comes, no faster than the other side takes it."""
     while (piece := await source.next_piece()) is not None:
-        read(piece)
-        _pass_on(piece, sink)
+        if read(piece):
+            _pass_on(piece, sink)
         writable = sink.writable()
         if writable is not None:
             await writable
@@ -163,5 +167,6 @@ def _pass_on(piece: Piece, sink: Socket) -> None:
     sink.send(piece.data, is_text=piece.is_text, is_first=piece.is_first, is_last=piece.is_last)
 
 
-def _unread(_: Piece) -> None:
+def _unread(_: Piece) -> bool:
     """What a client says is its own affair."""
+    return True

@@ -3,7 +3,9 @@
 from application.socket_ports import Piece
 
 MOST_BYTES = 1024 * 1024
-"""Of a message that is put together: a longer one is only passed on."""
+"""Of a message that is put together: of a longer one only the beginning is kept."""
+BEGINNING_BYTES = 1024
+"""Enough to see what kind of message it is."""
 
 
 class WholeMessages:
@@ -14,7 +16,8 @@ class WholeMessages:
         self._bytes = 0
 
     def add(self, piece: Piece) -> bytes | None:
-        """The message that this piece completes, empty where it is none to be read; None = it is not complete."""
+        """The message that this piece completes, empty where it is no text, and its beginning where it is too long to
+        be read; None = it is not complete."""
         if piece.is_first:
             if piece.is_last:
                 return _text(piece, piece.data)
@@ -23,7 +26,7 @@ class WholeMessages:
         if self._bytes <= MOST_BYTES:
             self._parts.append(piece.data)
         else:
-            self._parts = []
+            self._parts = [(b"".join(self._parts) or piece.data)[:BEGINNING_BYTES]]
         if not piece.is_last:
             return None
         parts, self._parts = self._parts, []
@@ -31,5 +34,6 @@ class WholeMessages:
 
 
 def _text(piece: Piece, message: bytes) -> bytes:
-    """Empty for what cannot be read."""
-    return message if piece.is_text and len(message) <= MOST_BYTES else b""
+    if not piece.is_text:
+        return b""
+    return message if len(message) <= MOST_BYTES else message[:BEGINNING_BYTES]

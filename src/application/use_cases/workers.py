@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.waiting_queue import WaitingQueue
 from application.held_bytes import HeldBytes
 from application.observing.counted import NOTHING, Counted
 from application.observing.request_counts import RequestCounts
@@ -51,7 +51,7 @@ class ReportWorker:
         counts: RequestCounts,
         tallies: Tallies,
         states: Mapping[str, EndpointState],
-        waiting: AdmissionQueue,
+        waiting: WaitingQueue,
         requests: Requests,
         connections: Sized,
         detached: Detached,
@@ -68,7 +68,7 @@ class ReportWorker:
         self._detached = detached
         self._cache = cache
 
-    def look_at(self, states: Mapping[str, EndpointState], waiting: AdmissionQueue, cache: StoreHealth | None) -> None:
+    def look_at(self, states: Mapping[str, EndpointState], waiting: WaitingQueue, cache: StoreHealth | None) -> None:
         """The configuration was replaced: these are what it has now."""
         self._states, self._waiting, self._cache = states, waiting, cache
 

@@ -44,6 +44,8 @@ _OUTGROWN_BY, _OUTGROWN_AFTER = 0.05, 4.0
 """With that much added, and after so many doublings of it as make so much, the measured rate is given up."""
 _OUTGROWN_MEASURED = 5.0
 _LEAST_TIME_S = 1.0
+_QUIET_S = 5.0
+"""Before the first refusal, a pause that is longer than this is not counted as time in which it drained."""
 _LONGEST_WAIT_S = 300.0
 _LEARNING_RATE = 0.05
 
@@ -172,7 +174,10 @@ class LeakyBucket(Struct, frozen=True, gc=False):
         if now <= self.at:
             return self
         if self.rate is None:
-            return structs.replace(self, at=now)
+            # It ran empty meanwhile: what came before says little of how fast it drains.
+            is_anew = now - self.at > _QUIET_S
+            full_at, full_charged = (now, self.charged) if is_anew else (self.full_at, self.full_charged)
+            return structs.replace(self, at=now, full_at=full_at, full_charged=full_charged)
         room = self.room + self.rate * (1.0 + self.added) * (now - self.at)
         room = min(room, self._held(self.rate))
         seen = structs.replace(self, room=room, at=now, peak=max(self.peak, room))
@@ -197,6 +202,8 @@ class LeakyBucket(Struct, frozen=True, gc=False):
             return self
         seen = charged / seconds
         was_free = self.peak > self._free(rate)
+        if not self.measured and was_free:
+            return structs.replace(self, rate=max(rate, seen))
         if not self.measured:
             return structs.replace(self, rate=seen, measured=charged / need)
         if was_free and room > 2.0 * self._margin(rate) and self.measured > _TRUSTED:

@@ -172,18 +172,19 @@ class LimitState(Struct, frozen=True, gc=False):
         amount = 1.0 if self.terms.meter.is_exact else 0.0
         return self.after_reading(reading, min(sent, now), mark, now, amount, in_flight, elsewhere=True)
 
-    def fits_in_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` fits, or may be tried; 0 = now."""
-        return min(self.refills_in_s(amount, now), self.probe_in_s(now))
+    def fits_in_s(self, amount: float, now: float, ahead: float = 0.0) -> float:
+        """Seconds until `amount` fits after what goes `ahead` of it, or may be tried; 0 = now."""
+        return min(self.refills_in_s(amount, now, ahead), self.probe_in_s(now))
 
-    def refills_in_s(self, amount: float, now: float) -> float:
-        """Seconds until there is room for `amount`; 0 = now. More than the limit has room when all of it is back."""
+    def refills_in_s(self, amount: float, now: float, ahead: float = 0.0) -> float:
+        """Seconds until there is room for `amount` and what goes `ahead` of it; 0 = now. More than the limit has room
+        when all of it is back."""
         state = self._advanced(now)
         level, terms = state.level, state.terms
         if level is None:
             return 0.0
         amount = terms.meter.asked(amount)
-        need = amount if terms.limit is None else min(amount, terms.limit)
+        need = ahead + (amount if terms.limit is None else min(amount, terms.limit))
         if level >= need:
             return 0.0
         return (need - level) / terms.rate if terms.rate > 0.0 else max(0.0, terms.window_end - now)

@@ -5,6 +5,8 @@ A bucket is what shares one rate limit: host, key and model. It has a limit stat
 
 from enum import IntEnum
 
+from msgspec import Struct
+
 from domain.rate_limit.limit_state import LimitState
 from domain.rate_limit.throttle import Throttle
 
@@ -21,6 +23,19 @@ class Room(IntEnum):
     SCARCE = 1  # it may or may not fit: to be asked only when no other endpoint has room
     AMPLE = 2
 
+
+class Ahead(Struct, frozen=True, gc=False):
+    """What waits already for the same room."""
+
+    requests: float = 0.0
+    tokens: float = 0.0  # that they take together, by their length
+
+    def part(self, of_all: float) -> "Ahead":
+        """So much of it, from 0 to 1."""
+        return Ahead(self.requests * of_all, self.tokens * of_all)
+
+
+NOBODY = Ahead()
 
 _NONE, _AMPLE = Room.NONE, Room.AMPLE
 
@@ -43,9 +58,12 @@ def share_left(requests: LimitState, tokens: LimitState, need: float, now: float
     return min(_share_left(requests, 1.0, now), _share_left(tokens, need, now))
 
 
-def fits_in_s(requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float) -> float:
-    """Seconds until a request of `need` tokens fits, as far as is known; 0 = now."""
-    return max(throttle.opens_in_s(now), requests.fits_in_s(1.0, now), tokens.fits_in_s(need * TOKEN_MARGIN, now))
+def fits_in_s(
+    requests: LimitState, tokens: LimitState, throttle: Throttle, need: float, now: float, ahead: Ahead = NOBODY
+) -> float:
+    """Seconds until a request of `need` tokens fits, after those `ahead` of it, as far as is known; 0 = now."""
+    tokens_s = tokens.fits_in_s(need * TOKEN_MARGIN, now, ahead.tokens)
+    return max(throttle.opens_in_s(now), requests.fits_in_s(1.0, now, ahead.requests), tokens_s)
 
 
 def _room(state: LimitState, amount: float, now: float) -> Room:

@@ -28,6 +28,8 @@ def warn_about_groups(groups: Sequence[GroupSettings], general: GeneralSettings,
         for number, model in enumerate(group.models):
             if model.priority and not model.weight and any(each.weight for each in group.models):
                 report.warn(f"{path}.models[{number}].priority", "has no effect: weight 0 is the last tier in any case")
+        for key, native_advice in _native_advice(group, general):
+            report.warn(f"{path}.{key}", native_advice)
         if group.affinity != "none" and len(group.models) == 1:
             report.warn(f"{path}.affinity", "has no effect in a group of one model")
         for number, first in _twins(group):
@@ -54,6 +56,21 @@ def _model_advice(model: EndpointSettings) -> Iterator[str]:
     if found and name != "*" and prefix in ("openai", "azure") and is_known:
         way = f"{prefix}/ is LiteLLM's way to name the provider"
         yield f"is sent as it stands; the provider knows it as {name} ({way})"
+
+
+def _native_advice(group: GroupSettings, general: GeneralSettings) -> Iterator[tuple[str, str]]:
+    """Keys of a group, each with a warning about sockets to its endpoints."""
+    if (group.websockets or general.websockets) != "native":
+        return
+    if general.tenancy == "key" and group.websockets == "native":
+        yield "websockets", "native has no effect with tenancy: key: each turn is a request over HTTP (bridge)"
+    for number, model in enumerate(group.models):
+        version = model.params.api_version or model.params.default_query.get("api-version")
+        if version is not None and is_dated(version):
+            advice = (
+                "Azure has Responses over WebSocket on /openai/v1 alone: websockets: native cannot use this endpoint"
+            )
+            yield f"models[{number}].params.api_version", advice
 
 
 def _twins(group: GroupSettings) -> Iterator[tuple[int, int]]:

@@ -139,9 +139,9 @@ class GeneralSettings(Section, frozen=True):
     metrics: Literal["loopback", "keys", "open"] = "loopback"
     """Who may ask for `GET /metrics`: clients on this machine, those with one of `api_keys`, or all:
     [metrics](metrics.md#who-sees-them)."""
-    websockets: Literal["bridge", "off"] = "bridge"
-    """Whether Responses (each turn as a request) and Realtime are served [over WebSocket](websockets.md); off = clients
-    are told to use HTTP (426)."""
+    websockets: Literal["bridge", "native", "off"] = "bridge"
+    """How Responses are served [over WebSocket](websockets.md): bridge = each turn is a request over HTTP; native = on
+    a socket to an endpoint. Realtime is relayed with either; off = clients are told to use HTTP (426)."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
     """The most open WebSockets, per worker; beyond it: 426, for Realtime 503."""
 
@@ -247,6 +247,9 @@ class GroupSettings(Section, frozen=True):
     affinity: Literal["none", "prompt_cache_key"] = "none"
     """Whether requests with the same `prompt_cache_key` go to one endpoint, so that its prompt cache is hit:
     [affinity](affinity.md)."""
+    websockets: Literal["bridge", "native", "off"] | None = None
+    """As in general_settings, for this group; None = as there. native: for endpoints that have [Responses over
+    WebSocket](websockets.md#native)."""
     price_baseline: values.Name | None = None
     """The `id` of the model of this group whose price costs are [held against](cost.md#sums), to say what routing
     saved; None = the one whose input and output together cost the most."""

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
+from adapters.metrics.shared_memory import OwnReport, SharedReports
 from adapters.metrics.shared_slots import SharedSlots
-from adapters.metrics.worker_reports import OwnReport, SharedReports
 from entrypoints.container import Container
 from entrypoints.processes.heartbeat import Pulse
 from entrypoints.processes.memory_use import give_memory_back

@@ -100,7 +100,8 @@ def _take_over(container: Container, earlier: Container) -> None:
     container.counts().name_groups(container.groups_by_name())
     container.worker().look_at(states, container.waiting(), container.cache_health())
     container.sharing().look_at(container.replica_view(), container.states())
-    container.behind().serve_with(container.surface().begin, general.max_body_bytes)
+    begin = container.surface().begin
+    container.behind().serve_with(begin, general.max_body_bytes, container.modes(), container.native())
     container.held().allow(general.max_held_bytes, general.max_body_bytes)
     container.in_flight().drain_timeout_s = general.drain_timeout
     container.logger().setLevel(logging.getLevelName(general.log_level.upper()))

@@ -10,8 +10,8 @@ from dependency_injector import providers
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.endpoints.admission_queue import AdmissionQueue
 from application.endpoints.endpoint_state import EndpointState
+from application.endpoints.waiting_queue import WaitingQueue
 from application.state.access_tokens import AccessToken
 from domain.secret import Secret
 from entrypoints.config.settings import EndpointSettings, Settings
@@ -68,7 +68,7 @@ async def _play(
     for source in tokens.values():
         source.start()
     blind = BlindRouting(scenario)
-    clients = Clients(container.dispatch(), container.ledger(), journal, clock, blind, streams=scenario.streams)
+    clients = Clients(container.found(), container.ledger(), journal, clock, blind, streams=scenario.streams)
     ticks = asyncio.ensure_future(_tick(clock, journal, container.waiting(), scenario, progress))
     await clients.send(arrivals)
     ended_s = clock.passed_s()
@@ -82,7 +82,7 @@ async def _play(
 async def _tick(
     clock: VirtualClock,
     journal: Journal,
-    queue: AdmissionQueue,
+    queue: WaitingQueue,
     scenario: Scenario,
     progress: Callable[[float], None],
 ) -> None:
@@ -96,8 +96,16 @@ async def _tick(
 
 
 def _composed(settings: Settings, scenario: Scenario, clock: VirtualClock, journal: Journal, seed: int) -> Container:
-    """The container of one worker without Redis and cache, with what is outside the routing replaced."""
-    alone = replace(settings.general, redis_url=None, redis_host=None, cache=False, tenancy="shared")
+    """The container of one worker without Redis, with what is outside the routing replaced."""
+    in_memory = replace(settings.general.cache_params, type="memory", host=None)
+    alone = replace(
+        settings.general,
+        redis_url=None,
+        redis_host=None,
+        cache=scenario.caches,
+        cache_params=in_memory,
+        tenancy="shared",
+    )
     groups = tuple(replace(group, models=tuple(map(_that_says_its_name, group.models))) for group in settings.groups)
     container = Container(settings=replace(settings, general=alone, groups=groups))
     logger = logging.getLogger("llmproxy.simulate")

@@ -35,6 +35,8 @@ class Scenario(Struct, frozen=True):
     plans: Mapping[str, Plan]
     streams: bool = False
     """Are the answers streamed?"""
+    caches: bool = False
+    """Are answers given again to requests that repeat others?"""
 
 
 _Value = TypeVar("_Value")

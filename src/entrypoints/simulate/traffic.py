@@ -30,6 +30,8 @@ class Arrival(Struct, frozen=True, gc=False):
     group: ModelGroup
     given_tokens: int
     answered_tokens: int
+    repeats: int | None = None
+    """The number of the earlier request (from 0) that it is word for word; None = it is a new one."""
 
 
 class Mix:

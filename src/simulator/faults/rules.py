@@ -148,13 +148,16 @@ class EarlyCloseIdle(Action, tag="early_close_idle", frozen=True):
 
 
 class SocketFault(Action, tag="socket", frozen=True):
-    """What happens on a Realtime socket after so many events of the provider; 0 = before the first."""
+    """What happens on a socket after so many events of the provider; 0 = before the first."""
 
     after_events: Count = 0
+    turn: Count = 0
+    """Of a Responses socket: the turn whose events are counted, from 1 on; 0 = all events are."""
     frame: str | None = None
     """A text message sent verbatim first, such as an error; None: nothing is."""
-    then: Literal["close", "drop", "silent", "go_on"] = "close"
-    """A close frame; RST without one; nothing is said any more; or as if nothing had been."""
+    then: Literal["close", "drop", "silent", "go_on", "end_turn"] = "close"
+    """A close frame; RST without one; nothing is said any more; as if nothing had been; or the same, but that a turn
+    which was to begin is not answered."""
     code: Annotated[int, Meta(ge=1000, le=4999)] = 1011
     reason: str = ""
 

@@ -45,6 +45,7 @@ Operation = Literal[
     "image",
     "realtime",
     "realtime_call",
+    "responses_socket",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused", "api_version_not_allowed"]
 

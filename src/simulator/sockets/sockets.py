@@ -1,4 +1,4 @@
-"""The Realtime sockets of a provider: answers their handshakes, and lets the sessions run."""
+"""The sockets of a provider: answers their handshakes, and lets the sessions run."""
 
 import asyncio
 import time
@@ -8,12 +8,15 @@ from adapters.websocket.connection import WebSocket
 from adapters.websocket.handshake import BadHandshake, accept
 from simulator.account import Account
 from simulator.calls import Call, Request
+from simulator.doorkeeper import denied
 from simulator.faults.rules import AnyAction, Latency, SocketFault
 from simulator.protocol import errors
 from simulator.protocol.reply import Reply
 from simulator.records import Record, Records
-from simulator.sockets.opening import Admitted, opening_of
-from simulator.sockets.session import MOST_MESSAGE_BYTES, WRITE_TIMEOUT_S, RealtimeSession
+from simulator.sockets.opening import opening_of
+from simulator.sockets.realtime import MOST_MESSAGE_BYTES, talk
+from simulator.sockets.session import WRITE_TIMEOUT_S, SocketSession
+from simulator.sockets.turns import Turns
 from simulator.wire.connection import Connection
 
 _SUBPROTOCOL = "realtime"
@@ -42,25 +45,29 @@ class Sockets:
         if not connection.is_open:
             return
         connection.ongoing = None
-        opening = opening_of(call, self._account)
+        account = self._account
+        is_realtime = call.route.operation == "realtime"
+        opening = opening_of(call, account) if is_realtime else denied(call, account.settings)
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.request.headers]
         try:
-            accepted = accept(headers, (_SUBPROTOCOL,))
+            accepted = accept(headers, (_SUBPROTOCOL,) if is_realtime else ())
         except BadHandshake as error:
             opening = errors.invalid_parameter(None, str(error))
-        if not isinstance(opening, Admitted):
+        if isinstance(opening, Reply):
             self._refuse(connection, call.request, record, opening)
             return
         fields = "".join(f"{field}\r\n" for field in accepted.fields).encode("latin-1")
-        head = b"HTTP/1.1 101 Switching Protocols\r\n%b%b\r\n" % (fields, self._account.identity_headers(call))
+        head = b"HTTP/1.1 101 Switching Protocols\r\n%b%b\r\n" % (fields, account.identity_headers(call))
         loop = asyncio.get_running_loop()
-        socket = WebSocket("server", loop, MOST_MESSAGE_BYTES, WRITE_TIMEOUT_S)
+        most_bytes = MOST_MESSAGE_BYTES if is_realtime else account.settings.message_bytes
+        socket = WebSocket("server", loop, most_bytes, WRITE_TIMEOUT_S)
         connection.switch(head, socket)
         self._records.answered(record, 101)
-        session = RealtimeSession(
-            socket, opening.conversation, self._account.settings, self._records, record, fault, connection.reset
-        )
-        task = loop.create_task(session.run(opening.refusal))
+        session = SocketSession(socket, account.settings, self._records, record, fault, connection.reset)
+        if opening is None:
+            task = loop.create_task(Turns(session, call, account).run())
+        else:
+            task = loop.create_task(talk(session, opening.conversation, opening.refusal))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

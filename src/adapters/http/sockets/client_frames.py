@@ -1,10 +1,13 @@
 """What clients say on a Responses socket: one JSON object a message (OpenAI's reference, "WebSocket client events")."""
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from application.body.model_key import TooManyKeys, model_keys
 from application.body.narrowed import MAX_MARKS, has_too_many_marks
 from domain.sockets.lanes import DEFAULT_LANE
 
@@ -21,6 +24,13 @@ class _CacheOptions(Struct):
     prewarm: bool = False
 
 
+class _Seen(Struct):
+    type: Any = None
+    stream_id: Any = None
+    model: Any = None
+
+
+_seen = msgspec.json.Decoder(_Seen)
 _cache_options = msgspec.json.Decoder(_CacheOptions)
 
 
@@ -44,6 +54,14 @@ class Create(Struct, frozen=True):
     """The id of the response that it builds on; empty = it builds on none."""
     generate: bool
     """False = it only warms up: no answer is wanted."""
+
+    @property
+    def model(self) -> str:
+        """Empty = it names none."""
+        try:
+            return _text.decode(self.fields.get("model", b'""'))
+        except (ValueError, RecursionError):
+            return ""
 
     @property
     def size(self) -> int:
@@ -87,6 +105,14 @@ class Create(Struct, frozen=True):
         return b"{%b}" % b",".join([b"%b:%b" % (msgspec.json.encode(name), raw) for name, raw in fields.items()])
 
 
+class Asked(Struct, frozen=True):
+    """A turn that is asked for, as far as it has to be known where it is passed on."""
+
+    lane: str
+    model: str
+    """Empty = it names none."""
+
+
 class Cancel(Struct, frozen=True):
     """A turn is to end; by its response's id, or its lane where that is empty."""
 
@@ -112,8 +138,7 @@ ClientEvent = Create | Cancel | Addition | Processed
 
 def client_event(data: bytes) -> ClientEvent:
     """What a message says. Raises `BadFrame`."""
-    if len(data) > MAX_MARKS and has_too_many_marks(data):
-        raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
+    _check_marks(data)
     try:
         fields = _fields.decode(data)
     except (ValueError, RecursionError):
@@ -134,6 +159,49 @@ def client_event(data: bytes) -> ClientEvent:
         case "response.processed":
             return Processed()
     raise BadFrame("'type' must be response.create or response.cancel.", "unknown_event_type", lane, "type")
+
+
+def turn_in(message: bytes) -> Asked | None:
+    """The turn that a message asks for; None = it asks for none.
+
+    Raises `BadFrame` for what one reader could take for a turn and another not: the endpoint would be asked for a model
+    that nobody has looked at.
+    """
+    _check_marks(message)
+    try:
+        seen = _seen.decode(message)
+    except (ValueError, RecursionError):
+        seen = _leniently_seen(message)
+    if seen.type == "response.create":
+        lane = seen.stream_id if isinstance(seen.stream_id, str) else DEFAULT_LANE
+        return Asked(lane, seen.model if isinstance(seen.model, str) else "")
+    try:
+        names_model = bool(model_keys(message))
+    except TooManyKeys:
+        names_model = True
+    if names_model:
+        raise BadFrame("Only response.create names a model.", "invalid_request", param="model")
+    return None
+
+
+def _leniently_seen(message: bytes) -> _Seen:
+    """Half an emoji is for the provider to judge."""
+    try:
+        found = json.loads(message, parse_constant=_refuse_constant) if b"\\u" in message else None
+        if isinstance(found, dict):
+            return msgspec.convert(found, _Seen)
+    except (ValueError, RecursionError):
+        pass
+    raise BadFrame("The message is no JSON object.", "invalid_json")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_marks(message: bytes) -> None:
+    if len(message) > MAX_MARKS and has_too_many_marks(message):
+        raise BadFrame(f"The message has more than about {MAX_MARKS} values, quotes and escapes.", "too_many_values")
 
 
 def _create(fields: Mapping[str, Raw], lane: str) -> Create:

@@ -5,7 +5,6 @@ The client's handshake is answered when the endpoint has said its first word, so
 
 import asyncio
 from functools import partial
-from typing import Literal
 
 from msgspec import structs
 
@@ -17,8 +16,8 @@ from adapters.http.headers import relayed
 from adapters.http.paths.routes import Route, below_root
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.behind import Behind, SocketModes
 from adapters.http.sockets.realtime_head import SUBPROTOCOL, opening_of
-from adapters.http.sockets.session import Behind
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.handshake import Accepted, BadHandshake, accept
 from application.answers import Answer
@@ -68,7 +67,7 @@ class RealtimeCalls:
         open_socket: OpenSocket,
         behind: Behind,
         log: SocketLog,
-        mode: Literal["bridge", "off"],
+        modes: SocketModes,
         max_sockets: int,
     ) -> None:
         """`max_sockets`: of this worker, bridged ones among them."""
@@ -76,7 +75,7 @@ class RealtimeCalls:
         self._open_socket = open_socket
         self._behind = behind
         self._log = log
-        self._is_off = mode == "off"
+        self._modes = modes
         self._max_sockets = max_sockets
 
     def serves(self, head: RequestHead) -> bool:
@@ -123,8 +122,8 @@ class RealtimeCalls:
         below = below_root(asked.raw_path.decode("latin-1"))
         opening = opening_of(asked, None if below is None else below.deployment)
         arrival = self._admission.judge(opening.head, exchange)
-        if self._is_off:
-            raise refused_upgrade("WebSockets are not served here: websockets in general_settings is off.")
+        if self._modes.of(opening.model) == "off":
+            raise refused_upgrade("WebSockets are not served here: the setting websockets is off.")
         if self._behind.open >= self._max_sockets:
             raise TooManySockets
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.headers]

@@ -1,11 +1,12 @@
-"""Requests that open a WebSocket: those for Responses are bridged, Realtime is relayed, if they may come in."""
+"""Requests that open a WebSocket, if they may come in: those for Responses are bridged or joined to an endpoint's,
+and so is Realtime."""
 
 import asyncio
 from collections.abc import Awaitable
 from functools import partial
-from typing import Literal, NoReturn
+from typing import NoReturn
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from adapters.http.access.guards import refused_upgrade
 from adapters.http.admission import Admission
@@ -13,10 +14,13 @@ from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import below_root
 from adapters.http.server.client import Client
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.behind import Behind, SocketModes
+from adapters.http.sockets.native import NativeSession
 from adapters.http.sockets.realtime import RealtimeCalls
-from adapters.http.sockets.session import Behind, Session
+from adapters.http.sockets.session import Session
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.handshake import Accepted, BadHandshake, accept
+from adapters.websocket.messages import Piece
 from application.errors import InvalidRequest, ProxyError
 from application.held_bytes import Holding
 from application.telemetry_ports import SocketEnd, SocketLog
@@ -38,7 +42,7 @@ class SocketRoutes:
         behind: Behind,
         realtime: RealtimeCalls,
         log: SocketLog,
-        mode: Literal["bridge", "off"],
+        modes: SocketModes,
         max_sockets: int,
         write_timeout_s: float,
     ) -> None:
@@ -47,7 +51,7 @@ class SocketRoutes:
         self._behind = behind
         self._realtime = realtime
         self._log = log
-        self._max_sockets = max_sockets if mode == "bridge" else 0
+        self._max_sockets = 0 if modes.is_off else max_sockets
         self._write_timeout_s = write_timeout_s
 
     def serves(self, head: RequestHead) -> bool:
@@ -88,26 +92,52 @@ class SocketRoutes:
         behind, began = self._behind, loop.time()
         holding = Holding(behind.held)
         socket = WebSocket("server", loop, behind.max_body_bytes, self._write_timeout_s, holding.may_hold)
-        shows_turns = client.head.by_name.get(b"x-llmproxy-events", b"").strip().lower() == b"true"
-        session = Session(socket, head, client.addresses, behind, shows_turns=shows_turns)
-        fields = [
-            *accepted.fields,
-            f"x-llmproxy-request-id: {socket_id}",
-            "x-llmproxy-websocket: bridge",
-            *client.added,
-        ]
+        fields = [*accepted.fields, f"x-llmproxy-request-id: {socket_id}", *client.added]
+        if not behind.modes.has_native:
+            fields.append("x-llmproxy-websocket: bridge")
         try:
             if not client.switch(fields, socket):
                 return
-            closed = await session.run()
+            talked = await self._talk(client, head, socket)
         finally:
             behind.open -= 1
             holding.close()
+        seconds = round(loop.time() - began, 3)
+        counts = socket.received_frames, socket.sent_frames, socket.received_bytes, socket.sent_bytes
         end = SocketEnd(
-            socket_id, "bridge", session.turns, socket.received_frames, socket.sent_frames, socket.received_bytes,
-            socket.sent_bytes, round(loop.time() - began, 3), closed.code, closed.by, session.handovers, key_name,
+            socket_id, talked.kind, talked.turns, *counts, seconds, talked.code, talked.by, talked.handovers, key_name,
+            talked.endpoint,
         )  # fmt: skip
         self._log.closed(end)
+
+    async def _talk(self, client: Client, head: RequestHead, socket: WebSocket) -> "_Talked":
+        """Until the socket is closed."""
+        behind, by_name = self._behind, client.head.by_name
+        shows_turns = by_name.get(b"x-llmproxy-events", b"").strip().lower() == b"true"
+        first: Piece | None = None
+        if behind.modes.has_native:
+            beta = by_name.get(_BETA, b"").decode("latin-1")
+            native = NativeSession(socket, head, beta, client.addresses, behind, shows_turns=shows_turns)
+            end = await native.run()
+            if not isinstance(end, Piece):
+                relay = native.relay
+                of_relay = ("", 0, 0) if relay is None else (relay.endpoint.id, relay.turns, relay.handovers)
+                return _Talked("native", end.code, end.by, *of_relay)
+            first = end
+        session = Session(socket, head, client.addresses, behind, shows_turns=shows_turns)
+        closed = await session.run(first)
+        return _Talked("bridge", closed.code, closed.by, "", session.turns, session.handovers)
+
+
+class _Talked(Struct, frozen=True):
+    """What came of a socket; see `SocketEnd`."""
+
+    kind: str
+    code: int
+    by: str
+    endpoint: str
+    turns: int
+    handovers: int
 
 
 def _is_for_responses(head: RequestHead) -> bool:

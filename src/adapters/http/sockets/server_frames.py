@@ -14,6 +14,7 @@ _RELAYED_PREFIXES = ("retry-after", "x-ratelimit-", "x-request-id", "x-should-re
 _BROKEN = 502
 _STATUSES = {
     "rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "proxy_shutting_down": 503,
+    "websocket_connection_limit_reached": 400,
     "invalid_prompt": 400, "context_length_exceeded": 400, "content_filter": 400,
 }  # fmt: skip
 """Of errors inside a stream, which have none of their own; all others are `_BROKEN`."""
@@ -43,6 +44,7 @@ class _Status(Struct, frozen=True):
 
 class _Typed(Struct, frozen=True):
     type: str = ""
+    error: Raw = Raw(b"null")
 
 
 class _OfResponse(Struct, frozen=True):
@@ -80,8 +82,10 @@ def events_in(stream: bytes) -> Iterator[Event]:
 
 
 def _type_of(payload: bytes) -> str:
+    """An error without a type, as Chat has them, is one as well."""
     try:
-        return _typed.decode(payload).type
+        typed = _typed.decode(payload)
+        return typed.type or ("error" if bytes(typed.error) != b"null" else "")
     except (ValueError, RecursionError):
         return ""
 

@@ -4,21 +4,21 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
-from adapters.http.server.client import Client
 from adapters.http.server.error_body import status_of
 from adapters.http.server.request.head import RequestHead
+from adapters.http.sockets.behind import Behind
 from adapters.http.sockets.client_frames import Addition, BadFrame, Cancel, Create, client_event
 from adapters.http.sockets.server_frames import encode, error_frame, in_lane, is_thought, kept_items, warmed_up
 from adapters.http.sockets.turn import Turn
 from adapters.websocket.connection import WebSocket
 from adapters.websocket.messages import Closed, Piece
-from application.held_bytes import HeldBytes, Holding, TooMuchHeld
+from application.held_bytes import Holding, TooMuchHeld
 from domain.sockets.lanes import LaneRefusal, Lanes
 from domain.sockets.transcript import Node, Transcript, expanded
 
@@ -29,27 +29,11 @@ FAREWELL_S = 5.0
 _ID_BYTES = 24
 _CLOSED = "the socket is closed"
 
-_REFUSALS = {
+REFUSALS = {
     LaneRefusal.INVALID_NAME: "'stream_id' has up to 256 of the characters A-Z a-z 0-9 _ . -",
     LaneRefusal.TOO_MANY_NAMES: "This socket has had 32 named lanes; open another socket.",
     LaneRefusal.QUEUE_FULL: "Too many turns wait on this socket; wait for one to end.",
 }
-
-
-class Behind(Struct):
-    """What all sockets of a worker have in common, and goes on when the configuration is replaced."""
-
-    begin: Callable[[Client], Awaitable[None] | None]
-    """Answers a turn."""
-    held: HeldBytes
-    max_body_bytes: int
-    open: int = 0
-    """How many sockets there are."""
-
-    def serve_with(self, begin: Callable[[Client], Awaitable[None] | None], max_body_bytes: int) -> None:
-        """The turns that begin from now on are answered so, also those of sockets that are open."""
-        self.begin = begin
-        self.max_body_bytes = max_body_bytes
 
 
 class Session:
@@ -77,19 +61,21 @@ class Session:
         self._ends_because = ""
         """Why no more turns are taken; empty = they are."""
 
-    async def run(self) -> Closed:
-        """Until the socket is closed; then all its turns are over as well."""
+    async def run(self, first: Piece | None = None) -> Closed:
+        """Until the socket is closed; then all its turns are over as well. `first`: what the client has said already;
+        None = nothing."""
         self._socket.when_stopping = self._drain
         try:
-            while isinstance(piece := await self._socket.receive(), Piece):
-                if not self._socket.is_open:
-                    continue  # what is said now, nobody would be answered
-                if piece.is_text:
-                    self._take(piece.data)
-                else:
-                    self._socket.close(1003, "messages are text")
-                # Turns begin, others have their turn, and to a client that reads nothing no more is said.
-                await (self._socket.writable() or asyncio.sleep(0))
+            piece: Piece | Closed = first or await self._socket.receive()
+            while isinstance(piece, Piece):
+                if self._socket.is_open:  # else nobody would be answered
+                    if piece.is_text:
+                        self._take(piece.data)
+                    else:
+                        self._socket.close(1003, "messages are text")
+                    # Turns begin, others have their turn, and to a client that reads nothing no more is said.
+                    await (self._socket.writable() or asyncio.sleep(0))
+                piece = await self._socket.receive()
             return piece
         finally:
             self._ends_because = _CLOSED
@@ -127,7 +113,7 @@ class Session:
         if isinstance(lanes, LaneRefusal):
             status = 429 if lanes is LaneRefusal.QUEUE_FULL else 400
             lane = "" if lanes is LaneRefusal.INVALID_NAME else create.lane
-            self._socket.send(error_frame(_REFUSALS[lanes], lanes.value, status, lane, param="stream_id"))
+            self._socket.send(error_frame(REFUSALS[lanes], lanes.value, status, lane, param="stream_id"))
             return
         try:
             self._queued.hold(size)
@@ -169,6 +155,10 @@ class Session:
 
     async def _answer(self, create: Create) -> None:
         if self._is_refused(create):
+            return
+        if self._behind.modes.of(create.model) == "off":
+            told = "Models of this group are not served over WebSocket here; use the HTTP API with stream: true."
+            self._socket.send(error_frame(told, "upgrade_not_served", 400, create.lane, param="model"))
             return
         self.turns += 1
         node = self._transcript.find(create.previous) if create.previous else None

@@ -98,8 +98,7 @@ function endpointRow(endpoint) {
   const node = make("tr", {role: "row"}, name, state, share, inFlight, requests, tokens, failed);
   return {node, update(now) {
     const {cost} = now;
-    const spent = cost === null ? "" : ` · spent ${money(cost.spent)}${coverage(cost.priced_replies, cost.replies)}`;
-    setText(model, `${now.model} · ${now.provider}${spent}`);
+    setText(model, `${now.model} · ${now.provider}${cost === null ? "" : ` · ${spent(cost)}`}`);
     setText(inFlight, count(now.in_flight));
     for (const part of parts) part.update(now, node);
     setHidden(node, !isWanted(now));
@@ -109,11 +108,16 @@ function endpointRow(endpoint) {
 const COLUMNS = [["Endpoint", "18%"], ["State", "22%"], ["Share", "12%"], ["In flight", "7%", "number"],
   ["Requests left", "14%"], ["Tokens left", "14%"], ["Failed", "13%"]];
 
+function spent(cost) {
+  if (cost.per_hour) return `${money(cost.per_hour)} an hour`;
+  return `spent ${money(cost.spent)}${coverage(cost.priced_replies, cost.replies)}`;
+}
+
 function costFacts(cost) {
   if (cost === null) return [];
   return [["Spent", money(cost.spent) + coverage(cost.priced_replies, cost.replies)],
     ["Saved by routing", money(cost.saved_by_routing)],
-    ["by the cache", money(cost.saved_by_cache) + coverage(cost.priced_hits, cost.hits)]];
+    ["Saved by the cache", money(cost.saved_by_cache) + coverage(cost.priced_hits, cost.hits)]];
 }
 
 function groupSection(group) {

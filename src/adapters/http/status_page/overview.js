@@ -64,9 +64,9 @@ function showCost({cost, currency}) {
   pairs(byId("cost"), [
     [`Spent, ${currency}`, money(cost.spent)],
     ["Saved by routing", money(cost.saved_by_routing)],
-    ["Replies with a known cost", cost.replies ? `${percent(cost.priced_replies / cost.replies)} of ${count(cost.replies)}` : "–"],
+    ["Replies with a known cost", partOf(cost.priced_replies, cost.replies)],
     ["Saved by the cache", money(cost.saved_by_cache)],
-    ["Hits with a known cost", cost.hits ? `${percent(cost.priced_hits / cost.hits)} of ${count(cost.hits)}` : "–"],
+    ["Hits with a known cost", partOf(cost.priced_hits, cost.hits)],
     ["Provisioned, an hour", cost.per_hour ? money(cost.per_hour) : "–"],
     ["Prompt tokens cached by providers", cost.cached_share === null ? "–" : percent(cost.cached_share)],
   ]);

@@ -20,6 +20,8 @@ function money(amount) {
 // Beside a sum the part of the traffic that is in it.
 const coverage = (known, all) => (all ? ` (${percent(known / all)} known)` : "");
 
+const partOf = (known, all) => (all ? `${percent(known / all)} of ${count(all)}` : "–");
+
 function milliseconds(value) {
   if (value === null || value === undefined) return "–";
   if (value < 10) return `${value.toFixed(2)} ms`;

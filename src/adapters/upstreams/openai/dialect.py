@@ -75,6 +75,18 @@ class OpenAIDialect:
         return OpenAIStreamScanner(endpoint.owns_credential, expected_stream(request), partial(self._mask, endpoint))
 
 
+class SocketDialect(OpenAIDialect):
+    """The same where a WebSocket is opened. For that of Responses Azure documents its keys as Bearer alone."""
+
+    def call(self, endpoint: Endpoint, request: ProxyRequest, first_byte_s: float) -> UpstreamCall:
+        call = super().call(endpoint, request, first_byte_s)
+        named = dict(call.headers)
+        if request.api is not Api.RESPONSES or "authorization" in named or "api-key" not in named:
+            return call
+        headers = [pair for pair in call.headers if pair[0] != "api-key"]
+        return structs.replace(call, headers=(*headers, ("authorization", f"Bearer {named['api-key']}")))
+
+
 def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
     if request.upload is not None:
         return request.upload.upload(endpoint.model if request.model else "")

@@ -24,7 +24,7 @@ _TYPE = re.compile(rb'"type"\s*:\s*"(rate_limits\.updated|response\.created|resp
 _LOOKED_AT = 256
 """Bytes of a message in which its type is looked for."""
 
-_KINDS = {
+CLOSE_CODES = {
     LOST: (FailureKind.RESET, "socket lost"),
     1008: (FailureKind.CLIENT, ""),
     1009: (FailureKind.CLIENT, ""),
@@ -101,7 +101,7 @@ class RealtimeEvents:
         event = self.event(endpoint, message) if message else None
         failure = None if event is None else event.failure
         if failure is None or failure.kind is FailureKind.UNKNOWN:
-            kind, words = _KINDS.get(close_code, (FailureKind.UNKNOWN if failure else FailureKind.TRUNCATED, ""))
+            kind, words = CLOSE_CODES.get(close_code, (FailureKind.UNKNOWN if failure else FailureKind.TRUNCATED, ""))
             failure = Failure(kind, words or f"socket closed with {close_code}")
         try:
             error = _refusal.decode(message).error
@@ -131,4 +131,5 @@ def _reading(limit: _Limit) -> Reading:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """As it came: a whole number may be too large for a float."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

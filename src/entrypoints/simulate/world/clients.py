@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from msgspec import Struct
 
 from application.answers import Answer, WholeAnswer
-from application.attempts.dispatch import Dispatch
-from application.endpoints.admission_queue import AdmissionQueue
+from application.caching.cached import Responder
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.ledger import Ledger
+from application.endpoints.waiting_queue import WaitingQueue
 from application.errors import ProxyError
 from application.messages import Api, ProxyRequest, RequestTrace
 from domain.failure import Failure
@@ -25,7 +25,7 @@ from entrypoints.simulate.world.journal import Journal
 from entrypoints.simulate.world.providers import OUTPUT
 from entrypoints.virtual_time import START_S, VirtualClock
 
-_HEAD = b'{"model":"%b","user":"%d","max_tokens":%d,%b"messages":[{"role":"user","content":"'
+_HEAD = b'{"model":"%b","user":"%d","max_tokens":%d,"temperature":0,%b"messages":[{"role":"user","content":"'
 _STREAMED = b'"stream":true,"stream_options":{"include_usage":true},'
 _TAIL = b'"}]}'
 _WAITED: ContextVar[list[float]] = ContextVar("waited")
@@ -56,7 +56,7 @@ class Clients:
 
     def __init__(
         self,
-        dispatch: Dispatch,
+        answers: Responder,
         ledger: Ledger,
         journal: Journal,
         clock: VirtualClock,
@@ -64,7 +64,7 @@ class Clients:
         *,
         streams: bool,
     ) -> None:
-        self._dispatch = dispatch
+        self._answers = answers
         self._ledger = ledger
         self._journal = journal
         self._clock = clock
@@ -81,7 +81,8 @@ class Clients:
 
     async def _ask(self, number: int, arrival: Arrival) -> None:
         group, outcomes, began = arrival.group, self.outcomes, self._clock.now()
-        request = request_of(number, arrival, began, streams=self._streams)
+        said = number if arrival.repeats is None else arrival.repeats
+        request = request_of(said, arrival, began, streams=self._streams)
         full = self._without_room(group, Demand.of(request.body, request.max_output_tokens))
         self._blind.ask(group, len(request.body), arrival.answered_tokens, self._clock.passed_s())
         trace, waited = RequestTrace(), list[float]()
@@ -89,7 +90,7 @@ class Clients:
         outcomes.requests[group.name] += 1
         error: str | None
         try:
-            failure = await _read(await self._dispatch(group, request, trace))
+            failure = await _read(await self._answers(group, request, trace))
             error = None if failure is None else failure.kind.value
         except ProxyError as told:
             error = told.code
@@ -127,11 +128,11 @@ async def _read(answer: Answer) -> Failure | None:
         answer.close()
 
 
-class TimedQueue(AdmissionQueue):
+class TimedQueue(WaitingQueue):
     """Notes how long each request waited."""
 
     async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
-        """See `AdmissionQueue`."""
+        """See `WaitingQueue`."""
         began = self._clock.now()
         try:
             return await super().lease(group, query, barred, until)
@@ -162,4 +163,5 @@ def request_of(number: int, arrival: Arrival, received: float, *, streams: bool 
         request_id=f"simulated-{number}",
         received=received,
         max_output_tokens=answered,
+        temperature=0,
     )

@@ -1,0 +1,1 @@
+"""`make counts`: do `/metrics`, the log and the provider count the same, though a worker is killed?"""
