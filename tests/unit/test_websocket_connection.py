@@ -9,7 +9,7 @@ import pytest
 from adapters.websocket import connection
 from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, PING_S, PONG_S
 from adapters.websocket.handshake import BadHandshake, Opening, accept
-from adapters.websocket.inbox import MOST_WAITING_BYTES
+from adapters.websocket.inbox import MOST_WAITING_BYTES, PIECE_BYTES
 from adapters.websocket.messages import LOST, Closed, Piece
 from adapters.websocket.paced import MOST_FRAMES_AT_ONCE
 from adapters.websocket.wire import Wire
@@ -119,10 +119,30 @@ async def test_a_peer_that_reads_again_has_all_the_time_again() -> None:
 
 async def test_no_more_is_read_than_is_taken() -> None:
     line = Line()
-    line.comes(*[Frame(BINARY, bytes(MOST_WAITING_BYTES // 4))] * 5)
+    line.comes(*[Frame(BINARY, bytes(MOST_WAITING_BYTES // 4))] * 4)
     assert not line.transport.is_reading
     await line.socket.receive()
     assert line.transport.is_reading
+
+
+async def test_empty_messages_take_room_too_and_what_comes_with_them_waits_unread() -> None:
+    held: list[int] = []
+    line = Line(may_hold=lambda size: held.append(size) is None)
+    line.comes(*[Frame(TEXT)] * 40_000)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert line.socket.received_frames * PIECE_BYTES < 2 * MOST_WAITING_BYTES
+    assert max(held) < 3 * MOST_WAITING_BYTES
+
+    taken = 0
+    async with asyncio.timeout(30):
+        while taken < 40_000:
+            assert await line.socket.receive() == Piece(b"", True)
+            taken += 1
+            if not line.socket._inbox.held_bytes:
+                await asyncio.sleep(0)
+    assert line.transport.is_reading
+    assert held[-1] == 0
 
 
 async def test_a_message_in_many_pieces_larger_than_what_may_wait_is_read_all_the_same() -> None:
@@ -180,7 +200,7 @@ async def test_what_is_held_is_told_and_where_there_is_no_room_the_socket_fails(
     line.comes(Frame(TEXT, b"x" * 300))
     line.socket.data_received(Frame(TEXT, b"x" * 300).to("server")[:200])
     await line.socket.receive()
-    assert told == [300, 492, 192]  # a head of eight bytes is read
+    assert told == [300 + PIECE_BYTES, 492 + PIECE_BYTES, 192]  # a head of eight bytes is read
     line.socket.data_received(Frame(TEXT, b"x" * 300).to("server")[200:])
     line.comes(Frame(TEXT, b"x" * 900))
 
@@ -338,5 +358,5 @@ async def test_a_message_of_several_fragments_is_held_no_more_once_it_is_taken()
     line.comes(Frame(TEXT, b"x" * 100, is_last=False), Frame(CONT, b"y" * 10))
     await line.socket.receive()
 
-    assert max(held) == 110
+    assert max(held) == 110 + 2 * PIECE_BYTES
     assert held[-1] == 0

@@ -55,7 +55,7 @@ class WebSocket(asyncio.Protocol):
         self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
         """Of messages, not of what is around them."""
         self._wire = Wire(side, max_message_bytes)
-        self._paced = Paced(loop, self._read, self._caught_up)
+        self._paced = Paced(loop, self._read, lambda: not self._inbox.is_full, self._caught_up)
         self._ends_then = False
         """Has the peer ended, behind what is not read yet?"""
         self._is_server = side == "server"
@@ -258,12 +258,14 @@ class WebSocket(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _taken(self) -> None:
-        self._resume_reading()
+        if self._paced.waiting:
+            self._paced.go_on()
+        else:
+            self._resume_reading()
         self._may_hold(self._held_bytes)
 
     def _resume_reading(self) -> None:
-        has_room = not self._inbox.is_full and not self._paced.waiting
-        if has_room and not self._is_reading and self._transport is not None:
+        if not self._inbox.is_full and not self._is_reading and self._transport is not None:
             self._is_reading = True
             self._transport.resume_reading()
 

@@ -8,6 +8,8 @@ from adapters.websocket.messages import Closed, Piece
 
 MOST_WAITING_BYTES = 256 * 1024
 """When more than this waits to be taken, no more is read."""
+PIECE_BYTES = 128
+"""What a piece takes besides its data; a flood of empty messages is nothing else."""
 
 
 class Inbox:
@@ -40,7 +42,7 @@ class Inbox:
     def put(self, piece: Piece) -> None:
         """The next one."""
         self._pieces.append(piece)
-        self.waiting_bytes += len(piece.data)
+        self.waiting_bytes += PIECE_BYTES + len(piece.data)
 
     def wake(self) -> None:
         """Have it looked at, if it is waited for."""
@@ -74,6 +76,6 @@ class Inbox:
             self._waiter = self._loop.create_future()
             await self._waiter
         piece = self._pieces.popleft()
-        self.waiting_bytes -= len(piece.data)
+        self.waiting_bytes -= PIECE_BYTES + len(piece.data)
         self._taken()
         return piece
