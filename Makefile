@@ -23,7 +23,7 @@ REMOVED := $(shell rm -f $(BIN)/python $(VENV)/.runtime $(VENV)/.dev $(VENV)/.az
 endif
 endif
 
-.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack conversations sockets reloads counts bench-cost lock sbom licences audit clean
+.PHONY: setup setup-dev setup-azure setup-otel run test check format docs bench bench-setup bench-peers bench-against instructions soak attack fuzz conversations sockets reloads bench-cost chaos upgrades lock sbom licences audit clean faults fuzz-parsers counts
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -89,9 +89,30 @@ sockets: setup-dev
 attack: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.mixed_attacks $(ARGS)
 
+# 100,000 mutated requests, then the requests that schemathesis makes of /openapi.json: docs/fuzzing.md. ARGS='--requests N'.
+fuzz: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz $(ARGS)
+	PYTHONPATH=src:. $(BIN)/python -m bench.fuzz.surface
+
+# Every way to fail, one after the other, in less than a quarter of an hour; writes docs/reliability.md. ARGS='--only NAME', '--list'.
+faults: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.faults $(ARGS)
+
 # A thousand reloads at 200 requests a second, of which none may fail: bench/reloads.py.
 reloads: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.reloads $(ARGS)
+
+# Two replicas, Redis and nginx under random faults for 20 minutes: docs/chaos.md. ARGS='--minutes N --seed N --rate N'.
+chaos: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.chaos $(ARGS)
+
+# Rolling restarts of two replicas behind nginx, and reloads of one, under 200 requests a second: docs/chaos.md.
+upgrades: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m bench.upgrades $(ARGS)
+
+# Parsers under fuzz, guided by coverage, a minute each: tests/parsers/README.md. ARGS='--minutes 60 --only requests replies'.
+fuzz-parsers: setup-dev
+	PYTHONPATH=src:. $(BIN)/python -m tests.parsers $(ARGS)
 
 # 10,000 mixed requests through two workers, one of which is killed: do /metrics, the log and the providers agree on all
 # counts? bench/counts/. ARGS='--requests 2000'.
@@ -158,4 +179,4 @@ $(VENV)-audit/bin/pip-audit:
 	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit llmproxy.cdx.json .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers
+	rm -rf $(VENV) $(VENV)-audit llmproxy.cdx.json .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.peers bench/.fuzz

@@ -55,6 +55,11 @@ class Child:
         """Is it no longer there?"""
         return self._process.poll() is not None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None = it still runs; below 0 = the signal that ended it."""
+        return self._process.poll()
+
     def wait_until(self, ready: Callable[[], bool], seconds: float = _START_S) -> None:
         """Raises `DidNotStart` when it ends before it is `ready`, or is not in time."""
         deadline = time.monotonic() + seconds

@@ -61,7 +61,7 @@ from entrypoints.wiring import groups as group_wiring
 from entrypoints.wiring import sockets as socket_wiring
 from entrypoints.wiring import stores as store_wiring
 from entrypoints.wiring import upstreams as upstream_wiring
-from entrypoints.wiring.access import guard_of
+from entrypoints.wiring.access import description_of, guard_of
 from entrypoints.wiring.endpoints import targets
 from entrypoints.wiring.lifespan import lifespan_of
 from entrypoints.wiring.metrics import metrics_text
@@ -275,6 +275,7 @@ class Container(Foundations):
         report,
         providers.Object(metrics_text),
         providers.Singleton(status_document),
+        providers.Singleton(description_of, general),
         in_flight,
         providers.Callable(lambda process: int(process.started_unix), process),
     )

@@ -144,6 +144,8 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
         return errors.missing_parameter("model")
     if isinstance(question, ChatQuestion) and not bytes(question.messages):
         return errors.missing_parameter("messages")
+    if isinstance(question, ChatQuestion) and bytes(question.messages)[:1] != b"[":
+        return errors.invalid_parameter("messages", "expected a list")
     if (
         isinstance(question, ResponsesQuestion)
         and not bytes(question.input)
@@ -151,7 +153,9 @@ def _incomplete(question: Question, route: Route) -> Reply | None:
         and not has_prompt
     ):
         return errors.missing_parameter("input")
-    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion) else None
+    choices = question.n if isinstance(question, ChatQuestion | CompletionsQuestion | MediaQuestion) else None
+    if isinstance(choices, str):  # of a form
+        choices = int(choices) if choices.isdecimal() and len(choices) <= len(str(_MOST_CHOICES)) else 0
     if choices is not None and not 1 <= choices <= _MOST_CHOICES:
         return errors.invalid_parameter("n", f"expected 1 to {_MOST_CHOICES}, got {choices}")
     return None

@@ -534,6 +534,22 @@ async def test_a_file_is_asked_for_where_it_is_kept(
     assert [len(upstream.requests) for upstream in upstreams] == [count + 3 for count in asked]
 
 
+async def test_a_small_body_in_chunks_is_asked_of_another_account_as_well(
+    start_upstream: StartUpstream, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    upstreams = [await start_upstream(answering(NOTHING_FOUND)), await start_upstream(answering(reply(b"{}", JSON)))]
+    proxy = await start_proxy(config([at(upstream) for upstream in upstreams]))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"b"):
+            yield piece
+
+    async with http.post(f"{proxy.url}/v1/uploads/upload_1abcdef/parts", data=pieces()) as answer:
+        assert (answer.status, answer.headers["x-llmproxy-attempts"]) == (200, "2")
+
+    assert [upstream.requests[0].body for upstream in upstreams] == [b"ab", b"ab"]
+
+
 async def test_what_is_created_without_a_model_ends_up_in_one_account_and_in_the_next_when_that_is_down(
     start_upstream: StartUpstream, start_proxy: StartProxy, client: Connect
 ) -> None:

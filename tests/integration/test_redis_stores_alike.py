@@ -1,6 +1,6 @@
 """Whatever is done to a store in Redis and to one in memory, both give the same."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -12,7 +12,9 @@ from adapters.stores.entry_codec import MAX_ENTRY_BYTES
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.stores.memory.owners import MemoryResponseOwners
 from adapters.stores.memory.state import MemoryEndpointStateStore
+from adapters.stores.owner_ids import id_digest
 from adapters.stores.redis.cache import RedisResponseCache
+from adapters.stores.redis.clients import RedisClient
 from adapters.stores.redis.gate import RedisGate
 from adapters.stores.redis.owners import RedisResponseOwners
 from adapters.stores.redis.state import RedisEndpointStateStore
@@ -33,27 +35,51 @@ async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
 
 _FEW = st.integers(0, 5)
 _CACHE_STEPS = st.lists(
-    st.tuples(st.sampled_from(["put", "put too large", "put for no time", "get", "get unsealed"]), _FEW, _FEW),
+    st.tuples(
+        st.sampled_from(["put", "put shortly", "put too large", "put for no time", "get", "get unsealed", "wait"]),
+        _FEW,
+        _FEW,
+    ),
     max_size=30,
 )
 _STATE_STEPS = st.lists(st.tuples(st.sampled_from(["put", "others"]), _FEW, REPORTS), max_size=15)
-_OWNER_STEPS = st.lists(st.tuples(st.sampled_from(["remember", "find"]), st.lists(_FEW, max_size=5), _FEW), max_size=30)
+_OWNER_STEPS = st.lists(
+    st.tuples(st.sampled_from(["remember", "find", "wait"]), st.lists(_FEW, max_size=5), _FEW), max_size=30
+)
+_SHORT_S, _WAITED_S = 30.0, 20.0
+"""Of waits no number makes the short time, so that milliseconds of Redis' own clock decide nothing."""
+
+
+async def _wait(gate: RedisGate, clock: FakeClock, names: Sequence[str]) -> None:
+    """Let time go by, for these keys of Redis and for the clock."""
+
+    async def age(client: RedisClient) -> None:
+        for name in names:
+            left_ms = await client.pttl(name)
+            if left_ms > 0:
+                await client.pexpire(name, int(left_ms - 1000 * _WAITED_S))  # none of it left = it is gone
+
+    await gate.write(age)
+    clock.advance(_WAITED_S)
 
 
 @given(steps=_CACHE_STEPS)
 @settings(max_examples=examples(20), deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
 async def test_caches_give_the_same(gate: RedisGate, steps: list[tuple[str, int, int]]) -> None:
-    caches = (RedisResponseCache(gate, f"test-{uuid4().hex}"), MemoryResponseCache(64 << 20, FakeClock()))
+    namespace, clock = f"test-{uuid4().hex}", FakeClock()
+    caches = (RedisResponseCache(gate, namespace), MemoryResponseCache(64 << 20, clock))
     keys = [new_key() for _ in range(6)]
-    for step, number, other in steps:
+    for step, number, other in [*steps, ("wait", 0, 0), ("wait", 0, 0)]:
         key, answer, ttl_s = keys[number], answer_of(b"%d" % other * 5000), LONG_S
         if step.startswith("put"):
             if step == "put too large":
                 answer = answer_of(random_bytes(MAX_ENTRY_BYTES))
-            if step == "put for no time":
-                ttl_s = 0.0
+            if step in ("put for no time", "put shortly"):
+                ttl_s = 0.0 if step == "put for no time" else _SHORT_S
             for cache in caches:
                 await cache.put(key, answer, ttl_s)
+        elif step == "wait":
+            await _wait(gate, clock, [f"{namespace}:cache:{each.name}" for each in keys])
         else:
             seal = keys[other].seal if step == "get unsealed" else key.seal
             found = [await cache.get(structs.replace(key, seal=seal)) for cache in caches]
@@ -84,17 +110,17 @@ async def test_states_give_the_same(gate: RedisGate, steps: list[tuple[str, int,
 @given(steps=_OWNER_STEPS)
 @settings(max_examples=examples(20), deadline=None, suppress_health_check=EACH_EXAMPLE_IS_ITS_OWN)
 async def test_owners_give_the_same(gate: RedisGate, steps: list[tuple[str, list[int], int]]) -> None:
-    both = (
-        RedisResponseOwners(gate, f"test-{uuid4().hex}", LONG_S),
-        MemoryResponseOwners(FakeClock(), LONG_S),
-    )
+    namespace, clock = f"test-{uuid4().hex}", FakeClock()
+    both = (RedisResponseOwners(gate, namespace, _SHORT_S), MemoryResponseOwners(clock, _SHORT_S))
     known = [new_id() for _ in range(6)]
-    for step, numbers, owner in [*steps, ("find", list(range(6)), 0)]:
+    for step, numbers, owner in [*steps, *[("wait", [], 0), ("find", list(range(6)), 0)] * 2]:
         ids = [known[number] for number in numbers]
         if step == "find":
             found = [list(await owners.find(ids)) for owners in both]
 
             assert found[0] == found[1]
+        if step == "wait":
+            await _wait(gate, clock, [f"{namespace}:owner:{id_digest(each)}" for each in known])
         for owners in both:
             if step == "remember":
                 await owners.remember(ids, f"endpoint-{owner}")

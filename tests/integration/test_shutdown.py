@@ -54,6 +54,23 @@ async def test_while_it_drains_no_new_connection_is_taken(
     assert await stopping == 0
 
 
+async def test_a_request_on_a_connection_that_was_kept_is_answered_and_told_that_it_was_the_last(
+    start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
+) -> None:
+    provider = await start_provider()
+    proxy = await start_proxy(config([endpoint(provider)]), process=False)
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        assert "connection" not in reply.headers
+        await reply.read()
+    stopping = asyncio.ensure_future(proxy.stop())
+    await asyncio.sleep(0.2)
+
+    async with http.post(f"{proxy.url}/v1/chat/completions", json=QUESTION) as reply:
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        await reply.read()
+    assert await stopping == 0
+
+
 async def test_what_outlasts_drain_timeout_is_ended_with_an_error(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
@@ -99,7 +116,7 @@ async def test_a_second_signal_ends_it_at_once(
         await running
 
 
-async def test_an_idle_proxy_with_open_keepalive_connections_stops_at_once(
+async def test_an_idle_proxy_with_open_keepalive_connections_stops_long_before_its_time_is_up(
     start_provider: StartProvider, start_proxy: StartProxy, http: aiohttp.ClientSession
 ) -> None:
     proxy = await start_proxy(config([endpoint(await start_provider())], drain_timeout=60), process=False)

@@ -103,16 +103,37 @@ async def test_it_is_for_those_who_have_a_key(tmp_path: Path) -> None:
         page = await proxy.ask("GET", "/status", HTML, host="anything.example")
         refused = await proxy.ask("GET", "/status")
         figures = await proxy.ask("GET", "/status", b"authorization: Bearer k")
+        undescribed = await proxy.ask("GET", "/openapi.json")
+        described = await proxy.ask("GET", "/openapi.json", b"authorization: Bearer k")
 
     assert (page.status, b"canary" in page.body) == (200, False)
     assert (refused.status, b"canary" in refused.body) == (401, False)
     assert (figures.status, b"canary" in figures.body) == (200, True)
+    assert (undescribed.status, undescribed.error["code"]) == (401, "invalid_api_key")
+    assert (described.status, json.loads(described.body)["security"]) == (200, [{"bearer": []}, {"api-key": []}])
+
+
+async def test_the_description_of_what_is_served_names_no_group_and_need_not_be_sent_twice(proxy: Composed) -> None:
+    first = await proxy.ask("GET", "/openapi.json")
+    again = await proxy.ask("GET", "/openapi.json", b"if-none-match: " + (first.one("etag") or "").encode())
+
+    assert (first.status, first.one("content-type"), again.status) == (200, "application/json", 304)
+    assert json.loads(first.body)["security"][0] == {}
+    assert b"well" not in first.body
 
 
 async def test_no_foreign_name_or_page_gets_it(proxy: Composed) -> None:
     for accept in (HTML, b"accept: */*"):
         assert (await proxy.ask("GET", "/status", accept, host="evil.example")).status == 403
         assert (await proxy.ask("GET", "/status", accept, b"origin: https://evil.example")).status == 403
+
+
+@pytest.mark.parametrize("host", ["local/../host", "a b", "[", "\xff", "x:y:z", "/"])
+async def test_a_name_that_is_none_is_the_guards_to_judge(proxy: Composed, host: str) -> None:
+    live = await proxy.ask("GET", "/health/live", b"host: " + host.encode("latin-1"), host="")
+    health = await proxy.ask("GET", "/health", b"host: " + host.encode("latin-1"), host="")
+
+    assert (live.status, health.status, health.error["code"]) == (200, 403, "host_not_allowed")
 
 
 async def test_questions_about_the_status_are_no_requests_of_note(proxy: Composed) -> None:

@@ -107,6 +107,7 @@ def is_told(message: str, path: str, line: int = 1) -> bool:
         ("workers: many", "workers", 'got "many"; valid: a whole number from 1 to 256, or auto'),
         ("upstream_client: curl", "upstream_client", 'got "curl"; valid: http1 or httpx'),
         ("ca_bundle: nowhere.pem", "ca_bundle", "there is no such file; valid: the path of a PEM file"),
+        (f"ca_bundle: {'x' * 300}.pem", "ca_bundle", "there is no such file; valid: the path of a PEM file"),
         ("ca_bundle: llmproxy.yaml", "ca_bundle", "no readable certificate; valid: the path of a PEM file"),
         ("log_level: loud", "log_level", 'got "loud"; valid: debug or info or warning or error'),
         ("log_format: xml", "log_format", 'got "xml"; valid: text or json'),

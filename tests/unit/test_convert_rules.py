@@ -387,6 +387,7 @@ def test_the_same_secret_has_one_variable_and_another_one_another_that_is_free()
         ({"model_list": [entry("m"), "n"]}, "model_list[1]"),
         ({"model_list": [entry("m"), entry("n", model="azure/")]}, "model_list[1]"),
         ({"model_list": [entry("m", rpm=0)]}, "model_list[0].litellm_params.rpm"),
+        ({"model_list": [entry("m", rpm=10**400)]}, "model_list[0].litellm_params.rpm"),
         ({"model_list": [entry("m", input_cost_per_token=1)]}, "model_list[0].litellm_params.input_cost_per_token"),
     ],
 )

@@ -5,15 +5,17 @@ import json
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.http.headers import relayed
 from adapters.upstreams.openai.credential_mask import MASK, SHORTEST, CredentialMask
 from application.answers import WholeAnswer
 from application.messages import RequestTrace, WholeReply
+from tests.examples import examples
 from tests.fakes import FakeReply
 from tests.unit.dispatch_bench import CONTENT, Bench, pieces
 
@@ -104,6 +106,33 @@ async def test_a_good_answer_does_not_echo_key_headers_or_tell_a_web_server_what
 
 def test_short_credentials_are_not_looked_for() -> None:
     assert CredentialMask(["k"]).text("k is for key") == "k is for key"
+
+
+def _written(text: str, marks: str, form: str) -> str:
+    return "".join(f"\\u{ord(mark):{form}}" if mark in marks else json.dumps(mark)[1:-1] for mark in text)
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "Python": lambda text: json.dumps(text)[1:-1],
+    "PHP": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "Go": lambda text: _written(text, "&<>", "04x"),
+    ".NET": lambda text: _written(text, "\"&'+<>`", "04X"),
+    "a URL": lambda text: quote(text, safe=""),
+    "a path": quote,
+}
+
+
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=SHORTEST), st.sampled_from(list(WRITERS))
+)
+@settings(max_examples=examples(150))
+def test_whoever_writes_it_it_is_gone(key: str, writer: str) -> None:
+    write = WRITERS[writer]
+    body = b'{"error":{"message":"key %b is wrong"}}' % write(key).encode()
+
+    masked = CredentialMask([f"Bearer {key}"]).data(body)
+
+    assert masked == b'{"error":{"message":"key %b is wrong"}}' % MASK.encode()
 
 
 @given(st.text(min_size=SHORTEST).filter(lambda text: " " not in text), st.text(), st.text())

@@ -140,6 +140,12 @@ def test_a_comment_passes_as_soon_as_its_line_ends(end: bytes) -> None:
     assert buffer.pending_bytes == 0
 
 
+def test_what_follows_a_comment_that_ends_with_cr_alone_is_an_event() -> None:
+    buffer = EventBuffer()
+
+    assert [buffer.take(piece) for piece in (b": note\rdata: 1\n", b"data: 2\n", b"\n")][:2] == [b"", b""]
+
+
 def test_a_comment_inside_an_event_waits_for_the_event() -> None:
     buffer = EventBuffer()
 

@@ -1,10 +1,12 @@
 """What an exchange sends at once, and what it leaves out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
+from adapters.http.exchange import in_flight as in_flight_module
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.exchange.exchange_report import ExchangeContext
 from adapters.http.exchange.in_flight import InFlight
@@ -95,3 +97,28 @@ async def test_a_refusal_is_told_at_once_and_a_mistake_of_the_proxys_is_not_expl
     assert b"the prompt" not in client.told[0][2]
     assert [type(error) for error in log.crashes] == [ZeroDivisionError]
     assert (log.records[0].client, log.records[0].user_agent, log.records[0].path) == ("10.0.0.1", "me", "/v1/x")
+
+
+async def test_who_comes_when_the_time_of_a_shutdown_is_up_has_a_little_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(in_flight_module, "LATE_S", 0.0)
+
+    class Late:
+        is_streaming = False
+        interrupted = 0
+
+        def interrupt(self) -> None:
+            self.interrupted += 1
+
+    in_flight, early, late, quick = InFlight(0.0, HeldBytes()), Late(), Late(), Late()
+    in_flight.add(early)
+    in_flight.drain()
+    await asyncio.sleep(0.001)
+    in_flight.add(late)
+    in_flight.add(quick)
+    in_flight.remove(quick)
+    assert not late.interrupted
+    await asyncio.sleep(0.001)
+
+    assert (early.interrupted, late.interrupted, quick.interrupted) == (1, 1, 0)

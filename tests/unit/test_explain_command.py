@@ -103,6 +103,7 @@ def test_a_file_with_a_mistake_is_told_as_check_tells_it(tmp_path: Path, capsys:
         '{"groups":1}',
         json.dumps(status(a={"state": "odd"})),
         json.dumps(status(a={"clock_s": -1})),
+        '{"x": ' + "[" * 5000,
     ],
 )
 def test_what_is_no_status_is_a_mistake(

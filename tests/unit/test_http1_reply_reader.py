@@ -1,8 +1,5 @@
 """The reader of replies never takes for whole and clean what a second, stricter parser (h11) does not."""
 
-import re
-
-import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,40 +9,8 @@ from domain.failure import FailureKind
 from tests.contracts.reply_scripts import Played, broken, good
 from tests.contracts.upstream_status_lines import HINTS, OTHERS, WHOLE
 from tests.examples import examples
+from tests.unit.read_by_h11 import reply_by_h11
 from tests.unit.reply_read import OK, NoLine, Read
-
-
-def by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
-    """The status and body of the one reply that `sent` is; None = it is no whole reply, or not only one.
-
-    llhttp skips line breaks before a status line and does not look at the reason behind the status; neither can hide
-    anything, but h11 refuses the one and control characters in the other.
-    """
-    plain = re.sub(rb"(^|\r\n\r\n)[\r\n]+HTTP/", rb"\1HTTP/", sent)
-    return _by_h11(method, sent) or _by_h11(method, re.sub(rb"(HTTP/1\.[01] \d{3})[^\r\n]*", rb"\1", plain))
-
-
-def _by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
-    parser = h11.Connection(h11.CLIENT)
-    parser.send(h11.Request(method=method, target="/", headers=[("host", "h"), ("content-length", "0")]))
-    parser.send(h11.EndOfMessage())
-    parser.receive_data(sent)
-    status, body, is_old = 0, b"", False
-    try:
-        while True:
-            event = parser.next_event()
-            if isinstance(event, h11.Response):
-                status, is_old = event.status_code, event.http_version == b"1.0"
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                # h11 knows no HTTP/1.0 connection that is kept alive.
-                is_open = parser.their_state is h11.DONE or is_old
-                return (status, body) if is_open and not parser.trailing_data[0] else None
-            elif not isinstance(event, h11.InformationalResponse):
-                return None
-    except h11.RemoteProtocolError:
-        return None
 
 
 @settings(max_examples=examples(120))
@@ -55,7 +20,7 @@ def test_a_good_reply_is_read_as_h11_reads_it(played: Played) -> None:
 
     assert got.failure is None
     if got.is_clean:
-        assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
+        assert reply_by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
 @settings(max_examples=examples(240))
@@ -64,7 +29,7 @@ def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: 
     got = Read(*played.pieces, has_body=played.method != "HEAD")
 
     if got.is_clean:
-        assert by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
+        assert reply_by_h11(played.method, b"".join(played.pieces)) == (got.reply.status, got.body)
 
 
 @settings(max_examples=examples(80))
@@ -72,7 +37,7 @@ def test_no_connection_is_used_again_after_anything_but_one_clean_reply(played: 
 def test_random_bytes_are_no_reply(pieces: list[bytes], has_body: bool) -> None:
     got = Read(*pieces, has_body=has_body)
 
-    assert not got.is_clean or by_h11("POST" if has_body else "HEAD", b"".join(pieces))
+    assert not got.is_clean or reply_by_h11("POST" if has_body else "HEAD", b"".join(pieces))
 
 
 @settings(max_examples=examples(80))

@@ -118,7 +118,7 @@ async def test_after_an_early_answer_nothing_that_follows_the_rest_of_the_reques
     line.connection.data_received(bytes(300_000) + GET * 5_000)
 
     assert alive() <= before
-    assert line.wire.events == ["close"]
+    assert line.wire.events == ["eof"]
 
 
 async def test_a_body_that_nobody_asked_for_is_not_held_while_the_client_is_idle() -> None:

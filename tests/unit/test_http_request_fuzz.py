@@ -3,39 +3,13 @@
 import itertools
 from typing import Any
 
-import h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
 from tests.unit.http_read import Read
 from tests.unit.random_requests import requests
-
-
-def by_h11(sent: bytes) -> list[tuple[bytes, bytes, bytes]] | None:
-    """Method, target and body of each request; None = it refuses them, or they are not whole."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=10**6)
-    seen: list[tuple[bytes, bytes, bytes]] = []
-    connection.receive_data(sent)
-    method = target = body = b""
-    try:
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.Request):
-                method, target, body = event.method, event.target, b""
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                seen.append((method, target, body))
-                connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is h11.MUST_CLOSE:
-                    return seen
-                connection.start_next_cycle()
-            else:
-                return seen if event is h11.NEED_DATA and not connection.trailing_data[0] else None
-    except h11.RemoteProtocolError:
-        return None
+from tests.unit.read_by_h11 import requests_by_h11
 
 
 def bounds(read: Read) -> list[tuple[bytes, bytes, bytes]]:
@@ -66,7 +40,7 @@ def test_good_requests_are_read_as_h11_reads_them(sent: list[bytes]) -> None:
 
     assert read.refusal is None
     assert len(read.requests) == len(sent)
-    assert bounds(read) == by_h11(b"".join(sent))
+    assert bounds(read) == requests_by_h11(b"".join(sent))
 
 
 MUTATIONS = st.sampled_from(
@@ -107,7 +81,7 @@ def test_where_both_read_damaged_requests_they_read_the_same(
         damaged[place:place] = what
     read = Read(bytes(damaged))
 
-    by_other = by_h11(bytes(damaged))
+    by_other = requests_by_h11(bytes(damaged))
 
     if read.refusal is None and by_other is not None:
         keeping = bounds(read)[: len(by_other)]

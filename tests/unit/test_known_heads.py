@@ -12,6 +12,7 @@ from adapters.http.server.request.known_heads import LONGEST_HEAD_BYTES, KnownHe
 from tests.unit.http_read import Read, get, post, sized
 from tests.unit.random_requests import requests
 
+GET = b"GET /v1/responses/resp_1 HTTP/1.1\r\nhost: here\r\nauthorization: Bearer sk-somebody\r\n\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\nContent-Length: %d\r\nx-key: 7\r\n\r\n%b"
 
 
@@ -88,6 +89,30 @@ def test_a_head_that_comes_in_pieces_is_the_parsers() -> None:
     assert len(heads) == 1
 
 
+@pytest.mark.parametrize("blank", [b"\r\n\r\n", b"\n\r\n\r\n", b"\r\n\r\r\n\r\n"])
+def test_blank_lines_are_no_request_whoever_asked_before(blank: bytes) -> None:
+    """They would be answered as the request before them, with its credentials, and to whoever sends them next."""
+    heads = KnownHeads()
+    secret = get(headers=b"host: here\r\nauthorization: Bearer k\r\n")
+    before = Read(secret[:10], secret[10:], blank, blank, heads=heads)
+
+    assert len(before.requests) == 1
+    assert len(heads) == 0
+    assert Read(blank, heads=heads).requests == []
+
+
+@pytest.mark.parametrize("begun", [b"X", b"POST /x HTTP/1.1\r\nx: ", b"POST /x HTTP/1.1\r\n"])
+def test_a_head_that_is_known_is_none_inside_of_another_that_came_with_the_request_before(begun: bytes) -> None:
+    """Else whatever stands in a header could become a request of its own, where front proxies cut between the two."""
+    heads = KnownHeads()
+    known, first = get(), post(b"content-length: 1\r\n", b"")
+    Read(known, heads=heads)
+
+    in_two = Read(first[:9], first[9:], b"a" + begun, known, heads=heads)
+
+    assert in_two.told() == Read(first + b"a" + begun + known).told()
+
+
 @given(st.lists(requests(), min_size=1, max_size=3), st.data())
 def test_what_is_known_is_read_as_it_was_read_first(raws: list[bytes], data: st.DataObject) -> None:
     text = b"".join(raws)
@@ -99,6 +124,28 @@ def test_what_is_known_is_read_as_it_was_read_first(raws: list[bytes], data: st.
     assert Read(text, heads=heads).told() == first.told()
     assert Read(*[piece for piece in pieces if piece], heads=heads).told() == first.told()
     assert Read(*raws, heads=heads).told() == first.told()
+
+
+@pytest.mark.parametrize("cut", [1, 4, 30, 50, len(GET) - 4, len(GET) - 1])
+def test_the_rest_of_a_head_that_began_behind_another_request_is_no_head_of_its_own(cut: int) -> None:
+    other = GET.replace(b"resp_1", b"resp_2")
+    heads = KnownHeads()
+
+    first = Read(other[:9], other[9:] + GET[:cut], GET[cut:], heads=heads)
+    second = Read(GET[:9], GET[9:] + other[:cut], other[cut:], heads=heads)
+
+    assert [request.scope["path"][-6:] for request in first.requests] == ["resp_2", "resp_1"]
+    assert [request.scope["path"][-6:] for request in second.requests] == ["resp_1", "resp_2"]
+
+
+@pytest.mark.parametrize("cut", [1, 30, len(GET) - 2])
+@pytest.mark.parametrize("blank", [b"\r\n", b"\r\n\r\n", b"\r\n\r\n\r\n", b"\n\n"])
+def test_empty_lines_are_never_another_clients_request(blank: bytes, cut: int) -> None:
+    heads = KnownHeads()
+    Read(GET[:cut], GET[cut:], blank, blank, heads=heads)
+
+    assert Read(blank, blank, heads=heads).requests == []
+    assert len(Read(blank, GET, heads=heads).requests) == 1
 
 
 def test_heads_that_come_once_do_not_drive_out_those_that_come_again() -> None:

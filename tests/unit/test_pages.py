@@ -73,5 +73,5 @@ def test_troubleshooting_has_every_code_of_an_error_with_its_status() -> None:
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (\d{3}) \| (.*) \|$", page, re.MULTILINE))
 
-    for status, codes in error_body._CODES_BY_STATUS.items():
+    for status, codes in error_body.CODES_BY_STATUS.items():
         assert [code for code in codes if f"`{code}`" not in rows[str(status)]] == [], status

@@ -1,7 +1,7 @@
 """What an endpoint's answers to a check mean; over the wire it is in tests/integration/test_check_ping.py."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from application.messages import WholeReply
@@ -62,6 +62,8 @@ def test_an_azure_list_says_nothing_of_a_deployment() -> None:
 
 
 @given(st.binary(max_size=60))
+@example(b'{"data": [{"id": "\xff"}]}')
+@example(b'{"data": [{"id": "m", "x": ' + b"[" * 5000)
 @settings(max_examples=examples(100))
 def test_whatever_comes_is_a_list_or_none(body: bytes) -> None:
     assert listed(reply(200, body)) is None or body.strip()[:1] in (b"{", b"[")

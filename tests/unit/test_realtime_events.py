@@ -34,7 +34,15 @@ def test_limits_are_readings() -> None:
     )
 
 
-@pytest.mark.parametrize("limit", [{"name": "tokens", "limit": -1, "remaining": "x"}, {"name": ["tokens"]}, {}])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"name": "tokens", "limit": -1, "remaining": "x"},
+        {"name": "tokens", "limit": 10**400},  # a whole number that no float can be
+        {"name": ["tokens"]},
+        {},
+    ],
+)
 def test_limits_that_cannot_be_true_say_nothing(limit: Any) -> None:
     found = event(type="rate_limits.updated", rate_limits=[limit])
 

@@ -67,7 +67,13 @@ def test_it_is_found_greets_hears_and_answers(listening: Control, call: Call, tm
     assert caller.recv(1) == b""
 
 
-@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"{}[\n", b"x" * 5000, b'{"timeout_s": "long"}\n', b""])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(b"GET / HTTP/1.1\r\n\r\n", b"{}[\n", b"x" * 5000, b'{"timeout_s": "long"}\n', b""),
+        b'{"x":' + b"[" * 4000 + b"\n",
+    ],
+)
 def test_junk_is_hung_up_on_and_keeps_nobody_else_from_it(listening: Control, call: Call, junk: bytes) -> None:
     bad = call(listening)
     listening.take()

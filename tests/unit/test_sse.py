@@ -80,6 +80,15 @@ def test_what_is_no_event_stream_is_recognised_as_such(text: bytes) -> None:
     assert not parse_event(text).recognised
 
 
+@pytest.mark.parametrize("lead", [b": note\n", b":\n\n", b""])
+def test_a_comment_makes_no_event_of_what_follows_it(lead: bytes) -> None:
+    scanner = OpenAIStreamScanner(owns_credential=True)
+
+    kinds = [frame.kind for frame in scanner.feed(lead + b"<p>Bad gateway\n\n")]
+
+    assert kinds[-1] is FrameKind.ERROR
+
+
 def test_an_event_without_end_passes_in_pieces_once_it_is_too_long() -> None:
     scanner = OpenAIStreamScanner(owns_credential=True)
     huge = b"data: " + b"x" * (MAX_PENDING_BYTES + 1)

@@ -19,7 +19,7 @@ from application.state.detached import Detached
 from application.use_cases.by_account import AnswerStored
 from application.use_cases.model_call import AnswerModelCall
 
-_MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
+MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 """Moderations have a default; the others may follow up on something that knows its model."""
 
 
@@ -91,5 +91,5 @@ def _route_of(arrival: Arrival, exchange: Exchange) -> Route:
 
 def check_model(route: Route, request: ProxyRequest) -> None:
     """Raises `InvalidRequest` when the request must name a model and does not."""
-    if route.has_model and not request.model and route.api not in _MODEL_OPTIONAL:
+    if route.has_model and not request.model and route.api not in MODEL_OPTIONAL:
         raise InvalidRequest("You must name a model: the body has no 'model'.", param="model")

@@ -84,7 +84,7 @@ class PassThroughCalls:
             if field is not None:
                 body.rename = field.renamed
                 request = structs.replace(request, body_model=field.name, model=request.model or field.name)
-        if body.length is not None and body.length <= HELD_BYTES:
+        if body.length is None or body.length <= HELD_BYTES:
             await body.peek(HELD_BYTES)
         return structs.replace(request, upload=body)
 

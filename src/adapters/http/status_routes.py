@@ -1,4 +1,5 @@
-"""`GET /v1/models`, `GET /status` and the health routes: pages that are answered from memory, no provider is asked.
+"""`GET /v1/models`, `/status`, `/metrics`, `/openapi.json`, the health routes: pages that are answered from memory, no
+provider is asked.
 
 Their handlers are Litestar's. Who may see a page, and that it is written down, is the application's doing.
 """
@@ -28,6 +29,7 @@ _ITSELF = 1
 """How many of the requests in flight only ask how many there are."""
 _MODEL = "/v1/models/one"
 _STATUS_FIELDS = (("cache-control", "no-cache"), ("vary", "accept"))
+_DESCRIPTION_FIELDS = (("cache-control", "no-cache"),)
 
 
 class Page(Struct, frozen=True):
@@ -46,12 +48,13 @@ class Page(Struct, frozen=True):
     """Does the setting `metrics` say who may see it?"""
 
 
-_PAGES = {
+PAGES = {
     "/health": Page("/health", needs_key=False, is_probe=True),
     "/health/live": Page("/health/live", needs_key=False, is_for_any_host=True, is_probe=True),
     "/health/ready": Page("/health/ready", needs_key=False, is_probe=True),
     "/status": Page("/status", is_probe=True),
     "/metrics": Page("/metrics", needs_key=False, is_probe=True, is_metrics=True),
+    "/openapi.json": Page("/openapi.json"),
 }
 _MODELS = Page("/v1/models")
 _FOR_BROWSERS = Page("/status/page", needs_key=False, is_probe=True)
@@ -63,7 +66,7 @@ def page_of(path: str, accept: bytes = b"") -> Page | None:
     name = "/" + path.strip("/")
     if b"text/html" in accept and b"application/json" not in accept and name in {"/", "/status"}:
         return _FOR_BROWSERS
-    found = _PAGES.get(name)
+    found = PAGES.get(name)
     if found is not None:
         return found
     below = below_root(path)
@@ -100,10 +103,12 @@ def catalogue_routes(
     report: ReportProxy,
     metrics_text: MetricsText,
     document: Document,
+    description: bytes,
     in_flight: InFlight,
     started_unix: int,
 ) -> list[HTTPRouteHandler]:
-    """The handlers. `started_unix` is what every model says it was `created`."""
+    """The handlers. `description`: what is served, as OpenAPI; `started_unix` is what every model says it was
+    `created`."""
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": started_unix, "owned_by": "llmproxy"}
@@ -138,6 +143,10 @@ def catalogue_routes(
     def show_status(request: Request[Any, Any, Any]) -> Response[bytes]:
         return _unless_known(request, document.html, MediaType.HTML, document.headers)
 
+    @get("/openapi.json", sync_to_thread=False)
+    def describe(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _unless_known(request, description, MediaType.JSON, _DESCRIPTION_FIELDS)
+
     @get("/health/live", sync_to_thread=False)
     def live() -> Response[bytes]:
         return _json({"status": "ok"})
@@ -146,7 +155,7 @@ def catalogue_routes(
     def ready() -> Response[bytes]:
         return _json({"status": "draining"}, 503) if in_flight.draining else _json({"status": "ok"})
 
-    return [list_models, get_model, report_health, report_status, report_metrics, show_status, live, ready]
+    return [list_models, get_model, report_health, report_status, report_metrics, show_status, describe, live, ready]
 
 
 def _unless_known(

@@ -82,7 +82,11 @@ def _check_ca_bundle(name: Path | None, folder: Path, here: Place) -> None:
     valid = "the path of a PEM file with certificates, seen from this file"
     if name is None:
         return
-    if not (folder / name).is_file():
+    try:
+        is_there = (folder / name).is_file()
+    except OSError:  # its name is too long, or its folder may not be searched
+        is_there = False
+    if not is_there:
         here.add("ca_bundle", "there is no such file", valid)
         return
     try:

@@ -149,7 +149,9 @@ def _by_beginning(key: str, advice: Mapping[str, str]) -> str | None:
 def _number(value: object) -> float | int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value.strip()):
         return float(value)

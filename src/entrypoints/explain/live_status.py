@@ -82,7 +82,7 @@ def read_status(source: str, key: str | None) -> LiveStatus:
             raise StatusUnreadable(f"--status {source}: {getattr(error, 'strerror', error)}; valid: {valid}") from None
     try:
         return msgspec.json.decode(text, type=LiveStatus)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         told = f"--status {source} is not what GET /status says: {error}"
         raise StatusUnreadable(f"{told}; fix: curl http://127.0.0.1:4000/status > status.json") from None
 

@@ -43,7 +43,7 @@ def _reload(running: Running, sock: socket.socket, options: argparse.Namespace) 
     try:
         sock.sendall(msgspec.json.encode(Wanted(options.timeout)) + b"\n")
         verdict = msgspec.json.decode(_line(sock))
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         print(f"llmproxy: the proxy at port {running.port} (process {running.pid}) gave no answer", file=sys.stderr)
         return 1
     return _told(verdict, running)
@@ -74,7 +74,7 @@ def _proxies(stack: ExitStack) -> list[tuple[Running, socket.socket]]:
     for owner, _, address in running_at(None if uid == 0 else uid):
         sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         sock.settimeout(_GREETING_S)
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError, RecursionError):
             sock.connect(address)
             if user_of(sock) in (None, owner):  # anybody might take the name
                 found.append((msgspec.json.decode(_line(sock), type=Running), sock))

@@ -101,7 +101,7 @@ class Caller:
         if b"\n" in self._heard and self.wanted is None:
             try:
                 self.wanted = msgspec.json.decode(self._heard.partition(b"\n")[0], type=Wanted)
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 self.is_gone = True
 
     def answer(self, verdict: Mapping[str, Any]) -> None:

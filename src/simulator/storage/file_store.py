@@ -91,7 +91,8 @@ def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
         top, _, content = part.partition(b"\r\n\r\n")
         name, file_name = _NAME.search(top), _FILE_NAME.search(top)
         if name is not None:
-            parts[name[1].decode()] = (file_name[1].decode() if file_name else "", content)
+            file = file_name[1].decode("utf-8", "replace") if file_name else ""
+            parts[name[1].decode("utf-8", "replace")] = (file, content)
     return parts
 
 

@@ -132,7 +132,8 @@ def _said(content_type: str, body: bytes) -> Thing | None:
     if content_type.startswith("multipart/"):
         parts = form_parts(content_type, body)
         return {
-            name: content if file or name == "data" else content.decode() for name, (file, content) in parts.items()
+            name: content if file or name == "data" else content.decode("utf-8", "replace")
+            for name, (file, content) in parts.items()
         }
     try:
         return msgspec.json.decode(body, type=Thing) if body else {}

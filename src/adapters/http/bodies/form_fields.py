@@ -31,7 +31,11 @@ def names_nothing(path: str) -> bool:
 def form_fields(body: bytes, boundary: bytes) -> tuple[tuple[str, str], ...]:
     """Names and texts of the fields that are no files. Raises `InvalidRequest` for a form that is not plain."""
     delimiter = b"\r\n--" + boundary
-    parts = (b"\r\n" + body).split(delimiter, MAX_FIELDS + 2)
+    body = b"\r\n" + body
+    # Some take CR or LF alone for the end of a line.
+    if body.count(b"\n--" + boundary) + body.count(b"\r--" + boundary) != body.count(delimiter):
+        _refuse()
+    parts = body.split(delimiter, MAX_FIELDS + 2)
     if parts[0].strip() or len(parts) > MAX_FIELDS + 2 or parts[-1].rstrip(b"\r\n") != b"--":
         _refuse()
     return tuple(field for part in parts[1:-1] if (field := _field(part)) is not None)
@@ -45,7 +49,7 @@ def _field(part: bytes) -> tuple[str, str] | None:
     dispositions = []
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
-        if not colon or name != name.strip():
+        if not colon or name != name.strip() or line.splitlines() != [line]:
             _refuse()
         if name.lower() == b"content-disposition":
             dispositions.append(value.strip())

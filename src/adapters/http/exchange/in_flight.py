@@ -6,6 +6,9 @@ from typing import Protocol
 
 from application.held_bytes import HeldBytes
 
+LATE_S = 3.0
+"""What a request has that comes when the time of a shutdown is up. The process has five seconds then."""
+
 
 class Interruptible(Protocol):
     """A request that can be told that the proxy stops."""
@@ -51,5 +54,16 @@ class InFlight:
             self._timer = asyncio.get_running_loop().call_later(self.drain_timeout_s, self._interrupt_all)
 
     def _interrupt_all(self) -> None:
+        self.add = self._add_late
         for request in tuple(self._running):
+            request.interrupt()
+
+    def _add_late(self, request: Interruptible) -> None:
+        """One that came when the time was up: its client was told that the connection is kept, before a stream that had
+        to be ended just now."""
+        self._running.add(request)
+        asyncio.get_running_loop().call_later(LATE_S, self._interrupt, request)
+
+    def _interrupt(self, request: Interruptible) -> None:
+        if request in self._running:
             request.interrupt()

@@ -19,7 +19,7 @@ from domain.bounded_memo import Remembered, lengths
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is passed on where the provider has to say whether it serves that."""
 
-_METHODS_OF_CALLS = ("GET", "POST", "DELETE")
+METHODS_OF_CALLS = ("GET", "POST", "DELETE")
 """What the API knows for paths that are both: a call, and the list of what was kept."""
 
 PREFIXES = ("/openai/v1", "/openai", "/v1", "")
@@ -35,11 +35,11 @@ MODEL_CALLS = {
 }
 """POSTs whose body names the model."""
 
-_DEPLOYMENT_APIS = frozenset({Api.CHAT, Api.EMBEDDINGS, Api.COMPLETIONS})
+DEPLOYMENT_APIS = frozenset({Api.CHAT, Api.EMBEDDINGS, Api.COMPLETIONS})
 """What Azure serves below a deployment; the rest names its model in the body alone."""
 
-_STORED = ("/conversations", "/chat/completions")
-_BELOW_STORED = ("/responses/", "/conversations/", "/chat/completions/")  # what providers keep, and what is below it
+STORED = ("/conversations", "/chat/completions")
+BELOW_STORED = ("/responses/", "/conversations/", "/chat/completions/")  # what providers keep, and what is below it
 
 FAMILIES = frozenset({
     "agents", "assistants", "audio", "batches", "chatkit", "containers", "content_provenance_checks", "decisions",
@@ -57,7 +57,7 @@ PATHS = tuple(prefix + path for path in MODEL_CALLS for prefix in PREFIXES)
 """The paths of model calls in their usual spellings."""
 
 _SUGGESTED = (*MODEL_CALLS, "/models", *(f"/{family}" for family in sorted(FAMILIES)))
-_FRONTS = (*_BELOW_STORED, "/embeddings/", "/completions/", "/moderations/")
+_FRONTS = (*BELOW_STORED, "/embeddings/", "/completions/", "/moderations/")
 _REMEMBERED_CHARS = 256  # of a path: deployments and ids are in it
 
 _EVERY_ROOT = re.compile(r"/+(?:(?:openai|v1)/+)*")
@@ -116,8 +116,8 @@ def _trimmed(path: str) -> str:
 def _is_known(path: str) -> bool:
     return (
         path in MODEL_CALLS
-        or path in _STORED
-        or path.startswith(_BELOW_STORED)
+        or path in STORED
+        or path.startswith(BELOW_STORED)
         or path.split("/", 2)[1:2] == ["models"]
         or path[1:].partition("/")[0] in FAMILIES
     )
@@ -136,13 +136,13 @@ def _find_route(line: tuple[str, str]) -> Route:
         raise unknown_path(path)
     name, deployment = below.path, _decoded(below.deployment)
     api = MODEL_CALLS.get(name)
-    if deployment is not None and api not in _DEPLOYMENT_APIS and not name.startswith("/chat/completions/"):
+    if deployment is not None and api not in DEPLOYMENT_APIS and not name.startswith("/chat/completions/"):
         raise unknown_path(path)
     if api is not None and method == "POST":
         return Route(api, name, deployment, has_model=True)
     # What an AzureOpenAI client with a deployment of its own asks for below that: it is kept by the account.
     if _is_stored(name) and api is not Api.RESPONSES:
-        served = METHODS if api is None else _METHODS_OF_CALLS
+        served = METHODS if api is None else METHODS_OF_CALLS
         if method not in served:
             raise WrongMethod(method, served)
         return Route(Api.STORED, name)
@@ -163,7 +163,7 @@ def _is_other(path: str) -> bool:
     below = below_root(path)
     if below is None or len(below.path) < 2 or below.path == "/models" or _climbs(below.path):
         return False
-    if below.path in MODEL_CALLS or below.path in _STORED or below.path.startswith(_BELOW_STORED):
+    if below.path in MODEL_CALLS or below.path in STORED or below.path.startswith(BELOW_STORED):
         return False
     if _is_behind_another(below.path):
         return False
@@ -180,9 +180,9 @@ def other_route(path: str) -> Route | None:
 
 
 def _is_stored(path: str) -> bool:
-    if path in _STORED:
+    if path in STORED:
         return True
-    return path.startswith(_BELOW_STORED) and not _is_behind_another(path) and not _climbs(path)
+    return path.startswith(BELOW_STORED) and not _is_behind_another(path) and not _climbs(path)
 
 
 def _is_behind_another(path: str) -> bool:

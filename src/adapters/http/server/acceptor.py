@@ -7,7 +7,11 @@ has no files left.
 import asyncio
 import errno
 import socket
+import struct
+import sys
+from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 _AT_ONCE = 64
@@ -19,6 +23,13 @@ _WAIT_S = 1.0
 _NEVER = float("inf")
 
 _NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+"""Linux's, which Python has no names for."""
+
+_TAKE_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A filter of one instruction: return 0, of each packet no byte is let in (linux/filter.h)."""
 
 
 class Owner(Protocol):
@@ -64,6 +75,7 @@ class Acceptor:
     def listen(self, backlog: int) -> None:
         """From here on. `backlog`: how many may wait."""
         self._sock.setblocking(False)
+        hear_again(self._sock)
         self._sock.listen(backlog)
         self._is_listening = True
         self.resume()
@@ -94,6 +106,7 @@ class Acceptor:
         """Take those that the kernel has taken for us, as far as there is room: closing the socket resets the rest."""
         self._is_listening = False
         self._pause(_NEVER)
+        hear_nothing(self._sock)
         while self._take_one():
             pass
         self._sock.close()
@@ -141,3 +154,20 @@ class Acceptor:
             self._is_short = True
             self._owner.ran_out(error)
         self._pause(_WAIT_S)
+
+
+def hear_nothing(sock: socket.socket) -> None:
+    """A client that asks for a connection from here on gets no answer, asks again a second later, and is refused if the
+    socket is closed by then. A connection that the kernel took between the last accept and the close would be reset
+    instead, with the request on it. Elsewhere than on Linux nothing changes."""
+    if sys.platform == "linux":
+        program = array("B", _TAKE_NOTHING)
+        with suppress(OSError):  # a kernel without filters
+            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, program.buffer_info()[0]))
+
+
+def hear_again(sock: socket.socket) -> None:
+    """Undo `hear_nothing`: a worker may have stopped while its parent keeps the socket for the next one."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # there is no filter
+            sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

@@ -13,17 +13,15 @@ from adapters.http.server.asgi import addresses_of
 from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
-from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
+from adapters.http.server.flow_control import Inflow, Outflow, has_unread, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
-from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S
+from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
 from adapters.http.server.switching import Switching
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
-
-_NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         if self.cycle is not None:
-            self.deadline = _NEVER
+            self.deadline = NEVER
         self._host.moves(self)
         self._wake_writer()
 
@@ -156,13 +154,16 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops: close after the current reply, or now."""
+        """The server stops: close after the current reply, if that can still say so."""
         if self.cycle is not None:
-            self.cycle.keeps = False
-        elif self._is_idle:
-            self._close()
-        elif self.transport is not None and not self.transport.get_write_buffer_size():
+            self.cycle.ask_to_be_last()
+        elif not self._is_idle and self.transport is not None and not self.transport.get_write_buffer_size():
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
+
+    def close_if_idle(self, since: float) -> None:
+        """Close, unless there was or is anything to do after that moment."""
+        if self._is_idle and self.idle_since <= since and not (self.transport and has_unread(self.transport)):
+            self._close()
 
     # What the reader tells us.
 
@@ -187,7 +188,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, cycle: RequestCycle) -> None:
         self.cycle = cycle
         # Before this one is answered, the client has to take enough of what was sent before.
-        self.deadline = _NEVER if self.can_write else self.loop.time() + IDLE_S
+        self.deadline = NEVER if self.can_write else self.loop.time() + IDLE_S
 
     # What a cycle tells us.
 
@@ -272,21 +273,20 @@ class Connection(asyncio.Protocol):
         return self.cycle is None and not self._is_closing and self._rest_of is None
 
     def _close(self, cycle: RequestCycle | None = None) -> None:
-        """Nothing is answered any more. `cycle`: the last one; what is left of it is let in, and thrown away."""
+        """Nothing is answered any more. `cycle`: the last one; what is left of it, or is no request, is thrown away."""
         self._queue.clear()
         self._inflow.count(0)
         transport = self.transport
         if transport is None:
             return
-        if cycle is None or cycle.is_complete:
-            self._is_closing = True
-            self.deadline = self.loop.time() + IDLE_S
+        if cycle is None or (cycle.is_complete and not self._is_closing):
+            self._is_closing, self.deadline = True, self.loop.time() + IDLE_S
             transport.close()
             return
         self.idle_since = self.loop.time()
         self.deadline = self.idle_since + LINGER_S
         self._inflow.resume()
-        if cycle.is_cut_short or cycle.waits_for_100:
+        if self._is_closing or cycle.is_cut_short or cycle.waits_for_100:
             self._is_closing = True
             transport.write_eof()
         else:
@@ -294,7 +294,6 @@ class Connection(asyncio.Protocol):
 
     def _linger(self, cycle: RequestCycle, data: bytes, *, is_lost: bool) -> None:
         self._inflow.discard(data)
-        if is_lost and self.transport is not None:
-            self.transport.abort()
-        elif cycle.is_complete:
-            self._close()
+        if self.transport is not None and (is_lost or cycle.is_complete):
+            self._is_closing = True  # more may follow, and is thrown away as well
+            self.transport.write_eof()

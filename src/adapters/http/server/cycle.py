@@ -125,6 +125,12 @@ class RequestCycle(RequestBody):
         transport.write(framed)
         return True
 
+    def ask_to_be_last(self) -> None:
+        """The connection is to be closed after it. Where its head has said otherwise, the client may have sent the next
+        request already."""
+        if not self._is_started:
+            self.keeps = False
+
     def _send_piece(self, piece: bytes) -> bool:
         """One that is no chunk, or not a usual one."""
         line, framing = self._line, self._framing

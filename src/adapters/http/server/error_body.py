@@ -4,8 +4,20 @@ import msgspec
 
 from application.errors import InvalidRequest, ProxyError
 
-_CODES_BY_STATUS = {
-    400: ("websocket_connection_limit_reached",),
+CODES_BY_STATUS = {
+    400: (
+        "invalid_request",
+        "invalid_json",
+        "invalid_form",
+        "broken_encoding",
+        "incomplete_body",
+        "malformed_request",
+        "repeated_field",
+        "repeated_header",
+        "too_many_values",
+        "transfer_coding_not_served",
+        "websocket_connection_limit_reached",
+    ),
     401: ("invalid_api_key",),
     403: ("passthrough_off", "administration_closed", "not_per_key", "origin_not_allowed", "host_not_allowed"),
     404: ("model_not_found", "no_model_group", "not_found", "unknown_path"),
@@ -16,6 +28,7 @@ _CODES_BY_STATUS = {
     426: ("upgrade_not_served",),
     429: ("rate_limit_exceeded", "websocket_queue_full"),
     431: ("headers_too_large",),
+    500: ("internal_error",),
     502: ("upstream_error", "upstream_auth_failed", "upstream_misconfigured", "upstream_path_refused"),
     503: (
         "owners_unavailable",
@@ -29,7 +42,7 @@ _CODES_BY_STATUS = {
     504: ("upstream_timeout", "deadline_exceeded"),
     505: ("http_version_not_served",),
 }
-_STATUSES = {code: status for status, codes in _CODES_BY_STATUS.items() for code in codes}
+_STATUSES = {code: status for status, codes in CODES_BY_STATUS.items() for code in codes}
 
 
 def status_of(error: ProxyError) -> int:

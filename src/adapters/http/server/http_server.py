@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 
@@ -17,9 +18,7 @@ from application.held_bytes import HeldBytes
 from application.telemetry_ports import RequestLog, RequestRecord
 
 _LOOK_EVERY_S = 1.0
-_SETTLE_S = 0.05
-"""When it stops: for requests that have come already, on connections that would be closed as idle."""
-
+_LOOK_WHEN_STOPPING_S = 0.1
 _RANK_EVERY_S = GRACE_S / 2
 """How often connections are ranked at most: those that have become idle since then are left alone anyway."""
 
@@ -91,20 +90,29 @@ class HttpServer:
         self._look()
 
     async def stop(self) -> None:
-        """Take no more connections, and return when those there are have had their answers."""
+        """Take no more connections, and return when those there are have had their answers.
+
+        A client may send a request at the moment in which its idle connection is closed, and nobody may send that a
+        second time (RFC 9110, 9.2.2). So each has `FAREWELL_S` to ask once more, and is told then that it was the last
+        time.
+        """
         self.is_draining = True
-        known = tuple(self._connections)
         for acceptor in self._acceptors:
             acceptor.close()
         if self._arriving:
             await asyncio.wait(self._arriving)
-        await asyncio.sleep(_SETTLE_S)
-        kept: list[Connection | Guest] = [*known, *self._guests]
+        kept: list[Connection | Guest] = [*self._connections, *self._guests]
         for each in kept:
             each.shutdown()
+        since = self.loop.time()
         while self._connections or self._guests or self.running:
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_WHEN_STOPPING_S):
+                    await self._changed.wait()
+            if since < (quiet_since := self.loop.time() - FAREWELL_S):
+                for connection in tuple(self._connections):
+                    connection.close_if_idle(quiet_since)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -122,8 +130,6 @@ class HttpServer:
     def opened(self, connection: Connection) -> None:
         """See `ServerContext`."""
         self._connections[connection] = None
-        if self.is_draining:
-            connection.deadline = self.loop.time() + FAREWELL_S
         self._go_on()
 
     def left(self, connection: Connection) -> None:

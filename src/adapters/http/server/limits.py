@@ -15,10 +15,13 @@ LINGER_BYTES = 256 * 1024 * 1024
 would reset the connection, and take the reply from it (RFC 9112, 9.6)."""
 
 FAREWELL_S = 1.0
-"""When the server stops: how long it waits for the request of a client that has just connected, and for the rest of
-one that is answered."""
+"""When the server stops: how long it waits for the request of a client that does not know that it stops, as it has just
+connected or was told that its connection is kept, and for the rest of one that is answered."""
 
 READ_AHEAD_BYTES = 256 * 1024
 READ_AHEAD_REQUESTS = 16
 """When this many requests, or more than this of bodies, wait for the application, nothing is read from the socket. As
 long as something is, we see when the client leaves."""
+
+NEVER = float("inf")
+"""A deadline that does not come."""

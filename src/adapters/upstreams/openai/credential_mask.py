@@ -14,6 +14,8 @@ from domain.failure import Failure
 
 MASK = "***"
 SHORTEST = 8  # characters of a credential that is looked for: a shorter one stands in innocent words too
+_HTML_SAFE = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "&<>"})  # Go's encoding/json, Ruby on Rails
+_DOTNET = str.maketrans({"\\": "\\\\"} | {mark: f"\\u{ord(mark):04X}" for mark in "\"&'+<>`"})  # System.Text.Json
 MAX_INFLATED_BYTES = 64 * 1024  # how much of a zipped error is read, and relayed plain
 
 
@@ -54,9 +56,10 @@ NO_MASK = CredentialMask(())  # for endpoints that have no credential of their o
 
 
 def _spellings(text: str) -> set[str]:
-    """As it is, in JSON (also where a slash is escaped), and in a URL."""
+    """As it is, in JSON (also where a slash is escaped, or what means something in HTML), and in a URL."""
     in_json = json.dumps(text)[1:-1]
-    return {text, in_json, in_json.replace("/", "\\/"), quote(text, safe=""), quote(text)}
+    escaped = {in_json.replace("/", "\\/"), in_json.translate(_HTML_SAFE), text.translate(_DOTNET)}
+    return {text, in_json, quote(text, safe=""), quote(text)} | escaped
 
 
 def _inflated(body: bytes) -> bytes:

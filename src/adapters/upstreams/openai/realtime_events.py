@@ -131,4 +131,5 @@ def _reading(limit: _Limit) -> Reading:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """As it came: a whole number may be too large for a float."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -37,7 +37,7 @@ def listed(reply: WholeReply) -> list[str] | None:
     """The models that a reply names; None = it is no list of models."""
     try:
         told = _DECODER.decode(reply.body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     models = told.data if isinstance(told, _Models) else told
     # Google's list puts a folder before the names, which calls may leave out.

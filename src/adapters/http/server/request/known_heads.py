@@ -28,7 +28,7 @@ or not in the usual way."""
 def spelling_of(data: bytes) -> Spelling | None:
     """The head that `data` begins with; None = it is not whole, or not one that is remembered."""
     at = data.find(_HEAD_END, 0, LONGEST_HEAD_BYTES)
-    if at < 0:
+    if at <= 0:
         return None
     head = data[:at]
     before, name, after = head.partition(_LENGTH)

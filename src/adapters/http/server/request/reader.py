@@ -112,8 +112,11 @@ class RequestReader:
 
     def _read_head(self, raw: bytes, key: bytes, length: int | None) -> InvalidRequest | None:
         """Have it parsed by itself, and remember it if nothing but its bytes decides what comes after it."""
+        earlier = self._head
         refusal = self._parse(raw)
         head, self._head = self._head, None
+        if head is earlier:  # of empty lines the parser makes no head
+            return refusal
         if refusal is not None or head is None or not head.keeps or head.is_chunked or head.waits_for_100:
             return refusal
         if head.has_length == (length is not None) and self._due_bytes == (length or 0):
@@ -205,6 +208,10 @@ class RequestReader:
         self.overhead_bytes = 0
 
     # What llhttp tells us.
+
+    def on_message_begin(self) -> None:
+        # Also behind the end of another: what comes next is the rest of a head then, and no head that may be known.
+        self.overhead_bytes = self.overhead_bytes or 1
 
     def on_url(self, url: bytes) -> None:
         self._url += url

@@ -124,7 +124,7 @@ def _past_comments(buffer: bytes | bytearray, end: int, searched: int) -> int:
     """Where the event after `end` begins, if comments and empty lines stand before it."""
     while buffer.startswith((b":", b"\n", b"\r\n"), end):
         line_end = buffer.find(b"\n", max(end, searched))
-        if line_end < 0:
+        if line_end < 0 or 0 <= buffer.find(b"\r", end, line_end) < line_end - 1:  # which ends the comment too
             break
         end = line_end + 1
     return end

@@ -104,19 +104,22 @@ def parse_event(frame: bytes) -> Event:
         return Event(b"", None, recognised=False)
     name = b""
     data: list[bytes] = []
-    recognised = False
+    recognised = has_fields = False
     frame = frame.removeprefix(BOM)
     for line in _lines(frame):
         if not line:
             continue
         colon = line.find(b":")
         field = line if colon < 0 else line[:colon]
-        recognised = recognised or not field or field in _FIELDS
+        has_fields = has_fields or bool(field)
+        recognised = recognised or field in _FIELDS
         if field == b"data":
             data.append(_value(line, colon))
         elif field == b"event":
             name = _value(line, colon)
-    return Event(name, b"\n".join(data) if data else None, recognised or not frame.strip())
+    # Comments are events, and make none of what follows them: they may have come, and gone on, before it.
+    recognised = recognised or not has_fields or not frame.strip()
+    return Event(name, b"\n".join(data) if data else None, recognised)
 
 
 def _value(line: bytes, colon: int) -> bytes:
