@@ -34,8 +34,8 @@ def test_a_container_builds_the_application_without_touching_the_network(tmp_pat
 
 
 def composed_of(root: object) -> list[object]:
-    """All objects that it leads to, but for classes, modules and what functions find in theirs, and for logging: that is
-    one for the whole process."""
+    """All objects that it leads to, but for classes, modules and what functions find in theirs, and for loggers, which
+    the process has in common."""
     found, left = {id(root): root}, [root]
     while left:
         it = left.pop()
