@@ -91,6 +91,14 @@ class Reloaded(Started):
             writer.close()
 
 
+@pytest.fixture(autouse=True)
+def heeds_hangups() -> Iterator[None]:
+    """Whoever runs the tests under `nohup` has all that they start ignore the signal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
     """Starts a proxy; they are ended with the test."""
