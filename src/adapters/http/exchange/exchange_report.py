@@ -29,13 +29,9 @@ _SAYS_ITS_PATH = frozenset((Api.CHAT, Api.RESPONSES, Api.EMBEDDINGS, Api.COMPLET
 _BYPASS = CacheState.BYPASS
 _CACHE_FIELDS = {state: f"x-llmproxy-cache: {state.value}" for state in CacheState}
 
-_attempt_fields: Remembered[int, str] = Remembered(
-    lambda count: f"x-llmproxy-attempts: {count}", most=64, size=lambda _: 0
-)
-_overhead_fields: Remembered[int, str] = Remembered(
-    lambda hundredths: f"x-llmproxy-overhead-ms: {hundredths / 100:.2f}", most=4096, size=lambda _: 0
-)
-"""By hundredths of a millisecond."""
+
+_HUNDREDTHS = tuple(f".{number:02d}" for number in range(100))
+
 _shown_models: Remembered[str, str] = Remembered(lambda name: shown(name[:LONGEST_TEXT]), most=256)
 """Names of models as the log shows them."""
 
@@ -102,8 +98,8 @@ class ExchangeReport:
         attempts = trace.attempts
         fields += (
             f"x-llmproxy-request-id: {self.request_id}",
-            _attempt_fields[len(attempts)],
-            _overhead_fields[hundredths_ms],
+            f"x-llmproxy-attempts: {len(attempts)}",
+            f"x-llmproxy-overhead-ms: {hundredths_ms // 100}{_HUNDREDTHS[hundredths_ms % 100]}",
         )
         if self.request is not None:
             fields.append(_CACHE_FIELDS[trace.cache])
