@@ -1,7 +1,7 @@
 # LLMProxy's image: the locked dependencies in a virtual environment, and src/ beside it.
 #   docker build -t llmproxy .
 #   docker run --rm -p 127.0.0.1:4000:4000 -v "$PWD/llmproxy.yaml":/etc/llmproxy/llmproxy.yaml:ro -e OPENAI_API_KEY llmproxy
-# The second stage is what the first leaves: Python and its libraries, no shell, no package manager, nothing setuid.
+# The second stage is what the first leaves: Python and its libraries, no shell, no package manager.
 # An optimised build of Python (profile-guided, link-time), as the official images have: a plain one takes more CPU for
 # the same work, so no image is made of it.
 ARG BASE=python:3.11-slim-bookworm

@@ -13,7 +13,7 @@ PIECE_BYTES = 128
 
 
 class Inbox:
-    """Pieces in their order, and who waits for the next one."""
+    """Pieces in their order, and the waiter for the next one."""
 
     __slots__ = ("_closed", "_loop", "_pieces", "_taken", "_unfinished_bytes", "_waiter", "waiting_bytes")
 
