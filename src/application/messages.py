@@ -118,6 +118,8 @@ class ProxyRequest(Struct, frozen=True):
     store: Any = None  # likewise
     has_plain_key: bool = False
     """Is it known that the word `"model"` stands in the body once at most, and no key is that in other letters?"""
+    outline: bytes = b""
+    """That of `body`, see `elide_long_strings`; empty = nobody made it yet, and the body itself is to be searched."""
     binding: Binding = FREE
     form: tuple[tuple[str, str], ...] = ()  # names and texts of its form's fields, where keys are kept apart
 

@@ -63,13 +63,15 @@ class OpenAIRoutes:
 
     def _ask(self, exchange: Exchange, arrival: Arrival, route: Route, body: bytes) -> Awaitable[Answer]:
         if route.has_model:
-            fields, has_plain_key = decoded(body)
+            fields, outline, has_plain_key = decoded(body)
         else:
-            fields, has_plain_key = NO_FIELDS, False
+            fields, outline, has_plain_key = NO_FIELDS, b"", False
             check_text(body)
             if body and "model=" in arrival.query:
                 decoded(body)  # a model is asked for: what goes with that is JSON, if anything does
-        request = request_of(route, arrival, body, fields, exchange.request_id, exchange.received, has_plain_key)
+        request = request_of(
+            route, arrival, body, fields, exchange.request_id, exchange.received, outline, has_plain_key
+        )
         if not request.model:
             check_model(route, request)
         exchange.request = request

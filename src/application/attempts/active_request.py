@@ -40,7 +40,7 @@ class ActiveRequest(Struct, eq=False):
         )
         if pinned is not None:
             state = state.without(endpoint.id for endpoint in group.endpoints if endpoint.id not in pinned)
-        demand = Demand.of(request.body, request.max_output_tokens)
+        demand = Demand.of(request.body, request.max_output_tokens, request.outline)
         is_beside = not request.model or request.api is _STORED
         query = RouteQuery(demand, request.client, request.affinity, request.api, is_beside, request.body)
         active = cls(group, request, trace, query, state)

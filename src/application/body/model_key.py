@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Raw
 
 from application.body.readable import readable
-from domain.elided import elide_long_strings
 
 MAX_KEYS = 1000  # so many keys `model` may stand in one body, at any depth
 
@@ -28,11 +27,11 @@ class TooManyKeys(ValueError):
     """More than `MAX_KEYS`, or keys that nobody writes by chance."""
 
 
-def may_stand_twice(body: bytes) -> bool:
-    """Could the key stand in it more than once, at any depth, or in other letters? Cheap, and mostly enough."""
-    text = elide_long_strings(body)
+def may_stand_twice(outline: bytes) -> bool:
+    """Could the key stand more than once, at any depth, or in other letters, in the body of that outline? Cheap, and
+    mostly enough."""
     # `in` of bytes costs several times as much: it takes what is looked for as a number first, and drops the error.
-    return text.count(_KEY) > 1 or (text.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(text) is not None)
+    return outline.count(_KEY) > 1 or (outline.find(b"\\u00") >= 0 and _ESCAPED_LETTER.search(outline) is not None)
 
 
 def model_keys(body: bytes) -> list[tuple[int, int]]:

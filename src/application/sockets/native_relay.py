@@ -58,7 +58,7 @@ class NativeRelay(Relay):
         if len(self._turns) >= MOST_TURNS:
             told = "Too many turns wait on this socket; wait for one to end."
             raise InvalidRequest(told, code="websocket_queue_full")
-        demand = Demand.of(request.body, request.max_output_tokens)
+        demand = Demand.of(request.body, request.max_output_tokens, request.outline)
         query = RouteQuery(demand, request.client, request.affinity, request.api, False, request.body)
         others = [each.id for each in self.group.endpoints if each.id != self.endpoint.id]
         lease = self._pool.pick(self.group, query, others, self._clock.now())

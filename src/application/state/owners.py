@@ -14,7 +14,6 @@ from msgspec import structs
 from application.messages import Api, Binding, ProxyRequest
 from application.ports import Providers
 from application.store_ports import ResponseOwners
-from domain.elided import elide_long_strings
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
 
@@ -46,7 +45,7 @@ class StateOwners:
 
     def is_free(self, request: ProxyRequest) -> bool:
         """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
-        if request.api not in _STATEFUL and not _names_file_or_audio(request.body):
+        if request.api not in _STATEFUL and not _names_file_or_audio(request):
             return True
         return not self._named(request)
 
@@ -93,7 +92,7 @@ class StateOwners:
     def _named(self, request: ProxyRequest) -> Sequence[str]:
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
-        if body and (request.api in _STATEFUL or _names_file_or_audio(body)):
+        if body and (request.api in _STATEFUL or _names_file_or_audio(request)):
             named = self._providers.state_ids(body)
             if request.api in _WITH_ITEMS and _REFERENCE not in body:
                 named = [name for name in named if not name.startswith(_CARRIED_WHOLE)]
@@ -125,8 +124,8 @@ def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Se
     return structs.replace(request, binding=binding)
 
 
-def _names_file_or_audio(body: bytes) -> bool:
-    text = elide_long_strings(body)
+def _names_file_or_audio(request: ProxyRequest) -> bool:
+    text = request.outline or request.body
     return text.find(_FILE) >= 0 or text.find(_AUDIO) >= 0
 
 

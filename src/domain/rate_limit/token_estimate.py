@@ -6,8 +6,6 @@ and Azure OpenAI rate-limit guides). The guess starts at four bytes a token and 
 
 from msgspec import Struct
 
-from domain.elided import elide_long_strings
-
 _LEARNING_RATE = 0.1
 _TOKENS_PER_BYTE = 0.25
 _TOKENS_PER_ATTACHMENT = 1000.0
@@ -41,10 +39,11 @@ class Demand(Struct, frozen=True, gc=False):
     """The most output that was asked for; None = the request sets no limit."""
 
     @classmethod
-    def of(cls, body: bytes, max_output_tokens: int | None) -> "Demand":
-        """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured."""
+    def of(cls, body: bytes, max_output_tokens: int | None, outline: bytes = b"") -> "Demand":
+        """Base64 attachments are many bytes and few tokens: data URLs are counted, not measured. `outline`: that of the
+        body, see `elide_long_strings`; empty = nobody made it yet."""
         size, attachments = len(body), 0
-        if elide_long_strings(body).find(_ATTACHMENT) < 0:
+        if (outline or body).find(_ATTACHMENT) < 0:
             return cls(size, 0, max_output_tokens)
         at = body.find(_ATTACHMENT)
         while at >= 0:

@@ -36,7 +36,7 @@ _objects = msgspec.json.Decoder(_Object)
 def _requests(data: bytes) -> Hashable:
     """A body as the server takes it in, and as it goes on with another name of its model."""
     try:
-        fields, has_plain_key = decoded(data)
+        fields, _, has_plain_key = decoded(data)
     except InvalidRequest as refusal:
         return refusal.code, refusal.param
     other = by_json(data)
@@ -49,7 +49,7 @@ def _requests(data: bytes) -> Hashable:
     if isinstance(other, dict):
         expected = {**other, "model": "m/2"}
         assert _same(by_json(body), expected), "nothing but the model is another"
-    again, _ = decoded(body)
+    again, _, _ = decoded(body)
     assert again.model == "m/2"
     _cached(data, other)
     try:

@@ -20,6 +20,7 @@ from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
 from domain.bounded_memo import Remembered, lengths
 from domain.caching.cache_key import CacheControl
+from domain.elided import elide_long_strings
 
 
 class Arrival(Struct):
@@ -127,9 +128,9 @@ def check_text(body: bytes) -> None:
         raise InvalidRequest(text, code="invalid_json") from None
 
 
-def decoded(body: bytes) -> tuple[Fields, bool]:
-    """What the proxy acts on in a body, and `ProxyRequest.has_plain_key`. Raises `InvalidRequest` when it is no JSON
-    object, names its model twice, or holds so many values that reading it would hold up everybody else."""
+def decoded(body: bytes) -> tuple[Fields, bytes, bool]:
+    """What the proxy acts on in a body, its outline, and `ProxyRequest.has_plain_key`. Raises `InvalidRequest` when it
+    is no JSON object, names its model twice, or holds so many values that reading it would hold up everybody else."""
     if len(body) > MAX_MARKS and has_too_many_marks(body):
         told = f"The body has more than about {MAX_MARKS} values, quotes and escapes; send fewer at once."
         raise InvalidRequest(told, code="too_many_values")
@@ -152,10 +153,11 @@ def decoded(body: bytes) -> tuple[Fields, bool]:
         fields = _with_a_whole_name(lenient)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
-    is_doubtful = may_stand_twice(body)
+    outline = elide_long_strings(body)
+    is_doubtful = may_stand_twice(outline)
     if is_doubtful:
         _check_model(body)
-    return fields, not is_doubtful
+    return fields, outline, not is_doubtful
 
 
 def _check_model(body: bytes) -> None:
@@ -175,10 +177,11 @@ def request_of(
     fields: Fields,
     request_id: str,
     received: float,
+    outline: bytes = b"",
     has_plain_key: bool = False,
 ) -> ProxyRequest:
     """The request; `fields` are those of its body, if that is to be acted on. `received`: seconds of the monotonic
-    clock. `has_plain_key`: see `ProxyRequest`.
+    clock. `outline` and `has_plain_key`: see `ProxyRequest`.
 
     The deployment of an Azure URL decides whatever the body says.
     """
@@ -215,6 +218,7 @@ def request_of(
         fields.temperature,
         fields.store,
         has_plain_key,
+        outline,
     )
 
 

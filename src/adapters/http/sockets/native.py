@@ -223,9 +223,9 @@ class NativeSession:
         arrival = admission.admit(exchange)
         if len(message) > admission.uncounted_bytes:
             admission.hold(message, exchange)
-        fields, has_plain_key = decoded(message)
+        fields, outline, has_plain_key = decoded(message)
         request = request_of(
-            _ROUTE, arrival, message, fields, exchange.request_id, exchange.received, has_plain_key
+            _ROUTE, arrival, message, fields, exchange.request_id, exchange.received, outline, has_plain_key
         )  # fmt: skip
         headers = tuple(pair for pair in request.headers if pair[0] not in _OF_POSTS) + self._beta
         return structs.replace(request, headers=headers, method="GET", stream=True)

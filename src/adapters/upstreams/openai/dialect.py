@@ -98,7 +98,7 @@ def _body(endpoint: Endpoint, request: ProxyRequest) -> bytes | Pieces | Upload:
             return body  # its model stands in the URL, and nothing is known of what it holds
         if request.api is _OTHER and request.path not in DEPLOYMENT_ROUTES:
             return body  # named by the client's URL for a route that takes none
-    return replace_model(body, endpoint.model, bool(named), request.has_plain_key)
+    return replace_model(body, endpoint.model, bool(named), request.has_plain_key, request.outline)
 
 
 def _path(target: Target, request: ProxyRequest) -> str:

@@ -22,11 +22,13 @@ _SPACE = b" \t\r\n"
 _values = Remembered(msgspec.json.encode, most=1024)  # names of models as JSON
 
 
-def replace_model(body: bytes, model: str, is_named: bool = True, has_plain_key: bool = False) -> bytes | Pieces:
+def replace_model(
+    body: bytes, model: str, is_named: bool = True, has_plain_key: bool = False, outline: bytes = b""
+) -> bytes | Pieces:
     """The body with the value of its top-level `model` replaced, or added where it is not `is_named`; a large one in
     pieces.
 
-    `body` is a valid JSON object. `has_plain_key`: see `ProxyRequest`.
+    `body` is a valid JSON object. `has_plain_key` and `outline`: see `ProxyRequest`.
     """
     value = _values[model]
     if is_named and has_plain_key and len(body) <= _JOIN_BYTES:
@@ -38,7 +40,7 @@ def replace_model(body: bytes, model: str, is_named: bool = True, has_plain_key:
     if not is_named:
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
-    text = elide_long_strings(body)
+    text = outline or elide_long_strings(body)
     if text.count(_KEY) == 1 and not (text.find(b"\\") >= 0 and _ESCAPED_LETTER.search(text)):
         found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:

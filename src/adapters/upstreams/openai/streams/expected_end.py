@@ -12,7 +12,6 @@ from msgspec import Raw, Struct
 from adapters.upstreams.openai.lenient_json import decode
 from application.body.narrowed import LARGE_BYTES, Narrowed, is_heavy
 from application.messages import Api, ProxyRequest
-from domain.elided import elide_long_strings
 
 _NO_REASON = frozenset({"", "null", "none"})
 
@@ -95,7 +94,7 @@ def expected_stream(request: ProxyRequest) -> ExpectedStream:
     has_prompts = request.api is Api.COMPLETIONS
     if request.api is not Api.CHAT and not has_prompts:
         return ONE
-    if not has_prompts and elide_long_strings(request.body).find(b'"include_usage"') < 0:
+    if not has_prompts and (request.outline or request.body).find(b'"include_usage"') < 0:
         return ONE if request.choices == 1 else ExpectedStream(request.choices)
     try:
         body = request.body if len(request.body) <= LARGE_BYTES else _narrowed(request.body)
