@@ -15,6 +15,7 @@ from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.http1 import plain_reply, reply_reader, request
 from adapters.upstreams.httpx import client
 from adapters.upstreams.openai import model_rewrite, rate_limit_headers
+from adapters.upstreams.outbound import never_called
 from adapters.upstreams.reshape.answer_formats import OpenAIAnswerFormats
 from application import shown_text
 from application.answers import WholeAnswer
@@ -52,6 +53,8 @@ KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (routes._found, lambda text: ("GET", f"/v1/responses/resp_{text}")),
     (routes._others, "/v1/x/{}".format),
     (client._addresses, "http://h/{}".format),
+    (never_called._addresses, str),
+    (never_called._reasons, str),
     (rate_limit_headers._limits, str),
     (rate_limit_headers._resets, str),
     (model_rewrite._values, str),

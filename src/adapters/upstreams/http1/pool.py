@@ -9,10 +9,14 @@ import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from operator import attrgetter
+from typing import TypeVar
 
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
 from application.ports import UpstreamFailed
+from domain.failure import Failure
+
+_T = TypeVar("_T")
 
 _NEVER = float("inf")
 
@@ -90,29 +94,30 @@ class Pool:
 
     async def wait(self, deadline: float, connect_s: float, *, fresh: bool = False) -> Connection:
         """A connection, when one comes free or can be opened; only a new one if `fresh`. Raises `UpstreamFailed`."""
-        has_slot = False
+        if self._is_closed:
+            raise UpstreamFailed(LOST)
+        if self._taken < self._limit:
+            self._taken += 1
+        elif (given := await self._until(deadline, NO_SLOT, self._turn(fresh))) is not None:
+            return given
+        return await self._open(deadline, connect_s)
+
+    async def _until(self, when: float, late: Failure, work: Awaitable[_T]) -> _T:
+        """`work`, as long as that. Raises `UpstreamFailed` for what is too `late`, or when the pool is closed."""
         try:
-            async with asyncio.timeout_at(deadline) as limit:
-                if self._is_closed:
-                    raise UpstreamFailed(LOST)
+            async with asyncio.timeout_at(when) as limit:
                 self._waits.add(limit)
                 try:
-                    given = await self._turn(fresh)
-                    if given is not None:
-                        return given
-                    has_slot = True
-                    return await self._open(connect_s)
+                    return await work
                 finally:
                     self._waits.discard(limit)
         except TimeoutError:
-            if self._is_closed:
-                raise UpstreamFailed(LOST) from None
-            raise UpstreamFailed(SLOW_HEAD if has_slot else NO_SLOT) from None
+            raise UpstreamFailed(LOST if self._is_closed else late) from None
 
     async def _turn(self, fresh: bool) -> Connection | None:
-        """None = a slot is the caller's."""
+        """To be awaited while all slots are taken; None = one is the caller's now."""
         while True:
-            if self._taken < self._limit:
+            if self._taken < self._limit:  # what it was handed had gone
                 self._taken += 1
                 return None
             if fresh and self._idle:
@@ -140,14 +145,12 @@ class Pool:
                 return given
             given.abort()
 
-    async def _open(self, connect_s: float) -> Connection:
+    async def _open(self, deadline: float, connect_s: float) -> Connection:
+        connect_by = self._loop.time() + connect_s
+        # One timer for both: each is a tenth of what it costs to open a connection.
+        when, late = (connect_by, SLOW_CONNECT) if connect_by < deadline else (deadline, SLOW_HEAD)
         try:
-            async with asyncio.timeout(connect_s):
-                connection = await self._open_with_a_file()
-                await self._hear_out(connection)
-        except TimeoutError:
-            self._pass_on(None)
-            raise UpstreamFailed(SLOW_CONNECT) from None
+            connection = await self._until(when, late, self._open_with_a_file())
         except BaseException:
             self._pass_on(None)
             raise
@@ -158,13 +161,15 @@ class Pool:
     async def _open_with_a_file(self) -> Connection:
         while True:
             try:
-                return await self._open_one()
+                connection = await self._open_one()
             except UpstreamFailed as failed:
                 if failed.failure != NO_FILE or not self._spare.close_longest_idle():
                     raise
+            else:
+                return await self._heard_out(connection)
             await asyncio.sleep(0)  # its file is free in the loop's next turn
 
-    async def _hear_out(self, connection: Connection) -> None:
+    async def _heard_out(self, connection: Connection) -> Connection:
         """What was said before anything was asked is no answer: the loop reads in this time what has come by now."""
         try:
             await asyncio.sleep(0)
@@ -172,6 +177,7 @@ class Pool:
         except BaseException:
             connection.abort()
             raise
+        return connection
 
     def _evict(self, connection: Connection) -> None:
         """Its slot becomes the caller's."""
