@@ -15,6 +15,7 @@ from tests.unit.reply_read import OK, Read
 
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 MOST_BYTES = 64 * 1024
+PATIENCE_S = 20.0
 
 
 def cut(sent: bytes, step: int) -> Iterator[bytes]:
@@ -148,4 +149,24 @@ async def test_the_count_of_idle_connections_is_right_whichever_way_they_go() ->
     assert not second.is_open
     assert spare.count == 0
     assert not spare.close_longest_idle()
+    pool.close()
+
+
+async def test_who_is_handed_a_connection_that_goes_at_once_takes_its_slot() -> None:
+    opened: list[Connection] = []
+
+    async def open_one() -> Connection:
+        opened.append(Connection(asyncio.get_running_loop(), MOST_BYTES))
+        opened[-1].connection_made(cast("asyncio.Transport", Wire()))
+        return opened[-1]
+
+    pool = Pool(open_one, 1, 30.0, Spare(most=10), None)
+    first = await pool.wait(pool.now() + PATIENCE_S, PATIENCE_S)
+    waiting = asyncio.create_task(pool.wait(pool.now() + PATIENCE_S, PATIENCE_S))
+    await asyncio.sleep(0)
+    pool.released(first)
+    first.connection_lost(None)  # before the other one runs
+
+    assert await waiting is opened[1]
+    assert len(opened) == 2
     pool.close()
