@@ -30,19 +30,17 @@ from entrypoints.processes.parent_watch import die_with
 LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000
 MOST_BUCKETS = 25
+HEADS_BYTES = 256 * 1024
 
 
 class SoakedHeads(KnownHeads):
-    """Heads that can be forgotten."""
+    """Few heads, so that they are driven out many times in a minute: else a short run sees them come, and not go."""
 
     made: ClassVar[list["SoakedHeads"]] = []
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(HEADS_BYTES)
         self.made.append(self)
-
-    def forget(self) -> None:
-        super().__init__()
 
 
 def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
