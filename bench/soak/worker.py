@@ -31,6 +31,7 @@ LEAK_VARIABLE = "LLMPROXY_SOAK_LEAK"
 MOST_OWNERS = 2_000
 MOST_BUCKETS = 25
 HEADS_BYTES = 256 * 1024
+MOST_REMEMBERED = 64
 
 
 class SoakedHeads(KnownHeads):
@@ -70,6 +71,8 @@ def probed(settings: Settings, worker_reports: WorkerReports) -> Container:
 
     app = cast(App, container.app())
     memos = [each for each in gc.get_objects() if type(each) is Remembered]  # before the worker freezes them
+    for memo in memos:
+        memo._most = min(memo._most, MOST_REMEMBERED)
 
     def forget() -> None:
         for memo in memos:
