@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from adapters.websocket.inbox import Inbox
 from adapters.websocket.messages import Closed, Piece
+from adapters.websocket.outlet import Outlet
 from adapters.websocket.paced import Paced
 from adapters.websocket.wire import Wire
 
@@ -52,8 +53,9 @@ class WebSocket(asyncio.Protocol):
         """Called once, when the transport is gone."""
         self.when_stopping: Callable[[], None] | None = None
         """Ends it in order when the server stops; None = it closes at once."""
-        self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
+        self.received_frames = self.received_bytes = 0
         """Of messages, not of what is around them."""
+        self.outlet = Outlet()
         self._wire = Wire(side, max_message_bytes)
         self._paced = Paced(loop, self._read, lambda: not self._inbox.is_full, self._caught_up)
         self._ends_then = False
@@ -79,6 +81,7 @@ class WebSocket(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         self._hears()
+        self._set_outlet()
 
     def data_received(self, data: bytes) -> None:
         self._hears()
@@ -111,6 +114,7 @@ class WebSocket(asyncio.Protocol):
         if self._ends_then and transport is not None:
             self.eof_received()
             transport.close()
+            self._set_outlet()
 
     def eof_received(self) -> bool:
         if self._paced.waiting:
@@ -135,6 +139,7 @@ class WebSocket(asyncio.Protocol):
         self._stuck_since = self.loop.time()
         if self.draining is None:
             self.draining = self.loop.create_future()
+        self._set_outlet()
         self._set_deadline()
 
     def resume_writing(self) -> None:
@@ -142,9 +147,8 @@ class WebSocket(asyncio.Protocol):
         drained, self.draining = self.draining, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-        if self._transport is not None:
-            self._flush()
-            self._set_deadline()
+        self._flush()
+        self._set_deadline()
 
     # What its owner does with it.
 
@@ -177,17 +181,16 @@ class WebSocket(asyncio.Protocol):
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
         """A message, or a piece of one."""
-        self.sent_frames += 1
-        self.sent_bytes += len(data)
-        frames = self._wire.send(data, is_text, is_first, is_last)
-        transport = self._transport
-        if transport is not None and frames and not transport.is_closing():
-            transport.write(frames)
+        self.outlet.frames += 1
+        self.outlet.bytes += len(data)
+        self._write(self._wire.send(data, is_text, is_first, is_last))
+        if not (is_first and is_last):
+            self._set_outlet()
 
     def send_texts(self, messages: Sequence[bytes]) -> None:
         """Whole messages, written together."""
-        self.sent_frames += len(messages)
-        self.sent_bytes += sum(map(len, messages))
+        self.outlet.frames += len(messages)
+        self.outlet.bytes += sum(map(len, messages))
         self._write(b"".join([self._wire.send(message, is_text=True) for message in messages]))
 
     def writable(self) -> Awaitable[None] | None:
@@ -204,6 +207,7 @@ class WebSocket(asyncio.Protocol):
         """Cut it now."""
         if self._transport is not None:
             self._transport.abort()
+            self._set_outlet()
 
     def expire(self) -> None:
         """The deadline has come."""
@@ -269,12 +273,18 @@ class WebSocket(asyncio.Protocol):
             self._is_reading = True
             self._transport.resume_reading()
 
+    def _set_outlet(self) -> None:
+        transport = self._transport
+        takes = self.draining is None and self._wire.takes_whole
+        self.outlet.to = transport if takes and transport is not None and not transport.is_closing() else None
+
     def _write(self, frames: bytes) -> None:
         transport = self._transport
         if frames and transport is not None and not transport.is_closing():
             transport.write(frames)
 
     def _flush(self) -> None:
+        self._set_outlet()
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.http.server.client import Guest
 from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
-from adapters.http.sockets.alike import AlikeEvents
+from adapters.http.sockets.alike import NO_BEGINNING, beginning_of
 from adapters.http.sockets.server_frames import (
     TERMINAL,
     Event,
@@ -38,6 +38,12 @@ _KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content
 
 class Turn:
     """`Client` for the application; sends frames."""
+
+    __slots__ = (
+        "_alike", "_body", "_gone", "_is_over", "_lane", "_may_move", "_outlet", "_shows_itself", "_socket",
+        "_tell", "added", "addresses", "answer", "created", "has_ended", "head", "length", "response_id", "sent_bytes",
+        "task", "wants_another",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,7 +74,9 @@ class Turn:
         self.answer: Response | None = None
         """The whole response; None = it did not come to an end, or to a bad one."""
         self._socket = socket
-        self._alike = AlikeEvents()
+        self._outlet = socket.outlet
+        self._alike = NO_BEGINNING
+        """How events begin that are sent as they are."""
         self._lane = lane
         self._body: bytes | None = body
         self._shows_itself = options.get("shows_itself", False)
@@ -86,6 +94,7 @@ class Turn:
     def disconnect(self) -> None:
         """The client has left, or does not want it any more."""
         self._is_over = True
+        self._alike = NO_BEGINNING
         if self._gone is not None and not self._gone.done():
             self._gone.set_result({"type": "http.disconnect"})
         tell, self._tell = self._tell, None
@@ -128,27 +137,23 @@ class Turn:
 
     def send_chunk(self, piece: bytes) -> bool:
         """See `Client`."""
-        payload = self._alike.payload(piece, 0, len(piece))
+        payload = self._alike.payload(piece)
         if payload is None:
             self._read(piece)
         else:
             self._send(in_lane(payload, self._lane) if self._lane else payload)
         return self._socket.draining is None
 
-    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
+    def send_framed(self, framed: bytes, _line: bytes, size: int, /) -> bool:
         """See `Client`. Messages have no chunks, so what is in this one is sent."""
-        socket = self._socket
-        if socket.draining is not None:
-            return False
-        start = len(line)
-        payload = self._alike.payload(framed, start, start + size)
+        payload = self._alike.framed_payload(framed, size)
         if payload is None:
             return False
-        if not (self._is_over or self.has_ended):
-            if self._lane:
-                payload = in_lane(payload, self._lane)
-            self.sent_bytes += len(payload)
-            socket.send(payload)
+        if self._lane:
+            return self._socket.draining is None and self._send(in_lane(payload, self._lane))
+        if not self._outlet.send(payload):
+            return False
+        self.sent_bytes += len(payload)
         return True
 
     def finish(self) -> None:
@@ -165,8 +170,10 @@ class Turn:
     def _read(self, piece: bytes) -> None:
         events = list(events_in(piece))
         self._deliver(list(filter(None, map(self._message, events))))
-        if len(events) == 1 and events[0].type not in _MEANT:
-            self._alike.learn(piece, events[0])
+        if self.has_ended:
+            self._alike = NO_BEGINNING
+        elif not self._is_over and len(events) == 1 and events[0].type not in _MEANT:
+            self._alike = beginning_of(piece, events[0]) or self._alike
 
     def _message(self, event: Event) -> bytes:
         """What the client is sent of it; empty = nothing, as it was told of an end before."""
@@ -184,11 +191,13 @@ class Turn:
         """The last thing that is sent."""
         self._send(payload)
         self.has_ended = True
+        self._alike = NO_BEGINNING
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes) -> bool:
         if not (self._is_over or self.has_ended):
             self.sent_bytes += len(message)
             self._socket.send(message)
+        return True
 
     def _deliver(self, messages: Sequence[bytes]) -> None:
         """Those of one piece, the last of which may be the end."""
