@@ -5,6 +5,8 @@ from typing import Self
 from msgspec import Struct
 
 from adapters.http.sockets.server_frames import Event
+from adapters.websocket.outlets import Outlet
+from adapters.websocket.wire import TEXT_HEADS
 from domain.bounded_memo import Remembered
 
 _DATA = b"data: {"
@@ -46,18 +48,6 @@ class Beginning(Struct, frozen=True):
             return payload
         return None
 
-    def framed_payload(self, framed: bytes, size: int) -> bytes | None:
-        """Of the event that is the chunk `framed` with `size` bytes in it, all of them whole events; None = it is not
-        one, or has to be read. Called for every event of every stream."""
-        if size <= 0xFF:
-            start, place = framed[self.short], self.short_payload
-        else:
-            start, place = framed[self.long], self.long_payload
-        if start != self.start:
-            return None
-        payload = framed[place]
-        return None if _LF in payload or _CR in payload else payload
-
 
 NO_BEGINNING = Beginning(b"\r", 0)
 """No event has it."""
@@ -75,3 +65,35 @@ def beginning_of(piece: bytes, event: Event) -> Beginning | None:
     if piece.startswith(start) and piece[at:] == event.payload + _END:
         return _beginnings[start]
     return None
+
+
+class AlikeEvents(Outlet):
+    """Those of one stream that begin like one before them, on their way out of its chunks."""
+
+    __slots__ = ("beginning",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beginning = NO_BEGINNING
+
+    def payload(self, framed: bytes, size: int) -> bytes | None:
+        """Of the event that the chunk `framed` is, with `size` bytes of whole events in it; None = it is not one, or
+        has to be read."""
+        known = self.beginning
+        if size <= 0xFF:
+            start, payload = framed[known.short], framed[known.short_payload]
+        else:
+            start, payload = framed[known.long], framed[known.long_payload]
+        return None if start != known.start or _LF in payload or _CR in payload else payload
+
+    def send_framed(self, framed: bytes, _line: bytes, size: int, /) -> bool:
+        """See `Client`. Called for every event of every stream."""
+        to = self.to
+        payload = None if to is None else self.payload(framed, size)
+        if payload is None or to is None:
+            return False
+        length = len(payload)
+        self.frames += 1
+        self.bytes += length
+        to.write(TEXT_HEADS[length] + payload)
+        return True
