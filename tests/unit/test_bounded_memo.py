@@ -11,6 +11,7 @@ from adapters.http.access import guards, origins
 from adapters.http.bodies import content_codings, decode_request
 from adapters.http.exchange import exchange_report
 from adapters.http.paths import routes
+from adapters.http.sockets import alike
 from adapters.stores.memory.cache import MemoryResponseCache
 from adapters.upstreams.http1 import plain_reply, reply_reader, request
 from adapters.upstreams.httpx import client
@@ -41,6 +42,7 @@ def held_bytes(key: Any) -> int:
 
 KEYS: list[tuple[Any, Callable[[str], Any]]] = [
     (headers._forwarded_names, str.encode),
+    (alike._beginnings, lambda text: f'data: {{"type":"{text}"'.encode()),
     (headers.HEADER_TEXTS, str),
     (headers.RELAYED_AGAIN, lambda text: (("x-a", text),)),
     (exchange_report._shown_models, str),

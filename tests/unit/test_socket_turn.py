@@ -2,43 +2,54 @@
 
 import asyncio
 import json
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.http.server.request.head import NO_HEAD
-from adapters.http.sockets.alike import AlikeEvents
+from adapters.http.sockets.alike import beginning_of
 from adapters.http.sockets.server_frames import Event, events_in, in_lane, with_status
 from adapters.http.sockets.turn import Turn
-from adapters.websocket.connection import WebSocket
+from adapters.upstreams.http1.framing import LENGTHS
+from adapters.websocket.outlets import Outlet
+from tests.unit.socket_line import Line
+from tests.websocket_frames import CLOSE, CONT, TEXT, Frame
 
 DELTA = "response.output_text.delta"
 KINDS = [DELTA, "response.reasoning_summary_text.delta", "response.created", "response.completed", "error", "x"]
 LEARNED = b'event: %b\ndata: {"type":"%b","delta":"a"}\n\n' % (DELTA.encode(), DELTA.encode())
 
 
-class FakeSocket:
-    """Keeps messages, and how many went together."""
+class Written(Line):
+    """A socket, one turn on it, and what the client is sent."""
 
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
+    def __init__(self, lane: str = "") -> None:
+        super().__init__()
+        self.turn = Turn(self.socket, NO_HEAD, {}, lane, b"{}")
+        self.socket.outlets.lend(self.turn.alike)
         self.writes = 0
-        self.draining: object | None = None
+        self._messages: list[bytes] = []
+        write = self.transport.write
 
-    def send(self, message: bytes) -> None:
-        self.send_texts([message])
+        def counted(data: bytes) -> None:
+            self.writes += 1
+            write(data)
 
-    def send_texts(self, messages: list[bytes]) -> None:
-        self.messages += messages
-        self.writes += bool(messages)
+        self.transport.write = counted  # type: ignore[method-assign]
 
+    @property
+    def messages(self) -> list[bytes]:
+        """All that have come."""
+        self._messages += [payload for opcode, payload in self.sent() if opcode == TEXT]
+        return self._messages
 
-def turn_on(socket: FakeSocket, lane: str = "") -> Turn:
-    async def made() -> Turn:
-        return Turn(cast("WebSocket", socket), NO_HEAD, {}, lane, b"{}")
-
-    return asyncio.run(made())
+    def comes_framed(self, piece: bytes) -> bool:
+        """From the provider, as a chunk of its own."""
+        line = b"%x\r\n" % len(piece)
+        return self.turn.send_framed(line + piece + b"\r\n", line, len(piece))
 
 
 @st.composite
@@ -81,42 +92,122 @@ def expected(stream: bytes, lane: str) -> list[bytes]:
 @example([LEARNED, b"data: [DONE]\n\n", LEARNED[:-1] + b": x\n\n", LEARNED * 2], "", True)
 @example([LEARNED, LEARNED.replace(b'"a"}', b'"a"}\r'), LEARNED.replace(DELTA.encode(), b"error")], "", False)
 def test_every_event_is_a_message_as_it_stands(pieces: list[bytes], lane: str, framed: bool) -> None:
-    socket = FakeSocket()
-    turn = turn_on(socket, lane)
-    for piece in pieces:
-        line = b"%x\r\n" % len(piece)
-        if not (framed and turn.send_framed(line + piece + b"\r\n", line, len(piece))):
-            turn.send_chunk(piece)
+    async def sent() -> Written:
+        written = Written(lane)
+        for piece in pieces:
+            if not (framed and len(piece) < LENGTHS and written.comes_framed(piece)):
+                written.turn.send_chunk(piece)
+        return written
 
-    assert socket.messages == expected(b"".join(pieces), lane)
-    assert turn.sent_bytes == sum(map(len, socket.messages))
-    assert socket.writes <= len(pieces)
-
-
-def test_an_event_like_the_one_before_is_sent_out_of_its_chunk_while_the_client_takes_it() -> None:
-    socket = FakeSocket()
-    turn = turn_on(socket)
-    line = b"%x\r\n" % len(LEARNED)
-    framed = (line + LEARNED + b"\r\n", line, len(LEARNED))
-
-    assert not turn.send_framed(*framed), "nothing is known yet"
-    assert turn.send_chunk(LEARNED)
-    assert turn.send_framed(*framed)
-    socket.draining = object()
-    assert not turn.send_framed(*framed)
-    assert socket.messages == [b'{"type":"response.output_text.delta","delta":"a"}'] * 2
+    written = asyncio.run(sent())
+    assert written.messages == expected(b"".join(pieces), lane)
+    assert written.turn.sent_bytes == sum(map(len, written.messages))
+    assert written.writes <= len(pieces)
+    written.socket.outlets.take_back(written.turn.alike)
+    assert written.socket.outlets.bytes == written.turn.sent_bytes
+    assert written.socket.outlets.frames == len(written.messages)
 
 
-def test_what_begins_or_ends_a_response_is_always_read() -> None:
-    turn = turn_on(FakeSocket())
+async def learned(lane: str = "") -> Written:
+    """One event like `LEARNED` has passed."""
+    written = Written(lane)
+    assert not written.comes_framed(LEARNED), "nothing is known yet"
+    assert written.turn.send_chunk(LEARNED)
+    assert written.comes_framed(LEARNED)
+    return written
+
+
+@pytest.mark.parametrize("lane", ["", "a"])
+async def test_an_event_like_the_one_before_is_sent_out_of_its_chunk_while_the_client_takes_it(lane: str) -> None:
+    written = await learned(lane)
+    written.socket.pause_writing()
+    assert not written.comes_framed(LEARNED)
+    written.socket.resume_writing()
+    assert written.comes_framed(LEARNED)
+
+    assert written.messages == [in_lane(b'{"type":"response.output_text.delta","delta":"a"}', lane)] * 3
+
+
+@pytest.mark.parametrize("size", [1, 15, 40, 180, 255, 256, 257, 1900])
+async def test_events_of_all_sizes_are_sent_out_of_their_chunks(size: int) -> None:
+    written = await learned()
+    piece = LEARNED.replace(b'"a"', b'"%b"' % (b"x" * size))
+
+    assert written.comes_framed(piece)
+    assert written.messages[-1] == piece.partition(b"data: ")[2][:-2]
+
+
+@pytest.mark.parametrize("lane", ["", "a"])
+async def test_of_a_turn_that_is_over_nothing_is_sent(lane: str) -> None:
+    written = await learned(lane)
+    written.turn.disconnect()
+    if not written.comes_framed(LEARNED):
+        written.turn.send_chunk(LEARNED)
+    assert len(written.messages) == 2
+
+    written = await learned(lane)
+    written.turn.cancel()
+    if not written.comes_framed(LEARNED):
+        written.turn.send_chunk(LEARNED)
+    assert len(written.messages) == 3, "the last is its end"
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda written: written.socket.close(1000),
+        lambda written: written.comes(Frame(CLOSE)),
+        lambda written: written.comes(Frame(CONT, b"behind nothing")),
+        lambda written: written.socket.eof_received(),
+        lambda written: written.socket.abort(),
+        lambda written: written.socket.connection_lost(None),
+    ],
+)
+async def test_behind_the_end_of_a_socket_no_event_is_sent(ends: Callable[[Written], None]) -> None:
+    written = await learned()
+    ends(written)
+    before = written.writes
+
+    assert not written.comes_framed(LEARNED)
+    written.turn.send_chunk(LEARNED)
+    assert written.writes == before
+
+
+async def test_no_event_is_sent_into_a_message_of_which_half_is_sent() -> None:
+    written = await learned()
+    written.socket.send(b"ha", is_last=False)
+    assert not written.comes_framed(LEARNED)
+    written.socket.send(b"lf", is_first=False)
+    assert written.comes_framed(LEARNED)
+
+
+async def test_an_outlet_is_lent_as_the_socket_is_and_leads_nowhere_when_it_is_back() -> None:
+    line, outlet, late = Line(), Outlet(), Outlet()
+    line.socket.outlets.lend(outlet)
+    assert outlet.to is line.transport
+    line.socket.pause_writing()
+    line.socket.outlets.lend(late)
+    assert (outlet.to, late.to) == (None, None)
+    line.socket.outlets.take_back(outlet)
+    line.socket.resume_writing()
+    assert (outlet.to, late.to) == (None, line.transport)
+
+
+def test_no_outlet_of_a_client_leads_anywhere_as_its_frames_are_masked() -> None:
+    line, outlet = Line("client"), Outlet()
+    line.socket.outlets.lend(outlet)
+
+    assert outlet.to is None
+
+
+async def test_what_begins_or_ends_a_response_is_always_read() -> None:
+    turn = Written().turn
     for number in (1, 2):
         turn.send_chunk(b'data: {"type":"response.created","response":{"id":"resp_%d"}}\n\n' % number)
         assert turn.response_id == f"resp_{number}"
 
 
 def test_a_type_that_is_not_where_types_usually_are_is_not_learned() -> None:
-    alike = AlikeEvents()
     piece = b'data: {"delta":"a","type":"x"}\n\n'
-    alike.learn(piece, Event("x", piece[6:-2]))
 
-    assert alike.payload(piece, 0, len(piece)) is None
+    assert beginning_of(piece, Event("x", piece[6:-2])) is None

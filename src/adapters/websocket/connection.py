@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from adapters.websocket.inbox import Inbox
 from adapters.websocket.messages import Closed, Piece
+from adapters.websocket.outlets import Outlets
 from adapters.websocket.paced import Paced
 from adapters.websocket.wire import Wire
 
@@ -23,11 +24,6 @@ _WRITE_AHEAD_BYTES = 256 * 1024
 _NEVER = float("inf")
 
 
-def _any_size(_: int) -> bool:
-    """Nobody counts."""
-    return True
-
-
 class WebSocket(asyncio.Protocol):
     """From the end of the handshake on. Its owner looks at `deadline` about once a second, calls `expire`; `watch`
     does so for those who have nobody that looks.
@@ -41,7 +37,7 @@ class WebSocket(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         max_message_bytes: int,
         write_timeout_s: float,
-        may_hold: Callable[[int], bool] = _any_size,
+        may_hold: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """`write_timeout_s`: a peer that takes nothing for so long is cut off. `may_hold`: is told how many bytes of
         messages, complete or not, wait here; where it says no, the socket fails with 1013."""
@@ -52,13 +48,13 @@ class WebSocket(asyncio.Protocol):
         """Called once, when the transport is gone."""
         self.when_stopping: Callable[[], None] | None = None
         """Ends it in order when the server stops; None = it closes at once."""
-        self.received_frames = self.received_bytes = self.sent_frames = self.sent_bytes = 0
+        self.received_frames = self.received_bytes = 0
         """Of messages, not of what is around them."""
+        self.outlets = Outlets()
         self._wire = Wire(side, max_message_bytes)
         self._paced = Paced(loop, self._read, lambda: not self._inbox.is_full, self._caught_up)
         self._ends_then = False
         """Has the peer ended, behind what is not read yet?"""
-        self._is_server = side == "server"
         self._write_timeout_s = write_timeout_s
         self._may_hold = may_hold
         self._transport: asyncio.Transport | None = None
@@ -79,6 +75,7 @@ class WebSocket(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         self._hears()
+        self._lead_outlets()
 
     def data_received(self, data: bytes) -> None:
         self._hears()
@@ -135,6 +132,7 @@ class WebSocket(asyncio.Protocol):
         self._stuck_since = self.loop.time()
         if self.draining is None:
             self.draining = self.loop.create_future()
+        self._lead_outlets()
         self._set_deadline()
 
     def resume_writing(self) -> None:
@@ -142,9 +140,8 @@ class WebSocket(asyncio.Protocol):
         drained, self.draining = self.draining, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-        if self._transport is not None:
-            self._flush()
-            self._set_deadline()
+        self._flush()
+        self._set_deadline()
 
     # What its owner does with it.
 
@@ -177,17 +174,16 @@ class WebSocket(asyncio.Protocol):
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
         """A message, or a piece of one."""
-        self.sent_frames += 1
-        self.sent_bytes += len(data)
-        frames = self._wire.send(data, is_text, is_first, is_last)
-        transport = self._transport
-        if transport is not None and frames and not transport.is_closing():
-            transport.write(frames)
+        self.outlets.frames += 1
+        self.outlets.bytes += len(data)
+        self._write(self._wire.send(data, is_text, is_first, is_last))
+        if not (is_first and is_last):
+            self._lead_outlets()
 
     def send_texts(self, messages: Sequence[bytes]) -> None:
         """Whole messages, written together."""
-        self.sent_frames += len(messages)
-        self.sent_bytes += sum(map(len, messages))
+        self.outlets.frames += len(messages)
+        self.outlets.bytes += sum(map(len, messages))
         self._write(b"".join([self._wire.send(message, is_text=True) for message in messages]))
 
     def writable(self) -> Awaitable[None] | None:
@@ -204,6 +200,7 @@ class WebSocket(asyncio.Protocol):
         """Cut it now."""
         if self._transport is not None:
             self._transport.abort()
+            self._lead_outlets()
 
     def expire(self) -> None:
         """The deadline has come."""
@@ -269,12 +266,18 @@ class WebSocket(asyncio.Protocol):
             self._is_reading = True
             self._transport.resume_reading()
 
+    def _lead_outlets(self) -> None:
+        transport = self._transport
+        takes = self.draining is None and transport is not None and not transport.is_closing()
+        self.outlets.lead(transport if takes and self._wire.takes_whole else None)
+
     def _write(self, frames: bytes) -> None:
         transport = self._transport
         if frames and transport is not None and not transport.is_closing():
             transport.write(frames)
 
     def _flush(self) -> None:
+        self._lead_outlets()
         transport = self._transport
         if transport is None or transport.is_closing():
             return

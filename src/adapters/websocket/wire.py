@@ -29,7 +29,7 @@ _PONG = 0x80 | Opcode.PONG
 _WHOLE_TEXT, _WHOLE_BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
 _SMALL, _MEDIUM, _LARGE = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 _OPEN = State.OPEN
-_USUAL_BYTES = 2048
+USUAL_BYTES = 2048
 """The head of a text message that is smaller is looked up."""
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
@@ -77,6 +77,11 @@ class Wire:
         """May messages be sent?"""
         return self._protocol.state is State.OPEN
 
+    @property
+    def takes_whole(self) -> bool:
+        """Is it a server's, open, and no message half sent? Then a text goes as one frame with a head that is known."""
+        return self._is_server and self.is_open and not self._protocol.expect_continuation_frame
+
     def receive(self, data: bytes) -> Sequence[Piece | Closed]:
         """What has come with these bytes; `Closed` at most once, and last."""
         if self.closed is not None:
@@ -117,8 +122,8 @@ class Wire:
             return b""
         if is_first and is_last and self._is_server and not protocol.expect_continuation_frame:
             size = len(data)
-            if is_text and size < _USUAL_BYTES:
-                return _TEXT_HEADS[size] + data
+            if is_text and size < USUAL_BYTES:
+                return TEXT_HEADS[size] + data
             return _head(_WHOLE_TEXT if is_text else _WHOLE_BINARY, size) + data
         if not is_first:
             protocol.send_continuation(data, is_last)
@@ -212,7 +217,8 @@ def _head(first: int, size: int) -> bytes:
     return _MEDIUM.pack(first, 126, size) if size <= 0xFFFF else _LARGE.pack(first, 127, size)
 
 
-_TEXT_HEADS = tuple(_head(_WHOLE_TEXT, size) for size in range(_USUAL_BYTES))
+TEXT_HEADS = tuple(_head(_WHOLE_TEXT, size) for size in range(USUAL_BYTES))
+"""Of whole text messages of a server, by their size."""
 
 
 def may_be_sent(code: int) -> bool:

@@ -50,8 +50,10 @@ class Client(Protocol):
     """Headers of the reply, whatever it turns out to be."""
     task: asyncio.Task[None] | None
     """The one that awaits what `Application.begin` has returned; None = none does (yet)."""
-    sent_bytes: int
-    """How much of a body was given to `send_chunk` and `send_framed`."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much of a body was given to `send_chunk` and `send_framed`."""
 
     @property
     def addresses(self) -> Mapping[str, Any]:
@@ -82,7 +84,7 @@ class Client(Protocol):
 
     def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
         """Send a piece that is one whole chunk already, with the `line` before it, and so long without its framing.
-        False = it is not sent: it is to go through `send_chunk`, without."""
+        False = it is not sent: it is to go through `send_chunk`, without. Of an event stream these are whole events."""
 
     def finish(self) -> None:
         """The body is complete."""

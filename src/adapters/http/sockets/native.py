@@ -155,7 +155,7 @@ class NativeSession:
 
     def send(self, data: bytes, *, is_text: bool = True, is_first: bool = True, is_last: bool = True) -> None:
         for turn in self._turns.values():
-            turn.sent_bytes += len(data)  # of the oldest: in most messages nothing says whose it is
+            turn.count(len(data))  # of the oldest: in most messages nothing says whose it is
             break
         self._socket.send(data, is_text=is_text, is_first=is_first, is_last=is_last)
 

@@ -147,8 +147,8 @@ class RealtimeCalls:
             in_flight.remove(relay)
             socket.close(1011)
         end = SocketEnd(
-            exchange.request_id, "realtime", relay.turns, socket.received_frames, socket.sent_frames,
-            socket.received_bytes, socket.sent_bytes, round(asyncio.get_running_loop().time() - began, 3),
+            exchange.request_id, "realtime", relay.turns, socket.received_frames, socket.outlets.frames,
+            socket.received_bytes, socket.outlets.bytes, round(asyncio.get_running_loop().time() - began, 3),
             ending.code, ending.by, 0, exchange.key_name,
             exchange.trace.endpoint or "",
         )  # fmt: skip

@@ -103,7 +103,7 @@ class SocketRoutes:
             behind.open -= 1
             holding.close()
         seconds = round(loop.time() - began, 3)
-        counts = socket.received_frames, socket.sent_frames, socket.received_bytes, socket.sent_bytes
+        counts = socket.received_frames, socket.outlets.frames, socket.received_bytes, socket.outlets.bytes
         end = SocketEnd(
             socket_id, talked.kind, talked.turns, *counts, seconds, talked.code, talked.by, talked.handovers, key_name,
             talked.endpoint,

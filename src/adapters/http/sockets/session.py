@@ -191,9 +191,13 @@ class Session:
             shows_itself=self._shows_turns, may_move=may_move,
         )  # fmt: skip
         self._running[create.lane] = turn
-        work = self._behind.begin(turn)
-        if work is not None:
-            await work
+        self._socket.outlets.lend(turn.alike)
+        try:
+            work = self._behind.begin(turn)
+            if work is not None:
+                await work
+        finally:
+            self._socket.outlets.take_back(turn.alike)
         if turn.answer is not None and turn.answer.id:
             self._remember(create, node, turn.answer.id, (*create.items, *kept_items(turn.answer.output)))
         return not turn.wants_another

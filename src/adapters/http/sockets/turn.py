@@ -11,7 +11,7 @@ from typing import Any
 from adapters.http.server.client import Guest
 from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
-from adapters.http.sockets.alike import AlikeEvents
+from adapters.http.sockets.alike import NO_BEGINNING, AlikeEvents, beginning_of
 from adapters.http.sockets.server_frames import (
     TERMINAL,
     Event,
@@ -26,6 +26,7 @@ from adapters.http.sockets.server_frames import (
     with_status,
 )
 from adapters.websocket.connection import WebSocket
+from application.flow import TakeFramed
 
 _OWN_PREFIX = "x-llmproxy-"
 _BEGINS = "response.created"
@@ -38,6 +39,12 @@ _KEEPER_DENIES = (b'"previous_response_not_found"', b'"invalid_encrypted_content
 
 class Turn:
     """`Client` for the application; sends frames."""
+
+    __slots__ = (
+        "_body", "_gone", "_is_over", "_lane", "_may_move", "_sent_bytes", "_shows_itself", "_socket",
+        "_tell", "added", "addresses", "alike", "answer", "created", "has_ended", "head", "length", "response_id",
+        "task", "wants_another",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,7 +61,7 @@ class Turn:
         self.addresses = addresses
         self.length: int | None = len(body)
         self.added: Fields = ()
-        self.sent_bytes = 0
+        self._sent_bytes = 0
         self.task: asyncio.Task[None] | None = asyncio.current_task()
         """The one that begins it, and awaits it then."""
         self.wants_another = False
@@ -68,7 +75,8 @@ class Turn:
         self.answer: Response | None = None
         """The whole response; None = it did not come to an end, or to a bad one."""
         self._socket = socket
-        self._alike = AlikeEvents()
+        self.alike = AlikeEvents()
+        """Those of its events that are sent as they are; an outlet to be lent by the socket."""
         self._lane = lane
         self._body: bytes | None = body
         self._shows_itself = options.get("shows_itself", False)
@@ -76,6 +84,15 @@ class Turn:
         self._tell: Callable[[], None] | None = None
         self._is_over = False
         self._gone: asyncio.Future[dict[str, Any]] | None = None
+
+    @property
+    def sent_bytes(self) -> int:
+        """See `Client`."""
+        return self._sent_bytes + self.alike.bytes
+
+    def count(self, size: int) -> None:
+        """So many bytes were sent for it by another."""
+        self._sent_bytes += size
 
     def on_disconnect(self, tell: Callable[[], None] | None) -> None:
         """See `Client`."""
@@ -86,6 +103,7 @@ class Turn:
     def disconnect(self) -> None:
         """The client has left, or does not want it any more."""
         self._is_over = True
+        self.alike.beginning = NO_BEGINNING
         if self._gone is not None and not self._gone.done():
             self._gone.set_result({"type": "http.disconnect"})
         tell, self._tell = self._tell, None
@@ -128,27 +146,23 @@ class Turn:
 
     def send_chunk(self, piece: bytes) -> bool:
         """See `Client`."""
-        payload = self._alike.payload(piece, 0, len(piece))
+        payload = self.alike.beginning.payload(piece)
         if payload is None:
             self._read(piece)
         else:
             self._send(in_lane(payload, self._lane) if self._lane else payload)
         return self._socket.draining is None
 
-    def send_framed(self, framed: bytes, line: bytes, size: int, /) -> bool:
+    @property
+    def send_framed(self) -> TakeFramed:
         """See `Client`. Messages have no chunks, so what is in this one is sent."""
-        socket = self._socket
-        if socket.draining is not None:
+        return self._send_in_lane if self._lane else self.alike.send_framed
+
+    def _send_in_lane(self, framed: bytes, _line: bytes, size: int, /) -> bool:
+        payload = self.alike.payload(framed, size)
+        if payload is None or self._socket.draining is not None:
             return False
-        start = len(line)
-        payload = self._alike.payload(framed, start, start + size)
-        if payload is None:
-            return False
-        if not (self._is_over or self.has_ended):
-            if self._lane:
-                payload = in_lane(payload, self._lane)
-            self.sent_bytes += len(payload)
-            socket.send(payload)
+        self._send(in_lane(payload, self._lane))
         return True
 
     def finish(self) -> None:
@@ -165,8 +179,10 @@ class Turn:
     def _read(self, piece: bytes) -> None:
         events = list(events_in(piece))
         self._deliver(list(filter(None, map(self._message, events))))
-        if len(events) == 1 and events[0].type not in _MEANT:
-            self._alike.learn(piece, events[0])
+        if self.has_ended:
+            self.alike.beginning = NO_BEGINNING
+        elif not self._is_over and len(events) == 1 and events[0].type not in _MEANT:
+            self.alike.beginning = beginning_of(piece, events[0]) or self.alike.beginning
 
     def _message(self, event: Event) -> bytes:
         """What the client is sent of it; empty = nothing, as it was told of an end before."""
@@ -184,16 +200,17 @@ class Turn:
         """The last thing that is sent."""
         self._send(payload)
         self.has_ended = True
+        self.alike.beginning = NO_BEGINNING
 
     def _send(self, message: bytes) -> None:
         if not (self._is_over or self.has_ended):
-            self.sent_bytes += len(message)
+            self._sent_bytes += len(message)
             self._socket.send(message)
 
     def _deliver(self, messages: Sequence[bytes]) -> None:
         """Those of one piece, the last of which may be the end."""
         if messages and not self._is_over:
-            self.sent_bytes += sum(map(len, messages))
+            self._sent_bytes += sum(map(len, messages))
             self._socket.send_texts(messages)
 
     def _show(self, fields: Sequence[str]) -> None:
