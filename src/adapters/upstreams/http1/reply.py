@@ -10,6 +10,8 @@ from application.ports import UpstreamFailed
 from domain.failure import Failure
 
 _NEVER = float("inf")
+_WRITTEN_AT_ONCE_BYTES = 16 * 1024
+"""Pieces up to this size are joined for a taker, who has room for so much: more may be more than it wants."""
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
 
@@ -23,7 +25,10 @@ class Line(Protocol):
         """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody."""
 
     def go_on(self) -> None:
-        """There is room again: read from the socket."""
+        """More is wanted: read from the socket."""
+
+    def rest(self) -> None:
+        """Its client does not keep up: read nothing until `go_on`, and little at a time from then on."""
 
     def abort(self) -> None:
         """Cut at once."""
@@ -96,7 +101,7 @@ class Http1Reply(Tap):
         """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
         while True:
             if self._pieces:
-                if not take(self._taken()):
+                if not take(self._next()):
                     return False
             elif self._is_whole:
                 return True
@@ -105,10 +110,21 @@ class Http1Reply(Tap):
                     self._line.wait_until(_NEVER)
                 return False
 
-    def _taken(self) -> bytes:
-        """All that waits, which is more than nothing; now there is room again."""
+    def rest(self) -> None:
+        """See `UpstreamReply.rest`."""
         if self._line is not None:
-            self._line.go_on()
+            self._line.rest()
+
+    def _next(self) -> bytes:
+        """All that waits, which is more than nothing; one piece of it, where all would be much to write at once."""
+        if self.waiting_bytes <= _WRITTEN_AT_ONCE_BYTES or len(self._pieces) == 1:
+            return self._taken()
+        piece = self._pieces.pop(0)
+        self.waiting_bytes -= len(piece) + _PIECE_BYTES
+        return piece
+
+    def _taken(self) -> bytes:
+        """All that waits, which is more than nothing."""
         pieces, self._pieces = self._pieces, []
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -119,6 +135,7 @@ class Http1Reply(Tap):
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
         line.wait_until(line.loop.time() + self.idle_s)
+        line.go_on()
         try:
             return await super().wait(take, take_framed)
         except BaseException:
