@@ -209,6 +209,8 @@ class Connection(asyncio.Protocol):
                 return
         if reader.in_head or len(data) > AT_ONCE_BYTES:
             self._notice(reply, reader.feed(data))
+            if len(data) > READ_AHEAD_BYTES and reply.take is None and self._reply is reply:
+                self._pause()  # the loop may have as much again at once; whoever wants more says so
         elif (failure := reader.read(data)) is not None or reader.is_whole:
             self._notice(reply, failure)
         elif not reply.waiting_bytes:  # whatever came is on its way to the client

@@ -11,7 +11,7 @@ from domain.failure import Failure
 
 _NEVER = float("inf")
 _WRITTEN_AT_ONCE_BYTES = 16 * 1024
-"""Pieces up to this size are joined for a taker, who has room for so much: more may be more than it wants."""
+"""About so much of what waits is joined for whoever takes it: more may be more than its client takes."""
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
 
@@ -101,7 +101,7 @@ class Http1Reply(Tap):
         """See `UpstreamReply.flow`. Cancelled, or when `take` raises, it cuts the connection."""
         while True:
             if self._pieces:
-                if not take(self._next()):
+                if not take(self._taken()):
                     return False
             elif self._is_whole:
                 return True
@@ -115,19 +115,24 @@ class Http1Reply(Tap):
         if self._line is not None:
             self._line.rest()
 
-    def _next(self) -> bytes:
-        """All that waits, which is more than nothing; one piece of it, where all would be much to write at once."""
-        if self.waiting_bytes <= _WRITTEN_AT_ONCE_BYTES or len(self._pieces) == 1:
-            return self._taken()
-        piece = self._pieces.pop(0)
-        self.waiting_bytes -= len(piece) + _PIECE_BYTES
-        return piece
-
     def _taken(self) -> bytes:
-        """All that waits, which is more than nothing."""
+        """What waits, which is more than nothing; no more than is written at once where it is in several pieces."""
         pieces, self._pieces = self._pieces, []
+        if self.waiting_bytes > _WRITTEN_AT_ONCE_BYTES and len(pieces) > 1:
+            self._pieces = pieces
+            return self._first_of(pieces)
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _first_of(self, pieces: list[bytes]) -> bytes:
+        size = count = 0
+        while count < len(pieces) and size < _WRITTEN_AT_ONCE_BYTES:
+            size += len(pieces[count])
+            count += 1
+        first = b"".join(pieces[:count])
+        del pieces[:count]
+        self.waiting_bytes -= size + count * _PIECE_BYTES
+        return first
 
     async def wait(self, take: Take | None = None, take_framed: TakeFramed | None = None) -> bool:
         """See `Tap.wait`. Raises `UpstreamFailed`; cancelled, it cuts the connection."""

@@ -30,10 +30,12 @@ class ShortReads(asyncio.BufferedProtocol):
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._buffer = memoryview(bytearray(SHORT_READ_BYTES))
+        self._buffer = memoryview(b"")
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio names it
         """See `asyncio.BufferedProtocol`."""
+        if not self._buffer:  # not before it is read on: what was read in one go is taken by then
+            self._buffer = memoryview(bytearray(SHORT_READ_BYTES))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
