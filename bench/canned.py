@@ -40,6 +40,9 @@ class CannedReply:
                 return False
         return True
 
+    def rest(self) -> None:
+        """Nothing is read."""
+
     def close(self) -> None:
         """There is nothing to let go of."""
 

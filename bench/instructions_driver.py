@@ -99,6 +99,9 @@ class Wire:
         self._pieces: list[bytes] = []
         self._connection.connection_made(cast("asyncio.Transport", self))
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See `asyncio.WriteTransport`: everything is taken at once."""
+
     def ask(self, request: bytes) -> Awaitable[bytes]:
         """The reply, head and body."""
         self._pieces = []

@@ -117,6 +117,9 @@ class FakeReply:
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
+    def rest(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

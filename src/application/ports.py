@@ -13,7 +13,7 @@ from domain.failure import Failure
 from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.token_estimate import Usage
 
-READ_AHEAD_BYTES = 128 * 1024  # about how much of a reply waits for its reader before the socket rests
+READ_AHEAD_BYTES = 64 * 1024  # about how much of a reply waits for its reader before the socket rests
 
 
 class UpstreamFailed(Exception):
@@ -53,6 +53,10 @@ class UpstreamReply(Protocol):
         True = the body is complete, False = `take` wants no more for now: what comes then waits for the next call, as
         for `receive`. Raises as `receive` does, and what `take` raises. Not every reply has chunks for `take_framed`.
         """
+
+    def rest(self) -> None:
+        """The client does not keep up: until more is asked for read nothing, and from then on little at a time. What it
+        has not taken waits at the provider, not here."""
 
     def close(self) -> None:
         """Let go of the connection, at any time, more than once. A body read to its end leaves the connection to the

@@ -94,6 +94,9 @@ class OpenedSocket:
         """There is no body."""
         return True
 
+    def rest(self) -> None:
+        """There is no body."""
+
     def close(self) -> None:
         """See `UpstreamReply.close`."""
         self.socket.abort()

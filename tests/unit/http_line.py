@@ -66,6 +66,9 @@ class Wire:
         assert not self.is_reading
         self.is_reading = True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See `asyncio.WriteTransport`."""
+
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
 

@@ -172,6 +172,8 @@ class EventStreamAnswer:
             except UpstreamFailed as failed:
                 self._read_to_end = True
                 self._give(self._broken(failed.failure))
+        if not self._wants_more:
+            self._source.reply.rest()
         return self._wants_more
 
     async def _go_on(self, take_framed: TakeFramed | None) -> None:

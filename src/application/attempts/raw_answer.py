@@ -98,6 +98,8 @@ class RawAnswer:
                 self._over = True
                 self.failure = failed.failure
                 self._health.failed(self._lease, failed.failure)
+        if not self._wants_more:
+            self._reply.rest()
         return self._wants_more
 
     def _pass(self, piece: bytes) -> bool:

@@ -14,6 +14,7 @@ from adapters.upstreams.http1 import failures
 from adapters.upstreams.http1.framing import FRAMINGS, LENGTHS
 from adapters.upstreams.http1.reply import Http1Reply
 from adapters.upstreams.http1.reply_reader import AT_ONCE_BYTES, ReplyReader
+from adapters.upstreams.http1.short_reads import ShortReads
 from application.ports import READ_AHEAD_BYTES
 from domain.failure import Failure
 
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._reader = ReplyReader(max_head_bytes)
         self._reply: Http1Reply | None = None
         self._reading_paused = False
+        self._reads_short = False
         self._early = b""
         self._has_ended_early = False
         self._timer: asyncio.TimerHandle | None = None
@@ -107,6 +109,13 @@ class Connection(asyncio.Protocol):
         if self._reading_paused and self.transport is not None:
             self._reading_paused = False
             self.transport.resume_reading()
+
+    def rest(self) -> None:
+        """See `Line`."""
+        self._pause()
+        if not self._reads_short and self.transport is not None:
+            self._reads_short = True
+            self.transport.set_protocol(ShortReads(self))
 
     def fail(self, failure: Failure) -> None:
         """Cut, and tell whoever waits."""
@@ -200,6 +209,8 @@ class Connection(asyncio.Protocol):
                 return
         if reader.in_head or len(data) > AT_ONCE_BYTES:
             self._notice(reply, reader.feed(data))
+            if len(data) > READ_AHEAD_BYTES and reply.take is None and self._reply is reply:
+                self._pause()  # the loop may have as much again at once; whoever wants more says so
         elif (failure := reader.read(data)) is not None or reader.is_whole:
             self._notice(reply, failure)
         elif not reply.waiting_bytes:  # whatever came is on its way to the client
@@ -240,6 +251,9 @@ class Connection(asyncio.Protocol):
     def _let_go(self) -> None:
         """The reply is complete."""
         reader, transport = self._reader, self.transport
+        if self._reads_short and transport is not None:
+            self._reads_short = False
+            transport.set_protocol(self)
         if self.owner is None and not reader.is_followed:
             return
         is_clean = reader.is_kept and not reader.is_followed and not self.is_sending

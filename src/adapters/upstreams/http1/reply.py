@@ -10,6 +10,8 @@ from application.ports import UpstreamFailed
 from domain.failure import Failure
 
 _NEVER = float("inf")
+_WRITTEN_AT_ONCE_BYTES = 16 * 1024
+"""About so much of what waits is joined for whoever takes it: more may be more than its client takes."""
 _PIECE_BYTES = 48
 """What a piece takes beside its bytes: many tiny ones take far more than they bring."""
 
@@ -23,7 +25,10 @@ class Line(Protocol):
         """Somebody waits for more of the reply; at `deadline` (of the loop's clock) it has failed. inf = nobody."""
 
     def go_on(self) -> None:
-        """There is room again: read from the socket."""
+        """More is wanted: read from the socket."""
+
+    def rest(self) -> None:
+        """Its client does not keep up: read nothing until `go_on`, and little at a time from then on."""
 
     def abort(self) -> None:
         """Cut at once."""
@@ -105,13 +110,29 @@ class Http1Reply(Tap):
                     self._line.wait_until(_NEVER)
                 return False
 
-    def _taken(self) -> bytes:
-        """All that waits, which is more than nothing; now there is room again."""
+    def rest(self) -> None:
+        """See `UpstreamReply.rest`."""
         if self._line is not None:
-            self._line.go_on()
+            self._line.rest()
+
+    def _taken(self) -> bytes:
+        """What waits, which is more than nothing; no more than is written at once where it is in several pieces."""
         pieces, self._pieces = self._pieces, []
+        if self.waiting_bytes > _WRITTEN_AT_ONCE_BYTES and len(pieces) > 1:
+            self._pieces = pieces
+            return self._first_of(pieces)
         self.waiting_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _first_of(self, pieces: list[bytes]) -> bytes:
+        size = count = 0
+        while count < len(pieces) and size < _WRITTEN_AT_ONCE_BYTES:
+            size += len(pieces[count])
+            count += 1
+        first = b"".join(pieces[:count])
+        del pieces[:count]
+        self.waiting_bytes -= size + count * _PIECE_BYTES
+        return first
 
     async def wait(self, take: Take | None = None, take_framed: TakeFramed | None = None) -> bool:
         """See `Tap.wait`. Raises `UpstreamFailed`; cancelled, it cuts the connection."""
@@ -119,6 +140,7 @@ class Http1Reply(Tap):
         if line is None:
             raise UpstreamFailed(self._failure or LOST)
         line.wait_until(line.loop.time() + self.idle_s)
+        line.go_on()
         try:
             return await super().wait(take, take_framed)
         except BaseException:

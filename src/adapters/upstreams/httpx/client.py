@@ -47,6 +47,9 @@ class HttpxReply:
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
+    def rest(self) -> None:
+        self._body.rest()
+
     def close(self) -> None:
         self._body.close()
 

@@ -41,6 +41,9 @@ class Body(httpx.AsyncByteStream):
         """The next piece; b"" = that was all. Raises `httpx.TransportError`. Cancelled, it cuts the connection."""
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """See `UpstreamReply.rest`; a transport that reads nothing unasked has nothing to do."""
+
     def close(self) -> None:
         """Let go of the connection, at any time, more than once."""
         raise NotImplementedError
@@ -90,6 +93,9 @@ class _Http1Body(Body):
             return await self._reply.receive()
         except UpstreamFailed as failed:
             raise _error(failed) from failed
+
+    def rest(self) -> None:
+        self._reply.rest()
 
     def close(self) -> None:
         self._reply.close()

@@ -124,6 +124,9 @@ class InflatedReply:
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         return await pulled(self.receive, take)
 
+    def rest(self) -> None:
+        self._reply.rest()
+
     def close(self) -> None:
         self._coded = memoryview(b"")
         self._reply.close()

@@ -39,6 +39,9 @@ class SimulatedReply:
         """See `UpstreamReply`."""
         return await pulled(self.receive, take)
 
+    def rest(self) -> None:
+        """See `UpstreamReply`."""
+
     def close(self) -> None:
         """See `UpstreamReply`."""
 
