@@ -199,6 +199,30 @@ def test_a_changed_price_holds_for_what_comes_then() -> None:
     assert sums(state).spent == Decimal("7.5")
 
 
+@given(st.lists(st.tuples(USAGES, st.sampled_from([(PRICE, DEAR), (PRICE, None), (DEAR, PRICE), (DEAR, DEAR)]))))
+def test_each_reply_is_charged_at_the_prices_it_came_with_in_whatever_order_they_change(
+    replies: list[tuple[Usage, tuple[Price, Price | None]]],
+) -> None:
+    tally = CostTally()
+    told = [tally.charge(usage, *prices) or 0 for usage, prices in replies]
+    tally.fold()
+    saved = [
+        0 if baseline is None else (baseline.cost(usage) or 0) - (price.cost(usage) or 0)
+        for usage, (price, baseline) in replies
+    ]
+
+    assert tally.spent * PICOS == sum(told)
+    assert tally.saved_by_routing * PICOS == sum(saved)
+
+
+@given(st.integers(0, 10**18))
+def test_an_amount_read_again_is_the_same(picos: int) -> None:
+    text = amount_text(picos)
+
+    assert Fraction(text) * PICOS == picos
+    assert text == text.strip() and not text.endswith(".") and (text == "0" or "." not in text or text[-1] != "0")
+
+
 def test_hits_count_for_the_endpoint_that_gave_the_answer_if_it_is_known() -> None:
     tallies = Tallies({"gpt/1": EndpointTally("gpt")})
     tallies.saved("gpt/1", PICOS // 2, 3)
@@ -212,7 +236,7 @@ def test_hits_count_for_the_endpoint_that_gave_the_answer_if_it_is_known() -> No
 def test_a_copy_is_not_counted_on() -> None:
     tally = EndpointTally("gpt")
     copy = tally.copy()
-    tally.costs.new_spent += 1
+    tally.costs.charge(Usage(1, 0), PRICE, None)
     tally.costs.fold()
 
     assert copy.costs == CostTally()

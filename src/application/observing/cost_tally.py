@@ -14,7 +14,9 @@ _PICO = Decimal("1e-12")
 class CostTally(Struct):
     """Amounts are in units of the currency, as the prices were when the replies came.
 
-    New ones are added up in picos, which costs a request little, and reach the sums with `fold`.
+    Of new replies the tokens are added up, which costs a request little: what they cost, and would have cost at the
+    baseline, is reckoned for all of them at once, and reaches the sums with `fold`. It is the same amount, as both are
+    linear in the tokens and whole numbers of picos.
     """
 
     unpriced: int = 0
@@ -30,10 +32,17 @@ class CostTally(Struct):
     call."""
     saved_by_cache: Decimal = _NONE
     """What these had cost when the endpoint gave them."""
-    new_spent: int = 0
-    """In picos, likewise the next two."""
-    new_saved_by_routing: int = 0
+    new_price: Price | None = None
+    """At which the new replies are paid; None = there are none."""
+    new_baseline: Price | None = None
+    """What they are held against; None = nothing."""
+    new_prompt_tokens: int = 0
+    """Of the new replies, likewise the next three; see `Usage`."""
+    new_output_tokens: int = 0
+    new_cached_tokens: int = 0
+    new_written_tokens: int = 0
     new_saved_by_cache: int = 0
+    """In picos."""
 
     @property
     def replies(self) -> int:
@@ -52,18 +61,32 @@ class CostTally(Struct):
         if cost is None:
             self.unpriced += 1
             return None
+        if price is not self.new_price or baseline is not self.new_baseline:
+            self.fold()
+            self.new_price, self.new_baseline = price, baseline
         self.priced += 1
-        self.new_spent += cost
-        if baseline is not None:
-            self.new_saved_by_routing += (baseline.cost(usage) or 0) - cost
+        self.new_prompt_tokens += usage.prompt_tokens
+        self.new_output_tokens += usage.output_tokens
+        if usage.cached_tokens:
+            self.new_cached_tokens += usage.cached_tokens
+        if usage.written_tokens:
+            self.new_written_tokens += usage.written_tokens
         return cost
 
     def fold(self) -> None:
         """Bring the sums up to date. To be called before they are read, sent or added up."""
-        self.spent += self.new_spent * _PICO
-        self.saved_by_routing += self.new_saved_by_routing * _PICO
         self.saved_by_cache += self.new_saved_by_cache * _PICO
-        self.new_spent = self.new_saved_by_routing = self.new_saved_by_cache = 0
+        self.new_saved_by_cache = 0
+        price, baseline = self.new_price, self.new_baseline
+        if price is None:
+            return
+        usage = Usage(self.new_prompt_tokens, self.new_output_tokens, self.new_cached_tokens, self.new_written_tokens)
+        spent = price.cost(usage) or 0
+        self.spent += spent * _PICO
+        if baseline is not None:
+            self.saved_by_routing += ((baseline.cost(usage) or 0) - spent) * _PICO
+        self.new_price = self.new_baseline = None
+        self.new_prompt_tokens = self.new_output_tokens = self.new_cached_tokens = self.new_written_tokens = 0
 
     def __add__(self, other: "CostTally") -> "CostTally":
         return CostTally(
