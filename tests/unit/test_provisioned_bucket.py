@@ -167,7 +167,8 @@ def test_who_could_go_elsewhere_waits_until_there_is_ample_room() -> None:
 
     # Three requests' room is kept free, and there is that of two; it drains a little more than one a second.
     assert 0.8 < seconds < 1.0
-    assert pool.turn_in_s(group, query, {"payg"}, NOBODY) == pytest.approx(seconds)
+    turn_s = pool.turn_in_s(group, query, {"payg"}, NOBODY)
+    assert turn_s is not None and turn_s > 2 * seconds, "a 429 may come first"
     clock.advance(seconds)
     assert pool.fits_in_s(ptu, query, by_choice=True) < 1e-6
     clock.advance(0.001)

@@ -173,7 +173,7 @@ class EndpointPool:
         total = sum(weights[index] or 1 for index, _, _ in well)
         for index, _, bucket in well:
             part = ahead.part((weights[index] or 1) / total)
-            fits_in_s = bucket.fits_by_choice_in_s(bucket.need(query.demand), now, part)
+            fits_in_s = bucket.turn_in_s(bucket.need(query.demand), now, part)
             soonest = fits_in_s if soonest is None else min(soonest, fits_in_s)
         return soonest
 
