@@ -12,7 +12,7 @@ from domain.group import ModelGroup
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.reservation import Ending, Reservation
-from domain.rate_limit.room import Room
+from domain.rate_limit.room import NOBODY, Room
 from domain.rate_limit.token_estimate import Demand, Usage
 from domain.routing.availability import Availability
 from domain.routing.route_query import RouteQuery
@@ -153,6 +153,35 @@ def test_the_next_tier_is_asked_while_it_is_full_and_left_when_it_is_not() -> No
     picture.pool.release(full)
     assert picture.pool.availabilities(group, query, (), clock.now())[0] is Availability.THROTTLED
     assert picture.pool.fits_in_s(group.endpoints[0], query) == 2.0
+
+
+def test_who_could_go_elsewhere_waits_until_there_is_ample_room() -> None:
+    clock, group = FakeClock(), ModelGroup("g", endpoints(provisioned=True, tpm=60_000))
+    pool, query, ptu = Picture([group], clock).pool, RouteQuery(DEMAND), group.endpoints[0]
+    for _ in range(58):
+        pool.pick(group, query, {"payg"}, clock.now())
+    assert pool.availabilities(group, query, (), clock.now())[0] is Availability.SCARCE
+    assert pool.fits_in_s(ptu, query) == 0.0
+
+    seconds = pool.fits_in_s(ptu, query, by_choice=True)
+
+    # Three requests' room is kept free, and there is that of two; it drains a little more than one a second.
+    assert 0.8 < seconds < 1.0
+    turn_s = pool.turn_in_s(group, query, {"payg"}, NOBODY)
+    assert turn_s is not None and turn_s > 2 * seconds, "a 429 may come first"
+    clock.advance(seconds)
+    assert pool.fits_in_s(ptu, query, by_choice=True) < 1e-6
+    clock.advance(0.001)
+    assert pool.availabilities(group, query, (), clock.now())[0] is Availability.READY
+
+
+def test_of_metered_capacity_scarce_room_is_taken_by_choice_as_well() -> None:
+    clock, group = FakeClock(), ModelGroup("g", endpoints(provisioned=False, tpm=60_000))
+    pool, query = Picture([group], clock).pool, RouteQuery(DEMAND)
+    while pool.availabilities(group, query, (), clock.now())[0] is not Availability.SCARCE:
+        pool.pick(group, query, {"payg"}, clock.now())
+
+    assert pool.fits_in_s(group.endpoints[0], query, by_choice=True) == 0.0
 
 
 def test_a_reload_keeps_what_was_learned_while_the_endpoint_stays_what_it_is() -> None:

@@ -20,8 +20,11 @@ TOKENS = Tokens(Spread(500, 1500), Spread(50, 350))
 EACH = 1200.0
 
 
-def run(folder: Path, seed: int, *, streams: bool = False, ptu: str = "capacity: provisioned") -> Played:
-    settings = settings_of(folder, f"id: ptu, {ptu}", "id: payg, priority: 1")
+def run(
+    folder: Path, seed: int, *, streams: bool = False, ptu: str = "capacity: provisioned", wait_s: int = 0
+) -> Played:
+    general = f"max_wait_for_tier: {wait_s}"
+    settings = settings_of(folder, f"id: ptu, {ptu}", "id: payg, priority: 1", general=general)
     given: list[tuple[str | None, Limits]] = [("ptu", Limits(None, TPM, "ptu")), ("payg", Limits(None, None))]
     scenario = scenario_of(model_groups(settings), [], given, [(None, Latency(0.3, 0.02))], [], streams=streams)
     dice = random.Random(seed)
@@ -51,6 +54,21 @@ def test_at_130_percent_97_are_used_and_one_in_a_hundred_is_refused_at_most(
     assert used >= 0.97
     assert refused <= 0.01
     assert played.outcomes.answered == played.outcomes.requests, "every client was answered"
+
+
+@pytest.mark.parametrize(("wait_s", "streams"), [(1, False), (2, True), (5, False)])
+def test_requests_that_wait_for_it_leave_the_margin_below_the_brim_alone(
+    tmp_path: Path, wait_s: int, streams: bool
+) -> None:
+    played = run(tmp_path, 1, streams=streams, wait_s=wait_s)
+
+    used, refused = after_the_first_minute(played)
+    assert used >= 0.97
+    assert refused <= 0.01
+    assert played.outcomes.answered == played.outcomes.requests, "every client was answered"
+    waits_s = played.outcomes.waits_s
+    assert len(waits_s) > 1000, "many waited"
+    assert max(waits_s) < wait_s, "all of them got their turn in time"
 
 
 def test_what_the_configuration_knows_spares_the_learning(tmp_path: Path) -> None:

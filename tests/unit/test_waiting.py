@@ -287,7 +287,7 @@ async def test_a_limit_that_never_lets_anybody_in_is_not_asked_all_the_time() ->
     scene = Scene()
     asked: list[float] = []
 
-    def none_but_soon(*demand: object) -> float:
+    def none_but_soon(*demand: object, **how: object) -> float:
         asked.append(scene.clock.now())
         return 1e-9
 

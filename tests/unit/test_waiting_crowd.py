@@ -197,7 +197,7 @@ async def test_a_hundred_replies_in_one_turn_of_the_loop_are_one_look() -> None:
     await settle()
     looks = []
     fits_in_s = crowd.picture.pool.fits_in_s
-    crowd.picture.pool.fits_in_s = lambda *demand: looks.append(demand) or fits_in_s(*demand)  # type: ignore[method-assign, func-returns-value]
+    crowd.picture.pool.fits_in_s = lambda *demand, **how: looks.append(demand) or fits_in_s(*demand, **how)  # type: ignore[method-assign, func-returns-value]
 
     for _ in range(100):
         crowd.answer(lease)

@@ -21,9 +21,10 @@ class TierWait:
         """Endpoints (ids) that are not waited for: those of the first tier that could take the request at once and of
         all after it, and those that it cannot go to anyway. None = it does not wait.
 
-        What is scarce in an earlier tier is taken without a wait: there is nothing better to keep it for. Behind others
-        it waits only if they should leave room for it in time: a line that is too long makes all late, and fills no
-        tier better.
+        What is scarce in an earlier tier is taken without a wait: there is nothing better to keep it for. Of
+        provisioned capacity ample room is waited for: what is kept free below its brim is not lost. Behind others it
+        waits only if they should leave room for it in time: a line that is too long makes all late, and fills no tier
+        better.
         """
         if now >= active.spill_at:
             return None
@@ -40,7 +41,10 @@ class TierWait:
             # It stands behind those that came before it. A request that failed somewhere goes on at once.
             return barred if not state.failures and self._waiting.waiting(group.name) else None
         ahead = self._waiting.ahead(group.name)
-        is_scarce = any(tier < first and each is Availability.SCARCE for tier, each in zip(tiers, seen, strict=True))
+        is_scarce = any(
+            tier < first and each is Availability.SCARCE and not endpoint.is_provisioned
+            for endpoint, tier, each in zip(group.endpoints, tiers, seen, strict=True)
+        )
         if is_scarce and not ahead.requests:
             return barred
         turn_s = self._pool.turn_in_s(group, query, barred, ahead)
@@ -49,7 +53,7 @@ class TierWait:
     async def lease(self, active: ActiveRequest, barred: frozenset[str]) -> Lease | None:
         """A lease on whichever endpoint that is not `barred` has room first. None = none had in time; the request does
         not wait again then."""
-        lease = await self._waiting.lease(active.group, active.query, barred, _until(active))
+        lease = await self._waiting.lease(active.group, active.query, barred, _until(active), by_choice=True)
         if lease is None:
             active.spill_at = 0.0
         return lease

@@ -75,6 +75,14 @@ class Bucket:
         """Seconds until a request of `need` tokens fits, after those `ahead` of it, as far as is known; 0 = now."""
         return fits_in_s(self.requests, self.tokens, self.throttle, need, now, ahead)
 
+    def fits_by_choice_in_s(self, need: float, now: float) -> float:
+        """The same of a request that could go elsewhere, and only waits for this one because it is cheaper."""
+        return self.fits_in_s(need, now)
+
+    def turn_in_s(self, need: float, now: float, ahead: Ahead) -> float:
+        """Seconds until such a request should have room after those `ahead` of it: does it wait at all?"""
+        return self.fits_in_s(need, now, ahead)
+
     def is_overdrawn(self, now: float) -> bool:
         """Is more charged than there is room for? Then what was not sent yet should not be."""
         return (self.requests.room(now) or 0.0) < 0 or (self.tokens.room(now) or 0.0) < 0

@@ -166,14 +166,14 @@ class EndpointPool:
         return min((bucket.fits_in_s(bucket.need(demand), now) for bucket in full), default=None)
 
     def turn_in_s(self, group: ModelGroup, query: RouteQuery, barred: Collection[str], ahead: Ahead) -> float | None:
-        """Seconds until an endpoint that is well should have room for the request after its part, by weight, of those
-        `ahead`; None = none is well."""
+        """Seconds until an endpoint that is well should have room for the request, which could go elsewhere, after its
+        part, by weight, of those `ahead`; None = none is well."""
         now, weights, soonest = self._clock.now(), self._turns[group.name].weights, None
         well = [each for each in self._not_barred(group, query, barred) if each[1].admits(now)]
         total = sum(weights[index] or 1 for index, _, _ in well)
         for index, _, bucket in well:
             part = ahead.part((weights[index] or 1) / total)
-            fits_in_s = bucket.fits_in_s(bucket.need(query.demand), now, part)
+            fits_in_s = bucket.turn_in_s(bucket.need(query.demand), now, part)
             soonest = fits_in_s if soonest is None else min(soonest, fits_in_s)
         return soonest
 
@@ -182,13 +182,17 @@ class EndpointPool:
         now = self._clock.now()
         return all(bucket.is_overloaded(now) for bucket in self._full(group, query, barred, now))
 
-    def fits_in_s(self, endpoint: Endpoint, query: RouteQuery) -> float:
+    def fits_in_s(self, endpoint: Endpoint, query: RouteQuery, *, by_choice: bool = False) -> float:
         """Seconds until the endpoint's limit may let a request in, as far as is known and however well it is. 0 = it
-        does now; never 0 where it does not."""
+        does now; never 0 where it does not. `by_choice`: the request could go elsewhere, so that of a provisioned
+        deployment it takes no scarce room."""
         now, bucket = self._clock.now(), self._ledger.seen(endpoint, query.client)
-        if bucket.room_for(bucket.need(query.demand), now) is not Room.NONE:
+        need = bucket.need(query.demand)
+        room = bucket.room_for(need, now)
+        if room is _AMPLE or (room is _SCARCE and not (by_choice and bucket.is_leaky)):
             return 0.0
-        return bucket.fits_in_s(bucket.need(query.demand), now) or NO_TIME_S
+        seconds = bucket.fits_by_choice_in_s(need, now) if by_choice else bucket.fits_in_s(need, now)
+        return seconds or NO_TIME_S
 
     def opens_in_s(self, endpoint: Endpoint) -> float:
         """Seconds until its health may let one more request in, whatever its limit says; 0 = it does now."""

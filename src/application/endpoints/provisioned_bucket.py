@@ -8,6 +8,7 @@ from domain.rate_limit.leaky_bucket import LeakyBucket
 from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.reservation import Ending, Reservation
+from domain.rate_limit.room import Ahead
 from domain.rate_limit.token_estimate import MAX_OUTPUT_TOKENS, MAX_REQUEST_TOKENS, Usage
 
 
@@ -28,6 +29,17 @@ class ProvisionedBucket(Bucket):
         leaky = self._leaky if self._configured[2] == tpm else self._leaky.begun_anew(tpm, now)
         super().configure(provider, rpm, tpm, now, reserve)
         self._become(leaky)
+
+    def fits_by_choice_in_s(self, need: float, now: float) -> float:
+        """See `Bucket`. It leaves the margin below the brim alone: a bucket that never runs empty is used at 100 % with
+        it and without, and how full it is was only estimated."""
+        return self.fits_in_s(need, now, Ahead(self.requests.terms.kept, self.tokens.terms.kept))
+
+    def turn_in_s(self, need: float, now: float, ahead: Ahead) -> float:
+        """See `Bucket`. A 429 that comes before its turn sets it back by about what is kept free, so that counts
+        twice."""
+        requests, tokens = self.requests.terms.kept, self.tokens.terms.kept
+        return self.fits_in_s(need, now, Ahead(ahead.requests + requests, ahead.tokens + 2 * tokens))
 
     def charge(self, need: float, now: float) -> Reservation:
         """See `Bucket`."""

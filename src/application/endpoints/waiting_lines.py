@@ -25,7 +25,7 @@ SPARE = 16
 class Waiter:
     """One request that waits."""
 
-    __slots__ = ("barred", "future", "gone", "group", "key", "lines", "query")
+    __slots__ = ("barred", "by_choice", "future", "gone", "group", "key", "lines", "query")
 
     def __init__(
         self,
@@ -34,11 +34,14 @@ class Waiter:
         query: RouteQuery,
         barred: frozenset[str],
         loop: asyncio.AbstractEventLoop,
+        by_choice: bool = False,
     ) -> None:
         self.key = key
         self.group = group
         self.query = query
         self.barred = barred
+        self.by_choice = by_choice
+        """Could it go elsewhere now?"""
         self.future: asyncio.Future[Lease] = loop.create_future()
         self.lines: tuple[Line, ...] = ()
         self.gone = False

@@ -71,11 +71,14 @@ class WaitingQueue:
         """The same of every group for which any do."""
         return {name: hall.waiting for name, hall in self.halls.items()}
 
-    async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
+    async def lease(
+        self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float, *, by_choice: bool = False
+    ) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
 
         None = none had in time, or too many wait already. A request does not wait for the endpoint that its affinity
-        key prefers: that only decides where several have room.
+        key prefers: that only decides where several have room. `by_choice`: it could go elsewhere, so that of a
+        provisioned deployment it takes no scarce room.
         """
         hall = self.halls.get(group.name)
         waiting, held = (hall.waiting, hall.bytes) if hall else (0, 0)
@@ -83,7 +86,7 @@ class WaitingQueue:
             return None
         self._serial += 1
         key, loop = (until, self._serial), asyncio.get_running_loop()
-        waiter = Waiter(key, group, query, barred, loop)
+        waiter = Waiter(key, group, query, barred, loop, by_choice)
         self._enter(hall or self._open(group), waiter)
         self.serve_noted()
         try:
@@ -236,7 +239,7 @@ class WaitingQueue:
         if first is None:
             return
         was_kept_out = line.kept_out is not None
-        fits_in_s = self._pool.fits_in_s(door.endpoint, first.query)
+        fits_in_s = self._pool.fits_in_s(door.endpoint, first.query, by_choice=first.by_choice)
         if fits_in_s > 0.0:
             line.kept_out = None
             self._look_again(line, fits_in_s)
@@ -256,6 +259,9 @@ class WaitingQueue:
     def _serve(self, line: Line, first: Waiter) -> None:
         """It goes to the endpoint whose turn it is, of those where it is the first and there is room."""
         others = {other.door.endpoint.id for other in first.lines if other.first is not first}
+        if first.by_choice:
+            doors = (other.door.endpoint for other in first.lines)
+            others |= {e.id for e in doors if self._pool.fits_in_s(e, first.query, by_choice=True) > 0.0}
         passed_over = first.barred | others if others else first.barred
         lease = self._pool.pick(first.group, first.query, passed_over, self._clock.now())
         if lease is None:

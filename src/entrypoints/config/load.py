@@ -19,6 +19,7 @@ from entrypoints.config.settings import ConfigFile, EndpointSettings, GeneralSet
 from entrypoints.config.settings_cache import CacheParams
 from entrypoints.config.settings_params import ParamsSettings
 from entrypoints.config.settings_price import PriceSettings
+from entrypoints.config.shared_buckets import check_shared_buckets
 from entrypoints.config.telemetry import telemetry_of
 
 __all__ = ["ConfigError", "load_settings"]
@@ -43,6 +44,7 @@ def load_settings(
     file = Reader(report, environ, _SECTIONS).section(document, ConfigFile, "")
     general = replace(file.general_settings, **overrides)
     groups = settle_groups(file.model_groups, general, report)
+    check_shared_buckets(groups, report)
     check_general(general, groups, report)
     report.raise_if_any()
 

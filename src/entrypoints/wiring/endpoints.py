@@ -9,14 +9,13 @@ from msgspec import structs
 
 from adapters.upstreams.openai.azure_target import azure_base_target, azure_target
 from adapters.upstreams.openai.target import Extras, Target, openai_target
-from application.messages import KEY_HEADERS
 from application.state.access_tokens import TokenSource
 from domain.cost import Price
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
 from entrypoints.config.settings import EndpointSettings, Settings
-from entrypoints.config.settings_params import ParamsSettings
 from entrypoints.config.settings_price import PriceSettings
+from entrypoints.config.shared_buckets import base_of, bucket_of, key_of
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -35,12 +34,12 @@ def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[st
 
 def host_of(model: EndpointSettings) -> str:
     """The host (and port, if the URL names one) that an endpoint's requests go to."""
-    return urlsplit(_base(model.params)).netloc
+    return urlsplit(base_of(model.params)).netloc
 
 
 def address_of(model: EndpointSettings) -> tuple[str, int]:
     """The host and port that an endpoint's requests go to."""
-    url = urlsplit(_base(model.params))
+    url = urlsplit(base_of(model.params))
     return url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
 
 
@@ -66,8 +65,8 @@ def _exact(number: float) -> Decimal:
 
 def endpoint_of(model: EndpointSettings) -> Endpoint:
     params = model.params
-    url = urlsplit(_base(params))
-    key = _key(params)
+    url = urlsplit(base_of(params))
+    key = key_of(params)
     api_version = params.api_version or params.default_query.get("api-version", "")
     path = f"{url.path}/{params.azure_deployment or ''}"
     # Behind another proxy it is another endpoint: one may be reached and the other not.
@@ -77,7 +76,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         model=model.model,
         provider="azure" if params.is_azure or is_azure_host(url.hostname or "") else "openai",
         weight=model.weight,
-        bucket=_digest("bucket", url.netloc, key, model.model),
+        bucket=_digest("bucket", *bucket_of(model)),
         account=_digest("account", url.netloc, key, params.organization or "", params.project or ""),
         identity=_digest("endpoint", url.netloc, path, model.model, api_version, key, *way),
         owns_credential=not params.passes_client_credential,
@@ -102,7 +101,7 @@ def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
         "default_query": params.default_query.items(),
         "token": token,
     }
-    base, version, key, ad_token = _base(params), params.api_version, params.api_key, params.azure_ad_token
+    base, version, key, ad_token = base_of(params), params.api_version, params.api_key, params.azure_ad_token
     if not params.is_azure:
         return openai_target(base, key or ad_token, **more)
     if params.azure_endpoint is not None:
@@ -111,24 +110,6 @@ def _target(model: EndpointSettings, token: TokenSource | None) -> Target:
     # Without api_version these are the OpenAI client's arguments, and that one adds nothing to the path.
     deployed = None if version is None else model.model
     return azure_base_target(base, deployed, version, api_key=key, ad_token=ad_token, **more)
-
-
-def _base(params: ParamsSettings) -> str:
-    base = params.azure_endpoint or params.base_url
-    if base is None:
-        raise ValueError("settings were not resolved: an endpoint has neither base_url nor azure_endpoint")
-    return base
-
-
-def _key(params: ParamsSettings) -> str:
-    """What stands for the account: key, token, its source, or a credential header; empty = the client's own."""
-    if params.azure_ad_token_provider is not None:
-        return f"{params.azure_ad_token_provider}\n{params.azure_ad_scope}"
-    own = params.api_key or params.azure_ad_token
-    if own is not None:
-        return own.reveal()
-    headers = (value.reveal() for name, value in params.default_headers.items() if name.lower() in KEY_HEADERS)
-    return "\n".join(headers)
 
 
 def _digest(*parts: str) -> str:

@@ -131,11 +131,13 @@ async def _read(answer: Answer) -> Failure | None:
 class TimedQueue(WaitingQueue):
     """Notes how long each request waited."""
 
-    async def lease(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float) -> Lease | None:
+    async def lease(
+        self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float, *, by_choice: bool = False
+    ) -> Lease | None:
         """See `WaitingQueue`."""
         began = self._clock.now()
         try:
-            return await super().lease(group, query, barred, until)
+            return await super().lease(group, query, barred, until, by_choice=by_choice)
         finally:
             _WAITED.get().append(self._clock.now() - began)
 
