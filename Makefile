@@ -77,7 +77,8 @@ check: setup-dev
 soak: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.soak $(ARGS)
 
-# 500 conversations over WebSockets while three accounts fail in turn: bench/conversations.py. ARGS='--count N --seed N'.
+# 500 conversations over WebSockets while three accounts fail in turn: bench/conversations.py.
+# ARGS='--count N --seed N --mode native --client sync'.
 conversations: setup-dev
 	PYTHONPATH=src:. $(BIN)/python -m bench.conversations $(ARGS)
 
