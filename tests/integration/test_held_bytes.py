@@ -6,7 +6,6 @@ The proxy is the real one on a real socket; the budget is 2 MiB, of which large 
 import asyncio
 import gc
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any, NamedTuple
@@ -18,7 +17,8 @@ from application.messages import ProxyRequest
 from tests.contracts.scripted_server import Peer, ScriptedServer
 from tests.integration.composed import Composed, composed
 from tests.integration.harness import config, endpoint, eventually
-from tests.integration.raw_http import JSON, Reply, parsed
+from tests.integration.raw_http import JSON, Reply
+from tests.integration.slow_client import Client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,42 +104,6 @@ class Provider:
         await self.go_on.wait()
         await peer.send(b'"}}]}\n\n' + END)
         raise ConnectionResetError
-
-
-class Client:
-    """A connection of its own, that reads as little as can be and nothing before it is told to."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    async def __aenter__(self) -> "Client":
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._port))
-        self.reader, self.writer = await asyncio.open_connection(sock=sock, limit=4 * KIB)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        self.writer.transport.abort()
-
-    def send(self, path: str, body: bytes, *headers: bytes, length: int = -1) -> "Client":
-        lines = [f"POST {path} HTTP/1.1".encode(), b"host: localhost", b"connection: close", *headers]
-        if not any(header.startswith(b"content-type") for header in headers):
-            lines.append(JSON)
-        lines.append(b"content-length: %d" % (len(body) if length < 0 else length))
-        self.writer.write(b"\r\n".join([*lines, b"", body]))
-        return self
-
-    async def reply(self) -> Reply:
-        """One that says its length is not followed to the end of the connection, which may be lingered on."""
-        async with asyncio.timeout(30):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = parsed(head).one("content-length")
-            return parsed(head + await (self.reader.read() if length is None else self.reader.readexactly(int(length))))
 
 
 class World(NamedTuple):

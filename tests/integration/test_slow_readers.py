@@ -15,7 +15,7 @@ from tests.contracts.scripted_server import Peer, ScriptedServer
 from tests.integration.composed import composed
 from tests.integration.harness import config, endpoint, eventually
 from tests.integration.raw_http import JSON
-from tests.integration.test_held_bytes import Client
+from tests.integration.slow_client import Client
 
 on_both_loops = True
 

@@ -69,6 +69,9 @@ class Wire:
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """See `asyncio.WriteTransport`."""
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """See `asyncio.BaseTransport`; tests tell the connection itself what comes."""
+
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
 
