@@ -45,8 +45,10 @@ class StateOwners:
 
     def is_free(self, request: ProxyRequest) -> bool:
         """Does the request build on nothing, as can be seen at once? Then `bind` has nothing to say to it."""
-        if request.api not in _STATEFUL and not _names_file_or_audio(request):
-            return True
+        if request.api not in _STATEFUL:
+            text = request.outline or request.body
+            if text.find(_FILE) < 0 and text.find(_AUDIO) < 0:
+                return True
         return not self._named(request)
 
     async def bind(self, group: ModelGroup, request: ProxyRequest) -> ProxyRequest:
@@ -90,6 +92,7 @@ class StateOwners:
         await asyncio.gather(*self._writing, return_exceptions=True)
 
     def _named(self, request: ProxyRequest) -> Sequence[str]:
+        """The ids in it; for people who write of ids in a chat, only where that names a file or audio."""
         body = request.body
         ids = list(_in_path(self._providers, request)) if request.api in _WITH_IDS_IN_PATH else []
         if body and (request.api in _STATEFUL or _names_file_or_audio(request)):

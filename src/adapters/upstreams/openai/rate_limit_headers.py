@@ -48,7 +48,15 @@ def _reading(said: dict[str, str], names: tuple[str, str, str]) -> Reading:
     if remaining is None and limit is None:
         return _SILENT
     reset_s, is_bare = _resets[said.get(reset_name)]
-    return Reading(_limits[limit], None if remaining is None else _count(remaining), reset_s, is_bare)
+    left: float | None = None
+    if remaining is not None:
+        try:  # as `_count`, in each reply twice
+            left = float(remaining)
+        except ValueError:
+            pass
+        else:
+            left = left if 0 <= left <= MAX_COUNT else None
+    return Reading(_limits[limit], left, reset_s, is_bare)
 
 
 # Unlike what remains, limits and resets are the same again and again.
