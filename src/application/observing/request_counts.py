@@ -18,7 +18,7 @@ from application.ports import Clock
 from application.telemetry_ports import RequestRecord
 from domain.caching.cache_key import CacheState
 
-MANY = 256
+MANY = 1024
 """So many requests that went well are counted at the next tick; fewer wait until somebody asks."""
 
 DECISIONS = 50
