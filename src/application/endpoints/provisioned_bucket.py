@@ -36,10 +36,10 @@ class ProvisionedBucket(Bucket):
         return self.fits_in_s(need, now, Ahead(self.requests.terms.kept, self.tokens.terms.kept))
 
     def turn_in_s(self, need: float, now: float, ahead: Ahead) -> float:
-        """See `Bucket`. A 429 that comes before its turn sets it back by about what is kept free, so that counts
-        twice."""
+        """See `Bucket`. A 429 that comes before its turn sets it back, by about half of what is kept free: with less
+        some wait in vain, with more what is free goes unused (docs/cost.md has both)."""
         requests, tokens = self.requests.terms.kept, self.tokens.terms.kept
-        return self.fits_in_s(need, now, Ahead(ahead.requests + requests, ahead.tokens + 2 * tokens))
+        return self.fits_in_s(need, now, Ahead(ahead.requests + requests, ahead.tokens + 1.5 * tokens))
 
     def charge(self, need: float, now: float) -> Reservation:
         """See `Bucket`."""
