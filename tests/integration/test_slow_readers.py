@@ -4,6 +4,7 @@ upstream clients. The sockets are real, and what is counted is what the proxy's 
 import asyncio
 import gc
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from adapters.http.server.connection import Connection as ClientSide
 from adapters.upstreams.http1.connection import Connection as ProviderSide
 from adapters.upstreams.http1.short_reads import ShortReads
+from application.caching.replay_buffer import ReplayBuffer
 from tests.contracts.scripted_server import Peer, ScriptedServer
 from tests.integration.composed import composed
 from tests.integration.harness import config, endpoint, eventually
@@ -21,6 +23,8 @@ on_both_loops = True
 
 KIB = 1024
 MOST_HELD_BYTES = 256 * KIB
+MOST_BESIDE_RECORDING_BYTES = 192 * KIB
+"""And an event for each client."""
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n'
 BURST_BYTES = 512 * KIB
 
@@ -46,23 +50,23 @@ async def file(peer: Peer) -> None:
 
 
 class Held:
-    """By one proxy that serves one client, of one reply."""
+    """By one proxy of one reply, for all its clients; beside its recording."""
 
     def __init__(self) -> None:
         there = gc.get_objects()
-        (self._client,) = [each for each in there if isinstance(each, ClientSide) and each.cycle is not None]
+        self._clients = [each for each in there if isinstance(each, ClientSide) and each.cycle is not None]
         (self._provider,) = [each for each in there if isinstance(each, ProviderSide) and each._reply is not None]
         self.most = 0
         self.is_short = False
 
     def look(self) -> None:
-        transport, reply = self._client.transport, self._provider._reply
-        assert transport is not None
+        reply = self._provider._reply
         assert reply is not None
+        unsent = [each.transport.get_write_buffer_size() for each in self._clients if each.transport is not None]
         protocol = self._provider.transport and self._provider.transport.get_protocol()
         buffer = len(protocol._buffer) if isinstance(protocol, ShortReads) else 0
         self.is_short = self.is_short or isinstance(protocol, ShortReads)
-        self.most = max(self.most, buffer + transport.get_write_buffer_size() + reply.waiting_bytes)
+        self.most = max(self.most, buffer + sum(unsent) + reply.waiting_bytes)
 
 
 @pytest.mark.parametrize("upstream", ["http1", "httpx"])
@@ -88,3 +92,37 @@ async def test_little_is_held_for_a_client_that_hardly_reads(tmp_path: Path, ups
             assert held.most <= MOST_HELD_BYTES
             client.leave()
             await eventually(lambda: proxy.container.held().held_bytes == 0)
+
+
+@pytest.mark.parametrize("upstream", ["http1", "httpx"])
+@pytest.mark.parametrize("size", [50, 5000, 100_000], ids=["small events", "large events", "huge events"])
+@pytest.mark.parametrize("reading", [0, 1], ids=["alone", "beside one that reads"])
+async def test_of_a_shared_stream_little_is_held_beside_the_recording_for_one_that_never_reads(
+    tmp_path: Path, upstream: str, size: int, reading: int
+) -> None:
+    async def provider(peer: Peer) -> None:
+        await events(peer, b"x" * size)
+
+    asked = {"model": "gpt", "messages": [{"role": "user", "content": "x"}], "stream": True, "temperature": 0}
+    async with ScriptedServer(provider) as server, AsyncExitStack() as stack:
+        settings = config([endpoint(server.url("/v1"))], upstream_client=upstream, cache=True)
+        proxy = await stack.enter_async_context(composed(tmp_path, settings))
+        clients = [await stack.enter_async_context(Client(proxy.port)) for _ in range(1 + reading)]
+        for client in clients:
+            client.send("/v1/chat/completions", json.dumps(asked).encode(), JSON)
+            await client.reader.readuntil(b"\r\n\r\n")
+        held = Held()
+        (recording,) = [each for each in gc.get_objects() if isinstance(each, ReplayBuffer) and each.readers]
+        assert len(recording.readers) == len(clients)
+        looks_behind = 50
+        while looks_behind:
+            await asyncio.sleep(0.002)
+            held.look()
+            looks_behind -= not recording.kept
+            for client in clients[1:]:
+                await client.reader.read(16 * KIB)
+        assert held.is_short
+        assert held.most - size * len(clients) <= MOST_BESIDE_RECORDING_BYTES
+        for client in clients:
+            client.leave()
+        await eventually(lambda: proxy.container.held().held_bytes == 0)

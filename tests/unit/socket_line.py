@@ -38,10 +38,13 @@ class Transport:
         self.is_reading = True
         self.is_half_closed = self.is_closed = self.is_aborted = False
         self._half_closes = half_closes
-        self.high = 0
+        self.high = self.unsent = 0
 
     def set_write_buffer_limits(self, high: int) -> None:
         self.high = high
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write(self, data: bytes) -> None:
         assert not self.is_half_closed

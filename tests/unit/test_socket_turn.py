@@ -20,7 +20,12 @@ from tests.websocket_frames import CLOSE, CONT, TEXT, Frame
 
 DELTA = "response.output_text.delta"
 KINDS = [DELTA, "response.reasoning_summary_text.delta", "response.created", "response.completed", "error", "x"]
-LEARNED = b'event: %b\ndata: {"type":"%b","delta":"a"}\n\n' % (DELTA.encode(), DELTA.encode())
+LEARNED = b'event: %b\ndata: {"type":"%b","item_id":"msg_%b","delta":"a"}\n\n' % (
+    DELTA.encode(),
+    DELTA.encode(),
+    b"0" * 64,
+)
+PAYLOAD = LEARNED.partition(b"data: ")[2][:-2]
 
 
 class Written(Line):
@@ -55,7 +60,10 @@ class Written(Line):
 @st.composite
 def written(draw: st.DrawFn) -> bytes:
     """One event, as any provider might write it."""
-    kind, text = draw(st.sampled_from(KINDS)), draw(st.text(max_size=20))
+    kind, text = (
+        draw(st.sampled_from(KINDS)),
+        draw(st.one_of(st.text(max_size=20), st.text(min_size=100, max_size=120))),
+    )
     fields: dict[str, Any] = {"delta": text, "sequence_number": draw(st.integers(0, 999))}
     fields = {"type": kind} | fields if draw(st.booleans()) else fields | {"type": kind}
     payload = json.dumps(fields, ensure_ascii=draw(st.booleans())).encode()
@@ -125,10 +133,19 @@ async def test_an_event_like_the_one_before_is_sent_out_of_its_chunk_while_the_c
     written.socket.resume_writing()
     assert written.comes_framed(LEARNED)
 
-    assert written.messages == [in_lane(b'{"type":"response.output_text.delta","delta":"a"}', lane)] * 3
+    assert written.messages == [in_lane(PAYLOAD, lane)] * 3
 
 
-@pytest.mark.parametrize("size", [1, 15, 40, 180, 255, 256, 257, 1900])
+async def test_an_event_too_short_for_its_costs_takes_the_way_on_which_it_is_counted() -> None:
+    written = await learned()
+    short = LEARNED.replace(b"0" * 64, b"")
+
+    assert not written.comes_framed(short)
+    written.turn.send_chunk(short)
+    assert written.messages[-1] == short.partition(b"data: ")[2][:-2]
+
+
+@pytest.mark.parametrize("size", [1, 15, 40, 180, 255, 256, 257, 1750])
 async def test_events_of_all_sizes_are_sent_out_of_their_chunks(size: int) -> None:
     written = await learned()
     piece = LEARNED.replace(b'"a"', b'"%b"' % (b"x" * size))

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from adapters.websocket import connection
 from adapters.websocket.connection import CLOSE_S, MOST_CONTROL_FRAMES, PING_S, PONG_S
 from adapters.websocket.handshake import BadHandshake, Opening, accept
 from adapters.websocket.inbox import MOST_WAITING_BYTES, PIECE_BYTES
 from adapters.websocket.messages import LOST, Closed, Piece
 from adapters.websocket.paced import MOST_FRAMES_AT_ONCE
 from adapters.websocket.wire import Wire
+from adapters.websocket.write_ahead import MOST_WRITES, WRITE_AHEAD_BYTES
 from tests.unit.socket_line import WRITE_S, Line
 from tests.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, closing
 
@@ -102,6 +102,20 @@ async def test_a_peer_that_takes_nothing_is_waited_for_and_cut_off_in_the_end() 
     assert line.transport.is_aborted
     line.socket.connection_lost(None)
     await waiting
+
+
+async def test_small_messages_that_wait_are_counted_as_well_until_all_are_taken() -> None:
+    line = Line()
+    for _ in range(2 * MOST_WRITES):
+        line.socket.send(b"x")
+    assert line.transport.high == WRITE_AHEAD_BYTES  # all were taken
+    line.transport.unsent = 2 * MOST_WRITES
+    for _ in range(MOST_WRITES):
+        line.socket.send(b"x")
+    assert line.transport.high == 0
+    line.socket.pause_writing()
+    line.socket.resume_writing()
+    assert line.transport.high == WRITE_AHEAD_BYTES
 
 
 async def test_a_peer_that_reads_again_has_all_the_time_again() -> None:
@@ -348,7 +362,7 @@ def test_both_sides_of_a_handshake_agree_and_a_client_takes_nothing_else_for_an_
 
 
 def test_what_stands_in_the_limits_is_what_a_side_holds_at_most() -> None:
-    assert connection._WRITE_AHEAD_BYTES <= MOST_WAITING_BYTES == 1 << 18
+    assert WRITE_AHEAD_BYTES <= MOST_WAITING_BYTES == 1 << 18
     assert Wire("server", 1).unread_bytes == 0
 
 

@@ -9,6 +9,7 @@ from adapters.websocket.messages import Closed, Piece
 from adapters.websocket.outlets import Outlets
 from adapters.websocket.paced import Paced
 from adapters.websocket.wire import Wire
+from adapters.websocket.write_ahead import WriteAhead
 
 PING_S = 20.0
 """After so long without a byte the peer is asked whether it is there."""
@@ -20,7 +21,6 @@ CLOSE_S = 10.0
 MOST_CONTROL_FRAMES = 100
 """A second. Each is answered, and none says anything."""
 
-_WRITE_AHEAD_BYTES = 256 * 1024
 _NEVER = float("inf")
 
 
@@ -51,6 +51,7 @@ class WebSocket(asyncio.Protocol):
         self.received_frames = self.received_bytes = 0
         """Of messages, not of what is around them."""
         self.outlets = Outlets()
+        self._ahead = WriteAhead()
         self._wire = Wire(side, max_message_bytes)
         self._paced = Paced(loop, self._read, lambda: not self._inbox.is_full, self._caught_up)
         self._ends_then = False
@@ -73,7 +74,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
+        self._ahead.begin(self._transport)
         self._hears()
         self._lead_outlets()
 
@@ -138,6 +139,7 @@ class WebSocket(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._stuck_since = _NEVER
         drained, self.draining = self.draining, None
+        self._ahead.resume(self._transport)
         if drained is not None and not drained.done():
             drained.set_result(None)
         self._flush()
@@ -274,7 +276,7 @@ class WebSocket(asyncio.Protocol):
     def _write(self, frames: bytes) -> None:
         transport = self._transport
         if frames and transport is not None and not transport.is_closing():
-            transport.write(frames)
+            self._ahead.write(transport, frames)
 
     def _flush(self) -> None:
         self._lead_outlets()

@@ -55,7 +55,8 @@ class ReplayBuffer:
     """What has come of one answer so far, and its readers."""
 
     __slots__ = (
-        "_budget", "_chunks", "_clock", "_dropped", "_held", "_taken", "error", "kept", "over", "readers", "source",
+        "_budget", "_chunks", "_clock", "_dropped", "_has_rested", "_held", "_is_lagging", "_taken", "error", "kept",
+        "over", "readers", "source",
     )  # fmt: skip
 
     def __init__(self, budget: ByteBudget, clock: Clock) -> None:
@@ -69,6 +70,7 @@ class ReplayBuffer:
         self._chunks: list[bytes] = []
         self._dropped = 0
         self._held = 0
+        self._is_lagging = self._has_rested = False
         self._taken = asyncio.Event()
 
     @property
@@ -98,8 +100,8 @@ class ReplayBuffer:
         return self.over
 
     def append(self, piece: bytes) -> bool:
-        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for. With it
-        the recording may be too long to be `kept`."""
+        """One more piece, for those that wait for it at once. False = the slowest reader is to be waited for, or has
+        begun to lag: the source is to read little at a time. With it the recording may be too long to be `kept`."""
         self._chunks.append(piece)
         self.hold(len(piece))
         for reader in tuple(self.readers):
@@ -107,9 +109,15 @@ class ReplayBuffer:
         if self.kept and (self._held > MAX_RECORDING_BYTES or self._budget.full):
             self.kept = False
         if self.kept:
-            return True
+            is_news = self._is_lagging and not self._has_rested
+            self._has_rested = self._is_lagging
+            return not is_news
         self.advanced()
         return self._held <= WINDOW_BYTES
+
+    def lags(self) -> None:
+        """A reader does not keep up. When the recording is full, all that was read ahead waits beside it."""
+        self._is_lagging = True
 
     def finish(self) -> None:
         self.over = True

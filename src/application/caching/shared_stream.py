@@ -57,6 +57,12 @@ class SharedStream:
 
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """What has come before comes from the recording. Raises `TooSlow` for a client that was left behind."""
+        is_over = await self._flow(take)
+        if not is_over:
+            self._buffer.lags()
+        return is_over
+
+    async def _flow(self, take: Take) -> bool:
         while not self._over:
             if self._left_behind:
                 raise TooSlow

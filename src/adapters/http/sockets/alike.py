@@ -15,6 +15,9 @@ _LF, _CR = 0x0A, 0x0D
 _LINE_BYTES = len(b"ff\r\n")
 _TAIL_BYTES = len(_END + b"\r\n")
 _NOWHERE = slice(0, 0)
+SHORTEST_BYTES = 128
+"""Nobody counts here how many events wait for a client that does not read, and each costs the loop more than its bytes.
+Those of providers are longer."""
 
 
 class Beginning(Struct, frozen=True):
@@ -90,9 +93,8 @@ class AlikeEvents(Outlet):
         """See `Client`. Called for every event of every stream."""
         to = self.to
         payload = None if to is None else self.payload(framed, size)
-        if payload is None or to is None:
+        if payload is None or to is None or (length := len(payload)) < SHORTEST_BYTES:
             return False
-        length = len(payload)
         self.frames += 1
         self.bytes += length
         to.write(TEXT_HEADS[length] + payload)
