@@ -50,6 +50,9 @@ class _Refusal(Struct):
 
 _message = msgspec.json.Decoder(_Message)
 _refusal = msgspec.json.Decoder(_Refusal)
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_IN_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+"""Inside strings of JSON there are no line ends."""
 
 
 class ResponsesEvents:
@@ -85,11 +88,24 @@ class ResponsesEvents:
             said = _refusal.decode(message)
         except (ValueError, RecursionError):
             said = _Refusal()
-        if not event.is_error or bytes(said.error) == b"null":
+        if not event.is_error:
+            return event.failure, _as_stream(message)
+        if bytes(said.error) == b"null":
             return event.failure, None
         status = said.status if type(said.status) is int and 400 <= said.status < 600 else 400
         body = b'{"error":%b}' % said.error
         return event.failure, WholeReply(status, (("content-type", "application/json"),), body)
+
+
+def _as_stream(message: bytes) -> WholeReply | None:
+    """A response that failed, as the stream of a request would say it; None = it cannot be read."""
+    try:
+        fields = _fields.decode(message)
+    except (ValueError, RecursionError):
+        return None
+    fields.pop("stream_id", None)  # whoever sends it to a client names the lane
+    event = msgspec.json.encode(fields).translate(_IN_ONE_LINE)
+    return WholeReply(200, (("content-type", "text/event-stream"),), b"event: response.failed\ndata: %b\n\n" % event)
 
 
 def _of_error(said: _Message, endpoint: Endpoint) -> Failure:
