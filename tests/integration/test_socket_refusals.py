@@ -104,3 +104,14 @@ async def test_what_is_wrong_with_a_request_leaves_the_socket_for_the_next(world
     assert first[-1] == failed("context_length_exceeded")
     records = [record for each in world.providers for record in each.records]
     assert len(records) == (2 if mode == "bridge" else 1), "a native socket stays joined to the one it has"
+
+
+async def test_the_first_error_on_a_providers_socket_keeps_its_status_and_its_request_id(world: World) -> None:
+    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "No.", "param": "input"}
+    world.says({"type": "error", "status": 422, "error": error, "headers": {"x-request-id": "req_theirs"}}, "native")
+    async with talking(world.proxy) as talk:
+        (told,) = await talk.turn("Hello", model="native")
+
+    assert (told["type"], told["status"]) == ("error", 422)
+    assert error.items() <= told["error"].items()
+    assert told["headers"]["x-request-id"] == "req_theirs"

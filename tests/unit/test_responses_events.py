@@ -104,6 +104,18 @@ def test_a_close_without_a_word_means_what_its_code_says(code: int, kind: Failur
     assert (EVENTS.refusal(ENDPOINT, b"", code)[0].kind, EVENTS.refusal(ENDPOINT, b"", code)[1]) == (kind, None)
 
 
+def test_a_refusal_keeps_the_headers_that_say_something_to_its_client() -> None:
+    said = (
+        b'{"type":"error","status":400,"headers":{"X-Request-Id":"req_1","content-length":"9","retry-after":7},'
+        b'"error":{"code":"invalid_value"}}'
+    )
+
+    reply = EVENTS.refusal(ENDPOINT, said, 0)[1]
+
+    assert reply is not None
+    assert reply.headers == (("content-type", "application/json"), ("x-request-id", "req_1"))
+
+
 def test_a_response_that_failed_is_shown_as_a_stream_would_and_not_whose_lane_it_is() -> None:
     said = b'{"type":"response.failed","stream_id":"l",\r\n"response":{"error":\n{"code":"invalid_prompt"}}, "x":1}'
 
