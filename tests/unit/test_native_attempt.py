@@ -106,6 +106,27 @@ async def test_an_error_within_that_while_is_a_failure_of_the_attempt() -> None:
     assert failed.reply.status == 503
 
 
+async def test_a_response_that_fails_for_what_it_was_asked_passes_as_it_came() -> None:
+    line = Line()
+    line.endpoint.say(CREATED, b'{"type":"response.failed","response":{"error":{"code":"context_length_exceeded"}}}')
+
+    answer = await line.opened()
+
+    assert answer.relay.is_streaming
+    assert not line.endpoint.is_cut
+
+
+async def test_one_that_fails_for_the_account_is_asked_of_another_and_can_be_shown() -> None:
+    line = Line()
+    line.endpoint.say(CREATED, b'{"type":"response.failed","response":{"error":{"code":"insufficient_quota"}}}')
+
+    failed = await line.failed()
+
+    assert failed.failure.kind is FailureKind.MONEY
+    assert failed.reply is not None
+    assert b'"insufficient_quota"' in failed.reply.body
+
+
 async def test_an_endpoint_that_says_nothing_is_not_waited_for() -> None:
     line = Line()
     await line.settled()

@@ -102,3 +102,27 @@ def test_a_refusal_is_shown_in_the_providers_words_with_its_status() -> None:
 )  # fmt: skip
 def test_a_close_without_a_word_means_what_its_code_says(code: int, kind: FailureKind) -> None:
     assert (EVENTS.refusal(ENDPOINT, b"", code)[0].kind, EVENTS.refusal(ENDPOINT, b"", code)[1]) == (kind, None)
+
+
+def test_a_refusal_keeps_the_headers_that_say_something_to_its_client() -> None:
+    said = (
+        b'{"type":"error","status":400,"headers":{"X-Request-Id":"req_1","content-length":"9","retry-after":7},'
+        b'"error":{"code":"invalid_value"}}'
+    )
+
+    reply = EVENTS.refusal(ENDPOINT, said, 0)[1]
+
+    assert reply is not None
+    assert reply.headers == (("content-type", "application/json"), ("x-request-id", "req_1"))
+
+
+def test_a_response_that_failed_is_shown_as_a_stream_would_and_not_whose_lane_it_is() -> None:
+    said = b'{"type":"response.failed","stream_id":"l",\r\n"response":{"error":\n{"code":"invalid_prompt"}}, "x":1}'
+
+    failure, reply = EVENTS.refusal(ENDPOINT, said, 0)
+
+    assert failure.kind is FailureKind.CLIENT
+    assert reply is not None
+    assert (reply.status, reply.headers) == (200, (("content-type", "text/event-stream"),))
+    told = b'{"type":"response.failed","response":{"error": {"code":"invalid_prompt"}},"x":1}'
+    assert reply.body == b"event: response.failed\ndata: %b\n\n" % told

@@ -228,3 +228,58 @@ def test_a_type_that_is_not_where_types_usually_are_is_not_learned() -> None:
     piece = b'data: {"delta":"a","type":"x"}\n\n'
 
     assert beginning_of(piece, Event("x", piece[6:-2])) is None
+
+
+@pytest.mark.parametrize("lane", ["", "a"])
+async def test_a_stream_that_says_why_it_failed_and_no_more_is_sent_event_by_event(lane: str) -> None:
+    written = Written(lane)
+    created, failed = b'{"type":"response.created","response":{"id":"r"}}', b'{"type":"response.failed","response":{}}'
+
+    written.turn.reply(200, ["content-type: text/event-stream"], b"data: %b\n\ndata: %b\n\n" % (created, failed))
+
+    assert written.messages == [in_lane(created, lane), in_lane(failed, lane)]
+    assert (written.turn.has_ended, written.turn.answer) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [({"type": "invalid_request", "code": "cyber_policy"}, 400), ({"code": "rate_limit_exceeded"}, 429),
+     ({"message": "odd"}, 502), ({"type": "server_error", "code": "new"}, 502)],
+)  # fmt: skip
+async def test_an_error_that_came_whole_with_a_200_is_one(error: dict[str, Any], status: int) -> None:
+    written = Written()
+
+    written.turn.reply(200, [], json.dumps({"error": error}).encode())
+
+    (told,) = map(json.loads, written.messages)
+    assert told == {"type": "error", "status": status, "error": error}
+    assert written.turn.answer is None
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed"])
+async def test_a_response_that_came_whole_is_the_end_of_one(status: str) -> None:
+    written = Written()
+    response = {"id": "r", "status": status, "output": [], "error": {"code": "x"} if status == "failed" else None}
+
+    written.turn.reply(200, [], json.dumps(response).encode())
+
+    (told,) = map(json.loads, written.messages)
+    assert told == {"type": f"response.{status}", "response": response}
+
+
+@pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n", b"<html>"])
+async def test_a_reply_without_an_end_is_an_error(body: bytes) -> None:
+    written = Written()
+
+    written.turn.reply(200, [], body)
+
+    (told,) = map(json.loads, written.messages)
+    assert (told["type"], told["status"]) == ("error", 502)
+
+
+async def test_a_keeper_that_denies_inside_a_stream_denies() -> None:
+    turn = Turn(Line().socket, NO_HEAD, {}, "", b"{}", may_move=True)
+
+    turn.reply(200, [], b'data: {"type":"error","error":{"code":"previous_response_not_found"}}\n\n')
+
+    assert (turn.wants_another, turn.has_ended) == (True, False)

@@ -11,7 +11,7 @@ from application.attempts.opening import AttemptFailed
 from application.endpoints.endpoint_state import Lease
 from application.messages import ProxyRequest, RequestTrace, WholeReply
 from application.ports import UpstreamReply
-from application.socket_ports import OpenedSocket, Piece, Socket
+from application.socket_ports import OpenedSocket, Piece, Socket, SocketEvent
 from application.sockets.attempt import SocketAnswer, SocketAttempt
 from application.sockets.native_relay import NativeRelay
 from application.sockets.native_turn import NativeTurn
@@ -79,7 +79,7 @@ class NativeAttempt(SocketAttempt):
             while True:
                 message = await self._first_message(socket, begun, until)
                 event = self._events.event(lease.endpoint, message) if message else None
-                if message is None or (event is not None and event.failure is not None):
+                if message is None or (event is not None and _is_refused(event)):
                     code = 0 if message else await self._close_code(socket)
                     raise AttemptFailed(*self._events.refusal(lease.endpoint, message or b"", code))  # noqa: TRY301
                 if event is None or event.turn == "ends":
@@ -90,3 +90,10 @@ class NativeAttempt(SocketAttempt):
                 return begun
             socket.abort()
             raise
+
+
+def _is_refused(event: SocketEvent) -> bool:
+    """Is it an error, or a response that failed for a reason that another endpoint may not see? Where none may do
+    better it passes as it came, as in a stream."""
+    failure = event.failure
+    return failure is not None and (event.is_error or failure.meaning.next_endpoint)

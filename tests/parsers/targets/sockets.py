@@ -5,8 +5,8 @@ from collections.abc import Hashable, Sequence
 from adapters.http.sockets.client_frames import Addition, BadFrame, Cancel, Create, client_event
 from adapters.http.sockets.server_frames import (
     cancelled,
-    end_of,
     error_frame,
+    event_of,
     is_thought,
     kept_items,
     reply_frame,
@@ -99,7 +99,7 @@ def _server_frames(data: bytes) -> Hashable:
     assert is_json(status) or status == data
     response = response_in(data)
     kept = kept_items(response.output)
-    return end_of(data), response.id == "", min(2, len(kept)), is_thought(data), status == data
+    return event_of(data).type, response.id == "", min(2, len(kept)), is_thought(data), status == data
 
 
 def _peer(*frames: Frame) -> tuple[bytes, bytes]:

@@ -11,13 +11,16 @@ import msgspec
 from msgspec import Raw, Struct
 
 _RELAYED_PREFIXES = ("retry-after", "x-ratelimit-", "x-request-id", "x-should-retry", "x-llmproxy-")
-_BROKEN = 502
+BROKEN = 502
+"""The status of what ends before it should."""
 _STATUSES = {
     "rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "proxy_shutting_down": 503,
     "websocket_connection_limit_reached": 400,
     "invalid_prompt": 400, "context_length_exceeded": 400, "content_filter": 400,
 }  # fmt: skip
-"""Of errors inside a stream, which have none of their own; all others are `_BROKEN`."""
+"""Of errors inside a stream, which have none of their own, by their code."""
+_OF_REQUESTS = frozenset({"invalid_request_error", "invalid_request"})
+"""Types of errors that are 400 where their code is not known; all others are `BROKEN`."""
 _THOUGHT = "reasoning"
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 
@@ -90,13 +93,18 @@ def _type_of(payload: bytes) -> str:
         return ""
 
 
-def end_of(response: bytes) -> str:
-    """The type of the event that would have ended the stream of a response that came whole."""
+def event_of(reply: bytes) -> Event:
+    """The event that would have ended the stream in place of a good reply that came whole: a response, or an error
+    that some gateways give a 200."""
     try:
-        kind = f"response.{_status.decode(response).status}"
+        kind = f"response.{_status.decode(reply).status}"
     except (ValueError, RecursionError):
         kind = ""
-    return kind if kind in TERMINAL else "response.completed"
+    if kind not in TERMINAL:
+        if _type_of(reply) == "error":
+            return Event("error", reply)
+        kind = "response.completed"
+    return Event(kind, b'{"type":"%b","response":%b}' % (kind.encode(), reply))
 
 
 def response_in(payload: bytes) -> Response:
@@ -184,7 +192,8 @@ def with_status(payload: bytes) -> bytes:
             "param": told.get("param"),
         }
     )
-    status = _STATUSES.get(str(error.get("code")), _BROKEN)
+    of_type = 400 if str(error.get("type")) in _OF_REQUESTS else BROKEN
+    status = _STATUSES.get(str(error.get("code")), of_type)
     number = {"sequence_number": told["sequence_number"]} if "sequence_number" in told else {}
     return encode({"type": "error", "status": status, "error": error} | number)
 

@@ -13,12 +13,13 @@ from adapters.http.server.reply_head import Fields
 from adapters.http.server.request.head import RequestHead
 from adapters.http.sockets.alike import NO_BEGINNING, AlikeEvents, beginning_of
 from adapters.http.sockets.server_frames import (
+    BROKEN,
     TERMINAL,
     Event,
     Response,
     cancelled,
     encode,
-    end_of,
+    event_of,
     events_in,
     in_lane,
     reply_frame,
@@ -128,16 +129,22 @@ class Turn:
         return self._gone
 
     def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
-        """See `Client`. A whole reply is an error, or a response that the provider did not stream."""
-        if status < 400:
-            self._show(fields)
-            kind = end_of(body)
-            whole = b'{"type":"%b","response":%b}' % (kind.encode(), body)
-            self._deliver([self._message(Event(kind, whole))])
-        elif self._may_move and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
+        """See `Client`. A whole reply is an error, a response that the provider did not stream, or a stream that says
+        no more than why it failed."""
+        is_json = body.lstrip()[:1] == b"{"
+        is_error = status >= 400 or not is_json
+        if self._may_move and is_error and (status in _KEEPER_IS_AWAY or any(code in body for code in _KEEPER_DENIES)):
             self.wants_another = True
-        else:
+        elif status >= 400:
             self._end(reply_frame(status, fields, body, self._lane))
+        else:
+            self._show(fields)
+            if is_json:
+                self._deliver([self._message(event_of(body))])
+            else:
+                self._read(body)
+            if not self.has_ended:
+                self._end(reply_frame(BROKEN, fields, body, self._lane))
         return self._socket.writable()
 
     def start(self, status: int, fields: Fields) -> None:  # noqa: ARG002 - of a stream it is 200

@@ -26,6 +26,8 @@ _TYPE = re.compile(
     rb'|response\.failed|error)"'
 )
 _LANE = re.compile(rb'"stream_id"\s*:\s*"([A-Za-z0-9_.\-]{1,256})"')
+_OF_REPLIES = ("x-request-id", "x-ratelimit-", "x-should-retry", "retry-after")
+"""Headers in an error that its client may want to know; all others are about what carries it."""
 _LOOKED_AT = 512
 """Bytes of a message in which its type is looked for: before it may stand the name of a lane."""
 
@@ -45,11 +47,15 @@ class _Message(Struct):
 
 class _Refusal(Struct):
     status: Any = None
+    headers: Any = None
     error: Raw = Raw(b"null")
 
 
 _message = msgspec.json.Decoder(_Message)
 _refusal = msgspec.json.Decoder(_Refusal)
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_IN_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+"""Inside strings of JSON there are no line ends."""
 
 
 class ResponsesEvents:
@@ -85,11 +91,25 @@ class ResponsesEvents:
             said = _refusal.decode(message)
         except (ValueError, RecursionError):
             said = _Refusal()
-        if not event.is_error or bytes(said.error) == b"null":
+        if not event.is_error:
+            return event.failure, _as_stream(message)
+        if bytes(said.error) == b"null":
             return event.failure, None
         status = said.status if type(said.status) is int and 400 <= said.status < 600 else 400
+        told = tuple((name, value) for name, value in _told(said.headers).items() if name.startswith(_OF_REPLIES))
         body = b'{"error":%b}' % said.error
-        return event.failure, WholeReply(status, (("content-type", "application/json"),), body)
+        return event.failure, WholeReply(status, (("content-type", "application/json"), *told), body)
+
+
+def _as_stream(message: bytes) -> WholeReply | None:
+    """A response that failed, as the stream of a request would say it; None = it cannot be read."""
+    try:
+        fields = _fields.decode(message)
+    except (ValueError, RecursionError):
+        return None
+    fields.pop("stream_id", None)  # whoever sends it to a client names the lane
+    event = msgspec.json.encode(fields).translate(_IN_ONE_LINE)
+    return WholeReply(200, (("content-type", "text/event-stream"),), b"event: response.failed\ndata: %b\n\n" % event)
 
 
 def _of_error(said: _Message, endpoint: Endpoint) -> Failure:
@@ -98,11 +118,15 @@ def _of_error(said: _Message, endpoint: Endpoint) -> Failure:
         return classify_in_stream(words, owns_credential=endpoint.owns_credential)
     delay_s = None
     if said.status in (429, 503):
-        headers = said.headers if isinstance(said.headers, dict) else {}
-        told = {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
-        delay_s = retry_delay_s(told, words.message, time.time())
+        delay_s = retry_delay_s(_told(said.headers), words.message, time.time())
     failure = classify(said.status, words, owns_credential=endpoint.owns_credential, retry_after_s=delay_s)
     return Failure(failure.kind, failure.reason, False, delay_s, failure.hint)
+
+
+def _told(headers: Any) -> dict[str, str]:
+    """The headers that a message says it would have over HTTP."""
+    named = headers.items() if isinstance(headers, dict) else ()
+    return {str(name).lower(): value for name, value in named if isinstance(value, str)}
 
 
 def _of_response(response: _Response, endpoint: Endpoint) -> Failure:
