@@ -55,8 +55,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = self._inflow.transport = cast("asyncio.Transport", transport)
-        # Whatever the kernel does not take waits here, and beside it all that is read before that is seen.
-        self.transport.set_write_buffer_limits(high=0)
+        self.transport.set_write_buffer_limits(high=0)  # to see at once that the kernel does not take all
         self.addresses = addresses_of(transport)
         self._reader = RequestReader(self, self._host.heads)
         self._host.opened(self)
@@ -202,12 +201,7 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> Awaitable[None] | None:
         """See `ClientTransport`."""
-        drained, transport = self._outflow.drained, self.transport
-        if drained is None:
-            return None
-        if transport is not None:  # more may have been written since
-            self._outflow.count(transport.get_write_buffer_size())
-        return asyncio.shield(drained)
+        return self._outflow.drain(self.transport)
 
     def body_taken(self) -> None:
         """See `ClientTransport`."""

@@ -3,7 +3,7 @@ What waits, on either side, is counted as held."""
 
 import asyncio
 import select
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.limits import READ_AHEAD_BYTES, READ_AHEAD_REQUESTS
@@ -91,6 +91,14 @@ class Outflow:
     def count(self, unsent_bytes: int) -> None:
         """So much of it waits for the client."""
         self.holding.count(unsent_bytes - self.holding.held_bytes)
+
+    def drain(self, transport: asyncio.Transport | None) -> Awaitable[None] | None:
+        """Until more may be written; None = it may. `transport` None = it is lost."""
+        if self.drained is None:
+            return None
+        if transport is not None:  # more may have been written since
+            self.count(transport.get_write_buffer_size())
+        return asyncio.shield(self.drained)
 
     def resume(self) -> None:
         """The client has taken most of it, or never will."""
