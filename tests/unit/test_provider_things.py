@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulator.account import Account
 from simulator.calls import Request, understand
@@ -140,3 +142,45 @@ def test_pictures_come_as_many_as_asked_for(provider: Provider, path: str) -> No
     posted = provider.reply("POST", f"/v1/{path}", form(image=b"\x89PNG", prompt=b"x", n=b"3"), FORM)
 
     assert [len(msgspec.json.decode(reply.body)["data"]) for reply in (json, posted)] == [2, 3]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content"]), inner),
+    max_leaves=5,
+)
+FIELDS = [
+    "messages",
+    "part_ids",
+    "file_id",
+    "filename",
+    "purpose",
+    "object",
+    "created_at",
+    "content",
+    "query",
+    "status",
+]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4), st.data())
+def test_whatever_fields_hold_it_is_answered(fields: dict[str, Any], data: st.DataObject) -> None:
+    provider = Provider()
+    shelf = "/".join(data.draw(st.sampled_from([path for path in FAMILIES if len(path) <= 2])))
+    made = provider.say("POST", shelf, **fields)
+    if made["status_code"] == 200:
+        thing = f"{shelf}/{made['id']}"
+        for path in (thing, f"{thing}/complete", f"{thing}/messages", f"{thing}/files", f"{thing}/search"):
+            provider.say("POST", path, **fields)
+        provider.say("GET", shelf)
+        provider.say("GET", thing)
+        provider.say("DELETE", thing)
+    else:
+        assert made["status_code"] == 400
+        assert made["error"]["param"] in fields
+
+
+def test_a_message_that_is_no_object_is_refused(provider: Provider) -> None:
+    refused = provider.say("POST", "threads", messages=["hello"])
+
+    assert (refused["status_code"], refused["error"]["param"]) == (400, "messages")

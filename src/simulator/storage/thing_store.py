@@ -44,6 +44,9 @@ class ThingStore:
             return not_json()
         if "id" in said:
             return invalid_parameter("id", "it is not yours to choose")
+        mistake = _mistake(said)
+        if mistake is not None:
+            return mistake
         now_s = int(now_unix_s)
         if place.action:
             return self._act(method, place, said, route, now_s)
@@ -74,7 +77,7 @@ class ThingStore:
         content = next((value for value in said.values() if isinstance(value, bytes)), b"")
         thing |= {name: value for name, value in said.items() if not isinstance(value, bytes)}
         if family.kind == "vector_store.file":
-            thing["id"] = said.get("file_id", thing["id"])
+            thing["id"] = said.get("file_id") or thing["id"]
         if family.kind == "upload.part":
             self._parts[thing["id"]] = content
         self._kept[*shelf, thing["id"]] = thing
@@ -110,16 +113,24 @@ class ThingStore:
         if place.action == "search":
             return json_reply(200, {**_RESULTS, "search_query": [said.get("query", "")], "next_page": None})
         if place.action == "complete":
-            ids = said.get("part_ids", [])
+            ids = said.get("part_ids") or []
             if not all(part in self._parts for part in ids):
                 return missing_parameter("part_ids")
             content = b"".join(self._parts.pop(part) for part in ids)
-            thing["file"] = self._files.keep(thing.get("filename", ""), content, thing.get("purpose", ""), now_s)
+            thing["file"] = self._files.keep(thing.get("filename") or "", content, thing.get("purpose") or "", now_s)
         if place.action in ENDS_AS:
             thing["status"] = ENDS_AS[place.action]
         return json_reply(200, thing)
 
 
+_ACTED_ON: dict[str, Any] = {
+    "messages": list[dict[str, Any]] | None,
+    "part_ids": list[str] | None,
+    "file_id": str | None,
+    "filename": str | None,
+    "purpose": str | None,
+}
+"""Fields that more is done with than that they are kept."""
 _CHILDREN = frozenset(path[-1] for path in FAMILIES if len(path) > 2)
 _SINGULAR = {
     "containers": "container", "evals": "eval", "runs": "run", "threads": "thread", "uploads": "upload",
@@ -139,6 +150,16 @@ def _said(content_type: str, body: bytes) -> Thing | None:
         return msgspec.json.decode(body, type=Thing) if body else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _mistake(said: Thing) -> Reply | None:
+    """A refusal of a field that nothing can be done with."""
+    for name in said.keys() & _ACTED_ON.keys():
+        try:
+            msgspec.convert(said[name], _ACTED_ON[name])
+        except msgspec.ValidationError as error:
+            return invalid_parameter(name, str(error))
+    return None
 
 
 def _as_parts(content: Any) -> Any:

@@ -15,7 +15,7 @@ from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
 from adapters.http.server.flow_control import Inflow, Outflow, has_unread, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
-from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER
+from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER, WRITE_AHEAD_BYTES
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = self._inflow.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=0)  # to see at once that the kernel does not take all
+        self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         self.addresses = addresses_of(transport)
         self._reader = RequestReader(self, self._host.heads)
         self._host.opened(self)

@@ -23,5 +23,9 @@ READ_AHEAD_REQUESTS = 16
 """When this many requests, or more than this of bodies, wait for the application, nothing is read from the socket. As
 long as something is, we see when the client leaves."""
 
+WRITE_AHEAD_BYTES = 16 * 1024
+"""No more than this waits of what the kernel does not take: nothing more is written until the client has taken most of
+it. Less goes out with all else that the loop has at hand."""
+
 NEVER = float("inf")
 """A deadline that does not come."""
