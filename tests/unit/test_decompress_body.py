@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adapters.http.bodies import decompress_body as module
 from adapters.http.bodies.content_codings import content_codings, without_coding
 from adapters.http.bodies.decompress_body import FREE_BYTES, MOST_EXPANSION, STEP_BYTES, decompressed
-from adapters.http.error_replies import Refusal
+from adapters.http.error_headers import Refusal
 from adapters.http.server.error_body import status_of
 from application.errors import InvalidRequest
 from application.held_bytes import HeldBytes, Holding, TooMuchHeld

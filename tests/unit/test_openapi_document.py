@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from adapters.http.bodies.fields import Fields
-from adapters.http.error_replies import WrongMethod
+from adapters.http.error_headers import WrongMethod
 from adapters.http.exchange import exchange_report
 from adapters.http.openapi.document import openapi_document
 from adapters.http.paths.routes import BELOW_STORED, FAMILIES, METHODS, MODEL_CALLS, STORED, find_route, is_other

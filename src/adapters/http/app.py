@@ -15,7 +15,7 @@ from litestar.types import ControllerRouterHandler, LifeSpanReceive, LifeSpanSco
 
 from adapters.http import cors, status_routes
 from adapters.http.admission import Admission
-from adapters.http.error_replies import WrongMethod
+from adapters.http.error_headers import WrongMethod
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.openai_api import OpenAIRoutes
 from adapters.http.pass_through_api import PassThroughCalls

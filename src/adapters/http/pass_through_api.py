@@ -12,7 +12,7 @@ from adapters.http.bodies.decode_request import NO_FIELDS, Arrival, decoded, req
 from adapters.http.bodies.form_fields import form_fields, names_nothing
 from adapters.http.bodies.multipart_model import PEEKED_BYTES, boundary_of, find_model, is_name_broken
 from adapters.http.bodies.upload import ClientUpload
-from adapters.http.error_replies import WrongMethod
+from adapters.http.error_headers import WrongMethod
 from adapters.http.exchange.exchange import Exchange
 from adapters.http.paths.routes import METHODS, other_route, unknown_path
 from adapters.http.server.client import Client

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from adapters.http.error_replies import MAX_RETRY_AFTER_S
+from adapters.http.error_headers import MAX_RETRY_AFTER_S
 from adapters.http.server.error_body import status_of
 from domain.group import ModelGroup
 from domain.routing.affinity import Affinity

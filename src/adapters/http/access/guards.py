@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.http.access.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.access.origins import Origins, normalised
-from adapters.http.error_replies import Refusal
+from adapters.http.error_headers import Refusal
 from application.errors import Closed, InvalidRequest
 from domain.bounded_memo import Remembered
 

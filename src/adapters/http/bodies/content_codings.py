@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapters.http.error_replies import Refusal
+from adapters.http.error_headers import Refusal
 from application.messages import Headers
 from domain.bounded_memo import Remembered
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from adapters.http.error_replies import ShuttingDown, error_fields, relayed_error_fields
+from adapters.http.error_headers import ShuttingDown, error_fields, relayed_error_fields
 from adapters.http.exchange.exchange_report import ExchangeReport
 from adapters.http.headers import RELAYED_AGAIN, announced, relayed, sendable
 from adapters.http.server.client import Guest

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from adapters.http.error_replies import WrongMethod
+from adapters.http.error_headers import WrongMethod
 from adapters.http.paths.near_paths import is_slip, nearest
 from application.errors import InvalidRequest
 from application.messages import Api

@@ -1,4 +1,4 @@
-"""Errors as the OpenAI SDKs understand them: status, `{"error": {...}}`, and when to try again.
+"""The headers that go with an error, the refusals that have some of their own, and when to try again.
 
 SDKs honour `retry-after` up to 60 or 120 s only, and openai-node 6 really sleeps for a day if told to, so more than
 60 s is never sent. `x-should-retry: false` keeps them from repeating what the proxy has tried already.
