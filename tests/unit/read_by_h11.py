@@ -6,7 +6,10 @@ import h11
 
 
 def requests_by_h11(sent: bytes) -> list[tuple[bytes, bytes, bytes]] | None:
-    """Method, target and body of each request; None = it refuses them, or they are not whole."""
+    """Method, target and body of each request; None = it refuses them, or they are not whole.
+
+    A target `*` is the path `/*` here, as in the scope of an ASGI application.
+    """
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=10**6)
     seen: list[tuple[bytes, bytes, bytes]] = []
     connection.receive_data(sent)
@@ -15,7 +18,7 @@ def requests_by_h11(sent: bytes) -> list[tuple[bytes, bytes, bytes]] | None:
         while True:
             event = connection.next_event()
             if isinstance(event, h11.Request):
-                method, target, body = event.method, event.target, b""
+                method, target, body = event.method, b"/*" if event.target == b"*" else event.target, b""
             elif isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
@@ -35,8 +38,10 @@ def reply_by_h11(method: str, sent: bytes) -> tuple[int, bytes] | None:
     """The status and body of the one reply that `sent` is; None = it is no whole reply, or not only one.
 
     llhttp skips line breaks before a status line and does not look at the reason behind the status; neither can hide
-    anything, but h11 refuses the one and control characters in the other.
+    anything, but h11 refuses the one and control characters in the other. A length of more than 20 digits h11 refuses,
+    though all but the last ones be zeros.
     """
+    sent = re.sub(rb"(?i)(\r\ncontent-length:[ \t]*)0+(?=\d)", rb"\1", sent)
     plain = re.sub(rb"(^|\r\n\r\n)[\r\n]+HTTP/", rb"\1HTTP/", sent)
     return _reply(method, sent) or _reply(method, re.sub(rb"(HTTP/1\.[01] \d{3})[^\r\n]*", rb"\1", plain))
 

@@ -96,7 +96,8 @@ def _replies(data: bytes) -> Hashable:
 
 
 def _outcome(read: reply_read.Read, data: bytes) -> object:
-    """Line breaks behind a reply are seen by most cuts only; llhttp skips those before the next one."""
+    """Line breaks behind a reply are seen by most cuts only; llhttp skips those before the next one. What follows a
+    reply that ends its connection is nobody's."""
     reader, reply = read.reader, read.reply
     if read.failure is not None:
         return read.failure.kind  # what is wrong in two ways is told by what comes first
@@ -105,7 +106,7 @@ def _outcome(read: reply_read.Read, data: bytes) -> object:
         head,
         read.body,
         reader.is_whole,
-        reader.is_whole and (reader.is_kept, reader.is_followed or data[-1:] in b"\r\n"),
+        reader.is_whole and reader.is_kept and (True, reader.is_followed or data[-1:] in b"\r\n"),
     )
 
 
