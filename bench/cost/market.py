@@ -13,6 +13,8 @@ from simulator.settings import HeaderStyle
 
 INPUT, OUTPUT = 2.5, 10.0
 """The list price, in dollars per million tokens; the dearest."""
+OUTPUT_RATIO = OUTPUT / INPUT
+"""An output token counts for so many input tokens of the provisioned deployment, as Azure counts from gpt-4.1 on."""
 SPREAD = 0.5
 """By so much of it the discounted endpoints are cheaper."""
 PER_HOUR = 24.0
@@ -55,7 +57,7 @@ class Offer(Struct, frozen=True):
             price = f"per_hour: {self.per_hour:g}"
         return (
             f"{{id: {self.name}, model: m, priority: {self.tier}, weight: {self.weight}, price: {{{price}}}, "
-            f"capacity: {'provisioned' if self.style == 'ptu' else 'metered'}, "
+            f"{f'capacity: provisioned, output_token_ratio: {OUTPUT_RATIO:g}, ' if self.style == 'ptu' else ''}"
             f"params: {{api_key: {self.name}-key, base_url: 'https://{host}/v1'}}}}"
         )
 
@@ -74,8 +76,9 @@ def discounted(style: HeaderStyle) -> tuple[Offer, ...]:
 
 
 def provisioned() -> tuple[Offer, ...]:
-    """A provisioned deployment that takes as much as both discounted endpoints, and the list price for the rest."""
-    return (Offer("reserved", 0, 1, 400_000, "ptu", 1.0, PER_HOUR), LIST)
+    """A provisioned deployment that takes as large a part of the conversations' tokens, as it counts them, as both
+    discounted endpoints of theirs; and the list price for the rest."""
+    return (Offer("reserved", 0, 1, 570_000, "ptu", 1.0, PER_HOUR), LIST)
 
 
 def settings_of(offers: Sequence[Offer], tier_wait_s: float) -> Settings:

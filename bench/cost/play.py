@@ -7,13 +7,14 @@ from math import ceil
 
 from msgspec import Struct, structs
 
-from bench.cost.market import LIST, Offer, settings_of
+from bench.cost.market import LIST, OUTPUT_RATIO, Offer, settings_of
 from bench.cost.optimum import Counting, Demand, Limit, Pool, least_cost, most_let_in
 from bench.cost.shuffle import shared_by_weight
 from domain.group import ModelGroup
 from entrypoints.simulate.run import Played, play
 from entrypoints.simulate.scenario import Scenario, scenario_of
 from entrypoints.simulate.traffic import Arrival
+from entrypoints.simulate.world.journal import EndpointBooks
 from entrypoints.wiring.groups import model_groups
 from simulator.limits import token_cost
 from simulator.provisioned import HOLDS_S
@@ -90,7 +91,7 @@ def routed(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: fl
         wait_p50_s=_percentile(waits, 0.5),
         wait_p99_s=_percentile(waits, 0.99),
         tier_shares=_shares(offers, {name: sum(each.answered) for name, each in books.items()}),
-        first_tier_tokens=sum(sum(books[o.name].charged_tokens.values()) for o in offers if not o.tier),
+        first_tier_tokens=sum(_let_in(books[o.name], o) for o in offers if not o.tier),
     )
 
 
@@ -138,11 +139,23 @@ def optimum(arrivals: Sequence[Arrival], offers: Sequence[Offer], tier_wait_s: f
     return Optimum(cost, most_let_in(demands, pools[0], tier_wait_s))
 
 
+def _let_in(books: EndpointBooks, offer: Offer) -> int:
+    """The tokens that its limit is charged in the end, of all requests."""
+    if offer.style == "ptu":
+        return _counted(books.given_tokens, books.answered_tokens)
+    return sum(books.charged_tokens.values())
+
+
 def _charged(arrival: Arrival, offer: Offer) -> int:
     """Of the limit of such endpoints, in the end."""
     if offer.style == "ptu":
-        return arrival.given_tokens + arrival.answered_tokens
+        return _counted(arrival.given_tokens, arrival.answered_tokens)
     return token_cost(4 * arrival.given_tokens, arrival.answered_tokens)
+
+
+def _counted(given: int, answered: int) -> int:
+    """By a provisioned deployment, in input tokens."""
+    return ceil(given + OUTPUT_RATIO * answered)
 
 
 def _hours_price(offers: Sequence[Offer], arrivals: Sequence[Arrival]) -> float:

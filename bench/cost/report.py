@@ -15,7 +15,7 @@ from bench.cost.market import PER_HOUR, SPREAD, TIER_WAIT_S
 BEGIN, END = "<!-- bench: cost -->", "<!-- /bench: cost -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
 _MOST_ABOVE, _LEAST_USED = 5.0, 95.0
-"""In percent. Of provisioned capacity only the second: what else it costs more than the optimum is foresight."""
+"""In percent."""
 _HEADS = (
     "limits", "way", "cost", "saved", "above the optimum", "room used", "errors", "429s of providers", "wait p50, p99",
     "tiers",
@@ -119,7 +119,7 @@ def judged(lines: Sequence[Line]) -> list[str]:
             continue
         name, above = f"{line.trace}, {line.limits} limits, {line.way}", line.above_optimum
         is_by_token, room_used = not line.way.startswith(PROVISIONED), line.room_used
-        if is_by_token and above is not None and above > _MOST_ABOVE:
+        if above is not None and above > _MOST_ABOVE:
             wrong.append(f"{name}: {above:.1f} % above the optimum, more than {_MOST_ABOVE:g} %")
         if room_used is not None and room_used < _LEAST_USED:
             wrong.append(f"{name}: {room_used:.1f} % of the first tier used, less than {_LEAST_USED:g} %")

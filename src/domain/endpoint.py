@@ -31,3 +31,4 @@ class Endpoint(Struct, frozen=True):
     baseline: Price | None = None  # what the same tokens are held against; None = the price itself, or nothing
     priority: int = 0  # the lower, the earlier its tier is used; of weight 0 it says nothing
     is_provisioned: bool = False  # is it provisioned capacity, whose limit is known by its 429s alone?
+    output_token_ratio: float = 1.0  # of provisioned capacity: an output token counts for so many input tokens

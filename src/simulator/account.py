@@ -36,7 +36,7 @@ from simulator.settings import ProviderSettings
 _MAX_LIMITERS = 10_000
 _UNNAMED = "omni-moderation-latest"
 """What answers moderations that name no model, as OpenAI's reference says; and kept prompts, which have one."""
-_OF_LIMITS = ("rpm", "tpm", "header_style", "window_s", "windows")
+_OF_LIMITS = ("rpm", "tpm", "header_style", "output_token_ratio", "window_s", "windows")
 
 
 class Account:
@@ -106,7 +106,8 @@ class Account:
         is_provisioned = settings.header_style == "ptu"
         if is_provisioned and given > CONTEXT_TOKENS and not settings.spillover:
             return errors.context_too_long(given, CONTEXT_TOKENS)
-        cost = token_cost(len(call.request.body), most)
+        ratio = settings.output_token_ratio if is_provisioned else 1.0
+        cost = token_cost(len(call.request.body), most, ratio)
         verdict = limiter.admit(cost, now_s)
         if verdict.refused_by is not None:
             if not (is_provisioned and settings.spillover):
@@ -117,7 +118,7 @@ class Account:
         reply = self._create(call, model, now_s, now_unix_s)
         answered = settings.answer_tokens if most is None else min(most, settings.answer_tokens)
         pace_s = answered / settings.tokens_per_second if settings.tokens_per_second and call.stream else 0.0
-        limiter.correct(cost - given - answered, now_s + settings.latency_s + pace_s)
+        limiter.correct(cost - given - ratio * answered, now_s + settings.latency_s + pace_s)
         reply.headers += limit_headers(verdict, self.settings.header_style)
         return reply
 

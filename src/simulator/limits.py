@@ -211,6 +211,7 @@ def limiter_of_windows(rpm: int | None, tpm: int | None, length_s: float, window
     return Limiter(None if rpm is None else meter(rpm), None if tpm is None else meter(tpm))
 
 
-def token_cost(body_bytes: int, max_tokens: int | None) -> int:
-    """What admission charges: the larger of the output asked for and 16, and a quarter of the body's bytes."""
-    return max(max_tokens or 0, 16) + ceil(body_bytes / 4)
+def token_cost(body_bytes: int, max_tokens: int | None, output_ratio: float = 1.0) -> int:
+    """What admission charges, in input tokens: the larger of the output asked for and 16, each of which counts for
+    `output_ratio`, and a quarter of the body's bytes."""
+    return ceil(output_ratio * max(max_tokens or 0, 16)) + ceil(body_bytes / 4)

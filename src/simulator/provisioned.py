@@ -2,7 +2,8 @@
 
 Azure OpenAI provisioned throughput guide: a leaky bucket. A request is let in while it is below 100 %, and adds what it
 is expected to take; what it took less or more is put right when it ends; the bucket drains without pause. Above 100 % a
-request is refused, and told when it is below again. Microsoft does not say how much it holds.
+request is refused, and told when it is below again. Microsoft does not say how much it holds. All amounts are input
+tokens: how many of them an output token counts for is the caller's matter.
 """
 
 from heapq import heappop, heappush

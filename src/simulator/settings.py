@@ -29,6 +29,8 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     counts."""
     windows: Windows = "fixed"
     """Where the windows lie: one after the other from the first request on, by the clock, or before each request."""
+    output_token_ratio: Annotated[float, Meta(ge=1, le=100)] = 1
+    """With style `ptu`: an output token counts for so many input tokens."""
     spillover: bool = False
     """Whether a standard deployment answers what a provisioned one (style `ptu`) refuses, as Azure has it."""
     api_keys: tuple[str, ...] = ()

@@ -75,6 +75,21 @@ def test_a_refusal_says_when_it_is_below_100_percent_again() -> None:
     assert ask(account, now_s=1.0).status == 200, "the answer had sixteen tokens, so most of it came back at its end"
 
 
+def test_an_output_token_counts_for_as_many_input_tokens_as_it_is_told() -> None:
+    account = Account(ProviderSettings(header_style="ptu", tpm=6_000, latency_s=1.0, output_token_ratio=4))
+    given = 4 * 100  # the most that could be asked for, at first
+    assert ask(account, max_tokens=100).status == 200
+
+    used = ask(account, now_s=0.0, max_tokens=1).headers.decode()
+    assert float(used.partition("utilization: ")[2].partition("%")[0]) > 100 * given / 1000
+
+    after = ask(account, now_s=1.0, max_tokens=16).headers.decode()
+    assert float(after.partition("utilization: ")[2].partition("%")[0]) < 100 * given / 1000
+    account.apply(ProviderSettings(header_style="ptu", tpm=6_000, output_token_ratio=1))
+    anew = ask(account, now_s=1.0, max_tokens=16).headers.decode()
+    assert float(anew.partition("utilization: ")[2].partition("%")[0]) < 10
+
+
 def test_with_spillover_a_standard_deployment_answers_and_says_so() -> None:
     account = Account(ProviderSettings(header_style="ptu", tpm=6_000, latency_s=1.0, spillover=True))
     first = ask(account, max_tokens=1_100)

@@ -75,6 +75,65 @@ def test_limits_that_differ_are_warned_of(tmp_path: Path, first: str, second: st
     assert told in warning
 
 
+def test_one_rate_limit_whose_output_tokens_count_in_two_ways_is_a_mistake(tmp_path: Path) -> None:
+    told = mistake_of(tmp_path, (f"{PTU}, output_token_ratio: 4",), (f"{PTU}, output_token_ratio: 2.5",))
+    assert "model_groups[1].models[0].output_token_ratio: is 2.5, unlike that of model_groups[0].models[0]" in told
+    assert "fix: write output_token_ratio: 4, or output_token_ratio: 2.5 at model_groups[0].models[0]" in told
+
+    told = mistake_of(tmp_path, (f"{PTU}, output_token_ratio: 4",), (PTU,))
+    assert "model_groups[1].models[0]: is 1, unlike that of" in told
+
+    told = mistake_of(tmp_path, (f"{PTU}, output_token_ratio: 4",), (METERED,))
+    assert "is metered, unlike that of" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("capacity: provisioned, output_token_ratio: 0.5", "a number from 1 up to 100"),
+        ("capacity: provisioned, output_token_ratio: 101", "a number from 1 up to 100"),
+        ("capacity: provisioned, output_token_ratio: four", "a number from 1 up to 100"),
+        ("capacity: metered, output_token_ratio: 4", "is of no use with metered capacity"),
+        ("output_token_ratio: 4", "fix: write capacity: provisioned beside it, or leave it out"),
+    ],
+)
+def test_what_no_output_token_counts_for_is_a_mistake(tmp_path: Path, setting: str, told: str) -> None:
+    mistake = mistake_of(tmp_path, (f"model: m, {setting}, params: {{api_key: sk-secret}}",))
+
+    assert "model_groups[0].models[0].output_token_ratio: " in mistake
+    assert told in mistake
+
+
+def test_the_ratio_reaches_the_endpoint_and_is_one_if_nothing_is_said(tmp_path: Path) -> None:
+    said = read(tmp_path, (f"{PTU}, output_token_ratio: 4",)).groups[0].models[0]
+    assert endpoint_of(said).output_token_ratio == 4.0
+
+    unsaid = read(tmp_path, (PTU,)).groups[0].models[0]
+    assert endpoint_of(unsaid).output_token_ratio == 1.0
+
+
+@pytest.mark.parametrize(
+    ("price", "ratio", "warned"),
+    [
+        ("input: 2.5, output: 10", "", True),
+        ("input: 2.5, output: 10", "output_token_ratio: 1, ", False),
+        ("input: 2.5, output: 10", "output_token_ratio: 4, ", False),
+        ("input: 2.5, output: 2.5", "", False),
+        ("input: 2.5, output: 0", "", False),
+        ("input: 0, output: 10", "", False),
+        ("per_hour: 3", "", False),
+    ],
+)
+def test_prices_of_a_group_tell_what_an_output_token_most_likely_counts_for(
+    tmp_path: Path, price: str, ratio: str, warned: bool
+) -> None:
+    reserved = f"{ratio}price: {{per_hour: 36}}, {PTU}"
+    warnings = read(tmp_path, (reserved, f"model: n, price: {{{price}}}, params: {{api_key: k}}")).warnings
+
+    told = "model_groups[0].models[0]: counts an output token as one input token"
+    assert [told in each and "write output_token_ratio: 4 if" in each for each in warnings] == [True] * warned
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -2,34 +2,51 @@
 
 import random
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from entrypoints.simulate.options import Latency, Limits, Spread, Tokens, limits
 from entrypoints.simulate.run import Played, play
 from entrypoints.simulate.scenario import scenario_of
-from entrypoints.simulate.traffic import Mix, by_chance
+from entrypoints.simulate.traffic import Arrival, Mix, by_chance
 from entrypoints.wiring.groups import model_groups
+from simulator.limits import token_cost
 from tests.unit.simulated import settings_of
 
 MINUTES = 15
 TPM = 300_000
 OFFERED = 1.3
 TOKENS = Tokens(Spread(500, 1500), Spread(50, 350))
-EACH = 1200.0
+MIXED = (Tokens(Spread(50, 2000), Spread(16, 900)),)
+IN_TURN = (Tokens(Spread(1500, 2500), Spread(16, 40)), Tokens(Spread(100, 300), Spread(200, 500)))
+"""For three minutes long prompts and short answers, then the other way round."""
 
 
 def run(
-    folder: Path, seed: int, *, streams: bool = False, ptu: str = "capacity: provisioned", wait_s: int = 0
+    folder: Path,
+    seed: int,
+    *,
+    streams: bool = False,
+    ptu: str = "capacity: provisioned",
+    wait_s: int = 0,
+    ratio: float = 1.0,
+    kinds: Sequence[Tokens] = (TOKENS,),
 ) -> Played:
+    """`ratio`: an output token counts for so many input tokens at the provider."""
     general = f"max_wait_for_tier: {wait_s}"
     settings = settings_of(folder, f"id: ptu, {ptu}", "id: payg, priority: 1", general=general)
-    given: list[tuple[str | None, Limits]] = [("ptu", Limits(None, TPM, "ptu")), ("payg", Limits(None, None))]
+    given: list[tuple[str | None, Limits]] = [("ptu", Limits(None, TPM, "ptu", ratio)), ("payg", Limits(None, None))]
     scenario = scenario_of(model_groups(settings), [], given, [(None, Latency(0.3, 0.02))], [], streams=streams)
     dice = random.Random(seed)
-    rate = OFFERED * TPM / 60 / EACH
-    arrivals = by_chance(rate, 60.0 * MINUTES, TOKENS, Mix(scenario.groups, dice), dice)
+    arrivals: list[Arrival] = []
+    for part in range(0, MINUTES, 3):
+        tokens = kinds[part // 3 % len(kinds)]
+        each = (tokens.given.least + tokens.given.most + ratio * (tokens.answered.least + tokens.answered.most)) / 2
+        some = by_chance(OFFERED * TPM / 60 / each, 180.0, tokens, Mix(scenario.groups, dice), dice)
+        arrivals += [structs.replace(arrival, at_s=arrival.at_s + 60.0 * part) for arrival in some]
     return play(settings, scenario, arrivals, 60.0 * MINUTES, seed)
 
 
@@ -54,6 +71,26 @@ def test_at_130_percent_97_are_used_and_one_in_a_hundred_is_refused_at_most(
     assert used >= 0.97
     assert refused <= 0.01
     assert played.outcomes.answered == played.outcomes.requests, "every client was answered"
+
+
+@pytest.mark.parametrize(("kinds", "streams", "wait_s"), [(MIXED, False, 0), (MIXED, True, 2), (IN_TURN, False, 0)])
+def test_the_same_where_an_output_token_counts_for_four_input_tokens_and_requests_differ(
+    tmp_path: Path, kinds: Sequence[Tokens], streams: bool, wait_s: int
+) -> None:
+    ptu = "capacity: provisioned, output_token_ratio: 4"
+    played = run(tmp_path, 1, streams=streams, ptu=ptu, wait_s=wait_s, ratio=4.0, kinds=kinds)
+
+    used, refused = after_the_first_minute(played)
+    assert used >= 0.97
+    assert refused <= 0.01
+    assert played.outcomes.answered == played.outcomes.requests, "every client was answered"
+
+
+def test_without_its_ratio_the_work_that_changes_is_not_understood(tmp_path: Path) -> None:
+    played = run(tmp_path, 1, ratio=4.0, kinds=IN_TURN)
+
+    used, refused = after_the_first_minute(played)
+    assert used < 0.85 and refused > 0.01
 
 
 @pytest.mark.parametrize(("wait_s", "streams"), [(1, False), (2, True), (5, False)])
@@ -89,6 +126,18 @@ def test_an_endpoint_with_provisioned_capacity_has_a_provisioned_deployment(tmp_
     assert plans["payg"].provider.header_style == "openai"
 
 
+def test_it_counts_output_tokens_as_the_option_says_or_else_as_the_configuration_does(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "id: ptu, capacity: provisioned, output_token_ratio: 8", "id: payg")
+
+    def ratios(*given: str) -> list[float]:
+        plans = scenario_of(model_groups(settings), [], [limits(text) for text in given]).plans
+        return [plans[name].provider.output_token_ratio for name in ("ptu", "payg")]
+
+    assert ratios("ptu=none/300000:ptu") == [8.0, 1.0]
+    assert ratios("none/300000:ptu:4") == [4.0, 4.0]
+    assert ratios("600/300000:openai") == [1.0, 1.0]
+
+
 def test_a_prompt_that_is_too_long_for_it_is_refused_as_azure_does(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "id: ptu, capacity: provisioned")
     scenario = scenario_of(model_groups(settings), [], [("ptu", Limits(None, 10_000_000, "ptu"))])
@@ -107,3 +156,17 @@ def test_the_option_asks_for_tokens_alone() -> None:
     for wrong in ("east=60/300000:ptu", "east=none/none:ptu"):
         with pytest.raises(ArgumentTypeError, match=r"none/300000:ptu"):
             limits(wrong)
+
+
+def test_the_option_says_how_output_tokens_count() -> None:
+    assert limits("none/300000:ptu:4") == (None, Limits(None, 300_000, "ptu", 4.0))
+    assert limits("ptu:4=none/300000:ptu:2.5") == ("ptu:4", Limits(None, 300_000, "ptu", 2.5))
+    for wrong in ("none/300000:ptu:0.5", "none/300000:ptu:101", "600/300000:azure:4"):
+        with pytest.raises(ArgumentTypeError, match=r"from 1 to 100, such as east=none/300000:ptu:4"):
+            limits(wrong)
+
+
+def test_a_request_is_charged_its_prompt_and_its_weighted_output() -> None:
+    assert token_cost(4 * 1000, 200) == 1200
+    assert token_cost(4 * 1000, 200, 4.0) == 1800
+    assert token_cost(4 * 1000, None, 2.5) == 1040

@@ -144,11 +144,11 @@ class Ledger:
         for endpoint in endpoints:
             bucket = self.own(endpoint)
             if bucket is not None:
-                bucket.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
+                self._configure(bucket, endpoint, now)
             elif earlier is not None:
                 for name, known in earlier._clients.items():
                     if name.startswith(f"{endpoint.bucket}/") and known.is_leaky is endpoint.is_provisioned:
-                        known.configure(endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve)
+                        self._configure(known, endpoint, now)
                         self._clients[name] = known
 
     def _carried(self, endpoint: Endpoint) -> Bucket | None:
@@ -161,8 +161,15 @@ class Ledger:
         return known
 
     def _opened(self, endpoint: Endpoint) -> Bucket:
-        kind = ProvisionedBucket if endpoint.is_provisioned else Bucket
-        return kind(endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve)
+        said = endpoint.provider, endpoint.rpm, endpoint.tpm, self._started, self._reserve
+        return ProvisionedBucket(*said, endpoint.output_token_ratio) if endpoint.is_provisioned else Bucket(*said)
+
+    def _configure(self, bucket: Bucket, endpoint: Endpoint, now: float) -> None:
+        said = endpoint.provider, endpoint.rpm, endpoint.tpm, now, self._reserve
+        if isinstance(bucket, ProvisionedBucket):
+            bucket.configure(*said, endpoint.output_token_ratio)
+        else:
+            bucket.configure(*said)
 
 
 def _of_client(endpoint: Endpoint, client: str) -> str:

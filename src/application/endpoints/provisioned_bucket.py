@@ -9,25 +9,46 @@ from domain.rate_limit.limit_reading import Readings
 from domain.rate_limit.limit_report import BucketReport, Charged
 from domain.rate_limit.reservation import Ending, Reservation
 from domain.rate_limit.room import Ahead
-from domain.rate_limit.token_estimate import MAX_OUTPUT_TOKENS, MAX_REQUEST_TOKENS, Usage
+from domain.rate_limit.token_estimate import MAX_OUTPUT_TOKENS, MAX_REQUEST_TOKENS, ProvisionedEstimate, Usage
 
 
 class ProvisionedBucket(Bucket):
-    """Its tokens are what the `LeakyBucket` says; of its requests the configuration may say `rpm`."""
+    """Its tokens are input tokens, and what the `LeakyBucket` says; of its requests the configuration may say `rpm`."""
 
     __slots__ = ("_leaky",)
 
+    estimate: ProvisionedEstimate
     is_leaky = True
 
-    def __init__(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float = 0.0) -> None:
-        """See `Bucket`. `tpm` None = how fast it drains is learned from 429s alone. `reserve` is of `rpm`."""
+    def __init__(
+        self,
+        provider: str,
+        rpm: float | None,
+        tpm: float | None,
+        now: float,
+        reserve: float = 0.0,
+        output_ratio: float = 1.0,
+    ) -> None:
+        """See `Bucket`. `tpm` None = how fast it drains is learned from 429s alone. `reserve` is of `rpm`. An output
+        token counts for `output_ratio` input tokens."""
         super().__init__(provider, rpm, tpm, now, reserve)
+        self.estimate = ProvisionedEstimate(output_ratio=output_ratio)
         self._become(LeakyBucket.of(tpm, now))
 
-    def configure(self, provider: str, rpm: float | None, tpm: float | None, now: float, reserve: float) -> None:
-        """See `Bucket`. What was learned stays where `tpm` does."""
-        leaky = self._leaky if self._configured[2] == tpm else self._leaky.begun_anew(tpm, now)
+    def configure(
+        self,
+        provider: str,
+        rpm: float | None,
+        tpm: float | None,
+        now: float,
+        reserve: float,
+        output_ratio: float = 1.0,
+    ) -> None:
+        """See `Bucket`. What was learned of the bucket stays where `tpm` does, and what its tokens are."""
+        stays = (self._configured[2], self.estimate.output_ratio) == (tpm, output_ratio)
+        leaky = self._leaky if stays else self._leaky.begun_anew(tpm, now)
         super().configure(provider, rpm, tpm, now, reserve)
+        self.estimate = structs.replace(self.estimate, output_ratio=output_ratio)
         self._become(leaky)
 
     def fits_by_choice_in_s(self, need: float, now: float) -> float:
@@ -39,7 +60,8 @@ class ProvisionedBucket(Bucket):
         """See `Bucket`. A 429 that comes before its turn sets it back, by about half of what is kept free: with less
         some wait in vain, with more what is free goes unused (docs/cost.md has both)."""
         requests, tokens = self.requests.terms.kept, self.tokens.terms.kept
-        return self.fits_in_s(need, now, Ahead(ahead.requests + requests, ahead.tokens + 1.5 * tokens))
+        ahead_tokens = ahead.tokens + (self.estimate.output_ratio - 1.0) * ahead.output
+        return self.fits_in_s(need, now, Ahead(ahead.requests + requests, ahead_tokens + 1.5 * tokens))
 
     def charge(self, need: float, now: float) -> Reservation:
         """See `Bucket`."""
@@ -64,7 +86,7 @@ class ProvisionedBucket(Bucket):
 
     def spend(self, usage: Usage, now: float) -> None:
         """See `Bucket`."""
-        self._become(self._leaky.correct(-_taken(usage), now))
+        self._become(self._leaky.correct(-self.estimate.taken(usage), now))
 
     def refused(self, failure: Failure, held: Reservation, sent: float, now: float) -> Reservation:
         """See `Bucket`. It took nothing; only a 429 of its own tells how full it is."""
@@ -88,7 +110,7 @@ class ProvisionedBucket(Bucket):
             return
         taken = held.tokens if ending in (Ending.ANSWERED, Ending.LEFT) else 0.0
         if usage is not None and usage.prompt_tokens <= MAX_REQUEST_TOKENS and usage.output_tokens <= MAX_OUTPUT_TOKENS:
-            taken = _taken(usage)
+            taken = self.estimate.taken(usage)
         if ending is Ending.UNSENT:
             self.requests = self.requests.refund(1.0, held.requests_mark, now)
         self._become(self._leaky.correct(held.tokens - taken, now))
@@ -111,8 +133,3 @@ class ProvisionedBucket(Bucket):
     def _become(self, leaky: LeakyBucket) -> None:
         self._leaky = leaky
         self.tokens = leaky.limit_state()
-
-
-def _taken(usage: Usage) -> float:
-    """What Azure charges: prompt tokens but for cached ones, and the answer (provisioned throughput guide)."""
-    return max(0.0, float(usage.prompt_tokens - usage.cached_tokens)) + usage.output_tokens

@@ -137,10 +137,12 @@ class Door:
 class Hall:
     """Those who wait for one group, before all its doors."""
 
-    __slots__ = ("bytes", "doors", "tokens", "waiting")
+    __slots__ = ("bytes", "doors", "output", "tokens", "waiting")
 
     def __init__(self, group: ModelGroup) -> None:
         self.doors: Final = tuple(Door(endpoint) for endpoint in group.endpoints)
         self.waiting = 0
         self.bytes = 0
         self.tokens = 0.0
+        self.output = 0.0
+        """Of the tokens, those of answers."""

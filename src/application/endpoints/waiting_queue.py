@@ -65,7 +65,7 @@ class WaitingQueue:
     def ahead(self, group: str) -> Ahead:
         """Those who wait for this group now."""
         hall = self.halls.get(group)
-        return Ahead(hall.waiting, hall.tokens) if hall else NOBODY
+        return Ahead(hall.waiting, hall.tokens, hall.output) if hall else NOBODY
 
     def all_waiting(self) -> dict[str, int]:
         """The same of every group for which any do."""
@@ -163,6 +163,7 @@ class WaitingQueue:
         hall.waiting += 1
         hall.bytes += waiter.query.size
         hall.tokens += UNTAUGHT.tokens(waiter.query.demand)
+        hall.output += UNTAUGHT.output(waiter.query.demand)
         waiter.lines = tuple(self._line(door, waiter) for door in hall.doors if door.endpoint.id not in waiter.barred)
         for line in waiter.lines:
             if line.join(waiter):
@@ -197,6 +198,7 @@ class WaitingQueue:
         hall.waiting -= 1
         hall.bytes -= waiter.query.size
         hall.tokens -= UNTAUGHT.tokens(waiter.query.demand)
+        hall.output -= UNTAUGHT.output(waiter.query.demand)
         if not hall.waiting:
             self._close(waiter.group.name)
         elif self._noted:

@@ -29,10 +29,11 @@ class Ahead(Struct, frozen=True, gc=False):
 
     requests: float = 0.0
     tokens: float = 0.0  # that they take together, by their length
+    output: float = 0.0  # of these, what their answers take
 
     def part(self, of_all: float) -> "Ahead":
         """So much of it, from 0 to 1."""
-        return Ahead(self.requests * of_all, self.tokens * of_all)
+        return Ahead(self.requests * of_all, self.tokens * of_all, self.output * of_all)
 
 
 NOBODY = Ahead()

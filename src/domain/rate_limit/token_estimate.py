@@ -70,6 +70,11 @@ class TokenEstimate(Struct, frozen=True, gc=False):
             tokens += demand.attachments * _TOKENS_PER_ATTACHMENT
         return tokens if tokens < MAX_REQUEST_TOKENS else MAX_REQUEST_TOKENS
 
+    def output(self, demand: Demand) -> float:
+        """Those of the answer, of the guess."""
+        asked = demand.max_output_tokens
+        return self.output_tokens if asked is None else asked
+
     def after_usage(self, demand: Demand, usage: Usage) -> "TokenEstimate":
         """A reply said what its request took; what came with attachments says nothing about text, and a number that
         cannot be meant says nothing at all."""
@@ -90,3 +95,25 @@ class TokenEstimate(Struct, frozen=True, gc=False):
 
 UNTAUGHT = TokenEstimate()
 """Of a bucket whose requests nothing was learned of yet."""
+
+
+class ProvisionedEstimate(TokenEstimate, frozen=True, gc=False):
+    """The same of provisioned capacity, in input tokens: each token of an answer counts for several of them (Azure
+    OpenAI provisioned throughput guide: from gpt-4.1 on as many as its price is that of an input token)."""
+
+    output_ratio: float = 1.0
+    """So many."""
+
+    def tokens(self, demand: Demand) -> float:
+        """See `TokenEstimate`."""
+        return min(super().tokens(demand) + (self.output_ratio - 1.0) * self.output(demand), MAX_REQUEST_TOKENS)
+
+    def after_usage(self, demand: Demand, usage: Usage) -> "ProvisionedEstimate":
+        """See `TokenEstimate`."""
+        learned = super().after_usage(demand, usage)
+        return ProvisionedEstimate(learned.tokens_per_byte, learned.output_tokens, self.output_ratio)
+
+    def taken(self, usage: Usage) -> float:
+        """What a request took in the end: its prompt without what came from the prompt cache, which is deducted wholly,
+        and its answer, reasoning included."""
+        return max(0.0, float(usage.prompt_tokens - usage.cached_tokens)) + self.output_ratio * usage.output_tokens

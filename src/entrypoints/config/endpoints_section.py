@@ -24,6 +24,7 @@ _EXCLUSIVE = (  # as the OpenAI client refuses them
     ("azure_ad_token", "azure_ad_token_provider"),
 )
 _ONE_OF_TWO = "only one of the two"
+_OF_PROVISIONED = "with capacity: provisioned, whose output tokens count for several input tokens"
 
 
 def settle_groups(
@@ -43,6 +44,9 @@ def settle_groups(
             _check_unique(ids, model.id, "id", here)
             if model.price is not None:
                 check_price(report.at(f"{path}.models[{number}].price"))
+            if "output_token_ratio" in here.given and model.capacity != "provisioned":
+                fix = "write capacity: provisioned beside it, or leave it out"
+                here.add("output_token_ratio", f"is of no use with {model.capacity} capacity", _OF_PROVISIONED, fix)
             params = _settle_params(model.params, in_params)
             check_plain_http(params, general.plain_http_hosts, in_params)
             endpoint_id = model.id or f"{group.model_group}/{number + 1}"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from domain.cost import PRICE_DECIMALS
 from entrypoints.config.reading.mistakes import Place, Report
-from entrypoints.config.settings import GroupSettings
+from entrypoints.config.settings import EndpointSettings, GroupSettings
 from entrypoints.config.settings_price import PriceSettings
+from entrypoints.config.value_types import MOST_OUTPUT_RATIO
 
 _BY_TOKEN = ("input", "output")
 _CHEAPEST = 0.001
@@ -53,6 +54,20 @@ def warn_about_prices(groups: Sequence[GroupSettings], report: Report) -> None:
             elif is_priced:
                 problem = "has no price, as others of its group have: its replies are in no sum of costs"
                 report.warn(path, problem, "write its price, with 0 where it costs nothing")
+            if model.capacity == "provisioned" and "output_token_ratio" not in report.at(path).given:
+                _warn_about_ratio(group.models, path, report)
+
+
+def _warn_about_ratio(models: Sequence[EndpointSettings], path: str, report: Report) -> None:
+    """From gpt-4.1 on Azure counts output tokens of provisioned capacity as its prices do (provisioned throughput
+    guide)."""
+    prices = (model.price for model in models if model.price is not None)
+    ratios = (price.output / price.input for price in prices if price.input and price.output)
+    ratio = next((ratio for ratio in ratios if 1 < ratio <= MOST_OUTPUT_RATIO), None)
+    if ratio is not None:
+        text = f"counts an output token as one input token, and by the prices of its group it is worth {ratio:.4g}"
+        fix = f"write output_token_ratio: {ratio:.4g} if the deployment counts so too, or 1 if it does not"
+        report.warn(path, text, fix)
 
 
 def _warn_about(price: PriceSettings, path: str, report: Report) -> None:

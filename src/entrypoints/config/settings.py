@@ -213,6 +213,9 @@ class EndpointSettings(Section, frozen=True):
     capacity: Literal["metered", "provisioned"] = "metered"
     """metered: its replies say what is left of its rate limit. provisioned: reserved capacity such as an Azure PTU,
     whose replies do not; how much there is the proxy learns from its 429s: [provisioned capacity](provisioned.md)."""
+    output_token_ratio: values.OutputRatio = 1
+    """Of provisioned capacity: one output token counts for so many input tokens, for Azure's gpt-4.1 for 4, for gpt-5
+    for 8: [output tokens](provisioned.md#output-tokens)."""
     params: ParamsSettings = ParamsSettings()
     """How it is reached: [params](#params)."""
     connect_timeout: values.Seconds = _ENDPOINT.connect_timeout_s

@@ -10,6 +10,7 @@ from entrypoints.config.settings import EndpointSettings, GroupSettings
 from entrypoints.config.settings_params import ParamsSettings
 
 _LIMITS = ("rpm", "tpm")
+_COUNTED = ("capacity", "output_token_ratio")
 
 
 def bucket_of(model: EndpointSettings) -> tuple[str, str, str]:
@@ -47,24 +48,31 @@ def key_of(params: ParamsSettings) -> str:
 
 
 def check_shared_buckets(groups: Sequence[GroupSettings], report: Report) -> None:
-    """Report a mistake where endpoints of one bucket have different `capacity`, as it is counted in one way only, and
-    a warning where they have different `rpm` or `tpm`. The groups are settled."""
+    """Report a mistake where endpoints of one bucket have different `capacity` or `output_token_ratio`, as it is
+    counted in one way only, and a warning where they have different `rpm` or `tpm`. The groups are settled."""
     seen: dict[tuple[str, str, str], tuple[str, EndpointSettings]] = {}
     for index, group in enumerate(groups):
         for number, model in enumerate(group.models):
             path = f"model_groups[{index}].models[{number}]"
             first_path, first = seen.setdefault(bucket_of(model), (path, model))
             shared = f"{first_path}, with which it shares host, key and model and so one rate limit"
-            if model.capacity != first.capacity:
-                problem = f"is {model.capacity}, unlike that of {shared}"
-                fix = f"write capacity: {first.capacity}, or capacity: {model.capacity} at {first_path}"
-                report.add(_place(path, "capacity", report), problem, "one capacity for each rate limit", fix)
+            for key in _COUNTED:
+                mine, other = getattr(model, key), getattr(first, key)
+                if mine != other:
+                    problem = f"is {_shown(mine)}, unlike that of {shared}"
+                    fix = f"write {key}: {_shown(other)}, or {key}: {_shown(mine)} at {first_path}"
+                    report.add(_place(path, key, report), problem, f"one {key} for each rate limit", fix)
+                    break  # only provisioned capacity has a ratio
             for key in _LIMITS:
                 mine, other = getattr(model, key), getattr(first, key)
                 if mine != other:
                     told = f"leaves out {key}," if mine is None else f"is {mine},"
                     text = f"{told} unlike {other or 'none'} at {shared}: one of them holds for both"
                     report.warn(_place(path, key, report), text)
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _place(path: str, key: str, report: Report) -> str:

@@ -26,7 +26,7 @@ _MOST_MINUTES = 7 * 24 * 60.0
 _MANY: Mapping[str, Any] = MappingProxyType({"action": "append", "default": []})
 _HELP = {
     "--tokens": f"of a request, each N or LEAST-MOST ({_TOKENS})",
-    "--limits": "requests and tokens a minute, each a number or none; STYLE openai, azure, none, ptu (as in the file)",
+    "--limits": "requests and tokens a minute, each N or none; STYLE openai, azure, none, ptu[:RATIO] (as in the file)",
     "--latency": "ms until the first byte, and for each token of the answer (300+20)",
     "--outage": "KIND connect (refused), 503 or timeout (connect)",
     "--429": "nothing but 429s; AFTER is what retry-after says (nothing)",

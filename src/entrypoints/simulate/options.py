@@ -7,13 +7,14 @@ from typing import Literal
 
 from msgspec import Struct
 
+from entrypoints.config.value_types import MOST_OUTPUT_RATIO
 from simulator.settings import HeaderStyle
 
 TroubleKind = Literal["connect", "503", "timeout", "429"]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
-_LIMITS = re.compile(r"(\d+|none)/(\d+|none)(?::(openai|azure|none|ptu))?")
+_LIMITS = re.compile(r"(\d+|none)/(\d+|none)(?::(openai|azure|none|ptu)(?::(\d+(?:\.\d+)?))?)?")
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)\+(\d+(?:\.\d+)?)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 MOST_TOKENS = 1_000_000
@@ -27,6 +28,8 @@ class Limits(Struct, frozen=True):
     tpm: int | None
     style: HeaderStyle | None = None
     """How it counts and what its headers say; None = as the endpoint's provider does."""
+    output_ratio: float | None = None
+    """With style `ptu`: an output token counts for so many input tokens; None = as the configuration says."""
 
 
 class Latency(Struct, frozen=True):
@@ -71,7 +74,8 @@ def duration(text: str) -> float:
 
 
 def limits(text: str) -> tuple[str | None, Limits]:
-    """`[ENDPOINT=]RPM/TPM[:STYLE]`; without an endpoint it is meant for all (None)."""
+    """`[ENDPOINT=]RPM/TPM[:STYLE]`, or `[ENDPOINT=]none/TPM:ptu[:RATIO]`; without an endpoint it is meant for all
+    (None)."""
     endpoint, value = _of_one(text)
     match = _LIMITS.fullmatch(value)
     if match is None or "0" in (match[1], match[2]):
@@ -84,9 +88,15 @@ def limits(text: str) -> tuple[str | None, Limits]:
             f"'{text}' is no provisioned deployment; valid: [ENDPOINT=]none/TPM:ptu, such as "
             "east=none/300000:ptu, as it has a limit of tokens alone"
         )
+    ratio = None if match[4] is None else float(match[4])
+    if ratio is not None and (match[3] != "ptu" or not 1 <= ratio <= MOST_OUTPUT_RATIO):
+        raise ArgumentTypeError(
+            f"'{text}' counts output tokens as nobody does; valid: [ENDPOINT=]none/TPM:ptu:RATIO, from 1 to "
+            f"{MOST_OUTPUT_RATIO}, such as east=none/300000:ptu:4 where one counts for four input tokens"
+        )
     rpm, tpm = (None if number == "none" else int(number) for number in (match[1], match[2]))
     style: HeaderStyle | None = match[3]  # type: ignore[assignment] # the pattern has no other words
-    return endpoint, Limits(rpm, tpm, style)
+    return endpoint, Limits(rpm, tpm, style, ratio)
 
 
 def latency(text: str) -> tuple[str | None, Latency]:

@@ -72,9 +72,16 @@ def scenario_of(
         first = next((each for each in of_file if each.rpm is not None or each.tpm is not None), endpoint)
         chosen = Limits(first.rpm, first.tpm) if told is None else told
         style = chosen.style or _style(endpoint, chosen)
+        ratio = chosen.output_ratio or (endpoint.output_token_ratio if style == "ptu" else 1.0)
         plans[endpoint.id] = Plan(
             endpoint.bucket,
-            ProviderSettings(name=endpoint.id[:100], rpm=chosen.rpm, tpm=chosen.tpm, header_style=style),
+            ProviderSettings(
+                name=endpoint.id[:100],
+                rpm=chosen.rpm,
+                tpm=chosen.tpm,
+                header_style=style,
+                output_token_ratio=ratio,
+            ),
             told is not None,
             _latest(latencies, [endpoint.id]) or Latency(),
             tuple(trouble for trouble in troubles if trouble.endpoint == endpoint.id),

@@ -89,6 +89,7 @@ def endpoint_of(model: EndpointSettings) -> Endpoint:
         request_timeout_s=model.request_timeout,
         priority=model.priority,
         is_provisioned=model.capacity == "provisioned",
+        output_token_ratio=model.output_token_ratio,
     )
 
 

@@ -25,7 +25,8 @@ class BlindRouting:
         plan = self._plans[group.endpoints[chosen].id]
         trouble = trouble_at(plan, at_s)
         if trouble is None:
-            verdict = self._limiters[plan.bucket].admit(token_cost(body_bytes, answered), at_s)
+            cost = token_cost(body_bytes, answered, plan.provider.output_token_ratio)
+            verdict = self._limiters[plan.bucket].admit(cost, at_s)
             self.refused += verdict.refused_by is not None
         else:
             self.refused += trouble.kind == "429"

@@ -50,14 +50,15 @@ class SimulatedProviders:
         if plan.provider.header_style == "ptu" and size > 4 * CONTEXT_TOKENS:
             await self._wait(WAY_S, call)
             return _simulated(context_too_long(size // 4, CONTEXT_TOKENS))
-        cost = token_cost(size, answered)
+        ratio = plan.provider.output_token_ratio
+        cost = token_cost(size, answered, ratio)
         verdict = self._limiters[plan.bucket].admit(cost, self._clock.now())
         self._journal.asked(name, cost, _left(verdict, plan), is_refused=verdict.refused_by is not None)
         if verdict.refused_by is not None:
             return await self._refused(verdict, call, plan)
         reply = await self._answered(name, plan, verdict, call, answered)
         takes_s = plan.latency.token_s * answered if self._streams else 0.0
-        self._limiters[plan.bucket].correct(cost - size // 4 - answered, self._clock.now() + takes_s)
+        self._limiters[plan.bucket].correct(cost - size // 4 - ratio * answered, self._clock.now() + takes_s)
         return reply
 
     async def close(self) -> None:
