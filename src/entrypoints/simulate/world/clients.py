@@ -52,8 +52,6 @@ class Outcomes(Struct):
 
 
 class Clients:
-    """All of them."""
-
     def __init__(
         self,
         answers: Responder,
@@ -134,7 +132,6 @@ class TimedQueue(WaitingQueue):
     async def lease(
         self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float, *, by_choice: bool = False
     ) -> Lease | None:
-        """See `WaitingQueue`."""
         began = self._clock.now()
         try:
             return await super().lease(group, query, barred, until, by_choice=by_choice)
