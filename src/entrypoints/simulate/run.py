@@ -58,7 +58,7 @@ def play(
         for source in tokens.values():
             source.start()
         blind = BlindRouting(scenario)
-        clients = Clients(container.found(), container.ledger(), journal, clock, blind, streams=scenario.streams)
+        clients = Clients(container.found(), container.ledger(), journal, clock, blind, scenario.streams)
         ticks = asyncio.ensure_future(_tick(clock, journal, container.waiting(), scenario, progress))
         await clients.send(arrivals)
         ended_s = clock.passed_s()
