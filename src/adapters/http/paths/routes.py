@@ -65,8 +65,6 @@ _ONE_ROOT = re.compile(r"/+(?:openai/+(?:v1/+)?|v1/+)")
 
 
 class Route(Struct, frozen=True):
-    """Where a request leads."""
-
     api: Api
     path: str  # below the version root, percent-encoded as it came
     deployment: str | None = None
@@ -204,7 +202,6 @@ def _decoded(deployment: str | None) -> str | None:
 
 
 def unknown_path(path: str) -> InvalidRequest:
-    """Nothing is served there."""
     meant = nearest(path, _SUGGESTED)
     hint = f" Probably /v1{meant} is meant; a client's base_url ends in /v1." if meant else ""
     return InvalidRequest(f"There is nothing under this path.{hint}", code="unknown_path")
