@@ -3,7 +3,7 @@
 `code` is stable; the HTTP adapter turns each error into the OpenAI error body, and each code into a status.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from application.messages import Attempt, reasons
 from domain.failure import Failure, FailureKind
@@ -33,7 +33,7 @@ class UnknownModel(ProxyError):
     type = "invalid_request_error"
     param = "model"
 
-    def __init__(self, model: str, served: Sequence[str]) -> None:
+    def __init__(self, model: str, served: Iterable[str]) -> None:
         super().__init__(f"The model '{_shown(model)}' is not served here. Served: {', '.join(served)}.")
 
 

@@ -43,7 +43,7 @@ class Holder(Protocol):
 
 
 class HeldBytes:
-    __slots__ = ("_max_bytes", "_most", "_most_large", "held_bytes", "refused", "when_exceeded")
+    __slots__ = ("_most", "_most_large", "held_bytes", "max_bytes", "refused", "when_exceeded")
 
     def __init__(self, max_bytes: int = 0, largest_bytes: int = 0) -> None:
         """`max_bytes` 0 = no bound, but all is counted. Something of `largest_bytes` fits when nothing else is held."""
@@ -54,13 +54,9 @@ class HeldBytes:
 
     def allow(self, max_bytes: int, largest_bytes: int) -> None:
         """From now on; as above. What is held stays, though it may be more."""
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._most: float = max_bytes or inf
         self._most_large: float = max(largest_bytes, max_bytes - max_bytes // _PART_FOR_SMALL) if max_bytes else inf
-
-    @property
-    def max_bytes(self) -> int:
-        return self._max_bytes
 
     @property
     def is_full(self) -> bool:
@@ -90,7 +86,7 @@ class HeldBytes:
     def _refusal(self, more: int, whole: int) -> TooMuchHeld:
         self.refused += 1
         most = self._most if whole <= SMALL_BYTES else self._most_large
-        return TooMuchHeld(more, self.held_bytes, int(most), self._max_bytes)
+        return TooMuchHeld(more, self.held_bytes, int(most), self.max_bytes)
 
 
 class Holding:

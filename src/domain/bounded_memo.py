@@ -44,3 +44,10 @@ class Remembered(dict[K, V]):
                 self.clear()
             self[key] = value
         return value
+
+
+def remembered(
+    most: int, *, longest: int = SHORT, size: Callable[[Any], int] = _length
+) -> Callable[[Callable[[K], V]], Callable[[K], V]]:
+    """Of a function of one argument: its answers are `Remembered`."""
+    return lambda work: Remembered(work, most, longest=longest, size=size).__getitem__

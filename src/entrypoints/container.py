@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from functools import partial
 
 from dependency_injector import providers
 
@@ -50,8 +51,8 @@ from application.sockets.native_attempt import NativeAttempt
 from application.state.owners import StateOwners
 from application.state.owners_per_key import KeyedOwners
 from application.state.replication import Replication
-from application.use_cases.by_account import AnswerStored, PassThrough
-from application.use_cases.catalogue import ListModels, ReportHealth
+from application.use_cases.by_account import AnswerStored, OpenSocket, PassThrough
+from application.use_cases.catalogue import ReportHealth
 from application.use_cases.model_call import AnswerModelCall
 from application.use_cases.proxy_report import ReportProxy
 from application.use_cases.status import ReportStatus, ReportStores
@@ -140,7 +141,16 @@ class Container(Foundations):
         plain=providers.Singleton(SendAttempt, *attempt_parts),
         traced=providers.Singleton(TracedAttempt, *attempt_parts, propagates=general.provided.propagate_trace_context),
     )
-    dispatch = providers.Singleton(Dispatch, pool, waiting, attempt, clock, draw, general.provided.max_wait)
+    dispatch_by = partial(
+        providers.Singleton,
+        Dispatch,
+        pool=pool,
+        waiting=waiting,
+        clock=clock,
+        draw=draw,
+        max_wait_s=general.provided.max_wait,
+    )
+    dispatch = dispatch_by(attempt=attempt)
 
     kept_s = providers.Callable(store_wiring.state_kept_s, general)
     memory_states = providers.Singleton(MemoryEndpointStateStore, clock, kept_s)
@@ -182,9 +192,8 @@ class Container(Foundations):
     model_call = providers.Singleton(
         AnswerModelCall, groups_by_name, start_group, stranger_group, state_owners, answers, is_closed=closed
     )
-    stored = providers.Singleton(
-        AnswerStored, groups_by_name, accounts, start_group, state_owners, dispatch, is_closed=closed
-    )
+    routing = (groups_by_name, accounts, start_group, state_owners)
+    stored = providers.Singleton(AnswerStored, *routing, dispatch, is_closed=closed)
     admin = providers.Callable(lambda general: general.passthrough == "admin", general)
     pass_through = providers.Singleton(
         PassThrough,
@@ -208,13 +217,8 @@ class Container(Foundations):
         NativeAttempt, *socket_parts, groups=groups_by_name, stream_hold_s=general.provided.stream_hold,
         events=providers.Singleton(ResponsesEvents), propagates=propagates,
     )  # fmt: skip
-    openers = (
-        pool, waiting, clock, draw, general.provided.max_wait,
-        groups_by_name, accounts, start_group, state_owners, closed,
-    )  # fmt: skip
-    open_realtime = providers.Singleton(socket_wiring.opener, realtime_attempt, *openers)
-    open_native = providers.Singleton(socket_wiring.opener, native_attempt, *openers)
-    models = providers.Singleton(ListModels, groups)
+    open_realtime = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=realtime_attempt), is_closed=closed)
+    open_native = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=native_attempt), is_closed=closed)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
     cache_health = providers.Selector(
         general.provided.cache_type, off=providers.Object(None), memory=memory_cache, redis=cache_gate
@@ -270,7 +274,7 @@ class Container(Foundations):
     )
     pages = providers.Singleton(
         catalogue_routes,
-        models,
+        groups_by_name,
         providers.Singleton(ReportHealth, groups, endpoint_states, ledger, clock),
         report,
         providers.Object(metrics_text),
@@ -285,7 +289,7 @@ class Container(Foundations):
         admission,
         surface,
         others,
-        models,
+        groups_by_name,
         sockets,
         pages,
         lifespan.provider,

@@ -3,15 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entrypoints.config.load import ConfigError, load_settings
 from entrypoints.config.reading.mistakes import Report
-from entrypoints.config.settings import Settings
 from entrypoints.processes.surroundings import (
     meaningless_signals_ignored,
     open_standard_streams,
@@ -59,7 +58,7 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     flags = (("bind_address", options.host), ("bind_port", options.port))
     source = Source(
         path,
-        partial(_read, path, {name: value for name, value in flags if value is not None}),
+        partial(load_settings, path, os.environ, {name: value for name, value in flags if value is not None}),
         _DEMO_IS_FIXED if options.demo else "",
     )
     report = Report(path)
@@ -88,10 +87,6 @@ def _serve(path: Path, options: argparse.Namespace) -> int:
     on_ready = partial(announce, settings, listening.addresses, events, say, demo=options.demo)
     reloader = Reloader(source, settings, report.files, events, _control(general.bind_port, path, events))
     return serve(listening, reloader, events, on_ready, hangup_reloads=not terminal_may_hang_up())
-
-
-def _read(path: Path, overrides: Mapping[str, Any], report: Report) -> Settings:
-    return load_settings(path, os.environ, overrides, report)
 
 
 def _control(port: int, config: Path, events: "Events") -> "Control | None":

@@ -63,9 +63,7 @@ class VirtualClock:
         return self.now() - START_S
 
     def unix(self) -> float:
-        """See `application.ports.Clock`."""
         return _UNIX_S + self.passed_s()
 
     def call_at(self, when: float, work: Callable[[], object]) -> asyncio.TimerHandle:
-        """See `application.ports.Clock`."""
         return self._loop.call_at(when, work)

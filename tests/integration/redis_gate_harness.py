@@ -107,7 +107,7 @@ async def fail_until_shut(gate: RedisGate) -> set[str]:
     """Reads until none is tried any more; why they failed until then."""
     reasons: set[str] = set()
     async with asyncio.timeout(3 * BACK_S):
-        while gate.usable:
+        while gate.health().state != "unavailable":
             reasons.add(await reason_of(gate.read(getting())))
     return reasons - {""}
 

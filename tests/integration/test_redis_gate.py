@@ -43,7 +43,7 @@ class TestOrdinaryDays:
 
         assert await gate.read(getting(redis_namespace)) == b"\x00\xff"
         assert gate.health().state == "ok"
-        assert gate.usable
+        assert gate.health().state != "unavailable"
 
     async def test_scripts_survive_a_flush_of_the_scripts(self, gate: RedisGate, redis_namespace: str) -> None:
         async def run(client: RedisClient) -> Any:
@@ -108,7 +108,7 @@ class TestRedisIsAway:
 
         outcomes = await asyncio.gather(*(refusal(gate.read(getting())) for _ in range(8)))
         assert set(outcomes) == {"timeout"}
-        assert not gate.usable
+        assert gate.health().state == "unavailable"
         began = time.monotonic()
         for _ in range(1000):
             await refusal(gate.read(getting()))
@@ -218,7 +218,7 @@ class TestRedisTakesNoWrites:
             assert await refusal(gate.write(setting())) == reason
             assert await gate.read(getting()) == b"v"
 
-        assert gate.usable
+        assert gate.health().state != "unavailable"
         assert (gate.health().state, gate.health().reason) == ("read-only", reason)
         assert alarm.told == [("read_only", reason)]
 
@@ -341,7 +341,7 @@ class TestRedisKnowsUsNot:
         await asyncio.sleep(0.05)
 
         assert await refusal(gate.read(getting())) == "wrong password or user"
-        assert not gate.usable
+        assert gate.health().state == "unavailable"
         assert alarm.kinds == ["lost"]
         server.command("ACL", "SETUSER", "proxy", "resetpass", ">first")
         await eventually(is_ok(gate))
@@ -395,7 +395,7 @@ class TestManyAtATime:
         await asyncio.sleep(0.05)
 
         async with asyncio.timeout(BACK_S):
-            while gate.usable:
+            while gate.health().state != "unavailable":
                 assert await refusal(gate.read(getting())) == "busy"
         assert alarm.told == [("lost", "no answers, all connections busy")]
         server.thaw()

@@ -167,7 +167,7 @@ class TestUnixSocket:
         server.command("SELECT", 3)
         server.kill()
 
-        while gate.usable:
+        while gate.health().state != "unavailable":
             assert await refusal(gate.read(getting())) in ("connection refused", "connection lost", "no such socket")
         server.start()
         await eventually(is_ok(gate))
@@ -358,7 +358,7 @@ class TestCluster:
         self, nodes: list[RedisServer], open_gate: OpenGate
     ) -> None:
         gate, _ = await open_gate(f"redis://127.0.0.1:{nodes[0].port}")
-        if gate.usable:
+        if gate.health().state != "unavailable":
             reasons = {await reason_of(gate.read(getting(key))) for key in keys_of(1)}
         else:
             reasons = {gate.health().reason}

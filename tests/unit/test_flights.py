@@ -53,9 +53,8 @@ class Airfield:
 
     def flight(self) -> SharedCall:
         found = self.single_flight.under_way("same", self.clock.now())
-        return found or self.single_flight.start(
-            "same", self.ask, self.judge, self.put, self.clock.now(), spared=lambda _, times: self.spared.append(times)
-        )
+        asked = (self.ask, self.judge, self.put, self.clock.now(), 0, lambda _, times: self.spared.append(times))
+        return found or SharedCall(self.single_flight, "same", *asked)
 
     async def clients(self, count: int) -> list[asyncio.Task[Answer]]:
         tasks = [asyncio.ensure_future(self.flight().join()) for _ in range(count)]

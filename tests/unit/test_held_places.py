@@ -250,7 +250,7 @@ class Trip:
     async def put(self, answer: CachedAnswer) -> None: ...
 
     def start(self) -> SharedCall:
-        return self.single_flight.start("same", self.ask, self.judge, self.put, 0.0, 300_000)
+        return SharedCall(self.single_flight, "same", self.ask, self.judge, self.put, 0.0, 300_000, None)
 
 
 async def settle() -> None:

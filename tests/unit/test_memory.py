@@ -1,6 +1,7 @@
 """Memory is given back after a crowd, and left alone while nothing has grown."""
 
-from entrypoints.processes.memory_use import _SPARE_BYTES, resident_bytes, trim_now_and_then
+from adapters.metrics.process_use import resident_bytes
+from entrypoints.processes.memory_use import _SPARE_BYTES, trim_now_and_then
 
 
 def trims(*resident: int) -> int:

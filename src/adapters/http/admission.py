@@ -20,8 +20,6 @@ from application.telemetry_ports import RequestLog, Tracing
 
 
 class Admission:
-    """Stands before all that is answered."""
-
     def __init__(
         self,
         guard: Guard,
@@ -46,6 +44,8 @@ class Admission:
         self.keeps_keys_apart = keeps_keys_apart
         self.speaks_cors = bool(guard.origins)
         """May any web page call?"""
+        self.may_call = guard.origins.allows
+        """May pages of that origin?"""
         self._passes_trace_context = passes_trace_context
         self.context = ExchangeContext(
             clock, log, in_flight, counts, counts.went_well, counts.ended, write_timeout_s, tracing
@@ -54,19 +54,12 @@ class Admission:
         self.uncounted_bytes = min(COUNTED_BYTES, max_body_bytes)
         """A body up to this size needs no `hold`."""
 
-    def may_call(self, origin: bytes) -> bool:
-        """May pages of that origin?"""
-        return self._guard.origins.allows(origin)
-
     def admit(self, exchange: Exchange) -> Arrival:
         """What has come, if it may come in; else raises `ProxyError`."""
-        arrival: Arrival = exchange.head.judged or self._judge(exchange)
+        # Once for each head: what is refused is judged anew each time.
+        arrival: Arrival = exchange.head.judged or self.judge(exchange.head, exchange)
         exchange.key_name = arrival.key_name
         return arrival
-
-    def _judge(self, exchange: Exchange) -> Arrival:
-        """Once for each head: what is refused is judged anew each time."""
-        return self.judge(exchange.head, exchange)
 
     def judge(self, head: RequestHead, exchange: Exchange) -> Arrival:
         """What has come with that head, for the exchange, if it may come in; else raises `ProxyError`."""

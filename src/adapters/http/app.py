@@ -4,7 +4,7 @@ All of it runs in an `Exchange`, so that every request has its guards, its line 
 the OpenAI SDKs read.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, NoReturn
@@ -27,7 +27,6 @@ from adapters.http.status_routes import Page, find_model, is_text, page_of
 from application.answers import Answer, WholeAnswer
 from application.errors import InvalidRequest, UnknownModel
 from application.messages import WholeReply
-from application.use_cases.catalogue import ListModels
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -41,15 +40,15 @@ class App(Litestar):
         admission: Admission,
         surface: OpenAIRoutes,
         others: PassThroughCalls,
-        models: ListModels,
+        models: Collection[str],
         sockets: SocketRoutes,
         pages: Sequence[ControllerRouterHandler],
         lifespan: Lifespan,
         *,
         asks_for_models: bool,
     ) -> None:
-        """`lifespan` is entered before the first request and left after the last. `asks_for_models`: do models that are
-        not listed exist, if an endpoint says so?"""
+        """`models` are the names of the groups. `lifespan` is entered before the first request and left after the last.
+        `asks_for_models`: do models that are not listed exist, if an endpoint says so?"""
         super().__init__(
             route_handlers=pages,
             exception_handlers={Exception: _raise},
@@ -75,7 +74,6 @@ class App(Litestar):
         return answered(self, *http) if http[0]["type"] == "http" else super().__call__(*http)
 
     def begin(self, client: Client) -> Awaitable[None] | None:
-        """See `Application`."""
         head = client.head
         if self._admission.speaks_cors and cors.is_preflight(head.method, self._told_to_pages(client)):
             return Exchange(client, self._admission.context).begin(self._give_leave)
@@ -104,7 +102,7 @@ class App(Litestar):
         if page.model is not None and name is None:
             if not is_text(page.model):
                 raise InvalidRequest("The name of the model in the path is not UTF-8.", param="model")
-            raise UnknownModel(unquote(page.model), self._models())
+            raise UnknownModel(unquote(page.model), self._models)
         if client.head.method not in status_routes.METHODS:
             raise WrongMethod(client.head.method, status_routes.METHODS)
         inner: Any = scope_of(client)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from application.errors import InvalidRequest
 from application.messages import KEY_HEADERS, Headers
-from domain.bounded_memo import Remembered, lengths
+from domain.bounded_memo import Remembered, lengths, remembered
 
 _PLAIN_TEXT = bytes(range(0x20, 0x7F))
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -58,7 +58,7 @@ def forwarded(headers: RawHeaders) -> tuple[Headers, Headers]:
     credentials: list[tuple[str, str]] = []
     listed = _listed(headers)
     for name, value in headers:
-        text, is_credential = _forwarded_names[name]
+        text, is_credential = _forwarded_name(name)
         if is_credential:
             credentials.append((text, value.decode("latin-1")))
         elif text and name not in listed:
@@ -79,6 +79,7 @@ def _listed(headers: RawHeaders) -> frozenset[bytes]:
     return frozenset(part.strip().lower() for part in b",".join(connection).split(b","))
 
 
+@remembered(most=1024)
 def _forwarded_name(name: bytes) -> tuple[str, bool]:
     """As it goes to the endpoint, and whether it is a credential; empty = it does not."""
     if name in CREDENTIALS:
@@ -86,9 +87,6 @@ def _forwarded_name(name: bytes) -> tuple[str, bool]:
     if name in _NOT_FORWARDED or name.startswith(_NOT_FORWARDED_PREFIXES):
         return "", False
     return name.decode("latin-1"), False
-
-
-_forwarded_names = Remembered(_forwarded_name, most=1024)
 
 
 def relayed(headers: Headers) -> list[str]:

@@ -24,8 +24,6 @@ MODEL_OPTIONAL = frozenset({Api.MODERATIONS, Api.STORED, Api.RESPONSES})
 
 
 class OpenAIRoutes:
-    """What answers these routes."""
-
     def __init__(
         self, admission: Admission, model_call: AnswerModelCall, stored: AnswerStored, detached: Detached
     ) -> None:
@@ -35,7 +33,6 @@ class OpenAIRoutes:
         self._detached = detached
 
     def begin(self, client: Client) -> Awaitable[None] | None:
-        """See `Application`."""
         return Exchange(client, self._admission.context).begin(self._answer)
 
     def _answer(self, exchange: Exchange) -> Awaitable[Answer]:

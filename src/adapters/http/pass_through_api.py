@@ -29,14 +29,11 @@ _NAME_A_MODEL = ("/audio/", "/images/", "/videos")
 
 
 class PassThroughCalls:
-    """What answers these routes."""
-
     def __init__(self, admission: Admission, pass_through: PassThrough) -> None:
         self._admission = admission
         self._pass_through = pass_through
 
     def begin(self, client: Client) -> Awaitable[None] | None:
-        """See `Application`."""
         return Exchange(client, self._admission.context).begin(self._answer)
 
     async def _answer(self, exchange: Exchange) -> Answer:

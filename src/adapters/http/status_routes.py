@@ -6,7 +6,7 @@ Their handlers are Litestar's. Who may see a page, and that it is written down, 
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 from adapters.http.exchange.in_flight import InFlight
 from adapters.http.paths.routes import below_root
 from adapters.http.status_page.document import Document
-from application.use_cases.catalogue import ListModels, ReportHealth
+from application.use_cases.catalogue import ReportHealth
 from application.use_cases.overview import overview_of
 from application.use_cases.proxy_report import MetricsText, ReportProxy
 
@@ -33,8 +33,6 @@ _DESCRIPTION_FIELDS = (("cache-control", "no-cache"),)
 
 
 class Page(Struct, frozen=True):
-    """One of them."""
-
     path: str
     """Of its handler."""
     model: str | None = None
@@ -77,13 +75,12 @@ def page_of(path: str, accept: bytes = b"") -> Page | None:
     return Page(_MODEL, below.path.removeprefix("/models/")) if below.path.startswith("/models/") else None
 
 
-def find_model(models: ListModels, encoded: str) -> str | None:
+def find_model(models: Collection[str], encoded: str) -> str | None:
     """The name of a model that a path holds, whatever characters it has; None = no such model. Most clients encode a
     name once, some not at all; what is listed decides."""
-    names = models()
     for spelt in (encoded, encoded.strip("/")):
         for name in (unquote(spelt), spelt):
-            if name in names:
+            if name in models:
                 return name
     return None
 
@@ -98,7 +95,7 @@ def is_text(encoded: str) -> bool:
 
 
 def catalogue_routes(
-    models: ListModels,
+    models: Collection[str],
     health: ReportHealth,
     report: ReportProxy,
     metrics_text: MetricsText,
@@ -115,7 +112,7 @@ def catalogue_routes(
 
     @get(_MODELS.path, sync_to_thread=False)
     def list_models() -> Response[bytes]:
-        return _json({"object": "list", "data": [card(name) for name in models()]})
+        return _json({"object": "list", "data": [card(name) for name in models]})
 
     @get(_MODEL, sync_to_thread=False)
     def get_model(request: Request[Any, Any, Any]) -> Response[bytes]:

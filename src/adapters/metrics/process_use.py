@@ -32,7 +32,12 @@ def _read() -> ProcessUse:
     spent = os.times()
     resident = files = None
     with suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        resident = pages * os.sysconf("SC_PAGE_SIZE")
+        resident = resident_bytes()
         files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a path for each of thousands is dear
     return ProcessUse(spent.user + spent.system, resident, files)
+
+
+def resident_bytes() -> int:
+    """Of this process (proc(5), statm). Raises `OSError` where there is no such file."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,11 +1,10 @@
 """What each metric of the table is now."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from application.observing.error_types import OTHER
 from application.observing.latencies import Histogram
-from application.store_ports import StoreReport
 from application.use_cases.proxy_report import ProxyReport
 from application.use_cases.status import EndpointStatusReport, LimitStatus
 from domain.health.cooldown import HealthState
@@ -37,13 +36,15 @@ def _of_requests(report: ProxyReport) -> dict[str, Iterable[Sample]]:
             errors[group, endpoint, api, error_type] += times
         if group:
             cached[group, cache] += times
-    durations, first_bytes, overheads, first_tokens = _Histograms(), _Histograms(), _Histograms(), _Histograms()
+    # Each of the kinds that are not told apart together.
+    told: list[defaultdict[tuple[str, ...], Histogram]] = [defaultdict(Histogram) for _ in range(4)]
+    durations, first_bytes, overheads, first_tokens = told
     for (group, api, kind), latencies in counted.latencies.items():
-        durations.add((group, api), latencies.total)
-        first_bytes.add((group, api), latencies.first_byte)
-        overheads.add((group, api), latencies.overhead)
+        durations[group, api] += latencies.total
+        first_bytes[group, api] += latencies.first_byte
+        overheads[group, api] += latencies.overhead
         if kind == "stream":
-            first_tokens.add((group, api), latencies.first_byte)
+            first_tokens[group, api] += latencies.first_byte
     return {
         "llmproxy_requests_total": by_status.items(),
         "llmproxy_errors_total": errors.items(),
@@ -134,7 +135,7 @@ def _of_proxy(report: ProxyReport) -> dict[str, Iterable[Sample]]:
         "llmproxy_held_refusals_total": _one(held.refused),
         "llmproxy_cache_entries": _one(kept.entries if kept else None),
         "llmproxy_cache_bytes": _one(kept.bytes if kept else None),
-        "llmproxy_store_up": [((name,), int(_is_used(store))) for name, store in stores],
+        "llmproxy_store_up": [((name,), int(store.state == "ok")) for name, store in stores],
         "llmproxy_config_generation": _one(reload.generation),
         "llmproxy_config_last_reload_success_timestamp_seconds": _one(reload.succeeded_unix),
         "llmproxy_config_last_reload_refusal_timestamp_seconds": _one(reload.refused_unix or 0.0),
@@ -147,12 +148,6 @@ def _of_proxy(report: ProxyReport) -> dict[str, Iterable[Sample]]:
         "llmproxy_open_files": _one(_known(now.process.open_files for now in nows)),
         "llmproxy_build_info": [((report.running.version,), 1)],
     }
-
-
-class _Histograms(dict[tuple[str, ...], Histogram]):
-    def add(self, place: tuple[str, ...], histogram: Histogram) -> None:
-        """One more of the kinds that are not told apart."""
-        self[place] = self[place] + histogram if place in self else histogram
 
 
 def _by_group(report: ProxyReport, counts: Mapping[str, int]) -> Iterable[Sample]:
@@ -175,7 +170,3 @@ def _is_up(endpoint: EndpointStatusReport) -> bool:
     limits: Iterable[LimitStatus | None] = (endpoint.requests, endpoint.tokens)
     is_used_up = any(limit is not None and limit.remaining == 0 for limit in limits)
     return endpoint.state == HealthState.CLOSED.value and not endpoint.clock_s and not is_used_up
-
-
-def _is_used(store: StoreReport) -> bool:
-    return store.state == "ok"

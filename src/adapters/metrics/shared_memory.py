@@ -35,7 +35,6 @@ class SharedReports:
             self._slots.write(self.number - 1, _encode(structs.replace(report, decisions=())))
 
     def others(self) -> Sequence[WorkerReport]:
-        """See `WorkerReports`."""
         numbers = (number for number in range(1, len(self._slots) + 1) if number != self.number)
         found = [report for report in map(self._read, numbers) if report is not None]
         return [report if _lives(report.pid) else structs.replace(report, now=None) for report in found]
@@ -55,7 +54,6 @@ class OwnReport:
         """See `WorkerReports`."""
 
     def others(self) -> Sequence[WorkerReport]:
-        """See `WorkerReports`."""
         return ()
 
 

@@ -13,8 +13,6 @@ _TEN_MS = BOUNDS_MS.index(10.0)
 
 
 class Metric(Struct, frozen=True):
-    """One of them."""
-
     name: str
     """As samples have it; a histogram's without `_bucket`, `_sum` and `_count`."""
     kind: Literal["counter", "gauge", "histogram", "info"]

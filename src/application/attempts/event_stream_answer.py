@@ -9,7 +9,6 @@ from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, TakeFramed, nowhere
 from application.held_bytes import HeldBytes, Holding
-from application.messages import Headers
 from application.ports import READ_AHEAD_BYTES, Clock, StreamScanner, UpstreamFailed, UpstreamReply
 from domain.failure import Failure, FailureKind
 
@@ -34,7 +33,6 @@ class StreamSource:
         self._pending: asyncio.Task[bytes] | None = None
 
     def now(self) -> float:
-        """The time by the clock."""
         return self._clock.now()
 
     def receive(self) -> Awaitable[bytes]:
@@ -111,6 +109,8 @@ class EventStreamAnswer:
         "_wants_more",
         "ahead_bytes",
         "failure",
+        "headers",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -140,19 +140,11 @@ class EventStreamAnswer:
         self._read_to_end = False
         self._closed = False
         self._told = scanner.may_end
+        self.status = source.reply.status
+        self.headers = source.reply.headers
         self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = scanner.failure
         """Why the stream broke after it had begun, or what the provider refused in it; None = neither."""
-
-    @property
-    def status(self) -> int:
-        """The upstream's status."""
-        return self._source.reply.status
-
-    @property
-    def headers(self) -> Headers:
-        """The upstream's headers."""
-        return self._source.reply.headers
 
     @property
     def complete(self) -> bool:

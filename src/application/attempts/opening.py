@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+from msgspec import Struct
+
 from application.attempts.event_stream_answer import EventStreamAnswer, StreamSource
 from application.attempts.reading import read_whole
 from application.endpoints.endpoint_state import Lease
@@ -39,27 +41,17 @@ def out_of_time(late: FailureKind, limit_s: float) -> Failure:
     return _NO_TIME_LEFT if late is _DEADLINE else Failure(late, f"nothing came within {limit_s:.1f} s")
 
 
-class StreamOpening:
+class StreamOpening(Struct, frozen=True):
     """Decides whether what has come of a reply is an answer. Raises `AttemptFailed` where it is none."""
 
-    def __init__(
-        self,
-        pool: EndpointPool,
-        health: HealthTracker,
-        providers: Providers,
-        clock: Clock,
-        stream_hold_s: float,
-        learn: Learn,
-        held: HeldBytes,
-    ) -> None:
-        """Without content a stream is held back for `stream_hold_s` from its first event on."""
-        self._pool = pool
-        self._health = health
-        self._providers = providers
-        self._clock = clock
-        self._stream_hold_s = stream_hold_s
-        self._learn = learn
-        self._held = held
+    _pool: EndpointPool
+    _health: HealthTracker
+    _providers: Providers
+    _clock: Clock
+    _stream_hold_s: float
+    """For so long a stream is held back without content, from its first event on."""
+    _learn: Learn
+    _held: HeldBytes
 
     async def __call__(
         self,

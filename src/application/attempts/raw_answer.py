@@ -5,7 +5,7 @@ from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.flow import Take, TakeFramed, nowhere
 from application.held_bytes import HeldBytes, Holding
-from application.messages import Headers, header
+from application.messages import header
 from application.ports import READ_AHEAD_BYTES, StreamScanner, UpstreamFailed, UpstreamReply
 from domain.failure import Failure
 
@@ -18,7 +18,6 @@ class RawAnswer:
     """
 
     __slots__ = (
-        "_complete",
         "_head",
         "_health",
         "_lease",
@@ -30,7 +29,10 @@ class RawAnswer:
         "_take",
         "_wants_more",
         "ahead_bytes",
+        "complete",
         "failure",
+        "headers",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -55,20 +57,12 @@ class RawAnswer:
         self._take: Take = nowhere
         self._wants_more = True
         self._over = False
-        self._complete = False
+        self.status = reply.status
+        self.headers = reply.headers
+        self.complete = False
         self.ahead_bytes = READ_AHEAD_BYTES
         self.failure: Failure | None = None
         """Why it broke; None = it did not (yet)."""
-
-    @property
-    def status(self) -> int:
-        """The upstream's status."""
-        return self._reply.status
-
-    @property
-    def headers(self) -> Headers:
-        """The upstream's headers."""
-        return self._reply.headers
 
     @property
     def length(self) -> str | None:
@@ -77,11 +71,6 @@ class RawAnswer:
             return None
         length = header(self.headers, "content-length")
         return length if length is not None and length.isdecimal() else None
-
-    @property
-    def complete(self) -> bool:
-        """Has all come?"""
-        return self._complete
 
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
         """See `StreamedAnswer.flow`. When it is over, either that was all or `failure` is set."""
@@ -93,7 +82,7 @@ class RawAnswer:
         if self._wants_more and not self._over:
             try:
                 if await self._reply.flow(self._pass):
-                    self._over = self._complete = True
+                    self._over = self.complete = True
             except UpstreamFailed as failed:
                 self._over = True
                 self.failure = failed.failure
@@ -104,7 +93,7 @@ class RawAnswer:
 
     def _pass(self, piece: bytes) -> bool:
         self._wants_more = self._take(piece)
-        self._over = self._complete = self._has_ended(piece)
+        self._over = self.complete = self._has_ended(piece)
         return self._wants_more and not self._over
 
     def error_frame(self, message: str, code: str) -> bytes:  # noqa: ARG002 - has nowhere to say it

@@ -50,7 +50,6 @@ class TracedAttempt(SendAttempt):
     async def __call__(
         self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
     ) -> Answer | AttemptFailed:
-        """See `SendAttempt`."""
         if trace.span is None:
             return await super().__call__(lease, request, deadline, sign_by, trace)
         span = trace.span.attempt(lease.endpoint, request.api, request.method, request.path, stream=request.stream)

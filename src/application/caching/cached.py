@@ -232,7 +232,8 @@ class CachedAnswers:
             if trace.cost is not None and self._saved is not None and not asked.refresh:
                 self._saved(trace.endpoint or "", trace.cost, times)
 
-        return self._single_flight.start(asked, ask, judge, store, request.received, len(request.body), spared)
+        flight, size = self._single_flight, len(request.body)
+        return SharedCall(flight, asked, ask, judge, store, request.received, size, spared)
 
     async def _join(self, call: SharedCall, trace: RequestTrace, *, is_leader: bool) -> Answer:
         began = self._clock.now()

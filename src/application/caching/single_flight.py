@@ -46,21 +46,9 @@ class SingleFlight:
         call = self._calls.get(identity)
         return call if call is not None and call.can_be_joined(looked) else None
 
-    def start(
-        self,
-        identity: object,
-        ask: Ask,
-        judge: Judge,
-        store: Store,
-        received: float,
-        asked_bytes: int = 0,
-        spared: Spared | None = None,
-    ) -> "SharedCall":
-        """A new call; `received` is when its first request came, and `asked_bytes` what that holds. `spared` None =
-        nobody asks."""
-        call = SharedCall(self, identity, ask, judge, store, received, asked_bytes, spared)
-        self._calls[identity] = call
-        return call
+    def begin(self, call: "SharedCall") -> None:
+        """A new call: the next that asks the same may join it."""
+        self._calls[call.identity] = call
 
     def forget(self, call: "SharedCall") -> None:
         if self._calls.get(call.identity) is call:
@@ -84,6 +72,8 @@ class SharedCall:
         asked_bytes: int,
         spared: Spared | None,
     ) -> None:
+        """Begins at once. `received` is when its first request came, and `asked_bytes` what that holds. `spared` None =
+        nobody asks."""
         self._single_flight = single_flight
         self.identity = identity
         self._ask = ask
@@ -105,6 +95,7 @@ class SharedCall:
         self._judged = asyncio.Event()
         self._opened = asyncio.Event()
         self._task = asyncio.ensure_future(self._run())
+        single_flight.begin(self)
 
     @property
     def is_done(self) -> bool:

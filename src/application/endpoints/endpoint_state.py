@@ -60,15 +60,15 @@ class EndpointState:
     """What is known of one endpoint now. It alone writes its health, and what changes of its leases."""
 
     __slots__ = (
-        "_contact", "_contact_until", "_policy", "_well_at", "_well_for", "endpoint", "health", "in_flight", "is_heard",
-        "is_withheld", "refuses_key", "silence", "takes_all", "tally"
+        "_contact", "_contact_until", "_well_at", "_well_for", "endpoint", "health", "in_flight", "is_heard",
+        "is_withheld", "policy", "refuses_key", "silence", "takes_all", "tally"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally | None = None) -> None:
         """`tally` counts what is sent and what comes of it; None = nothing was counted yet."""
         self.endpoint = endpoint
         self.tally = tally or EndpointTally()
-        self._policy = policy
+        self.policy = policy
         self.health: EndpointHealth = FRESH
         self.in_flight = 0
         self.is_withheld = False
@@ -88,21 +88,11 @@ class EndpointState:
         self._contact = asyncio.Event()
         self._contact_until = 0.0
 
-    @property
-    def policy(self) -> CooldownPolicy:
-        """By which it rests, and comes back."""
-        return self._policy
-
     def configure(self, endpoint: Endpoint, policy: CooldownPolicy, tally: EndpointTally) -> None:
         """The configuration now says this of it; what was found out stays. `tally`: of the id that it has now."""
         self.endpoint = endpoint
-        self._policy = policy
+        self.policy = policy
         self.tally = tally
-
-    @property
-    def longest_s(self) -> float:
-        """No cooldown of it is longer."""
-        return self._policy.longest_s
 
     def admits(self, now: float) -> bool:
         """May one more request go there?"""
@@ -128,7 +118,7 @@ class EndpointState:
         if self.takes_all:
             return
         before = self.health
-        self._become(self._policy.after_start(before, lease.started))
+        self._become(self.policy.after_start(before, lease.started))
         if self.health.probe_until != before.probe_until:
             lease._probe_until = self.health.probe_until
         lease._is_on_trial = self.health.on_trial > before.on_trial
@@ -171,7 +161,7 @@ class EndpointState:
         self._well_at = well_at = started if started > self._well_at else self._well_at
         self._well_for[query.use] = well_at
         if not self.takes_all:
-            self._become(self._policy.after_success(self.health, started))
+            self._become(self.policy.after_success(self.health, started))
 
     def failed(self, lease: Lease, failure: Failure, now: float) -> tuple[Failure, Effect]:
         """An attempt failed: what is the matter, and what does that do to the endpoint?"""
@@ -200,10 +190,10 @@ class EndpointState:
         """A failure counts, or is held against it (`Effect.SUSPECT`): does it cool for longer than it did?"""
         before = self.health
         if effect is Effect.COUNT:
-            self._become(self._policy.after_failure(before, lease.started, now, draw))
+            self._become(self.policy.after_failure(before, lease.started, now, draw))
         else:
             asked = hash(lease.query.body)
-            self._become(self._policy.after_unknown(before, asked, lease.started, now, draw))
+            self._become(self.policy.after_unknown(before, asked, lease.started, now, draw))
         cools = self.health.open_until > before.open_until
         if cools:
             self.tally.cooldowns += 1
@@ -214,9 +204,9 @@ class EndpointState:
     def fault(self, failure: Failure, now: float) -> bool:
         """It cannot work as it is configured or paid: is that new?"""
         before = self.health
-        self._become(self._policy.after_fault(before, now))
+        self._become(self.policy.after_fault(before, now))
         self.refuses_key = failure.kind in _KEY_REFUSED
-        is_new = before.state(now) is not HealthState.COOLING or before.cooldown_s != self._policy.fault_s
+        is_new = before.state(now) is not HealthState.COOLING or before.cooldown_s != self.policy.fault_s
         self.tally.cooldowns += is_new
         return is_new
 
@@ -230,7 +220,7 @@ class EndpointState:
             self._end_trial(lease)
         if not lease._is_verdict:
             if lease._probe_until:
-                self._become(self._policy.after_abandon(self.health, lease._probe_until))
+                self._become(self.policy.after_abandon(self.health, lease._probe_until))
             self._contact.set()
         return lease._ending
 
@@ -262,12 +252,12 @@ class EndpointState:
 
     def report(self) -> CooldownReport:
         """What was found out here."""
-        return self._policy.report(self.health)
+        return self.policy.report(self.health)
 
     def take(self, report: CooldownReport, now: float) -> bool:
         """Another replica says so: does it change anything?"""
         before = self.health
-        self._become(self._policy.after_report(before, report, now, self._well_at))
+        self._become(self.policy.after_report(before, report, now, self._well_at))
         return self.health is not before
 
     def _become(self, health: EndpointHealth) -> None:
@@ -283,7 +273,7 @@ class EndpointState:
 
     def _end_trial(self, lease: Lease) -> None:
         lease._is_on_trial = False
-        self._become(self._policy.after_trial(self.health))
+        self._become(self.policy.after_trial(self.health))
 
     def _is_kept(self, lease: Lease, clock: Clock) -> bool:
         """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""

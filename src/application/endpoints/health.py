@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.room_signal import RoomSignal
 from application.ports import Clock, Draw
@@ -11,25 +13,16 @@ from domain.failure import Effect, Failure
 from domain.rate_limit.limit_reading import Readings
 
 
-class HealthTracker:
+class HealthTracker(Struct, frozen=True):
     """Learns from what becomes of attempts, and tells people and other replicas of changes."""
 
-    def __init__(
-        self,
-        states: Mapping[str, EndpointState],
-        clock: Clock,
-        draw: Draw,
-        alarm: EndpointAlarm,
-        room: RoomSignal,
-        report_due: asyncio.Event,
-    ) -> None:
-        """`report_due` is set whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
-        self._states = states
-        self._clock = clock
-        self._draw = draw
-        self._alarm = alarm
-        self._room = room
-        self._report_due = report_due
+    _states: Mapping[str, EndpointState]
+    _clock: Clock
+    _draw: Draw
+    _alarm: EndpointAlarm
+    _room: RoomSignal
+    _report_due: asyncio.Event
+    """Set whenever other replicas should soon hear of something: a cooldown, a 429, a recovery."""
 
     def replied(self, lease: Lease, readings: Readings) -> None:
         """The headers of the reply came, good or not."""

@@ -34,7 +34,7 @@ class ReplicaView:
                 own = state.report()
                 report = report if own is NO_COOLDOWN else report.merged(own)
             if report is not NO_COOLDOWN:
-                report = report.of_interest(now, max(state.longest_s for state in states))
+                report = report.of_interest(now, max(state.policy.longest_s for state in states))
             if report != NO_COOLDOWN:
                 endpoints[identity] = report
         return ReplicaReport(endpoints, self._ledger.report(now))

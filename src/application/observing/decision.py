@@ -1,5 +1,7 @@
 """What was decided for one request, for people."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from application.telemetry_ports import RequestRecord
@@ -28,19 +30,5 @@ class Decision(Struct, frozen=True):
     @classmethod
     def of(cls, record: RequestRecord, group: str, unix: float) -> "Decision":
         """`group`: empty where the record's is what the client calls it."""
-        return cls(
-            record.request_id,
-            unix,
-            group,
-            record.api,
-            record.endpoint,
-            record.attempts,
-            record.reasons,
-            record.status,
-            record.outcome,
-            record.stream,
-            record.cache,
-            record.total_ms,
-            record.first_byte_ms,
-            record.overhead_ms,
-        )
+        own: dict[str, Any] = {"group": group, "unix": unix}
+        return cls(**{name: own[name] if name in own else getattr(record, name) for name in cls.__struct_fields__})

@@ -16,22 +16,18 @@ class EndpointTroubles:
         """By bucket, which endpoints may share."""
 
     def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """It failed and is left alone."""
         self._cooling[endpoint.identity or endpoint.id] = str(failure)
         self._alarm.cooling(endpoint, failure, seconds)
 
     def fault(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """It cannot work as it is configured or paid."""
         self._cooling[endpoint.identity or endpoint.id] = str(failure)
         self._alarm.fault(endpoint, failure, seconds)
 
     def limited(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:
-        """Its rate limit keeps its bucket away."""
         self._limited[endpoint.bucket or endpoint.id] = str(failure)
         self._alarm.limited(endpoint, failure, seconds)
 
     def recovered(self, endpoint: Endpoint) -> None:
-        """It answers again."""
         self._cooling.pop(endpoint.identity or endpoint.id, None)
         self._alarm.recovered(endpoint)
 

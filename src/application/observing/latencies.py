@@ -65,7 +65,6 @@ class Histogram(Struct):
         return Histogram(counts, self.sum_ms - earlier.sum_ms)
 
     def copy(self) -> "Histogram":
-        """As it is now."""
         return Histogram(self.counts[:], self.sum_ms)
 
     def quantiles(self) -> Quantiles | None:
@@ -108,5 +107,4 @@ class Latencies(Struct):
         )
 
     def copy(self) -> "Latencies":
-        """As they are now."""
         return Latencies(self.overhead.copy(), self.first_byte.copy(), self.total.copy())

@@ -82,7 +82,6 @@ class Recent:
             self._workers.publish()
 
     def tick(self) -> None:
-        """Some time has passed."""
         self._counts.tick()
         self._workers.publish()
         now = self._clock.now()

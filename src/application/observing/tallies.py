@@ -36,7 +36,6 @@ class EndpointTally(Struct):
     costs: CostTally = field(default_factory=CostTally)
 
     def copy(self) -> "EndpointTally":
-        """As it is now."""
         return structs.replace(
             self, failures=dict(self.failures), between_tokens=self.between_tokens.copy(), costs=copy(self.costs)
         )

@@ -36,14 +36,6 @@ class HealthReport(Struct, frozen=True):
     groups: tuple[GroupReport, ...]
 
 
-class ListModels:
-    def __init__(self, groups: Sequence[ModelGroup]) -> None:
-        self._names = tuple(group.name for group in groups)
-
-    def __call__(self) -> tuple[str, ...]:
-        return self._names
-
-
 class ReportHealth(Struct, frozen=True):
     """How all endpoints are doing, from what traffic showed: no request is made, no token spent."""
 

@@ -39,12 +39,10 @@ class CostStatus(Struct, frozen=True):
 
 
 def has_prices(groups: Iterable[ModelGroup]) -> bool:
-    """Is there anything to reckon with?"""
     return any(endpoint.price is not None for group in groups for endpoint in group.endpoints)
 
 
 def cost_of(endpoint: Endpoint, counted: Counted) -> CostStatus:
-    """Of one endpoint."""
     return _told([endpoint], [counted.endpoints.get(endpoint.id, EndpointTally())], None)
 
 

@@ -22,8 +22,6 @@ class Worker(Struct, frozen=True):
 
 
 class WorkerStatus(Struct, frozen=True):
-    """One of the workers."""
-
     number: int
     pid: int
     started_unix: int
@@ -32,8 +30,6 @@ class WorkerStatus(Struct, frozen=True):
 
 
 class ProxyStatus(Struct, frozen=True):
-    """The proxy as such."""
-
     version: str
     started_unix: int
     worker: Worker
@@ -61,8 +57,6 @@ class RecentTraffic(Traffic, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """All of it."""
-
     groups: tuple[GroupStatus, ...]
     stores: StoresStatus
     held: HeldStatus
@@ -75,7 +69,6 @@ class Overview(Struct, frozen=True):
 
 
 def overview_of(report: ProxyReport, *, draining: bool) -> Overview:
-    """For people."""
     lately, told = traffic(report.recent, None), newest(chain.from_iterable(each.decisions for each in report.workers))
     return Overview(
         report.groups,

@@ -23,8 +23,6 @@ from application.use_cases.workers import AllWorkers, total
 
 
 class Running(Struct, frozen=True):
-    """What runs here."""
-
     version: str
     pid: int
     """Of the process that answers."""
@@ -61,28 +59,17 @@ class ProxyReport(Struct, frozen=True):
         return min((report.started_unix for report in self.workers if report.now is not None), default=0.0)
 
 
-class ReportProxy:
+class ReportProxy(Struct, frozen=True):
     """Puts it together, from memory; nobody is asked."""
 
-    def __init__(
-        self,
-        running: Running,
-        groups: ReportStatus,
-        stores: ReportStores,
-        max_held_bytes: int,
-        recent: Recent,
-        workers: AllWorkers,
-        reloads: Reloads,
-        currency: str,
-    ) -> None:
-        self._running = running
-        self._groups = groups
-        self._stores = stores
-        self._max_held_bytes = max_held_bytes
-        self._recent = recent
-        self._workers = workers
-        self._reloads = reloads
-        self._currency = currency
+    _running: Running
+    _groups: ReportStatus
+    _stores: ReportStores
+    _max_held_bytes: int
+    _recent: Recent
+    _workers: AllWorkers
+    _reloads: Reloads
+    _currency: str
 
     def __call__(self, besides: int) -> ProxyReport:
         """At this moment. So many requests in flight only ask for this."""

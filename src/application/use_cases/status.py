@@ -68,8 +68,6 @@ class EndpointStatusReport(Struct, frozen=True):
 
 
 class GroupStatus(Struct, frozen=True):
-    """One model group."""
-
     model_group: str
     waiting: int
     """Requests that wait for room."""
@@ -80,16 +78,12 @@ class GroupStatus(Struct, frozen=True):
 
 
 class CacheStatus(Struct, frozen=True):
-    """The response cache."""
-
     store: StoreReport
     requests: dict[str, int]
     """How many were a hit, a miss, shared, a refresh, or bypassed the cache, since the start of the proxy."""
 
 
 class StoresStatus(Struct, frozen=True):
-    """What is kept where."""
-
     cache: CacheStatus | None
     """None = answers are not cached."""
     endpoint_state: StoreReport
@@ -107,15 +101,13 @@ class HeldStatus(Struct, frozen=True):
     """Background requests that go on though their clients have left."""
 
 
-class ReportStores:
+class ReportStores(Struct, frozen=True):
     """How the stores are doing, from memory: none is asked."""
 
-    def __init__(self, states: StoreHealth, cache: StoreHealth | None) -> None:
-        self._states = states
-        self._cache = cache
+    _states: StoreHealth
+    _cache: StoreHealth | None
 
     def __call__(self, counted: Counted, workers: Sequence[WorkerReport]) -> StoresStatus:
-        """At this moment."""
         if self._cache is None:
             return StoresStatus(None, self._states.health())
         health, requests = self._cache.health(), dict.fromkeys(map(str, CacheState), 0)

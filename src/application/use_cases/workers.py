@@ -35,38 +35,24 @@ class Requests(Sized, Protocol):
 
 
 class Process(Struct, frozen=True):
-    """The process that this worker is."""
-
     pid: int
     started_unix: float
     use: Callable[[], ProcessUse]
 
 
-class ReportWorker:
+class ReportWorker(Struct):
     """What this worker has in hand, and has counted."""
 
-    def __init__(
-        self,
-        process: Process,
-        counts: RequestCounts,
-        tallies: Tallies,
-        states: Mapping[str, EndpointState],
-        waiting: WaitingQueue,
-        requests: Requests,
-        connections: Sized,
-        detached: Detached,
-        cache: StoreHealth | None,
-    ) -> None:
-        """`cache`: None = answers are not kept."""
-        self.process = process
-        self.counts = counts
-        self.requests = requests
-        self._tallies = tallies
-        self._states = states
-        self._waiting = waiting
-        self._connections = connections
-        self._detached = detached
-        self._cache = cache
+    process: Process
+    counts: RequestCounts
+    _tallies: Tallies
+    _states: Mapping[str, EndpointState]
+    _waiting: WaitingQueue
+    requests: Requests
+    _connections: Sized
+    _detached: Detached
+    _cache: StoreHealth | None
+    """None = answers are not kept."""
 
     def look_at(self, states: Mapping[str, EndpointState], waiting: WaitingQueue, cache: StoreHealth | None) -> None:
         """The configuration was replaced: these are what it has now."""
@@ -120,13 +106,11 @@ class AllWorkers:
         return sorted([own, *self._reports.others()], key=lambda report: report.number)
 
     def counted(self) -> Counted:
-        """See `Workers`."""
         return total(
             (self._own.counted(self._reports.inherited), *(each.counted for each in self._reports.others()))
         ).copy()
 
     def publish(self) -> None:
-        """See `Workers`."""
         counts, requests, now = self._own.counts, self._own.requests, self._clock.now()
         known = counts.total + len(counts.went_well), len(requests)
         if known != self._told or requests or now - self._told_at >= REPEAT_S:

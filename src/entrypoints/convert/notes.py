@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -17,22 +17,16 @@ class Note(Struct, frozen=True, eq=False):
     is_carried: bool  # whether the key was carried over, and means something else here
 
 
-class Notes:
+class Notes(list[Note]):
     """The notes that belong to one place of the result, in order."""
-
-    def __init__(self) -> None:
-        self._notes: list[Note] = []
-
-    def __iter__(self) -> Iterator[Note]:
-        return iter(self._notes)
 
     def differs(self, node: Node, text: str) -> None:
         """The key is carried over, with that difference."""
-        self._notes.append(Note(node, text, is_carried=True))
+        self.append(Note(node, text, is_carried=True))
 
     def left(self, node: Node, text: str) -> None:
         """The key is not carried over; the text says why, or what to do instead."""
-        self._notes.append(Note(node, text, is_carried=False))
+        self.append(Note(node, text, is_carried=False))
 
 
 def by_text(notes: Iterable[Note]) -> list[list[Note]]:

@@ -58,8 +58,6 @@ class Explained(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What becomes of the request."""
-
     kind: str
     """`asked` at once, `waits` for room, or `refused`."""
     after_s: float

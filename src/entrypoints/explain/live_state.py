@@ -7,6 +7,8 @@ learned of the size of requests.
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from application.endpoints.bucket import Bucket
 from application.endpoints.endpoint_state import EndpointState, Lease
 from application.endpoints.ledger import Ledger
@@ -25,23 +27,16 @@ _AGO_S = 1.0
 _NOTHING = RouteQuery(Demand(0, 0, 0))
 
 
-class LiveState:
+class LiveState(Struct, frozen=True):
     """Puts it in at one moment, `now`. Endpoints that the configuration lacks are left out."""
 
-    def __init__(
-        self,
-        groups: Mapping[str, ModelGroup],
-        states: Mapping[str, EndpointState],
-        ledger: Ledger,
-        pool: EndpointPool,
-        now: float,
-    ) -> None:
-        """`groups` by name, `states` by endpoint id."""
-        self._groups = groups
-        self._states = states
-        self._ledger = ledger
-        self._pool = pool
-        self._now = now
+    _groups: Mapping[str, ModelGroup]
+    """By name."""
+    _states: Mapping[str, EndpointState]
+    """By endpoint id."""
+    _ledger: Ledger
+    _pool: EndpointPool
+    _now: float
 
     def take(self, status: LiveStatus) -> None:
         """To be called once."""

@@ -45,8 +45,6 @@ class LiveEndpoint(Struct, frozen=True):
 
 
 class LiveGroup(Struct, frozen=True):
-    """One model group."""
-
     model_group: str
     endpoints: tuple[LiveEndpoint, ...]
     waiting: _Count = 0

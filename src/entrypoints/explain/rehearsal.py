@@ -85,8 +85,6 @@ class Candidate(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """One attempt of the request."""
-
     endpoint: str
     at_s: float
     """After its arrival."""
@@ -124,15 +122,14 @@ class _NobodyAnswers:
         return AttemptFailed(_FAILED)
 
 
-class Rehearsal:
+class Rehearsal(Struct, frozen=True):
     """Answers questions about one request to one group of a configuration."""
 
-    def __init__(self, settings: Settings, live: LiveStatus | None, group: str, wanted: Wanted) -> None:
-        """`live`: the state of a running proxy; None = one that has just started."""
-        self._settings = settings
-        self._live = live
-        self._group_name = group
-        self._wanted = wanted
+    _settings: Settings
+    _live: LiveStatus | None
+    """The state of a running proxy; None = one that has just started."""
+    _group_name: str
+    _wanted: Wanted
 
     def candidates(self) -> list[Candidate]:
         """Each endpoint, in the order of the file."""

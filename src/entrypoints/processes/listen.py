@@ -39,7 +39,6 @@ def _connections_allowed() -> int:
 
 
 def worker_count(general: GeneralSettings) -> int:
-    """How many there are to be."""
     return os.cpu_count() or 1 if general.workers == "auto" else general.workers
 
 

@@ -7,11 +7,11 @@ calls, or take no notice of them.
 """
 
 import ctypes
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+
+from adapters.metrics.process_use import resident_bytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _LARGE_BLOCK_BYTES = 128 * 1024
@@ -45,9 +45,3 @@ def trim_now_and_then(
         if abs(resident() - before) >= _SPARE_BYTES:
             trim()
             before = resident()
-
-
-def resident_bytes() -> int:
-    """Of this process (proc(5), statm). Raises `OSError` where there is no such file."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

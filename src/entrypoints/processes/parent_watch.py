@@ -31,5 +31,4 @@ def inherits_memory() -> bool:
 
 
 def processes() -> BaseContext:
-    """Where processes are made."""
     return multiprocessing.get_context(START_METHOD)

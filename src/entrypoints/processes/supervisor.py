@@ -26,8 +26,6 @@ _KILL_GRACE_S = 5.0
 
 
 class Workers:
-    """All of them."""
-
     def __init__(
         self,
         sockets: Sequence[Sequence[socket.socket]],
@@ -65,7 +63,7 @@ class Workers:
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         try:
             self._look_after()
-            while not self._stopping or self._alive():
+            while not self._stopping or any(worker.process is not None for worker in self._workers):
                 self._wait(heard)
                 self._look_after()
         finally:
@@ -80,9 +78,6 @@ class Workers:
     @property
     def _stopping(self) -> bool:
         return self._kill_at != float("inf")
-
-    def _alive(self) -> list[WorkerPlace]:
-        return [worker for worker in self._workers if worker.process is not None]
 
     def _told(self, number: int, _: object) -> None:
         """A signal came. Nothing is done here: it may have come in the middle of anything."""

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Protocol
 
 from adapters.metrics.shared_slots import SharedSlots
 from entrypoints.processes.heartbeat import Heard, Pulse, Silence
@@ -24,12 +23,8 @@ _YOUNG_S = 10.0
 _TELL_S = 2
 """A worker that takes in nothing for so long cannot be told more than its socket holds."""
 
-
-class Closable(Protocol):
-    """Something that a parent has open, and a worker is not to inherit."""
-
-    def close(self) -> None:
-        """Close it."""
+Closable = socket.socket | Connection
+"""Something that a parent has open, and a worker is not to inherit."""
 
 
 class WorkerPlace:

@@ -13,9 +13,13 @@ from entrypoints.reload.messages import Answer, Commit, Order, Prepare
 
 
 class Party(Protocol):
-    """A worker that serves."""
+    """A worker's place, as reloads see it."""
 
     number: int
+
+    @property
+    def pid(self) -> int | None:
+        """None = there is no process."""
 
     def tell(self, order: Order) -> bool:
         """Send it; False = that cannot be done."""
@@ -86,7 +90,6 @@ class Attempt:
             self._settle()
 
     def lost(self, worker: int) -> None:
-        """The worker has ended."""
         if worker not in self._parties or self.is_over:
             return
         if self.stage is Stage.PREPARING:
@@ -97,7 +100,6 @@ class Attempt:
             self._settle()
 
     def look(self, now: float) -> None:
-        """Time has passed."""
         if self.is_over or now < self.due:
             return
         for worker in sorted(self._awaited):

@@ -50,7 +50,6 @@ def _reload(running: Running, sock: socket.socket, options: argparse.Namespace) 
 
 
 def _told(verdict: dict[str, Any], running: Running) -> int:
-    """Print it."""
     is_done = verdict["outcome"] == "reloaded"
     out = sys.stdout if is_done else sys.stderr
     for worker in verdict["workers"]:

@@ -89,7 +89,6 @@ class Caller:
         self._send(greeting)
 
     def hear(self) -> None:
-        """Take in what it has said."""
         try:
             data = self.sock.recv(_LONGEST_LINE)
         except BlockingIOError:
@@ -105,7 +104,6 @@ class Caller:
                 self.is_gone = True
 
     def answer(self, verdict: Mapping[str, Any]) -> None:
-        """The last word."""
         self._send(msgspec.json.encode(verdict) + b"\n")
         self.sock.close()
         self.is_gone = True
@@ -173,7 +171,6 @@ class Control:
         return asked
 
     def close(self) -> None:
-        """No more callers."""
         for sock in self.files():
             sock.close()
         if self._file is not None:

@@ -25,14 +25,6 @@ TIMEOUT_S = 30.0
 _SHOWN_REASONS = 10
 
 
-class Place(Party, Protocol):
-    """A worker's place."""
-
-    @property
-    def pid(self) -> int | None:
-        """None = there is no process."""
-
-
 class Told(Protocol):
     """Where reloads are written down."""
 
@@ -112,7 +104,7 @@ class Reloader:
         """A reload is wanted, at the next look."""
         self._asked_by.append(by)
 
-    def look(self, places: Sequence[Place], now: float) -> None:
+    def look(self, places: Sequence[Party], now: float) -> None:
         """Go on with it. `now` by the monotonic clock."""
         if self._control is not None:
             asked = self._control.take()
@@ -128,12 +120,10 @@ class Reloader:
             self._go_on(places, now)
 
     def heard(self, worker: int, answer: Answer) -> None:
-        """A worker has answered."""
         if self._attempt is not None:
             self._attempt.heard(worker, answer)
 
     def lost(self, worker: int) -> None:
-        """A worker has ended."""
         if self._attempt is not None:
             self._attempt.lost(worker)
 
@@ -152,7 +142,7 @@ class Reloader:
         if content_of(self._files, MAX_FILE_BYTES + 1) != self._content:
             self.ask("watch")
 
-    def _begin(self, parties: Sequence[Place], now: float) -> None:
+    def _begin(self, parties: Sequence[Party], now: float) -> None:
         self._trigger, self._asked_by = ", ".join(dict.fromkeys(self._asked_by)), []
         self._answering, self._callers = self._callers, []
         self._began = now
@@ -179,7 +169,7 @@ class Reloader:
         timeout_s = max((c.wanted.timeout_s for c in self._answering if c.wanted), default=TIMEOUT_S)
         self._attempt = Attempt(self._attempts, encoded(self._candidate), parties, now, timeout_s)
 
-    def _go_on(self, places: Sequence[Place], now: float) -> None:
+    def _go_on(self, places: Sequence[Party], now: float) -> None:
         attempt = self._attempt
         if attempt is None:
             return
@@ -202,7 +192,7 @@ class Reloader:
     def _refuse(
         self,
         reasons: Sequence[str],
-        places: Sequence[Place],
+        places: Sequence[Party],
         said: Mapping[int, str] | None = None,
         *,
         may_pass: bool = False,
@@ -224,7 +214,7 @@ class Reloader:
         self,
         outcome: str,
         reasons: Sequence[str],
-        places: Sequence[Place],
+        places: Sequence[Party],
         said: Mapping[int, str],
         seconds: float = 0.0,
     ) -> None:

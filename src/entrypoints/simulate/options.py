@@ -33,8 +33,6 @@ class Limits(Struct, frozen=True):
 
 
 class Latency(Struct, frozen=True):
-    """How long a provider takes."""
-
     first_byte_s: float = 0.3
     token_s: float = 0.02
     """For each token of output."""
@@ -59,8 +57,6 @@ class Spread(Struct, frozen=True):
 
 
 class Tokens(Struct, frozen=True):
-    """How many tokens a request has."""
-
     given: Spread
     answered: Spread
 

@@ -49,34 +49,27 @@ def play(
 ) -> Played:
     """Runs it to its end. `progress` is told the part that is over, from 0 to 1. The same scenario and seed, the same
     result."""
+
+    async def played() -> Played:
+        clock = VirtualClock(asyncio.get_running_loop())
+        journal = Journal(scenario.plans, clock, length_s)
+        container = _composed(settings, scenario, clock, journal, seed)
+        tokens = container.tokens()
+        for source in tokens.values():
+            source.start()
+        blind = BlindRouting(scenario)
+        clients = Clients(container.found(), container.ledger(), journal, clock, blind, scenario.streams)
+        ticks = asyncio.ensure_future(_tick(clock, journal, container.waiting(), scenario, progress))
+        await clients.send(arrivals)
+        ended_s = clock.passed_s()
+        ticks.cancel()
+        for source in tokens.values():
+            await source.close()
+        states = {name: container.endpoint_states()[name] for name in scenario.plans}
+        return Played(clients.outcomes, journal, states, blind.refused, length_s, ended_s)
+
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_play(settings, scenario, arrivals, length_s, seed, progress))
-
-
-async def _play(
-    settings: Settings,
-    scenario: Scenario,
-    arrivals: Iterable[Arrival],
-    length_s: float,
-    seed: int,
-    progress: Callable[[float], None],
-) -> Played:
-    clock = VirtualClock(asyncio.get_running_loop())
-    journal = Journal(scenario.plans, clock, length_s)
-    container = _composed(settings, scenario, clock, journal, seed)
-    tokens = container.tokens()
-    for source in tokens.values():
-        source.start()
-    blind = BlindRouting(scenario)
-    clients = Clients(container.found(), container.ledger(), journal, clock, blind, streams=scenario.streams)
-    ticks = asyncio.ensure_future(_tick(clock, journal, container.waiting(), scenario, progress))
-    await clients.send(arrivals)
-    ended_s = clock.passed_s()
-    ticks.cancel()
-    for source in tokens.values():
-        await source.close()
-    states = {name: container.endpoint_states()[name] for name in scenario.plans}
-    return Played(clients.outcomes, journal, states, blind.refused, length_s, ended_s)
+        return runner.run(played())
 
 
 async def _tick(

@@ -23,8 +23,6 @@ _LEAST_GAP_S = 1e-6
 
 
 class Arrival(Struct, frozen=True, gc=False):
-    """One request."""
-
     at_s: float
     """Seconds after the start."""
     group: ModelGroup
@@ -44,7 +42,6 @@ class Mix:
         self._dice = dice
 
     def next(self) -> ModelGroup:
-        """Of the next request."""
         if len(self._groups) == 1:
             return self._groups[0]
         return self._dice.choices(self._groups, self._parts)[0]

@@ -16,5 +16,4 @@ def guard_of(general: GeneralSettings) -> Guard:
 
 
 def description_of(general: GeneralSettings) -> bytes:
-    """The OpenAPI document."""
     return openapi_document(version().partition(" ")[0], needs_key=bool(general.api_keys))

@@ -13,7 +13,7 @@ from application.state.access_tokens import TokenSource
 from domain.cost import Price
 from domain.endpoint import Endpoint
 from entrypoints.config.azure_address import is_azure_host
-from entrypoints.config.settings import EndpointSettings, Settings
+from entrypoints.config.settings import EndpointSettings, Settings, models_of
 from entrypoints.config.settings_price import PriceSettings
 from entrypoints.config.shared_buckets import base_of, bucket_of, key_of
 
@@ -27,8 +27,7 @@ def targets(settings: Settings, tokens: Mapping[str, TokenSource]) -> Mapping[st
             _target(model, tokens[model.params.azure_ad_scope] if model.params.azure_ad_token_provider else None),
             outbound_proxy=None if model.outbound_proxy is None else model.outbound_proxy.reveal(),
         )
-        for group in settings.groups
-        for model in group.models
+        for _, model in models_of(settings.groups)
     }
 
 

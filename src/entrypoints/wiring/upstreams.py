@@ -18,7 +18,7 @@ from application.ports import Clock, Upstream
 from application.state.access_tokens import FetchToken, TokenSource
 from application.state.token_upstream import TokenUpstream
 from application.telemetry_ports import TokenAlarm
-from entrypoints.config.settings import GeneralSettings, Settings
+from entrypoints.config.settings import GeneralSettings, Settings, models_of
 
 
 def http_upstream(general: GeneralSettings, ssl_context: ssl.SSLContext) -> Upstream:
@@ -92,10 +92,9 @@ def token_sources(
 def token_users(settings: Settings) -> Mapping[str, Sequence[str]]:
     """The ids of the endpoints that need a token, by its scope."""
     users: defaultdict[str, list[str]] = defaultdict(list)
-    for group in settings.groups:
-        for model in group.models:
-            if model.params.azure_ad_token_provider is not None:
-                users[model.params.azure_ad_scope].append(model.id)
+    for _, model in models_of(settings.groups):
+        if model.params.azure_ad_token_provider is not None:
+            users[model.params.azure_ad_scope].append(model.id)
     return users
 
 

@@ -15,7 +15,7 @@ from adapters.http.access.key_holders import NOBODY, KeyHolder, KeyHolders, Keys
 from adapters.http.access.origins import Origins, normalised
 from adapters.http.error_headers import Refusal
 from application.errors import Closed, InvalidRequest
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import Remembered, remembered
 
 MetricsAccess = Literal["loopback", "keys", "open"]
 
@@ -180,11 +180,9 @@ def check_json(headers: dict[bytes, bytes]) -> None:
 
 def is_json(headers: dict[bytes, bytes]) -> bool:
     """Is the body sent as JSON, whatever it is?"""
-    return _json_types[headers.get(b"content-type", b"")]
+    return _is_json(headers.get(b"content-type", b""))
 
 
+@remembered(most=32)
 def _is_json(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == b"application/json"
-
-
-_json_types = Remembered(_is_json, most=32)

@@ -17,8 +17,6 @@ _ANY_NAMES = r"[^/:]+\."
 
 
 class Origins:
-    """Those that are let in."""
-
     def __init__(self, allowed: Iterable[str]) -> None:
         origins = {normalised(origin) for origin in allowed}
         self._exact = frozenset(origin for origin in origins if "*" not in origin)

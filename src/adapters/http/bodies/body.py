@@ -59,5 +59,4 @@ def _piece(message: Any) -> tuple[bytes, bool]:
 
 
 def too_large(max_bytes: int) -> InvalidRequest:
-    """The body is."""
     return InvalidRequest(f"The body is larger than {max_bytes} bytes (max_body_bytes).", code="request_too_large")

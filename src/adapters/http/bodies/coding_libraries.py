@@ -2,7 +2,6 @@
 
 import sys
 import zlib
-from typing import Protocol
 
 import brotli  # type: ignore[import-untyped] # it has none
 
@@ -20,23 +19,19 @@ class BrokenCoding(Exception):
     """What came is not what its coding makes. The text says what is wrong, as the end of a sentence."""
 
 
-class Decompressor(Protocol):
+class Decompressor:
     """One frame, member or stream of a coding."""
 
-    @property
-    def eof(self) -> bool:
-        """Has its end come?"""
-
-    @property
-    def needs_input(self) -> bool:
-        """Has it given out all that came?"""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came behind its end."""
+    eof = False
+    """Has its end come?"""
+    needs_input = True
+    """Has it given out all that came?"""
+    unused_data = b""
+    """What came behind its end."""
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         """At most about so many bytes of what `data` and what it has kept stand for. Raises `BrokenCoding`."""
+        raise NotImplementedError
 
 
 def decompressor_of(coding: str, beginning: bytes) -> Decompressor:
@@ -55,70 +50,48 @@ def _has_frame(beginning: bytes) -> bool:
     return beginning[0] & 0x0F == 8 and int.from_bytes(beginning[:2], "big") % 31 == 0
 
 
-class _Zlib:
+class _Zlib(Decompressor):
     def __init__(self, bits: int) -> None:
         self._inflater = zlib.decompressobj(bits)
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflater.unused_data
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        inflater = self._inflater
         try:
-            plain = self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
+            plain = inflater.decompress(inflater.unconsumed_tail + data, max_length)
         except zlib.error:
             raise BrokenCoding("broken") from None
         # What fills the room may not be all that zlib has.
-        self.needs_input = len(plain) < max_length and not self._inflater.unconsumed_tail
+        self.needs_input = len(plain) < max_length and not inflater.unconsumed_tail
+        self.eof, self.unused_data = inflater.eof, inflater.unused_data
         return plain
 
 
-class _Zstd:
+class _Zstd(Decompressor):
     def __init__(self) -> None:
-        self._decompressor = zstd.ZstdDecompressor(
-            options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-        )
-
-    @property
-    def eof(self) -> bool:
-        return self._decompressor.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return self._decompressor.needs_input
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._decompressor.unused_data
+        self._frame = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        frame = self._frame
         try:
-            return self._decompressor.decompress(data, max_length)
+            plain = frame.decompress(data, max_length)
         except zstd.ZstdError:
             raise BrokenCoding("broken, or looks back more than 8 MiB") from None
+        self.eof, self.needs_input, self.unused_data = frame.eof, frame.needs_input, frame.unused_data
+        return plain
 
 
-class _Brotli:
-    unused_data = b""  # it takes what follows its end for an error
+class _Brotli(Decompressor):
+    """`unused_data` stays empty: it takes what follows its end for an error."""
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._decompressor.is_finished())
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         try:
             plain: bytes = self._decompressor.process(data, output_buffer_limit=max_length)
         except brotli.error:
             raise BrokenCoding("broken") from None
+        self.eof = bool(self._decompressor.is_finished())
         # It may take more while it still has some to give.
         self.needs_input = not plain and self._decompressor.can_accept_more_data()
         return plain

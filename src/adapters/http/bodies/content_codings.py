@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from adapters.http.error_headers import Refusal
 from application.messages import Headers
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import remembered
 
 _SERVED = ("zstd", "gzip", "br", "deflate")  # as a refusal lists them, those that agents use first
 _ALIASES = {"x-gzip": "gzip", "identity": ""}
@@ -20,7 +20,7 @@ def content_codings(headers: dict[bytes, bytes]) -> Sequence[str]:
     value = headers.get(b"content-encoding")
     if value is None:
         return ()
-    names = _names[value]
+    names = _split(value)
     if len(names) > MOST_CODINGS or not all(name in _SERVED for name in names):
         raise Refusal(
             f"The body's content-encoding is not served here; send {', '.join(_SERVED)}, two of them at most, or none.",
@@ -35,9 +35,7 @@ def without_coding(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0] not in _OF_THE_CODED)
 
 
+@remembered(most=32, longest=64)
 def _split(value: bytes) -> Sequence[str]:
     listed = (part.strip() for part in value.decode("latin-1").lower().split(","))
     return tuple(filter(None, (_ALIASES.get(name, name) for name in listed)))
-
-
-_names: Remembered[bytes, Sequence[str]] = Remembered(_split, most=32, longest=64)

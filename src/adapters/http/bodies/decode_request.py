@@ -18,7 +18,7 @@ from application.body.narrowed import LARGE_BYTES, MAX_MARKS, Narrowed, has_too_
 from application.body.readable import HALF
 from application.errors import InvalidRequest
 from application.messages import Api, Headers, ProxyRequest
-from domain.bounded_memo import Remembered, lengths
+from domain.bounded_memo import lengths, remembered
 from domain.caching.cache_key import CacheControl
 from domain.elided import elide_long_strings
 
@@ -66,7 +66,7 @@ class Arrival(Struct):
     ) -> "Arrival":
         """`headers`: the same by name. `keep_credentials`: do the client's go on?"""
         onward, credentials = forwarded(raw_headers)
-        digest = _digests[credentials]
+        digest = _digest(credentials)
         control = cache_control(raw_headers) if b"cache-control" in headers else _NO_CONTROL
         kept = (credentials, digest) if keep_credentials else ((), "")
         tenant = key_tenant or digest
@@ -257,6 +257,8 @@ def _affinity(fields: Fields) -> str:
     return ""
 
 
+# Tokens of Entra ID have up to two thousand letters.
+@remembered(most=512, longest=2560, size=lengths)
 def _digest(credentials: Headers) -> str:
     if not credentials:
         return ""
@@ -264,7 +266,3 @@ def _digest(credentials: Headers) -> str:
     for name, value in sorted(credentials):
         digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
     return digest.hexdigest()
-
-
-# Tokens of Entra ID have up to two thousand letters.
-_digests = Remembered(_digest, most=512, longest=2560, size=lengths)

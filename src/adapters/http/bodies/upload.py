@@ -54,7 +54,6 @@ class ClientUpload:
         return self._head
 
     def upload(self, model: str) -> "UploadRun":
-        """See `ClientBody.upload`."""
         head = self.rename(self._head, model) if model and self.rename is not None else self._head
         return UploadRun(self, head, None if self.length is None else self.length - len(self._head) + len(head))
 
@@ -113,11 +112,9 @@ class UploadRun:
 
     @property
     def begun(self) -> bool:
-        """See `Upload.begun`."""
         return self._is_begun or self._body.begun
 
     async def read(self) -> bytes:
-        """See `Upload.read`."""
         self._is_begun = True
         if self._head:
             head, self._head = self._head, b""

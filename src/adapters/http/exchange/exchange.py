@@ -118,7 +118,6 @@ class Exchange(ExchangeReport):
             self._task.cancel()
 
     def _leave(self) -> None:
-        """The client is gone."""
         if not self._finished and self._task is not None:
             self._client_left = True
             self._task.cancel()

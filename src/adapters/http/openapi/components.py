@@ -79,7 +79,6 @@ def _fields(*, model: bool) -> Json:
 
 
 def components() -> Json:
-    """Of the document."""
     return {
         "schemas": {
             "Error": _OF_ERRORS,

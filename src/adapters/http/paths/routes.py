@@ -14,7 +14,7 @@ from adapters.http.error_headers import WrongMethod
 from adapters.http.paths.near_paths import is_slip, nearest
 from application.errors import InvalidRequest
 from application.messages import Api
-from domain.bounded_memo import Remembered, lengths
+from domain.bounded_memo import lengths, remembered
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is passed on where the provider has to say whether it serves that."""
@@ -65,8 +65,6 @@ _ONE_ROOT = re.compile(r"/+(?:openai/+(?:v1/+)?|v1/+)")
 
 
 class Route(Struct, frozen=True):
-    """Where a request leads."""
-
     api: Api
     path: str  # below the version root, percent-encoded as it came
     deployment: str | None = None
@@ -81,15 +79,12 @@ class Below(Struct, frozen=True):
     deployment: str | None = None  # likewise; None = the path names none
 
 
+@remembered(most=256, longest=_REMEMBERED_CHARS)
 def below_root(path: str) -> Below | None:
     """What a path names below whatever version root it has; None = nothing that is served here.
 
     Only what is known is looked for behind more than one root, or none: what nobody knows may well begin with `v1`.
     """
-    return _below[path]
-
-
-def _below_root(path: str) -> Below | None:
     every = _EVERY_ROOT.match(path)
     if every is None:
         return None
@@ -102,9 +97,6 @@ def _below_root(path: str) -> Below | None:
     root = _ONE_ROOT.match(path)
     is_root = below.strip("/") in ("", "v1", "openai", "deployments")
     return None if root is None or is_root else Below(path[root.end() - 1 :])
-
-
-_below = Remembered(_below_root, most=256, longest=_REMEMBERED_CHARS)
 
 
 def _trimmed(path: str) -> str:
@@ -126,9 +118,10 @@ def _is_known(path: str) -> bool:
 def find_route(method: str, path: str) -> Route:
     """The route of a request line; `path` is percent-encoded, without query. Raises `InvalidRequest`: 400, 404, and
     `WrongMethod`: 405."""
-    return _found[method, path]
+    return _find_route((method, path))
 
 
+@remembered(most=128, longest=_REMEMBERED_CHARS, size=lengths)
 def _find_route(line: tuple[str, str]) -> Route:
     method, path = line
     below = below_root(path)
@@ -151,15 +144,9 @@ def _find_route(line: tuple[str, str]) -> Route:
     raise unknown_path(path)
 
 
-_found = Remembered(_find_route, most=128, longest=_REMEMBERED_CHARS, size=lengths)
-
-
+@remembered(most=128, longest=_REMEMBERED_CHARS)
 def is_other(path: str) -> bool:
     """Is this a path that nobody here understands, and that is passed on?"""
-    return _others[path]
-
-
-def _is_other(path: str) -> bool:
     below = below_root(path)
     if below is None or len(below.path) < 2 or below.path == "/models" or _climbs(below.path):
         return False
@@ -168,9 +155,6 @@ def _is_other(path: str) -> bool:
     if _is_behind_another(below.path):
         return False
     return _is_known(below.path) or not is_slip(below.path, tuple(MODEL_CALLS))
-
-
-_others = Remembered(_is_other, most=128, longest=_REMEMBERED_CHARS)
 
 
 def other_route(path: str) -> Route | None:
@@ -204,7 +188,6 @@ def _decoded(deployment: str | None) -> str | None:
 
 
 def unknown_path(path: str) -> InvalidRequest:
-    """Nothing is served there."""
     meant = nearest(path, _SUGGESTED)
     hint = f" Probably /v1{meant} is meant; a client's base_url ends in /v1." if meant else ""
     return InvalidRequest(f"There is nothing under this path.{hint}", code="unknown_path")

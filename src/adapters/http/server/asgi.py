@@ -76,7 +76,6 @@ class AsgiClient:
         self._watch: asyncio.Task[None] | None = None
 
     async def receive(self) -> Any:
-        """ASGI's."""
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._is_all_here = True
@@ -84,7 +83,6 @@ class AsgiClient:
         return message
 
     def on_disconnect(self, tell: Callable[[], None] | None) -> None:
-        """See `Client`."""
         self._tell = tell
         if tell is None:
             self.close()
@@ -108,21 +106,18 @@ class AsgiClient:
         return None
 
     def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
-        """See `Client`."""
         self.start(status, fields)
         self.sent_bytes = len(body)
         self._unsent.append({"type": "http.response.body", "body": body, "more_body": False})
         return self.drain()
 
     def start(self, status: int, fields: Fields) -> None:
-        """See `Client`."""
         reply_head(status, fields, is_http10=False, keeps=True)  # raises for what cannot be sent
         parted = [field.partition(": ") for field in (*fields, *self.added)]
         headers = [(name.encode(), value.encode("latin-1")) for name, _, value in parted]
         self._unsent.append({"type": "http.response.start", "status": status, "headers": headers})
 
     def send_chunk(self, piece: bytes) -> bool:
-        """See `Client`."""
         self.sent_bytes += len(piece)
         self._unsent.append({"type": "http.response.body", "body": piece, "more_body": True})
         return False
@@ -132,7 +127,6 @@ class AsgiClient:
         return False
 
     def finish(self) -> None:
-        """See `Client`."""
         self._unsent.append({"type": "http.response.body", "body": b"", "more_body": False})
 
     def switch(self, fields: Fields, guest: Guest) -> bool:
@@ -140,7 +134,6 @@ class AsgiClient:
         raise NotImplementedError
 
     def drain(self) -> Awaitable[None] | None:
-        """See `Client`."""
         return self._send_all() if self._unsent else None
 
     async def _send_all(self) -> None:

@@ -63,7 +63,6 @@ class RequestCycle(RequestBody):
     # What goes.
 
     def reply(self, status: int, fields: Fields, body: bytes) -> Awaitable[None] | None:
-        """See `Client`."""
         line = self._line
         self.sent_bytes = len(body)
         if self._is_disconnected:
@@ -80,7 +79,6 @@ class RequestCycle(RequestBody):
         return None if line.can_write else line.drain()
 
     def start(self, status: int, fields: Fields) -> None:
-        """See `Client`."""
         if self._is_disconnected:
             return
         asked = self.head
@@ -117,7 +115,6 @@ class RequestCycle(RequestBody):
         return self._line.can_write
 
     def send_framed(self, framed: bytes, _line: bytes, size: int, /) -> bool:
-        """See `Client`."""
         transport = self._chunks_to
         if transport is None or not self._line.can_write:
             return False
@@ -155,7 +152,6 @@ class RequestCycle(RequestBody):
         return line.can_write
 
     def finish(self) -> None:
-        """See `Client`."""
         if self._is_disconnected:
             return
         if not self._is_started or self._is_finished:
@@ -167,7 +163,6 @@ class RequestCycle(RequestBody):
         self._finish()
 
     def switch(self, fields: Fields, guest: Guest) -> bool:
-        """See `Client`."""
         if self._is_disconnected:
             return False
         if self._is_started or not self.head.upgrades:

@@ -22,7 +22,6 @@ class Document(Struct, frozen=True):
 
 
 def status_document() -> Document:
-    """From its files."""
     style = _text("page.css")
     script = "\n".join(map(_text, _SCRIPTS))
     html = _text("page.html").replace("<style></style>", f"<style>{style}</style>")

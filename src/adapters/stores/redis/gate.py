@@ -95,10 +95,6 @@ class RedisGate:
     def health(self) -> StoreReport:
         return StoreReport("redis", self._state.access.value, self._state.reason)
 
-    @property
-    def usable(self) -> bool:
-        return self._state.access is not Access.NONE
-
     async def _run(self, operation: Callable[[RedisClient], Awaitable[T]], *, write: bool) -> T:
         if not self._state.admits(write=write):
             raise StoreUnavailable(self._state.reason)

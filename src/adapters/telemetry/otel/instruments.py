@@ -72,7 +72,6 @@ class _UsedTokens:
             meter.create_observable_counter(metric.name, [partial(self._observe, place)], metric.unit, metric.meaning)
 
     def add(self, labels: Labels, tokens: tuple[int, ...]) -> None:
-        """As many more of each kind."""
         sums = self._sums.setdefault(tuple(labels.items()), [0] * len(tokens))
         for place, number in enumerate(tokens):
             sums[place] += number

@@ -1,8 +1,8 @@
 """Every name that is sent by OTLP, in one place: attributes of spans, and metrics.
 
 They are those of OpenTelemetry's conventions for generative AI, v0.1.0 (open-telemetry/semantic-conventions-genai), of
-its general conventions for `error.*`, `http.*` and `server.*`, and the proxy's own under `llmproxy.`. The tables of
-docs/tracing.md are made of the tables here.
+its general conventions for `error.*`, `http.*` and `server.*`, and the proxy's own under `llmproxy.`. docs/tracing.md
+says what each means.
 """
 
 from itertools import accumulate, repeat
@@ -40,15 +40,6 @@ MODALITY = "gen_ai.token.modality"
 OLD_USAGE_KIND = "gen_ai.token.type"
 
 
-class Attribute(NamedTuple):
-    """An attribute of spans."""
-
-    name: str
-    spans: str
-    """Which have it: `request`, `attempt` or `both`."""
-    meaning: str
-
-
 class Metric(NamedTuple):
     """A metric. Without `buckets` it is a counter, else a histogram."""
 
@@ -56,36 +47,7 @@ class Metric(NamedTuple):
     unit: str
     meaning: str
     buckets: tuple[float, ...] = ()
-    is_old: bool = False
-    """Is it sent only where `OTEL_SEMCONV_STABILITY_OPT_IN` asks for the older names?"""
 
-
-ATTRIBUTES = (
-    Attribute(OPERATION, "both", "`chat` (also for Responses), `text_completion`, `embeddings`, `fetch_response`"),
-    Attribute(API_TYPE, "both", "`chat_completions` or `responses`"),
-    Attribute(REQUEST_MODEL, "both", "of the request: what the client asked for; of an attempt: the endpoint's model"),
-    Attribute(REQUEST_STREAM, "both", "true, where a stream was asked for"),
-    Attribute(STATUS, "both", "of the request: what the client got, 499 = it left first; absent where no reply came"),
-    Attribute(ERROR_TYPE, "both", "what went wrong, see below; absent where nothing did"),
-    Attribute(REQUEST_ID, "request", "the `request_id` of the log line and of `x-llmproxy-request-id`"),
-    Attribute(GROUP, "request", "the model group"),
-    Attribute(CACHE, "request", "`hit`, `miss`, `bypass`, `refresh` or `shared`"),
-    Attribute(ATTEMPTS, "request", "how many attempts there were"),
-    Attribute(OVERHEAD, "request", "the proxy's own part of the time until the first byte, in milliseconds"),
-    Attribute(ENDPOINT, "both", "of the request: the endpoint that answered, or was asked last"),
-    Attribute(PROVIDER, "attempt", "`openai` or `azure.ai.openai`"),
-    Attribute(SERVER_ADDRESS, "attempt", "the provider's host"),
-    Attribute(SERVER_PORT, "attempt", "its port"),
-    Attribute(RESPONSE_ID, "attempt", "the id in the reply"),
-    Attribute(RESPONSE_MODEL, "attempt", "the model in the reply"),
-    Attribute(FINISH_REASONS, "attempt", "of chat and completions; of Responses the `status`"),
-    Attribute(FIRST_CHUNK, "attempt", "of a stream: seconds until its first content"),
-    Attribute(INPUT_TOKENS, "attempt", "where the reply says it"),
-    Attribute(OUTPUT_TOKENS, "attempt", "where the reply says it"),
-    Attribute(CACHE_READ_TOKENS, "attempt", "input tokens that the provider took from its prompt cache"),
-    Attribute(REASONING_TOKENS, "attempt", "output tokens that were spent on reasoning"),
-    Attribute(OLD_PROVIDER, "attempt", "the older name of the provider, where older names are asked for"),
-)
 
 _SECONDS = tuple(round(0.01 * 2**power, 2) for power in range(14))
 _FIRST_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 15, 30, 60)
@@ -114,13 +76,9 @@ SERVER_DURATION = Metric("gen_ai.server.request.duration", "s", "how long reques
 SERVER_FIRST_TOKEN = Metric(
     "gen_ai.server.time_to_first_token", "s", "until the first byte of a stream", _FIRST_SECONDS
 )
-OLD_DURATION = Metric("gen_ai.client.operation.duration", "s", "how long attempts took", _SECONDS, is_old=True)
-OLD_TOKENS = Metric("gen_ai.client.token.usage", "{token}", "tokens of one attempt", _TOKENS, is_old=True)
-
-METRICS = (
-    INFERENCE_DURATION, INFERENCE_FIRST_CHUNK, USED_INPUT, USED_OUTPUT, USED_CACHE_READ, USED_REASONING,
-    OPERATION_INPUT, OPERATION_OUTPUT, SERVER_DURATION, SERVER_FIRST_TOKEN, OLD_DURATION, OLD_TOKENS,
-)  # fmt: skip
+# Sent only where `OTEL_SEMCONV_STABILITY_OPT_IN` asks for the older names.
+OLD_DURATION = Metric("gen_ai.client.operation.duration", "s", "how long attempts took", _SECONDS)
+OLD_TOKENS = Metric("gen_ai.client.token.usage", "{token}", "tokens of one attempt", _TOKENS)
 
 PROVIDERS = {"openai": "openai", "azure": "azure.ai.openai"}
 """By `Endpoint.provider`."""

@@ -77,7 +77,6 @@ class OtelRequestSpan:
         self._context = set_span_in_context(self._span, Context())
 
     def attempt(self, endpoint: Endpoint, api: str, method: str, path: str, *, stream: bool) -> "OtelAttemptSpan":
-        """An attempt begins."""
         operation = names.operation_of(api, method, path)
         model = shown(endpoint.model[:LONGEST_TEXT])
         name = names.span_name(operation, model, api, method)
@@ -87,7 +86,6 @@ class OtelRequestSpan:
         return OtelAttemptSpan(self._recorder, span, endpoint, model, operation, is_stream=stream)
 
     def end(self, record: RequestRecord) -> None:
-        """The request is over."""
         error = error_type(record.outcome)
         if not record.api and error is NO_ERROR:
             return
@@ -161,19 +159,15 @@ class OtelAttemptSpan:
         return tuple(carrier.items())
 
     def read(self, text: bytes) -> None:
-        """What a good reply says of itself."""
         self._facts = self._facts.and_then(text)
 
     def opened(self) -> None:
-        """The first content of a stream has come."""
         self._first_chunk_s = self._recorder.now() - self._began
 
     def took(self, usage: Usage | None) -> None:
-        """What the reply said that it took."""
         self._usage = usage
 
     def end(self, status: int, error: str) -> None:
-        """The attempt is over."""
         span, facts, usage = self._span, self._facts, self._usage
         said = {
             names.REQUEST_STREAM: self._is_stream or None,

@@ -85,7 +85,6 @@ class Http1Reply(Tap):
         return super().news()
 
     def whole_now(self) -> bytes | None:
-        """See `UpstreamReply.whole_now`."""
         return self._taken() if self._is_whole and self._pieces else None
 
     async def receive(self) -> bytes:
@@ -111,7 +110,6 @@ class Http1Reply(Tap):
                 return False
 
     def rest(self) -> None:
-        """See `UpstreamReply.rest`."""
         if self._line is not None:
             self._line.rest()
 
@@ -148,7 +146,6 @@ class Http1Reply(Tap):
             raise
 
     def close(self) -> None:
-        """See `UpstreamReply.close`."""
         line, self._line = self._line, None
         if line is not None:
             self._failure = LOST

@@ -8,7 +8,7 @@ from msgspec import Struct
 from adapters.upstreams.http1.failures import BAD_URL
 from application.messages import Headers, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.bounded_memo import Remembered, lengths
+from domain.bounded_memo import Remembered, lengths, remembered
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORTS = {"http": 80, "https": 443}
@@ -34,13 +34,10 @@ class Target(Struct, frozen=True):
     proxy_line: str  # the same for an HTTP proxy, which wants the whole URL
 
 
+@remembered(most=256, longest=512)
 def target_of(url: str) -> Target:
     """What a URL means; what it asks for goes out as it stands, without the fragment. Raises `UpstreamFailed` with
     MISCONFIGURED, and ValueError for control characters."""
-    return _targets[url]
-
-
-def _target_of(url: str) -> Target:
     if _CONTROL.search(url):
         raise ValueError("the URL of an upstream call holds a control character")
     scheme, _, rest = url.partition("://")
@@ -63,9 +60,6 @@ def _target_of(url: str) -> Target:
         authority = f"{authority}:{port}"
     ending = f" HTTP/1.1\r\nhost: {authority}"
     return Target(origin, f" {path}{ending}", f" {scheme}://{authority}{path}{ending}")
-
-
-_targets = Remembered(_target_of, most=256, longest=512)
 
 
 _framing: Remembered[str, bool] = Remembered(lambda name: name.lower() in FRAMING, most=1024)

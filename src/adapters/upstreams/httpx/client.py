@@ -16,7 +16,7 @@ from adapters.upstreams.httpx.transport_errors import LIBRARY_ERRORS, failure_of
 from application.flow import Take, TakeFramed, pulled
 from application.messages import Headers, Pieces, Upload, UpstreamCall
 from application.ports import UpstreamFailed
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import remembered
 
 _MOST_OF_A_URL = 65_536  # httpx takes no longer one
 
@@ -111,7 +111,7 @@ class _Sent(httpx.AsyncByteStream):
 
 
 def _request(call: UpstreamCall) -> httpx.Request:
-    url, host, target = _addresses[call.url]
+    url, host, target = _address(call.url)
     headers = [(b"host", host)]
     headers += [
         (name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers if name.lower() not in FRAMING
@@ -142,6 +142,7 @@ def _stream(body: bytes | Pieces | Upload) -> tuple[httpx.AsyncByteStream, int |
     return _Sent(body), body.length
 
 
+@remembered(most=256, longest=512)
 def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
     """A URL for httpx, its `host`, and the target exactly as it stands there. Raises as `target_of` does."""
     target = target_of(url)
@@ -150,6 +151,3 @@ def _address(url: str) -> tuple[httpx.URL, bytes, bytes]:
         url = f"{'https' if target.origin.is_tls else 'http'}://{target.origin.address}/"
     whole = httpx.URL(url)
     return whole, whole.netloc, asked.encode("latin-1")
-
-
-_addresses = Remembered(_address, most=256, longest=512)

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from application.body.model_key import model_keys
+from application.body.model_key import may_stand_twice, model_keys
 from application.messages import Pieces
 from domain.bounded_memo import Remembered
 from domain.elided import elide_long_strings
@@ -16,8 +16,6 @@ _KEYS = (b'"model":"', b'"model": "')
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY_THEN_STRING = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+(%b)' % _STRING)
 _VALUE = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b|null)" % _STRING)
-# `model` may also be spelt with escapes, as \u006dodel; nobody does, but then the plain spelling proves nothing.
-_ESCAPED_LETTER = re.compile(rb"\\u00(?:6[cCdDfF45])")
 _SPACE = b" \t\r\n"
 _values = Remembered(msgspec.json.encode, most=1024)  # names of models as JSON
 
@@ -41,7 +39,7 @@ def replace_model(
         # A null or empty model is as good as none, but would stand beside the new one.
         return _spliced(body, value) or _with_member(body, value)
     text = outline or elide_long_strings(body)
-    if text.count(_KEY) == 1 and not (text.find(b"\\") >= 0 and _ESCAPED_LETTER.search(text)):
+    if text.find(_KEY) >= 0 and not may_stand_twice(text):
         found = _KEY_THEN_STRING.match(body, _place_of_key(body, text))
         if found is not None:
             return _assembled(body, [found.span(1)], value)

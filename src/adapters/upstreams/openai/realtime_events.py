@@ -97,7 +97,6 @@ class RealtimeEvents:
         return SocketEvent(is_error=True, failure=classify_in_stream(words, owns_credential=endpoint.owns_credential))
 
     def refusal(self, endpoint: Endpoint, message: bytes, close_code: int) -> tuple[Failure, WholeReply | None]:
-        """See `SocketEvents`."""
         event = self.event(endpoint, message) if message else None
         failure = None if event is None else event.failure
         if failure is None or failure.kind is FailureKind.UNKNOWN:

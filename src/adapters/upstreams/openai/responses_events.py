@@ -82,7 +82,6 @@ class ResponsesEvents:
         return SocketEvent(is_error=is_error, turn="ends", usage=usage, failure=failure, lane=lane_name)
 
     def refusal(self, endpoint: Endpoint, message: bytes, close_code: int) -> tuple[Failure, WholeReply | None]:
-        """See `SocketEvents`."""
         event = self.event(endpoint, message) if message else None
         if event is None or event.failure is None:
             kind, words = CLOSE_CODES.get(close_code, (FailureKind.TRUNCATED, ""))

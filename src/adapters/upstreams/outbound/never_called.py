@@ -7,7 +7,7 @@ checked there is the very address that is connected to, so that a name that poin
 
 import ipaddress
 
-from domain.bounded_memo import Remembered
+from domain.bounded_memo import remembered
 from domain.failure import Failure, FailureKind
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,12 +65,10 @@ class NeverCalled(Exception):
         )
 
 
+# Asked for each new connection to a provider, and mostly the same few.
+@remembered(most=512)
 def address_in(host: str) -> Address | None:
     """The IP address that `host` is (an IPv4 address inside an IPv6 one is taken out), or None."""
-    return _addresses[host]
-
-
-def _address_in(host: str) -> Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -79,25 +77,15 @@ def _address_in(host: str) -> Address | None:
     return mapped or address
 
 
-# Asked for each new connection to a provider, and mostly the same few.
-_addresses = Remembered(_address_in, most=512)
-
-
+@remembered(most=512)
 def reason_against(host: str) -> str | None:
     """Why `host`, a name or IP address, is never called: `METADATA` or `NO_MACHINE`; None = nothing is known."""
-    return _reasons[host]
-
-
-def _reason_of(host: str) -> str | None:
     address = address_in(host)
     if address is None:
         return METADATA if host.lower().removesuffix(".") in _METADATA_NAMES else None
     # What only carries an address of no machine is a matter of whoever translates it; ::1 carries 0.0.0.1.
     is_metadata = any(_reason_against(each) is METADATA for each in _carried(address))
     return METADATA if is_metadata else _reason_against(address)
-
-
-_reasons = Remembered(_reason_of, most=512)
 
 
 def callable_ones(addresses: list[str]) -> list[str]:

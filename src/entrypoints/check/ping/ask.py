@@ -1,6 +1,7 @@
 """Asks every endpoint for its models, all at once, by the client and the dialect that requests go out by."""
 
 import asyncio
+import logging
 import random
 import ssl
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import msgspec
 from msgspec import structs
 
 from adapters.clock import SystemClock
+from adapters.telemetry.alarm_lines import TokenAlarmLines
 from adapters.upstreams.http1.client import Http1Upstream
 from adapters.upstreams.openai.dialect import OpenAIDialect
 from application.messages import Api, Headers, ProxyRequest, UpstreamCall, WholeReply
@@ -68,28 +70,16 @@ class Stages:
         self._since = now
 
 
-class _Silent:
-    """A `TokenAlarm` that tells nobody: the answer says it."""
-
-    def ready(self, scope: str, left_s: float) -> None:
-        """See `TokenAlarm`."""
-
-    def failing(self, scope: str, reason: str, left_s: float) -> None:
-        """See `TokenAlarm`."""
-
-    def missing(self, scope: str, reason: str) -> None:
-        """See `TokenAlarm`."""
-
-
 def _token_sources(settings: Settings, roots: ssl.SSLContext) -> dict[str, TokenSource]:
     params = [model.params for _, model in models_of(settings.groups)]
     scopes = {each.azure_ad_scope for each in params if each.azure_ad_token_provider is not None}
     if not scopes:
         return {}
     fetch = default_azure_tokens(settings.general, roots)
-    return {
-        scope: TokenSource(scope, fetch, SystemClock(), random.random, _Silent(), lambda _: None) for scope in scopes
-    }
+    silent = logging.Logger("llmproxy-check")  # the answers say what is wrong
+    silent.disabled = True
+    alarm = TokenAlarmLines(silent)
+    return {scope: TokenSource(scope, fetch, SystemClock(), random.random, alarm, lambda _: None) for scope in scopes}
 
 
 class _Asking:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.failure import FailureKind
 from domain.group import ModelGroup
@@ -18,8 +18,6 @@ SCHEMA = 1
 
 
 class Source(Struct, frozen=True):
-    """What was played."""
-
     config: str
     seed: int
     traffic: str
@@ -59,8 +57,6 @@ class Group(Struct, frozen=True):
 
 
 class EndpointFigures(Struct, frozen=True):
-    """One endpoint."""
-
     group: str
     endpoint: str
     weight: int
@@ -89,8 +85,6 @@ class EndpointFigures(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """All groups together."""
-
     requests: int
     answered: int
     client_errors: int
@@ -104,18 +98,6 @@ class Totals(Struct, frozen=True):
     """What the same requests would have met by weights alone, each sent once."""
     attempts: int
     retries: int
-
-
-class CooldownFigures(Struct, frozen=True):
-    """A time for which an endpoint was left alone."""
-
-    endpoint: str
-    from_s: float
-    until_s: float | None
-    """None = to the end."""
-    why: str
-    times: int
-    """1, and one more for each probe that failed."""
 
 
 class EndpointLine(Struct, frozen=True):
@@ -139,8 +121,6 @@ class Timeline(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """All of it."""
-
     schema: int
     source: Source
     totals: Totals
@@ -152,7 +132,7 @@ class Report(Struct, frozen=True):
     tiers: Sequence[TierFigures]
     """Of groups with several, in the order in which they are used."""
     endpoints: Sequence[EndpointFigures]
-    cooldowns: Sequence[CooldownFigures]
+    cooldowns: Sequence[Cooldown]
     timeline: Timeline
 
     def as_json(self) -> bytes:
@@ -161,7 +141,6 @@ class Report(Struct, frozen=True):
 
 
 def report_of(source: Source, scenario: Scenario, played: Played) -> Report:
-    """The figures of what was played."""
     groups = [_group(group, played) for group, _ in scenario.groups]
     endpoints = [figures for group, _ in scenario.groups for figures in _endpoints(group, scenario.plans, played)]
     journal, outcomes = played.journal, played.outcomes
@@ -254,9 +233,9 @@ def _a_minute(tokens: int, played: Played) -> float:
     return round(tokens * 60 / played.length_s, 1)
 
 
-def _cooldown(cooldown: Cooldown) -> CooldownFigures:
+def _cooldown(cooldown: Cooldown) -> Cooldown:
     until_s = None if cooldown.until_s is None else round(cooldown.until_s, 3)
-    return CooldownFigures(cooldown.endpoint, round(cooldown.from_s, 3), until_s, cooldown.why, cooldown.times)
+    return structs.replace(cooldown, from_s=round(cooldown.from_s, 3), until_s=until_s)
 
 
 def _timeline(journal: Journal, scenario: Scenario) -> Timeline:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from application.answers import Answer, WholeAnswer
 from application.caching.cached import Responder
@@ -35,13 +35,13 @@ _WAITED: ContextVar[list[float]] = ContextVar("waited")
 class Outcomes(Struct):
     """What became of requests, as their clients saw it."""
 
-    requests: Counter[str]
+    requests: Counter[str] = field(default_factory=Counter)
     """By group, as all that follow."""
-    answered: Counter[str]
-    errors: Counter[tuple[str, str]]
+    answered: Counter[str] = field(default_factory=Counter)
+    errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By group and by the code that the client was told."""
-    attempts: Counter[str]
-    retries: Counter[str]
+    attempts: Counter[str] = field(default_factory=Counter)
+    retries: Counter[str] = field(default_factory=Counter)
     """Attempts after the first of a request."""
     routed_round: int = 0
     """Requests that came when an endpoint of the first tier had no room to spare, and another one answered at once."""
@@ -51,26 +51,14 @@ class Outcomes(Struct):
     """Of those that were answered, from their arrival on."""
 
 
-class Clients:
-    """All of them."""
-
-    def __init__(
-        self,
-        answers: Responder,
-        ledger: Ledger,
-        journal: Journal,
-        clock: VirtualClock,
-        blind: BlindRouting,
-        *,
-        streams: bool,
-    ) -> None:
-        self._answers = answers
-        self._ledger = ledger
-        self._journal = journal
-        self._clock = clock
-        self._blind = blind
-        self._streams = streams
-        self.outcomes = Outcomes(Counter(), Counter(), Counter(), Counter(), Counter())
+class Clients(Struct, frozen=True):
+    _answers: Responder
+    _ledger: Ledger
+    _journal: Journal
+    _clock: VirtualClock
+    _blind: BlindRouting
+    _streams: bool
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
     async def send(self, arrivals: Iterable[Arrival]) -> None:
         """Each at its time; returns when all have ended."""
@@ -134,7 +122,6 @@ class TimedQueue(WaitingQueue):
     async def lease(
         self, group: ModelGroup, query: RouteQuery, barred: frozenset[str], until: float, *, by_choice: bool = False
     ) -> Lease | None:
-        """See `WaitingQueue`."""
         began = self._clock.now()
         try:
             return await super().lease(group, query, barred, until, by_choice=by_choice)

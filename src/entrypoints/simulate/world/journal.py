@@ -20,10 +20,10 @@ class Cooldown(Struct):
     """A time for which the proxy left an endpoint alone, from the first failure that counted to the recovery."""
 
     endpoint: str
-    why: str
     from_s: float
-    until_s: float | None = None
+    until_s: float | None
     """When it answered a probe well; None = it had not by the end."""
+    why: str
     times: int = 1
     """How often the cooldown began: once, and again for each probe that failed."""
 
@@ -100,12 +100,11 @@ class Journal:
         self.failed[self._bin()] += 1
 
     def cooling(self, endpoint: Endpoint, failure: Failure, seconds: float) -> None:  # noqa: ARG002 - of the port
-        """See `EndpointAlarm`."""
         running = self._cooling.get(endpoint.id)
         if running is not None:
             running.times += 1
             return
-        cooldown = Cooldown(endpoint.id, str(failure), self._clock.passed_s())
+        cooldown = Cooldown(endpoint.id, self._clock.passed_s(), None, str(failure))
         self._cooling[endpoint.id] = cooldown
         self.cooldowns.append(cooldown)
 
@@ -115,7 +114,6 @@ class Journal:
         """See `EndpointAlarm`. The providers' 429s are counted where they are said."""
 
     def recovered(self, endpoint: Endpoint) -> None:
-        """See `EndpointAlarm`."""
         cooldown = self._cooling.pop(endpoint.id, None)
         if cooldown is not None:
             cooldown.until_s = self._clock.passed_s()

@@ -18,7 +18,7 @@ _TAKEN = _CHUNK + b'"choices":[],' + _USAGE + b"}\n\ndata: [DONE]\n\n"
 
 
 class SimulatedReply:
-    """A reply that has come whole."""
+    """An `UpstreamReply` that has come whole."""
 
     def __init__(self, status: int, headers: Headers, body: bytes) -> None:
         self.status = status
@@ -26,18 +26,17 @@ class SimulatedReply:
         self._body = body
 
     def whole_now(self) -> bytes | None:
-        """See `UpstreamReply`."""
-        body, self._body = self._body, b""
-        return body
+        return self._taken()
 
     async def receive(self) -> bytes:
-        """See `UpstreamReply`."""
-        piece, self._body = self._body, b""
-        return piece
+        return self._taken()
 
     async def flow(self, take: Take, _: TakeFramed | None = None, /) -> bool:
-        """See `UpstreamReply`."""
         return await pulled(self.receive, take)
+
+    def _taken(self) -> bytes:
+        taken, self._body = self._body, b""
+        return taken
 
     def rest(self) -> None:
         """See `UpstreamReply`."""
@@ -56,16 +55,13 @@ class SimulatedStream(SimulatedReply):
         self._end = end
 
     def whole_now(self) -> bytes | None:
-        """See `UpstreamReply`."""
         return None
 
     async def receive(self) -> bytes:
-        """See `UpstreamReply`."""
         if not self._body and self._rest:
             await self._end()
             self._body, self._rest = self._rest, b""
-        piece, self._body = self._body, b""
-        return piece
+        return self._taken()
 
 
 def whole(given: int, answered: int, limits: Headers) -> SimulatedReply:

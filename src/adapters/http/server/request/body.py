@@ -89,7 +89,6 @@ class RequestBody:
         """Where chunks go as long as nothing is in the way; None = something is, or there are none."""
 
     def feed(self, piece: bytes) -> None:
-        """See `BodySink`."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._waiter = None
@@ -103,7 +102,6 @@ class RequestBody:
             self.bytes_waiting += len(piece)
 
     def complete(self) -> None:
-        """See `BodySink`."""
         self.is_complete = True
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -135,13 +133,11 @@ class RequestBody:
             tell()
 
     def on_disconnect(self, tell: Callable[[], None] | None) -> None:
-        """See `Client`."""
         self._on_disconnect = tell
         if tell is not None and (self._is_disconnected or self._breakage is not None):
             self._tell_disconnect()
 
     def body_now(self) -> bytes | None:
-        """See `Client`."""
         if not self.is_complete or self._said_end or self._is_disconnected:
             return None
         pieces, self._pieces = self._pieces, None

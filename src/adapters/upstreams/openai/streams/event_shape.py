@@ -71,8 +71,6 @@ class EventShape:
         return passed
 
     def passing_framed(self, take: TakeFramed) -> TakeFramed:
-        """See `StreamScanner.passing_framed`."""
-
         def passed(framed: bytes, line: bytes, size: int) -> bool:
             text = framed[self._framed_hole if size <= 0xFF else self._long_hole]
             return (

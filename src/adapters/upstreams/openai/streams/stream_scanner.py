@@ -135,11 +135,9 @@ class OpenAIStreamScanner:
         return [self._read(frame) for frame in split_events(events)]
 
     def passing(self, take: Take, read: Take) -> Take:
-        """See `StreamScanner.passing`."""
         return self._shape.passing(take, read)
 
     def passing_framed(self, take: TakeFramed) -> TakeFramed:
-        """See `StreamScanner.passing_framed`."""
         return self._shape.passing_framed(take)
 
     def relay(self, chunk: bytes) -> bytes:
