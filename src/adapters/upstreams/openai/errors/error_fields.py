@@ -14,6 +14,9 @@ _WRAPPINGS = ("error", "errors", "detail", "message")  # hold the error of someb
 _MAX_WRAPPINGS = 4
 _NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
 _CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")  # where a sentence is expected, as for `error`
+_READ_OF_MESSAGE = 300  # characters of a message in which words are looked for: what comes later may be anybody's
+_SEARCHED = 16 * 1024  # characters in which quotes are looked for
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")  # what is quoted is the request's, and says nothing
 
 
 class ErrorFields(Struct, frozen=True):
@@ -74,6 +77,11 @@ class ErrorFields(Struct, frozen=True):
         """The code, then the type, in lower case and without what is written between their words, so that
         `BadRequestError` and `bad_request_error` are one; those that are numbers left out."""
         return tuple(name for word in (self.code, self.type) if (name := plain(word)) and not name.isdecimal())
+
+    @property
+    def said(self) -> str:
+        """The beginning of the message, in lower case and without what it quotes."""
+        return _QUOTED.sub("", self.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()
 
     def any_of(self, known: frozenset[str]) -> bool:
         return any(name in known for name in self.names)

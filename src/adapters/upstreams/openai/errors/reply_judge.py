@@ -1,5 +1,6 @@
 """Is a whole reply an answer? Status, shape and the provider's words decide; the body itself is never changed."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -110,6 +111,8 @@ _narrowed_error = Narrowed(
     inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
 )  # fmt: skip
 _MAX_TEXT_BYTES = 4096  # of an error that is no JSON, what is read at most
+_EVENTS = re.compile(rb"\s*+(?:data|event|id|retry)?:")
+_DATA = re.compile(rb"^data:[ \t]*+([^\r\n]++)", re.MULTILINE)
 
 
 _NO_OBJECT = Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
@@ -138,11 +141,15 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
 
 
 def read_error(reply: WholeReply) -> ErrorFields:
-    """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
+    """What an error body says, as JSON, as an event or as plain text; empty words for HTML, nothing, or anything else
+    unknown."""
     try:
         text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
     except ValueError:
         return ErrorFields()
+    if _EVENTS.match(text):  # some say an error of a request for a stream as an event, though the status is the error's
+        data = _DATA.search(text)
+        text = data[1] if data else text
     try:
         return ErrorFields.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
     except _UNREADABLE:
