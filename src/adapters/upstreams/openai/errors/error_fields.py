@@ -27,6 +27,8 @@ class ErrorFields(Struct, frozen=True):
     message: str = ""
     param: str = ""
     status: int = 0  # the HTTP status that the error itself names, as some gateways do under another one; 0 = none
+    retry_delay: str = ""  # for how long not to ask again: Google's `RetryInfo` (google/rpc/error_details.proto)
+    reset: str = ""  # `X-RateLimit-Reset` of the provider that a gateway asked (OpenRouter's `metadata.headers`)
 
     @classmethod
     def of(cls, error: Any) -> "ErrorFields":
@@ -43,7 +45,8 @@ class ErrorFields(Struct, frozen=True):
         if not kind:  # Google's: {"code": 400, "status": "INVALID_ARGUMENT"}
             kind = next((word for word in named if isinstance(word, str) and not _STATUS.fullmatch(word)), "")
         status = next(filter(None, map(_status, (code, *named, kind))), 0)
-        return cls(code, kind, _text(error.get("message")), _text(error.get("param")), status)
+        message, param = _text(error.get("message")), _text(error.get("param"))
+        return cls(code, kind, message, param, status, _retry_delay(error), _reset(error))
 
     @classmethod
     def of_body(cls, body: Any) -> "ErrorFields":
@@ -106,6 +109,18 @@ def _unwrapped(error: Any) -> Any:
             break
         error = inner[0]
     return error
+
+
+def _retry_delay(error: dict[str, Any]) -> str:
+    details = error.get("details")
+    found = (d.get("retryDelay") for d in (details if isinstance(details, list) else ()) if isinstance(d, dict))
+    return next((delay for delay in found if isinstance(delay, str)), "")
+
+
+def _reset(error: dict[str, Any]) -> str:
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    return _text(headers.get("X-RateLimit-Reset")) if isinstance(headers, dict) else ""
 
 
 def _status(value: Any) -> int:

@@ -7,6 +7,7 @@ multiplied, and because gateways give refusals and outages of other providers on
 """
 
 import re
+import time
 
 from adapters.upstreams.openai.errors import error_codes as codes
 from adapters.upstreams.openai.errors.error_fields import ErrorFields
@@ -18,9 +19,11 @@ from adapters.upstreams.openai.errors.refusals import (
     VAGUE,
     refused,
 )
-from adapters.upstreams.openai.errors.retry_delay import delay_in_text_s
+from adapters.upstreams.openai.errors.retry_delay import delay_in_words_s
 from domain.failure import Failure, FailureKind
 
+DELAYED = (429, 503, 529)
+"""Statuses under which a delay is read."""
 _RIGHTS_HINT = "the key or identity lacks rights here (role, network rule or region)"
 _MONEY_HINT = "the account behind this key is out of money or at its spend limit"
 _REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_url"
@@ -51,6 +54,8 @@ _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|bu
 def classify(status: int, words: ErrorFields, *, owns_credential: bool, retry_after_s: float | None = None) -> Failure:
     """What an error reply means. `owns_credential` False = it was earned by the client's own key."""
     kind, hint = _kind(status, words, owns_credential)
+    if status == 529 and retry_after_s:  # Anthropic's for nothing but overload
+        kind = FailureKind.OVERLOADED
     shown = words.label if words.label != str(status) else ""
     return Failure(kind, f"{status} {shown}".strip(), status >= 400, retry_after_s, hint, status in _DISOWNING)
 
@@ -60,7 +65,7 @@ def classify_in_stream(words: ErrorFields, *, owns_credential: bool) -> Failure:
     status = _implied_status(words)
     if not status:
         return Failure(FailureKind.UNKNOWN, f"error in a 200: {words.label}".rstrip(" :"))
-    delay_s = delay_in_text_s(words.message) if status in (429, 503) else None
+    delay_s = delay_in_words_s(words, time.time()) if status in DELAYED else None
     failure = classify(status, words, owns_credential=owns_credential, retry_after_s=delay_s)
     return Failure(failure.kind, f"error in a 200: {failure.reason}", False, delay_s, failure.hint)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
-from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
+from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -129,8 +129,8 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
     if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), is_error_reply=True))
     delay_s = None
-    if reply.status in (429, 503):
-        delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
+    if reply.status in DELAYED:
+        delay_s = retry_delay_s(dict(reply.headers), words, time.time())
     failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
     if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status == 404):
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
