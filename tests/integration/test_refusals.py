@@ -65,6 +65,16 @@ WHOLE: Mapping[str, Case] = {
         body({"error": {"code": 404, "message": "No endpoints found that support image input"}}, 404), 2, 404
     ),
     "wrapped": Case(body({"error": {"code": "content_policy_violation", "message": "no"}}, 500), 1, 500),
+    "other-api": Case(
+        body({"error": {"message": "This model is only supported in v1/responses.", "param": "model"}}, 404), 2, 404
+    ),
+    "no-such-model": Case(
+        body({"error": {"message": "Model Not Exist", "code": "invalid_request_error"}}, 400), 2, 400
+    ),
+    "failed-dependency": Case(body({"error": {"message": "Something odd"}}, 424), 2, 424),
+    "too-large": Case(
+        {"kind": "status", "status": 413, "headers": {"content-type": "text/html"}, "body": PAGE}, 2, 413
+    ),
 }
 STREAMED: Mapping[str, Case] = {
     "event": Case(stream(event({"type": "error", "error": POLICY})), 1),

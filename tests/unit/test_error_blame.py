@@ -44,7 +44,6 @@ REFUSALS: list[dict[str, Any]] = [
     {"code": 400, "message": "m"},
     {"code": "400", "message": "m"},
     {"code": 400.0, "message": "m"},
-    {"code": 413, "message": "m"},
     {"code": "422", "message": "m"},
     {"status": 400, "message": "m"},
     {"status_code": 422, "message": "m"},
@@ -320,11 +319,9 @@ def test_a_404_blames_the_configuration_only_where_it_speaks_of_it(body: bytes, 
     assert failure.kind is (kind or FailureKind.NOT_FOUND)
 
 
-@pytest.mark.parametrize(
-    "status", [400, 405, 406, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 431, 451]
-)
+@pytest.mark.parametrize("status", [400, 406, 411, 412, 414, 415, 416, 417, 422, 431, 451])
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b'{"error":{"message":"no"}}', b"[1]", b'{"error":"no"}'])
-def test_any_other_4xx_is_the_requests_whatever_it_says(status: int, body: bytes) -> None:
+def test_a_status_of_requests_is_the_requests_unless_its_words_say_otherwise(status: int, body: bytes) -> None:
     failure = judge(Api.CHAT, WholeReply(status, (), body), owns_credential=True).failure
 
     assert failure is not None

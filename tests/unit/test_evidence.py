@@ -24,14 +24,20 @@ def test_a_hang_counts_against_the_endpoint() -> None:
     assert HANGS.effect(is_beside=False) is Effect.COUNT
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1000)), st.sampled_from("abcd"), st.floats(0, 2000))
-def test_a_refusal_is_of_one_use_while_another_went_well_within_five_minutes(
-    well_at: dict[str, float], refused: str, later_s: float
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.floats(0, 1000)),
+    st.sampled_from("abcd"),
+    st.floats(0, 2000),
+    st.sampled_from([FailureKind.AUTH, FailureKind.MISCONFIGURED, FailureKind.NOT_FOUND]),
+)
+def test_a_refusal_is_of_one_use_while_another_went_well_within_five_minutes_or_at_all_where_nothing_is_there(
+    well_at: dict[str, float], refused: str, later_s: float, kind: FailureKind
 ) -> None:
     now = 1000 + later_s
     others = [at for use, at in well_at.items() if use != refused]
+    is_trusted = any(kind is FailureKind.NOT_FOUND or now < at + TRUST_S for at in others)
 
-    assert is_of_one_use(well_at, refused, now) == any(now < at + TRUST_S for at in others)
+    assert is_of_one_use(well_at, refused, now, kind) == is_trusted
 
 
 @pytest.mark.parametrize("kind", FailureKind)

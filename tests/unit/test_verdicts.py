@@ -106,10 +106,13 @@ async def test_what_is_refused_for_all_apis_one_after_the_other_is_a_fault() -> 
     assert bench.alarm.told == [("fault", "e1")]
 
 
-async def test_what_went_well_long_ago_proves_nothing() -> None:
-    bench = Bench([good, NOT_THERE], retries=0)
+@pytest.mark.parametrize(("refusal", "health"), [(MISSING_SCOPE, "cooling"), (NOT_THERE, "closed")])
+async def test_what_went_well_long_ago_says_nothing_of_a_key_and_enough_of_what_is_not_there_for_another_api(
+    refusal: Callable[[], FakeReply], health: str
+) -> None:
+    bench = Bench([good, refusal], retries=0)
     await ask(bench, Api.CHAT, "/chat/completions", "g")
     bench.clock.advance(301)
     await ask(bench, Api.RESPONSES, "/responses", "g")
 
-    assert healths(bench) == ["cooling"]
+    assert healths(bench) == [health]

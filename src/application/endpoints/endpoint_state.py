@@ -181,7 +181,7 @@ class EndpointState:
         effect = failure.effect(is_beside=is_beside)
         if effect is Effect.FAULT:
             self._well_for.pop(use, None)
-            effect = Effect.NONE if is_of_one_use(self._well_for, use, now) else effect
+            effect = Effect.NONE if is_of_one_use(self._well_for, use, now, failure.kind) else effect
         if effect in (Effect.NONE, Effect.CLOCK):
             lease._is_verdict = False
         return failure, effect

@@ -4,6 +4,7 @@ One request that runs out of time without a byte says little, several in a row s
 one API while another goes well is a right or a deployment that is missing there, no reason to give up the endpoint.
 """
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ SILENCE_S = 10.0  # a shorter wait is nothing unusual: what is not streamed is s
 
 SILENT_REQUESTS = 3  # so many in a row without a byte until their time was over: the endpoint hangs
 
-TRUST_S = 300.0  # how long an endpoint that was well for one use is believed to be so when another is refused
+TRUST_S = 300.0  # how long a key that was good for one use is believed to be so when another is refused
 
 HANGS = Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
@@ -37,6 +38,12 @@ class Silence(Struct, frozen=True):
 NO_SILENCE = Silence()  # a byte came
 
 
-def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float) -> bool:
-    """Is a refusal a matter of the `refused` use alone: has another gone well lately? `well_at` says when each did."""
-    return any(use != refused and now - at < TRUST_S for use, at in well_at.items())
+def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float, kind: FailureKind) -> bool:
+    """Is a refusal a matter of the `refused` use alone? `well_at` says when each use last went well, of those that were
+    not refused since.
+
+    A key ends for all uses at once, so that another must have gone well lately. A path or a model that is not there for
+    one use says nothing of another that was.
+    """
+    trust_s = math.inf if kind is FailureKind.NOT_FOUND else TRUST_S
+    return any(use != refused and now - at < trust_s for use, at in well_at.items())

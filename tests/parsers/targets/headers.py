@@ -13,6 +13,7 @@ from adapters.http.bodies.decode_request import Arrival, cache_control, patience
 from adapters.http.bodies.multipart_model import boundary_of
 from adapters.http.headers import by_name, forwarded, relayed, sendable
 from adapters.http.paths.routes import find_route, is_other, other_route
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.retry_delay import delay_in_text_s, retry_delay_s
 from adapters.upstreams.openai.errors.retry_moments import MONTH_S
 from adapters.upstreams.openai.rate_limit_headers import readings
@@ -48,7 +49,7 @@ def _limits(data: bytes) -> Hashable:
         assert reading.is_possible
         assert all(each is None or each >= 0 for each in (reading.limit, reading.remaining, reading.reset_s))
     headers = dict(said)
-    delay = retry_delay_s(headers, headers.get("message", ""), _NOW)
+    delay = retry_delay_s(headers, ErrorFields(message=headers.get("message", "")), _NOW)
     text = delay_in_text_s(data.decode("utf-8", "replace"))
     for seconds in (delay, text):
         assert seconds is None or (math.isfinite(seconds) and 0 <= seconds <= MONTH_S)

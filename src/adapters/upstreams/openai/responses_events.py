@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from adapters.upstreams.openai.errors.error_fields import ErrorFields
-from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
+from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
 from adapters.upstreams.openai.errors.reply_judge import UsageWords
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -116,8 +116,8 @@ def _of_error(said: _Message, endpoint: Endpoint) -> Failure:
     if type(said.status) is not int or not 400 <= said.status < 600:
         return classify_in_stream(words, owns_credential=endpoint.owns_credential)
     delay_s = None
-    if said.status in (429, 503):
-        delay_s = retry_delay_s(_told(said.headers), words.message, time.time())
+    if said.status in DELAYED:
+        delay_s = retry_delay_s(_told(said.headers), words, time.time())
     failure = classify(said.status, words, owns_credential=endpoint.owns_credential, retry_after_s=delay_s)
     return Failure(failure.kind, failure.reason, False, delay_s, failure.hint)
 

@@ -14,6 +14,9 @@ _WRAPPINGS = ("error", "errors", "detail", "message")  # hold the error of someb
 _MAX_WRAPPINGS = 4
 _NO_KIND = ("error", "response.failed")  # types of events, which say nothing of the error
 _CODE_WITH_WORDS = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+")  # where a sentence is expected, as for `error`
+_READ_OF_MESSAGE = 300  # characters of a message in which words are looked for: what comes later may be anybody's
+_SEARCHED = 16 * 1024  # characters in which quotes are looked for
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")  # what is quoted is the request's, and says nothing
 
 
 class ErrorFields(Struct, frozen=True):
@@ -24,6 +27,8 @@ class ErrorFields(Struct, frozen=True):
     message: str = ""
     param: str = ""
     status: int = 0  # the HTTP status that the error itself names, as some gateways do under another one; 0 = none
+    retry_delay: str = ""  # for how long not to ask again: Google's `RetryInfo` (google/rpc/error_details.proto)
+    reset: str = ""  # `X-RateLimit-Reset` of the provider that a gateway asked (OpenRouter's `metadata.headers`)
 
     @classmethod
     def of(cls, error: Any) -> "ErrorFields":
@@ -40,7 +45,8 @@ class ErrorFields(Struct, frozen=True):
         if not kind:  # Google's: {"code": 400, "status": "INVALID_ARGUMENT"}
             kind = next((word for word in named if isinstance(word, str) and not _STATUS.fullmatch(word)), "")
         status = next(filter(None, map(_status, (code, *named, kind))), 0)
-        return cls(code, kind, _text(error.get("message")), _text(error.get("param")), status)
+        message, param = _text(error.get("message")), _text(error.get("param"))
+        return cls(code, kind, message, param, status, _retry_delay(error), _reset(error))
 
     @classmethod
     def of_body(cls, body: Any) -> "ErrorFields":
@@ -75,6 +81,11 @@ class ErrorFields(Struct, frozen=True):
         `BadRequestError` and `bad_request_error` are one; those that are numbers left out."""
         return tuple(name for word in (self.code, self.type) if (name := plain(word)) and not name.isdecimal())
 
+    @property
+    def said(self) -> str:
+        """The beginning of the message, in lower case and without what it quotes."""
+        return _QUOTED.sub("", self.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()
+
     def any_of(self, known: frozenset[str]) -> bool:
         return any(name in known for name in self.names)
 
@@ -98,6 +109,18 @@ def _unwrapped(error: Any) -> Any:
             break
         error = inner[0]
     return error
+
+
+def _retry_delay(error: dict[str, Any]) -> str:
+    details = error.get("details")
+    found = (d.get("retryDelay") for d in (details if isinstance(details, list) else ()) if isinstance(d, dict))
+    return next((delay for delay in found if isinstance(delay, str)), "")
+
+
+def _reset(error: dict[str, Any]) -> str:
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    return _text(headers.get("X-RateLimit-Reset")) if isinstance(headers, dict) else ""
 
 
 def _status(value: Any) -> int:

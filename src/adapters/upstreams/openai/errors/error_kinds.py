@@ -7,22 +7,26 @@ multiplied, and because gateways give refusals and outages of other providers on
 """
 
 import re
+import time
 
 from adapters.upstreams.openai.errors import error_codes as codes
 from adapters.upstreams.openai.errors.error_fields import ErrorFields
-from adapters.upstreams.openai.errors.retry_delay import delay_in_text_s
+from adapters.upstreams.openai.errors.refusals import (
+    KEY_HINT,
+    MISSING_HINT,
+    NOT_IMPLEMENTED,
+    OF_REQUESTS,
+    VAGUE,
+    refused,
+)
+from adapters.upstreams.openai.errors.retry_delay import delay_in_words_s
 from domain.failure import Failure, FailureKind
 
-API_VERSION_HINT = "remove api-version from default_query: this endpoint's /v1 path does not take one"
-_KEY_HINT = "check api_key of this endpoint"
+DELAYED = (429, 503, 529)
+"""Statuses under which a delay is read."""
 _RIGHTS_HINT = "the key or identity lacks rights here (role, network rule or region)"
 _MONEY_HINT = "the account behind this key is out of money or at its spend limit"
-_MISSING_HINT = "check model, base_url and azure_deployment of this endpoint"
 _REDIRECT_HINT = "the endpoint redirects, which is never followed: check base_url"
-
-_READ_OF_MESSAGE = 300  # characters of a message in which words are looked for: what comes later may be anybody's
-_SEARCHED = 16 * 1024  # characters in which quotes are looked for
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")  # what is quoted is the request's, and says nothing
 
 # The subject of the sentence is what holds or lacks a right: a key, an account, a network. A prompt never is.
 _NO_RIGHTS = re.compile(
@@ -42,14 +46,6 @@ _OF_PROMPTS = re.compile(
     r"\b(?:prompts?|inputs?|messages?|contents?|conversations?|completions?|safety|moderation|guardrails?)\b"
 )
 """Where one of these is spoken of first, a user or a project that is named after it is not what is refused."""
-_BAD_KEY_400 = re.compile(r"(?:incorrect |invalid )?api[- ]?key (?:not valid|provided|is invalid|expired)")
-_NOT_THERE = re.compile(
-    r"^(?:404:? *)?(?:page )?not found\b|^default backend|^no route\b"
-    r"|\b(?:model|deployment|resource|engine|url|path|route|page)\b[^.;]{0,80}"
-    r"\b(?:not found|not exist|unknown|not available|not deployed|no longer|retired|deprecated)"
-    r"|(?:unknown|invalid|unrecognized|no such|not found:?|cannot (?:post|get)) .{0,20}"
-    r"\b(?:model|deployment|resource|url|path|route|/)"
-)
 _TOO_DEAR = ("fewer max_tokens", "can only afford")
 _DISOWNING = (401, 403, 405)  # what an account says to a credential or an id that it does not know
 _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|budget|top up|recharge|arrears|overdue")
@@ -58,6 +54,8 @@ _OUT_OF_MONEY = re.compile(r"balance|credit|quota|billing|payment|funds|spend|bu
 def classify(status: int, words: ErrorFields, *, owns_credential: bool, retry_after_s: float | None = None) -> Failure:
     """What an error reply means. `owns_credential` False = it was earned by the client's own key."""
     kind, hint = _kind(status, words, owns_credential)
+    if status == 529 and retry_after_s:  # Anthropic's for nothing but overload
+        kind = FailureKind.OVERLOADED
     shown = words.label if words.label != str(status) else ""
     return Failure(kind, f"{status} {shown}".strip(), status >= 400, retry_after_s, hint, status in _DISOWNING)
 
@@ -67,7 +65,7 @@ def classify_in_stream(words: ErrorFields, *, owns_credential: bool) -> Failure:
     status = _implied_status(words)
     if not status:
         return Failure(FailureKind.UNKNOWN, f"error in a 200: {words.label}".rstrip(" :"))
-    delay_s = delay_in_text_s(words.message) if status in (429, 503) else None
+    delay_s = delay_in_words_s(words, time.time()) if status in DELAYED else None
     failure = classify(status, words, owns_credential=owns_credential, retry_after_s=delay_s)
     return Failure(failure.kind, f"error in a 200: {failure.reason}", False, delay_s, failure.hint)
 
@@ -109,22 +107,18 @@ def _kind(status: int, words: ErrorFields, owns_credential: bool) -> tuple[Failu
         return FailureKind.REQUEST_TIMEOUT, None
     if status == 409:
         return FailureKind.CONFLICT, None
-    if status >= 500:
+    if status >= 500 and status != NOT_IMPLEMENTED:
         return _broken(status, words), None
     if 300 <= status < 400:
         return FailureKind.MISCONFIGURED, _REDIRECT_HINT
-    if words.any_of(codes.MISSING):
-        return _missing(owns_credential)
-    if status == 404:
-        return _not_found(words, owns_credential)
-    return _refused_request(status, words, owns_credential)
+    return refused(status, words, owns_credential)
 
 
 def _refused_key(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     if not owns_credential:
         return FailureKind.CLIENT, None
     if words.any_of(codes.BAD_KEY) or "subscription key" in words.message:
-        return FailureKind.KEY, _KEY_HINT
+        return FailureKind.KEY, KEY_HINT
     return FailureKind.AUTH, _RIGHTS_HINT
 
 
@@ -135,14 +129,14 @@ def _forbidden(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, 
     if words.any_of(codes.MONEY):
         return FailureKind.MONEY, _MONEY_HINT
     if words.any_of(codes.MISSING):
-        return FailureKind.NOT_FOUND, _MISSING_HINT
+        return FailureKind.NOT_FOUND, MISSING_HINT
     if words.any_of(codes.BAD_KEY):
-        return FailureKind.KEY, _KEY_HINT
+        return FailureKind.KEY, KEY_HINT
     if words.any_of(codes.NO_RIGHTS):
         return FailureKind.AUTH, _RIGHTS_HINT
-    if codes.is_about_request(tuple(name for name in words.names if name not in _VAGUE)):
+    if codes.is_about_request(tuple(name for name in words.names if name not in VAGUE)):
         return FailureKind.CLIENT, None
-    said = _said(words)
+    said = words.said
     lacks = _NO_RIGHTS.search(said)
     if lacks and not _OF_PROMPTS.search(said, 0, lacks.end()):
         return FailureKind.AUTH, _RIGHTS_HINT
@@ -151,7 +145,7 @@ def _forbidden(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, 
 
 def _limited(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
     if status == 402 and not words.any_of(codes.MONEY):
-        said = _said(words)
+        said = words.said
         if any(part in said for part in _TOO_DEAR):
             return FailureKind.OVER_LIMIT, None
         if owns_credential and not _OUT_OF_MONEY.search(said):
@@ -165,11 +159,6 @@ def _limited(status: int, words: ErrorFields, owns_credential: bool) -> tuple[Fa
     return FailureKind.RATE_LIMITED, None
 
 
-_VAGUE = frozenset({"invalidrequesterror", "invalidrequest", "badrequest", "badrequesterror", "badrequestexception"})
-"""What some give to every error: under a status that says something else, it says nothing for sure."""
-_OF_REQUESTS = frozenset({400, 405, 406, 411, 413, 414, 415, 422, 451})  # inside a 5xx they say nothing for sure
-
-
 def _broken(status: int, words: ErrorFields) -> FailureKind:
     """A 5xx is the endpoint's, unless its words plainly speak of the request; where both may be, it is unknown."""
     names = words.names
@@ -178,40 +167,7 @@ def _broken(status: int, words: ErrorFields) -> FailureKind:
     for name in names:
         if name in codes.BROKEN:
             return FailureKind.SERVER_ERROR
-        if name not in _VAGUE and codes.is_about_request((name,)):
+        if name not in VAGUE and codes.is_about_request((name,)):
             return FailureKind.CLIENT
-    is_vague = not _VAGUE.isdisjoint(names) or words.status in _OF_REQUESTS
+    is_vague = not VAGUE.isdisjoint(names) or words.status in OF_REQUESTS
     return FailureKind.UNKNOWN if is_vague else FailureKind.SERVER_ERROR
-
-
-def _missing(owns_credential: bool) -> tuple[FailureKind, str | None]:
-    return (FailureKind.NOT_FOUND, _MISSING_HINT) if owns_credential else (FailureKind.UNSERVABLE, None)
-
-
-def _not_found(words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
-    """Of the path or the model, which is the configuration's; of what the request names; or nobody knows of what."""
-    if words.param and words.param != "model":
-        return _refused_request(404, words, owns_credential)
-    said = _said(words)
-    if not said or words.param == "model" or _NOT_THERE.search(said):
-        return _missing(owns_credential)
-    return FailureKind.UNKNOWN, None
-
-
-def _refused_request(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
-    message = _said(words)
-    if status == 400 and "api-version" in message and "not allowed" in message:
-        return FailureKind.MISCONFIGURED, API_VERSION_HINT
-    if status == 400 and "api version not supported" in message:
-        return FailureKind.MISCONFIGURED, API_VERSION_HINT
-    if words.param == "service_tier" and "not allowed for this project" in message:
-        return FailureKind.UNSERVABLE, None
-    if words.any_of(codes.STATE) or ("encrypted content" in message and "could not be verified" in message):
-        return FailureKind.STATE, None
-    if owns_credential and (words.any_of(codes.BAD_KEY) or _BAD_KEY_400.match(message)):
-        return FailureKind.KEY, _KEY_HINT
-    return FailureKind.CLIENT, None
-
-
-def _said(words: ErrorFields) -> str:
-    return _QUOTED.sub("", words.message[:_SEARCHED])[:_READ_OF_MESSAGE].lower().strip()

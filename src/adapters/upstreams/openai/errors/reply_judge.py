@@ -1,5 +1,6 @@
 """Is a whole reply an answer? Status, shape and the provider's words decide; the body itself is never changed."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
-from adapters.upstreams.openai.errors.error_kinds import classify, classify_in_stream
+from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -110,6 +111,8 @@ _narrowed_error = Narrowed(
     inside={"error": WORDS, "response": Narrowed("error", inside={"error": WORDS})},
 )  # fmt: skip
 _MAX_TEXT_BYTES = 4096  # of an error that is no JSON, what is read at most
+_EVENTS = re.compile(rb"\s*+(?:data|event|id|retry)?:")
+_DATA = re.compile(rb"^data:[ \t]*+([^\r\n]++)", re.MULTILINE)
 
 
 _NO_OBJECT = Verdict(Failure(FailureKind.JUNK, "body is not a JSON object of this API"))
@@ -126,8 +129,8 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
     if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), is_error_reply=True))
     delay_s = None
-    if reply.status in (429, 503):
-        delay_s = retry_delay_s(dict(reply.headers), words.message, time.time())
+    if reply.status in DELAYED:
+        delay_s = retry_delay_s(dict(reply.headers), words, time.time())
     failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
     if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status == 404):
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
@@ -138,11 +141,15 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
 
 
 def read_error(reply: WholeReply) -> ErrorFields:
-    """What an error body says, as JSON or as plain text; empty words for HTML, nothing, or anything else unknown."""
+    """What an error body says, as JSON, as an event or as plain text; empty words for HTML, nothing, or anything else
+    unknown."""
     try:
         text, _ = beginning(reply.headers, reply.body, MAX_ERROR_BYTES)
     except ValueError:
         return ErrorFields()
+    if _EVENTS.match(text):  # some say an error of a request for a stream as an event, though the status is the error's
+        data = _DATA.search(text)
+        text = data[1] if data else text
     try:
         return ErrorFields.of_body(decode(_errors, text if len(text) <= MAX_ERROR_BYTES else _narrowed_error(text)))
     except _UNREADABLE:

@@ -1,14 +1,16 @@
 """How long a provider asks to be left alone: from its headers, else from its words.
 
-Precedence: `retry-after-ms`, `retry-after` (seconds or an HTTP date), the reset of the limit that is used up (also as
-Azure once misspelt it, `x-rate-limit-reset-tokens`, openai-python#937), then the text ("try again in 8.764s", "retry
-after 60 seconds"). What names no delay, or one that cannot be meant, is as if it were absent: the next one counts.
-Nothing is clamped here.
+Precedence: `retry-after-ms` and `x-ms-retry-after-ms` (azure-core's `RetryPolicy` reads both), `retry-after` (seconds
+or an HTTP date), the reset of the limit that is used up (also as Azure once misspelt it, `x-rate-limit-reset-tokens`,
+openai-python#937), a `RetryInfo`, then the text ("try again in 8.764s", "retry after 60 seconds"), then a reset of who
+knows which limit (`x-ratelimit-reset`, `ratelimit-reset`). What names no delay, or one that cannot be meant, is as if
+it were absent: the next one counts. Nothing is clamped here.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.retry_moments import MONTH_S, parse_http_date, seconds_until
 
 _PLAIN_S = 300.0
@@ -27,6 +29,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _TEXT = re.compile(
     r"(?:try again in|retry after|retry in|please wait)\s++((?:\d++(?:\.\d++)?+\s*+[a-zµμ]*+\s*+)++)", re.I
 )
+_IN_MS = ("retry-after-ms", "x-ms-retry-after-ms")
 _READ_OF_TEXT = 1024
 _LONGEST_VALUE = 64  # in characters: what follows, and headers that are longer, say nothing
 _OF_DATES = (":", "-", "/")
@@ -85,15 +88,35 @@ def delay_in_text_s(text: str) -> float | None:
     return float(bare.group()) if bare and _is_meant(float(bare.group())) else None
 
 
-def retry_delay_s(headers: Mapping[str, str], message: str, now_unix: float) -> float | None:
+def retry_delay_s(headers: Mapping[str, str], words: ErrorFields, now_unix: float) -> float | None:
     """The delay of one reply; None = it names none, or one that is over. `headers` have lower-case names."""
-    after_ms, after = headers.get("retry-after-ms"), headers.get("retry-after")
-    if after_ms is not None and (seconds := _ms_in_s(after_ms, now_unix)):
-        return seconds
+    for name in _IN_MS:
+        if name in headers and (seconds := _ms_in_s(headers[name], now_unix)):
+            return seconds
+    after = headers.get("retry-after")
     if after is not None and (seconds := parse_retry_after_s(after, now_unix)):
         return seconds
     resets = [reset for name in ("requests", "tokens") if (reset := _reset_s(headers, name, now_unix))]
-    return max(resets) if resets else delay_in_text_s(message) or None
+    if resets:
+        return max(resets)
+    return delay_in_words_s(words, now_unix, [headers[name] for name in _plain_resets(headers)])
+
+
+def delay_in_words_s(words: ErrorFields, now_unix: float, resets: Sequence[str] = ()) -> float | None:
+    """The delay that an error names; None = it names none, or one that is over. `resets` of headers count where it says
+    nothing better."""
+    if seconds := parse_reset_s(words.retry_delay) or delay_in_text_s(words.message):
+        return seconds
+    return next((seconds for text in (*resets, words.reset) if (seconds := _moment_s(text, now_unix))), None)
+
+
+def _plain_resets(headers: Mapping[str, str]) -> list[str]:
+    """Names of those that say when a limit that is used up is whole again, and not which limit."""
+    return [
+        f"{lead}-reset"
+        for lead in ("x-ratelimit", "ratelimit")
+        if f"{lead}-reset" in headers and headers.get(f"{lead}-remaining", "0").strip() == "0"
+    ]
 
 
 def _ms_in_s(text: str, now_unix: float) -> float | None:
@@ -110,9 +133,14 @@ def _reset_s(headers: Mapping[str, str], dimension: str, now_unix: float) -> flo
         reset = headers.get(f"x-ratelimit-reset-{dimension}")
     if reset is None:
         return None
-    reset = _in_short(reset)
-    seconds = parse_reset_s(reset)
-    return seconds_until(reset, now_unix) if seconds is None else seconds
+    return _moment_s(reset, now_unix)
+
+
+def _moment_s(text: str, now_unix: float) -> float | None:
+    """Seconds until what is said as a duration or as a point in time."""
+    text = _in_short(text)
+    seconds = parse_reset_s(text)
+    return seconds_until(text, now_unix) if seconds is None else seconds
 
 
 def _in_short(text: str) -> str:
