@@ -142,14 +142,9 @@ class Container(Foundations):
         traced=providers.Singleton(TracedAttempt, *attempt_parts, propagates=general.provided.propagate_trace_context),
     )
     dispatch_by = partial(
-        providers.Singleton,
-        Dispatch,
-        pool=pool,
-        waiting=waiting,
-        clock=clock,
-        draw=draw,
+        providers.Singleton, Dispatch, pool=pool, waiting=waiting, clock=clock, draw=draw,
         max_wait_s=general.provided.max_wait,
-    )
+    )  # fmt: skip
     dispatch = dispatch_by(attempt=attempt)
 
     kept_s = providers.Callable(store_wiring.state_kept_s, general)

@@ -4,7 +4,6 @@ One request that runs out of time without a byte says little, several in a row s
 one API while another goes well is a right or a deployment that is missing there, no reason to give up the endpoint.
 """
 
-import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -16,6 +15,8 @@ SILENCE_S = 10.0  # a shorter wait is nothing unusual: what is not streamed is s
 SILENT_REQUESTS = 3  # so many in a row without a byte until their time was over: the endpoint hangs
 
 TRUST_S = 300.0  # how long a key that was good for one use is believed to be so when another is refused
+
+TRUST_IN_PLACE_S = 3600.0  # how long a path or a model that was there for one use is, when another is not there
 
 HANGS = Failure(FailureKind.FIRST_BYTE_TIMEOUT, f"{SILENT_REQUESTS} requests in a row without a byte")
 
@@ -43,7 +44,7 @@ def is_of_one_use(well_at: Mapping[str, float], refused: str, now: float, kind: 
     not refused since.
 
     A key ends for all uses at once, so that another must have gone well lately. A path or a model that is not there for
-    one use says nothing of another that was.
+    one use says little of another that was; but a deployment that is deleted is to be noticed some day.
     """
-    trust_s = math.inf if kind is FailureKind.NOT_FOUND else TRUST_S
+    trust_s = TRUST_IN_PLACE_S if kind is FailureKind.NOT_FOUND else TRUST_S
     return any(use != refused and now - at < trust_s for use, at in well_at.items())
