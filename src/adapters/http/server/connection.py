@@ -13,13 +13,14 @@ from adapters.http.server.asgi import addresses_of
 from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
-from adapters.http.server.flow_control import Inflow, Outflow, has_unread, is_enough, is_long, waiting_bytes
+from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER, WRITE_AHEAD_BYTES
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
 from adapters.http.server.switching import Switching
+from adapters.unread import has_unread
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 
@@ -163,6 +164,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self, since: float) -> None:
         """Close, unless there was or is anything to do after that moment."""
+        # To close what has not been read would reset the connection.
         if self._is_idle and self.idle_since <= since and not (self.transport and has_unread(self.transport)):
             self._close()
 
