@@ -86,12 +86,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
-        self.transport = self._inflow.transport = None
+        self.transport = self._inflow.transport = self._rest_of = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
         cycle, self.cycle = self.cycle, None
-        self._rest_of = None
         self._queue.clear()
         self._inflow.count(0)
         self._host.moves(self)
@@ -163,8 +162,7 @@ class Connection(asyncio.Protocol):
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
 
     def close_if_idle(self, since: float) -> None:
-        """Close, unless there was or is anything to do after that moment."""
-        # To close what has not been read would reset the connection.
+        """Close, unless there was or is anything to do after that moment: what is not read would reset it."""
         if self._is_idle and self.idle_since <= since and not (self.transport and has_unread(self.transport)):
             self._close()
 

@@ -149,8 +149,8 @@ class Connecting:
 async def _heard_out(connection: Connection, *, is_tls: bool) -> None:
     """What was said before anything was asked is no answer: the loop reads in this time what has come by now.
 
-    On most connections nothing has, and to ask costs less than to let the loop turn. Over TLS there is always something,
-    and a server speaks only when it has our part of the handshake.
+    Mostly nothing has, and to ask costs less than to let the loop turn. Over TLS the server has yet to read our part of
+    the handshake before it can say anything.
     """
     transport = connection.transport
     if is_tls or (transport is not None and has_unread(transport)):
