@@ -12,7 +12,8 @@ import sys
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 _AT_ONCE = 64
 """So many are taken before anything else runs."""
@@ -132,20 +133,19 @@ class Acceptor:
             return False
         self._is_short = False
         self._owner.taken()
-        arrival = self._loop.create_task(self._arrive(sock))
+        arrival: asyncio.Task[Any] = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, sock))
         self._arriving.add(arrival)
-        arrival.add_done_callback(self._arrived)
+        arrival.add_done_callback(partial(self._arrived, sock))
         return True
 
-    def _arrived(self, arrival: asyncio.Task[object]) -> None:
+    def _arrived(self, sock: socket.socket, arrival: asyncio.Task[Any]) -> None:
         self._arriving.discard(arrival)
         self._owner.arrived()
-
-    async def _arrive(self, sock: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._protocol, sock)
-        except OSError:  # it has left again
+        error = None if arrival.cancelled() else arrival.exception()
+        if error is not None:
             sock.close()
+            if not isinstance(error, OSError):  # else the client has left again
+                raise error
 
     def _failed(self, error: OSError) -> None:
         if error.errno in _NOTHING_LEFT and self._owner.free_a_file():

@@ -13,13 +13,14 @@ from adapters.http.server.asgi import addresses_of
 from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
 from adapters.http.server.cycle_loop import CycleLoop
-from adapters.http.server.flow_control import Inflow, Outflow, has_unread, is_enough, is_long, waiting_bytes
+from adapters.http.server.flow_control import Inflow, Outflow, is_enough, is_long, waiting_bytes
 from adapters.http.server.host import ServerContext
 from adapters.http.server.limits import FAREWELL_S, HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, NEVER, WRITE_AHEAD_BYTES
 from adapters.http.server.request.head import NO_HEAD, RequestHead
 from adapters.http.server.request.reader import RequestReader
 from adapters.http.server.request.refusals import SLOW_HEAD
 from adapters.http.server.switching import Switching
+from adapters.unread import has_unread
 from application.errors import InvalidRequest
 from application.held_bytes import COUNTED_BYTES
 
@@ -85,12 +86,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         self._is_closing = True
-        self.transport = self._inflow.transport = None
+        self.transport = self._inflow.transport = self._rest_of = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
         cycle, self.cycle = self.cycle, None
-        self._rest_of = None
         self._queue.clear()
         self._inflow.count(0)
         self._host.moves(self)
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
             self.deadline = min(self.deadline, self.loop.time() + FAREWELL_S)
 
     def close_if_idle(self, since: float) -> None:
-        """Close, unless there was or is anything to do after that moment."""
+        """Close, unless there was or is anything to do after that moment: what is not read would reset it."""
         if self._is_idle and self.idle_since <= since and not (self.transport and has_unread(self.transport)):
             self._close()
 

@@ -2,7 +2,6 @@
 What waits, on either side, is counted as held."""
 
 import asyncio
-import select
 from collections.abc import Awaitable, Collection
 
 from adapters.http.server.cycle import RequestCycle
@@ -106,13 +105,3 @@ class Outflow:
         drained, self.drained = self.drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-
-
-def has_unread(transport: asyncio.BaseTransport) -> bool:
-    """Has something come, or the end, that the loop has not read yet? To close then would reset the connection."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
+from adapters.unread import has_unread
 from adapters.upstreams.http1 import failures
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.request import Origin
@@ -58,6 +59,7 @@ class Connecting:
                         self._reached("tunnel")
                     await self._tls(connection, origin)
                     self._reached("tls")
+                await _heard_out(connection, is_tls=origin.is_tls)
             except BaseException:
                 connection.abort()
                 raise
@@ -142,6 +144,18 @@ class Connecting:
 
     def close(self) -> None:
         self._names.close()
+
+
+async def _heard_out(connection: Connection, *, is_tls: bool) -> None:
+    """What was said before anything was asked is no answer: the loop reads in this time what has come by now.
+
+    Mostly nothing has, and to ask costs less than to let the loop turn. Over TLS the server has yet to read our part of
+    the handshake before it can say anything.
+    """
+    transport = connection.transport
+    if is_tls or (transport is not None and has_unread(transport)):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def _resuming(sessions: Mapping[str, ssl.SSLSession]) -> type[ssl.SSLObject]:

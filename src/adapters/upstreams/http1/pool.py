@@ -9,14 +9,11 @@ import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from operator import attrgetter
-from typing import TypeVar
 
+from adapters.clock import Timeout, Timeouts
 from adapters.upstreams.http1.connection import Connection
 from adapters.upstreams.http1.failures import LOST, NO_FILE, NO_SLOT, SLOW_CONNECT, SLOW_HEAD
 from application.ports import UpstreamFailed
-from domain.failure import Failure
-
-_T = TypeVar("_T")
 
 _NEVER = float("inf")
 
@@ -73,7 +70,7 @@ class Pool:
         self._members: set[Connection] = set()
         self._idle: list[Connection] = []  # the last used at the end
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
-        self._waits: set[asyncio.Timeout] = set()  # what can be interrupted when the pool is closed
+        self._limits = Timeouts(self.now)  # of those that wait, who are interrupted when the pool is closed
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
         spare.pools.append(self)
@@ -98,21 +95,15 @@ class Pool:
             raise UpstreamFailed(LOST)
         if self._taken < self._limit:
             self._taken += 1
-        elif (given := await self._until(deadline, NO_SLOT, self._turn(fresh))) is not None:
-            return given
+        else:
+            try:
+                with Timeout(self._limits, deadline):
+                    given = await self._turn(fresh)
+            except TimeoutError:
+                raise UpstreamFailed(LOST if self._is_closed else NO_SLOT) from None
+            if given is not None:
+                return given
         return await self._open(deadline, connect_s)
-
-    async def _until(self, when: float, late: Failure, work: Awaitable[_T]) -> _T:
-        """`work`, as long as that. Raises `UpstreamFailed` for what is too `late`, or when the pool is closed."""
-        try:
-            async with asyncio.timeout_at(when) as limit:
-                self._waits.add(limit)
-                try:
-                    return await work
-                finally:
-                    self._waits.discard(limit)
-        except TimeoutError:
-            raise UpstreamFailed(LOST if self._is_closed else late) from None
 
     async def _turn(self, fresh: bool) -> Connection | None:
         """To be awaited while all slots are taken; None = one is the caller's now."""
@@ -146,11 +137,14 @@ class Pool:
             given.abort()
 
     async def _open(self, deadline: float, connect_s: float) -> Connection:
-        connect_by = self._loop.time() + connect_s
-        # One timer for both: each is a tenth of what it costs to open a connection.
+        connect_by = self.now() + connect_s
         when, late = (connect_by, SLOW_CONNECT) if connect_by < deadline else (deadline, SLOW_HEAD)
         try:
-            connection = await self._until(when, late, self._open_with_a_file())
+            with Timeout(self._limits, when):
+                connection = await self._open_with_a_file()
+        except TimeoutError:
+            self._pass_on(None)
+            raise UpstreamFailed(LOST if self._is_closed else late) from None
         except BaseException:
             self._pass_on(None)
             raise
@@ -166,18 +160,8 @@ class Pool:
                 if failed.failure != NO_FILE or not self._spare.close_longest_idle():
                     raise
             else:
-                return await self._heard_out(connection)
+                return connection
             await asyncio.sleep(0)  # its file is free in the loop's next turn
-
-    async def _heard_out(self, connection: Connection) -> Connection:
-        """What was said before anything was asked is no answer: the loop reads in this time what has come by now."""
-        try:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
 
     def _evict(self, connection: Connection) -> None:
         """Its slot becomes the caller's."""
@@ -239,8 +223,8 @@ class Pool:
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
-        for limit in self._waits:
-            if not limit.expired():
-                limit.reschedule(self._loop.time())
+        for limit in self._limits.running:
+            limit.when = self.now()
+        self._limits.expire()  # at once: a slot that comes free below is nobody's
         for connection in list(self._members):
             connection.fail(LOST)

@@ -4,6 +4,7 @@ llhttp refuses what could be read in two ways; what it lets pass and could still
 """
 
 from functools import partial
+from typing import Any
 
 import httptools
 
@@ -28,15 +29,10 @@ _FINAL = frozenset(b"HTTP/1.%d %d" % (minor, digit) for minor in (0, 1) for digi
 section 15.2). llhttp takes HTTP/0.9, HTTP/2.0, RTSP/1.0 and ICE/1.0 as well, and reads on as if they were HTTP/1.1."""
 
 _PAID_FOR = 8
-"""How many bytes of chunk sizes and extensions each byte of a body may bring along, beside `max_head_bytes` at a
-time."""
+"""How many bytes of chunk sizes and extensions a byte of a body may bring along, beside `max_head_bytes` at a time."""
 
 
-def _name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
-
-
-_names = Remembered(_name, most=1024)
+_names: Remembered[bytes, str] = Remembered(lambda name: name.decode("latin-1").lower(), most=1024)
 
 
 def _may_become_one(beginning: bytes) -> bool:
@@ -68,12 +64,9 @@ class ReplyReader:
         self._max_head_bytes = max_head_bytes
         self._pieces: list[bytes] = []
         """Of the body, in what is being read."""
-        self.on_body = self._pieces.append
         self._open_chunk: list[None] = []
         """Empty = none has begun, or the last one that has is over."""
-        self.on_chunk_header = partial(self._open_chunk.append, None)
-        self.on_chunk_complete = self._open_chunk.clear
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = None  # until something has to be parsed, which on most connections nothing ever has
         self._reply: Http1Reply | None = None
         self._has_body = True
         self._own_pieces = 0
@@ -170,7 +163,7 @@ class ReplyReader:
             return None
         self.overhead_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            (self._parser or self._new_parser()).feed_data(data)
         except httptools.HttpParserError:
             if not self.is_whole:
                 self._hand_over()
@@ -209,14 +202,20 @@ class ReplyReader:
         if data[-1] in b"\r\n" and self._has_blank_lines_after(data, last):
             self.is_followed = True
         if not self._has_body:
-            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+            self._parser = None  # it waits for a body
         self._hand_over()
         self._reply = None
 
     def close(self) -> None:
         """Nothing more comes: let go of the parser, which holds on to this reader."""
-        self._reply = None
-        self.__dict__.pop("_parser", None)
+        self._reply = self._parser = None
+
+    def _new_parser(self) -> Any:
+        self.on_body = self._pieces.append
+        self.on_chunk_header = partial(self._open_chunk.append, None)
+        self.on_chunk_complete = self._open_chunk.clear
+        parser = self._parser = httptools.HttpResponseParser(self)
+        return parser
 
     def ends_with_connection(self) -> bool:
         """Is the end of the connection the end of the body? Where no header says how long it is (RFC 9112 6.3)."""

@@ -4,6 +4,8 @@ llhttp refuses what could be read in two ways (both framings, folded headers, ba
 number); what it lets pass and could still be mistaken is refused here.
 """
 
+from typing import Any
+
 import httptools
 
 from adapters.http.server.request import refusals
@@ -49,7 +51,8 @@ class RequestReader:
         self._heads = heads
         self._head: RequestHead | None = None
         """The one that was read last, if nothing but what it says decides where its request ends."""
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = None
+        """None = nothing was parsed yet: where heads are known nothing ever is."""
         self._body: BodySink | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
@@ -160,6 +163,8 @@ class RequestReader:
         while data:
             self.overhead_bytes += len(data)
             try:
+                if self._parser is None:
+                    self._parser = httptools.HttpRequestParser(self)
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
@@ -184,7 +189,7 @@ class RequestReader:
         rest, self.rest = self._behind + self.rest[self._rest_from :], b""
         self._body = None
         self._is_past = False
-        del self._parser
+        self._parser = None
         return rest
 
     def _past_the_parser(self, body: BodySink, data: bytes) -> bytes:
@@ -196,7 +201,7 @@ class RequestReader:
         body.feed(piece)
         if not self._due_bytes:
             if not self._is_unparsed:
-                self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+                self._parser = None  # it waits for the body
             self._complete()
         return rest
 
