@@ -1,5 +1,6 @@
 """Files that users write: the configuration, and one of LiteLLM's."""
 
+import re
 import tempfile
 from collections.abc import Hashable
 from pathlib import Path
@@ -17,6 +18,7 @@ _CANARY = "sk-canary-0123456789abcdef"
 _ENVIRON = {"FULL": _CANARY, "EMPTY": "", "PORT": "6379"}
 _FOLDER = tempfile.TemporaryDirectory(prefix="fuzzed-")
 _PATH = Path(_FOLDER.name) / "file.yaml"
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\bx[0-9a-f]{2}\b|[^\sA-Za-z]+")
 _EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
@@ -29,10 +31,16 @@ def _settings(data: bytes) -> Hashable:
         assert text.startswith(str(_PATH))
         assert _CANARY not in text
         assert text.isprintable() or "\n" in text
-        return text.count("\n"), text.partition("\n")[0].removeprefix(str(_PATH))[:40]
-    assert settings.model_groups
+        return min(5, text.count("\n")), _problem(text.partition("\n")[0])
+    assert settings.groups
     assert _CANARY not in "".join(settings.warnings) + repr(settings)
-    return len(settings.model_groups), len(settings.warnings)
+    return min(3, len(settings.groups)), min(5, len(settings.warnings))
+
+
+def _problem(line: str) -> str:
+    """The first words of what is wrong, without what was given: mistakes of one kind are one end."""
+    told = _VALUES.sub("", line.removeprefix(str(_PATH)).split(": ", 2)[-1])
+    return " ".join(told.split()[:3])
 
 
 def _litellm(data: bytes) -> Hashable:
@@ -40,14 +48,14 @@ def _litellm(data: bytes) -> Hashable:
     try:
         converted = convert(read_source(_PATH), literals_kept=False)
     except SourceError as error:
-        return str(error)[-40:]
+        return _problem(str(error).replace("\n", " "))
     text = document(converted, _PATH.name)
     _PATH.write_text(text, encoding="utf-8")
     try:
         load_settings(_PATH, _ENVIRON)
     except ConfigError as error:
-        return len(converted.groups), str(error).count("\n")
-    return len(converted.groups), "good"
+        return min(3, len(converted.groups)), min(5, str(error).count("\n"))
+    return min(3, len(converted.groups)), "good"
 
 
 _YAML = (

@@ -1,6 +1,7 @@
 """Event streams: the scanner of OpenAI's, what holds back an event that is not whole, and who reads one again."""
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 from adapters.http.sockets.server_frames import events_in, in_lane, with_status
 from adapters.telemetry.otel.reply_facts import ReplyFacts
@@ -30,10 +31,12 @@ def _streams(data: bytes) -> Hashable:
     assert _said(relayed) == _said(passed) == _said(framed), "what passes unread"
     for scanner in (fed, relayed, passed, framed):
         assert is_json(scanner.error_frame("m", "c").strip().rpartition(b"data: ")[2])
-    return kinds[-3:], _said(fed)[:5], _said(relayed)[:5]
+    *told, is_body, rest = kinds
+    last = tuple((kind, failure and failure.kind) for kind, failure in told[-2:])
+    return last, is_body, bool(rest), _said(fed)[:5], _said(relayed)[:5]
 
 
-def _fed(pieces: Sequence[bytes], expected: ExpectedStream) -> tuple[Sequence[object], OpenAIStreamScanner]:
+def _fed(pieces: Sequence[bytes], expected: ExpectedStream) -> tuple[Sequence[Any], OpenAIStreamScanner]:
     """As before the first content. What of each event is told, and the scanner."""
     scanner = OpenAIStreamScanner(owns_credential=True, expected=expected)
     frames = [frame for piece in pieces for frame in scanner.feed(piece)]
