@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from adapters.upstreams.openai.errors.broken_choices import BROKEN, is_broken_answer
 from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
@@ -178,5 +179,7 @@ def _judge_answer(api: Api, reading: _Reading, reply: WholeReply, owns_credentia
         if failure.kind is not FailureKind.UNKNOWN:  # some gateways put an error of theirs flat into a 200
             return Verdict(failure)
         return Verdict(Failure(FailureKind.JUNK, f"body has no {reading.content}"))
-    usage = answer.usage
-    return Verdict(None, usage.usage() if isinstance(usage, UsageWords) else None)
+    usage = answer.usage.usage() if isinstance(answer.usage, UsageWords) else None
+    if reading is _CHAT and not (usage and usage.output_tokens) and is_broken_answer(text):
+        return Verdict(BROKEN)
+    return Verdict(None, usage)

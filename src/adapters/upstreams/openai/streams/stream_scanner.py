@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.upstreams.openai.credential_mask import NO_MASK, CredentialMask
+from adapters.upstreams.openai.errors.broken_choices import BROKEN, is_any_broken
 from adapters.upstreams.openai.errors.error_fields import ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import classify_in_stream
 from adapters.upstreams.openai.errors.reply_judge import WORDS, UsageWords
@@ -217,6 +218,9 @@ class OpenAIStreamScanner:
                 kind = self._heavy_kind(event.data)
         except (ValueError, RecursionError):
             return self._error(frame, _plain_words(event.data)) if event.name == b"error" else self._junk(frame)
+        if kind is FrameKind.CONTENT and not self._flows and self._choices.any and is_any_broken(data.choices):
+            self.noticed, self.failure = True, BROKEN
+            return Frame(frame, FrameKind.ERROR, BROKEN)
         if kind is not FrameKind.ERROR:
             return Frame(frame, kind)
         self.is_told = bool(data.error) or self._speaks_responses or data.type == "response.failed"
