@@ -308,3 +308,26 @@ def test_nothing_is_logged_at_any_level(caplog: pytest.LogCaptureFixture) -> Non
     fed("client", [Frame(CLOSE).to("client")])
 
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ([Frame(TEXT, b"\xff")], 1007),
+        ([Frame(TEXT, b"", is_last=False), *[Frame(CONT, b"", is_last=False)] * MOST_FRAGMENTS, Frame(CONT)], 1008),
+    ],
+    ids=["UTF-8", "fragments"],
+)
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_what_is_wrong_ahead_of_a_close_is_what_ended_the_connection(
+    side: Side, wrong: list[Frame], code: int, is_at_once: bool
+) -> None:
+    pieces = [b"".join(frame.to(side) for frame in wrong), closing(1000, b"bye").to(side)]
+
+    events, sent, wire = fed(side, [b"".join(pieces)] if is_at_once else pieces)
+
+    assert isinstance(events[-1], Closed)
+    assert (events[-1].code, events[-1].by) == (code, "us")
+    assert [opcode for opcode, _ in frames_in(sent, side)] == [CLOSE]
+    assert not wire.is_open

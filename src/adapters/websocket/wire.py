@@ -44,8 +44,8 @@ class Wire:
     say what is to be written."""
 
     __slots__ = (
-        "_decoder", "_fragments", "_has_failed", "_is_server", "_is_text", "_late_pong", "_protocol", "closed",
-        "control_frames", "is_half_closed",
+        "_decoder", "_failed_before", "_fragments", "_has_failed", "_is_server", "_is_text", "_late_pong", "_protocol",
+        "closed", "control_frames", "is_half_closed",
     )  # fmt: skip
 
     def __init__(self, side: Literal["server", "client"], max_message_bytes: int) -> None:
@@ -58,6 +58,8 @@ class Wire:
         self._is_text = False
         self._fragments = 0
         self._has_failed = False
+        self._failed_before: Closed | None = None
+        """What the peer did wrong ahead of its close frame, which came with it and is answered already."""
         self._late_pong = b""
         """Waits until the peer takes what it is sent."""
         self.control_frames = 0
@@ -158,6 +160,8 @@ class Wire:
 
     def _fail(self, code: int, reason: str) -> None:
         self._has_failed = True
+        if self._protocol.close_rcvd_then_sent:
+            self._failed_before = Closed(code, cut(reason), "us")
         self._protocol.fail(code, cut(reason))
 
     def to_send(self, *, with_pongs: bool = True) -> Sequence[bytes]:
@@ -200,7 +204,9 @@ class Wire:
         protocol = self._protocol
         received, sent = protocol.close_rcvd, protocol.close_sent
         has_failed = self._has_failed or protocol.parser_exc is not None
-        if received is not None and not has_failed and protocol.close_rcvd_then_sent is not False:
+        if self._failed_before is not None:
+            self.closed = self._failed_before
+        elif received is not None and not has_failed and protocol.close_rcvd_then_sent is not False:
             self.closed = Closed(int(received.code), received.reason, "peer")
         elif sent is not None and (received is not None or has_failed or protocol.eof_sent):
             self.closed = Closed(int(sent.code), sent.reason, "us")
