@@ -52,8 +52,6 @@ _UPSTREAMS = re.compile(r"\bupstream\b.{0,40}\b(?:fail|error|unavailable|unreach
 
 def denies_a_thing(status: int, words: ErrorFields) -> bool:
     """Of a request that builds on what one account keeps: is this how an account says that it keeps nothing such?"""
-    if words.any_of(codes.MISSING) or words.param == "model":
-        return False
     return status == 404 or (status == 400 and _THING_NOT_THERE.search(words.said) is not None)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
 from adapters.upstreams.openai.errors.refusals import denies_a_thing
@@ -126,7 +127,7 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
         # Other answers are of any shape, and none of our business.
         return Verdict() if reading is None else _judge_answer(api, reading, reply, owns_credential)
     words = read_error(reply)
-    if is_bound and denies_a_thing(reply.status, words):
+    if is_bound and denies_a_thing(reply.status, words) and not (words.any_of(MISSING) or words.param == "model"):
         return Verdict(Failure(FailureKind.STATE, f"{reply.status} {words.label}".strip(), is_error_reply=True))
     delay_s = None
     if reply.status in DELAYED:
