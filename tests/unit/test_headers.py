@@ -49,6 +49,24 @@ def test_end_to_end_headers_pass_in_order_repeated_ones_too() -> None:
     assert onward == (("x-a", "1"), ("openai-beta", "x=1"), ("x-a", "2"), ("user-agent", "ü"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-ray", b"cf-visitor", b"cf-ipcountry", b"cf-warp-tag-id"),
+        *(b"cf-access-jwt-assertion", b"cdn-loop", b"true-client-ip", b"fastly-client-ip", b"x-original-forwarded-for"),
+        *(b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address"),
+    ],
+)
+def test_what_a_cdn_in_front_of_the_proxy_adds_stops_here(name: bytes) -> None:
+    """A provider behind Cloudflare answers 403 (error 1000) to what says that it has been through Cloudflare."""
+    assert forwarded([(b"x-a", b"1"), (name, b"1")]) == ((("x-a", "1"),), ())
+
+
+@pytest.mark.parametrize("name", [b"cf-aig-cache-ttl", b"cf-aig-metadata", b"x-client-request-id", b"x-ms-client-ip"])
+def test_what_is_for_the_endpoint_passes(name: bytes) -> None:
+    assert forwarded([(name, b"1")]) == (((name.decode(), "1"),), ())
+
+
 def test_headers_named_by_connection_stop_in_both_directions() -> None:
     onward, _ = forwarded([(b"connection", b"close, X-Secret"), (b"x-secret", b"1"), (b"x-open", b"2")])
     back = relayed((("connection", "x-secret"), ("x-secret", "1"), ("x-open", "2")))

@@ -25,9 +25,14 @@ CREDENTIALS = frozenset(name.encode() for name in KEY_HEADERS) | {b"openai-organ
 _DECISIVE = CREDENTIALS | {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"expect"}
 _NOT_FORWARDED = _HOP_BY_HOP | CREDENTIALS | {
     b"host", b"content-length", b"accept-encoding", b"cookie", b"forwarded", b"via", b"origin", b"referer",
-    b"x-real-ip",
+    b"x-real-ip", b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-forwarded-for",
+    b"x-envoy-external-address", b"fastly-client-ip", b"cdn-loop",
 }  # fmt: skip
-_NOT_FORWARDED_PREFIXES = (b"x-forwarded-", b"sec-", b"x-llmproxy-")
+_NOT_FORWARDED_PREFIXES = (b"x-forwarded-", b"sec-", b"x-llmproxy-", b"cf-")
+"""Also what a CDN in front of the proxy adds: it names the client, and a provider behind Cloudflare refuses a request
+that has been through Cloudflare before (403, error 1000; cloudflare-docs, "Error 1000")."""
+_OF_GATEWAYS = b"cf-aig-"
+"""What a client tells Cloudflare's AI Gateway, which is an endpoint."""
 _NOT_RELAYED = KEY_HEADERS | {name.decode() for name in _HOP_BY_HOP} | {
     "content-length", "set-cookie", "alt-svc", "strict-transport-security", "x-sendfile", "x-lighttpd-send-file",
 }  # fmt: skip
@@ -84,7 +89,9 @@ def _forwarded_name(name: bytes) -> tuple[str, bool]:
     """As it goes to the endpoint, and whether it is a credential; empty = it does not."""
     if name in CREDENTIALS:
         return name.decode("latin-1"), True
-    if name in _NOT_FORWARDED or name.startswith(_NOT_FORWARDED_PREFIXES):
+    if name in _NOT_FORWARDED:
+        return "", False
+    if name.startswith(_NOT_FORWARDED_PREFIXES) and not name.startswith(_OF_GATEWAYS):
         return "", False
     return name.decode("latin-1"), False
 

@@ -23,6 +23,7 @@ from application.endpoints.pool import EndpointPool
 from application.endpoints.waiting_queue import WaitingQueue
 from application.messages import Api, ProxyRequest, RequestTrace
 from application.ports import Clock, Draw
+from application.state.owners import carries_items
 from domain.failure import FailureKind
 from domain.group import ModelGroup
 from domain.retry import RetryBudget, first_sign_by
@@ -95,7 +96,8 @@ class Dispatch:
             active.state = active.state.let_in()  # what was known of its keeper was wrong, or is no longer so
             active.request = structs.replace(request, binding=structs.replace(binding, is_denied=True))
         # Of what nobody is known to keep, an account that does not even take the question keeps nothing.
-        if binding.ids and (is_denied or (binding.pinned is None and failure.disowns)):
+        builds_on = bool(binding.ids) or (is_denied and carries_items(request))
+        if builds_on and (is_denied or (binding.pinned is None and failure.disowns)):
             siblings = [e.id for e in active.group.endpoints if e.account == endpoint.account]
             active.state = active.state.after_denial(siblings)
         elif is_denied or not failure.meaning.next_endpoint:

@@ -32,7 +32,9 @@ _FILE, _AUDIO = b'"file_id"', b'"audio"'  # fields of chat requests that name wh
 
 _ROOTS = re.compile(rb'"(?:previous_response_id|conversation)"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([A-Za-z0-9_.\-]{1,200})"')
 _REFERENCE = b'"item_reference"'
-_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")  # items with all their content: anybody can go on from them
+_CARRIED_WHOLE = ("msg_", "fc_", "ctc_", "item_")
+"""Items with all their content: nearly anybody can go on from them."""
+_CARRIED = re.compile(rb'"id"\s*:\s*"(?:%b)' % "|".join(_CARRIED_WHOLE).encode())
 
 
 class StateOwners:
@@ -106,6 +108,12 @@ class StateOwners:
         task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+def carries_items(request: ProxyRequest) -> bool:
+    """Does it bring items along that somebody has made? Azure is known to take some of them where they were made alone
+    (error 400, "created under a different Azure OpenAI resource")."""
+    return request.api in _WITH_ITEMS and _CARRIED.search(request.body) is not None
 
 
 def tied(group: ModelGroup, request: ProxyRequest, ids: Sequence[str], found: Sequence[str | None]) -> ProxyRequest:

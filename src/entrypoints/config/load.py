@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from entrypoints.config.advice import warn_about_groups
+from entrypoints.config.certificates import check_environment_certificates
 from entrypoints.config.endpoints_section import settle_groups
 from entrypoints.config.general_section import check_general, warn_about_general
 from entrypoints.config.prices_section import warn_about_prices
@@ -52,6 +53,7 @@ def load_settings(
         report.files.append(path.parent / general.ca_bundle)
         general = replace(general, ca_bundle=path.parent / general.ca_bundle)
     check_environment_proxies(groups, general, environ, report)
+    check_environment_certificates(groups, general, environ, report)
     report.raise_if_any()
     warn_about_groups(groups, general, report)
     warn_about_prices(groups, report)

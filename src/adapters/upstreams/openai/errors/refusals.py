@@ -36,8 +36,23 @@ _NO_SUCH_MODEL = re.compile(
     r"^(?:the |this )?(?:requested )?(?:model|deployment)\b[^.;,]{0,80}\b(?:not found|not exist)|\bnot a valid model\b"
     r"|^(?:invalid|unknown|unrecognized|no such) model(?: id| name)?\b(?! (?:input|output|parameter))"
 )
+_NOT_KEPT = re.compile(
+    r"\bencrypted (?:[a-z]+ ){0,3}content\b.{0,250}\bcould not be (?:verified|decrypted)"
+    r"|\bcreated under a different\b.{0,40}\bresource\b|\bownership verification fail|\bitems are not persisted\b"
+)
+"""How an account denies what a request builds on where no code says so. Azure's words: looplj/axonhub#2329,
+BerriAI/litellm#25759, openclaw/openclaw#21782; OpenAI's: lidge-jun/opencodex#2269."""
+_THING_NOT_THERE = re.compile(
+    r"\b(?:response|conversation|item|file|container|vector store|prompt|batch|thread|skill)s?\b[^.;]{0,160}"
+    r"\b(?:not found|not be found|not exist)"
+)
 _OTHER_API = re.compile(r"\b(?:only|not) supported in the /?v1/|\bonly supported in /?v1/|\bdid you mean to use /?v1/")
 _UPSTREAMS = re.compile(r"\bupstream\b.{0,40}\b(?:fail|error|unavailable|unreachable|overloaded|tim(?:ed|e)[- ]?out)")
+
+
+def denies_a_thing(status: int, words: ErrorFields) -> bool:
+    """Of a request that builds on what one account keeps: is this how an account says that it keeps nothing such?"""
+    return status == 404 or (status == 400 and _THING_NOT_THERE.search(words.said) is not None)
 
 
 def refused(status: int, words: ErrorFields, owns_credential: bool) -> tuple[FailureKind, str | None]:
@@ -81,7 +96,7 @@ def _request(status: int, words: ErrorFields, owns_credential: bool) -> tuple[Fa
         return FailureKind.MISCONFIGURED, API_VERSION_HINT
     if words.param == "service_tier" and "not allowed for this project" in message:
         return FailureKind.UNSERVABLE, None
-    if words.any_of(codes.STATE) or ("encrypted content" in message and "could not be verified" in message):
+    if words.any_of(codes.STATE) or _NOT_KEPT.search(message):
         return FailureKind.STATE, None
     if owns_credential and (words.any_of(codes.BAD_KEY) or _BAD_KEY_400.match(message)):
         return FailureKind.KEY, KEY_HINT

@@ -12,6 +12,7 @@ from adapters.upstreams.openai.errors.broken_choices import BROKEN, is_broken_an
 from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
+from adapters.upstreams.openai.errors.refusals import denies_a_thing
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -127,8 +128,8 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
         # Other answers are of any shape, and none of our business.
         return Verdict() if reading is None else _judge_answer(api, reading, reply, owns_credential)
     words = read_error(reply)
-    if reply.status == 404 and is_bound and not (words.any_of(MISSING) or words.param == "model"):
-        return Verdict(Failure(FailureKind.STATE, f"404 {words.label}".strip(), is_error_reply=True))
+    if is_bound and denies_a_thing(reply.status, words) and not (words.any_of(MISSING) or words.param == "model"):
+        return Verdict(Failure(FailureKind.STATE, f"{reply.status} {words.label}".strip(), is_error_reply=True))
     delay_s = None
     if reply.status in DELAYED:
         delay_s = retry_delay_s(dict(reply.headers), words, time.time())
