@@ -24,8 +24,9 @@ from msgspec import Struct
 
 from bench.attack.neighbour import Asked, Neighbour
 from bench.attack.provider import KINDS
-from bench.servers.children import Child, Children, answers, free_port
+from bench.servers.children import Child, Children, answers
 from bench.servers.processes import cpu_s, family, rss_bytes, starved_s
+from tests.free_port import free_port
 
 MIB = 1 << 20
 ALLOWED_BYTES = 512 * MIB

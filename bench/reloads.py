@@ -24,9 +24,10 @@ from msgspec import Struct
 
 from bench.attack.neighbour import Neighbour
 from bench.load.distribution import percentile
-from bench.servers.children import Children, answers, free_port
+from bench.servers.children import Children, answers
 from bench.servers.processes import family, rss_bytes
 from entrypoints.reload import command
+from tests.free_port import free_port
 
 MIB = 1 << 20
 GROUP = "well"

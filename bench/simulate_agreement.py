@@ -22,7 +22,7 @@ import httpx
 import yaml
 from msgspec import Struct
 
-from bench.servers.children import Child, Children, answers, free_port
+from bench.servers.children import Child, Children, answers
 from bench.servers.llmproxy import HERE
 from entrypoints.config.load import load_settings
 from entrypoints.config.settings import Settings
@@ -33,6 +33,7 @@ from entrypoints.simulate.scenario import Scenario, scenario_of
 from entrypoints.simulate.traffic import Arrival, Mix, by_chance
 from entrypoints.simulate.world.clients import request_of
 from entrypoints.wiring.groups import model_groups
+from tests.free_port import free_port
 
 _GROUP, _LATENCY_S, _TOKEN_S, _ANSWER = "agreement", 0.3, 0.02, 16
 

@@ -27,7 +27,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from bench.attack.neighbour import Asked, Neighbour
 from bench.chaos.replicas import Replica
 from bench.servers import front, responses
-from bench.servers.children import Children, answers, free_port
+from bench.servers.children import Children, answers
+from tests.free_port import free_port
 
 GROUP = "well"
 SOCKETS = 20

@@ -13,10 +13,11 @@ from bench.load.seen import Seen
 from bench.progress import Progress
 from bench.results import Round, Row
 from bench.servers import llmproxy, nginx
-from bench.servers.children import Children, answers, free_port
+from bench.servers.children import Children, answers
 from bench.servers.llmproxy import HERE, Source
 from bench.servers.processes import counted_here, cpu_s, rss_bytes
 from bench.servers.subjects import PATH, Subject
+from tests.free_port import free_port
 
 MB = 1_000_000
 _TICK_S = 0.01

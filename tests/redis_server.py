@@ -27,6 +27,8 @@ from typing import Any
 
 import redis
 
+from tests.free_port import free_port
+
 IMAGE = os.environ.get("LLMPROXY_TEST_REDIS_IMAGE") or "redis:7"
 _PULL_S = 60.0
 _READY_S = 20.0
@@ -37,18 +39,12 @@ NONE_FOUND = (
 )
 
 
+_BUS = 10_000
+"""A node of a cluster also listens on the port so far above its own."""
+
+
 class NoRedis(Exception):
     """There is no Redis to be had here."""
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on; a cluster's node also needs the one 10,000 above it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
-            return port
 
 
 class RedisServer(ABC):
@@ -58,7 +54,7 @@ class RedisServer(ABC):
     """
 
     def __init__(self, *options: str, sentinel: bool = False) -> None:
-        self.port = free_port()
+        self.port = free_port(beside=_BUS)
         self.sentinel = sentinel
         lines = ["bind 127.0.0.1", f"port {self.port}", "loglevel warning", *options]
         if not sentinel:

@@ -14,9 +14,10 @@ import yaml
 
 from bench.chaos.controls import Controls
 from bench.chaos.replica import CONTROLS_VARIABLE, PLANT_VARIABLE
-from bench.servers.children import Child, Children, DidNotStart, answers, free_port
+from bench.servers.children import Child, Children, DidNotStart, answers
 from bench.servers.processes import family
 from entrypoints.reload import command
+from tests.free_port import free_port
 
 _STOP_S = 40.0
 _STARTS = 5

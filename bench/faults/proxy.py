@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from bench.servers.children import ROOT, free_port
+from bench.servers.children import ROOT
 from bench.wire import Answer, Client, Cut
+from tests.free_port import free_port
 
 START_S = 30.0
 STOP_S = 60.0

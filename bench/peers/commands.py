@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from bench.peers.subjects import Peer, started
-from bench.servers.children import ROOT, free_port
+from bench.servers.children import ROOT
 from bench.servers.payloads import MODEL, UPSTREAM_MODEL
 from bench.servers.subjects import PATH, Subject
 from bench.world import World
+from tests.free_port import free_port
 
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 _COPIED = re.compile(r"\{(config|folder):([^{}]+)\}")

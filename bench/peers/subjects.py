@@ -9,12 +9,13 @@ from msgspec import Struct
 
 from bench.peers.installing import LITELLM, PORTKEY_SERVER
 from bench.rows.start import first_answer
-from bench.servers.children import Child, free_port
+from bench.servers.children import Child
 from bench.servers.llmproxy import HERE, Source
 from bench.servers.payloads import KEY, MODEL, UPSTREAM_MODEL
 from bench.servers.processes import counted_here, cpu_s
 from bench.servers.subjects import HEADERS, PATH, Subject
 from bench.world import World
+from tests.free_port import free_port
 
 OURS, NGINX, LITELLM_NAME, PORTKEY_NAME = "llmproxy", "nginx", "litellm", "portkey"
 _QUIET_CORES = 0.1

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.servers.children import ROOT, Child, Children, answers, free_port
+from bench.servers.children import ROOT, Child, Children, answers
 from bench.servers.nginx import installed
+from tests.free_port import free_port
 
 REPLICA_HEADER = "x-bench-replica"
 """`host:port`, of several replicas that were asked the last one's."""

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from bench.servers.children import ROOT, Child, Children, answers, free_port
+from bench.servers.children import ROOT, Child, Children, answers
 from bench.servers.payloads import MODEL, UPSTREAM_MODEL
 from bench.servers.subjects import PATH, Subject
+from tests.free_port import free_port
 
 NAME = "llmproxy"
 

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.servers.children import Child, Children, answers, free_port
+from bench.servers.children import Child, Children, answers
 from bench.servers.payloads import REPLY, REPLY_HEADERS
+from tests.free_port import free_port
 
 _COMMON = """\
 daemon off; worker_processes 1; worker_rlimit_nofile 65536; pid {folder}/nginx.pid; error_log {folder}/error.log crit;

@@ -5,7 +5,8 @@ import socket
 import sys
 from pathlib import Path
 
-from bench.servers.children import Children, free_port
+from bench.servers.children import Children
+from tests.free_port import free_port
 
 
 def installed() -> str | None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from bench.servers.children import ROOT, free_port
+from bench.servers.children import ROOT
 from bench.soak.leaks import PROVIDER_PORT_VARIABLE
 from bench.soak.probe import PATH
 from bench.soak.worker import LEAK_VARIABLE
 from bench.wire import Client
+from tests.free_port import free_port
 
 START_S = 20
 STOP_S = 60

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import ROOT, eventually, free_port
+from tests.free_port import free_port
+from tests.integration.harness import ROOT, eventually
 
 
 def nginx_program() -> str:

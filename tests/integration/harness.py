@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +13,10 @@ import aiohttp
 import yaml
 
 from simulator import SimulatedProvider
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 START_S = 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def endpoint(provider: SimulatedProvider | str, **changes: Any) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from entrypoints.check import command
 from entrypoints.check.ping import ask
 from tests.contracts.scripted_server import Peer, ScriptedServer, answering, hold, reply
 from tests.contracts.upstream_tls import HttpProxy, certificate
+from tests.free_port import free_port
 from tests.integration.conftest import StartProvider
-from tests.integration.harness import config, endpoint, free_port
+from tests.integration.harness import config, endpoint
 
 KEY = "sk-canary-upstream-key"
 Told = tuple[int, list[dict[str, Any]]]

@@ -22,8 +22,9 @@ import yaml
 
 from simulator import ProviderSettings, SimulatedProvider
 from tests.documented import ROOT, SHELL, Block, blocks, blocks_of
+from tests.free_port import free_port
 from tests.integration.composed import Composed, composed
-from tests.integration.harness import config, endpoint, free_port
+from tests.integration.harness import config, endpoint
 
 BLOCKS = blocks(*SHELL)
 TRIED = list({block.text: block for block in BLOCKS if not block.not_tried}.values())

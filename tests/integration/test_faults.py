@@ -7,8 +7,9 @@ import aiohttp
 import openai
 import pytest
 
+from tests.free_port import free_port
 from tests.integration.conftest import StartProvider, StartProxy
-from tests.integration.harness import config, endpoint, eventually, free_port
+from tests.integration.harness import config, endpoint, eventually
 
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
 QUICK = {"connect_timeout": 1, "first_byte_timeout": 1, "stream_idle_timeout": 1}

@@ -21,8 +21,9 @@ from adapters.http.server.limits import GRACE_S
 from application.telemetry_ports import RequestLog
 from tests.asgi_application import CLIENT, AsgiApplication
 from tests.contracts.no_files import no_files
+from tests.free_port import free_port
 from tests.integration.conftest import StartProvider, StartProxy
-from tests.integration.harness import ROOT, config, endpoint, eventually, free_port
+from tests.integration.harness import ROOT, config, endpoint, eventually
 from tests.unit.http_line import GET, HELD, LAST, App, answer, echo, refusing
 
 StartServer = Callable[..., Awaitable["Served"]]

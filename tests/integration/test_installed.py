@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.harness import ROOT, free_port
+from tests.free_port import free_port
+from tests.integration.harness import ROOT
 
 START_S = 60
 

@@ -18,8 +18,9 @@ from pydantic import BaseModel
 
 from simulator import ProviderSettings, SimulatedProvider
 from simulator.records import Record
+from tests.free_port import free_port
 from tests.integration.composed import composed
-from tests.integration.harness import Proxy, ProxyProcess, config, endpoint, eventually, free_port
+from tests.integration.harness import Proxy, ProxyProcess, config, endpoint, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.stores.redis.clients import RedisClient
 from adapters.stores.redis.gate import RedisGate
+from tests.free_port import free_port
 from tests.integration.redis_fixtures import StartRedis
 from tests.integration.redis_gate_harness import (
     BACK_S,
@@ -25,7 +26,7 @@ from tests.integration.redis_gate_harness import (
     refusal,
     setting,
 )
-from tests.redis_server import RedisServer, free_port
+from tests.redis_server import RedisServer
 
 PASSWORD = "hunter2-canary"
 SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])"

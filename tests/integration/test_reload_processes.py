@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.harness import ROOT, eventually, free_port
+from tests.free_port import free_port
+from tests.integration.harness import ROOT, eventually
 from tests.integration.started import START_S, Started
 
 PROGRAM = ("-m", "entrypoints.http")

@@ -6,8 +6,9 @@ from typing import Any
 
 import aiohttp
 
+from tests.free_port import free_port
 from tests.integration.conftest import StartProvider, StartProxy
-from tests.integration.harness import Proxy, config, endpoint, eventually, free_port
+from tests.integration.harness import Proxy, config, endpoint, eventually
 
 QUESTION = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
 

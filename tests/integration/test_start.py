@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.harness import ROOT, config, free_port
+from tests.free_port import free_port
+from tests.integration.harness import ROOT, config
 
 CONFIG = config([{"model": "m", "params": {"api_key": "sk-canary", "base_url": "http://127.0.0.1:9/v1"}}])
 START_S = 60

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import eventually, free_port
+from tests.free_port import free_port
+from tests.integration.harness import eventually
 from tests.integration.started import START_S, Started
 
 IMPATIENT = """\

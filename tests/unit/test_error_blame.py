@@ -48,6 +48,9 @@ REFUSALS: list[dict[str, Any]] = [
     {"status": 400, "message": "m"},
     {"status_code": 422, "message": "m"},
     {"type": "request_too_large"},
+    {"code": 413, "message": "m"},
+    {"code": "413", "type": "invalid_request_error", "message": "m"},
+    {"status": 413},
 ]
 BROKEN: list[dict[str, Any]] = [
     {"code": "server_error", "message": "m"},
@@ -225,6 +228,7 @@ def test_what_nothing_is_known_of_is_nobodys(error: object) -> None:
         ({"code": "server_is_overloaded"}, FailureKind.OVERLOADED),
         ({"code": "previous_response_not_found"}, FailureKind.STATE),
         ({"code": 409, "message": "m"}, FailureKind.CONFLICT),
+        ({"code": "rate_limit_exceeded", "status": 413}, FailureKind.OVER_LIMIT),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ import pytest
 from entrypoints import http
 from entrypoints.processes.tcp_port import CannotListen, Listening, bind
 from entrypoints.processes.worker import loop_factory
-from tests.integration.harness import free_port
+from tests.free_port import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from entrypoints.reload import command, control
 from entrypoints.reload.control import Control, name_of, running_at
-from tests.integration.harness import free_port
+from tests.free_port import free_port
 
 Call = Callable[[Control], socket.socket]
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.upstreams.openai.streams.event_buffer import MAX_PENDING_BYTES
 from adapters.upstreams.openai.streams.sse import complete_until, parse_event, split_events
 from adapters.upstreams.openai.streams.stream_scanner import OpenAIStreamScanner
 from application.messages import Frame, FrameKind
+from domain.failure import FailureKind
 from tests.unit.chopped import chop
 
 STREAMS = [
@@ -53,6 +54,18 @@ def test_chunking_changes_neither_the_events_nor_what_they_mean(stream: bytes, c
 
     assert got == expected
     assert chopped.ended
+
+
+@given(st.lists(st.integers(0, 10), max_size=8))
+@example([3])
+def test_a_byte_order_mark_is_no_event_however_what_stands_before_it_is_cut(cuts: list[int]) -> None:
+    stream = b':t\n\xef\xbb\xbfdata: {"error":{"code":"content_filter"}}\n\n'
+    scanner = OpenAIStreamScanner(owns_credential=True)
+
+    frames = [frame for chunk in chop(stream, cuts) for frame in scanner.feed(chunk)]
+
+    assert frames[-1].failure is not None
+    assert frames[-1].failure.kind is FailureKind.CLIENT
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=20))

@@ -15,7 +15,8 @@ import yaml
 from bench.faults.case import Figure, at_most, cases_of, none
 from bench.faults.general import CANARIES, PROVIDER_KEY
 from bench.faults.world import World
-from bench.servers.children import ROOT, free_port
+from bench.servers.children import ROOT
+from tests.free_port import free_port
 
 case = cases_of("Configuration and start")
 

@@ -10,7 +10,7 @@ from typing import Any
 from bench.faults.asking import TOLD
 from bench.faults.case import Figure, at_least, at_most, between, cases_of, exactly, none
 from bench.faults.world import World, config, model
-from bench.servers.children import free_port
+from tests.free_port import free_port
 
 case = cases_of("Providers that break")
 

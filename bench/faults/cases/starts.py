@@ -18,9 +18,10 @@ from bench.faults.case import Figure, at_least, cases_of, exactly, none
 from bench.faults.cases.mistakes import start
 from bench.faults.general import CANARIES, PROVIDER_KEY
 from bench.faults.world import World, config, model
-from bench.servers.children import ROOT, free_port
+from bench.servers.children import ROOT
 from bench.servers.payloads import REPLY
 from tests.contracts.scripted_server import ScriptedServer, answering, reply
+from tests.free_port import free_port
 
 case = cases_of("Configuration and start")
 

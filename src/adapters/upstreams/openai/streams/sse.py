@@ -105,7 +105,6 @@ def parse_event(frame: bytes) -> Event:
     name = b""
     data: list[bytes] = []
     recognised = has_fields = False
-    frame = frame.removeprefix(BOM)
     for line in _lines(frame):
         if not line:
             continue
@@ -132,4 +131,6 @@ def _value(line: bytes, colon: int) -> bytes:
 def _lines(frame: bytes) -> list[bytes]:
     if b"\r" in frame:
         frame = frame.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if BOM in frame:  # at any line, as the lines before it may have gone on ahead of it
+        frame = frame.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
     return frame.split(b"\n")
