@@ -12,11 +12,14 @@ from application.attempts.event_stream_answer import EventStreamAnswer
 from application.endpoints.endpoint_state import Lease
 from application.errors import AllLimited, ProxyError, UpstreamsFailed
 from application.messages import RequestTrace
+from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
+from domain.group import ModelGroup
 from domain.rate_limit.limit_reading import Reading, Readings
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
-from tests.fakes import FakeReply
+from tests.fakes import FakeClock, FakeReply, HeldClock
+from tests.picture import Picture
 from tests.unit.dispatch_bench import CONTENT, DONE, GOOD, ROLE, Bench, body_of, good, refused, settled, status, stream
 
 
@@ -532,6 +535,45 @@ async def test_a_request_that_leaves_before_it_is_sent_is_no_attempt() -> None:
     bench.picture.release(first)
     assert body_of(await bench.ask()) == GOOD
     assert tally.attempts == 1
+
+
+async def test_what_was_never_sent_to_an_endpoint_that_turned_out_dead_took_nothing_of_its_limit() -> None:
+    group = ModelGroup("g", (Endpoint(id="e", model="m", provider="openai", bucket="b", rpm=10),))
+    picture = Picture([group], FakeClock(), reserve=0.0)
+    first = picture.pick(group, "", Demand(0), ())
+    assert first is not None
+    assert await picture.pool.first_contact(first)
+    others = [picture.pick(group, "", Demand(0), ()) for _ in range(4)]
+    contacts = [asyncio.ensure_future(picture.pool.first_contact(lease)) for lease in others if lease is not None]
+    await settled()
+    left = first.bucket.requests.level
+    picture.failed(first, Failure(FailureKind.CONNECT))
+
+    assert await asyncio.gather(*contacts) == [False] * 4
+    assert first.bucket.requests.level == left + 4
+
+
+@pytest.mark.parametrize("endpoints", [1, 2])
+async def test_a_limit_that_passes_where_nobody_is_well_is_waited_for_and_no_longer(endpoints: int) -> None:
+    """It waited until `max_wait` for the cooldown to end, and was a 429; without a limit it goes at once."""
+    held = HeldClock()
+    bench = Bench(*([good] for _ in range(endpoints)), clock=held)
+    names = {endpoint.id for endpoint in bench.group.endpoints}
+    for name in names:
+        lease = bench.picture.pick(bench.group, "", Demand(10), names - {name})
+        assert lease is not None
+        bench.picture.failed(lease, Failure(FailureKind.RESET))
+        bench.picture.failed(lease, Failure(FailureKind.RATE_LIMITED, retry_after_s=2.0))
+        bench.picture.release(lease)
+    asked = [asyncio.ensure_future(bench.ask()) for _ in range(endpoints)]
+    await settled()
+    await held.pass_time(1.9)
+    assert not bench.asked
+
+    await held.pass_time(0.2)
+    await settled()
+
+    assert [body_of(await answer) for answer in asked] == [GOOD] * endpoints
 
 
 async def test_who_waits_goes_before_who_comes_back_from_an_endpoint_that_failed() -> None:

@@ -131,15 +131,31 @@ async def test_a_client_that_would_have_left_before_the_refill_does_not_wait() -
 
 async def test_when_its_time_is_up_without_a_refill_it_spills() -> None:
     bench = bench_of()
+    on_its_way = bench.picture.pick(bench.group, "", Demand(40, 0), {"e2"})
+    assert on_its_way is not None
     limit(bench, 1, 2.0)
     task, trace = await begun(bench)
     await bench.pass_time(1.0)
-    bench.picture.states["e1"].withhold(True)
+    bench.picture.failed(on_its_way, Failure(FailureKind.RATE_LIMITED, retry_after_s=30.0))
     await bench.pass_time(3.0)
     await settled()
     assert not task.done()
 
     await bench.pass_time(1.1)
+    await task
+    assert trace.endpoint == "e2"
+    assert bench.waiting.waiting("g") == 0
+
+
+async def test_when_the_limit_passes_and_nobody_there_is_well_it_spills_at_once() -> None:
+    bench = bench_of()
+    limit(bench, 1, 2.0)
+    task, trace = await begun(bench)
+    bench.picture.states["e1"].withhold(True)
+    await bench.pass_time(1.9)
+    assert not task.done()
+
+    await bench.pass_time(0.2)
     await task
     assert trace.endpoint == "e2"
     assert bench.waiting.waiting("g") == 0

@@ -30,9 +30,14 @@ class Scene:
         self.room = WaitingQueue(self.picture.pool, self.picture.signal, self.clock, **limits)
         lease = self.picture.pick(self.group, "", DEMAND, ())
         assert lease is not None
+        self.used = lease
         self.picture.replied(lease, Readings(Reading(60, 0, 60.0)))
         self.picture.succeeded(lease)
         self.picture.release(lease)
+
+    def fail(self, failure: Failure) -> None:
+        """What came in the end of the stream that took the last of the room."""
+        self.picture.failed(self.used, failure)
 
     def wait(
         self, seconds: float = 30.0, size: int = 10, client: str = "", demand: Demand = DEMAND
@@ -259,15 +264,74 @@ async def test_who_may_go_elsewhere_does_not_take_what_another_waits_for() -> No
     large.cancel()
 
 
+async def test_who_finds_room_and_nobody_well_is_sent_on_as_a_last_resort_while_there_is_room() -> None:
+    scene = Scene()
+    scene.fail(Failure(FailureKind.RESET))
+    waiting = [scene.wait() for _ in range(3)]
+    await scene.clock.pass_time(0.9)
+    assert not any(task.done() for task in waiting)
+
+    await scene.clock.pass_time(0.11)
+
+    assert waiting[0].result().is_last_resort
+    assert not any(task.done() for task in waiting[1:])
+
+    await scene.clock.pass_time(2.0)
+
+    assert all(task.result().is_last_resort for task in waiting)
+    assert scene.room.waiting("g") == 0
+
+
+async def test_who_leaves_as_it_is_sent_on_gives_back_what_it_was_given() -> None:
+    scene = Scene()
+    scene.fail(Failure(FailureKind.RESET))
+    leaving, staying = scene.wait(), scene.wait()
+    await settle()
+    scene.clock.time += 1.01
+
+    scene.room.serve_all()
+    leaving.cancel()
+    await settle()
+    scene.room.serve_all()
+    await settle()
+
+    assert leaving.cancelled()
+    assert staying.result().is_last_resort
+
+
+async def test_a_limit_is_waited_for_where_the_others_that_have_room_are_not_well() -> None:
+    scene = Scene()
+    well = Endpoint(id="f", model="m", provider="openai", bucket="c")
+    group = ModelGroup("g", (scene.endpoint, well))
+    picture = Picture([group], scene.clock, reserve=0.0)
+    room = WaitingQueue(picture.pool, picture.signal, scene.clock)
+    for name, failure in (("e", FailureKind.RESET), ("f", FailureKind.RATE_LIMITED)):
+        lease = picture.pick(group, "", DEMAND, {"e", "f"} - {name})
+        assert lease is not None
+        picture.failed(lease, Failure(failure, retry_after_s=5.0))
+        picture.release(lease)
+    waiting = asyncio.ensure_future(room.lease(group, RouteQuery(DEMAND, ""), frozenset(), scene.clock.now() + 30))
+    await scene.clock.pass_time(4.9)
+    assert not waiting.done()
+
+    await scene.clock.pass_time(0.2)
+
+    lease = waiting.result()
+    assert lease is not None
+    assert (lease.endpoint.id, lease.is_last_resort) == ("f", False)
+
+
 async def test_an_endpoint_that_has_recovered_takes_those_that_wait_while_the_stream_that_showed_it_goes_on() -> None:
     clock = HeldClock()
-    group = ModelGroup("g", (Endpoint(id="e", model="m", provider="openai", bucket="b"),))
+    group = ModelGroup("g", tuple(Endpoint(id=name, model="m", provider="openai", bucket=name) for name in "ef"))
     picture = Picture([group], clock, reserve=0.0)
     room = WaitingQueue(picture.pool, picture.signal, clock)
-    failed = picture.pick(group, "", DEMAND, ())
-    assert failed is not None
-    picture.failed(failed, Failure(FailureKind.RESET))
-    picture.release(failed)
+    limited = Failure(FailureKind.RATE_LIMITED, retry_after_s=250.0)
+    for other, failure in (("f", Failure(FailureKind.RESET)), ("e", limited)):
+        failed = picture.pick(group, "", DEMAND, other)
+        assert failed is not None
+        picture.failed(failed, failure)
+        picture.release(failed)
     until = clock.now() + 1000
     probe = asyncio.ensure_future(room.lease(group, RouteQuery(DEMAND, ""), frozenset(), until))
     second = asyncio.ensure_future(room.lease(group, RouteQuery(DEMAND, ""), frozenset(), until + 1))

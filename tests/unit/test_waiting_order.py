@@ -59,6 +59,13 @@ class Picks(EndpointPool):
             self.served.append((int(query.affinity), lease.endpoint.id))
         return lease
 
+    def pick_last_resort(self, group: ModelGroup, query: RouteQuery, passed_over: Collection[str]) -> Lease | None:
+        lease = super().pick_last_resort(group, query, passed_over)
+        if lease is not None:
+            self.running.append(lease)
+            self.served.append((-1, lease.endpoint.id))
+        return lease
+
 
 class World(Picture):
     """Groups nothing is known of, and who was sent where. A request's number is its key for affinity, which none of the
@@ -84,9 +91,7 @@ class World(Picture):
 
     def ask(self, group: ModelGroup, client: str, demand: Demand, *, last_resort: bool) -> None:
         if self.pick(group, client, demand, (), "0") is None and last_resort:
-            lease = self.pick_last_resort(group, client, demand, ())
-            if lease is not None:
-                self.running.append(lease)
+            self.pick_last_resort(group, client, demand, ())
 
 
 class NaiveRoom:
@@ -102,10 +107,19 @@ class NaiveRoom:
             _, group, client, demand, barred = waiter
             stands = {(e.id, "" if e.owns_credential else client) for e in group.endpoints if e.id not in barred}
             passed_over = barred | {name for name, _ in stands & kept}
-            if self.world.pick(group, client, demand, passed_over, str(number)) is None:
-                kept |= stands
-            else:
+            if self.world.pick(group, client, demand, passed_over, str(number)) is not None:
                 del self.waiting[number]
+            elif stands and not stands & kept and self._none_is_well(group, RouteQuery(demand, client), barred):
+                self.world.pick_last_resort(group, client, demand, barred)
+                del self.waiting[number]
+            else:
+                kept |= stands
+
+    def _none_is_well(self, group: ModelGroup, query: RouteQuery, barred: frozenset[str]) -> bool:
+        """Have all room for it, and is it only their health that keeps it out?"""
+        pool = self.world.pool
+        allowed = [endpoint for endpoint in group.endpoints if endpoint.id not in barred]
+        return all(pool.opens_in_s(e) > 0 and not pool.fits_in_s(e, query) for e in allowed)
 
 
 class AnyCrowd(RuleBasedStateMachine):

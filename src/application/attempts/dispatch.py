@@ -161,7 +161,10 @@ class Dispatch:
             if active.spill_at and (barred := self._tier_wait.barred(active, now)) is not None:
                 return await self._tier_wait.lease(active, barred)
             if self._limit_passes(active, now):
-                return await self._queue(active)
+                waited = await self._queue(active)
+                if not waited.is_last_resort or active.state.is_search:
+                    return waited
+                self._pool.give_back(waited)  # that would be a retry
             if active.state.is_unexplained:
                 raise _OutOfOptions
             if self._begin_retry(active) and not active.state.on_credit:

@@ -51,8 +51,8 @@ class TierWait:
         return barred if turn_s is not None and turn_s <= PUNCTUALITY * (_until(active) - now) else None
 
     async def lease(self, active: ActiveRequest, barred: frozenset[str]) -> Lease | None:
-        """A lease on whichever endpoint that is not `barred` has room first. None = none had in time; the request does
-        not wait again then."""
+        """A lease on whichever endpoint that is not `barred` has room first. None = none had in time, or none is well
+        by now; the request does not wait again then."""
         lease = await self._waiting.lease(active.group, active.query, barred, _until(active), by_choice=True)
         if lease is None:
             active.spill_at = 0.0

@@ -145,6 +145,10 @@ class EndpointState:
         """A request is sent. Not each that began is: one may be released unsent."""
         self.tally.attempts += 1
 
+    def leave_unsent(self, lease: Lease) -> None:
+        """Nothing is sent with it: it took nothing of any limit."""
+        lease._ending = Ending.UNSENT
+
     def replied(self) -> None:
         """A byte came after silence."""
         self.silence = NO_SILENCE
@@ -276,8 +280,5 @@ class EndpointState:
         self._become(self.policy.after_trial(self.health))
 
     def _is_kept(self, lease: Lease, clock: Clock) -> bool:
-        """Is there room for what was claimed before anybody knew how much there is? If not, it was never sent."""
-        room = not lease.bucket.is_overdrawn(clock.now())
-        if not room:
-            lease._ending = Ending.UNSENT
-        return room
+        """Is there room for what was claimed before anybody knew how much there is?"""
+        return not lease.bucket.is_overdrawn(clock.now())

@@ -209,11 +209,16 @@ class EndpointPool:
         try:
             lives = await lease.state.first_contact(lease, self._clock)
         except BaseException:
-            self.release(lease)
+            self.give_back(lease)
             raise
         if not lives:
-            self.release(lease)
+            self.give_back(lease)
         return lives
+
+    def give_back(self, lease: Lease) -> None:
+        """Nothing was sent with it, and nothing will be."""
+        lease.state.leave_unsent(lease)
+        self.release(lease)
 
     def release(self, lease: Lease, usage: Usage | None = None) -> None:
         """The attempt is over, whatever became of it. A second call does nothing. `usage` is what the reply said that

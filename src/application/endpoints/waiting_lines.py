@@ -42,7 +42,7 @@ class Waiter:
         self.barred = barred
         self.by_choice = by_choice
         """Could it go elsewhere now?"""
-        self.future: asyncio.Future[Lease] = loop.create_future()
+        self.future: asyncio.Future[Lease | None] = loop.create_future()
         self.lines: tuple[Line, ...] = ()
         self.gone = False
 

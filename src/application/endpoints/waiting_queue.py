@@ -7,7 +7,8 @@ first has none until something happens there, a reply is a matter for the lines 
 
 Lines are noted when something happens (a reply, the end of a request, of a cooldown or of a refill, a first that is
 another now) and looked at once a turn of the event loop, those first whose deadline is. A request leaves with its lease
-already in hand, so as many leave as there is room for and no more.
+already in hand, so as many leave as there is room for and no more. It is limits that are waited for: who finds room
+everywhere and nobody well is sent on as one that comes then would be.
 """
 
 import asyncio
@@ -68,7 +69,7 @@ class WaitingQueue:
         return Ahead(hall.waiting, hall.tokens, hall.output) if hall else NOBODY
 
     def all_waiting(self) -> dict[str, int]:
-        """The same of every group for which any do."""
+        """Of every group for which any do."""
         return {name: hall.waiting for name, hall in self.halls.items()}
 
     async def lease(
@@ -76,9 +77,10 @@ class WaitingQueue:
     ) -> Lease | None:
         """Wait, at most until the time `until`, for an endpoint that is not `barred` (ids) to have room.
 
-        None = none had in time, or too many wait already. A request does not wait for the endpoint that its affinity
-        key prefers: that only decides where several have room. `by_choice`: it could go elsewhere, so that of a
-        provisioned deployment it takes no scarce room.
+        None = none had in time, or too many wait already. Where no limit keeps it out any more, and nobody is well, it
+        gets the lease of a last resort. A request does not wait for the endpoint that its affinity key prefers: that
+        only decides where several have room. `by_choice`: it could go elsewhere, so that of a provisioned deployment it
+        takes no scarce room, and None instead of a last resort.
         """
         hall = self.halls.get(group.name)
         waiting, held = (hall.waiting, hall.bytes) if hall else (0, 0)
@@ -95,8 +97,8 @@ class WaitingQueue:
         except TimeoutError:
             return waiter.future.result() if waiter.future.done() else None
         except asyncio.CancelledError:
-            if waiter.future.done():
-                self._pool.release(waiter.future.result())
+            if waiter.future.done() and (lease := waiter.future.result()) is not None:
+                self._pool.give_back(lease)
             raise
         finally:
             self._leave(waiter)
@@ -246,6 +248,9 @@ class WaitingQueue:
             line.kept_out = None
             self._look_again(line, fits_in_s)
         elif self._pool.opens_in_s(door.endpoint) > 0.0:
+            if self._finds_none_well(first):
+                self._send_on(first)
+                return
             door.keep_out(line, first)
         else:
             self._serve(line, first)
@@ -257,6 +262,20 @@ class WaitingQueue:
         is_futile = seconds < _SHORTEST_SLEEP_S
         line.futile_s = min(max(_SHORTEST_SLEEP_S, 2 * line.futile_s), _LONGEST_FUTILE_S) if is_futile else 0.0
         self._timers.set(line, self._clock.now() + max(seconds, line.futile_s))
+
+    def _finds_none_well(self, waiter: Waiter) -> bool:
+        """Is it the first everywhere, and does nothing but health keep it out anywhere?"""
+        return all(
+            line.first is waiter
+            and self._pool.opens_in_s(line.door.endpoint) > 0.0
+            and not self._pool.fits_in_s(line.door.endpoint, waiter.query, by_choice=waiter.by_choice)
+            for line in waiter.lines
+        )
+
+    def _send_on(self, waiter: Waiter) -> None:
+        group, query, barred = waiter.group, waiter.query, waiter.barred
+        waiter.future.set_result(None if waiter.by_choice else self._pool.pick_last_resort(group, query, barred))
+        self._leave(waiter)
 
     def _serve(self, line: Line, first: Waiter) -> None:
         """It goes to the endpoint whose turn it is, of those where it is the first and there is room."""
