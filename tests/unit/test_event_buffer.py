@@ -81,7 +81,7 @@ def test_a_large_event_is_decoded_once_and_only_if_it_may_matter(monkeypatch: py
     assert len(decoded) == 1
 
 
-@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.cancelled"])
 def test_an_end_too_long_to_be_held_is_an_end_all_the_same(kind: str) -> None:
     scanner = OpenAIStreamScanner(owns_credential=True)
     pieces = pieces_of(image_event(MAX_PENDING_BYTES + 4 * PIECE_BYTES, kind))

@@ -155,6 +155,7 @@ def test_a_response_that_is_not_completed_or_ties_to_an_account_is_not_kept(chan
         (*EVENTS[:-1], named("response.in_progress", error={"message": "It broke."}), EVENTS[-1]),
         (*EVENTS[:-1], named("response.failed", response=RESPONSE | {"status": "failed"}), EVENTS[-1]),
         (*EVENTS[:-1], named("response.incomplete", response=RESPONSE)),
+        (*EVENTS[:-1], named("response.cancelled", response=RESPONSE)),
         (*EVENTS, EVENTS[-2]),
         (*EVENTS, EVENTS[-1]),
         (*EVENTS, DONE, EVENTS[-1]),

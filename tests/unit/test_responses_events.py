@@ -25,7 +25,7 @@ def test_a_turn_begins_and_says_in_which_lane(kind: str) -> None:
     assert event(stream_id="x" * 256, type=kind, response={"id": "r"}) == SocketEvent(turn="begins", lane="x" * 256)
 
 
-@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.cancelled"])
 def test_a_turn_ends_and_says_what_it_took(kind: str) -> None:
     usage = {"input_tokens": 20, "output_tokens": 10, "input_tokens_details": {"cached_tokens": 5}}
 

@@ -73,6 +73,7 @@ def test_content_is_whatever_a_client_would_show_or_act_on(event: bytes) -> None
         b"data: [DONE]\n\n",
         data({"type": "response.completed", "response": {"error": None}}, "response.completed"),
         data({"type": "response.incomplete", "response": {}}),
+        data({"type": "response.cancelled", "response": {}}),
     ],
 )
 def test_terminal_events_end_the_stream_also_when_only_relayed(event: bytes) -> None:

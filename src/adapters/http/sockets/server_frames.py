@@ -22,7 +22,7 @@ _STATUSES = {
 _OF_REQUESTS = frozenset({"invalid_request_error", "invalid_request"})
 """Types of errors that are 400 where their code is not known; all others are `BROKEN`."""
 _THOUGHT = "reasoning"
-TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
+TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 
 
 class Event(Struct, frozen=True):

@@ -22,7 +22,7 @@ from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
 
 _TYPE = re.compile(
-    rb'"type"\s*:\s*"(?:(response\.(?:created|queued|in_progress))|(response\.(?:completed|incomplete))'
+    rb'"type"\s*:\s*"(?:(response\.(?:created|queued|in_progress))|(response\.(?:completed|incomplete|cancelled))'
     rb'|response\.failed|error)"'
 )
 _LANE = re.compile(rb'"stream_id"\s*:\s*"([A-Za-z0-9_.\-]{1,256})"')

@@ -18,7 +18,7 @@ from application.store_ports import CachedAnswer, Shape
 
 COMPLETED = "response.completed"
 _PART_LABELS = frozenset(("type", "annotations", "logprobs"))
-_BAD_KINDS = frozenset(("error", "response.failed", "response.incomplete"))
+_BAD_KINDS = frozenset(("error", "response.failed", "response.incomplete", "response.cancelled"))
 
 
 class _Item(Struct):

@@ -31,9 +31,9 @@ from domain.rate_limit.token_estimate import Usage
 
 _LARGE_BYTES = 64 * 1024
 _PRE_OUTPUT = ("response.created", "response.queued", "response.in_progress")
-_COMPLETE = ("response.completed", "response.incomplete")
+_COMPLETE = ("response.completed", "response.incomplete", "response.cancelled")
 _COMPLETES = re.compile(
-    rb'^(?:event:\s?|data:\s?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete)\b', re.MULTILINE
+    rb'^(?:event:\s?|data:\s?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete|cancelled)\b', re.MULTILINE
 )
 """How an event begins that ends a stream, for one too long to be read."""
 

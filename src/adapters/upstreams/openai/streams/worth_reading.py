@@ -5,7 +5,7 @@ import re
 from domain.elided import elide_long_strings
 
 _WORTH_READING = re.compile(
-    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|failed)'
+    rb'"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*(?::\s*[{"\[]|[,}])|event:\s?error|response\.(?:completed|incomplete|cancelled|failed)'
     rb'|"usage"\s*:\s*\{'
 )
 _LARGE_BYTES = 64 * 1024
@@ -16,6 +16,7 @@ _SHAPES = (
     (b"event:", re.compile(rb"\s?error")),
     (b"response.completed", None),
     (b"response.incomplete", None),
+    (b"response.cancelled", None),
     (b"response.failed", None),
     (b'"usage"', re.compile(rb"\s*:\s*\{")),
 )
@@ -32,6 +33,7 @@ def is_worth_reading(chunk: bytes) -> bool:
         or find(b"error") >= 0
         or find(b"complete") >= 0
         or find(b"response.failed") >= 0
+        or find(b"response.cancelled") >= 0
         or chunk.count(b'"finish_reason"') > chunk.count(b'"finish_reason":null')
         or chunk.count(b'"usage"') > chunk.count(b'"usage":null')
     )
