@@ -84,6 +84,10 @@ class RetryState(Struct, frozen=True, gc=False):
     def may_go_on(self, policy: RetryPolicy) -> bool:
         return len(self.failures) - self.elsewhere < policy.max_attempts and self.unknown < MAX_UNKNOWN
 
+    def is_at_last(self, policy: RetryPolicy) -> bool:
+        """Is the attempt that begins now the last one, unless it shows no more than where the request belongs?"""
+        return len(self.failures) - self.elsewhere + 1 >= policy.max_attempts
+
     def may_back_off(self, policy: RetryPolicy) -> bool:
         """Is there an endpoint that may do better after a wait?"""
         return self.backoffs < policy.num_retries and any(s < Standing.BARRED for s in self.standings.values())

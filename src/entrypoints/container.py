@@ -204,14 +204,15 @@ class Container(Foundations):
     socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
     socket_dialect = providers.Singleton(SocketDialect, endpoint_targets)
     socket_parts = (*attempt_parts[:2], socket_upstream, socket_dialect, *attempt_parts[4:])
-    propagates = general.provided.propagate_trace_context
-    realtime_attempt = providers.Singleton(
-        SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents), propagates=propagates
+    socket_attempt = partial(
+        providers.Singleton,
+        stream_hold_s=general.provided.stream_hold,
+        propagates=general.provided.propagate_trace_context,
     )
-    native_attempt = providers.Singleton(
-        NativeAttempt, *socket_parts, groups=groups_by_name, stream_hold_s=general.provided.stream_hold,
-        events=providers.Singleton(ResponsesEvents), propagates=propagates,
-    )  # fmt: skip
+    realtime_attempt = socket_attempt(SocketAttempt, *socket_parts, events=providers.Singleton(RealtimeEvents))
+    native_attempt = socket_attempt(
+        NativeAttempt, *socket_parts, groups=groups_by_name, events=providers.Singleton(ResponsesEvents)
+    )
     open_realtime = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=realtime_attempt), is_closed=closed)
     open_native = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=native_attempt), is_closed=closed)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)

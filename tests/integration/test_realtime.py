@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 import websockets.asyncio.client
+import websockets.asyncio.server
 from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -167,6 +168,73 @@ async def test_a_key_that_is_refused_on_the_socket_costs_the_client_nothing(star
     (line,) = world.proxy.log()
     assert line["reasons"].startswith("gpt/1: key_refused") or line["reasons"].startswith("gpt/1: auth_failed")
     assert "sk-canary" not in world.proxy.errors
+
+
+async def test_an_endpoint_that_waits_for_its_client_gets_it_where_no_other_could_take_over(start: StartWorld) -> None:
+    world = await start(stream_hold=0.2)
+    for each in (world.a, world.b):
+        each.set_faults([{"action": {"kind": "socket", "then": "wait"}}])
+    world.proxy.reload(config([endpoint(world.a)], stream_hold=0.2))
+
+    async with connect(world) as socket:
+        await socket.send(json.dumps({"type": "response.create"}))
+        events = await until(socket, "response.done")
+
+    assert (events[0]["type"], events[-1]["response"]["status"]) == ("session.created", "completed")
+    (line,) = world.proxy.log()
+    assert (line["status"], line["outcome"], line["attempts"]) == (101, "ok", 1)
+    await eventually(lambda: ends(world))
+    assert ends(world)[0]["turns"] == 1
+    assert world.leases == 0
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_the_last_attempt_and_the_last_endpoint_are_waited_for_alike(start: StartWorld, retries: int) -> None:
+    world = await start(stream_hold=0.2, first_byte_timeout=1, num_retries=retries)
+    for each in (world.a, world.b):
+        each.set_faults([{"action": {"kind": "socket", "then": "wait"}}])
+
+    async with connect(world) as socket:
+        await socket.send(json.dumps({"type": "response.create"}))
+        assert (await event(socket))["type"] == "session.created"
+
+    (line,) = world.proxy.log()
+    assert (line["endpoint"], line["attempts"]) == (f"gpt/{retries + 1}", retries + 1)
+
+
+async def test_a_client_that_was_let_in_hears_the_refusal_itself_and_the_next_one_goes_elsewhere(
+    start: StartWorld,
+) -> None:
+    world = await start(stream_hold=0.2, allowed_fails=1, num_retries=0)
+    refusal = json.dumps({"type": "error", "error": {"type": "server_error", "code": "server_error", "message": "No."}})
+
+    async def refuse(socket: Any) -> None:
+        await socket.recv()
+        await socket.send(refusal)
+        await socket.close(1011)
+
+    async with websockets.asyncio.server.serve(refuse, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        models = [endpoint(f"http://127.0.0.1:{port}/v1", weight=1), endpoint(world.b, weight=0)]
+        world.proxy.reload(config(models, stream_hold=0.2, allowed_fails=1, num_retries=0))
+        async with connect(world) as socket:
+            await socket.send("hello")
+            assert (await event(socket))["error"]["message"] == "No."
+            assert (await closed(socket))[0] == 1011
+        async with connect(world) as socket:
+            assert (await event(socket))["type"] == "session.created"
+
+    assert [line["endpoint"] for line in world.proxy.log()] == ["gpt/1", "gpt/2"]
+
+
+async def test_an_endpoint_whose_handshake_does_not_come_is_a_timeout_however_alone_it_is(start: StartWorld) -> None:
+    world = await start(stream_hold=0, first_byte_timeout=0.5, num_retries=0)
+    world.a.set_faults([{"action": {"kind": "hang"}}])
+
+    reply = await refused(world, 504)
+
+    assert "first_byte_timeout" in world.proxy.log()[0]["reasons"]
+    assert reply.headers["content-type"] == "application/json"
 
 
 async def test_what_is_wrong_with_the_request_is_said_in_the_providers_words(start: StartWorld) -> None:

@@ -662,3 +662,12 @@ async def test_a_stream_that_leaves_half_of_the_clients_time_to_another_endpoint
 
     assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(10.0)
     assert bench.trace.attempts[0].outcome == "slow_for_client (nothing came within 10.0 s)"
+
+
+async def test_the_last_attempt_leaves_no_time_to_another_endpoint() -> None:
+    bench = Bench([lambda: Failure(FailureKind.FIRST_BYTE_TIMEOUT, "no reply in time")], [good], retries=0)
+
+    with pytest.raises(UpstreamsFailed):
+        await bench.ask(stream=True, patience_s=20.0)
+
+    assert bench.upstream.calls[0].first_byte_timeout_s == pytest.approx(bench.group.endpoints[0].first_byte_timeout_s)

@@ -17,7 +17,7 @@ from application.sockets.whole_messages import BEGINNING_BYTES, MOST_BYTES, Whol
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
 from tests.unit.dispatch_bench import Bench, good
-from tests.unit.fake_socket import FakeSocket
+from tests.unit.fake_socket import OVERLOADED, FakeSocket
 
 DONE = b'{"type":"response.done","response":{"usage":{"input_tokens":20,"output_tokens":10}}}'
 CREATED = b'{"type":"response.created"}'
@@ -127,6 +127,38 @@ async def test_a_lost_socket_counts_where_something_was_lost_with_it(
     await line.run
 
     assert [what for what, _ in line.bench.alarm.told] == (["cooling"] if counts else [])
+
+
+@pytest.mark.parametrize(
+    ("is_asked", "age_s", "counts"), [(True, 60, True), (False, 60, False), (True, 0, True), (False, 0, True)]
+)
+async def test_a_close_instead_of_any_answer_counts_where_something_was_asked(
+    is_asked: bool, age_s: float, counts: bool
+) -> None:
+    line = Line()
+    line.bench.clock.advance(age_s)
+    line.client.say(*([b"hello"] if is_asked else []))
+    await line.settled()
+    line.endpoint.say(Closed(1000, "", "peer"))
+
+    await line.run
+
+    assert [what for what, _ in line.bench.alarm.told] == (["cooling"] if counts else [])
+
+
+@pytest.mark.parametrize(("first", "told"), [(b'{"type":"session.created"}', []), (OVERLOADED, ["limited"])])
+async def test_what_a_silent_endpoint_says_first_shows_how_it_is(first: bytes, told: Sequence[str]) -> None:
+    line = Line()
+    assert not line.lease.state.is_heard
+
+    line.endpoint.say(first)
+    await line.settled()
+
+    assert line.lease.state.is_heard
+    assert [what for what, _ in line.bench.alarm.told] == told
+    assert line.client.sent == [Piece(first, True)]
+    line.client.say(Closed(1000, "", "peer"))
+    await line.run
 
 
 async def test_no_more_is_taken_of_one_side_than_the_other_takes() -> None:

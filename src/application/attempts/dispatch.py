@@ -119,10 +119,11 @@ class Dispatch:
 
     def _first_sign_by(self, active: ActiveRequest, lease: Lease) -> float:
         """When a stream, or an attempt at an endpoint that let the last request wait in vain, must have come to
-        something; inf = when the upstream says. It leaves half of the client's time to the next endpoint, if there is
-        one: a provider that is silent so long is likely to be silent to the end. Any other whole reply is silent until
-        it is generated, so it gets all the time."""
-        if not self._pool.has_another(active.group, lease, active.state.tried):
+        something; inf = when the upstream says. It leaves half of the client's time to the next endpoint, if one could
+        be asked: a provider that is silent so long is likely to be silent to the end. Any other whole reply is silent
+        until it is generated, so it gets all the time."""
+        group, state = active.group, active.state
+        if not self._pool.has_another(group, lease, state.tried) or state.is_at_last(group.retry):
             return inf
         return first_sign_by(self._clock.now(), active.state.must_end_by)
 

@@ -1,12 +1,14 @@
 """One attempt to open a socket at an endpoint: it has succeeded with the first thing that the endpoint says on it.
 
 Providers refuse keys and models after the handshake, with an error and a close: until then another endpoint can be
-asked, and the client's handshake is not answered.
+asked, and the client's handshake is not answered. Some wait for their client to speak first: where no other endpoint
+could take over, the client is let in after a while, and what is said first is judged by the relay.
 """
 
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 from application.answers import WholeAnswer
@@ -49,16 +51,19 @@ class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
 class SocketAttempt(SendAttempt):
     """See `SendAttempt`. A body is the first message. The lease is released at the end of the socket."""
 
-    def __init__(self, *parts: Any, events: SocketEvents, propagates: bool) -> None:
-        """`parts` are those of `SendAttempt`. `propagates`: see `TracedAttempt`."""
+    def __init__(self, *parts: Any, stream_hold_s: float, events: SocketEvents, propagates: bool) -> None:
+        """`parts` are those of `SendAttempt`. `stream_hold_s`: for so long a client is not let in to an endpoint that
+        says nothing. `propagates`: see `TracedAttempt`."""
         super().__init__(*parts)
+        self._hold_s = stream_hold_s
         self._events = events
         self._propagates = propagates
 
     async def __call__(
         self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
     ) -> SocketAnswer | AttemptFailed:
-        """The open socket, or why there is none. See `SendAttempt`. Its span ends with the lease."""
+        """The open socket, or why there is none. See `SendAttempt`. Its span ends with the lease. `sign_by` inf = there
+        is no other endpoint that could take over at once."""
         if trace.span is None:
             return await self._opened(lease, request, deadline, sign_by, trace)
         span = trace.span.attempt(lease.endpoint, request.api, request.method, request.path, stream=True)
@@ -91,7 +96,7 @@ class SocketAttempt(SendAttempt):
                     raise await self._refused(lease, request, reply)  # noqa: TRY301 - is noted below, as all others
             if call.body:
                 reply.socket.send(as_message(call))
-            begun = await self._begin(lease, request, reply.socket, until)
+            begun = await self._begin(lease, reply.socket, until, self._silence_s(request, sign_by))
         except BaseException as error:
             failed = as_failure(error, late, until - began)
             self._end(lease, request, failed, is_silent=is_silent)
@@ -99,7 +104,8 @@ class SocketAttempt(SendAttempt):
             if failed is None:
                 raise
             return self._as_value(lease, failed)
-        self._health.succeeded(lease)
+        if begun:
+            self._health.succeeded(lease)
         self._note(lease, "ok", began, trace)
         return self._answer(lease, request, reply, begun)
 
@@ -115,22 +121,25 @@ class SocketAttempt(SendAttempt):
             return AttemptFailed(Failure(FailureKind.JUNK, f"answered a WebSocket handshake with {whole.status}"))
         return AttemptFailed(failure, whole)
 
-    async def _begin(self, lease: Lease, request: ProxyRequest, socket: Socket, until: float) -> Sequence[Piece]:
-        """The first message, in its pieces; none of a socket that may be silent. Raises `AttemptFailed` where it is a
-        refusal, and `TimeoutError`."""
-        may_be_silent = bool(request.binding.ids)
+    def _silence_s(self, request: ProxyRequest, sign_by: float) -> float:
+        """After so long a socket without a word is taken for good; inf = never, as others may do better."""
+        if request.binding.ids:
+            return SILENCE_S
+        return self._hold_s if sign_by == inf else inf
+
+    async def _begin(self, lease: Lease, socket: Socket, until: float, silence_s: float) -> Sequence[Piece]:
+        """The first message, in its pieces, or what has come of it when a socket that may be silent is taken for good.
+        Raises `AttemptFailed` where it is a refusal, and `TimeoutError`."""
         begun: list[Piece] = []
         try:
-            message = await self._first_message(
-                socket, begun, min(until, self._clock.now() + SILENCE_S) if may_be_silent else until
-            )
+            message = await self._first_message(socket, begun, min(until, self._clock.now() + silence_s))
             event = self._events.event(lease.endpoint, message) if message else None
             if message is None or (event is not None and event.is_error):
                 code = await self._close_code(socket)
                 raise AttemptFailed(*self._events.refusal(lease.endpoint, message or b"", code))  # noqa: TRY301 - below
         except BaseException as error:
-            if isinstance(error, TimeoutError) and may_be_silent and not begun:
-                return ()
+            if isinstance(error, TimeoutError) and silence_s < inf:
+                return tuple(begun)
             socket.abort()
             raise
         return tuple(begun)

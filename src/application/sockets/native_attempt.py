@@ -40,11 +40,10 @@ class NativeAnswer(SocketAnswer, frozen=True, kw_only=True):
 class NativeAttempt(SocketAttempt):
     """See `SocketAttempt`. The lease is the first turn's."""
 
-    def __init__(self, *parts: Any, groups: Mapping[str, ModelGroup], stream_hold_s: float, **more: Any) -> None:
-        """`groups` by name; `stream_hold_s` as in `StreamOpening`; for the rest see `SocketAttempt`."""
+    def __init__(self, *parts: Any, groups: Mapping[str, ModelGroup], **more: Any) -> None:
+        """`groups` by name; for the rest see `SocketAttempt`. Its `stream_hold_s` is here as in `StreamOpening`."""
         super().__init__(*parts, **more)
         self._groups = groups
-        self._hold_s = stream_hold_s
 
     async def __call__(
         self, lease: Lease, request: ProxyRequest, deadline: float, sign_by: float, trace: RequestTrace
@@ -72,7 +71,7 @@ class NativeAttempt(SocketAttempt):
         reply.close()
         return AttemptFailed(Failure(_PATH_REFUSED, f"{reply.status} at the handshake of a WebSocket", hint=_HINT))
 
-    async def _begin(self, lease: Lease, _: ProxyRequest, socket: Socket, until: float) -> Sequence[Piece]:
+    async def _begin(self, lease: Lease, socket: Socket, until: float, _: float) -> Sequence[Piece]:
         """What is said up to the first content, or for as long as it may be held back."""
         begun: list[Piece] = []
         try:

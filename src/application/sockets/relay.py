@@ -1,6 +1,7 @@
 """A client's socket and an endpoint's, until one of them is closed: pieces pass as they come, none is changed.
 
-What the endpoint says of its limits, of what a turn took, and of what went wrong is read beside that.
+What the endpoint says of its limits, of what a turn took, and of what went wrong is read beside that. An endpoint
+that has said nothing yet has yet to show that it is well.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ class Relay:
         socket: Socket,
         begun: Sequence[Piece],
     ) -> None:
-        """`begun`: what the endpoint has said already."""
+        """`begun`: what the endpoint has said already; it is known to be well then."""
         self.turns = 0
         """How many answers have ended."""
         self._lease = lease
@@ -60,7 +61,8 @@ class Relay:
         self._begun = begun
         self._began = clock.now()
         self._messages = WholeMessages()
-        self._is_answering = self._is_stopping = self._is_told = False
+        self._is_answering = self._is_stopping = self._is_told = self._is_asked = False
+        self._is_unheard = not begun
         self._farewell = "the proxy stops"
         self._over = asyncio.Event()  # set when the proxy wants it to end
 
@@ -71,7 +73,10 @@ class Relay:
             if self._read(piece):
                 _pass_on(piece, client)
         down = asyncio.ensure_future(_pump(self._socket, client, self._read))
-        others = [asyncio.ensure_future(_pump(client, self._socket, _unread)), asyncio.ensure_future(self._over.wait())]
+        others = [
+            asyncio.ensure_future(_pump(client, self._socket, self._ask)),
+            asyncio.ensure_future(self._over.wait()),
+        ]
         try:
             await asyncio.wait((down, *others), return_when=asyncio.FIRST_COMPLETED)
             ending = self._end(client)
@@ -123,6 +128,15 @@ class Relay:
         event = self._events.event(self._lease.endpoint, message) if message else None
         if event is not None:
             self._heed(event)
+        if message is not None and self._is_unheard:
+            self._is_unheard = False
+            if event is None or event.failure is None:
+                self._health.succeeded(self._lease)
+        return True
+
+    def _ask(self, _: Piece) -> bool:
+        """What the client says is its own affair, but not that it does."""
+        self._is_asked = True
         return True
 
     def _heed(self, event: SocketEvent) -> None:
@@ -142,7 +156,8 @@ class Relay:
     def _judge(self, ended: Closed) -> None:
         """Is the end of its socket the endpoint's failure?"""
         is_young = self._clock.now() - self._began < YOUNG_S
-        if ended.by == "peer" and (self._is_answering or is_young):
+        owes_answer = self._is_answering or (self._is_unheard and self._is_asked)
+        if ended.by == "peer" and (owes_answer or is_young):
             failure, _ = self._events.refusal(self._lease.endpoint, b"", ended.code)
             if failure.meaning.blame in OF_THE_ENDPOINT:
                 self._health.failed(self._lease, failure)
@@ -165,8 +180,3 @@ async def _pump(source: Socket, sink: Socket, read: Callable[[Piece], bool]) -> 
 
 def _pass_on(piece: Piece, sink: Socket) -> None:
     sink.send(piece.data, is_text=piece.is_text, is_first=piece.is_first, is_last=piece.is_last)
-
-
-def _unread(_: Piece) -> bool:
-    """What a client says is its own affair."""
-    return True

@@ -85,7 +85,8 @@ class GeneralSettings(Section, frozen=True):
     """All attempts together until the first content, in seconds."""
     stream_hold: values.SecondsOrZero = 5
     """How long the events before a stream's first content may be held back, so that an error among them can still
-    be failed over, in seconds."""
+    be failed over, in seconds. Also how long a Realtime endpoint that waits for its client to speak first is waited
+    for, where no other could take over: [Realtime](websockets.md#realtime)."""
     stream_keepalive: values.SecondsOrZero = 0
     """When a provider is silent for so long inside a stream, in seconds, the client gets a comment (`: keepalive`),
     for balancers that cut silent connections; 0 = never. Never inside an event, after the end, or in the cache. It

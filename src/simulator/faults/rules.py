@@ -155,9 +155,9 @@ class SocketFault(Action, tag="socket", frozen=True):
     """Of a Responses socket: the turn whose events are counted, from 1 on; 0 = all events are."""
     frame: str | None = None
     """A text message sent verbatim first, such as an error; None: nothing is."""
-    then: Literal["close", "drop", "silent", "go_on", "end_turn"] = "close"
+    then: Literal["close", "drop", "silent", "go_on", "end_turn", "wait"] = "close"
     """A close frame; RST without one; nothing is said any more; as if nothing had been; or the same, but that a turn
-    which was to begin is not answered."""
+    which was to begin is not answered, or that the client has to speak before the first event of a Realtime socket."""
     code: Annotated[int, Meta(ge=1000, le=4999)] = 1011
     reason: str = ""
 

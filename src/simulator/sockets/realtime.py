@@ -31,8 +31,10 @@ async def talk(session: SocketSession, conversation: Conversation, refusal: tupl
 async def _converse(session: SocketSession, conversation: Conversation) -> None:
     settings = session.settings
     async with asyncio.timeout(settings.session_s):
+        first = await session.socket.receive() if session.waits else None
         await session.say(msgspec.json.encode(conversation.opened(int(time.time() + settings.session_s))))
-        while isinstance(piece := await session.socket.receive(), Piece):
+        while isinstance(piece := first or await session.socket.receive(), Piece):
+            first = None
             if session.is_silent:
                 continue
             session.heard(piece.data)

@@ -29,6 +29,8 @@ class SocketSession:
         self.settings = settings
         self.is_silent = False
         """Is nothing said any more?"""
+        self.waits = False
+        """Has the client to speak first?"""
         self._records = records
         self._record = record
         self._fault = fault
@@ -70,6 +72,8 @@ class SocketSession:
                 self._reset()
             case "silent":
                 self.is_silent = True
+            case "wait":
+                self.waits = True
         return fault.then in ("close", "drop", "end_turn")
 
     async def end(self) -> None:
