@@ -112,6 +112,9 @@ NEVER_SENT = frozenset({
 })  # fmt: skip
 """Kinds after which the provider has seen nothing of the request: it cost no part of a rate limit."""
 
+HICCUPS = frozenset({FailureKind.SERVER_ERROR, FailureKind.RESET, FailureKind.TRUNCATED, FailureKind.JUNK})
+"""Kinds of an endpoint that is there: what often goes well a moment later."""
+
 
 class Failure(Struct, frozen=True):
     """One failed attempt, in words that may be shown: never a body, a key or a prompt."""

@@ -6,11 +6,12 @@ or by the news that the thing a request builds on may be kept elsewhere.
 
 from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
+from math import inf
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.failure import Blame, Effect, Failure
+from domain.failure import HICCUPS, Blame, Effect, Failure
 from domain.retry import RECALL_AFTER_S, RetryBudget, RetryPolicy
 
 MAX_UNKNOWN = 2  # errors of unknown cause a request may meet: what two endpoints say is the request's
@@ -91,6 +92,13 @@ class RetryState(Struct, frozen=True, gc=False):
     def may_back_off(self, policy: RetryPolicy) -> bool:
         """Is there an endpoint that may do better after a wait?"""
         return self.backoffs < policy.num_retries and any(s < Standing.BARRED for s in self.standings.values())
+
+    def tries_again_in_s(self, policy: RetryPolicy) -> float:
+        """Seconds until an endpoint whose failure may be a passing one is asked again, at most; inf = there is none, or
+        no attempt would be left for another then."""
+        is_passing = any(failure.kind in HICCUPS for failure in self.failures)
+        spares_one = len(self.failures) - self.elsewhere + 2 <= policy.max_attempts
+        return policy.backoff_s(self.backoffs, 1.0) if is_passing and spares_one and self.may_back_off(policy) else inf
 
     def recall_after_s(self, now: float) -> float | None:
         """Seconds until the account that denies what it keeps is asked again; None = it is believed."""

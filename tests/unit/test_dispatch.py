@@ -435,6 +435,34 @@ async def test_waiting_for_a_limit_costs_no_retry_budget() -> None:
     assert all(body_of(answer) == GOOD for answer in await asyncio.gather(*asked))
 
 
+LIMITED_FOR_LONG = status(429, {"code": "429"}, retry_after="20")
+
+
+async def test_an_endpoint_that_hiccupped_is_asked_again_before_a_limit_is_waited_for_that_takes_longer() -> None:
+    bench = Bench([status(500), good], [LIMITED_FOR_LONG, good])
+    began = bench.clock.now()
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2", "e1"]
+    assert bench.clock.now() - began < 1
+
+
+async def test_the_last_attempt_is_left_for_the_limit_that_passes() -> None:
+    bench = Bench([status(500)] * 9, [LIMITED_FOR_LONG, good])
+    began = bench.clock.now()
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2", "e1", "e2"]
+    assert bench.clock.now() - began >= 20
+
+
+async def test_a_limit_that_passes_sooner_than_it_would_be_tried_again_is_waited_for() -> None:
+    bench = Bench([status(500), good], [status(429, {"code": "429"}, retry_after="0.3"), good])
+
+    assert body_of(await bench.ask()) == GOOD
+    assert bench.asked == ["e1", "e2", "e2"]
+
+
 async def test_a_limited_endpoint_that_recovers_in_time_is_waited_for_rather_than_hammering_a_dead_one() -> None:
     bench = Bench([refused], [status(429, {"code": "429"}, retry_after="5"), good])
 

@@ -184,12 +184,15 @@ class Dispatch:
         )
 
     def _limit_passes(self, active: ActiveRequest, now: float) -> bool:
-        """Is there an endpoint that only its rate limit keeps away, and not for too long?"""
+        """Is there an endpoint that only its rate limit keeps away, and not for too long? Endpoints that failed are
+        asked again first, if that is sooner and leaves an attempt for it."""
         group, state = active.group, active.state
         limited_s = self._pool.limited_s(group, active.query, state.tried)
         if limited_s is None:
             # Queued requests go first. A request tied to one account does not wait behind those for other accounts.
             return not (state.failures or state.out) and bool(self._waiting.waiting(group.name))
+        if limited_s > state.tries_again_in_s(group.retry):
+            return False
         return now + limited_s <= min(state.wait_until, state.patience_ends)
 
     async def _queue(self, active: ActiveRequest) -> Lease:
