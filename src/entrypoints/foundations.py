@@ -45,7 +45,10 @@ class Foundations(containers.DeclarativeContainer):
     tallies = providers.Singleton(Tallies, worker_reports.provided.inherited.endpoints)
     namespace = general.provided.cache_params.namespace
     store_alarm = providers.Singleton(StoreAlarmLines, logger)
-    redis_gate = partial(providers.Singleton, RedisGate, alarm=store_alarm, clock=clock, draw=draw, namespace=namespace)
+    redis_gate = partial(
+        providers.Singleton, RedisGate, alarm=store_alarm, clock=clock, draw=draw, namespace=namespace,
+        op_timeout_s=general.provided.redis_timeout,
+    )  # fmt: skip
     shared_gate = redis_gate(providers.Callable(store_wiring.shared_redis, general))
     own_cache_gate = redis_gate(providers.Callable(store_wiring.cache_redis, general), name="cache redis")
     cache_gate = providers.Selector(

@@ -25,7 +25,7 @@ def cached(request: pytest.FixtureRequest, start_proxy: StartProxy) -> StartCach
     stores: dict[str, Any] = {}
     namespace = "memory"
     if request.param == "redis":
-        stores = {"redis_url": request.getfixturevalue("redis_url")}
+        stores = {"redis_url": request.getfixturevalue("redis_url"), "redis_timeout": 5}
         namespace = request.getfixturevalue("redis_namespace")
 
     async def start(models: list[dict[str, Any]], general: dict[str, Any] | None = None, **params: Any) -> Composed:

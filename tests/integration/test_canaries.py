@@ -76,7 +76,7 @@ async def proxy(tmp_path: Any, start_provider: StartProvider, start_redis: Start
     ]
     settings = config(
         models, api_keys=[CLIENT_KEY], log_level="debug", cache=True, redis_url=start_redis().url, cooldown_time=0.05,
-        metrics="open", max_body_bytes=100_000, max_held_bytes=1_000_000,
+        redis_timeout=5, metrics="open", max_body_bytes=100_000, max_held_bytes=1_000_000,
     )  # fmt: skip
     proxy = Composed(tmp_path, settings)
     proxy.sick, proxy.settings = sick, settings  # type: ignore[attr-defined]

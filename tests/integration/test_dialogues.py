@@ -146,7 +146,7 @@ async def models(providers: list[SimulatedProvider]) -> AsyncIterator[list[dict[
 @pytest.fixture
 def shared(redis_url: str, redis_namespace: str) -> dict[str, Any]:
     """The general settings of proxies that share a Redis."""
-    return {"redis_url": redis_url, "cache_params": {"namespace": redis_namespace}}
+    return {"redis_url": redis_url, "redis_timeout": 5, "cache_params": {"namespace": redis_namespace}}
 
 
 def evenly(answerers: Counter[str]) -> bool:

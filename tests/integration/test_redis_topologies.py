@@ -89,7 +89,7 @@ class TestTls:
     ) -> None:
         certificate = certificates("IP:127.0.0.1")
         async with tls_before(start_redis(), certificate) as port:
-            gate, alarm = await open_gate(f"rediss://127.0.0.1:{port}", ca_bundle=certificate)
+            gate, alarm = await open_gate(f"rediss://127.0.0.1:{port}", ca_bundle=certificate, op_timeout_s=5.0)
             await asyncio.gather(*(gate.write(setting(b"x" * 100_000, f"t:{i}")) for i in range(8)))
 
             assert await gate.read(getting("t:7")) == b"x" * 100_000

@@ -214,7 +214,7 @@ async def test_what_is_in_redis_stays_and_so_do_the_connections_there(
     redis_namespace: str,
 ) -> None:
     provider = await start_provider()
-    general = {"redis_url": redis_url, "cache_params": {"namespace": redis_namespace}}
+    general = {"redis_url": redis_url, "redis_timeout": 5, "cache_params": {"namespace": redis_namespace}}
     proxy = await started(start_proxy, config([endpoint(provider)], **general))
     gate = proxy.container.shared_gate()
 

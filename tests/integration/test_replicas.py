@@ -34,7 +34,7 @@ async def until_seen(http: aiohttp.ClientSession, proxy: Proxy, true: Any) -> No
 @pytest.fixture
 def shared(redis_url: str, redis_namespace: str) -> dict[str, Any]:
     """The general settings that make replicas of each other."""
-    return {"redis_url": redis_url, "cache_params": {"namespace": redis_namespace}}
+    return {"redis_url": redis_url, "redis_timeout": 5, "cache_params": {"namespace": redis_namespace}}
 
 
 async def test_an_endpoint_cooled_by_one_is_avoided_by_the_other(

@@ -52,7 +52,11 @@ async def world(
         providers = [await stack.enter_async_context(SimulatedProvider(ProviderSettings(name=n))) for n in NAMES]
         general: dict[str, Any] = {"api_keys": KEYS, "tenancy": "key", "cache": True}
         if request.param == "redis":
-            general |= {"redis_url": shared_redis_server.url, "cache_params": {"namespace": namespace()}}
+            general |= {
+                "redis_url": shared_redis_server.url,
+                "redis_timeout": 5,
+                "cache_params": {"namespace": namespace()},
+            }
         settings = config([], **general) | {"model_groups": [group("gpt", providers)]}
         proxy = await stack.enter_async_context(composed(tmp_path_factory.mktemp("tenants"), settings))
         yield World(proxy, providers)

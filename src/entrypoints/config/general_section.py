@@ -41,7 +41,7 @@ def warn_about_general(general: GeneralSettings, report: Report) -> None:
     here, cache = report.at("general_settings"), report.at("general_settings.cache_params")
     idle = {key for key in here.given if key.startswith("redis_")}
     if "host" in cache.given:
-        idle.discard("redis_ssl")  # holds for the cache's own Redis too
+        idle -= {"redis_ssl", "redis_timeout"}  # hold for the cache's own Redis too
     if idle and not general.uses_redis:
         here.warn(min(idle), "has no effect without redis_host")
     if "host" in cache.given and general.cache_params.type == "memory":

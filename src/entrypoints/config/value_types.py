@@ -39,6 +39,7 @@ def _port(text: str) -> str:
 
 
 Seconds = Annotated[float, Meta(gt=0, le=DAY_S, description="a number of seconds")]
+FewSeconds = Annotated[float, Meta(gt=0, le=10, description="a number of seconds")]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=DAY_S, description="a number of seconds")]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]
 MOST_OUTPUT_RATIO = 100

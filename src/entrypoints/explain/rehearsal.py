@@ -32,7 +32,7 @@ from entrypoints.explain.live_status import LiveLimit, LiveStatus
 from entrypoints.virtual_time import VirtualClock, VirtualLoop
 
 _ANY_DRAW = 0.5
-_FAILED = Failure(FailureKind.SERVER_ERROR)
+_FAILED = Failure(FailureKind.CONNECT)  # after which none is asked twice before all are
 _NO_TOKEN = Failure(FailureKind.NO_CREDENTIAL, "no access token")
 _ENOUGH = WholeAnswer(WholeReply(200, (), b""))
 

@@ -3,7 +3,10 @@
 from entrypoints.config.settings import GeneralSettings
 from entrypoints.wiring.stores import cache_redis, shared_redis
 
-_ALWAYS = ("bind_address", "bind_port", "workers", "log_format", "tenancy", "response_affinity_ttl", "currency")
+_ALWAYS = (
+    "bind_address", "bind_port", "workers", "log_format", "tenancy", "response_affinity_ttl", "currency",
+    "redis_timeout",
+)  # fmt: skip
 _SHARED_REDIS = ("redis_url", "redis_host", "redis_port", "redis_username", "redis_password", "redis_ssl", "ca_bundle")
 _CACHE_REDIS = ("type", "host", "port", "password")
 
