@@ -102,12 +102,15 @@ class UnaskedContract(UpstreamBase):
         async def script(peer: Peer) -> None:
             await peer.request()
             await peer.send(reply(b"first"))
-            await until_waiting(0.02)
+            await go_on.wait()
             await peer.send(reply(b"late", "connection: close", status=status))
+            await peer.gone()
 
+        go_on = asyncio.Event()
         async with ScriptedServer(script, answering(reply(b"good"))) as server:
             assert await fetch(upstream, call(server.url())) == b"first"
-            await until_waiting(0.1)
+            go_on.set()
+            await server.over(0)
 
             assert await fetch(upstream, call(server.url())) == b"good"
 

@@ -25,6 +25,7 @@ OWN_CACHE = replace(PLAIN, cache=True, cache_params=CacheParams(type="redis", ho
         (PLAIN, {"redis_host": "r"}, ["redis_host"]),
         (PLAIN, {"redis_port": 7}, []),  # without a host it means nothing
         (REDIS, {"redis_host": None}, ["redis_host"]),
+        (REDIS, {"redis_timeout": 0.5}, ["redis_timeout"]),
         (REDIS, {"redis_password": Secret("q"), "redis_ssl": True}, ["redis_password", "redis_ssl"]),
         (REDIS, {"cache": True}, []),  # in the Redis that is there
         (REDIS, {"cache": True, "cache_params": CacheParams(host="c")}, ["cache", "cache_params.host"]),

@@ -21,7 +21,8 @@ def check_general(general: GeneralSettings, groups: Sequence[GroupSettings], rep
     if "api_keys" not in here.given and not general.allow_unauthenticated and not is_loopback(general.bind_address):
         valid = "a loopback address such as 127.0.0.1, or api_keys, or allow_unauthenticated: true"
         here.add("bind_address", "lets other machines use this proxy and its keys", valid, _API_KEYS)
-    others = ", ".join(sorted(key for key in here.given if key.startswith("redis_") and key != "redis_url"))
+    in_url = (key for key in here.given if key.startswith("redis_") and key not in ("redis_url", "redis_timeout"))
+    others = ", ".join(sorted(in_url))
     if "redis_url" in here.given and others:
         here.add("redis_url", f"excludes {others}", "the URL holds it all", f"leave out {others}")
     _check_origins(general, here)

@@ -68,6 +68,7 @@ class GeneralSettings(Section, frozen=True):
     """Whether to speak TLS with Redis."""
     redis_url: urls.RedisUrl | None = None
     """All of the above in one, instead of them: [its forms](#redis). Secret."""
+
     redis_timeout: values.FewSeconds = 0.1
     """How long an operation of Redis may take with connecting, in seconds; in a cluster twice that. Then what waits for
     it goes on [without](stores.md#when-redis-fails)."""
