@@ -15,7 +15,7 @@ from application.endpoints.endpoint_state import Lease
 from application.held_bytes import HeldBytes
 from application.messages import FREE, Api, Binding, ProxyRequest, RequestTrace
 from application.socket_ports import OpenedSocket
-from application.sockets.attempt import SILENCE_S, SocketAnswer, SocketAttempt
+from application.sockets.attempt import PAUSE_S, SILENCE_S, SocketAnswer, SocketAttempt
 from domain.failure import FailureKind
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
@@ -98,13 +98,21 @@ async def test_nobody_is_held_back_for_longer_than_a_first_byte_may_take() -> No
     await line.opened()
 
 
-@pytest.mark.parametrize(("api", "ids"), [(Api.REALTIME, ("rtc_1",)), (Api.OTHER, ())])
+@pytest.mark.parametrize(
+    ("api", "ids", "seconds"),
+    [
+        (Api.REALTIME, ("rtc_1",), SILENCE_S),
+        (Api.OTHER, (), PAUSE_S),
+        (Api.OTHER, ("live_1",), PAUSE_S),
+    ],
+)
 async def test_beside_a_call_that_runs_and_where_nobody_knows_who_begins_silence_is_good_after_a_moment(
-    api: Api, ids: tuple[str, ...]
+    api: Api, ids: tuple[str, ...], seconds: float
 ) -> None:
     line = Line(is_alone=False, api=api, binding=Binding(ids=ids))
 
-    assert await line.is_decided_after(SILENCE_S)
+    assert not await line.is_decided_after(0)
+    assert await line.is_decided_after(seconds)
     await line.opened()
 
 

@@ -29,8 +29,10 @@ from domain.retry import time_limit
 REFUSAL_S = 1.0
 """So long after an error the close is waited for that says how it is meant."""
 SILENCE_S = 1.0
-"""A socket beside a call that runs already may have nothing to say, and at a path that nobody here knows it may be for
-the client to begin, as in OpenAI's Live API: it is taken for good after so long."""
+"""A socket beside a call that runs already may have nothing to say: it is taken for good after so long."""
+PAUSE_S = 0.25
+"""The same at a path that nobody here knows: it may be for the client to begin there, as in OpenAI's Live API. Only a
+refusal that comes with the handshake is waited for."""
 
 
 class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
@@ -127,7 +129,9 @@ class SocketAttempt(SendAttempt):
 
     def _silence_s(self, request: ProxyRequest, sign_by: float) -> float:
         """After so long a socket without a word is taken for good; inf = never, as others may do better."""
-        if request.binding.ids or request.api is Api.OTHER:
+        if request.api is Api.OTHER:
+            return PAUSE_S
+        if request.binding.ids:
             return SILENCE_S
         return self._hold_s if sign_by == inf else inf
 
