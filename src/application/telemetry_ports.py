@@ -88,7 +88,7 @@ class SocketEnd(Struct, frozen=True):
     request_id: str
     """Of the socket."""
     kind: str
-    """`bridge`, `native` or `realtime`."""
+    """`bridge`, `native`, `realtime`, or `other`: at a path that the proxy does not understand."""
     turns: int
     frames_in: int
     frames_out: int
@@ -98,7 +98,7 @@ class SocketEnd(Struct, frozen=True):
     close_code: int
     """1006 = it was lost."""
     closed_by: str
-    """`peer` or `us`; of `native` and `realtime` it is `client`, `endpoint` or `proxy`."""
+    """`peer` or `us`; where it was joined to an endpoint's it is `client`, `endpoint` or `proxy`."""
     handovers: int
     """How often the client was told to go on with another socket."""
     key_name: str = ""

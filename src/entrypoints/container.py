@@ -190,16 +190,8 @@ class Container(Foundations):
     routing = (groups_by_name, accounts, start_group, state_owners)
     stored = providers.Singleton(AnswerStored, *routing, dispatch, is_closed=closed)
     admin = providers.Callable(lambda general: general.passthrough == "admin", general)
-    pass_through = providers.Singleton(
-        PassThrough,
-        groups_by_name,
-        accounts,
-        creating,
-        state_owners,
-        dispatch,
-        is_closed=closed,
-        is_administrable=admin,
-    )
+    passing = (groups_by_name, accounts, creating, state_owners)
+    pass_through = providers.Singleton(PassThrough, *passing, dispatch, is_closed=closed, is_administrable=admin)
     socket_client = providers.Singleton(upstream_wiring.socket_upstream, client, general, ssl_context, held)
     socket_upstream = providers.Singleton(upstream_wiring.with_tokens, socket_client, tokens, clock)
     socket_dialect = providers.Singleton(SocketDialect, endpoint_targets)
@@ -213,7 +205,9 @@ class Container(Foundations):
     native_attempt = socket_attempt(
         NativeAttempt, *socket_parts, groups=groups_by_name, events=providers.Singleton(ResponsesEvents)
     )
-    open_realtime = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=realtime_attempt), is_closed=closed)
+    relayed = dispatch_by(attempt=realtime_attempt)
+    open_realtime = providers.Singleton(OpenSocket, *routing, relayed, is_closed=closed)
+    open_others = providers.Singleton(PassThrough, *passing, relayed, is_closed=closed, is_administrable=admin)
     open_native = providers.Singleton(OpenSocket, *routing, dispatch_by(attempt=native_attempt), is_closed=closed)
     status = providers.Singleton(ReportStatus, groups, endpoint_states, ledger, alarm, clock)
     cache_health = providers.Selector(
@@ -264,7 +258,9 @@ class Container(Foundations):
     behind = providers.Singleton(Behind, surface.provided.begin, held, general.provided.max_body_bytes, modes, native)
     socket_log = providers.Singleton(SocketLines, logger)
     most_sockets = general.provided.max_websockets
-    realtime = providers.Singleton(RealtimeCalls, admission, open_realtime, behind, socket_log, modes, most_sockets)
+    realtime = providers.Singleton(
+        RealtimeCalls, admission, open_realtime, open_others, behind, socket_log, modes, most_sockets
+    )
     sockets = providers.Singleton(
         SocketRoutes, admission, behind, realtime, socket_log, modes, most_sockets, general.provided.stream_idle_timeout
     )

@@ -45,7 +45,7 @@ class Account:
     def __init__(self, settings: ProviderSettings) -> None:
         self._kept = Kept()
         self._calls: set[str] = set()
-        """Ids of Realtime calls."""
+        """Ids of Realtime calls and Live sessions."""
         self._limiters: OrderedDict[tuple[str | None, str], Limiter] = OrderedDict()
         self.settings = settings
 
@@ -83,7 +83,7 @@ class Account:
         return self._is_unknown(model)
 
     def has_call(self, call_id: str) -> bool:
-        """Was that Realtime call made here?"""
+        """Was that Realtime call, or Live session, made here?"""
         return call_id in self._calls
 
     def unique(self) -> str:
@@ -176,6 +176,10 @@ class Account:
                 self._calls.add(call_id)
                 location = header_lines({"location": f"/v1/realtime/calls/{call_id}"})
                 return Reply(201, b"v=0\r\n", b"application/sdp", location)
+            case "live_session":
+                call_id = f"live_{self.unique()}"
+                self._calls.add(call_id)
+                return Reply(200, b'{"session":{"id":"%b"},"transport":{"sdp":"v=0"}}' % call_id.encode())
         return self._kept.answer(call, now_s, now_unix_s)
 
     def identity_headers(self, call: Call) -> bytes:

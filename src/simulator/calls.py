@@ -42,7 +42,7 @@ _THINGS: dict[Operation, msgspec.json.Decoder[Question]] = dict.fromkeys(
 """Bodies that may be missing, and are with other methods than POST."""
 _OF_FORMS = ("transcription", "image")
 """What may be asked for with a form."""
-_SOCKETS = ("realtime", "responses_socket")
+_SOCKETS = ("realtime", "live", "responses_socket")
 _ANY_QUESTION = msgspec.json.Decoder(Question)
 _MOST_CHOICES = 128
 _HAVE_A_MODEL = ("moderations", "image")

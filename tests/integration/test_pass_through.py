@@ -688,7 +688,7 @@ async def test_an_azure_client_transcribes_by_its_deployment(
         ("GET", "/v1/files", {"origin": "https://evil.example"}, 403),
         ("GET", "/v1/files", {"sec-fetch-site": "cross-site"}, 403),
         ("GET", "/v1/files", {"host": "evil.example"}, 403),
-        ("GET", "/v1/files", {"upgrade": "websocket", "connection": "upgrade"}, 426),
+        ("GET", "/v1/files", {"upgrade": "websocket", "connection": "upgrade"}, 400),
     ],
 )
 async def test_what_does_not_pass(

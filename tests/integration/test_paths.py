@@ -194,7 +194,7 @@ async def test_a_405_says_what_is_allowed(world: World, method: str, path: str, 
 
 
 async def test_a_426_says_what_is_spoken(world: World) -> None:
-    answer = await world.proxy.ask("GET", "/v1/files", b"upgrade: websocket", b"connection: upgrade")
+    answer = await world.proxy.ask("GET", "/v1/conversations/conv_1", b"upgrade: websocket", b"connection: upgrade")
 
     assert (answer.status, answer.error["code"], answer.one("upgrade")) == (426, "upgrade_not_served", "HTTP/1.1")
     assert "upgrade" in answer.all("connection")

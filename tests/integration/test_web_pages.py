@@ -88,7 +88,8 @@ def can_be_read(answer: Reply, origin: str) -> bool:
         ("OPTIONS", "/v1/chat/completions", [KEY], b"", 405),
         ("POST", "/v1/chat/completions", [JSON, KEY], CHAT + b" " * 3000, 413),
         ("POST", "/v1/chat/completions", [KEY, b"content-type: text/plain"], CHAT, 415),
-        ("GET", "/v1/files", [KEY, b"upgrade: websocket", b"connection: upgrade"], b"", 426),
+        ("GET", "/v1/files", [KEY, b"upgrade: websocket", b"connection: upgrade"], b"", 400),
+        ("GET", "/v1/conversations/conv_1", [KEY, b"upgrade: websocket", b"connection: upgrade"], b"", 426),
     ],
 )
 async def test_every_answer_can_be_read_by_the_page_it_is_for(

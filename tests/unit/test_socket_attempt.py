@@ -13,9 +13,9 @@ from adapters.websocket.messages import Closed, Piece
 from application.attempts.opening import AttemptFailed
 from application.endpoints.endpoint_state import Lease
 from application.held_bytes import HeldBytes
-from application.messages import Api, Binding, ProxyRequest, RequestTrace
+from application.messages import FREE, Api, Binding, ProxyRequest, RequestTrace
 from application.socket_ports import OpenedSocket
-from application.sockets.attempt import SILENCE_S, SocketAnswer, SocketAttempt
+from application.sockets.attempt import PAUSE_S, SILENCE_S, SocketAnswer, SocketAttempt
 from domain.failure import FailureKind
 from domain.rate_limit.token_estimate import Demand
 from domain.routing.route_query import RouteQuery
@@ -30,7 +30,9 @@ HOLD_S, FIRST_BYTE_S, REQUEST_S = 5.0, 120.0, 600.0
 class Line:
     """One attempt at one endpoint, which is open."""
 
-    def __init__(self, *, is_alone: bool, binding: Binding = Binding(), hold_s: float = HOLD_S) -> None:  # noqa: B008
+    def __init__(
+        self, *, is_alone: bool, api: Api = Api.REALTIME, binding: Binding = FREE, hold_s: float = HOLD_S
+    ) -> None:
         self.bench = Bench([good])
         self.endpoint = FakeSocket()
         picture, now = self.bench.picture, self.bench.clock.now()
@@ -41,10 +43,10 @@ class Line:
             lambda *_: None, HeldBytes(), stream_hold_s=hold_s, events=RealtimeEvents(), propagates=False,
         )  # fmt: skip
         request = ProxyRequest(
-            Api.REALTIME, "/realtime", "model=g", (), (), b"", "g", None, True, "req", now, method="GET",
+            api, "/realtime", "model=g", (), (), b"", "g", None, True, "req", now, method="GET",
             binding=binding,
         )  # fmt: skip
-        query = RouteQuery(Demand.of(b"", None), "", "", Api.REALTIME, False, b"")
+        query = RouteQuery(Demand.of(b"", None), "", "", api, False, b"")
         lease = picture.pool.pick(self.bench.group, query, (), now)
         assert lease is not None
         self.lease: Lease = lease
@@ -96,10 +98,21 @@ async def test_nobody_is_held_back_for_longer_than_a_first_byte_may_take() -> No
     await line.opened()
 
 
-async def test_beside_a_call_that_runs_silence_is_good_after_a_moment_wherever_it_could_be_asked() -> None:
-    line = Line(is_alone=False, binding=Binding(ids=("rtc_1",)))
+@pytest.mark.parametrize(
+    ("api", "ids", "seconds"),
+    [
+        (Api.REALTIME, ("rtc_1",), SILENCE_S),
+        (Api.OTHER, (), PAUSE_S),
+        (Api.OTHER, ("live_1",), PAUSE_S),
+    ],
+)
+async def test_beside_a_call_that_runs_and_where_nobody_knows_who_begins_silence_is_good_after_a_moment(
+    api: Api, ids: tuple[str, ...], seconds: float
+) -> None:
+    line = Line(is_alone=False, api=api, binding=Binding(ids=ids))
 
-    assert await line.is_decided_after(SILENCE_S)
+    assert not await line.is_decided_after(0)
+    assert await line.is_decided_after(seconds)
     await line.opened()
 
 

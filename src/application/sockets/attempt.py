@@ -16,7 +16,7 @@ from application.attempts.attempt import SendAttempt, as_failure
 from application.attempts.opening import AttemptFailed
 from application.attempts.traced_attempt import with_context
 from application.endpoints.endpoint_state import Lease
-from application.messages import ClientLeft, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
+from application.messages import Api, ClientLeft, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import UpstreamReply
 from application.socket_ports import LOST, OpenedSocket, Piece, Socket, SocketEvents
 from application.sockets.relay import Relay
@@ -30,6 +30,9 @@ REFUSAL_S = 1.0
 """So long after an error the close is waited for that says how it is meant."""
 SILENCE_S = 1.0
 """A socket beside a call that runs already may have nothing to say: it is taken for good after so long."""
+PAUSE_S = 0.25
+"""The same at a path that nobody here knows: it may be for the client to begin there, as in OpenAI's Live API. Only a
+refusal that comes with the handshake is waited for."""
 
 
 class SocketAnswer(WholeAnswer, frozen=True, kw_only=True):
@@ -109,7 +112,8 @@ class SocketAttempt(SendAttempt):
         self._note(lease, "ok", began, trace)
         return self._answer(lease, request, reply, begun)
 
-    def _answer(self, lease: Lease, _: ProxyRequest, reply: OpenedSocket, begun: Sequence[Piece]) -> SocketAnswer:
+    def _answer(self, lease: Lease, request: ProxyRequest, reply: OpenedSocket, begun: Sequence[Piece]) -> SocketAnswer:
+        self._learn(lease.endpoint, request, b"")
         relay = Relay(lease, self._pool, self._health, self._events, self._clock, reply.socket, begun)
         return SocketAnswer(WholeReply(reply.status, reply.headers, b""), relay=relay)
 
@@ -118,11 +122,15 @@ class SocketAttempt(SendAttempt):
         whole = await self._whole(reply, None)
         failure = self._providers.judge(lease.endpoint, request, whole).failure
         if failure is None:
-            return AttemptFailed(Failure(FailureKind.JUNK, f"answered a WebSocket handshake with {whole.status}"))
+            # A path that nobody here knows may well have no sockets, whatever its name.
+            kind = FailureKind.PATH_REFUSED if request.api is Api.OTHER else FailureKind.JUNK
+            return AttemptFailed(Failure(kind, f"answered a WebSocket handshake with {whole.status}"))
         return AttemptFailed(failure, whole)
 
     def _silence_s(self, request: ProxyRequest, sign_by: float) -> float:
         """After so long a socket without a word is taken for good; inf = never, as others may do better."""
+        if request.api is Api.OTHER:
+            return PAUSE_S
         if request.binding.ids:
             return SILENCE_S
         return self._hold_s if sign_by == inf else inf

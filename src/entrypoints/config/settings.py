@@ -146,9 +146,10 @@ class GeneralSettings(Section, frozen=True):
     [metrics](metrics.md#who-sees-them)."""
     websockets: Literal["bridge", "native", "off"] = "bridge"
     """How Responses are served [over WebSocket](websockets.md): bridge = each turn is a request over HTTP; native = on
-    a socket to an endpoint. Realtime is relayed with either; off = clients are told to use HTTP (426)."""
+    a socket to an endpoint. All other sockets, Realtime's too, are relayed with either; off = clients are told to use
+    HTTP (426)."""
     max_websockets: Annotated[int, Meta(ge=0, le=100_000)] = 1000
-    """The most open WebSockets, per worker; beyond it: 426, for Realtime 503."""
+    """The most open WebSockets, per worker; beyond it: 426, for all but Responses 503."""
 
     upstream_client: Literal["http1", "httpx"] = "http1"
     """What speaks HTTP with the endpoints: the client of our own, or httpx over its connections, for [transports of

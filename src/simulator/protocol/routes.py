@@ -45,6 +45,8 @@ Operation = Literal[
     "image",
     "realtime",
     "realtime_call",
+    "live",
+    "live_session",
     "responses_socket",
 ]
 Fault = Literal["no_such_path", "no_such_method", "api_version_refused", "api_version_not_allowed"]
@@ -83,6 +85,10 @@ _PATHS: tuple[tuple[tuple[str, ...], tuple[str, ...], Operation], ...] = (
     (("images", "variations"), ("POST",), "image"),
     (("realtime",), ("GET",), "realtime"),
     (("realtime", "calls"), ("POST",), "realtime_call"),
+    (("live", "sessions"), ("GET",), "live"),
+    (("live", "sessions"), ("POST",), "live_session"),
+    (("live", "sessions", _ID, "attach"), ("GET",), "live"),
+    (("live", "sessions", _ID, "fork"), ("GET",), "live"),
 )
 """Paths below the API's root, the methods they are served with, and what they ask for; the first that fits."""
 

@@ -1,5 +1,5 @@
-"""Whether a Realtime socket is let in. OpenAI refuses keys and models on the socket, Azure at the handshake; a call
-that nobody knows is refused by both at the handshake."""
+"""Whether a Realtime or Live socket is let in. OpenAI refuses keys and models on the socket, Azure at the handshake; a
+call or session that nobody knows is refused by both at the handshake."""
 
 import time
 
@@ -26,14 +26,15 @@ class Admitted(Struct, frozen=True):
 def opening_of(call: Call, account: Account) -> Admitted | Reply:
     """The conversation that begins, or a refusal."""
     settings, query, model = account.settings, call.route.query, call.model
-    call_id = (query.get("call_id") or [""])[0]
+    is_live = call.route.operation == "live"
+    call_id = call.route.resource_id if is_live else (query.get("call_id") or [""])[0]
     credential = credential_of(call.request) or _key_in_subprotocol(call)
     is_known = not settings.api_keys or credential in settings.api_keys
     if call.route.is_azure and not is_known:
         return errors.azure_denied()
     if call_id and not account.has_call(call_id):
         return errors.unknown("Call", call_id)
-    is_there = bool(call_id or query.get("intent")) or (model is not None and not account.lacks(model))
+    is_there = is_live or bool(call_id or query.get("intent")) or (model is not None and not account.lacks(model))
     if call.route.is_azure and not is_there:
         return errors.unknown_model(model or "", call.route)
 

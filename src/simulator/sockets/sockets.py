@@ -46,7 +46,7 @@ class Sockets:
             return
         connection.ongoing = None
         account = self._account
-        is_realtime = call.route.operation == "realtime"
+        is_realtime = call.route.operation != "responses_socket"
         opening = opening_of(call, account) if is_realtime else denied(call, account.settings)
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in call.request.headers]
         try:
@@ -64,6 +64,7 @@ class Sockets:
         connection.switch(head, socket)
         self._records.answered(record, 101)
         session = SocketSession(socket, account.settings, self._records, record, fault, connection.reset)
+        session.waits = call.route.operation == "live"
         if opening is None:
             task = loop.create_task(Turns(session, call, account).run())
         else:

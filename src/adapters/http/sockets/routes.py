@@ -1,5 +1,5 @@
-"""Requests that open a WebSocket, if they may come in: those for Responses are bridged or joined to an endpoint's,
-and so is Realtime."""
+"""Requests that open a WebSocket, if they may come in: those for Responses are bridged or joined to an endpoint's, and
+so are all others, Realtime among them."""
 
 import asyncio
 from collections.abc import Awaitable
