@@ -48,7 +48,7 @@ class Price(Struct, frozen=True, gc=False):
         prompt, cached, written = usage.prompt_tokens, usage.cached_tokens, usage.written_tokens
         picos = prompt * self.input + usage.output_tokens * self.output
         if cached or written:
-            if cached + written > prompt:
+            if not usage.adds_up():
                 return None
             picos += cached * (self.cached_input - self.input) + written * (self.cache_write - self.input)
         return picos

@@ -85,7 +85,15 @@ def test_so_do_missing_keys_names_that_cannot_be_set_and_what_is_no_yaml(
         ("bind_prot: 1", "write bind_port"),
         ("model: 1", "move it into a model"),
         ("bind_port: '4000'", "write 4000 without quotes"),
-        ("cooldown_time: 5min", "write 5 without a unit"),
+        ("cooldown_time: 60s", "write 60 without a unit"),
+        ("cooldown_time: 5min", "write 300 without a unit"),
+        ("request_timeout: 0.5 H", "write 1800 without a unit"),
+        ("connect_timeout: 1500ms", "write 1.5 without a unit"),
+        ("cache_params: {ttl: 7 days}", "write 604800 without a unit"),
+        ("cache_params: {replay_interval: 20ms}", "write 0.02 without a unit"),
+        ("max_wait: 2 fortnights", "write the seconds, without a unit"),
+        ("max_connections: 2k", "write 2000 without a unit"),
+        ("num_retries: 3x", "write 3 without a unit"),
         ("max_body_bytes: 32M", "write one of the units B, kB, KB, MB, GB, KiB, MiB, GiB"),
         ("cache: 0", "write false without quotes"),
         ("log_level: inof", "write info"),
@@ -157,6 +165,7 @@ def test_what_is_worked_out_cannot_be_written(tmp_path: Path) -> None:
 def test_every_place_says_what_is_valid_and_every_single_value_has_a_json_schema() -> None:
     def look(kind: Kind) -> int:
         assert kind.valid
+        assert kind.form.is_seconds == kind.valid.startswith("a number of seconds")  # what its remedies go by
         if kind.scalar is not None:
             assert msgspec.json.schema(kind.scalar, schema_hook=lambda _: {"type": "string"})
         below = [*keys_of(kind.section).values()] if kind.section else []

@@ -50,6 +50,19 @@ def test_so_is_every_other_choice(tmp_path: Path) -> None:
     assert (cache.type, cache.scope, cache.when_temperature_absent) == ("redis", "credential", "cache")
 
 
+@pytest.mark.parametrize("off", ["off", "'off'", "OFF", "os.environ/OFF"])
+def test_what_can_be_off_is_so_with_and_without_quotes(tmp_path: Path, off: str) -> None:
+    group = GROUP.replace("model_group: g", f"model_group: g, websockets: {off}")
+    settings = load(tmp_path, f"websockets: {off}, passthrough: {off}", group, OFF="off")
+
+    assert (settings.general.websockets, settings.general.passthrough) == ("off", "off")
+    assert settings.groups[0].websockets == "off"
+
+
+def test_what_can_only_be_off_cannot_be_on(tmp_path: Path) -> None:
+    assert "got on; valid: bridge or native or off" in refusal(tmp_path, "websockets: on")
+
+
 def test_a_cache_in_memory_may_be_called_local(tmp_path: Path) -> None:
     assert load(tmp_path, "cache: true, cache_params: {type: local}").general.cache_type == "memory"
 

@@ -119,6 +119,7 @@ def test_the_new_file_is_written_for_its_owner_alone_and_over_none_that_exists(
         ("a: &a [*a]", "too large"),
         ("? [a]\n: b", "a key that is a list"),
         ("model_list:\n  - model_name: c\n    litellm_params: {model: bedrock/claude}", "no endpoint that this proxy"),
+        ("model_groups:\n  - model_group: g", "model_groups: is this proxy's own, so that nothing is to be converted"),
         ("include: [missing.yaml]", "missing.yaml: No such file"),
     ],
 )

@@ -239,6 +239,15 @@ def test_a_fallback_is_in_the_group_with_weight_0() -> None:
     assert [each["weight"] for each in models(value, "o")] == [1]
 
 
+def test_a_fallback_of_models_that_are_not_listed_would_be_asked_for_a_name_it_does_not_know() -> None:
+    settings = {"fallbacks": [{"*": ["n"]}], "default_fallbacks": ["n"]}
+    for key, each in settings.items():
+        value = of(entry("*", model="openai/*"), entry("m"), entry("n"), litellm_settings={key: each})
+
+        assert [len(models(value, name)) for name in ("all-other-models", "m", "n")] == [1, 2, 1]
+        assert any("by the name that the client gave" in note.text for note in converted(value).notes())
+
+
 def test_fallbacks_for_all_models_and_to_none_that_there_is() -> None:
     value = of(entry("m"), entry("n"), router_settings={"fallbacks": [{"*": ["n", "gone"]}, {"gone": ["n"]}, "x"]})
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from application.endpoints.endpoint_state import EndpointState, Lease
 from application.messages import RequestTrace
 from application.observing.cost_tally import CostTally
+from application.observing.counted import Counted, Labels
 from application.observing.tallies import EndpointTally, Tallies
+from application.use_cases.costs import cost_of_all, cost_of_group
+from domain.caching.cache_key import CacheState
 from domain.cost import PICOS, Price, amount_text, dearest
 from domain.endpoint import Endpoint
 from domain.failure import Failure, FailureKind
@@ -181,6 +184,26 @@ def test_without_a_price_and_with_a_usage_that_does_not_add_up_nothing_is_guesse
         trace = RequestTrace()
         state.took(usage, trace)
         assert state.tally.costs == CostTally(unpriced=1) and trace.cost is None
+
+
+def test_no_more_tokens_are_counted_as_cached_than_there_are() -> None:
+    state = EndpointState(ENDPOINT, CooldownPolicy())
+    for usage in (Usage(10, 1, 6, 4), Usage(10, 1, 11), Usage(10, 1, 6, 5)):
+        state.took(usage)
+
+    assert (state.tally.input_tokens, state.tally.cached_tokens, state.tally.written_tokens) == (30, 6, 4)
+
+
+def test_of_the_proxy_is_also_what_groups_cost_that_are_gone() -> None:
+    gone = EndpointTally(group="gone", input_tokens=10, costs=CostTally(priced=1, spent=Decimal(3)))
+    here = EndpointTally(group="gpt", input_tokens=10, costs=CostTally(priced=1, spent=Decimal(2)))
+    hit = Labels("gone", "", "chat", "2xx", "", CacheState.HIT)
+    group = ModelGroup("gpt", (ENDPOINT,))
+    counted = Counted({hit: 4}, endpoints={"gone/1": gone, "gpt/1": here})
+
+    whole, of_group = cost_of_all([group], counted), cost_of_group(group, counted)
+    assert (whole.spent, whole.priced_replies, whole.hits) == (5.0, 2, 4)
+    assert (of_group.spent, of_group.priced_replies, of_group.hits) == (2.0, 1, 0)
 
 
 def test_a_price_of_its_own_baseline_is_held_against_itself() -> None:

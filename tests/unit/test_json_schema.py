@@ -57,6 +57,14 @@ def test_descriptions_defaults_ranges_and_words_are_those_of_the_settings() -> N
     assert json_schema()["properties"].keys() == keys_of(ConfigFile).keys()
 
 
+def test_a_choice_that_has_off_takes_it_without_quotes_which_editors_may_read_as_false() -> None:
+    sections = json_schema()["$defs"]
+
+    assert {"const": False} in sections["GeneralSettings"]["properties"]["websockets"]["anyOf"]
+    assert {"const": False} in sections["GroupSettings"]["properties"]["websockets"]["anyOf"]
+    assert {"type": "boolean"} in sections["GeneralSettings"]["properties"]["passthrough"]["anyOf"]
+
+
 def test_a_model_has_no_default_of_its_own_for_what_general_settings_say() -> None:
     timeout = json_schema()["$defs"]["EndpointSettings"]["properties"]["connect_timeout"]
 

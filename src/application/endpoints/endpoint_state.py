@@ -233,9 +233,8 @@ class EndpointState:
         tally = self.tally
         tally.input_tokens += usage.prompt_tokens
         tally.output_tokens += usage.output_tokens
-        if usage.cached_tokens:
+        if (usage.cached_tokens or usage.written_tokens) and usage.adds_up():  # else more would be cached than there is
             tally.cached_tokens += usage.cached_tokens
-        if usage.written_tokens:
             tally.written_tokens += usage.written_tokens
         price = self.endpoint.price
         if price is None:

@@ -1,6 +1,6 @@
 """What traffic cost and what was saved, for people; beside each sum how much of the traffic is in it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -46,16 +46,23 @@ def cost_of(endpoint: Endpoint, counted: Counted) -> CostStatus:
     return _told([endpoint], [counted.endpoints.get(endpoint.id, EndpointTally())], None)
 
 
-def cost_of_groups(groups: Sequence[ModelGroup], counted: Counted) -> CostStatus:
-    """Of these groups together; also what endpoints cost that they no longer have."""
-    names = {group.name for group in groups}
-    hits = sum(
-        times
-        for it, times in counted.requests.items()
-        if it.cache in _SPARED and it.status_class == "2xx" and it.group in names
-    )
-    tallies = [tally for tally in counted.endpoints.values() if tally.group in names]
-    return _told([endpoint for group in groups for endpoint in group.endpoints], tallies, hits)
+def cost_of_group(group: ModelGroup, counted: Counted) -> CostStatus:
+    """Also what endpoints cost that it no longer has."""
+    tallies = [tally for tally in counted.endpoints.values() if tally.group == group.name]
+    return _told(group.endpoints, tallies, sum(_hits(counted, group.name)))
+
+
+def cost_of_all(groups: Iterable[ModelGroup], counted: Counted) -> CostStatus:
+    """Of the proxy, whose groups these are now; also what those cost that it no longer has."""
+    endpoints = [endpoint for group in groups for endpoint in group.endpoints]
+    return _told(endpoints, list(counted.endpoints.values()), sum(_hits(counted)))
+
+
+def _hits(counted: Counted, group: str | None = None) -> Iterator[int]:
+    """By what they were; `group` None = of all."""
+    for it, times in counted.requests.items():
+        if it.cache in _SPARED and it.status_class == "2xx" and (group is None or it.group == group):
+            yield times
 
 
 def _told(endpoints: Iterable[Endpoint], tallies: Sequence[EndpointTally], hits: int | None) -> CostStatus:

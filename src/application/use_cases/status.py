@@ -18,7 +18,7 @@ from application.observing.tallies import EndpointTally
 from application.observing.worker_reports import WorkerNow, WorkerReport
 from application.ports import Clock
 from application.store_ports import StoreHealth, StoreReport
-from application.use_cases.costs import CostStatus, cost_of, cost_of_groups, has_prices
+from application.use_cases.costs import CostStatus, cost_of, cost_of_all, cost_of_group, has_prices
 from domain.caching.cache_key import CacheState
 from domain.endpoint import Endpoint
 from domain.group import ModelGroup
@@ -182,12 +182,12 @@ class ReportStatus:
                 group.endpoints, group.shares(), group.tier_names(), lately, strict=True
             )
         )
-        cost = cost_of_groups([group], counted) if self._has_prices else None
+        cost = cost_of_group(group, counted) if self._has_prices else None
         return GroupStatus(group.name, waiting, endpoints, traffic(recent, group.name), cost)
 
     def cost(self, counted: Counted) -> CostStatus | None:
-        """Of all groups; None = no endpoint has a price."""
-        return cost_of_groups(self._groups, counted) if self._has_prices else None
+        """Of the proxy; None = no endpoint has a price."""
+        return cost_of_all(self._groups, counted) if self._has_prices else None
 
     def _endpoint(
         self,

@@ -29,6 +29,10 @@ class Usage(Struct, frozen=True, gc=False):
     written_tokens: int = 0
     """Those of the prompt that were written to it, likewise."""
 
+    def adds_up(self) -> bool:
+        """Is no more said of the prompt's tokens than there are of them?"""
+        return self.cached_tokens + self.written_tokens <= self.prompt_tokens
+
 
 class Demand(Struct, frozen=True, gc=False):
     """What can be seen of a request's size before it is sent."""

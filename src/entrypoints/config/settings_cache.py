@@ -30,7 +30,7 @@ class CacheParams(Section, frozen=True):
     client's own key."""
     when_temperature_absent: Literal["bypass", "cache"] = "bypass"
     """What becomes of a request that names no temperature: the API's default is 1, so that answers differ."""
-    replay_interval: Annotated[float, Meta(ge=0, le=10, description="a number of seconds")] = 0
+    replay_interval: Annotated[float, Meta(ge=0, le=10, description="a number of seconds"), values.TIME] = 0
     """The pause between two pieces of a stream that is sent from the cache, in seconds; 0 = none."""
     host: urls.CacheHost | None = None
     """A Redis for the cache alone, with TLS if `redis_ssl` is true. None = the one of general_settings."""

@@ -38,13 +38,14 @@ def _port(text: str) -> str:
     )
 
 
-Seconds = Annotated[float, Meta(gt=0, le=DAY_S, description="a number of seconds")]
-FewSeconds = Annotated[float, Meta(gt=0, le=10, description="a number of seconds")]
-SecondsOrZero = Annotated[float, Meta(ge=0, le=DAY_S, description="a number of seconds")]
+TIME = Form(is_seconds=True)
+Seconds = Annotated[float, Meta(gt=0, le=DAY_S, description="a number of seconds"), TIME]
+FewSeconds = Annotated[float, Meta(gt=0, le=10, description="a number of seconds"), TIME]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=DAY_S, description="a number of seconds"), TIME]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]
 MOST_OUTPUT_RATIO = 100
 OutputRatio = Annotated[float, Meta(ge=1, le=MOST_OUTPUT_RATIO)]
-LongSeconds = Annotated[float, Meta(gt=0, le=3650 * DAY_S, description="a number of seconds")]
+LongSeconds = Annotated[float, Meta(gt=0, le=3650 * DAY_S, description="a number of seconds"), TIME]
 SIZE = Form(_size, number_texts=rf"[0-9]{{1,12}} ?({'|'.join(_UNITS)})")
 A_SIZE = 'a text such as "32MiB" or a whole number of bytes'
 Port = Annotated[int, Meta(ge=1, le=65_535), Form(_port)]

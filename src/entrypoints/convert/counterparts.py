@@ -178,6 +178,7 @@ TOP = by_key(
         "finetune_settings files_settings assistant_settings": _FILES,
         "callback_settings": _LOG,
         "prompts": _CLIENTS,
+        "model_groups": "is this proxy's own, so that nothing is to be converted; see llmproxy check",
         "x-*": "what anchors refer to is written where they do",
         "default_vertex_config": _CREDENTIALS,
     }

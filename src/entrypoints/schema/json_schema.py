@@ -100,6 +100,8 @@ def _scalar_forms(kind: Kind) -> list[JsonSchema]:
         forms.append({"type": "string", "pattern": f"^{kind.form.number_texts}$"})
     if "on" in kind.words:  # in YAML 1.1 on and off are no texts
         forms.append({"type": "boolean"})
+    elif "off" in kind.words:
+        forms.append({"const": False})
     is_open = any(form.get("type") == "string" and re.search(form.get("pattern", ""), _EXAMPLE) for form in forms)
     takes_all = any("string" in form.get("type", ()) and "pattern" not in form and "enum" not in form for form in forms)
     return forms if is_open or takes_all else [*forms, dict(_REFERENCE)]

@@ -15,6 +15,7 @@ from entrypoints.config.reading.schema import Kind, Refused, Section, keys_of, r
 from entrypoints.config.reading.secret_files import PREFIX, file_of, read_secret
 from entrypoints.config.reading.shown import may_be_credential, shown, shown_path, shown_url
 from entrypoints.config.reading.synonyms import WORDS, advice
+from entrypoints.config.reading.units import without_unit
 from entrypoints.config.reading.variables import is_empty, refuse_lookalike, resolve
 
 S = TypeVar("S", bound=Section)
@@ -150,8 +151,8 @@ def _converted(given: Node, kind: Kind) -> Any:
         value = str(value).lower() if isinstance(value, bool) else given.text
     if given.variable is not None and not kind.is_text:
         value = plain_value(given.text)
-    if isinstance(value, bool) and "on" in kind.words:
-        value = "on" if value else "off"
+    if isinstance(value, bool) and (word := "on" if value else "off") in kind.words:
+        value = word
     if isinstance(value, str):
         if not re.fullmatch(kind.form.pattern, value):
             raise Refused
@@ -186,7 +187,8 @@ def _remedy(given: Node, kind: Kind) -> str:
     if isinstance(value, str) and not may_be_credential(value) and (bare := re.match(r"[-+]?[0-9.]{1,12}", value)):
         rest = value[bare.end() :].strip()
         if isinstance(plain_value(bare.group()), int | float) and (not rest or rest.isalpha()):
-            return f"write {bare.group()} without {'a unit' if rest else 'quotes'}"
+            number, is_seconds = bare.group(), kind.form.is_seconds
+            return without_unit(number, rest, is_seconds=is_seconds) if rest else f"write {number} without quotes"
     near = get_close_matches(given.text.lower()[:30], kind.words, n=1) if kind.words else []
     return f"write {near[0]}" if near else ""
 

@@ -27,6 +27,7 @@ class Form(Struct, frozen=True):
     pattern: str = r"[^\x00-\x1f\x7f]+"  # of the whole text; here, as msgspec has patterns for texts alone
     number_texts: str = ""  # a pattern of the texts that `parse` makes a number of; empty = it makes none
     whole_hint: str = ""  # what to do about a fraction
+    is_seconds: bool = False  # a time, which may stand with another unit by mistake
     is_key: bool = False  # an API key: what no key looks like is refused
     is_free: bool = False  # a password, a header or a query: hardly any text is certainly wrong
     takes_any: bool = False  # a number, date or switch counts as the text that stands in the file

@@ -16,12 +16,17 @@ from entrypoints.convert.source import Node
 
 _MOST = 1_000_000  # of a weight
 _REST = "all-other-models"
+_NOT_FOR_UNLISTED = (
+    "is no fallback for models that are not listed: here every endpoint is asked for these by the name that the client "
+    "gave, which the fallback does not know; list the models that need one"
+)
 
 
 class Group(Struct):
     name: str
     notes: Notes
     endpoints: list[Endpoint] = []
+    is_for_unlisted: bool = False  # its endpoints are asked for a model by the name that the client gave
 
 
 class Groups(Struct):
@@ -94,7 +99,7 @@ def _add(entry: Node, result: Groups, context: Context, ids: set[str], wildcard:
     group.endpoints += found
     if name == wildcard:
         _explain_wildcard(entry, name, group)
-        result.passthrough_group = public
+        result.passthrough_group, group.is_for_unlisted = public, True
         for each in found:
             each.model = public if "*" in each.model else each.model
 
@@ -185,6 +190,9 @@ def _add_fallback(
     if names and not of_whom:
         notes.left(targets, "is the fallback of no group of this file")
     for group in of_whom:
+        if group.is_for_unlisted:
+            group.notes.left(targets, _NOT_FOR_UNLISTED)
+            continue
         others = [name for name in names if name != group.name]
         group.endpoints += [_copy(each, weight=0) for name in others for each in originals[name]]
         more = "; all of them are equal here, not one after the other" if len(others) > 1 else ""
