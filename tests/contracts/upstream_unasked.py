@@ -8,7 +8,7 @@ import pytest
 from application.ports import Upstream, UpstreamFailed
 from domain.failure import FailureKind
 from tests.contracts.scripted_server import Peer, Script, ScriptedServer, after_request, answering, chunked, reply
-from tests.contracts.upstream_calls import UpstreamBase, body_of, call, failure_of, fetch, until_waiting
+from tests.contracts.upstream_calls import UpstreamBase, body_of, call, failure_of, fetch
 from tests.contracts.upstream_tls import certificate
 from tests.contracts.upstream_uploads import Pieces, forever, upload
 

@@ -137,4 +137,5 @@ async def composed(
         yield proxy
     finally:
         await proxy.stop()
-    assert not proxy.log("internal error")
+    broken = proxy.log("internal error")
+    assert not broken, broken

@@ -48,7 +48,9 @@ class TestItsNameIsSlow:
     async def test_operations_that_want_a_connection_share_one_lookup_and_no_thread_of_the_loop(
         self, start_redis: StartRedis, open_gate: OpenGate, names: NameServer
     ) -> None:
-        gate, alarm = await open_gate(f"redis://redis.test:{start_redis().port}", resolve=names, pool_size=64)
+        gate, alarm = await open_gate(
+            f"redis://redis.test:{start_redis().port}", resolve=names, pool_size=64, op_timeout_s=0.5
+        )
         await gate.write(setting())
         await gate._let_go()
         names.answers.clear()

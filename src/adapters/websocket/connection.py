@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, cast
 
+from adapters.half_close import half_close
 from adapters.websocket.inbox import Inbox
 from adapters.websocket.messages import Closed, Piece
 from adapters.websocket.outlets import Outlets
@@ -280,8 +281,7 @@ class WebSocket(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._lead_outlets()
-        transport = self._transport
-        if transport is None or transport.is_closing():
+        if (transport := self._transport) is None or transport.is_closing():
             return
         self._write(b"".join(self._wire.to_send(with_pongs=self.draining is None)))
         if self._wire.is_half_closed:
@@ -292,7 +292,7 @@ class WebSocket(asyncio.Protocol):
         connection, and take the last frame from it."""
         self._set_deadline()
         if transport.can_write_eof():
-            transport.write_eof()
+            half_close(transport)
             if not self._is_reading:
                 self._is_reading = True
                 transport.resume_reading()

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from adapters.half_close import half_close
 from adapters.http.server.asgi import addresses_of
 from adapters.http.server.client import Guest
 from adapters.http.server.cycle import RequestCycle
@@ -277,8 +278,7 @@ class Connection(asyncio.Protocol):
         """Nothing is answered any more. `cycle`: the last one; what is left of it, or is no request, is thrown away."""
         self._queue.clear()
         self._inflow.count(0)
-        transport = self.transport
-        if transport is None:
+        if (transport := self.transport) is None:
             return
         if cycle is None or (cycle.is_complete and not self._is_closing):
             self._is_closing, self.deadline = True, self.loop.time() + IDLE_S
@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
         self._inflow.resume()
         if self._is_closing or cycle.is_cut_short or cycle.waits_for_100:
             self._is_closing = True
-            transport.write_eof()
+            half_close(transport)
         else:
             self._rest_of = cycle
 
@@ -297,4 +297,4 @@ class Connection(asyncio.Protocol):
         self._inflow.discard(data)
         if self.transport is not None and (is_lost or cycle.is_complete):
             self._is_closing = True  # more may follow, and is thrown away as well
-            self.transport.write_eof()
+            half_close(self.transport)
