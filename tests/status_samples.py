@@ -193,7 +193,7 @@ def failing() -> Json:
                  first_byte_ms=0.31, total_ms=0.33, overhead_ms=0.31),
         decision(4, endpoint="france-central", outcome="stream_broken", stream=True, reasons="france-central: ok"),
         decision(5, endpoint="sweden-central", status=499, outcome="client_left",
-                 reasons="sweden-central: client left"),
+                 reasons="sweden-central: cancelled"),
     ]  # fmt: skip
     return status(groups, [*broken, *_mixed(20, first=6)], stores=stores)
 

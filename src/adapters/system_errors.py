@@ -21,6 +21,8 @@ WORDS = {
 OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}  # what this machine has run out of: no endpoint is to blame
 BROKEN = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}  # the other side hung up
 
+_NO_RECORD = ("wrong version number", "record layer failure")  # OpenSSL's words, older and newer, for what is no TLS
+
 
 def number_of(error: OSError) -> int | None:
     """Which of `WORDS` it is; None = it says nothing. asyncio raises resets of its own without a number."""
@@ -34,7 +36,8 @@ def tls_words(error: ssl.SSLError) -> str:
     """OpenSSL's reason, which it takes from a fixed list; Python's own errors have none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {getattr(error, 'verify_message', '')}".removesuffix(": ")
-    return str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
+    words = str(getattr(error, "reason", None) or "TLS failed").replace("_", " ").lower()
+    return f"{words}: it may speak plain HTTP" if words in _NO_RECORD else words
 
 
 def causes(error: BaseException, *, also_suppressed: bool = False) -> Iterator[BaseException]:

@@ -121,6 +121,18 @@ async def test_both_formats_say_the_same_and_all_that_is_in_the_table(proxy: Com
     assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} == {m.name for m in METRICS}
 
 
+@pytest.mark.parametrize("accept", [b"*/*", b"text/plain;version=1.0.0", b"text/plain;version=0.0.4"])
+async def test_no_parameter_of_the_type_comes_twice_as_prometheus_takes_none_that_does(
+    proxy: Composed, accept: bytes
+) -> None:
+    for method in ("GET", "HEAD"):
+        told = (await proxy.ask(method, "/metrics", b"accept: " + accept)).one("content-type") or ""
+        media_type, *parameters = (part.strip() for part in told.split(";"))
+        names = [each.partition("=")[0] for each in parameters]
+        assert media_type == "text/plain" and {"version", "charset"} <= set(names)
+        assert len(names) == len(set(names)), told
+
+
 async def test_what_is_not_read_as_a_request_counts_too(proxy: Composed) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     writer.write(b"GARBAGE\r\n\r\n")

@@ -246,6 +246,26 @@ async def test_a_model_that_is_not_listed_is_a_404_that_names_it(world: World, s
     assert "x" * 101 not in answer.error["message"]
 
 
+async def test_a_model_that_is_not_listed_is_named_by_what_passes_through_too(world: World) -> None:
+    form = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n'
+    asked = [
+        await world.lone.ask("POST", "/v1/images/generations", JSON, body=b'{"model":"whisper-1"}'),
+        await world.lone.ask(
+            "POST", "/v1/audio/transcriptions", b"content-type: multipart/form-data; boundary=b", body=form
+        ),
+    ]
+
+    for answer in asked:
+        assert (answer.status, answer.error["code"], answer.error["param"]) == (404, "model_not_found", "model")
+        assert "'whisper-1' is not served here" in answer.error["message"]
+
+
+async def test_what_is_kept_nowhere_and_asks_no_model_is_not_told_of_a_group_as_unknown(world: World) -> None:
+    answer = await world.lone.ask("POST", "/v1/conversations", JSON, body=b'{"model":"a/b"}')
+
+    assert (answer.status, answer.error["code"]) == (404, "no_model_group")
+
+
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
 async def test_without_a_group_for_it_another_model_is_nobodys(world: World, method: str) -> None:
     answer = await world.lone.ask(method, "/v1/models/ft:mine")

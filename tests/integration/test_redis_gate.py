@@ -102,7 +102,7 @@ class TestRedisIsAway:
         self, start_redis: StartRedis, open_gate: OpenGate
     ) -> None:
         server = start_redis()
-        gate, alarm = await open_gate(server.url, pool_size=8)
+        gate, alarm = await open_gate(server.url, pool_size=8, op_timeout_s=0.5)
         await asyncio.gather(*(gate.write(setting()) for _ in range(8)))
         gate._clock = StoppedClock()
         server.freeze()
@@ -171,7 +171,7 @@ class TestRedisIsAway:
         self, start_redis: StartRedis, open_gate: OpenGate
     ) -> None:
         server = start_redis()
-        gate, alarm = await open_gate(server.url, pool_size=8)
+        gate, alarm = await open_gate(server.url, pool_size=8, op_timeout_s=0.5)
         await asyncio.gather(*(gate.write(setting()) for _ in range(8)))
         server.start()
         await asyncio.sleep(0.05)
@@ -182,7 +182,7 @@ class TestRedisIsAway:
 
     async def test_killed_connections_cost_no_operation(self, start_redis: StartRedis, open_gate: OpenGate) -> None:
         server = start_redis()
-        gate, alarm = await open_gate(server.url, pool_size=8)
+        gate, alarm = await open_gate(server.url, pool_size=8, op_timeout_s=0.5)
         for _ in range(5):
             await asyncio.gather(*(gate.write(setting()) for _ in range(8)))
             server.command("CLIENT", "KILL", "TYPE", "normal")

@@ -210,6 +210,19 @@ def test_a_key_that_says_its_scheme_is_refused(tmp_path: Path, text: str, from_v
     assert "sk-abc" not in message
 
 
+@pytest.mark.parametrize("text", ["OPENAI_API_KEY=sk-abc", "export AZURE_KEY=sk-abc"])
+@pytest.mark.parametrize("from_variable", [False, True])
+def test_a_line_of_an_env_file_is_no_key(tmp_path: Path, text: str, from_variable: bool) -> None:
+    message = refusal(tmp_path, {"api_key": "os.environ/K" if from_variable else text}, K=text)
+
+    assert "begins with the name of a variable" in message and "fix: write the key alone" in message
+    assert "sk-abc" not in message
+
+
+def test_a_key_may_end_in_what_fills_base64_up(tmp_path: Path) -> None:
+    assert warnings(tmp_path, {"api_key": "AB_CDEF0123456789=="}) == ""
+
+
 def test_a_header_may_say_its_scheme(tmp_path: Path) -> None:
     assert warnings(tmp_path, {"default_headers": {"Authorization": "Bearer sk-abc"}}) == ""
 

@@ -411,7 +411,20 @@ async def test_a_client_that_leaves_leaves_nothing_behind_and_hurts_nobody() -> 
 
     assert bench.nothing_is_left()
     assert bench.alarm.told == []
-    assert bench.trace.attempts[-1].outcome == "client left"
+    assert bench.trace.attempts[-1].outcome == "cancelled"  # who left, client or proxy, the request's outcome says
+
+
+async def test_a_fault_of_the_proxys_is_not_said_to_be_the_clients_leaving() -> None:
+    class Faulty(FakeReply):
+        async def receive(self) -> bytes:
+            raise ZeroDivisionError
+
+    bench = Bench([lambda: Faulty(200, [])])
+
+    with pytest.raises(ZeroDivisionError):
+        await bench.ask()
+    assert bench.nothing_is_left()
+    assert bench.trace.attempts[-1].outcome == "proxy_error"
 
 
 async def test_a_probe_whose_client_leaves_does_not_block_the_endpoint() -> None:

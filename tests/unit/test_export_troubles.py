@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from adapters.telemetry.otel import export_troubles
 from adapters.telemetry.otel.export_troubles import REPEAT_S, ExportTroubles
@@ -14,9 +17,11 @@ class Kept(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.fields: list[dict[str, Any]] = []
+        self.events: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.fields.append(record.__dict__["fields"])
+        self.events.append(record.getMessage())
 
 
 @pytest.fixture
@@ -54,6 +59,22 @@ def test_what_is_filled_in_is_not_shown_but_for_codes_and_kinds_of_errors(kept: 
 
     (fields,) = kept.fields
     assert fields == {"says": "Transient error %s, code %s, in %.2fs.", "error": "ConnectionError", "code": 503}
+
+
+def test_a_variable_that_the_sdk_does_not_take_is_no_export_that_failed(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "canary")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "canary")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "canary")
+    TracerProvider(shutdown_on_exit=False)
+    BatchSpanProcessor(InMemorySpanExporter()).shutdown()
+
+    assert set(kept.events) == {"telemetry variable not taken"}
+    assert "canary" not in str(kept.fields) and "sampler" in kept.fields[0]["says"]
+    assert {fields.get("variable") for fields in kept.fields} == {
+        None, "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE",
+    }  # fmt: skip
 
 
 def test_what_is_no_warning_is_not_told(kept: Kept) -> None:

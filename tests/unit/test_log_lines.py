@@ -63,6 +63,13 @@ def test_a_text_line_quotes_what_would_blur_its_fields() -> None:
     assert 'WARNING endpoint cooling endpoint="a b\\nc" reason=connection_reset seconds=60.0' in text.getvalue()
 
 
+def test_a_list_in_a_text_line_is_quoted_once() -> None:
+    logger, text = logger_to(TextLines())
+    logger.error("reload refused", extra={"fields": {"reasons": ['a: got "60s"', "b"], "seconds": 1.5}})
+
+    assert text.getvalue().endswith('ERROR reload refused reasons=["a: got \\"60s\\"","b"] seconds=1.5\n')
+
+
 def test_a_crash_tells_the_kind_and_the_place_and_not_the_text() -> None:
     logger, text = logger_to(JsonLines())
     try:

@@ -86,6 +86,9 @@ def test_one_newline_at_the_end_is_dropped(tmp_path: Path, text: str) -> None:
         (b"\n", "is empty"),
         (b"x" * (MAX_BYTES + 1), f"is larger than {MAX_BYTES} bytes"),
         (b"\xff" + CANARY.encode(), "is not text in UTF-8"),
+        (b"\xef\xbb\xbf" + CANARY.encode(), "begins with a byte order mark, which would belong to the secret"),
+        (CANARY.encode() + b"\n\n", "has more than one line"),
+        (b"# key\n" + CANARY.encode() + b"\n", "has more than one line"),
     ],
 )
 def test_a_file_without_a_usable_text_is_refused(tmp_path: Path, content: bytes, why: str) -> None:

@@ -91,6 +91,12 @@ def test_grpc_is_told_with_the_port_to_use(variable: str) -> None:
     assert f"OTEL_{variable}" in warnings[0] and "http/protobuf" in warnings[0] and "4318" in warnings[0]
 
 
+def test_a_protocol_for_traces_and_metrics_is_told_once() -> None:
+    _, warnings = asked(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+
+    assert len(warnings) == 1
+
+
 def test_a_protocol_of_the_signal_goes_before_the_general_one() -> None:
     _, warnings = asked(
         EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_TRACES_PROTOCOL="http/protobuf", TRACES_EXPORTER="otlp"

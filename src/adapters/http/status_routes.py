@@ -134,7 +134,8 @@ def catalogue_routes(
         # In a thread: of many endpoints it takes long enough for requests to notice.
         accept = request.headers.get("accept", "")
         content_type, text = await asyncio.to_thread(metrics_text, report(_ITSELF), accept)
-        return Response(text, media_type=content_type, headers={"vary": "accept"})
+        # As a media_type Litestar names the charset once more, and Prometheus refuses a parameter that comes twice.
+        return Response(text, headers={"content-type": content_type, "vary": "accept"})
 
     @get(_FOR_BROWSERS.path, sync_to_thread=False)
     def show_status(request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -115,7 +115,8 @@ _FRACTIONS = tuple(f".{milliseconds:03d}+00:00" for milliseconds in range(1000))
 
 
 def _shown(value: object) -> str:
-    """Quoted where spaces, quotes or control characters would blur where a field ends."""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    plain = text.isprintable() and not any(letter in text for letter in ' "=')
-    return text if plain and text else msgspec.json.encode(text).decode()
+    """A text is quoted where spaces, quotes or control characters would blur where it ends; all else is JSON."""
+    if not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    plain = value.isprintable() and not any(letter in value for letter in ' "=')
+    return value if plain and value else msgspec.json.encode(value).decode()

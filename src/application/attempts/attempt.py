@@ -1,5 +1,6 @@
 """One attempt: send the request to one endpoint, read what comes, and tell an answer from a failure."""
 
+import asyncio
 from math import inf
 
 from application.answers import Answer, WholeAnswer
@@ -11,8 +12,9 @@ from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import SMALL_BYTES, HeldBytes
-from application.messages import Api, Attempt, Headers, ProxyRequest, RequestTrace, WholeReply, header
+from application.messages import Api, Attempt, ClientLeft, Headers, ProxyRequest, RequestTrace, WholeReply, header
 from application.ports import Clock, Providers, Upstream, UpstreamFailed, UpstreamReply
+from application.telemetry_ports import CANCELLED, PROXY_FAILED
 from domain.failure import Failure, FailureKind
 from domain.retry import time_limit
 
@@ -98,7 +100,7 @@ class SendAttempt:
         except BaseException as error:
             failed = as_failure(error, late, first_byte_s)
             self._end(lease, request, failed, is_silent=is_silent)
-            self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
+            self._note(lease, ended_by(error) if failed is None else str(failed.failure), began, trace)
             if failed is None:
                 raise
             return self._as_value(lease, failed)
@@ -163,3 +165,8 @@ def as_failure(error: BaseException, late: FailureKind, limit_s: float) -> Attem
         is_ours = error.failure.kind is _FIRST_BYTE and late is not _FIRST_BYTE
         return AttemptFailed(out_of_time(late, limit_s) if is_ours else error.failure)
     return AttemptFailed(out_of_time(late, limit_s)) if isinstance(error, TimeoutError) else None
+
+
+def ended_by(error: BaseException) -> str:
+    """What ended an attempt that has no failure: `CANCELLED` or `PROXY_FAILED`."""
+    return CANCELLED if isinstance(error, asyncio.CancelledError | ClientLeft) else PROXY_FAILED

@@ -3,21 +3,20 @@
 The proxy is composed with it only then, so that attempts cost nothing more where no traces are.
 """
 
-import asyncio
 from functools import partial
 
 from msgspec import structs
 
 from application.answers import Answer, StreamedAnswer, WholeAnswer
-from application.attempts.attempt import SendAttempt
+from application.attempts.attempt import SendAttempt, ended_by
 from application.attempts.opening import AttemptFailed, Learn
 from application.endpoints.endpoint_state import Lease
 from application.endpoints.health import HealthTracker
 from application.endpoints.pool import EndpointPool
 from application.held_bytes import HeldBytes
-from application.messages import ClientLeft, ProxyRequest, RequestTrace
+from application.messages import ProxyRequest, RequestTrace
 from application.ports import Clock, Providers, Upstream
-from application.telemetry_ports import CANCELLED, PROXY_FAILED, AttemptSpan
+from application.telemetry_ports import CANCELLED, AttemptSpan
 from domain.endpoint import Endpoint
 from domain.rate_limit.token_estimate import Usage
 
@@ -60,7 +59,7 @@ class TracedAttempt(SendAttempt):
         try:
             outcome = await super().__call__(lease, request, deadline, sign_by, trace)
         except BaseException as error:
-            span.end(0, CANCELLED if isinstance(error, asyncio.CancelledError | ClientLeft) else PROXY_FAILED)
+            span.end(0, ended_by(error))
             raise
         if isinstance(outcome, AttemptFailed):
             reply = outcome.reply

@@ -5,23 +5,22 @@ asked, and the client's handshake is not answered. Some wait for their client to
 could take over, the client is let in after a while, and what is said first is judged by the relay.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from math import inf
 from typing import Any, Protocol
 
 from application.answers import WholeAnswer
-from application.attempts.attempt import SendAttempt, as_failure
+from application.attempts.attempt import SendAttempt, as_failure, ended_by
 from application.attempts.opening import AttemptFailed
 from application.attempts.traced_attempt import with_context
 from application.endpoints.endpoint_state import Lease
-from application.messages import Api, ClientLeft, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
+from application.messages import Api, ProxyRequest, RequestTrace, UpstreamCall, WholeReply
 from application.ports import UpstreamReply
 from application.socket_ports import LOST, OpenedSocket, Piece, Socket, SocketEvents
 from application.sockets.relay import Relay
 from application.sockets.whole_messages import WholeMessages
-from application.telemetry_ports import CANCELLED, PROXY_FAILED, AttemptSpan
+from application.telemetry_ports import AttemptSpan
 from domain.failure import Failure, FailureKind
 from domain.rate_limit.token_estimate import Usage
 from domain.retry import time_limit
@@ -75,7 +74,7 @@ class SocketAttempt(SendAttempt):
         try:
             outcome = await self._opened(lease, request, deadline, sign_by, trace)
         except BaseException as error:
-            span.end(0, CANCELLED if isinstance(error, asyncio.CancelledError | ClientLeft) else PROXY_FAILED)
+            span.end(0, ended_by(error))
             raise
         if isinstance(outcome, AttemptFailed):
             span.end(0 if outcome.reply is None else outcome.reply.status, outcome.failure.kind.value)
@@ -103,7 +102,7 @@ class SocketAttempt(SendAttempt):
         except BaseException as error:
             failed = as_failure(error, late, until - began)
             self._end(lease, request, failed, is_silent=is_silent)
-            self._note(lease, "client left" if failed is None else str(failed.failure), began, trace)
+            self._note(lease, ended_by(error) if failed is None else str(failed.failure), began, trace)
             if failed is None:
                 raise
             return self._as_value(lease, failed)

@@ -33,7 +33,11 @@ class _ByAccount(Struct, frozen=True):
         if _names_what_is_kept(bound) or (bound.binding.ids and self._start_group is None):
             return await self._answers(self._accounts, bound, trace)
         if self._start_group is None:
-            raise Closed.passthrough(request.path) if self.is_closed else NoGroup(request.path)
+            if self.is_closed:
+                raise Closed.passthrough(request.path)
+            if request.body_model and request.body_model not in self._groups:
+                raise UnknownModel(request.body_model, sorted(self._groups))
+            raise NoGroup(request.path)
         return await self._answers(self._start_group, bound, trace)
 
 

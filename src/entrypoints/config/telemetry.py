@@ -40,8 +40,9 @@ def telemetry_of(environ: Mapping[str, str], report: Report) -> Telemetry:
         report.warn("", f"OTEL_* in the environment asks for traces or metrics, and the extra otel is not installed: "
                         f"none are sent; fix: {_INSTALL}")  # fmt: skip
         return NO_TELEMETRY
-    for signal, exporters in (("TRACES", traces), ("METRICS", metrics)):
-        _check_protocol(signal, exporters, environ, report)
+    asked = [_other_protocol("TRACES", traces, environ), _other_protocol("METRICS", metrics, environ)]
+    for told in dict.fromkeys(filter(None, asked)):  # one variable may be for both
+        report.warn("", told)
     opted = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
     return Telemetry(traces, metrics, _OLD_NAMES in map(str.strip, opted))
 
@@ -61,14 +62,15 @@ def _exporters(signal: str, environ: Mapping[str, str], report: Report) -> tuple
     return tuple(name for name in found if name in _EXPORTERS)
 
 
-def _check_protocol(signal: str, exporters: tuple[str, ...], environ: Mapping[str, str], report: Report) -> None:
+def _other_protocol(signal: str, exporters: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """What is to be said of the protocol that is asked for; empty = nothing."""
     for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         protocol = environ.get(variable, "").strip()
         if protocol and "otlp" in exporters:
-            if protocol != _PROTOCOL:
-                told = f"{variable} in the environment asks for {protocol[:60]}, and only {_PROTOCOL} is spoken here"
-                report.warn("", f"{told}; valid: {_PROTOCOL}, at the collector's port for it, mostly 4318")
-            return
+            told = f"{variable} in the environment asks for {protocol[:60]}, and only {_PROTOCOL} is spoken here"
+            valid = f"{_PROTOCOL}, at the collector's port for it, mostly 4318"
+            return "" if protocol == _PROTOCOL else f"{told}; valid: {valid}"
+    return ""
 
 
 def _is_installed(module: str) -> bool:

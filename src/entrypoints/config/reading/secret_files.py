@@ -44,9 +44,13 @@ def read_secret(given: Node, file: Path) -> Node:
         text = raw.decode()
     except UnicodeDecodeError:
         raise _refused(name, "is not text in UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise _refused(name, "begins with a byte order mark, which would belong to the secret")
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise _refused(name, "is empty")
+    if "\n" in text:
+        raise _refused(name, "has more than one line")
     return replace(given, value=text, text=text, file=name)
 
 

@@ -36,6 +36,7 @@ _KEPT = re.compile(
 _BRACED_INSIDE = re.compile(r"\$\{[A-Za-z_][^{}]*\}|\$?\{\{[^{}]*\}\}|\$\([A-Z_]\w+\)")
 _NAMED_INSIDE = re.compile(r"(?<![A-Za-z0-9])\$(?P<a>[A-Z][A-Z0-9_]{2,})\b|%(?P<b>[A-Z][A-Z0-9_]{2,})%")
 _SCHEME_WORD = re.compile(r"(?:authorization: *)?(?:bearer|basic|token|api-?key) +", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"(export )?[A-Z][A-Z0-9]*_[A-Z0-9_]*=[^=]")  # a line of a .env file
 _PLACEHOLDER = re.compile(r"<.*>|.*(?:\.\.\.|…|\*\*\*).*|\[[A-Za-z _-]+\]|bearer|basic", re.IGNORECASE)
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
 _PLACEHOLDER_WORDS = re.compile(
@@ -143,6 +144,8 @@ def _about_a_key(text: str, scheme: re.Match[str] | None) -> str | None:
     if scheme is not None and scheme.end() < len(text):
         problem = "begins with the name of a scheme"
         raise Refused(problem=problem, fix=f"{alone}, as the proxy adds Bearer or sends it in api-key")
+    if _ASSIGNMENT.match(text):
+        raise Refused(problem="begins with the name of a variable", fix=f"{alone}, without NAME= before it")
     if text[0] in _QUOTES or text[-1] in _QUOTES.values():
         raise Refused(problem="begins or ends with a quote that is no part of a key", fix=alone)
     if _PLACEHOLDER.fullmatch(text):
