@@ -149,7 +149,9 @@ def test_an_endpoint_that_lacks_the_path_says_so_in_several_ways(status: int, bo
 
 @pytest.mark.parametrize("status", [404, 405, 410, 501])
 def test_what_an_endpoint_lacks_of_what_passes_through_says_nothing_of_it(status: int) -> None:
-    assert judged(status, b"", Api.OTHER).kind is FailureKind.UNSERVABLE
+    error = {"message": "Not allowed to PUT on /v1/files.", "code": "method_not_supported"}
+    for body in (b"", {"error": error}, b"Something nobody knows"):
+        assert judged(status, body, Api.OTHER).kind is FailureKind.UNSERVABLE
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ OF_REQUESTS = frozenset({400, 406, 411, 412, 413, 414, 415, 416, 417, 422, 431, 
 """Statuses that speak of the request. What is none of these (424, 425, 499 ...) only words can tell. Inside a 5xx they
 say nothing for sure."""
 NOT_IMPLEMENTED = 501
-_NOT_THERE_STATUSES = frozenset({404, 405, 410, NOT_IMPLEMENTED})
+NOT_THERE_STATUSES = frozenset({404, 405, 410, NOT_IMPLEMENTED})
 _OUTAGE = codes.BROKEN | codes.TIMED_OUT | codes.OVERLOADED | codes.LIMITED
 
 _BAD_KEY_400 = re.compile(r"(?:incorrect |invalid )?api[- ]?key (?:not valid|provided|is invalid|expired)")
@@ -59,7 +59,7 @@ def refused(status: int, words: ErrorFields, owns_credential: bool) -> tuple[Fai
     """The kind of an error of any status but those of keys, limits, conflicts and outages, and what could be done."""
     if words.any_of(codes.MISSING):
         return _missing(words, owns_credential)
-    if status in _NOT_THERE_STATUSES:
+    if status in NOT_THERE_STATUSES:
         return _not_there(status, words, owns_credential)
     if status == 413:
         return _too_large(words), None

@@ -12,7 +12,7 @@ from adapters.upstreams.openai.errors.broken_choices import BROKEN, is_broken_an
 from adapters.upstreams.openai.errors.error_codes import MISSING
 from adapters.upstreams.openai.errors.error_fields import STATUS_FIELDS, ErrorFields
 from adapters.upstreams.openai.errors.error_kinds import DELAYED, classify, classify_in_stream
-from adapters.upstreams.openai.errors.refusals import denies_a_thing
+from adapters.upstreams.openai.errors.refusals import NOT_THERE_STATUSES, denies_a_thing
 from adapters.upstreams.openai.errors.retry_delay import retry_delay_s
 from adapters.upstreams.openai.inflated_reply import beginning
 from adapters.upstreams.openai.lenient_json import Odd, decode
@@ -134,7 +134,7 @@ def judge(api: Api, reply: WholeReply, owns_credential: bool, is_bound: bool = F
     if reply.status in DELAYED:
         delay_s = retry_delay_s(dict(reply.headers), words, time.time())
     failure = classify(reply.status, words, owns_credential=owns_credential, retry_after_s=delay_s)
-    if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status == 404):
+    if api in _BESIDE and (failure.meaning.effect is Effect.FAULT or reply.status in NOT_THERE_STATUSES):
         # A right that the key lacks for this path, or a model that is none of the configuration's: that the endpoint
         # cannot do this says nothing of what it is there for.
         kind = FailureKind.UNSERVABLE if failure.meaning.relayed else FailureKind.PATH_REFUSED
