@@ -84,8 +84,8 @@ _IMPLIED = (
 
 
 def _implied_status(words: ErrorFields) -> int:
-    """0 = nothing tells. A number before any word, and the code before the type. Who has begun to answer had room for
-    the body, so its 413 is about the request; a limit's is not."""
+    """0 = nothing tells. A number before any word, and the code before the type. An endpoint that has begun to answer
+    had room for the body, so its 413 is about the request; a limit's is not."""
     if words.status == 413 and not words.any_of(codes.LIMITED):
         return 400
     if words.status >= 400:
